@@ -1,0 +1,94 @@
+import Fastify, { type FastifyInstance, LogController } from 'fastify'
+import type { DestinationStream } from 'pino'
+import { registerPolicy } from './admin/policy/route.ts'
+import type { Config } from './config.ts'
+import { Hasher } from './core/hashing.ts'
+import type { Database } from './db/client.ts'
+import { createGate, decorateRequests } from './gate.ts'
+import { registerAuth } from './http/auth.ts'
+import { answerClientError, registerErrors, sendProblem, toProblem } from './http/errors.ts'
+import { registerHealth } from './http/health.ts'
+import { registerJson } from './http/json.ts'
+import { registerJwks } from './http/jwks.ts'
+import { registerLimits, SERVER_LIMITS } from './http/limits.ts'
+import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
+import { registerMethods } from './http/methods.ts'
+import { registerConsole, registerOpenapi } from './http/openapi.ts'
+import { registerEnroll } from './mfa/enroll/route.ts'
+import { registerFactors } from './mfa/factors/route.ts'
+import { registerRecovery } from './mfa/recovery/route.ts'
+import { SHARED_SCHEMAS } from './mfa/schema.ts'
+import { registerStatus } from './mfa/status/route.ts'
+import { registerVerify } from './mfa/verify/route.ts'
+import { assuranceSettings, type Services } from './services.ts'
+
+export const VERSION = '0.1.0'
+
+export interface AppOptions {
+  config: Config
+  db: Database
+  /** The time of TOTP steps and tokens; waits and locks are the database's. */
+  clock?: () => Date
+  /** Where the log goes; standard output if not given. */
+  logStream?: DestinationStream
+}
+
+/** The service without a socket: routes, in the order in which a request meets what they need. */
+export async function createApp ({ config, db, clock = () => new Date(), logStream }: AppOptions): Promise<FastifyInstance> {
+  const logger = { ...loggerOptions(config.LOG_LEVEL), ...(logStream !== undefined && { stream: logStream }) }
+  const app = Fastify({
+    ...SERVER_LIMITS,
+    logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    frameworkErrors: (error, request, reply) => { sendProblem(request, reply, toProblem(error)) },
+    genReqId: requestId,
+    requestIdHeader: false,
+    trustProxy: config.TRUSTED_PROXIES.length > 0 ? config.TRUSTED_PROXIES : false,
+    exposeHeadRoutes: false,
+    // Requests on a connection that is open are served to the end; new connections are refused.
+    return503OnClosing: false,
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
+    clientErrorHandler: answerClientError
+  }) as unknown as FastifyInstance
+
+  registerErrors(app)
+  registerLogging(app)
+  const refuseOtherMethods = registerMethods(app, config.CORS_ORIGINS)
+  await registerLimits(app, config.RATE_LIMIT_PER_MINUTE)
+  registerJson(app)
+  await registerOpenapi(app, VERSION)
+
+  const auth = await registerAuth(app, { ...authOptions(config), clock })
+  const gate = createGate({ db, auth, clock, assurance: assuranceSettings(config) })
+  const services: Services = { config, db, auth, clock, gate, hasher: new Hasher(config.BCRYPT_COST) }
+
+  decorateRequests(app)
+  for (const schema of SHARED_SCHEMAS) app.addSchema(schema)
+  registerStatus(app, services)
+  registerEnroll(app, services)
+  registerVerify(app, services)
+  registerRecovery(app, services)
+  registerFactors(app, services)
+  registerPolicy(app, services)
+  registerJwks(app, config.MFA_SIGNING_KEYS)
+  registerHealth(app, () => db.rows`SELECT tenant FROM person_v1 LIMIT 0`)
+  await registerConsole(app, config.DOCS)
+  refuseOtherMethods()
+  return app
+}
+
+const authOptions = (config: Config): Pick<Parameters<typeof registerAuth>[1], 'issuer' | 'own'> => ({
+  issuer: {
+    issuer: config.JWT_ISSUER,
+    audience: config.JWT_AUDIENCE,
+    namespace: config.JWT_ISSUER,
+    algorithms: config.JWT_ALGORITHMS,
+    key: config.JWT_SECRET ?? config.JWT_PUBLIC_KEY,
+    jwksUrl: config.JWT_JWKS_URL,
+    door: config.JWT_DOOR,
+    grants: config.JWT_GRANTS,
+    sessionClaim: config.JWT_SESSION_CLAIM,
+    isIatLogin: config.JWT_IAT_IS_LOGIN
+  },
+  own: { issuer: config.MFA_ISSUER, audience: config.MFA_AUDIENCE, keys: config.MFA_SIGNING_KEYS }
+})

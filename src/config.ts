@@ -1,0 +1,131 @@
+import { readFileSync } from 'node:fs'
+import { parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
+import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
+import {
+  boolean, choice, ConfigError, cidrs, integer, integers, list, origins, postgresUrl, secret, text, url, type Reader
+} from './config/readers.ts'
+
+/** One variable: how it is read, and what it is without a value. `required` is of production; `isSecret` has a `_FILE`. */
+interface Variable { read: Reader<unknown>, fallback?: string, isSecret?: true, about: string }
+
+/** Every variable of the service. `.env.example` and the README hold the same names; a test says so. */
+export const variables = {
+  HOST: { read: text(255), fallback: '127.0.0.1', about: 'address to listen on' },
+  PORT: { read: integer(0, 65535), fallback: '3000', about: 'port to listen on' },
+  DATABASE_URL: { read: postgresUrl, isSecret: true, about: 'PostgreSQL; without it the embedded one, never in production' },
+  DATABASE_POOL: { read: integer(1, 200), fallback: '10', about: 'connections of one replica' },
+  DATABASE_OWNER_URL: { read: postgresUrl, isSecret: true, about: 'the owner\'s role, for `migrate` alone' },
+  JWT_ISSUER: { read: text(512), about: '`iss` of first-factor tokens, exact' },
+  JWT_AUDIENCE: { read: text(512), about: '`aud` of first-factor tokens' },
+  JWT_SECRET: { read: secret(32), isSecret: true, about: 'their HS256 secret, 32 bytes or more (or one of the two below)' },
+  JWT_PUBLIC_KEY_FILE: { read: text(4096), about: 'PEM file of their public key' },
+  JWT_JWKS_URL: { read: url(['https:'], { isLoopbackHttpAllowed: true }), about: 'their JWK set, https unless loopback' },
+  JWT_ALGORITHMS: { read: list(choice('HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA')), about: 'allowed algorithms; by the key: HS256, or RS256 and ES256 of a key set' },
+  JWT_DOOR: { read: choice('local', 'sso', 'api'), fallback: 'local', about: 'how the first factor was done: `local`, `sso` or `api`' },
+  JWT_SESSION_CLAIM: { read: text(128), about: 'claim that identifies the login session' },
+  JWT_IAT_IS_LOGIN: { read: boolean, fallback: 'false', about: 'each token is a login, so `iat` may stand for `auth_time`' },
+  JWT_GRANTS: { read: list(choice('mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync')), fallback: 'mfa:admin,mfa:support,mfa:auditor,mfa:sync', about: '`mfa:` roles that its tokens may carry' },
+  MFA_ISSUER: { read: text(512), about: 'our `iss`' },
+  MFA_AUDIENCE: { read: text(512), about: 'our own `aud`' },
+  MFA_SIGNING_KEYS: { read: parseSigningKeys, isSecret: true, about: 'JWK set with private keys: the first signs, all are published' },
+  MFA_ENCRYPTION_KEYS: { read: parseSealingKeys, isSecret: true, about: '`id:base64,…`, 32 bytes each: the first seals, all open' },
+  MFA_PEPPERS: { read: parsePeppers, isSecret: true, about: '`id:base64,…`, 32 bytes each: the first hashes new recovery codes' },
+  MFA_TOKEN_SECONDS: { read: integer(60, 900), fallback: '900', about: 'how long an MFA token counts' },
+  LOGIN_FRESH_SECONDS: { read: integer(60, 3600), fallback: '900', about: 'how old a login may be that starts the first enrollment' },
+  MFA_FRESH_SECONDS: { read: integer(60, 3600), fallback: '900', about: 'how old a second factor may be that changes factors or administers' },
+  ADMIN_FACTOR_AGE_SECONDS: { read: integer(0, 2592000), fallback: '86400', about: 'how long a factor set up after a recovery opens no admin call' },
+  TOTP_ISSUER_NAME: { read: text(64), fallback: 'Headless MFA', about: 'the name that the authenticator app shows' },
+  TOTP_WINDOW: { read: choice('1', 'past'), fallback: '1', about: '`1`: one step each side; `past`: the last one only' },
+  BCRYPT_COST: { read: integer(10, 14), fallback: '10', about: 'of recovery codes' },
+  THROTTLE_WAITS: { read: integers(0, 3600), fallback: '0,0,0,0,30', about: 'seconds to wait after each failure in a row, then doubling up to an hour' },
+  THROTTLE_LOCK: { read: integer(1, 100), fallback: '30', about: 'failures in a row that lock' },
+  THROTTLE_DAY: { read: integer(1, 100), fallback: '20', about: 'failures in 24 hours; success does not reset them' },
+  THROTTLE_MONTH: { read: integer(1, 300), fallback: '30', about: 'failures in 30 days' },
+  RATE_LIMIT_PER_MINUTE: { read: integer(0, 1000000), fallback: '600', about: 'requests of one address; 0 is off' },
+  TRUSTED_PROXIES: { read: cidrs, fallback: '', about: 'CIDRs whose `X-Forwarded-*` are believed' },
+  CORS_ORIGINS: { read: origins, fallback: '', about: 'pages of other origins that may call' },
+  DOCS: { read: boolean, about: 'the OpenAPI console at /docs; on, off in production' },
+  LOG_LEVEL: { read: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), fallback: 'info', about: '' },
+  NODE_ENV: { read: choice('production', 'development', 'test'), fallback: 'development', about: '`production` refuses what is only good for development' }
+} as const satisfies Record<string, Variable>
+
+type Name = keyof typeof variables
+type Value<N extends Name> = ReturnType<typeof variables[N]['read']>
+type Optional = 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_SESSION_CLAIM'
+type Derived = 'JWT_PUBLIC_KEY_FILE'
+
+/** The whole configuration, frozen: the variables under their own names, and the first factor's public key, if any. */
+export type Config = Readonly<{ [N in Exclude<Name, Optional>]: Value<N> }> &
+  Readonly<{ [N in Exclude<Optional, Derived>]: Value<N> | undefined }> &
+  Readonly<{ JWT_PUBLIC_KEY: string | undefined }>
+
+export type { SigningKey }
+export { ConfigError }
+
+/**
+ * Reads the configuration from the environment. A blank or bad value is an error and never becomes the default.
+ * @throws ConfigError with one line that names the variable and the cause, never the value
+ */
+export function readConfig (env: Record<string, string | undefined>): Config {
+  const values: Record<string, unknown> = {}
+  for (const name of Object.keys(variables) as Name[]) values[name] = readVariable(name, env)
+  values.JWT_PUBLIC_KEY = readPublicKey(values.JWT_PUBLIC_KEY_FILE as string | undefined)
+  delete values.JWT_PUBLIC_KEY_FILE
+  const isProduction = values.NODE_ENV === 'production'
+  values.DOCS ??= !isProduction
+  for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE', 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
+    if (values[name] === undefined) throw new ConfigError(name, 'is missing')
+  }
+  if (values.JWT_ISSUER === values.MFA_ISSUER) throw new ConfigError('MFA_ISSUER', 'equals JWT_ISSUER: a first-factor token must not look like ours')
+  readFirstFactorKey(values)
+  refuseReused(values)
+  if (isProduction) requireProduction(values)
+  return Object.freeze(values) as Config
+}
+
+function readVariable (name: Name, env: Record<string, string | undefined>): unknown {
+  const variable: Variable = variables[name]
+  const path = variable.isSecret ? env[`${name}_FILE`] : undefined
+  if (path !== undefined && env[name] !== undefined) throw new ConfigError(name, `is set, and ${name}_FILE too: one of them`)
+  let raw = env[name]
+  if (path !== undefined) {
+    try { raw = readFileSync(path, 'utf8').replace(/\r?\n$/, '') } catch { throw new ConfigError(`${name}_FILE`, 'cannot be read') }
+  }
+  if (raw === undefined) return variable.fallback === undefined ? undefined : variable.read(name, variable.fallback)
+  if (raw.trim() === '') {
+    if (variable.fallback === '') return variable.read(name, '')
+    throw new ConfigError(name, 'is blank: give it a value or leave it out')
+  }
+  return variable.read(name, raw)
+}
+
+function readPublicKey (path: string | undefined): string | undefined {
+  if (path === undefined) return undefined
+  let pem
+  try { pem = readFileSync(path, 'utf8') } catch { throw new ConfigError('JWT_PUBLIC_KEY_FILE', 'cannot be read') }
+  if (!/^-----BEGIN PUBLIC KEY-----/.test(pem)) throw new ConfigError('JWT_PUBLIC_KEY_FILE', 'is not a PEM public key (SPKI)')
+  return pem
+}
+
+/** Exactly one key of the first factor, and algorithms that go with it: a public key is never an HMAC secret. */
+function readFirstFactorKey (values: Record<string, unknown>): void {
+  const given = ['JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWT_JWKS_URL'].filter(name => values[name] !== undefined)
+  if (given.length === 0) throw new ConfigError('JWT_SECRET', 'is missing, and so are JWT_PUBLIC_KEY_FILE and JWT_JWKS_URL')
+  if (given.length > 1) throw new ConfigError(given[1] as string, `is set, and ${given[0] as string} too: one of them`)
+  const isSymmetric = given[0] === 'JWT_SECRET'
+  values.JWT_ALGORITHMS ??= isSymmetric ? ['HS256'] : ['RS256', 'ES256']
+  if ((values.JWT_ALGORITHMS as string[]).some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) {
+    throw new ConfigError('JWT_ALGORITHMS', isSymmetric ? 'must be HS… with JWT_SECRET' : 'must not be HS… with a public key')
+  }
+}
+
+function requireProduction (values: Record<string, unknown>): void {
+  if (values.DATABASE_URL === undefined) throw new ConfigError('DATABASE_URL', 'is missing: the embedded database is not for production')
+  const floors: Array<[Name, boolean, string]> = [
+    ['THROTTLE_LOCK', (values.THROTTLE_LOCK as number) > 30, 'is over 30'],
+    ['THROTTLE_DAY', (values.THROTTLE_DAY as number) > 20, 'is over 20'],
+    ['THROTTLE_MONTH', (values.THROTTLE_MONTH as number) > 30, 'is over 30'],
+    ['THROTTLE_WAITS', (values.THROTTLE_WAITS as number[]).length > 5 || ((values.THROTTLE_WAITS as number[]).at(-1) as number) < 30, 'must reach 30 seconds at the fifth failure']
+  ]
+  for (const [name, isBelow, why] of floors) if (isBelow) throw new ConfigError(name, `${why}, the floor in production`)
+}

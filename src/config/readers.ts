@@ -1,0 +1,84 @@
+import ipaddr from 'ipaddr.js'
+
+/** A variable that stops the start. The message is one line and never holds the value. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+  constructor (variable: string, why: string) { super(`${variable} ${why}`) }
+}
+
+export type Reader<T> = (name: string, raw: string) => T
+
+export const text = (maxLength: number): Reader<string> => (name, raw) => {
+  if (raw !== raw.trim()) throw new ConfigError(name, 'begins or ends with white space')
+  // eslint-disable-next-line no-control-regex -- that is what is looked for
+  if (/[\u0000-\u001f\u007f]/.test(raw)) throw new ConfigError(name, 'holds a control character')
+  if (raw.length > maxLength) throw new ConfigError(name, `is longer than ${maxLength} characters`)
+  return raw
+}
+
+export const integer = (min: number, max: number): Reader<number> => (name, raw) => {
+  const value = Number(raw)
+  if (!/^\d+$/.test(raw) || value < min || value > max) throw new ConfigError(name, `is not a whole number from ${min} to ${max}`)
+  return value
+}
+
+export const integers = (min: number, max: number): Reader<number[]> => (name, raw) =>
+  raw.split(',').map(part => integer(min, max)(name, part.trim()))
+
+export const boolean: Reader<boolean> = (name, raw) => {
+  if (raw === 'true' || raw === 'on' || raw === '1') return true
+  if (raw === 'false' || raw === 'off' || raw === '0') return false
+  throw new ConfigError(name, 'is neither true nor false')
+}
+
+export const choice = <const T extends string>(...values: T[]): Reader<T> => (name, raw) => {
+  const value = values.find(candidate => candidate === raw)
+  if (value === undefined) throw new ConfigError(name, `is none of ${values.join(', ')}`)
+  return value
+}
+
+export const list = <T>(read: Reader<T>): Reader<T[]> => (name, raw) => raw.split(',').map(part => read(name, part.trim()))
+
+/** Keys that are printed in guides are no keys. */
+const SAMPLES = /change.?me|example|sample|secret|password|placeholder|test.?key|your.?(key|secret)|dummy/i
+
+export function refuseSample (name: string, value: string | Uint8Array): void {
+  const bytes = typeof value === 'string' ? Buffer.from(value) : value
+  if (SAMPLES.test(Buffer.from(bytes).toString('latin1'))) throw new ConfigError(name, 'is a sample, not a key')
+  if (new Set(bytes).size < 8) throw new ConfigError(name, 'is not random: it repeats a few bytes')
+}
+
+export const secret = (minBytes: number): Reader<string> => (name, raw) => {
+  if (Buffer.byteLength(raw) < minBytes) throw new ConfigError(name, `is shorter than ${minBytes} bytes`)
+  refuseSample(name, raw)
+  return raw
+}
+
+export const isLoopback = (hostname: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname)
+
+export const url = (protocols: string[], { isLoopbackHttpAllowed = false } = {}): Reader<string> => (name, raw) => {
+  if (!URL.canParse(raw)) throw new ConfigError(name, 'is not a URL')
+  const { protocol, hostname } = new URL(raw)
+  const isAllowed = protocols.includes(protocol) || (isLoopbackHttpAllowed && protocol === 'http:' && isLoopback(hostname))
+  if (!isAllowed) throw new ConfigError(name, `must begin with ${protocols.join(' or ')}`)
+  return raw
+}
+
+export const postgresUrl = url(['postgres:', 'postgresql:'])
+
+export const origins: Reader<string[]> = (name, raw) => raw === ''
+  ? []
+  : raw.split(',').map(part => {
+    const origin = part.trim()
+    if (!URL.canParse(origin) || new URL(origin).origin !== origin) throw new ConfigError(name, 'holds something that is not an exact origin, as https://app.example.com')
+    return origin
+  })
+
+export const cidrs: Reader<string[]> = (name, raw) => raw === ''
+  ? []
+  : raw.split(',').map(part => {
+    const cidr = part.trim()
+    // An IPv4-mapped range would not match what it seems to (fastify/proxy-addr compare the unmapped address).
+    if (!ipaddr.isValidCIDR(cidr) || cidr.startsWith('::ffff:') || cidr.endsWith('/0')) throw new ConfigError(name, 'holds something that is not a CIDR, as 10.0.0.0/8')
+    return cidr
+  })

@@ -1,0 +1,44 @@
+/** How this session's first factor was done: with a password, by SSO, by a personal token. */
+export type Door = 'local' | 'sso' | 'api'
+
+/** A login session of an issuer. */
+export interface Session { id: string, issuer: string }
+
+/** Who asks, as a verified token says. Times are unix seconds. */
+export interface Caller {
+  /** `first`: a first-factor token; `mfa`: one of ours. */
+  kind: 'first' | 'mfa'
+  tenant: string
+  namespace: string
+  subject: string
+  roles: string[]
+  groups: string[] | undefined
+  clientId: string | undefined
+  session: Session | undefined
+  /** What was proved, RFC 8176. */
+  amr: string[]
+  /** When: of an MFA token the second factor, else the login; absent if the token does not say. */
+  authTime: number | undefined
+  expiresAt: number
+  /** Of a first-factor token alone. */
+  word: IssuerWord | undefined
+  /** Of an MFA token alone. */
+  mfa: MfaClaims | undefined
+}
+
+/** What a first-factor token says of its person. */
+export interface IssuerWord {
+  issuer: string
+  account: string
+  door: Door
+  /** Absent where the token has no such claim: then the door is added to what the issuer said before. */
+  accounts: Array<'local' | 'sso'> | undefined
+}
+
+export type Acr = 'mfa' | 'mfa-recovery'
+
+export interface MfaClaims { userId: string, epoch: number, acr: Acr, factorId: string }
+
+/** The session that an enrollment is bound to: what the token names, else just the user. */
+export const sessionKey = ({ session }: Caller): string | null =>
+  session === undefined ? null : JSON.stringify([session.issuer, session.id])

@@ -1,0 +1,51 @@
+import type { Policy } from './policy.ts'
+
+/** What an issuer last said of somebody. */
+export interface SourceWord { local?: boolean, sso?: boolean, groups?: string[] }
+
+/** One snapshot of all that a decision about somebody needs. May be stale by the time of the write; the write decides. */
+export interface Person {
+  tenant: string
+  userId: string
+  namespace: string
+  subject: string
+  account: string
+  epoch: number
+  revision: number
+  sources: Record<string, SourceWord>
+  isDisabled: boolean
+  factors: Factor[]
+  pending: Pending | null
+  recovery: RecoverySet | null
+  throttles: { totp: Throttle, recovery: Throttle }
+  policy: Policy
+}
+
+export interface SealedSecret { sealed: Buffer, keyId: string }
+
+/** A confirmed authenticator. */
+export interface Factor extends SealedSecret {
+  id: string
+  label: string
+  algorithm: string
+  digits: number
+  period: number
+  lastStep: number
+  createdAt: Date
+  confirmedAt: Date
+  lastUsedAt: Date | null
+  afterRecoveryAt: Date | null
+}
+
+/** A factor that was started and not yet confirmed; expired ones are not in the snapshot. */
+export interface Pending extends SealedSecret {
+  factorId: string
+  label: string | null
+  session: string | null
+  createdAt: Date
+}
+
+export interface RecoverySet { id: string, total: number, remaining: number, generatedAt: Date, acknowledgedAt: Date | null }
+
+/** As the database's clock has it. */
+export interface Throttle { waitSeconds: number | null, lockedAt: Date | null }

@@ -1,0 +1,48 @@
+import { createHmac, randomBytes } from 'node:crypto'
+
+/** Crockford base32: no I, L, O, U. */
+const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+const LENGTH = 16
+export const CODES = 10
+
+/**
+ * One code of a set: the slot, 14 random characters (70 bits), a checksum. The slot names the row, so that one try costs
+ * one bcrypt; the checksum catches a typo before it costs an attempt.
+ */
+export function generateCode (slot: number): string {
+  // 256 is a multiple of 32: the low five bits of a random byte are unbiased.
+  const random = [...randomBytes(LENGTH - 2)].map(byte => ALPHABET[byte & 31]).join('')
+  const body = `${ALPHABET[slot] as string}${random}`
+  return `${body}${checksum(body)}`
+}
+
+export const generateCodes = (): string[] => Array.from({ length: CODES }, (_, slot) => generateCode(slot))
+
+/** `XXXX-XXXX-XXXX-XXXX`, as it is shown. */
+export const formatCode = (canonical: string): string => (canonical.match(/.{4}/g) as string[]).join('-')
+
+/** The 16 characters meant by what somebody typed, or null if it can't be a code: any case, dashes and spaces, O I L. */
+export function canonicalize (input: string): string | null {
+  const canonical = input.toUpperCase().replace(/[\s-]/g, '').replace(/O/g, '0').replace(/[IL]/g, '1')
+  return canonical.length === LENGTH && [...canonical].every(character => ALPHABET.includes(character)) ? canonical : null
+}
+
+export const hasValidChecksum = (canonical: string): boolean => checksum(canonical.slice(0, -1)) === canonical.at(-1)
+
+export const slotOf = (canonical: string): number => ALPHABET.indexOf(canonical[0] as string)
+
+/**
+ * Over GF(32), weights 1, 2, 3 … as powers of x modulo x⁵+x²+1: catches every single wrong character and every swap of
+ * neighbours, which a plain sum would not.
+ */
+function checksum (body: string): string {
+  let sum = 0
+  for (const character of body) sum = timesX(sum ^ ALPHABET.indexOf(character))
+  return ALPHABET[sum] as string
+}
+
+const timesX = (value: number): number => ((value << 1) ^ (value & 16 ? 0b100101 : 0)) & 31
+
+/** What bcrypt gets: 44 characters whatever the code, and useless without the pepper. */
+export const digest = (pepper: Buffer, canonical: string): string =>
+  createHmac('sha256', pepper).update(canonical).digest('base64')

@@ -1,0 +1,17 @@
+import type { Hasher } from './hashing.ts'
+import { digest, formatCode, generateCodes, slotOf } from './recovery-code.ts'
+
+/** A code as it is stored. */
+export interface HashedCode { slot: number, hash: string, pepperId: string }
+
+interface Peppers { readonly primary: string, readonly keys: ReadonlyMap<string, Buffer> }
+
+/** A new set: the codes to show once, and what is kept of them. */
+export async function createRecoverySet (hasher: Hasher, peppers: Peppers): Promise<{ shown: string[], hashed: HashedCode[] }> {
+  const codes = generateCodes()
+  const pepper = peppers.keys.get(peppers.primary) as Buffer
+  const hashed = await Promise.all(codes.map(async code => ({
+    slot: slotOf(code), hash: await hasher.hash(digest(pepper, code)), pepperId: peppers.primary
+  })))
+  return { shown: codes.map(formatCode), hashed }
+}

@@ -1,0 +1,23 @@
+import type { Throttle } from './person.ts'
+
+/** Numbers of the waits, lock and budget; the database counts by them. */
+export interface ThrottleLimits {
+  /** Seconds to wait after each failure in a row; after the last, doubling. */
+  waits: number[]
+  maxWait: number
+  lock: number
+  day: number
+  month: number
+}
+
+export const MAX_WAIT_SECONDS = 3600
+export const STARTS_PER_HOUR = 20
+
+/** Why no code is looked at: locked until a recovery or an administrator, or for some seconds. */
+export type Closed = { outcome: 'locked' } | { outcome: 'waiting', seconds: number }
+
+/** Known from the snapshot. A courtesy: the statement that counts or accepts asks again. */
+export function closedBy ({ lockedAt, waitSeconds }: Throttle): Closed | null {
+  if (lockedAt !== null) return { outcome: 'locked' }
+  return waitSeconds === null ? null : { outcome: 'waiting', seconds: waitSeconds }
+}

@@ -1,0 +1,62 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { HOTP, Secret, TOTP } from 'otpauth'
+import QRCode from 'qrcode'
+
+export const SECRET_BYTES = 20
+export const PERIOD_SECONDS = 30
+
+/** How a factor computes its codes. Data and not code, so that it can be raised (RFC 6238 §1.2). */
+export interface TotpParameters { algorithm: string, digits: number, period: number }
+
+export const DEFAULT_PARAMETERS: Readonly<TotpParameters> = { algorithm: 'SHA1', digits: 6, period: PERIOD_SECONDS }
+
+/** `1`: {T−1, T, T+1}; `past`: {T−1, T} (RFC 6238 §5.2). */
+export type TotpWindow = '1' | 'past'
+
+/** 160 random bits (RFC 4226 §4 R6). */
+export const generateSecret = (): Buffer => randomBytes(SECRET_BYTES)
+
+/** The time step of RFC 6238 §4.2. */
+export const stepAt = (now: Date, period = PERIOD_SECONDS): number => Math.floor(now.getTime() / 1000 / period)
+
+/** When step `step` ends and the next one's code is taken. */
+export const stepEnd = (step: number, period = PERIOD_SECONDS): Date => new Date((step + 1) * period * 1000)
+
+/** The code of one step (RFC 6238 §4, RFC 4226 §5.3). */
+export function codeAt (secret: Uint8Array, step: number, { algorithm, digits } = DEFAULT_PARAMETERS): string {
+  return HOTP.generate({ secret: toSecret(secret), counter: step, algorithm, digits })
+}
+
+/**
+ * The newest step of the window whose code this is, or null. The newest, because where two neighbours have one code,
+ * accepting the older would leave the same digits good for the other.
+ * @param code six ASCII digits; the caller has refused anything else
+ */
+export function matchStep (secret: Uint8Array, code: string, now: Date, window: TotpWindow, parameters = DEFAULT_PARAMETERS): number | null {
+  const current = stepAt(now, parameters.period)
+  const given = Buffer.from(code)
+  let match = null
+  // Every step is computed, whichever matches: the time says nothing.
+  for (let step = current - 1; step <= current + (window === 'past' ? 0 : 1); step++) {
+    const expected = Buffer.from(codeAt(secret, step, parameters))
+    if (expected.length === given.length && timingSafeEqual(expected, given)) match = step
+  }
+  return match
+}
+
+/** The key URI that authenticator apps read: exactly the parameters that the verifier uses, no padding. */
+export function otpauthUri (secret: Uint8Array, issuer: string, account: string): string {
+  return new TOTP({ ...DEFAULT_PARAMETERS, issuer, label: shorten(account), secret: toSecret(secret) }).toString()
+}
+
+/** A QR code can't hold everything; 64 characters tell somebody his account. */
+const shorten = (account: string): string => [...account].slice(0, 64).join('')
+
+export const base32 = (secret: Uint8Array): string => toSecret(secret).base32
+
+/** A PNG `data:` URL of the URI. */
+export const qrCode = (uri: string): Promise<string> => QRCode.toDataURL(uri, { errorCorrectionLevel: 'M', margin: 4, scale: 6 })
+
+function toSecret (secret: Uint8Array): Secret {
+  return new Secret({ buffer: secret.buffer.slice(secret.byteOffset, secret.byteOffset + secret.byteLength) as ArrayBuffer })
+}

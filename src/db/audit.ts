@@ -1,0 +1,23 @@
+import type { Database } from './client.ts'
+
+/** Who did it and from where. */
+export interface By { actor: string, address: string, requestId: string }
+
+export interface Event {
+  tenant: string
+  subject: string
+  action: 'access.refused' | 'secret.unreadable' | 'totp.refused' | 'recovery.refused'
+  outcome: 'success' | 'failure'
+  kind?: 'totp' | 'recovery'
+  by: By
+  details?: Record<string, unknown>
+}
+
+/** An audit row of something that changes nothing else; what changes something writes its row itself. */
+export async function recordEvent (db: Database, { tenant, subject, action, outcome, kind, by, details = {} }: Event): Promise<void> {
+  await db.rows`SELECT audit_v1(${tenant}, ${subject}, ${action}, ${outcome}, ${kind ?? null}, ${by}::jsonb, ${details}::jsonb)::text`
+}
+
+/** A secret that does not open is an attack or a lost key: somebody must look at it. */
+export const recordUnreadable = (db: Database, { tenant, userId }: { tenant: string, userId: string }, by: By, details: Record<string, unknown>, kind: 'totp' | 'recovery' = 'totp'): Promise<void> =>
+  recordEvent(db, { tenant, subject: userId, action: 'secret.unreadable', outcome: 'failure', kind, by, details })

@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto'
+import { PrismaPg } from '@prisma/adapter-pg'
+import pg from 'pg'
+import { UnavailableError } from '../core/unavailable.ts'
+import { Prisma, PrismaClient } from './generated/client.ts'
+
+/** Milliseconds. A client waits for at most the sum of the first two. */
+const CONNECT_TIMEOUT = 1500
+const STATEMENT_TIMEOUT = 1500
+const LOCK_TIMEOUT = 1000
+
+/** What a settlement function answers: an outcome, and what belongs to it. */
+export interface Settlement { outcome: string, [name: string]: unknown }
+
+export interface Database {
+  /** The models, for what no race decides. Wrap calls in `run`. */
+  prisma: PrismaClient
+  /** Any trouble of the database becomes an UnavailableError: whatever was asked, nothing was accepted. */
+  run: <T>(work: () => Promise<T>) => Promise<T>
+  /** One tagged statement; values are parameters. */
+  rows: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
+  /** A call of one settlement function: `settle`SELECT fn_v1(…) AS result``. */
+  settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
+  close: () => Promise<void>
+}
+
+/** SQLSTATE or the system's error code: what an operator needs, and never an argument of the query. */
+function sqlState (error: unknown): string | undefined {
+  const { meta, code } = error as { meta?: { driverAdapterError?: { cause?: { originalCode?: string } } }, code?: string }
+  return meta?.driverAdapterError?.cause?.originalCode ?? code
+}
+
+/** @param onIdleError a pooled connection broke while nobody used it: the next one is made anew */
+export function connect (url: string, poolSize: number, onIdleError: (error: Error) => void): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: poolSize,
+    connectionTimeoutMillis: CONNECT_TIMEOUT,
+    statement_timeout: STATEMENT_TIMEOUT,
+    lock_timeout: LOCK_TIMEOUT,
+    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT * 2,
+    // The server may be gone without a word: then nothing but our own clock ends the wait.
+    query_timeout: STATEMENT_TIMEOUT,
+    keepAlive: true,
+    application_name: 'headless-mfa'
+  })
+  pool.on('error', onIdleError)
+  const adapter = new PrismaPg(pool, { statementNameGenerator: ({ sql }) => `s${createHash('sha1').update(sql).digest('base64url')}` })
+  const prisma = new PrismaClient({ adapter })
+
+  const run = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work()
+    } catch (cause) {
+      throw new UnavailableError('the database did not do it', { code: sqlState(cause), cause })
+    }
+  }
+  const rows = <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> =>
+    run(() => prisma.$queryRaw<T[]>(Prisma.sql(strings, ...values)))
+
+  return {
+    prisma,
+    run,
+    rows,
+    async settle (strings, ...values) {
+      const [row] = await rows<{ result: Settlement }>(strings, ...values)
+      if (row === undefined || row.result.outcome === 'lost') throw new UnavailableError('a row that must be there is lost')
+      return row.result
+    },
+    async close () {
+      await prisma.$disconnect()
+      await pool.end()
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import type { Caller } from '../core/caller.ts'
+import type { Factor, Pending, Person, RecoverySet, SourceWord, Throttle } from '../core/person.ts'
+import { DEFAULT_POLICY, type Policy } from '../core/policy.ts'
+import type { Database } from './client.ts'
+
+type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
+
+interface Row {
+  tenant: string
+  id: string
+  namespace: string
+  subject: string
+  account: string
+  epoch: number
+  revision: number
+  sources: Record<string, SourceWord>
+  is_disabled: boolean
+  factors: Array<Json<Factor>> | null
+  pending: Json<Pending> | null
+  recovery: Json<RecoverySet> | null
+  throttles: Record<string, Json<Throttle>> | null
+  policy: Json<Policy> | null
+}
+
+/** Everything that a decision about the caller needs, in one statement; null if nobody was seen by this name yet. */
+export async function findPerson (db: Database, { tenant, namespace, subject, mfa }: Caller): Promise<Person | null> {
+  // One of the two finds him, each by a unique index: our own tokens name the user, others the subject.
+  const [row] = mfa === undefined
+    ? await db.rows<Row>`
+      SELECT * FROM person_v1 WHERE tenant = ${tenant} AND namespace = ${namespace} AND subject = ${subject}`
+    : await db.rows<Row>`
+      SELECT * FROM person_v1 WHERE tenant = ${tenant} AND id = ${mfa.userId}::uuid`
+  return row === undefined ? null : toPerson(row)
+}
+
+/** Does the token say something of the person that is not recorded? Then, and only then, it costs a write. */
+export function isWordNew ({ account, sources }: Person, { word, groups }: Caller): boolean {
+  if (word === undefined) return false
+  const known = sources[word.issuer]
+  if (known === undefined || word.account !== account) return true
+  const said = spoken(word)
+  const isAccountNew = word.accounts === undefined
+    ? (said.local && known.local !== true) || (said.sso && known.sso !== true)
+    : said.local !== (known.local ?? false) || said.sso !== (known.sso ?? false)
+  return isAccountNew || (groups !== undefined && JSON.stringify(groups) !== JSON.stringify(known.groups))
+}
+
+/** Without a claim the door itself shows an account; a personal token shows none. */
+function spoken ({ accounts, door }: NonNullable<Caller['word']>): { local: boolean, sso: boolean } {
+  const shown = accounts ?? (door === 'api' ? [] : [door])
+  return { local: shown.includes('local'), sso: shown.includes('sso') }
+}
+
+/** Records the first sight, or the issuer's newer word. `id` is used for somebody new. */
+export async function seePerson (db: Database, { tenant, namespace, subject, word, groups }: Caller, id: string): Promise<void> {
+  if (word === undefined) return
+  const said = { ...spoken(word), ...(groups !== undefined && { groups }) }
+  await db.rows`SELECT see_user_v1(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account}, ${word.issuer},
+    ${word.accounts !== undefined}, ${said}::jsonb)::text`
+}
+
+const date = (value: string | null): Date | null => value === null ? null : new Date(value)
+const bytes = (value: string): Buffer => Buffer.from(value, 'hex')
+const OPEN: Throttle = { waitSeconds: null, lockedAt: null }
+
+function toPerson (row: Row): Person {
+  return {
+    tenant: row.tenant,
+    userId: row.id,
+    namespace: row.namespace,
+    subject: row.subject,
+    account: row.account,
+    epoch: row.epoch,
+    revision: row.revision,
+    sources: row.sources,
+    isDisabled: row.is_disabled,
+    factors: (row.factors ?? []).map(factor => ({
+      ...factor,
+      sealed: bytes(factor.sealed),
+      createdAt: new Date(factor.createdAt),
+      confirmedAt: new Date(factor.confirmedAt),
+      lastUsedAt: date(factor.lastUsedAt),
+      afterRecoveryAt: date(factor.afterRecoveryAt)
+    })),
+    pending: row.pending === null ? null : { ...row.pending, sealed: bytes(row.pending.sealed), createdAt: new Date(row.pending.createdAt) },
+    recovery: row.recovery === null ? null : { ...row.recovery, generatedAt: new Date(row.recovery.generatedAt), acknowledgedAt: date(row.recovery.acknowledgedAt) },
+    throttles: { totp: toThrottle(row.throttles?.totp), recovery: toThrottle(row.throttles?.recovery) },
+    policy: row.policy === null ? DEFAULT_POLICY : { ...row.policy, updatedAt: date(row.policy.updatedAt) }
+  }
+}
+
+const toThrottle = (throttle: Json<Throttle> | undefined): Throttle =>
+  throttle === undefined ? OPEN : { waitSeconds: throttle.waitSeconds, lockedAt: date(throttle.lockedAt) }

@@ -1,0 +1,77 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
+import type { Caller } from './core/caller.ts'
+import { decideAdmin, type AssuranceSettings } from './core/assurance.ts'
+import type { Person } from './core/person.ts'
+import { recordEvent } from './db/audit.ts'
+import type { Database } from './db/client.ts'
+import { findPerson, isWordNew, seePerson } from './db/person.ts'
+import type { Auth } from './http/auth.ts'
+import { Problem } from './http/problem.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest { caller: Caller, person: Person }
+  interface FastifyContextConfig {
+    /** This call answers somebody who is disabled too. */
+    isForDisabled?: boolean
+    isFallback?: boolean
+  }
+}
+
+export interface GateOptions { db: Database, auth: Auth, clock: () => Date, assurance: AssuranceSettings }
+
+/** The hooks that every route with a token goes through, before its body is read: who is it, and may he come in at all? */
+export function createGate ({ db, auth, clock, assurance }: GateOptions): { user: onRequestAsyncHookHandler[], admin: (roles: string[]) => onRequestAsyncHookHandler[] } {
+  async function identify (request: FastifyRequest): Promise<void> {
+    request.caller = await auth.authenticate(request)
+    request.person = await loadPerson(db, request.caller)
+    if (request.person.isDisabled && request.routeOptions.config.isForDisabled !== true) await refuse(request, 'disabled')
+  }
+
+  async function refuse (request: FastifyRequest, cause: string): Promise<never> {
+    await recordEvent(db, { tenant: request.caller.tenant, subject: request.person.userId, action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
+    throw new Problem('forbidden')
+  }
+
+  const admin = (roles: string[]) => async (request: FastifyRequest): Promise<void> => {
+    if (!request.caller.roles.some(role => roles.includes(role))) await refuse(request, 'role')
+    const refusal = decideAdmin(request.person, request.caller, clock(), assurance)
+    if (refusal === null) return
+    if (refusal === 'forbidden') await refuse(request, 'factor set up after a recovery')
+    if (refusal === 'not_enrolled') throw new Problem('not_enrolled')
+    throw new Problem('step_up_required', refusal as Exclude<typeof refusal, string>)
+  }
+
+  return { user: [identify], admin: roles => [identify, admin(roles)] }
+}
+
+/** The person of a token, recorded at first sight. An MFA token of an older epoch is dead. */
+async function loadPerson (db: Database, caller: Caller): Promise<Person> {
+  let person = await findPerson(db, caller)
+  if (caller.mfa !== undefined) {
+    if (person === null || person.epoch !== caller.mfa.epoch) throw new Problem('invalid_token')
+    return person
+  }
+  if (person === null || isWordNew(person, caller)) {
+    await seePerson(db, caller, randomUUID())
+    person = await findPerson(db, caller)
+  }
+  if (person === null) throw new Problem('unavailable')
+  return person
+}
+
+/** Reads the caller's person once more, for a decision that another change has overtaken. */
+export async function refreshPerson (db: Database, request: FastifyRequest): Promise<void> {
+  const person = await findPerson(db, request.caller)
+  if (person === null) throw new Problem('invalid_token')
+  request.person = person
+}
+
+/** Who did it, for the audit. */
+export const byOf = (request: FastifyRequest): { actor: string, address: string, requestId: string } =>
+  ({ actor: request.person.userId, address: request.ip, requestId: request.id })
+
+export function decorateRequests (app: FastifyInstance): void {
+  app.decorateRequest('caller', null as unknown as Caller)
+  app.decorateRequest('person', null as unknown as Person)
+}

@@ -1,0 +1,71 @@
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { UnavailableError } from '../core/unavailable.ts'
+import { type FieldError, Problem, problemBody, problemHeaders } from './problem.ts'
+
+/** Every error becomes a problem document: ours, the framework's, the parser's. Register it before any plugin. */
+export function registerErrors (app: FastifyInstance): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(request, reply, toProblem(error)))
+  app.setNotFoundHandler((request, reply) => sendProblem(request, reply, new Problem('not_found')))
+}
+
+export function sendProblem (request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
+  const { code, options, status } = problem
+  if (status >= 500) request.log.error({ err: problem.cause ?? problem, code }, 'request failed')
+  return reply
+    .code(status)
+    // Set here too: what the framework refuses before a route is found has met no hook.
+    .headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', ...problemHeaders(code, options) })
+    .type('application/problem+json; charset=utf-8')
+    .serializer(String)
+    .send(JSON.stringify(problemBody(code, request.id, options)))
+}
+
+/** What the framework and its parser throw before our code runs, by their codes. */
+const FRAMEWORK: Record<string, Problem['code']> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'invalid_request',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'invalid_request',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'invalid_request',
+  FST_ERR_BAD_URL: 'not_found',
+  FST_ERR_MAX_PARAM_LENGTH: 'not_found',
+  FST_ERR_ASYNC_CONSTRAINT: 'invalid_request'
+}
+
+export function toProblem (error: FastifyError): Problem {
+  if (error instanceof Problem) return error
+  if (error instanceof UnavailableError) return new Problem('unavailable', { cause: error })
+  if (error.validation !== undefined) return new Problem('invalid_request', { errors: fieldErrors(error) })
+  const code = FRAMEWORK[error.code] ?? (error.statusCode === 400 || error instanceof SyntaxError ? 'invalid_request' : 'internal')
+  return code === 'internal'
+    ? new Problem('internal', { cause: error })
+    : new Problem(code, code === 'invalid_request' ? { errors: [{ field: 'body', message: 'is not valid JSON' }] } : {})
+}
+
+/** Names the field and what it must be, never what it held. */
+function fieldErrors ({ validation = [], validationContext }: FastifyError): FieldError[] {
+  return validation.map(({ instancePath, keyword, params, message }) => {
+    const path = instancePath.slice(1).replaceAll('/', '.')
+    const place = validationContext === undefined || validationContext === 'body' ? '' : `${validationContext}.`
+    if (keyword === 'required') return { field: place + join(path, String(params.missingProperty)), message: 'is required' }
+    // The name of an unknown field is the caller's text too: it is shortened to what a field name may be.
+    if (keyword === 'additionalProperties') return { field: place + join(path, fieldName(String(params.additionalProperty))), message: 'is unknown' }
+    return { field: place + (path === '' ? 'body' : path), message: message ?? 'is not valid' }
+  })
+}
+
+const join = (path: string, name: string): string => path === '' ? name : `${path}.${name}`
+const fieldName = (name: string): string => /^[A-Za-z][A-Za-z0-9]{0,31}$/.test(name) ? name : '(a field)'
+
+/** What Node's parser refuses before there is a request: over-long headers, ambiguous framing, a slow client. */
+export function answerClientError (error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  const status = error.code === 'HPE_HEADER_OVERFLOW' ? [431, 'Request Header Fields Too Large'] : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? [408, 'Request Timeout'] : [400, 'Bad Request']
+  const body = JSON.stringify({ ...problemBody('invalid_request', 'unparsed'), status: status[0] })
+  if (socket.writable) {
+    socket.write(`HTTP/1.1 ${status.join(' ')}\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
+      `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n${body}`)
+  }
+  socket.destroySoon()
+}

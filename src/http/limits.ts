@@ -1,0 +1,46 @@
+import helmet from '@fastify/helmet'
+import rateLimit from '@fastify/rate-limit'
+import type { FastifyInstance } from 'fastify'
+import ipaddr from 'ipaddr.js'
+import { Problem } from './problem.ts'
+
+/** What a request may take of the server (times in milliseconds, sizes in bytes). */
+export const SERVER_LIMITS = {
+  bodyLimit: 16 * 1024,
+  routerOptions: { maxParamLength: 100 },
+  connectionTimeout: 15_000,
+  requestTimeout: 15_000,
+  keepAliveTimeout: 10_000,
+  http: { headersTimeout: 10_000, maxHeaderSize: 16 * 1024 }
+}
+
+/** Paths that are not counted: probes, and what many ask for from one address. */
+const UNCOUNTED = /^\/(health\/|\.well-known\/jwks\.json$)/
+
+/** Headers that every answer carries, and a coarse limit for floods. Guessing is stopped per user, not here. */
+export async function registerLimits (app: FastifyInstance, requestsPerMinute: number): Promise<void> {
+  await app.register(helmet, {
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    frameguard: { action: 'deny' },
+    referrerPolicy: { policy: 'no-referrer' },
+    hsts: { maxAge: 31_536_000, includeSubDomains: true }
+  })
+  app.addHook('onRequest', async (_request, reply) => { reply.header('cache-control', 'no-store') })
+  if (requestsPerMinute === 0) return
+  await app.register(rateLimit, {
+    max: requestsPerMinute,
+    timeWindow: 60_000,
+    cache: 20_000,
+    keyGenerator: request => sourceOf(request.ip),
+    allowList: request => UNCOUNTED.test(request.url),
+    addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
+    addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
+    errorResponseBuilder: (_request, { ttl }) => new Problem('too_many_attempts', { retryAfter: Math.max(1, Math.ceil(ttl / 1000)) })
+  })
+}
+
+/** One source: an IPv4 address, or the /64 that one customer has of IPv6. */
+export function sourceOf (address: string): string {
+  const parsed = ipaddr.process(address)
+  return parsed.kind() === 'ipv4' ? parsed.toString() : (parsed as ipaddr.IPv6).parts.slice(0, 4).join(':')
+}

@@ -1,0 +1,50 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { LoggerOptions } from 'pino'
+
+/** An id that a proxy gave, if it can't break a log line; else a new one. */
+export function requestId ({ headers }: IncomingMessage): string {
+  const given = headers['x-request-id']
+  return typeof given === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(given) ? given : randomUUID()
+}
+
+/** The path alone: a query may hold what somebody should not have put there. */
+const pathOf = (url: string): string => url.split(/[?#]/, 1)[0] as string
+
+/**
+ * What pino may write. Headers and bodies are not logged at all; the redaction is for the day on which somebody adds
+ * them. Of an error come its names, codes and stack: its message may hold a query's arguments.
+ */
+export const loggerOptions = (level: string): LoggerOptions => ({
+  level,
+  redact: {
+    paths: ['*.authorization', '*.cookie', '*["set-cookie"]', 'headers.authorization', 'req.headers', 'res.headers', '*.code_verifier', '*.password', '*.secret', '*.token', '*.recoveryCodes', '*.otpauthUri', '*.qrCode'],
+    censor: '[Redacted]'
+  },
+  serializers: {
+    req: (request: FastifyRequest) => ({ method: request.method, path: pathOf(request.url), address: request.ip }),
+    res: (reply: { statusCode: number }) => ({ status: reply.statusCode }),
+    err: serializeError
+  }
+})
+
+interface SafeError { name: string, code: unknown, frames: string[], cause: SafeError | undefined }
+
+function serializeError (error: unknown): SafeError {
+  const { name, code, stack, cause } = error as Error & { code?: unknown }
+  return {
+    name,
+    code,
+    frames: (stack ?? '').split('\n').filter(line => /^\s+at /.test(line)).map(line => line.trim()),
+    cause: cause instanceof Error ? serializeError(cause) : undefined
+  }
+}
+
+/** One line a request, with its id in the answer. */
+export function registerLogging (app: FastifyInstance): void {
+  app.addHook('onRequest', async (request, reply) => { reply.header('x-request-id', request.id) })
+  app.addHook('onResponse', async (request, reply) => {
+    request.log.info({ method: request.method, path: pathOf(request.url), status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10, address: request.ip }, 'request')
+  })
+}

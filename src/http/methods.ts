@@ -1,0 +1,55 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
+import { sendProblem } from './errors.ts'
+import { Problem } from './problem.ts'
+
+const METHODS: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE']
+const PREFLIGHT_SECONDS = 600
+
+/** Paths that answer no other origin: they are not a page's business. */
+const NOT_FOR_PAGES = /^\/(docs|health)(\/|$)/
+
+/**
+ * Completes what the router leaves out: 405 with `Allow` where it would say 404, and CORS for a list of exact origins,
+ * never `*` and never with credentials (the Fetch standard's CORS protocol). Call it before the routes,
+ * and what it returns after them.
+ */
+export function registerMethods (app: FastifyInstance, origins: readonly string[]): () => void {
+  const methodsOf = new Map<string, Set<string>>()
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = methodsOf.get(url) ?? methodsOf.set(url, new Set()).get(url) as Set<string>
+    for (const each of [method].flat()) methods.add(each)
+  })
+  const originOf = (request: FastifyRequest): string | undefined => {
+    const { origin } = request.headers
+    return origin !== undefined && origins.includes(origin) && !NOT_FOR_PAGES.test(request.routeOptions.url ?? '') ? origin : undefined
+  }
+
+  app.addHook('onRequest', async (request, reply) => {
+    if (origins.length > 0) reply.header('vary', 'Origin')
+    const origin = originOf(request)
+    if (origin === undefined) return
+    reply.header('access-control-allow-origin', origin)
+    reply.header('access-control-expose-headers', 'WWW-Authenticate, Retry-After, ETag')
+  })
+
+  const answerOther = (allow: string[]) => (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const isPreflight = request.method === 'OPTIONS' && originOf(request) !== undefined && request.headers['access-control-request-method'] !== undefined
+    if (isPreflight) {
+      return reply.code(204).headers({
+        'access-control-allow-methods': allow.join(', '),
+        'access-control-allow-headers': 'authorization, content-type, if-match',
+        'access-control-max-age': String(PREFLIGHT_SECONDS)
+      }).send()
+    }
+    reply.header('allow', allow.join(', '))
+    return sendProblem(request, reply, new Problem('method_not_allowed'))
+  }
+
+  return () => {
+    for (const [url, known] of [...methodsOf]) {
+      if (url.includes('*')) continue
+      const allow = [...known]
+      app.route({ url, method: METHODS.filter(method => !known.has(method)), schema: { hide: true }, config: { isFallback: true }, handler: answerOther(allow) })
+    }
+  }
+}

@@ -1,0 +1,135 @@
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import { Type } from '@fastify/type-provider-typebox'
+import type { FastifyInstance, FastifySchema } from 'fastify'
+import type { TSchema } from 'typebox'
+import { problemBody, PROBLEMS, type ProblemCode, problemType } from './problem.ts'
+
+const EXAMPLE_REQUEST = '0b6b2b2e-5a53-4d4e-9a53-3f9d3f1c2a10'
+
+/** RFC 9457; `code` says which of the service's errors it is. */
+export const ProblemSchema = Type.Object({
+  type: Type.String({ format: 'uri', examples: [problemType('code_refused')] }),
+  title: Type.String(),
+  status: Type.Integer({ minimum: 400, maximum: 599 }),
+  detail: Type.String({ description: 'What to do next.' }),
+  instance: Type.String({ description: 'Carries the request id.' }),
+  code: Type.Enum(Object.keys(PROBLEMS) as [string, ...string[]]),
+  errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }), { description: 'With `invalid_request`: the fields, never what they held.' })),
+  action: Type.Optional(Type.Enum(['verify', 'login', 'recovery'], { description: 'With `step_up_required`: what helps.' }))
+}, { $id: 'Problem', description: 'An error (RFC 9457).' })
+
+interface Answer { schema?: TSchema, description: string, contentTypes?: Record<string, { schema: TSchema }> }
+
+interface Operation {
+  id: string
+  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Factors' | 'Status' | 'Administration' | 'Operation'
+  summary: string
+  description?: string
+  /** No token needed. */
+  isPublic?: true
+  body?: TSchema
+  params?: TSchema
+  querystring?: TSchema
+  headers?: TSchema
+  answers: Record<number, Answer>
+  /** What this operation can answer besides what all with a token can. */
+  errors: ProblemCode[]
+}
+
+/** Every call with a token can meet these. */
+const EVERYWHERE: ProblemCode[] = ['invalid_token', 'forbidden', 'invalid_request', 'too_many_attempts', 'unavailable', 'internal']
+const WITH_BODY: ProblemCode[] = ['payload_too_large', 'unsupported_media_type']
+
+const NO_QUERY = Type.Object({}, { additionalProperties: false })
+
+/** A route's schema and its part of the specification at once: what is documented is what is checked. */
+export function operation ({ id, tag, summary, description, isPublic, body, params, querystring = NO_QUERY, headers, answers, errors }: Operation): FastifySchema {
+  const codes = new Set(isPublic === undefined ? [...EVERYWHERE, ...(body === undefined ? [] : WITH_BODY), ...errors] : errors)
+  return {
+    operationId: id,
+    tags: [tag],
+    summary,
+    ...(description !== undefined && { description }),
+    security: isPublic === undefined ? [{ bearer: [] }] : [],
+    ...(body !== undefined && { body }),
+    ...(params !== undefined && { params }),
+    ...(headers !== undefined && { headers }),
+    querystring,
+    response: { ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, toResponse(answer)])), ...problemResponses([...codes]) }
+  } as FastifySchema
+}
+
+const toResponse = ({ schema, description, contentTypes }: Answer): object => schema === undefined
+  ? { description, type: 'null' }
+  : { description, content: { 'application/json': { schema }, ...contentTypes } }
+
+function problemResponses (codes: ProblemCode[]): Record<number, object> {
+  const byStatus = Map.groupBy === undefined ? groupBy(codes) : Map.groupBy(codes, code => PROBLEMS[code].status)
+  return Object.fromEntries([...byStatus].map(([status, some]) => [status, {
+    description: some.map(code => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' '),
+    content: {
+      'application/problem+json': {
+        schema: Type.Ref('Problem'),
+        examples: Object.fromEntries(some.map(code => [code, { value: problemBody(code, EXAMPLE_REQUEST, exampleOptions(code)) }]))
+      }
+    }
+  }]))
+}
+
+function groupBy (codes: ProblemCode[]): Map<number, ProblemCode[]> {
+  const groups = new Map<number, ProblemCode[]>()
+  for (const code of codes) groups.set(PROBLEMS[code].status, [...groups.get(PROBLEMS[code].status) ?? [], code])
+  return groups
+}
+
+function exampleOptions (code: ProblemCode): Parameters<typeof problemBody>[2] {
+  if (code === 'invalid_request') return { errors: [{ field: 'code', message: 'must match pattern "^[0-9]{6}$"' }] }
+  return code === 'step_up_required' ? { action: 'verify' } : {}
+}
+
+const TAGS = [
+  { name: 'Status', description: 'Who is it, and what must happen before this session may pass?' },
+  { name: 'Enroll', description: 'Enable TOTP by QR code or typed secret, and prove a code.' },
+  { name: 'Verify', description: 'Prove a second factor and get an MFA token.' },
+  { name: 'Recovery', description: 'Codes for the day on which the phone is gone.' },
+  { name: 'Factors', description: 'The authenticators of the caller.' },
+  { name: 'Administration', description: 'For administrators, who need a role and an MFA token of the last minutes.' },
+  { name: 'Operation', description: 'Keys and probes.' }
+]
+
+/** Collects the routes into an OpenAPI 3.1 document. Register it before them. */
+export async function registerOpenapi (app: FastifyInstance, version: string): Promise<void> {
+  app.addSchema(ProblemSchema)
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Headless MFA',
+        version,
+        summary: 'A second factor for any front end or SSO gateway.',
+        description: 'A bearer token of the first factor goes in, one that says "and the second factor too" comes out. Every error is a problem document (RFC 9457) whose `code` is one of a short list and whose `detail` says what to do next.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
+      },
+      servers: [{ url: '/', description: 'This service' }],
+      tags: TAGS,
+      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A first-factor token of the configured issuer, or an MFA token.' } } }
+    },
+    hideUntagged: true,
+    refResolver: { buildLocalReference: (json, _baseUri, _fragment, index) => typeof json.$id === 'string' ? json.$id : `def-${index}` }
+  })
+}
+
+/** The specification as JSON and YAML, and the console. Register it after `registerOpenapi` and before `ready`. */
+export async function registerConsole (app: FastifyInstance, hasDocs: boolean): Promise<void> {
+  const hidden = { schema: { hide: true, querystring: NO_QUERY } }
+  app.get('/openapi.json', hidden, async () => app.swagger())
+  app.get('/openapi.yaml', hidden, async (_request, reply) => reply.type('application/yaml; charset=utf-8').send(app.swagger({ yaml: true })))
+  if (!hasDocs) return
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: true,
+    transformStaticCSP: header => header.replace(/ https:/g, '').replace('upgrade-insecure-requests;', ''),
+    uiConfig: { persistAuthorization: false, displayRequestDuration: true, tryItOutEnabled: true }
+  })
+}

@@ -1,0 +1,47 @@
+import { type AssuranceSettings, decideChange, type StepUp } from '../../core/assurance.ts'
+import { type Caller, sessionKey } from '../../core/caller.ts'
+import { MAX_FACTORS, nextLabel } from '../../core/factors.ts'
+import type { Pending, Person } from '../../core/person.ts'
+import { open } from '../../core/seal.ts'
+import { type Closed, closedBy } from '../../core/throttle.ts'
+import { matchStep, type TotpWindow } from '../../core/totp.ts'
+
+export type StartDecision = { outcome: 'start' } | { outcome: 'step_up', stepUp: StepUp } | Conflict
+
+export type Conflict = { outcome: 'too_many_factors' } | { outcome: 'label_taken' }
+
+/** May the caller start to set up a further authenticator, or the first? */
+export function decideStart (person: Person, caller: Caller, label: string | undefined, now: Date, settings: AssuranceSettings): StartDecision {
+  const stepUp = decideChange(person, caller, now, settings)
+  if (stepUp !== null) return { outcome: 'step_up', stepUp }
+  return conflict(person, label) ?? { outcome: 'start' }
+}
+
+function conflict ({ factors }: Person, label: string | null | undefined): Conflict | null {
+  if (factors.length >= MAX_FACTORS) return { outcome: 'too_many_factors' }
+  return factors.some(factor => factor.label === label) ? { outcome: 'label_taken' } : null
+}
+
+export interface ConfirmSettings extends AssuranceSettings { window: TotpWindow, ring: Parameters<typeof open>[0] }
+
+export type ConfirmDecision = { outcome: 'not_found' } | { outcome: 'step_up', stepUp: StepUp } | Conflict | Closed | { outcome: 'refused' } |
+  { outcome: 'match', pending: Pending, step: number, label: string, isFirst: boolean }
+
+/**
+ * Does the code prove the pending factor, and may it become active? The first factor's freshness was asked at its start,
+ * to which the session is bound; a further one needs the second factor still.
+ * @throws SealError if the secret does not open
+ */
+export function decideConfirm (person: Person, caller: Caller, { factorId, code }: { factorId: string, code: string }, now: Date, settings: ConfirmSettings): ConfirmDecision {
+  const { pending, factors } = person
+  if (pending === null || pending.factorId !== factorId || pending.session !== sessionKey(caller)) return { outcome: 'not_found' }
+  const isFirst = factors.length === 0
+  const stepUp = isFirst ? null : decideChange(person, caller, now, settings)
+  if (stepUp !== null) return { outcome: 'step_up', stepUp }
+  const impediment = conflict(person, pending.label) ?? closedBy(person.throttles.totp)
+  if (impediment !== null) return impediment
+  const secret = open(settings.ring, { tenant: person.tenant, userId: person.userId, factorId }, pending)
+  const step = matchStep(secret, code, now, settings.window)
+  secret.fill(0)
+  return step === null ? { outcome: 'refused' } : { outcome: 'match', pending, step, label: pending.label ?? nextLabel(factors), isFirst }
+}

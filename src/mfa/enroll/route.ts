@@ -1,0 +1,131 @@
+import { randomUUID } from 'node:crypto'
+import { Type } from '@fastify/type-provider-typebox'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { sessionKey } from '../../core/caller.ts'
+import { nextCodeAt } from '../../core/factors.ts'
+import { DEFAULT_PARAMETERS, base32, generateSecret, otpauthUri, qrCode } from '../../core/totp.ts'
+import { createRecoverySet } from '../../core/recovery-set.ts'
+import { seal } from '../../core/seal.ts'
+import { unixSeconds } from '../../core/time.ts'
+import { UnavailableError } from '../../core/unavailable.ts'
+import { recordUnreadable } from '../../db/audit.ts'
+import { settleRefused } from '../../db/throttle.ts'
+import { byOf, refreshPerson } from '../../gate.ts'
+import { refuseClosed } from '../../http/closed.ts'
+import { operation } from '../../http/openapi.ts'
+import { Problem } from '../../http/problem.ts'
+import { assuranceSettings, issueToken, type Services, throttleLimits, typed } from '../../services.ts'
+import { type ConfirmDecision, decideConfirm, decideStart } from './decide.ts'
+import { ENROLL_SCHEMAS } from './schema.ts'
+import { settleClaimed, settleConfirmed, settleStarted } from './store.ts'
+
+export function registerEnroll (app: FastifyInstance, services: Services): void {
+  for (const schema of ENROLL_SCHEMAS) app.addSchema(schema)
+  registerStart(app, services)
+  registerConfirm(app, services)
+}
+
+function registerStart (app: FastifyInstance, { config, clock, db, gate }: Services): void {
+  const settings = assuranceSettings(config)
+  typed(app).post('/mfa/enroll', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'startEnrollment',
+      tag: 'Enroll',
+      summary: 'Start to set up an authenticator',
+      description: 'Answers the secret as a QR code and as text, once. It counts only after `POST /mfa/enroll/confirm` within ten minutes, in the same login session. A start replaces an earlier one that was not confirmed; active authenticators stay as they are. The first needs a login of the last 15 minutes, a further one an MFA token of the last 15 minutes.',
+      body: Type.Ref('EnrollRequest'),
+      answers: { 201: { schema: Type.Ref('EnrollAnswer'), description: 'Started: show the QR code, and the secret beside it.' } },
+      errors: ['step_up_required', 'too_many_factors', 'label_taken']
+    })
+  }, async (request, reply) => {
+    const label = (request.body as { label?: string }).label?.normalize('NFC')
+    const { caller, person } = request
+    const { tenant, userId } = person
+    const decision = decideStart(person, caller, label, clock(), settings)
+    if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
+    if (decision.outcome !== 'start') throw new Problem(decision.outcome)
+
+    const factorId = randomUUID()
+    const secret = generateSecret()
+    const sealed = seal(config.MFA_ENCRYPTION_KEYS, { tenant, userId, factorId }, secret)
+    const started = await settleStarted(db, { tenant, userId, factorId, label: label ?? null, session: sessionKey(caller), ...sealed, by: byOf(request) })
+    refuseClosed(started)
+    const uri = otpauthUri(secret, config.TOTP_ISSUER_NAME, person.account)
+    reply.code(201)
+    return { factorId, secret: base32(secret), otpauthUri: uri, qrCode: await qrCode(uri), expiresAt: new Date(started.expiresAt as string).toISOString() }
+  })
+}
+
+/** How often a confirmation is decided anew when another change of the factors came between. */
+const TRIES = 3
+
+function registerConfirm (app: FastifyInstance, services: Services): void {
+  const { config, clock, db, gate, hasher } = services
+  const settings = { ...assuranceSettings(config), window: config.TOTP_WINDOW, ring: config.MFA_ENCRYPTION_KEYS }
+  const limits = throttleLimits(config)
+
+  typed(app).post('/mfa/enroll/confirm', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'confirmEnrollment',
+      tag: 'Enroll',
+      summary: 'Prove a code of the new authenticator: now it counts',
+      description: 'The code is spent with it. With the first authenticator come ten recovery codes: show them, offer to save them, and call `POST /mfa/recovery/acknowledge` when the user has. The fifth wrong code destroys what was started.',
+      body: Type.Ref('ConfirmRequest'),
+      answers: { 200: { schema: Type.Ref('ConfirmAnswer'), description: 'Active: the recovery codes, and an MFA token.' } },
+      errors: ['not_found', 'step_up_required', 'too_many_factors', 'label_taken', 'factor_locked', 'code_refused']
+    })
+  }, async request => {
+    const body = request.body as { factorId: string, code: string }
+    const { caller } = request
+    const { factorId } = body
+    const by = byOf(request)
+    const claim = randomUUID()
+    const setId = randomUUID()
+    let codes: Awaited<ReturnType<typeof createRecoverySet>> | undefined
+
+    for (let attempt = 1; attempt <= TRIES; attempt++) {
+      const { person } = request
+      const { tenant, userId, revision } = person
+      const now = clock()
+      const decision = await decide(request, body, now)
+      if (decision.outcome === 'refused') {
+        refuseClosed(await settleRefused(db, { tenant, userId, kind: 'totp', weight: 1, limits, pendingId: factorId, by }))
+        throw new Problem('code_refused')
+      }
+      const claimed = await settleClaimed(db, { tenant, userId, factorId, claim })
+      refuseClosed(claimed)
+      if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
+      if (decision.isFirst) codes ??= await createRecoverySet(hasher, config.MFA_PEPPERS)
+      const { step, label } = decision
+      const result = await settleConfirmed(db, { tenant, userId, revision, factorId, claim, label, step, setId, codes: decision.isFirst ? codes?.hashed ?? null : null, by })
+      refuseClosed(result)
+      if (result.outcome === 'confirmed') {
+        const isRecovery = caller.mfa?.acr === 'mfa-recovery'
+        const act = { acr: isRecovery ? 'mfa-recovery' as const : 'mfa' as const, methods: isRecovery ? ['otp', 'recovery'] : ['otp'], factorId, authTime: unixSeconds(now) }
+        const token = issueToken(services, caller, { userId, epoch: result.epoch as number }, act)
+        return { factorId, recoveryCodes: decision.isFirst ? codes?.shown ?? null : null, ...token, nextCodeAt: nextCodeAt({ lastStep: step, period: DEFAULT_PARAMETERS.period }, clock()) }
+      }
+      if (result.outcome !== 'stale') throw new Problem('code_refused')
+      await refreshPerson(db, request)
+    }
+    throw new UnavailableError('the factors of one user change all the time')
+  })
+
+  /** What remains is a code that is wrong, or one that matches. */
+  async function decide (request: FastifyRequest, body: { factorId: string, code: string }, now: Date): Promise<Extract<ConfirmDecision, { outcome: 'refused' | 'match' }>> {
+    const { caller, person } = request
+    let decision: ConfirmDecision
+    try {
+      decision = decideConfirm(person, caller, body, now, settings)
+    } catch (cause) {
+      await recordUnreadable(db, person, byOf(request), { factorId: body.factorId, keyId: person.pending?.keyId })
+      throw new UnavailableError('a sealed secret does not open', { cause })
+    }
+    refuseClosed(decision)
+    if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
+    if (decision.outcome !== 'refused' && decision.outcome !== 'match') throw new Problem(decision.outcome)
+    return decision
+  }
+}

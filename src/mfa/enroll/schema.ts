@@ -1,0 +1,39 @@
+import { Type } from '@fastify/type-provider-typebox'
+import { Label, NullableTime, recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields, TotpCode, Uuid } from '../schema.ts'
+
+export const EnrollRequest = Type.Object({ label: Type.Optional(Label) }, {
+  $id: 'EnrollRequest', additionalProperties: false, examples: [{ label: 'My phone' }]
+})
+
+export const EnrollAnswer = Type.Object({
+  factorId: Uuid,
+  secret: Type.String({ description: 'Base32 without padding, to type in by hand. It is shown now and never again' }),
+  otpauthUri: Type.String({ description: 'The key URI that authenticator apps read' }),
+  qrCode: Type.String({ description: 'The same as a PNG, in a `data:` URL' }),
+  expiresAt: Time
+}, {
+  $id: 'EnrollAnswer',
+  examples: [{
+    factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11',
+    secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP',
+    otpauthUri: 'otpauth://totp/Headless%20MFA:alice?issuer=Headless%20MFA&secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&algorithm=SHA1&digits=6&period=30',
+    qrCode: 'data:image/png;base64,iVBORw0KGgo=',
+    expiresAt: '2026-11-24T12:10:00.000Z'
+  }]
+})
+
+export const ConfirmRequest = Type.Object({ factorId: Uuid, code: TotpCode }, {
+  $id: 'ConfirmRequest', additionalProperties: false, examples: [{ factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', code: '492039' }]
+})
+
+export const ConfirmAnswer = Type.Object({
+  factorId: Uuid,
+  recoveryCodes: Type.Union([RecoveryCodes, Type.Null()], { description: 'Ten with the first authenticator, null with a further one' }),
+  ...tokenFields,
+  nextCodeAt: NullableTime
+}, {
+  $id: 'ConfirmAnswer',
+  examples: [{ factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', recoveryCodes: recoveryCodesExample, ...tokenExample, nextCodeAt: '2026-11-24T12:00:30.000Z' }]
+})
+
+export const ENROLL_SCHEMAS = [EnrollRequest, EnrollAnswer, ConfirmRequest, ConfirmAnswer]

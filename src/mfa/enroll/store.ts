@@ -1,0 +1,38 @@
+import type { HashedCode } from '../../core/recovery-set.ts'
+import type { Sealed } from '../../core/seal.ts'
+import { STARTS_PER_HOUR } from '../../core/throttle.ts'
+import type { By } from '../../db/audit.ts'
+import type { Database, Settlement } from '../../db/client.ts'
+
+const PENDING_SECONDS = 600
+/** Ten hashes take half a second of one core; what waits longer than this for them was lost. */
+const CLAIM_SECONDS = 10
+
+export interface Start extends Sealed { tenant: string, userId: string, factorId: string, label: string | null, session: string | null, by: By }
+
+/** Puts a pending factor in the place of any earlier one: `started`, or `waiting` after too many starts. */
+export const settleStarted = (db: Database, { tenant, userId, factorId, label, session, sealed, keyId, by }: Start): Promise<Settlement> =>
+  db.settle`SELECT start_enrollment_v1(${tenant}, ${userId}::uuid, ${factorId}::uuid, ${label}, ${session}, ${sealed}, ${keyId},
+    ${PENDING_SECONDS}::int, ${STARTS_PER_HOUR}::int, ${by}::jsonb) AS result`
+
+/** Decides who of parallel confirmations hashes the recovery codes: `claimed` by one, `spent` for the others. */
+export const settleClaimed = (db: Database, { tenant, userId, factorId, claim }: { tenant: string, userId: string, factorId: string, claim: string }): Promise<Settlement> =>
+  db.settle`SELECT claim_confirmation_v1(${tenant}, ${userId}::uuid, ${factorId}::uuid, ${claim}::uuid, ${CLAIM_SECONDS}::int) AS result`
+
+export interface Confirmation {
+  tenant: string
+  userId: string
+  revision: number
+  factorId: string
+  claim: string
+  label: string
+  step: number
+  setId: string
+  codes: HashedCode[] | null
+  by: By
+}
+
+/** Decides the race of confirmations: `confirmed` once; `stale` if the set of factors is another than the decision's. */
+export const settleConfirmed = (db: Database, { tenant, userId, revision, factorId, claim, label, step, setId, codes, by }: Confirmation): Promise<Settlement> =>
+  db.settle`SELECT confirm_factor_v1(${tenant}, ${userId}::uuid, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${label}, ${step}::bigint,
+    ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${by}::jsonb) AS result`

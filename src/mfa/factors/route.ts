@@ -1,0 +1,112 @@
+import { Type } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { listFactors } from '../../core/factors.ts'
+import { actOf } from '../../core/mfa-token.ts'
+import { UnavailableError } from '../../core/unavailable.ts'
+import { byOf, refreshPerson } from '../../gate.ts'
+import { operation } from '../../http/openapi.ts'
+import { Problem } from '../../http/problem.ts'
+import { assuranceSettings, decisionSettings, issueToken, type Services, typed } from '../../services.ts'
+import { decideFactorChange, decideRemoval } from './decide.ts'
+import { FactorParams, FACTORS_SCHEMAS } from './schema.ts'
+import { settlePendingRemoved, settleRemoved, settleRenamed } from './store.ts'
+
+/** How often a removal is decided anew when another change of the factors came between. */
+const TRIES = 3
+
+export function registerFactors (app: FastifyInstance, services: Services): void {
+  for (const schema of FACTORS_SCHEMAS) app.addSchema(schema)
+  registerListAndRename(app, services)
+  registerRemove(app, services)
+}
+
+function registerListAndRename (app: FastifyInstance, { config, clock, db, gate }: Services): void {
+  const settings = assuranceSettings(config)
+
+  typed(app).get('/mfa/factors', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'listFactors',
+      tag: 'Factors',
+      summary: 'The caller\'s authenticators',
+      answers: { 200: { schema: Type.Ref('FactorList'), description: 'Oldest first; one that is not confirmed yet comes last.' } },
+      errors: []
+    })
+  }, async ({ person }) => ({ items: listFactors(person, clock()) }))
+
+  typed(app).patch('/mfa/factors/:factorId', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'renameFactor',
+      tag: 'Factors',
+      summary: 'Give an authenticator another label',
+      description: 'Needs an MFA token of the last 15 minutes, but for one that is not confirmed yet.',
+      params: FactorParams,
+      body: Type.Ref('RenameRequest'),
+      answers: { 200: { schema: Type.Ref('Factor'), description: 'The authenticator as it is now.' } },
+      errors: ['not_found', 'step_up_required', 'label_taken']
+    })
+  }, async request => {
+    const { factorId } = request.params
+    const label = (request.body as { label: string }).label.normalize('NFC')
+    const { caller, person } = request
+    const decision = decideFactorChange(person, caller, factorId, clock(), settings)
+    if (decision.outcome === 'not_found') throw new Problem('not_found')
+    if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
+    if (person.factors.some(factor => factor.label === label && factor.id !== factorId)) throw new Problem('label_taken')
+    const result = await settleRenamed(db, { tenant: person.tenant, userId: person.userId, factorId, label, by: byOf(request) })
+    if (result.outcome === 'taken') throw new Problem('label_taken')
+    await refreshPerson(db, request)
+    const renamed = listFactors(request.person, clock()).find(factor => factor.id === factorId)
+    if (renamed === undefined) throw new Problem('not_found')
+    return renamed
+  })
+}
+
+function registerRemove (app: FastifyInstance, services: Services): void {
+  const { config, clock, db, gate } = services
+  const settings = { ...assuranceSettings(config), ...decisionSettings(config) }
+
+  typed(app).delete('/mfa/factors/:factorId', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'removeFactor',
+      tag: 'Factors',
+      summary: 'Remove an authenticator',
+      description: 'Needs an MFA token of the last 15 minutes, but for one that is not confirmed yet. All MFA tokens from before end with it; the acting session goes on with the token in the answer. With the last authenticator go the recovery codes.',
+      params: FactorParams,
+      body: Type.Object({}, { additionalProperties: false }),
+      answers: {
+        200: { schema: Type.Ref('TokenAnswer'), description: 'Removed: the acting session\'s new token.' },
+        204: { description: 'Removed: it was not confirmed, was the last, or earned the acting token. Verify anew where a factor is left.' }
+      },
+      errors: ['not_found', 'step_up_required', 'required_by_policy']
+    })
+  }, async (request, reply) => {
+    const { factorId } = request.params
+    const { caller } = request
+    const by = byOf(request)
+    for (let attempt = 1; attempt <= TRIES; attempt++) {
+      const { person } = request
+      const { tenant, userId, revision } = person
+      const decision = decideRemoval(person, caller, factorId, clock(), settings)
+      if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
+      if (decision.outcome === 'pending') {
+        const { outcome } = await settlePendingRemoved(db, { tenant, userId, factorId, by })
+        if (outcome !== 'removed') throw new Problem('not_found')
+        return reply.code(204).send()
+      }
+      if (decision.outcome !== 'remove') throw new Problem(decision.outcome)
+      const result = await settleRemoved(db, { tenant, userId, revision, factorId, by })
+      if (result.outcome === 'removed') {
+        const act = decision.isSessionKept ? actOf(caller) : null
+        if (act === null) return reply.code(204).send()
+        return issueToken(services, caller, { userId, epoch: result.epoch as number }, act)
+      }
+      await refreshPerson(db, request)
+      // The removal that came between ended this token too.
+      if (request.person.epoch !== caller.mfa?.epoch) throw new Problem('invalid_token')
+    }
+    throw new UnavailableError('the factors of one user change all the time')
+  })
+}

@@ -1,0 +1,142 @@
+import { randomUUID } from 'node:crypto'
+import { Type } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { decideChange } from '../../core/assurance.ts'
+import { unmatchable } from '../../core/hashing.ts'
+import { digest } from '../../core/recovery-code.ts'
+import { createRecoverySet } from '../../core/recovery-set.ts'
+import { unixSeconds } from '../../core/time.ts'
+import { UnavailableError } from '../../core/unavailable.ts'
+import { recordEvent, recordUnreadable } from '../../db/audit.ts'
+import { settleRefused } from '../../db/throttle.ts'
+import { byOf } from '../../gate.ts'
+import { refuseClosed } from '../../http/closed.ts'
+import { operation } from '../../http/openapi.ts'
+import { Problem } from '../../http/problem.ts'
+import { assuranceSettings, issueToken, type Services, throttleLimits, typed } from '../../services.ts'
+import { decideRecover } from './decide.ts'
+import { RECOVERY_SCHEMAS } from './schema.ts'
+import { recoverySheet } from './sheet.ts'
+import { findCode, settleAcknowledged, settleRecovered, settleReplaced } from './store.ts'
+
+export function registerRecovery (app: FastifyInstance, services: Services): void {
+  for (const schema of RECOVERY_SCHEMAS) app.addSchema(schema)
+  registerRecover(app, services)
+  registerCodes(app, services)
+}
+
+function registerRecover (app: FastifyInstance, services: Services): void {
+  const { config, clock, db, gate, hasher } = services
+  const limits = throttleLimits(config)
+  const peppers = config.MFA_PEPPERS
+
+  typed(app).post('/mfa/recovery', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'recover',
+      tag: 'Recovery',
+      summary: 'Prove the second factor with a recovery code',
+      description: 'Spends the code. The token says `mfa-recovery`: it may set up a new authenticator, remove old ones and make new codes, and opens no administration. It ends the waits and the lock of the authenticators.',
+      body: Type.Ref('RecoverRequest'),
+      answers: { 200: { schema: Type.Ref('RecoverAnswer'), description: 'Accepted: the MFA token.' } },
+      errors: ['factor_locked', 'code_refused']
+    })
+  }, async request => {
+    const { caller, person } = request
+    const { tenant, userId, epoch } = person
+    const by = byOf(request)
+    const decision = decideRecover(person, (request.body as { code: string }).code)
+    refuseClosed(decision)
+    if (decision.outcome === 'malformed') throw new Problem('invalid_request', { errors: [{ field: 'code', message: 'is not 16 characters of a recovery code' }] })
+    if (decision.outcome === 'mistyped') {
+      await recordEvent(db, { tenant, subject: userId, action: 'recovery.refused', outcome: 'failure', kind: 'recovery', by, details: { cause: 'checksum' } })
+      throw new Problem('code_refused')
+    }
+
+    const { canonical, slot } = decision
+    const stored = await findCode(db, tenant, userId, slot)
+    const pepper = peppers.keys.get(stored?.pepperId ?? peppers.primary)
+    if (pepper === undefined) {
+      await recordUnreadable(db, person, by, { pepperId: stored?.pepperId }, 'recovery')
+      throw new UnavailableError('a pepper is missing')
+    }
+    // One bcrypt, whether there is such a code or not.
+    const isMatch = await hasher.compare(digest(pepper, canonical), stored?.hash ?? unmatchable(config.BCRYPT_COST))
+    if (stored === null || !isMatch) {
+      refuseClosed(await settleRefused(db, { tenant, userId, kind: 'recovery', weight: 1, limits, by }))
+      throw new Problem('code_refused')
+    }
+    const result = await settleRecovered(db, { tenant, userId, epoch, slot, hash: stored.hash, by })
+    refuseClosed(result)
+    if (result.outcome !== 'accepted') throw new Problem('code_refused')
+    const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: person.recovery?.id ?? userId, authTime: unixSeconds(clock()) }
+    return { ...issueToken(services, caller, person, act), remaining: result.remaining as number }
+  })
+}
+
+function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher }: Services): void {
+  const settings = assuranceSettings(config)
+
+  typed(app).get('/mfa/recovery', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'getRecovery',
+      tag: 'Recovery',
+      summary: 'How many recovery codes are left',
+      answers: { 200: { schema: Type.Ref('RecoveryStatus'), description: 'Counts and dates; never a code.' } },
+      errors: ['not_enrolled']
+    })
+  }, async ({ person: { recovery } }) => {
+    if (recovery === null) throw new Problem('not_enrolled')
+    const { total, remaining, generatedAt, acknowledgedAt } = recovery
+    return { total, remaining, generatedAt: generatedAt.toISOString(), acknowledgedAt: acknowledgedAt?.toISOString() ?? null }
+  })
+
+  typed(app).post('/mfa/recovery/codes', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'replaceRecoveryCodes',
+      tag: 'Recovery',
+      summary: 'New recovery codes in place of all from before',
+      description: 'Needs an MFA token of the last 15 minutes. With `Accept: text/plain` the answer is a sheet to print or save.',
+      body: Type.Object({}, { additionalProperties: false }),
+      answers: {
+        201: {
+          schema: Type.Ref('NewRecoveryCodes'),
+          description: 'The whole new set, shown now and never again.',
+          contentTypes: { 'text/plain': { schema: Type.String({ examples: [recoverySheet('Headless MFA', 'alice', ['0K7M-2Q9R-WX4T-BN3C'], new Date(0))] }) } }
+        }
+      },
+      errors: ['not_enrolled', 'step_up_required']
+    })
+  }, async (request, reply) => {
+    const { caller, person } = request
+    const { tenant, userId, epoch } = person
+    if (person.factors.length === 0) throw new Problem('not_enrolled')
+    const stepUp = decideChange(person, caller, clock(), settings)
+    if (stepUp !== null) throw new Problem('step_up_required', stepUp)
+    const { shown, hashed } = await createRecoverySet(hasher, config.MFA_PEPPERS)
+    const result = await settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) })
+    if (result.outcome !== 'replaced') throw new Problem('not_enrolled')
+    reply.code(201)
+    if (!/(^|,)\s*text\/plain/.test(request.headers.accept ?? '')) return { recoveryCodes: shown }
+    return reply.type('text/plain; charset=utf-8').send(recoverySheet(config.TOTP_ISSUER_NAME, person.account, shown, clock()))
+  })
+
+  typed(app).post('/mfa/recovery/acknowledge', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'acknowledgeRecoveryCodes',
+      tag: 'Recovery',
+      summary: 'The user says that the codes are saved',
+      description: 'Until then a front end may offer new ones.',
+      body: Type.Object({}, { additionalProperties: false }),
+      answers: { 204: { description: 'Noted.' } },
+      errors: ['not_enrolled']
+    })
+  }, async ({ person: { tenant, userId, recovery } }, reply) => {
+    if (recovery === null) throw new Problem('not_enrolled')
+    await settleAcknowledged(db, tenant, userId, recovery.id)
+    return reply.code(204).send()
+  })
+}

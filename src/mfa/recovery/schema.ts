@@ -1,0 +1,21 @@
+import { Type } from '@fastify/type-provider-typebox'
+import { recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields } from '../schema.ts'
+
+export const RecoverRequest = Type.Object({
+  code: Type.String({ minLength: 16, maxLength: 64, description: 'In any case, with or without dashes and spaces; `O` counts as `0`, `I` and `L` as `1`', examples: ['0K7M-2Q9R-WX4T-BN3C'] })
+}, { $id: 'RecoverRequest', additionalProperties: false, examples: [{ code: '0K7M-2Q9R-WX4T-BN3C' }] })
+
+export const RecoverAnswer = Type.Object({ ...tokenFields, remaining: Type.Integer({ description: 'Codes that are left; offer new ones at 3 or fewer' }) }, {
+  $id: 'RecoverAnswer', examples: [{ ...tokenExample, acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], remaining: 9 }]
+})
+
+export const RecoveryStatus = Type.Object({
+  total: Type.Integer(),
+  remaining: Type.Integer(),
+  generatedAt: Time,
+  acknowledgedAt: Type.Union([Time, Type.Null()], { description: 'When the user said that they are saved' })
+}, { $id: 'RecoveryStatus', examples: [{ total: 10, remaining: 9, generatedAt: '2026-11-24T12:00:31.000Z', acknowledgedAt: null }] })
+
+export const NewRecoveryCodes = Type.Object({ recoveryCodes: RecoveryCodes }, { $id: 'NewRecoveryCodes', examples: [{ recoveryCodes: recoveryCodesExample }] })
+
+export const RECOVERY_SCHEMAS = [RecoverRequest, RecoverAnswer, RecoveryStatus, NewRecoveryCodes]

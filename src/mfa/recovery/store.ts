@@ -1,0 +1,24 @@
+import type { HashedCode } from '../../core/recovery-set.ts'
+import type { By } from '../../db/audit.ts'
+import type { Database, Settlement } from '../../db/client.ts'
+
+export interface StoredCode { hash: string, pepperId: string, isUsed: boolean }
+
+/** The code of one slot, used or not. */
+export async function findCode (db: Database, tenant: string, userId: string, slot: number): Promise<StoredCode | null> {
+  const row = await db.run(() => db.prisma.recoveryCode.findUnique({ where: { tenant_userId_slot: { tenant, userId, slot } } }))
+  return row === null ? null : { hash: row.hash, pepperId: row.pepperId, isUsed: row.usedAt !== null }
+}
+
+/** Decides the race for one code: `accepted` once, `spent` to all others. Names the hash, so that a newer set's slot stays. */
+export const settleRecovered = (db: Database, { tenant, userId, epoch, slot, hash, by }: { tenant: string, userId: string, epoch: number, slot: number, hash: string, by: By }): Promise<Settlement> =>
+  db.settle`SELECT accept_recovery_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${slot}::int, ${hash}, ${by}::jsonb) AS result`
+
+/** Replaces the whole set; of parallel replacements the last one stands, whole. `stale` if there is no factor any more. */
+export const settleReplaced = (db: Database, { tenant, userId, epoch, setId, codes, by }: { tenant: string, userId: string, epoch: number, setId: string, codes: HashedCode[], by: By }): Promise<Settlement> =>
+  db.settle`SELECT replace_codes_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${setId}::uuid, ${JSON.stringify(codes)}::jsonb, ${by}::jsonb) AS result`
+
+/** Marks the present set as saved; the first time counts. */
+export const settleAcknowledged = (db: Database, tenant: string, userId: string, setId: string): Promise<unknown> =>
+  db.rows`UPDATE recovery_sets SET acknowledged_at = clock_timestamp()
+    WHERE tenant = ${tenant} AND user_id = ${userId}::uuid AND id = ${setId}::uuid AND acknowledged_at IS NULL RETURNING 1`

@@ -1,0 +1,52 @@
+import { Type } from '@fastify/type-provider-typebox'
+
+/** Shapes that several calls share; each is a component of the specification. */
+
+export const Uuid = Type.String({ format: 'uuid', examples: ['5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11'] })
+export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC', examples: ['2026-11-24T12:00:00.000Z'] })
+const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
+export const NullableTime = Nullable(Time)
+
+/** Six ASCII digits and nothing else: nothing is trimmed or coerced before the check for spent codes. */
+export const TotpCode = Type.String({ pattern: '^[0-9]{6}$', description: 'Six digits, as the authenticator shows them', examples: ['492039'] })
+
+/** 1 to 64 characters; no control, bidirectional or line-breaking ones, no space at the ends. */
+export const Label = Type.String({
+  minLength: 1,
+  maxLength: 64,
+  pattern: '^(?! )[^\\p{Cc}\\p{Cs}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069\\uFEFF]+(?<! )$',
+  description: 'What the user calls this authenticator',
+  examples: ['My phone']
+})
+
+export const FactorStatus = Type.Enum(['pending', 'active', 'locked'])
+
+export const Factor = Type.Object({
+  id: Uuid,
+  kind: Type.Literal('totp'),
+  label: Type.String(),
+  status: FactorStatus,
+  createdAt: Time,
+  confirmedAt: NullableTime,
+  lastUsedAt: NullableTime,
+  nextCodeAt: Type.Union([Time, Type.Null()], { description: 'When its next code is taken, where this step\'s is spent' })
+}, {
+  $id: 'Factor',
+  examples: [{ id: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', kind: 'totp', label: 'My phone', status: 'active', createdAt: '2026-11-24T12:00:00.000Z', confirmedAt: '2026-11-24T12:00:31.000Z', lastUsedAt: null, nextCodeAt: null }]
+})
+
+/** What every call that gives an MFA token answers. */
+export const tokenFields = {
+  token: Type.String({ description: 'The MFA token: send it as the bearer token from now on' }),
+  tokenType: Type.Literal('Bearer'),
+  expiresIn: Type.Integer({ description: 'Seconds until it ends; never past the end of the token that it was made from' }),
+  acr: Type.Enum(['mfa', 'mfa-recovery']),
+  amr: Type.Array(Type.String(), { description: 'What was proved (RFC 8176): `otp` by TOTP, `recovery` by a recovery code' })
+}
+
+export const tokenExample = { token: 'eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjIwMjYtMTEifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl', tokenType: 'Bearer', expiresIn: 900, acr: 'mfa', amr: ['pwd', 'otp', 'mfa'] }
+
+export const RecoveryCodes = Type.Array(Type.String({ pattern: '^[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){3}$' }), { description: 'Each works once. They are shown now and never again.' })
+export const recoveryCodesExample = ['0K7M-2Q9R-WX4T-BN3C', '1D5F-8H2J-6KPV-7A9E']
+
+export const SHARED_SCHEMAS = [Factor]

@@ -1,0 +1,28 @@
+import { Type } from '@fastify/type-provider-typebox'
+import { NullableTime, Uuid } from '../schema.ts'
+
+export const Decision = Type.Object({
+  action: Type.Enum(['allow', 'verify', 'enroll', 'deny']),
+  reason: Type.Enum(['mfa_verified', 'not_required', 'exempt_sso', 'factor_enrolled', 'required_by_policy', 'user_disabled']),
+  loginFirst: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the login is too old to enroll now; sign in again first' }))
+}, { $id: 'Decision', description: 'What must happen before this session may pass', examples: [{ action: 'verify', reason: 'factor_enrolled' }] })
+
+export const Status = Type.Object({
+  userId: Uuid,
+  subject: Type.String(),
+  account: Type.String({ description: 'Shown to people, never an identity' }),
+  tenant: Type.String(),
+  namespace: Type.String(),
+  enrolled: Type.Boolean({ description: 'Is there an active authenticator?' }),
+  factors: Type.Array(Type.Ref('Factor')),
+  recoveryCodes: Type.Union([
+    Type.Object({ total: Type.Integer(), remaining: Type.Integer(), acknowledgedAt: NullableTime }),
+    Type.Null()
+  ]),
+  decision: Type.Ref('Decision')
+}, {
+  $id: 'Status',
+  examples: [{
+    userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: 'alice', account: 'alice@example.com', tenant: 'acme', namespace: 'https://id.example.com', enrolled: false, factors: [], recoveryCodes: null, decision: { action: 'enroll', reason: 'required_by_policy' }
+  }]
+})

@@ -1,0 +1,50 @@
+import type { Factor, Person } from '../../core/person.ts'
+import { open, SealError } from '../../core/seal.ts'
+import { type Closed, closedBy } from '../../core/throttle.ts'
+import { generateSecret, matchStep, type TotpWindow } from '../../core/totp.ts'
+
+export interface VerifySettings { window: TotpWindow, ring: Parameters<typeof open>[0] }
+
+export type VerifyDecision = Closed & { unreadable: Factor[] } | {
+  unreadable: Factor[]
+} & (
+  /** The code of a step that is newer than any accepted one. */
+  | { outcome: 'match', factor: Factor, step: number }
+  /** The right code of a spent step: refused, and it costs nothing. */
+  | { outcome: 'spent', factor: Factor }
+  /** `weight`: how many factors it was tried against. */
+  | { outcome: 'refused', weight: number }
+)
+
+/** Compares a code with the active factors, or the named one. Says nothing final: the settling statement decides. */
+export function decideVerify (person: Person, code: string, factorId: string | undefined, now: Date, { window, ring }: VerifySettings): VerifyDecision {
+  const closed = closedBy(person.throttles.totp)
+  if (closed !== null) return { ...closed, unreadable: [] }
+  const tried = factorId === undefined ? person.factors : person.factors.filter(factor => factor.id === factorId)
+  const unreadable: Factor[] = []
+  let spent: Factor | undefined
+  let match: { factor: Factor, step: number } | undefined
+  for (const factor of tried) {
+    const step = stepOf(factor)
+    if (step === null) continue
+    if (step <= factor.lastStep) spent ??= factor
+    else match ??= { factor, step }
+  }
+  // Whoever has no factor waits as long for his refusal as others do.
+  if (tried.length === 0) matchStep(generateSecret(), code, now, window)
+  if (match !== undefined) return { outcome: 'match', ...match, unreadable }
+  return spent === undefined ? { outcome: 'refused', weight: tried.length, unreadable } : { outcome: 'spent', factor: spent, unreadable }
+
+  function stepOf (factor: Factor): number | null {
+    try {
+      const secret = open(ring, { tenant: person.tenant, userId: person.userId, factorId: factor.id }, factor)
+      const step = matchStep(secret, code, now, window, factor)
+      secret.fill(0)
+      return step
+    } catch (error) {
+      if (!(error instanceof SealError)) throw error
+      unreadable.push(factor)
+      return null
+    }
+  }
+}

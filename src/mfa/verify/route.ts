@@ -1,0 +1,64 @@
+import { Type } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { nextCodeAt } from '../../core/factors.ts'
+import { unixSeconds } from '../../core/time.ts'
+import { UnavailableError } from '../../core/unavailable.ts'
+import { recordEvent, recordUnreadable } from '../../db/audit.ts'
+import { settleRefused } from '../../db/throttle.ts'
+import { byOf } from '../../gate.ts'
+import { refuseClosed } from '../../http/closed.ts'
+import { operation } from '../../http/openapi.ts'
+import { Problem } from '../../http/problem.ts'
+import { issueToken, type Services, throttleLimits, typed } from '../../services.ts'
+import { decideVerify } from './decide.ts'
+import { VerifyAnswer, VerifyRequest } from './schema.ts'
+import { settleAccepted } from './store.ts'
+
+export function registerVerify (app: FastifyInstance, services: Services): void {
+  const { config, clock, db, gate } = services
+  const settings = { window: config.TOTP_WINDOW, ring: config.MFA_ENCRYPTION_KEYS }
+  const limits = throttleLimits(config)
+  app.addSchema(VerifyRequest)
+  app.addSchema(VerifyAnswer)
+
+  typed(app).post('/mfa/verify', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'verify',
+      tag: 'Verify',
+      summary: 'Prove the second factor with a code of an authenticator',
+      description: 'Takes the code of this time step or of a neighbour, once. Without `factorId` every active authenticator is tried. Wrong, replayed or expired, of another user or of none: the answer is the same.',
+      body: Type.Ref('VerifyRequest'),
+      answers: { 200: { schema: Type.Ref('VerifyAnswer'), description: 'Accepted: the MFA token.' } },
+      errors: ['factor_locked', 'code_refused']
+    })
+  }, async request => {
+    const { code, factorId } = request.body as { code: string, factorId?: string }
+    const { caller, person } = request
+    const { tenant, userId, epoch } = person
+    const by = byOf(request)
+    const decision = decideVerify(person, code, factorId, clock(), settings)
+    for (const factor of decision.unreadable) {
+      await recordUnreadable(db, person, by, { factorId: factor.id, keyId: factor.keyId })
+    }
+
+    refuseClosed(decision)
+    if (decision.outcome === 'match') {
+      const { factor, step } = decision
+      const result = await settleAccepted(db, { tenant, userId, epoch, factorId: factor.id, step, by })
+      refuseClosed(result)
+      if (result.outcome !== 'accepted') throw new Problem('code_refused')
+      const now = clock()
+      const act = { acr: 'mfa' as const, methods: ['otp'], factorId: factor.id, authTime: unixSeconds(now) }
+      return { ...issueToken(services, caller, person, act), factorId: factor.id, nextCodeAt: nextCodeAt({ ...factor, lastStep: step }, now) }
+    }
+    if (decision.outcome === 'spent') {
+      await recordEvent(db, { tenant, subject: userId, action: 'totp.refused', outcome: 'failure', kind: 'totp', by, details: { cause: 'spent', factorId: decision.factor.id } })
+      throw new Problem('code_refused')
+    }
+    refuseClosed(await settleRefused(db, { tenant, userId, kind: 'totp', weight: decision.weight, limits, by }))
+    // It may have been the code of the one that does not open: nobody is told that it was wrong.
+    if (decision.unreadable.length > 0) throw new UnavailableError('a sealed secret does not open')
+    throw new Problem('code_refused')
+  })
+}

@@ -1,0 +1,49 @@
+import closeWithGrace from 'close-with-grace'
+import { createApp } from './app.ts'
+import { type Config, ConfigError, readConfig } from './config.ts'
+import { connect } from './db/client.ts'
+import { DATA_DIR, developmentEnvironment } from './dev.ts'
+
+/** The process: configuration, database, application, socket; and the same backwards at the end. */
+async function main (): Promise<void> {
+  const isProduction = process.env.NODE_ENV === 'production'
+  const config = readConfig(isProduction ? process.env : developmentEnvironment(process.env))
+  const database = await openDatabase(config)
+  let logIdleError = (_error: Error): void => {}
+  const db = connect(database.url, config.DATABASE_POOL, error => { logIdleError(error) })
+  const app = await createApp({ config, db })
+  logIdleError = error => { app.log.warn({ err: error }, 'a database connection broke') }
+
+  closeWithGrace({ delay: 10_000, logger: undefined }, async ({ err }) => {
+    if (err !== undefined) app.log.fatal({ err }, 'unexpected error: stopping')
+    await app.close()
+    await db.close()
+    await database.stop()
+  })
+
+  await app.listen({ host: config.HOST, port: config.PORT })
+  if (!isProduction) {
+    const { printWelcome } = await import('./cli/welcome.ts')
+    printWelcome(app.listeningOrigin, config.DOCS)
+  }
+}
+
+/** The configured database, or the embedded one. Migrations are a job of their own in production. */
+async function openDatabase ({ DATABASE_URL, DATABASE_OWNER_URL, NODE_ENV }: Config): Promise<{ url: string, stop: () => Promise<void> }> {
+  if (NODE_ENV === 'production' && DATABASE_URL !== undefined) return { url: DATABASE_URL, stop: async () => {} }
+  const { applyMigrations } = await import('./db/migrate.ts')
+  if (DATABASE_URL !== undefined) {
+    await applyMigrations(DATABASE_OWNER_URL ?? DATABASE_URL)
+    return { url: DATABASE_URL, stop: async () => {} }
+  }
+  const { startEmbedded } = await import('./db/embedded.ts')
+  const embedded = await startEmbedded({ dataDir: DATA_DIR, log: (line: string) => { process.stdout.write(`${line}\n`) } } as Parameters<typeof startEmbedded>[0])
+  await applyMigrations(embedded.url)
+  return embedded
+}
+
+main().catch((error: unknown) => {
+  const line = error instanceof ConfigError ? `configuration: ${error.message}` : `start failed: ${(error as Error).stack ?? String(error)}`
+  process.stderr.write(`${line}\n`)
+  process.exit(1)
+})

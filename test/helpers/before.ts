@@ -1,0 +1,26 @@
+// tap runs this once before all test files: one PostgreSQL for the whole run (embedded, or what TEST_DATABASE_URL
+// names, as a role that may create databases), with a migrated template and a database made from it for all test files.
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { applyMigrations } from '../../src/db/migrate.ts'
+import { createDatabase, uniqueName, urlOf, writeRun } from './database.ts'
+
+let server = process.env.TEST_DATABASE_URL
+let holder: number | undefined
+if (!server) {
+  const child = fork(fileURLToPath(new URL('server.ts', import.meta.url)), [String(process.ppid)], {
+    detached: true, execArgv: ['--import=tsx'], stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+  })
+  holder = child.pid
+  const [answer] = await Promise.race([once(child, 'message'), once(child, 'exit')])
+  if (typeof answer !== 'string') throw new Error('The embedded PostgreSQL did not start.')
+  server = answer
+  child.unref()
+}
+const template = uniqueName('template')
+await createDatabase(server, template)
+await applyMigrations(urlOf(server, template))
+const shared = uniqueName('shared')
+await createDatabase(server, shared, template)
+writeRun({ server, template, shared, ...(holder ? { holder } : {}) })
