@@ -1,5 +1,3 @@
-import type { FastifyInstance } from 'fastify'
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { Config } from './config.ts'
 import type { Caller } from './core/caller.ts'
 import type { AssuranceSettings } from './core/assurance.ts'
@@ -20,10 +18,6 @@ export interface Services {
   gate: ReturnType<typeof createGate>
   hasher: Hasher
 }
-
-/** The application, with routes typed by their schemas. */
-export type App = FastifyInstance & { withTypeProvider: <T>() => FastifyInstance }
-export const typed = (app: FastifyInstance): ReturnType<typeof app.withTypeProvider<TypeBoxTypeProvider>> => app.withTypeProvider<TypeBoxTypeProvider>()
 
 export const assuranceSettings = (config: Config): AssuranceSettings => ({
   loginFreshSeconds: config.LOGIN_FRESH_SECONDS,

@@ -82,6 +82,7 @@ async function reach (
       const lastWords = server.lastWords()
       if (!passing.test(lastWords)) throw new Error(`PostgreSQL does not start: ${lastWords}`)
       server = undefined
+      await sleep(200)
     }
     if (!found) server ??= launch(cluster, await freePort(), settings)
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Type } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { operation } from './openapi.ts'
 

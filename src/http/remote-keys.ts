@@ -1,4 +1,4 @@
-import { KeyObject } from 'node:crypto'
+import { KeyObject, type webcrypto } from 'node:crypto'
 import { createRemoteJWKSet, customFetch, errors } from 'jose'
 import { UnavailableError } from '../core/unavailable.ts'
 
@@ -29,7 +29,7 @@ export function remoteKeys (url: string): FindKey {
       const key = await find(kid === undefined ? { alg } : { alg, kid }, { payload: '', signature: '' })
       let pem = pems.get(key)
       if (pem === undefined) {
-        pem = KeyObject.from(key as CryptoKey).export({ format: 'pem', type: 'spki' }) as string
+        pem = KeyObject.from(key as webcrypto.CryptoKey).export({ format: 'pem', type: 'spki' }) as string
         pems.set(key, pem)
       }
       return pem

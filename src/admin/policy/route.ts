@@ -1,10 +1,10 @@
-import { Type } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Policy as PolicyValue } from '../../core/policy.ts'
 import { byOf } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
-import { type Services, typed } from '../../services.ts'
+import { type Services } from '../../services.ts'
 import { IfMatch, Policy, PolicyChange } from './schema.ts'
 import { findPolicy, settlePolicy } from './store.ts'
 
@@ -12,7 +12,7 @@ export function registerPolicy (app: FastifyInstance, { db, gate }: Services): v
   app.addSchema(Policy)
   app.addSchema(PolicyChange)
 
-  typed(app).get('/admin/policy', {
+  app.get('/admin/policy', {
     onRequest: gate.admin(['mfa:admin', 'mfa:auditor']),
     schema: operation({
       id: 'getPolicy',
@@ -24,7 +24,7 @@ export function registerPolicy (app: FastifyInstance, { db, gate }: Services): v
     })
   }, async ({ person: { tenant } }, reply) => answer(reply, await findPolicy(db, tenant)))
 
-  typed(app).put('/admin/policy', {
+  app.put('/admin/policy', {
     onRequest: gate.admin(['mfa:admin']),
     schema: operation({
       id: 'setPolicy',

@@ -1,4 +1,4 @@
-import { Type } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 import { NullableTime } from '../../mfa/schema.ts'
 
 const Enforcement = Type.Enum(['optional', 'required'], { description: '`required`: whoever is covered and has no factor must enroll' })

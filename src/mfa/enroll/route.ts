@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Type } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { sessionKey } from '../../core/caller.ts'
 import { nextCodeAt } from '../../core/factors.ts'
@@ -14,9 +14,9 @@ import { byOf, refreshPerson } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
-import { assuranceSettings, issueToken, type Services, throttleLimits, typed } from '../../services.ts'
+import { assuranceSettings, issueToken, type Services, throttleLimits } from '../../services.ts'
 import { type ConfirmDecision, decideConfirm, decideStart } from './decide.ts'
-import { ENROLL_SCHEMAS } from './schema.ts'
+import { type ConfirmRequest, ENROLL_SCHEMAS, type EnrollRequest } from './schema.ts'
 import { settleClaimed, settleConfirmed, settleStarted } from './store.ts'
 
 export function registerEnroll (app: FastifyInstance, services: Services): void {
@@ -27,7 +27,7 @@ export function registerEnroll (app: FastifyInstance, services: Services): void 
 
 function registerStart (app: FastifyInstance, { config, clock, db, gate }: Services): void {
   const settings = assuranceSettings(config)
-  typed(app).post('/mfa/enroll', {
+  app.post('/mfa/enroll', {
     onRequest: gate.user,
     schema: operation({
       id: 'startEnrollment',
@@ -39,7 +39,7 @@ function registerStart (app: FastifyInstance, { config, clock, db, gate }: Servi
       errors: ['step_up_required', 'too_many_factors', 'label_taken']
     })
   }, async (request, reply) => {
-    const label = (request.body as { label?: string }).label?.normalize('NFC')
+    const label = (request.body as EnrollRequest).label?.normalize('NFC')
     const { caller, person } = request
     const { tenant, userId } = person
     const decision = decideStart(person, caller, label, clock(), settings)
@@ -65,7 +65,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
   const settings = { ...assuranceSettings(config), window: config.TOTP_WINDOW, ring: config.MFA_ENCRYPTION_KEYS }
   const limits = throttleLimits(config)
 
-  typed(app).post('/mfa/enroll/confirm', {
+  app.post('/mfa/enroll/confirm', {
     onRequest: gate.user,
     schema: operation({
       id: 'confirmEnrollment',
@@ -77,7 +77,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       errors: ['not_found', 'step_up_required', 'too_many_factors', 'label_taken', 'factor_locked', 'code_refused']
     })
   }, async request => {
-    const body = request.body as { factorId: string, code: string }
+    const body = request.body as ConfirmRequest
     const { caller } = request
     const { factorId } = body
     const by = byOf(request)
@@ -114,7 +114,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
   })
 
   /** What remains is a code that is wrong, or one that matches. */
-  async function decide (request: FastifyRequest, body: { factorId: string, code: string }, now: Date): Promise<Extract<ConfirmDecision, { outcome: 'refused' | 'match' }>> {
+  async function decide (request: FastifyRequest, body: ConfirmRequest, now: Date): Promise<Extract<ConfirmDecision, { outcome: 'refused' | 'match' }>> {
     const { caller, person } = request
     let decision: ConfirmDecision
     try {

@@ -1,9 +1,11 @@
-import { Type } from '@fastify/type-provider-typebox'
+import { type Static, Type } from 'typebox'
 import { Label, NullableTime, recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields, TotpCode, Uuid } from '../schema.ts'
 
 export const EnrollRequest = Type.Object({ label: Type.Optional(Label) }, {
   $id: 'EnrollRequest', additionalProperties: false, examples: [{ label: 'My phone' }]
 })
+
+export type EnrollRequest = Static<typeof EnrollRequest>
 
 export const EnrollAnswer = Type.Object({
   factorId: Uuid,
@@ -25,6 +27,8 @@ export const EnrollAnswer = Type.Object({
 export const ConfirmRequest = Type.Object({ factorId: Uuid, code: TotpCode }, {
   $id: 'ConfirmRequest', additionalProperties: false, examples: [{ factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', code: '492039' }]
 })
+
+export type ConfirmRequest = Static<typeof ConfirmRequest>
 
 export const ConfirmAnswer = Type.Object({
   factorId: Uuid,

@@ -1,4 +1,4 @@
-import { Type } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { listFactors } from '../../core/factors.ts'
 import { actOf } from '../../core/mfa-token.ts'
@@ -6,9 +6,9 @@ import { UnavailableError } from '../../core/unavailable.ts'
 import { byOf, refreshPerson } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
-import { assuranceSettings, decisionSettings, issueToken, type Services, typed } from '../../services.ts'
+import { assuranceSettings, decisionSettings, issueToken, type Services } from '../../services.ts'
 import { decideFactorChange, decideRemoval } from './decide.ts'
-import { FactorParams, FACTORS_SCHEMAS } from './schema.ts'
+import { FactorParams, FACTORS_SCHEMAS, type RenameRequest } from './schema.ts'
 import { settlePendingRemoved, settleRemoved, settleRenamed } from './store.ts'
 
 /** How often a removal is decided anew when another change of the factors came between. */
@@ -23,7 +23,7 @@ export function registerFactors (app: FastifyInstance, services: Services): void
 function registerListAndRename (app: FastifyInstance, { config, clock, db, gate }: Services): void {
   const settings = assuranceSettings(config)
 
-  typed(app).get('/mfa/factors', {
+  app.get('/mfa/factors', {
     onRequest: gate.user,
     schema: operation({
       id: 'listFactors',
@@ -34,7 +34,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
     })
   }, async ({ person }) => ({ items: listFactors(person, clock()) }))
 
-  typed(app).patch('/mfa/factors/:factorId', {
+  app.patch('/mfa/factors/:factorId', {
     onRequest: gate.user,
     schema: operation({
       id: 'renameFactor',
@@ -47,8 +47,8 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
       errors: ['not_found', 'step_up_required', 'label_taken']
     })
   }, async request => {
-    const { factorId } = request.params
-    const label = (request.body as { label: string }).label.normalize('NFC')
+    const { factorId } = request.params as FactorParams
+    const label = (request.body as RenameRequest).label.normalize('NFC')
     const { caller, person } = request
     const decision = decideFactorChange(person, caller, factorId, clock(), settings)
     if (decision.outcome === 'not_found') throw new Problem('not_found')
@@ -67,7 +67,7 @@ function registerRemove (app: FastifyInstance, services: Services): void {
   const { config, clock, db, gate } = services
   const settings = { ...assuranceSettings(config), ...decisionSettings(config) }
 
-  typed(app).delete('/mfa/factors/:factorId', {
+  app.delete('/mfa/factors/:factorId', {
     onRequest: gate.user,
     schema: operation({
       id: 'removeFactor',
@@ -83,7 +83,7 @@ function registerRemove (app: FastifyInstance, services: Services): void {
       errors: ['not_found', 'step_up_required', 'required_by_policy']
     })
   }, async (request, reply) => {
-    const { factorId } = request.params
+    const { factorId } = request.params as FactorParams
     const { caller } = request
     const by = byOf(request)
     for (let attempt = 1; attempt <= TRIES; attempt++) {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Type } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { decideChange } from '../../core/assurance.ts'
 import { unmatchable } from '../../core/hashing.ts'
@@ -13,9 +13,9 @@ import { byOf } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
-import { assuranceSettings, issueToken, type Services, throttleLimits, typed } from '../../services.ts'
+import { assuranceSettings, issueToken, type Services, throttleLimits } from '../../services.ts'
 import { decideRecover } from './decide.ts'
-import { RECOVERY_SCHEMAS } from './schema.ts'
+import { type RecoverRequest, RECOVERY_SCHEMAS } from './schema.ts'
 import { recoverySheet } from './sheet.ts'
 import { findCode, settleAcknowledged, settleRecovered, settleReplaced } from './store.ts'
 
@@ -30,7 +30,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
   const limits = throttleLimits(config)
   const peppers = config.MFA_PEPPERS
 
-  typed(app).post('/mfa/recovery', {
+  app.post('/mfa/recovery', {
     onRequest: gate.user,
     schema: operation({
       id: 'recover',
@@ -45,7 +45,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     const { caller, person } = request
     const { tenant, userId, epoch } = person
     const by = byOf(request)
-    const decision = decideRecover(person, (request.body as { code: string }).code)
+    const decision = decideRecover(person, (request.body as RecoverRequest).code)
     refuseClosed(decision)
     if (decision.outcome === 'malformed') throw new Problem('invalid_request', { errors: [{ field: 'code', message: 'is not 16 characters of a recovery code' }] })
     if (decision.outcome === 'mistyped') {
@@ -77,7 +77,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
 function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher }: Services): void {
   const settings = assuranceSettings(config)
 
-  typed(app).get('/mfa/recovery', {
+  app.get('/mfa/recovery', {
     onRequest: gate.user,
     schema: operation({
       id: 'getRecovery',
@@ -92,7 +92,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher 
     return { total, remaining, generatedAt: generatedAt.toISOString(), acknowledgedAt: acknowledgedAt?.toISOString() ?? null }
   })
 
-  typed(app).post('/mfa/recovery/codes', {
+  app.post('/mfa/recovery/codes', {
     onRequest: gate.user,
     schema: operation({
       id: 'replaceRecoveryCodes',
@@ -123,7 +123,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher 
     return reply.type('text/plain; charset=utf-8').send(recoverySheet(config.TOTP_ISSUER_NAME, person.account, shown, clock()))
   })
 
-  typed(app).post('/mfa/recovery/acknowledge', {
+  app.post('/mfa/recovery/acknowledge', {
     onRequest: gate.user,
     schema: operation({
       id: 'acknowledgeRecoveryCodes',

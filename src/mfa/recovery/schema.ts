@@ -1,9 +1,11 @@
-import { Type } from '@fastify/type-provider-typebox'
+import { type Static, Type } from 'typebox'
 import { recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields } from '../schema.ts'
 
 export const RecoverRequest = Type.Object({
   code: Type.String({ minLength: 16, maxLength: 64, description: 'In any case, with or without dashes and spaces; `O` counts as `0`, `I` and `L` as `1`', examples: ['0K7M-2Q9R-WX4T-BN3C'] })
 }, { $id: 'RecoverRequest', additionalProperties: false, examples: [{ code: '0K7M-2Q9R-WX4T-BN3C' }] })
+
+export type RecoverRequest = Static<typeof RecoverRequest>
 
 export const RecoverAnswer = Type.Object({ ...tokenFields, remaining: Type.Integer({ description: 'Codes that are left; offer new ones at 3 or fewer' }) }, {
   $id: 'RecoverAnswer', examples: [{ ...tokenExample, acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], remaining: 9 }]

@@ -1,9 +1,9 @@
-import { Type } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { listFactors } from '../../core/factors.ts'
 import { decide } from '../../core/policy.ts'
 import { operation } from '../../http/openapi.ts'
-import { decisionSettings, type Services, typed } from '../../services.ts'
+import { decisionSettings, type Services } from '../../services.ts'
 import { Decision, Status } from './schema.ts'
 
 export function registerStatus (app: FastifyInstance, { config, clock, gate }: Services): void {
@@ -11,7 +11,7 @@ export function registerStatus (app: FastifyInstance, { config, clock, gate }: S
   app.addSchema(Status)
   const settings = decisionSettings(config)
 
-  typed(app).get('/mfa/status', {
+  app.get('/mfa/status', {
     onRequest: gate.user,
     config: { isForDisabled: true },
     schema: operation({

@@ -1,4 +1,4 @@
-import { Type } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 import { NullableTime, Uuid } from '../schema.ts'
 
 export const Decision = Type.Object({

@@ -1,4 +1,4 @@
-import { Type } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { nextCodeAt } from '../../core/factors.ts'
 import { unixSeconds } from '../../core/time.ts'
@@ -9,7 +9,7 @@ import { byOf } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
-import { issueToken, type Services, throttleLimits, typed } from '../../services.ts'
+import { issueToken, type Services, throttleLimits } from '../../services.ts'
 import { decideVerify } from './decide.ts'
 import { VerifyAnswer, VerifyRequest } from './schema.ts'
 import { settleAccepted } from './store.ts'
@@ -21,7 +21,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
   app.addSchema(VerifyRequest)
   app.addSchema(VerifyAnswer)
 
-  typed(app).post('/mfa/verify', {
+  app.post('/mfa/verify', {
     onRequest: gate.user,
     schema: operation({
       id: 'verify',
@@ -33,7 +33,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       errors: ['factor_locked', 'code_refused']
     })
   }, async request => {
-    const { code, factorId } = request.body as { code: string, factorId?: string }
+    const { code, factorId } = request.body as VerifyRequest
     const { caller, person } = request
     const { tenant, userId, epoch } = person
     const by = byOf(request)

@@ -1,10 +1,12 @@
-import { Type } from '@fastify/type-provider-typebox'
+import { type Static, Type } from 'typebox'
 import { NullableTime, tokenExample, tokenFields, TotpCode, Uuid } from '../schema.ts'
 
 export const VerifyRequest = Type.Object({
   code: TotpCode,
   factorId: Type.Optional(Uuid)
 }, { $id: 'VerifyRequest', additionalProperties: false, examples: [{ code: '492039' }] })
+
+export type VerifyRequest = Static<typeof VerifyRequest>
 
 export const VerifyAnswer = Type.Object({ ...tokenFields, factorId: Uuid, nextCodeAt: NullableTime }, {
   $id: 'VerifyAnswer',

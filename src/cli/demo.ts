@@ -1,0 +1,106 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createSigner } from 'fast-jwt'
+import { Secret } from 'otpauth'
+import QRCode from 'qrcode'
+import { createApp } from '../app.ts'
+import { readConfig } from '../config.ts'
+import { codeAt, stepAt } from '../core/totp.ts'
+import { connect } from '../db/client.ts'
+import { startEmbedded } from '../db/embedded.ts'
+import { applyMigrations } from '../db/migrate.ts'
+import { DEV_AUDIENCE, DEV_ISSUER, developmentEnvironment } from '../dev.ts'
+
+// The whole story in a terminal, against a real service and a real database of its own, over HTTP.
+
+const say = (line = ''): void => { process.stdout.write(`${line}\n`) }
+const directory = mkdtempSync(join(tmpdir(), 'headless-mfa-demo-'))
+let ahead = 0
+/** The demo's time: it jumps where you would wait for the next code. */
+const clock = (): Date => new Date(Date.now() + ahead * 1000)
+
+const embedded = await startEmbedded({ dataDir: join(directory, 'postgres'), isPersistent: false })
+const { DATABASE_URL: _, ...env } = process.env
+const config = readConfig(developmentEnvironment({ ...env, NODE_ENV: 'development', DATABASE_URL: embedded.url, LOG_LEVEL: 'silent' }, directory))
+const db = connect(embedded.url, 4, () => {})
+let isFailed = false
+try {
+  await applyMigrations(embedded.url)
+  const app = await createApp({ config, db, clock })
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+  await tell(origin)
+  await app.close()
+} catch (error) {
+  isFailed = true
+  say(`The demo failed: ${(error as Error).message}`)
+} finally {
+  await db.close()
+  await embedded.stop()
+  rmSync(directory, { recursive: true, force: true })
+}
+process.exit(isFailed ? 1 : 0)
+
+interface Answer { status: number, body: Record<string, any> }
+
+async function tell (origin: string): Promise<void> {
+  const alice = token('alice', { roles: ['mfa:admin'], accounts: ['local'] })
+
+  title('Alice has signed in with her password. What must happen next?')
+  await call(origin, 'GET', '/mfa/status', alice, undefined, ({ body }) => `decision: ${body.decision.action} (${body.decision.reason})`)
+
+  title('She turns on two-factor authentication: a QR code to scan, or a secret to type.')
+  const started = await call(origin, 'POST', '/mfa/enroll', alice, { label: 'My phone' }, ({ body }) => `secret: ${body.secret}`)
+  say(await QRCode.toString(started.body.otpauthUri, { type: 'terminal', small: true }))
+  const secret = Secret.fromBase32(started.body.secret).bytes
+  const code = (): string => codeAt(secret, stepAt(clock()))
+
+  title('She types the six digits that her app shows. Now it counts, and she gets her recovery codes, once.')
+  const used = code()
+  const confirmed = await call(origin, 'POST', '/mfa/enroll/confirm', alice, { factorId: started.body.factorId, code: used }, ({ body }) => `acr: ${body.acr}, amr: ${body.amr.join(' ')}`)
+  for (const recoveryCode of confirmed.body.recoveryCodes) say(`    ${recoveryCode}`)
+  await call(origin, 'POST', '/mfa/recovery/acknowledge', alice, undefined, () => 'she has saved them')
+
+  title('Somebody who looked over her shoulder tries the same code again.')
+  await call(origin, 'POST', '/mfa/verify', alice, { code: used }, refused)
+
+  title('She logs out and in again, and is asked for a code. (Thirty seconds later: the next one.)')
+  ahead += 30
+  await call(origin, 'POST', '/mfa/verify', alice, { code: code() }, ({ body }) => `an MFA token for ${body.expiresIn} s, acr: ${body.acr}`)
+
+  title('She has lost her phone: a recovery code, typed as people type. It works once.')
+  const [first] = confirmed.body.recoveryCodes as string[]
+  await call(origin, 'POST', '/mfa/recovery', alice, { code: (first as string).toLowerCase().replaceAll('-', ' ') }, ({ body }) => `acr: ${body.acr}, ${body.remaining} codes left`)
+  await call(origin, 'POST', '/mfa/recovery', alice, { code: first }, refused)
+
+  title('Alice is an administrator. She turns the flag on, for everybody.')
+  ahead += 30
+  const admin = await call(origin, 'POST', '/mfa/verify', alice, { code: code() }, ({ body }) => `acr: ${body.acr}`)
+  await call(origin, 'PUT', '/admin/policy', admin.body.token, { enforcement: 'required' }, ({ body }) => `enforcement: ${body.enforcement}, version ${body.version}`)
+
+  title('Bob has a local account and no second factor; Carol signs in by SSO alone.')
+  await call(origin, 'GET', '/mfa/status', token('bob', { accounts: ['local', 'sso'] }), undefined, ({ body }) => `Bob: ${body.decision.action} (${body.decision.reason})`)
+  await call(origin, 'GET', '/mfa/status', token('carol', { accounts: ['sso'] }), undefined, ({ body }) => `Carol: ${body.decision.action} (${body.decision.reason})`)
+  say()
+}
+
+function refused ({ status, body }: Answer): string { return `${status} ${body.code}: ${body.detail}` }
+
+function title (line: string): void { say(`\n${line}`) }
+
+function token (sub: string, claims: Record<string, unknown>): string {
+  const now = Math.floor(clock().getTime() / 1000)
+  return createSigner({ key: config.JWT_SECRET as string, algorithm: 'HS256' })({ iss: DEV_ISSUER, aud: DEV_AUDIENCE, sub, tenant: 'acme', amr: ['pwd'], auth_time: now, iat: now, exp: now + 900, ...claims })
+}
+
+async function call (origin: string, method: string, path: string, bearer: string, body: unknown, tellAnswer: (answer: Answer) => string): Promise<Answer> {
+  const response = await fetch(origin + path, {
+    method, headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' }, ...(body !== undefined && { body: JSON.stringify(body) })
+  })
+  const text = await response.text()
+  const answer = { status: response.status, body: text === '' ? {} : JSON.parse(text) as Record<string, any> }
+  say(`  ${method} ${path} → ${response.status}`)
+  say(`    ${tellAnswer(answer)}`)
+  if (response.status >= 400 && response.status !== 422) throw new Error(`${method} ${path}: ${text}`)
+  return answer
+}

@@ -1,0 +1,83 @@
+import t from 'tap'
+import { startService } from '../helpers/service.ts'
+
+t.test('who administers MFA has the role, and MFA of the last minutes', async t => {
+  const service = await startService(t)
+  const user = service.person()
+  t.match(await user.call('GET', '/admin/policy'), { status: 403, body: { code: 'forbidden' } })
+  t.match((await user.events()).at(-1), { action: 'access.refused', details: { cause: 'role' } })
+  const admin = service.person({ roles: ['mfa:admin'] })
+  t.match(await admin.call('GET', '/admin/policy'), { status: 409, body: { code: 'not_enrolled' } })
+  const { token } = await admin.enroll()
+  t.match(await admin.call('GET', '/admin/policy'), { status: 401, body: { code: 'step_up_required', action: 'verify' } })
+  t.equal((await admin.call('GET', '/admin/policy', undefined, token)).status, 200)
+  service.clock.advance(880)
+  const stale = await admin.call('GET', '/admin/policy', undefined, token)
+  t.equal(stale.status, 401)
+})
+
+t.test('an auditor reads and changes nothing', async t => {
+  const service = await startService(t)
+  const auditor = service.person({ roles: ['mfa:auditor'] })
+  const { token } = await auditor.enroll()
+  t.equal((await auditor.call('GET', '/admin/policy', undefined, token)).status, 200)
+  t.equal((await auditor.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).status, 403)
+})
+
+t.test('a tenant that has set nothing has the default, and its administrators change their own alone', async t => {
+  const service = await startService(t)
+  const admin = service.person({ roles: ['mfa:admin'] })
+  const { token } = await admin.enroll()
+  const read = await admin.call('GET', '/admin/policy', undefined, token)
+  t.same(read.body, { enforcement: 'optional', groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule: 'exempt_sso_only', version: 0, updatedAt: null, updatedBy: null, floor: null })
+  t.equal(read.headers.get('etag'), '"0"')
+  const other = service.person({ roles: ['mfa:admin'] })
+  const { token: otherToken } = await other.enroll()
+  await other.call('PUT', '/admin/policy', { enforcement: 'required' }, otherToken)
+  t.equal((await admin.call('GET', '/admin/policy', undefined, token)).body.enforcement, 'optional')
+})
+
+t.test('a change counts at once, says who made it, and leaves before and after in the audit', async t => {
+  const service = await startService(t)
+  const replica = await startService(t, service.env, service.clock)
+  const admin = service.person({ roles: ['mfa:admin'] })
+  const { token } = await admin.enroll()
+  const user = service.person({ tenant: admin.tenant })
+  t.match((await user.call('GET', '/mfa/status')).body.decision, { action: 'allow', reason: 'not_required' })
+  const changed = await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
+  t.match(changed, { status: 200, body: { enforcement: 'required', version: 1, updatedAt: /Z$/, updatedBy: (await admin.row()).id } })
+  t.equal(changed.headers.get('etag'), '"1"')
+  t.match((await replica.call('GET', '/mfa/status', { token: user.token() })).body.decision, { action: 'enroll', reason: 'required_by_policy' })
+  t.match((await admin.events()).find(event => event.action === 'policy.changed'), { details: { before: { enforcement: 'optional' }, after: { enforcement: 'required' } } })
+  t.equal((await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).body.version, 1, 'what changes nothing is no version')
+})
+
+t.test('making MFA optional again asks enrolled users all the same', async t => {
+  const service = await startService(t)
+  const admin = service.person({ roles: ['mfa:admin'] })
+  const { token } = await admin.enroll()
+  await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
+  await admin.call('PUT', '/admin/policy', { enforcement: 'optional' }, token)
+  t.match((await admin.call('GET', '/mfa/status')).body.decision, { action: 'verify', reason: 'factor_enrolled' })
+})
+
+t.test('If-Match of another version is 412 and changes nothing', async t => {
+  const service = await startService(t)
+  const admin = service.person({ roles: ['mfa:admin'] })
+  const { token } = await admin.enroll()
+  const put = (enforcement: string, match: string) => service.call('PUT', '/admin/policy', { token, body: { enforcement }, headers: { 'if-match': match } })
+  t.equal((await put('required', '"0"')).status, 200)
+  for (const match of ['"0"', '"2"', '1', 'W/"1"', 'x']) t.match(await put('optional', match), { status: 412, body: { code: 'precondition_failed' } }, match)
+  t.equal((await put('optional', '"1"')).status, 200)
+  t.equal((await put('required', '*')).status, 200)
+})
+
+t.test('values that are not offered are 400 and name the field', async t => {
+  const service = await startService(t)
+  const admin = service.person({ roles: ['mfa:admin'] })
+  const { token } = await admin.enroll()
+  for (const [field, value] of [['enforcement', 'report_only'], ['enforcement', 'off'], ['enforcement', null], ['ssoRule', 'none'], ['groups', ['a']], ['gracePeriodDays', 7], ['enforceFrom', '2027-01-01T00:00:00Z'], ['mfaRequired', false]] as const) {
+    t.match(await admin.call('PUT', '/admin/policy', { [field]: value }, token), { status: 400, body: { code: 'invalid_request', errors: [{ field }] } }, field)
+  }
+  t.equal((await admin.call('PUT', '/admin/policy', {}, token)).status, 400)
+})

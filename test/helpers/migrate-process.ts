@@ -1,0 +1,6 @@
+// A process of its own that migrates a database and tells its parent what it applied: for test/db/migrate.test.ts.
+import { applyMigrations } from '../../src/db/migrate.ts'
+
+const [url, dir] = process.argv.slice(2)
+process.send!(await applyMigrations(url!, dir))
+process.disconnect()
