@@ -1,33 +1,33 @@
 // npm run check:schema: do the migrations make what schema.prisma describes? One database is made by the migrations, one
 // by the SQL "from empty to schema.prisma", and their catalogs are compared (Prisma's engine as WebAssembly cannot
 // describe a live database). What only a migration can say is not drift: functions, CHECK constraints, grants, fillfactor.
-import { mkdtempSync, readFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { startEmbedded } from '../src/db/embedded.ts'
 import { applyMigrations, diffSql, prismaDir } from '../src/db/migrate.ts'
 import { createDatabase, dropDatabase, uniqueName, urlOf } from '../test/helpers/database.ts'
+import { temporaryDir } from '../test/helpers/temporary.ts'
 
 const [dir = prismaDir] = process.argv.slice(2) // another folder than prisma/: for the tests
 
 /** Each yields one text per object. Inherited copies of a partition are left out: its parent speaks for them. */
 const catalogs = {
-  'table': `
+  table: `
     SELECT relname::text FROM pg_class
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition`,
-  'column': `
+  column: `
     SELECT format('%s.%s %s%s%s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
       CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END, ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid))
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
       AND a.attnum > 0 AND NOT a.attisdropped`,
-  'constraint': `
+  constraint: `
     SELECT format('%s on %s: %s', o.conname, c.relname, pg_get_constraintdef(o.oid))
     FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid
     WHERE o.connamespace = 'public'::regnamespace AND o.contype IN ('p', 'u', 'f') AND o.conparentid = 0
       AND NOT c.relispartition`,
-  'index': `
+  index: `
     SELECT regexp_replace(replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), ' WITH \\(fillfactor=[^)]*\\)', '')
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
     WHERE c.relnamespace = 'public'::regnamespace AND NOT c.relispartition`,
@@ -36,9 +36,11 @@ const catalogs = {
     FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid WHERE t.typnamespace = 'public'::regnamespace`
 }
 
-const server = process.env.TEST_DATABASE_URL ? undefined : await startEmbedded({
-  dataDir: mkdtempSync(join(tmpdir(), 'headless-mfa-drift-')), database: 'postgres', isPersistent: false, settings: { fsync: 'off' }
-})
+const server = process.env.TEST_DATABASE_URL
+  ? undefined
+  : await startEmbedded({
+    dataDir: temporaryDir('drift'), database: 'postgres', isPersistent: false, settings: { fsync: 'off' }
+  })
 const serverUrl = server?.url ?? process.env.TEST_DATABASE_URL!
 const byMigrations = uniqueName('migrations')
 const bySchema = uniqueName('schema')

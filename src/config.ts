@@ -45,7 +45,7 @@ export const variables = {
   TRUSTED_PROXIES: { read: cidrs, fallback: '', about: 'CIDRs whose `X-Forwarded-*` are believed' },
   CORS_ORIGINS: { read: origins, fallback: '', about: 'pages of other origins that may call' },
   DOCS: { read: boolean, about: 'the OpenAPI console at /docs; on, off in production' },
-  LOG_LEVEL: { read: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), fallback: 'info', about: '' },
+  LOG_LEVEL: { read: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), fallback: 'info', about: '`trace` to `fatal`, or `silent`' },
   NODE_ENV: { read: choice('production', 'development', 'test'), fallback: 'development', about: '`production` refuses what is only good for development' }
 } as const satisfies Record<string, Variable>
 

@@ -31,7 +31,8 @@ mkdirSync(join(migrations, folder))
 writeFileSync(file, text)
 writeFileSync(copy, schema)
 writeFileSync(join(migrations, 'migration_lock.toml'), 'provider = "postgresql"\n')
-process.stdout.write(`${file}\n${isEmpty ? 'There is no difference in the schema: the file holds only a comment.' : 'Read it before you commit it.'}\n`)
+const hint = isEmpty ? 'There is no difference in the schema: the file holds only a comment.' : 'Read it before you commit it.'
+process.stdout.write(`${file}\n${hint}\n`)
 
 function fail (message: string): never {
   process.stderr.write(`${message}\n`)

@@ -1,19 +1,19 @@
 // npm run migrate [-- --rolled-back <migration>]: brings a database up to date. The owner of the tables runs it; the
 // service's own role need not be allowed to.
 import { fileURLToPath } from 'node:url'
-import { startEmbedded } from '../db/embedded.ts'
+import { startEmbedded, type Embedded } from '../db/embedded.ts'
 import { applyMigrations, markRolledBack } from '../db/migrate.ts'
 
 const say = (message: string) => process.stdout.write(`${message}\n`)
 
-const configured = process.env.DATABASE_OWNER_URL ?? process.env.DATABASE_URL
-const embedded = configured
-  ? undefined
-  : await startEmbedded({ dataDir: fileURLToPath(new URL('../../.data/', import.meta.url)), log: say })
-const url = configured ?? embedded!.url
-
 const [flag, failed] = process.argv.slice(2)
+let embedded: Embedded | undefined
 try {
+  let url = process.env.DATABASE_OWNER_URL ?? process.env.DATABASE_URL
+  if (!url) {
+    embedded = await startEmbedded({ dataDir: fileURLToPath(new URL('../../.data/', import.meta.url)), log: say })
+    url = embedded.url
+  }
   if (flag !== undefined) {
     if (flag !== '--rolled-back' || !failed) throw new Error('Usage: npm run migrate [-- --rolled-back <migration>]')
     await markRolledBack(url, failed)

@@ -17,8 +17,16 @@ const list = (text: string | undefined): string[] | undefined => text?.split(','
 function main (): void {
   const { values } = parseArgs({
     options: {
-      sub: { type: 'string' }, tenant: { type: 'string' }, roles: { type: 'string' }, groups: { type: 'string' }, accounts: { type: 'string' },
-      amr: { type: 'string', default: 'pwd' }, sid: { type: 'string' }, email: { type: 'string' }, 'auth-age': { type: 'string', default: '0s' }, ttl: { type: 'string', default: '15m' }
+      sub: { type: 'string' },
+      tenant: { type: 'string' },
+      roles: { type: 'string' },
+      groups: { type: 'string' },
+      accounts: { type: 'string' },
+      amr: { type: 'string', default: 'pwd' },
+      sid: { type: 'string' },
+      email: { type: 'string' },
+      'auth-age': { type: 'string', default: '0s' },
+      ttl: { type: 'string', default: '15m' }
     }
   })
   if (values.sub === undefined || values.sub === '') throw new Error(`--sub is missing\n${USAGE}`)

@@ -5,7 +5,7 @@ import {
   symlinkSync
 } from 'node:fs'
 import { createRequire } from 'node:module'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 
 /* c8 ignore start -- which half of this file runs depends on whether root runs it; test/db/embedded.test.ts tests both */
 
@@ -27,6 +27,12 @@ export function findPlace (wantedDir: string, log: (message: string) => void): P
   const dataDir = isUsableDir(wanted, owner) ? wanted : fallbackDir(wanted)
   if (dataDir !== wanted) log(`The database's files go to ${dataDir}, as its user cannot use ${wanted}.`)
 
+  const clusterUid = statSync(join(dataDir, 'pgdata'), { throwIfNoEntry: false })?.uid
+  const serverUid = owner?.uid ?? process.getuid!()
+  if (clusterUid !== undefined && clusterUid !== serverUid) {
+    throw new Error(`${dataDir}/pgdata belongs to uid ${clusterUid}, and PostgreSQL would run as ${serverUid}.`)
+  }
+
   const installed = installedBinaries()
   if (hydrateSymlinks(installed) && isReachable(join(installed, 'bin', 'postgres'), owner)) {
     return { dataDir, binDir: join(installed, 'bin'), owner }
@@ -36,7 +42,7 @@ export function findPlace (wantedDir: string, log: (message: string) => void): P
   if (!existsSync(copy)) {
     log(`PostgreSQL is copied to ${copy}, as its user cannot use ${installed}.`)
     const half = `${copy}.${process.pid}`
-    cpSync(installed, half, { recursive: true })
+    cpSync(installed, half, { recursive: true, verbatimSymlinks: true })
     hydrateSymlinks(half)
     spawnSync('chmod', ['-R', 'a+rX', half]) // whatever npm's umask was
     try { renameSync(half, copy) } catch { rmSync(half, { recursive: true }) } // another process was faster
@@ -61,7 +67,7 @@ function hydrateSymlinks (native: string): boolean {
     JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8'))
   try {
     for (const { source, target } of links) {
-      const path = join(native, '..', target)
+      const path = join(native, relative('native', target))
       if (!existsSync(path)) symlinkSync(basename(source), path)
     }
     return true

@@ -39,7 +39,16 @@ export async function startEmbedded (options: EmbeddedOptions): Promise<Embedded
   const interrupt = () => { if (use.end()) signal(cluster, 'SIGINT') }
   process.once('exit', interrupt)
   let stopping: Promise<void> | undefined
-  const stop = () => stopping ??= end() // once: later, the server may be somebody else's
+  const stop = async () => {
+    stopping ??= end() // once: later, the server may be somebody else's
+    await stopping
+  }
+  const end = async () => {
+    process.off('exit', interrupt)
+    if (!use.end()) return log('The database keeps running: another process uses it.')
+    await shutDown(cluster, patienceMs)
+    if (!isPersistent) rmSync(place.dataDir, { recursive: true, force: true })
+  }
   try {
     const { url, client } = await reach(cluster, settings, patienceMs, log)
     await createDatabase(client, database)
@@ -47,13 +56,6 @@ export async function startEmbedded (options: EmbeddedOptions): Promise<Embedded
   } catch (error) {
     await stop()
     throw error
-  }
-
-  async function end () {
-    process.off('exit', interrupt)
-    if (!use.end()) return log('The database keeps running: another process uses it.')
-    await shutDown(cluster, patienceMs)
-    if (!isPersistent) rmSync(place.dataDir, { recursive: true, force: true })
   }
 }
 
@@ -92,9 +94,10 @@ async function createDatabase (client: pg.Client, name: string) {
   try {
     const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [name])
     if (!rowCount) await client.query(`CREATE DATABASE ${pg.escapeIdentifier(name)}`)
+    /* c8 ignore start -- a race: 42P04, or 23505 at the very same moment, means that another process made it */
   } catch (error) {
-    // 42P04, or 23505 when it happens at the same moment: another process made it.
     if (!['42P04', '23505'].includes((error as pg.DatabaseError).code ?? '')) throw error
+    /* c8 ignore stop */
   } finally {
     await client.end()
   }

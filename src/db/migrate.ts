@@ -49,7 +49,7 @@ export async function diffSql ({ from, to }: { from: string, to: string }): Prom
     : { tag: 'schemaDatamodel' as const, files: [{ path: 'schema.prisma', content }] }
   return await withOfflineSchemaEngine(async engine => {
     const params = { from: target(from), to: target(to), script: true, exitCode: null, filters: noFilters }
-    return (await engine.diff(params)).stdout ?? ''
+    return (await engine.diff(params)).stdout! // null without `script`
   })
 }
 

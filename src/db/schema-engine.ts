@@ -4,13 +4,13 @@ import pg from 'pg'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils'
 import type { SqlDriverAdapter } from '@prisma/driver-adapter-utils'
-import type { SchemaEngine } from '@prisma/schema-engine-wasm/schema_engine_bg'
+import * as glue from '@prisma/schema-engine-wasm/schema_engine_bg'
 
 /**
  * Lends Prisma's schema engine as WebAssembly (the same code as the native binary that the CLI would download, but from
  * npm) to `use`, connected to `databaseUrl`; its connections end with it.
  */
-export async function withSchemaEngine<T> (databaseUrl: string, use: (engine: SchemaEngine) => Promise<T>): Promise<T> {
+export async function withSchemaEngine<T> (databaseUrl: string, use: (engine: glue.SchemaEngine) => Promise<T>): Promise<T> {
   const pool = new pg.Pool({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 })
   pool.on('error', () => {}) // an idle connection that is lost shows in the next statement
   try {
@@ -24,7 +24,7 @@ export async function withSchemaEngine<T> (databaseUrl: string, use: (engine: Sc
  * The same, for comparing datamodels. The engine always opens a connection, to ask for the server's version and whether
  * the schema exists; it is content with no answer, so this needs no server.
  */
-export async function withOfflineSchemaEngine<T> (use: (engine: SchemaEngine) => Promise<T>): Promise<T> {
+export async function withOfflineSchemaEngine<T> (use: (engine: glue.SchemaEngine) => Promise<T>): Promise<T> {
   const unanswering: SqlDriverAdapter = {
     provider: 'postgres',
     adapterName: '@prisma/adapter-pg',
@@ -38,10 +38,10 @@ export async function withOfflineSchemaEngine<T> (use: (engine: SchemaEngine) =>
 }
 
 async function lend<T> (
-  connect: () => Promise<SqlDriverAdapter>, use: (engine: SchemaEngine) => Promise<T>
+  connect: () => Promise<SqlDriverAdapter>, use: (engine: glue.SchemaEngine) => Promise<T>
 ): Promise<T> {
-  const { SchemaEngine } = await (loaded ??= load())
-  const engine = await SchemaEngine.new(
+  await (loading ??= load())
+  const engine = await glue.SchemaEngine.new(
     { datamodels: [['schema.prisma', 'datasource db { provider = "postgresql" }']] },
     function ignoreLog () {}, // it repeats what the errors say
     bindMigrationAwareSqlAdapterFactory({
@@ -55,22 +55,25 @@ async function lend<T> (
   }
 }
 
-let loaded: ReturnType<typeof load> | undefined
+let loading: Promise<void> | undefined
+
+/** @types/node lacks it, and the DOM's types are too many to take in for one call. */
+declare const WebAssembly: {
+  instantiate (bytes: Uint8Array, imports: object): Promise<{ instance: { exports: Record<string, unknown> } }>
+}
 
 /** The package's own entry imports the .wasm as a module, which Node does not do without a flag; so by hand. */
 async function load () {
-  const glue = await import('@prisma/schema-engine-wasm/schema_engine_bg')
   const glueFile = fileURLToPath(import.meta.resolve('@prisma/schema-engine-wasm/schema_engine_bg'))
   const { instance } = await WebAssembly.instantiate(
-    await readFile(glueFile.replace(/\.js$/, '.wasm')), { './schema_engine_bg.js': withIdleTimers(glue) })
+    await readFile(glueFile.replace(/\.js$/, '.wasm')), { './schema_engine_bg.js': withIdleTimers() })
   glue.__wbg_set_wasm(instance.exports)
   ;(instance.exports.__wbindgen_start as () => void)()
-  return glue
 }
 
 /** The engine limits its wait for a lock to 10 s and forgets that timer; it must not keep a finished process for so long. */
-function withIdleTimers (glue: object): WebAssembly.ModuleImports {
-  const imports = Object.entries(glue as Record<string, (...args: unknown[]) => unknown>)
+function withIdleTimers (): object {
+  const imports = Object.entries(glue as unknown as Record<string, (...args: unknown[]) => unknown>)
   return Object.fromEntries(imports.map(([name, implementation]) => [name, !name.startsWith('__wbg_setTimeout_')
     ? implementation
     : (...args: unknown[]) => (implementation(...args) as NodeJS.Timeout).unref()]))

@@ -53,7 +53,7 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
   if (!isAccessToken(header, claims)) refuse()
   const nowSeconds = now.getTime() / 1000
   const subject = string(claims.sub, 255) ?? refuse()
-  const expiresAt = seconds(claims.exp) ?? refuse()
+  const expiresAt = (Number.isInteger(claims.exp) ? seconds(claims.exp) : undefined) ?? refuse()
   // No skew here: a token made from this one would be born dead.
   if (expiresAt <= nowSeconds) refuse()
   const issuedAt = claims.iat === undefined ? undefined : seconds(claims.iat) ?? refuse()

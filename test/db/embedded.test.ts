@@ -1,13 +1,14 @@
 import { fork, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { startEmbedded, type EmbeddedOptions } from '../../src/db/embedded.ts'
+import { temporaryDir } from '../helpers/temporary.ts'
 
 const isRoot = process.getuid!() === 0
 
@@ -92,6 +93,8 @@ t.test('after a crash, a stale postmaster.pid hinders nobody, even if its number
 
   t.ok(existsSync(pidFile), 'stale')
   await (await start(t, { dataDir })).stop()
+  writeFileSync(pidFile, [99_999_999, ...lines.slice(1)].join('\n'))
+  await (await start(t, { dataDir })).stop()
   writeFileSync(pidFile, [process.pid, ...lines.slice(1)].join('\n'))
   const revived = await start(t, { dataDir })
   t.same(await query(revived.url, 'SELECT answer FROM kept'), [{ answer: 42 }])
@@ -109,11 +112,24 @@ t.test('a server that cannot start says why', async t => {
   await t.rejects(start(t, { dataDir: freshDir(t), settings: { nonsense: '1' } }), /does not start: .*nonsense/s)
 })
 
+t.test('a port that is taken at that moment is waited for', async t => {
+  const squatter = createServer().listen(0, '127.0.0.1')
+  await once(squatter, 'listening')
+  const { port } = squatter.address() as AddressInfo
+  const dataDir = freshDir(t)
+  const starting = start(t, { dataDir, settings: { port: String(port) } })
+  const logFile = join(dataDir, 'server.log')
+  while (!existsSync(logFile) || !readFileSync(logFile, 'utf8').includes('could not bind')) await sleep(20)
+  squatter.close()
+  t.equal(new URL((await starting).url).port, String(port))
+})
+
 t.test('a server that does not get ready, and does not stop, is not waited for without end', async t => {
   const dataDir = freshDir(t)
   await (await start(t, { dataDir })).stop()
   const cwd = join(dataDir, 'pgdata')
-  const stuck = spawn('/bin/sh', ['-c', 'trap "" INT; echo on; while :; do sleep 0.1; done'], { cwd, stdio: ['ignore', 'pipe', 'ignore'] })
+  const script = 'trap "" INT; echo on; while :; do sleep 0.1; done'
+  const stuck = spawn('/bin/sh', ['-c', script], { cwd, stdio: ['ignore', 'pipe', 'ignore'] })
   t.teardown(() => { stuck.kill('SIGKILL') })
   await once(stuck.stdout, 'data')
   writeFileSync(join(cwd, 'postmaster.pid'), `${stuck.pid}\n${cwd}\n0\n1\n\n\n\nstarting\n`)
@@ -143,8 +159,7 @@ t.test('a directory that the server cannot use is replaced by one below /var/tmp
 })
 
 function freshDir (t: Test): string {
-  const dir = mkdtempSync(join(tmpdir(), 'headless-mfa-embedded-'))
-  chmodSync(dir, 0o755) // mkdtemp makes it 0700, which as root would keep the server out
+  const dir = temporaryDir('embedded')
   t.teardown(() => rmSync(dir, { recursive: true, force: true }))
   return dir
 }

@@ -61,7 +61,8 @@ t.test('the migrations of this package make what schema.prisma describes', async
 t.test('a column or an index that only one side has is drift', async t => {
   const dir = t.testdir({ 'schema.prisma': model('id Int @id\n at DateTime @db.Timestamptz(6)\n @@index([at])') })
   writeMigrations(join(dir, 'migrations'), {
-    [first]: 'CREATE TABLE "Note" (id integer CHECK (id > 0), note text, CONSTRAINT "Note_pkey" PRIMARY KEY (id)) WITH (fillfactor = 70);'
+    [first]: `CREATE TABLE "Note" (
+      id integer CHECK (id > 0), note text, CONSTRAINT "Note_pkey" PRIMARY KEY (id)) WITH (fillfactor = 70);`
   })
   const { stdout, code } = await run('scripts/check-schema-drift.ts', [dir], { TEST_DATABASE_URL: readRun().server })
   t.equal(stdout, [
@@ -74,7 +75,8 @@ t.test('a column or an index that only one side has is drift', async t => {
 
 t.test('the difference between two datamodels needs no database', async t => {
   t.match(await diffSql({ from: 'empty', to: readFileSync(join(prismaDir, 'schema.prisma'), 'utf8') }), /CREATE TABLE "factors"/)
-  t.match(await diffSql({ from: model('id Int @id'), to: model('id Int @id\n text String?') }), /ALTER TABLE "Note" ADD COLUMN +"text" TEXT;/)
+  t.match(await diffSql({ from: model('id Int @id'), to: model('id Int @id\n text String?') }),
+    /ALTER TABLE "Note" ADD COLUMN +"text" TEXT;/)
 })
 
 t.test('migrate:new writes what changed since the last migration', async t => {
@@ -102,7 +104,8 @@ t.test('npm run migrate says what it did, and what failed', async t => {
   const DATABASE_OWNER_URL = url
   t.match(await run('src/cli/migrate.ts', [], { DATABASE_OWNER_URL }), { code: 0, stdout: /^Applied \d+_init/ })
   t.match(await run('src/cli/migrate.ts', [], { DATABASE_OWNER_URL }), { code: 0, stdout: 'The database is up to date.\n' })
-  t.match(await run('src/cli/migrate.ts', ['--rolled-back', 'unheard-of'], { DATABASE_OWNER_URL }), { code: 1, stderr: /unheard-of/ })
+  t.match(await run('src/cli/migrate.ts', ['--rolled-back', 'unheard-of'], { DATABASE_OWNER_URL }),
+    { code: 1, stderr: /unheard-of/ })
 })
 
 function model (fields: string) {

@@ -1,13 +1,11 @@
 // The process that holds the test run's PostgreSQL: test/helpers/before.ts starts it, after.ts ends it. It watches the
 // process that runs tap, so that a run which is interrupted takes its server along.
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { startEmbedded } from '../../src/db/embedded.ts'
+import { temporaryDir } from './temporary.ts'
 
 const runner = Number(process.argv[2])
 const server = await startEmbedded({
-  dataDir: mkdtempSync(join(tmpdir(), 'headless-mfa-test-')),
+  dataDir: temporaryDir('test'),
   database: 'postgres',
   isPersistent: false,
   // What it holds is thrown away, so nothing needs to reach the disk.
@@ -16,6 +14,8 @@ const server = await startEmbedded({
 process.send?.(server.url)
 process.disconnect?.()
 
+// A runner that dies while before.ts is being loaded is not known by its number; no run takes an hour.
+const atLast = setTimeout(stop, 3_600_000)
 const watch = setInterval(() => {
   try {
     process.kill(runner, 0)
@@ -26,6 +26,7 @@ const watch = setInterval(() => {
 
 async function stop () {
   clearInterval(watch)
+  clearTimeout(atLast)
   await server.stop()
 }
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, stop)

@@ -208,4 +208,3 @@ t.test('enrolling makes no other token any stronger', async t => {
   t.match((await person.call('GET', '/mfa/status', undefined, before)).body.decision, { action: 'verify', reason: 'factor_enrolled' })
   t.equal((await person.call('GET', '/admin/policy', undefined, before)).status, 401)
 })
-

@@ -256,16 +256,19 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'replaced');
 END $$;
 
--- Renames an active factor, or the caller's pending one. The unique index decides who has a label.
+-- Renames an active factor, or the caller's pending one. The unique index decides who has a label; the revision moves, so
+-- that a confirmation beside it decides on its label anew.
 CREATE FUNCTION rename_factor_v1(p_tenant text, p_user uuid, p_factor uuid, p_label text, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
+  PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
   UPDATE factors SET label = p_label WHERE tenant = p_tenant AND user_id = p_user AND id = p_factor;
   IF NOT FOUND THEN
     UPDATE enrollments SET label = p_label
     WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor AND expires_at > clock_timestamp();
     IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   END IF;
+  UPDATE users SET revision = revision + 1 WHERE tenant = p_tenant AND id = p_user;
   PERFORM audit_v1(p_tenant, p_user::text, 'factor.renamed', 'success', 'totp', p_by,
     jsonb_build_object('factorId', p_factor, 'label', p_label));
   RETURN jsonb_build_object('outcome', 'renamed');

@@ -1,0 +1,28 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { startService } from '../helpers/service.ts'
+
+// An authenticator and a QR reader that are not ours: Debian's oathtool and zbarimg.
+
+t.test('a phone that is not ours reads the QR code and makes codes that are accepted', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'mfa-e2e-'))
+  t.teardown(() => { rmSync(directory, { recursive: true }) })
+  const service = await startService(t, { TOTP_ISSUER_NAME: 'Acme & Söhne' })
+  const person = service.person({ preferred_username: 'alice@example.com' })
+  const { body: started } = await person.call('POST', '/mfa/enroll')
+
+  const png = join(directory, 'qr.png')
+  writeFileSync(png, Buffer.from(started.qrCode.split(',')[1], 'base64'))
+  const read = execFileSync('zbarimg', ['--quiet', '--raw', png], { encoding: 'utf8' }).trim()
+  t.equal(read, started.otpauthUri)
+
+  const secret = new URL(read).searchParams.get('secret') as string
+  const code = (): string => execFileSync('oathtool', ['--totp', '--base32', '--now', `@${service.clock.seconds}`, secret], { encoding: 'utf8' }).trim()
+  t.equal((await person.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: code() })).status, 200)
+  service.clock.advance(30)
+  t.equal((await person.call('POST', '/mfa/verify', { code: code() })).status, 200)
+  t.equal((await person.call('POST', '/mfa/verify', { code: code() })).status, 422)
+})

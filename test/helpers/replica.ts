@@ -1,0 +1,74 @@
+// More replicas of a running service, each a process of its own on the same database and at the same frozen instant.
+// Some bugs show only so: what is decided in the memory of one process is not decided at all.
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Order, Report } from './replica-process.ts'
+import { type Answer, type Call, callTo, type Service } from './service.ts'
+
+interface Teardown { teardown: (action: () => unknown) => unknown }
+
+export interface Replicas {
+  /** Of every replica, the first service's too. */
+  urls: string[]
+  /** `count` calls at once, spread over all replicas, at the service's present instant; `call` gives the n-th. */
+  race: (count: number, call: (index: number) => [method: string, path: string, call: Call]) => Promise<Answer[]>
+  /** Sets every replica's clock to the service's. */
+  syncClocks: () => Promise<void>
+  /** bcrypt runs of the further replicas so far. */
+  bcryptRuns: () => Promise<{ hashes: number, compares: number }>
+}
+
+/** `count` further processes beside `service`, ended after the test. */
+export async function startReplicas (t: Teardown, service: Service, count = 1): Promise<Replicas> {
+  const children = Array.from({ length: count }, () => fork(
+    fileURLToPath(new URL('replica-process.ts', import.meta.url)),
+    [String(service.clock.read().getTime())],
+    { execArgv: ['--import=tsx'], env: { PATH: process.env.PATH, ...service.env } }
+  ))
+  t.teardown(() => Promise.all(children.map(end)))
+  const started = await Promise.all(children.map(child => answerOf<{ url: string }>(child)))
+  const urls = [service.url, ...started.map(({ url }) => url)]
+  const calls = urls.map(callTo)
+  const askAll = <T>(order: Order): Promise<T[]> => Promise.all(children.map(child => {
+    const answer = answerOf<T>(child)
+    child.send(order)
+    return answer
+  }))
+
+  const syncClocks = async (): Promise<void> => { await askAll({ now: service.clock.read().getTime() }) }
+
+  return {
+    urls,
+    syncClocks,
+    async race (count, call) {
+      await syncClocks()
+      return await Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])(...call(index))))
+    },
+    async bcryptRuns () {
+      const runs = await askAll<{ hashes: number, compares: number }>({ count: true })
+      return { hashes: runs.reduce((sum, run) => sum + run.hashes, 0), compares: runs.reduce((sum, run) => sum + run.compares, 0) }
+    }
+  }
+}
+
+async function answerOf<T extends object> (child: ChildProcess): Promise<T> {
+  const settled = new AbortController()
+  const [message] = await Promise.race([
+    once(child, 'message', { signal: settled.signal }) as Promise<[Report]>,
+    once(child, 'exit', { signal: settled.signal })
+  ]).finally(() => { settled.abort() })
+  if (typeof message !== 'object' || message === null) throw new Error('A replica did not start, or ended.')
+  return message as T
+}
+
+async function end (child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exit = once(child, 'exit')
+  if (child.connected) child.disconnect()
+  await exit
+}
+
+/** How many answers had each status. */
+export const tally = (answers: Answer[]): Record<number, number> =>
+  answers.reduce<Record<number, number>>((counts, { status }) => ({ ...counts, [status]: (counts[status] ?? 0) + 1 }), {})

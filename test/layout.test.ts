@@ -1,0 +1,69 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import t from 'tap'
+
+const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
+  .filter(path => path.endsWith('.ts') && !path.startsWith(join('db', 'generated')))
+  .map(path => path.replaceAll('\\', '/'))
+
+/** Which part of the tree a file belongs to: a feature is a part of its own. */
+function partOf (path: string): string {
+  const feature = /^(mfa|admin)\/[a-z-]+\//.exec(path)
+  if (feature !== null) return `feature:${feature[0]}`
+  if (path === 'config.ts' || path.startsWith('config/')) return 'config'
+  if (path === 'gate.ts' || path === 'services.ts') return 'gate'
+  if (path === 'mfa/schema.ts') return 'shared schema'
+  return path.includes('/') ? path.split('/')[0] as string : path.replace('.ts', '')
+}
+
+const stageOf = (path: string): string => path.split('/').at(-1) as string
+
+/** What each part may import: imports run one way. */
+function mayImport (from: string, to: string): boolean {
+  const [source, target] = [partOf(from), partOf(to)]
+  if (source === target) return true
+  if (source.startsWith('feature:')) {
+    switch (stageOf(from)) {
+      case 'schema.ts': return target === 'shared schema'
+      case 'decide.ts': return target === 'core'
+      case 'store.ts': return target === 'core' || target === 'db'
+      default: return ['core', 'db', 'http', 'gate', 'config'].includes(target)
+    }
+  }
+  switch (source) {
+    case 'core': case 'config': case 'shared schema': return false
+    case 'db': case 'http': return target === 'core'
+    case 'gate': return ['core', 'db', 'http', 'config'].includes(target)
+    case 'dev': return false
+    case 'app': return !['server', 'cli'].includes(target)
+    case 'server': case 'cli': return true
+    default: return false
+  }
+}
+
+const imports = files.flatMap(from => [...readFileSync(`src/${from}`, 'utf8').matchAll(/(?:from|import)\s*\(?'([^']+)'/g)].map(([line, to]) => ({ from, to: to as string, line })))
+
+t.test('imports run one way: server → app → features → core, and no feature knows another', async t => {
+  t.ok(imports.length > 100, 'they were found')
+  const wrong = imports
+    .filter(({ to }) => to.startsWith('.'))
+    .map(({ from, to }) => ({ from, to: normalize(join(dirname(from), to)) }))
+    .filter(({ from, to }) => !to.startsWith('db/generated/') || from !== 'db/client.ts')
+    .filter(({ from, to }) => !mayImport(from, to))
+  t.same(wrong, [])
+})
+
+t.test('core is pure: node:crypto and the libraries of codes and hashes, nothing that reads or writes', async t => {
+  const allowed = ['node:crypto', 'otpauth', 'qrcode', 'bcrypt']
+  t.same(imports.filter(({ from, to }) => from.startsWith('core/') && !to.startsWith('.') && !allowed.includes(to)), [])
+  t.same(files.filter(path => path.startsWith('core/') && /new Date\(\)|Date\.now\(\)|process\./.test(readFileSync(`src/${path}`, 'utf8'))), [])
+})
+
+t.test('SQL stands in stores, in db/ and nowhere else', async t => {
+  const hasSql = (path: string): boolean => /\.(rows|settle)`/.test(readFileSync(`src/${path}`, 'utf8'))
+  t.same(files.filter(path => hasSql(path) && !path.startsWith('db/') && stageOf(path) !== 'store.ts' && path !== 'app.ts'), [])
+})
+
+t.test('a file can be read at a sitting', async t => {
+  t.same(files.filter(path => readFileSync(`src/${path}`, 'utf8').split('\n').length > 220), [])
+})
