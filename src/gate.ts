@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 
 import type { Caller } from './core/caller.ts'
 import { decideAdmin, type AssuranceSettings } from './core/assurance.ts'
 import type { Person } from './core/person.ts'
+import { UnavailableError } from './core/unavailable.ts'
 import { recordEvent } from './db/audit.ts'
 import type { Database } from './db/client.ts'
 import { findPerson, isWordNew, seePerson } from './db/person.ts'
@@ -20,10 +21,22 @@ declare module 'fastify' {
 
 export interface GateOptions { db: Database, auth: Auth, clock: () => Date, assurance: AssuranceSettings }
 
-/** The hooks that every route with a token goes through, before its body is read: who is it, and may he come in at all? */
-export function createGate ({ db, auth, clock, assurance }: GateOptions): { user: onRequestAsyncHookHandler[], admin: (roles: string[]) => onRequestAsyncHookHandler[] } {
+export interface Gate {
+  /** Hooks of a user's call, before its body is read: who is it, and may he come in at all? */
+  user: onRequestAsyncHookHandler[]
+  /** The same for an administrator's: one of the roles, and MFA of the last minutes. */
+  admin: (roles: string[]) => onRequestAsyncHookHandler[]
+  /** Reads the caller's person once more, for a decision that another change has overtaken. */
+  refresh: (request: FastifyRequest) => Promise<void>
+}
+
+export function createGate ({ db, auth, clock, assurance }: GateOptions): Gate {
   async function identify (request: FastifyRequest): Promise<void> {
     request.caller = await auth.authenticate(request)
+    await refresh(request)
+  }
+
+  async function refresh (request: FastifyRequest): Promise<void> {
     request.person = await loadPerson(db, request.caller)
     if (request.person.isDisabled && request.routeOptions.config.isForDisabled !== true) await refuse(request, 'disabled')
   }
@@ -42,7 +55,7 @@ export function createGate ({ db, auth, clock, assurance }: GateOptions): { user
     throw new Problem('step_up_required', refusal as Exclude<typeof refusal, string>)
   }
 
-  return { user: [identify], admin: roles => [identify, admin(roles)] }
+  return { user: [identify], admin: roles => [identify, admin(roles)], refresh }
 }
 
 /** The person of a token, recorded at first sight. An MFA token of an older epoch is dead. */
@@ -56,15 +69,8 @@ async function loadPerson (db: Database, caller: Caller): Promise<Person> {
     await seePerson(db, caller, randomUUID())
     person = await findPerson(db, caller)
   }
-  if (person === null) throw new Problem('unavailable')
+  if (person === null) throw new UnavailableError('a person that was just recorded is lost')
   return person
-}
-
-/** Reads the caller's person once more, for a decision that another change has overtaken. */
-export async function refreshPerson (db: Database, request: FastifyRequest): Promise<void> {
-  const person = await findPerson(db, request.caller)
-  if (person === null) throw new Problem('invalid_token')
-  request.person = person
 }
 
 /** Who did it, for the audit. */

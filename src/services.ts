@@ -7,7 +7,7 @@ import type { DecisionSettings } from './core/policy.ts'
 import { MAX_WAIT_SECONDS, type ThrottleLimits } from './core/throttle.ts'
 import type { Database } from './db/client.ts'
 import type { Auth } from './http/auth.ts'
-import type { createGate } from './gate.ts'
+import type { Gate } from './gate.ts'
 
 /** What features are given; nothing in them is made by a feature. */
 export interface Services {
@@ -15,7 +15,7 @@ export interface Services {
   db: Database
   auth: Auth
   clock: () => Date
-  gate: ReturnType<typeof createGate>
+  gate: Gate
   hasher: Hasher
 }
 

@@ -29,7 +29,8 @@ export interface Caller {
 /** What a first-factor token says of its person. */
 export interface IssuerWord {
   issuer: string
-  account: string
+  /** A name for people, if the token has one. */
+  account: string | undefined
   door: Door
   /** Absent where the token has no such claim: then the door is added to what the issuer said before. */
   accounts: Array<'local' | 'sso'> | undefined

@@ -37,7 +37,7 @@ export async function findPerson (db: Database, { tenant, namespace, subject, mf
 export function isWordNew ({ account, sources }: Person, { word, groups }: Caller): boolean {
   if (word === undefined) return false
   const known = sources[word.issuer]
-  if (known === undefined || word.account !== account) return true
+  if (known === undefined || (word.account !== undefined && word.account !== account)) return true
   const said = spoken(word)
   const isAccountNew = word.accounts === undefined
     ? (said.local && known.local !== true) || (said.sso && known.sso !== true)
@@ -55,7 +55,7 @@ function spoken ({ accounts, door }: NonNullable<Caller['word']>): { local: bool
 export async function seePerson (db: Database, { tenant, namespace, subject, word, groups }: Caller, id: string): Promise<void> {
   if (word === undefined) return
   const said = { ...spoken(word), ...(groups !== undefined && { groups }) }
-  await db.rows`SELECT see_user_v1(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account}, ${word.issuer},
+  await db.rows`SELECT see_user_v1(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
     ${word.accounts !== undefined}, ${said}::jsonb)::text`
 }
 

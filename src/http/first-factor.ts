@@ -74,7 +74,7 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
     expiresAt,
     word: {
       issuer: issuer.issuer,
-      account: string(claims.preferred_username, 255) ?? string(claims.email, 255) ?? subject,
+      account: string(claims.preferred_username, 255) ?? string(claims.email, 255),
       door: issuer.door,
       accounts: strings(claims.accounts, 10, 64)?.filter(account => account === 'local' || account === 'sso')
     },

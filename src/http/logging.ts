@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { LoggerOptions } from 'pino'
+import { UnavailableError } from '../core/unavailable.ts'
 
 /** An id that a proxy gave, if it can't break a log line; else a new one. */
 export function requestId ({ headers }: IncomingMessage): string {
@@ -29,12 +30,14 @@ export const loggerOptions = (level: string): LoggerOptions => ({
   }
 })
 
-interface SafeError { name: string, code: unknown, frames: string[], cause: SafeError | undefined }
+interface SafeError { name: string, reason: string | undefined, code: unknown, frames: string[], cause: SafeError | undefined }
 
 function serializeError (error: unknown): SafeError {
-  const { name, code, stack, cause } = error as Error & { code?: unknown }
+  const { name, code, message, stack, cause } = error as Error & { code?: unknown }
   return {
     name,
+    // Our own sentences are safe to write; anybody else's may quote what they choked on.
+    reason: error instanceof UnavailableError ? message : undefined,
     code,
     frames: (stack ?? '').split('\n').filter(line => /^\s+at /.test(line)).map(line => line.trim()),
     cause: cause instanceof Error ? serializeError(cause) : undefined

@@ -1,5 +1,6 @@
 // Tokens as an attacker makes them, and the one answer that all of them get.
 import { createHmac, type KeyObject, sign, type SignKeyObjectInput } from 'node:crypto'
+import type { Test } from 'tap'
 import { type Answer, encode, type Service } from './service.ts'
 
 type Sign = (input: string) => Buffer
@@ -19,8 +20,6 @@ export const unsigned: Sign = () => Buffer.alloc(0)
 
 /** What no two refusals have in common is taken out. */
 export const bare = ({ body }: Answer): unknown => ({ ...body, instance: '' })
-
-interface Test { equal: (found: unknown, wanted: unknown, name?: string) => boolean, same: (found: unknown, wanted: unknown, name?: string) => boolean }
 
 /** Each of the tokens gets the answer that no token at all gets, and leaves nobody behind. */
 export async function refuseAll (t: Test, service: Service, tenant: string, tokens: Record<string, string>): Promise<void> {

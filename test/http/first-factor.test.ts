@@ -1,12 +1,11 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { startService } from '../helpers/service.ts'
 import { refuseAll } from '../helpers/tokens.ts'
 
-type T = typeof t
 type Variants = Record<string, Record<string, unknown>>
 
 /** Each variant of the claims is refused as if there were no token. */
-async function refuseClaims (t: T, variants: Variants, env: Record<string, string> = {}): Promise<void> {
+async function refuseClaims (t: Test, variants: Variants, env: Record<string, string> = {}): Promise<void> {
   const service = await startService(t, env)
   const person = service.person()
   await refuseAll(t, service, person.tenant, Object.fromEntries(Object.entries(variants).map(([cause, claims]) => [cause, person.token(claims)])))

@@ -1,13 +1,11 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { claimsOf, headerOf, type Person, SECRET, type Service, signingKey, signToken, signWithKey, startService } from '../helpers/service.ts'
 import { bare, compact, hmac, unsigned } from '../helpers/tokens.ts'
-
-type T = typeof t
 
 const keyOf = (service: Service): Record<string, unknown> => JSON.parse(service.env.MFA_SIGNING_KEYS as string).keys[0]
 
 /** Somebody enrolled, with his MFA token's claims, and what signs others as the service would. */
-async function enrolled (t: T): Promise<{ service: Service, person: Person, token: string, claims: any, forge: (change: object, header?: object) => string }> {
+async function enrolled (t: Test): Promise<{ service: Service, person: Person, token: string, claims: any, forge: (change: object, header?: object) => string }> {
   const service = await startService(t)
   const person = service.person({ roles: ['mfa:admin'] })
   const { token } = await person.enroll()
@@ -16,7 +14,7 @@ async function enrolled (t: T): Promise<{ service: Service, person: Person, toke
   return { service, person, token, claims, forge }
 }
 
-async function refuseAll (t: T, service: Service, tokens: Record<string, string>): Promise<void> {
+async function refuseAll (t: Test, service: Service, tokens: Record<string, string>): Promise<void> {
   const none = await service.call('GET', '/mfa/status')
   for (const [cause, token] of Object.entries(tokens)) {
     for (const path of ['/mfa/status', '/admin/policy']) {

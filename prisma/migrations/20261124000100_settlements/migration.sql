@@ -21,7 +21,8 @@ BEGIN
 END $$;
 
 -- Records the first sight of somebody, or the newer word of an issuer about him. `p_word` is {local, sso, groups?};
--- where the token claimed no accounts (`p_claimed` false) its door is added to what the issuer had said before.
+-- where the token claimed no accounts (`p_claimed` false) its door is added to what the issuer had said before. A token
+-- without a name for people (`p_account` null) leaves the one that is known.
 CREATE FUNCTION see_user_v1(
   p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_claimed boolean, p_word jsonb
 ) RETURNS void LANGUAGE plpgsql AS $$
@@ -29,9 +30,9 @@ DECLARE
   v_id uuid;
 BEGIN
   INSERT INTO users AS u (tenant, id, namespace, subject, account, sources)
-  VALUES (p_tenant, p_id, p_namespace, p_subject, p_account, jsonb_build_object(p_issuer, p_word))
+  VALUES (p_tenant, p_id, p_namespace, p_subject, coalesce(p_account, p_subject), jsonb_build_object(p_issuer, p_word))
   ON CONFLICT (tenant, namespace, subject) DO UPDATE SET
-    account = excluded.account,
+    account = coalesce(p_account, u.account),
     sources = u.sources || jsonb_build_object(p_issuer,
       coalesce(u.sources->p_issuer, '{}') || p_word || CASE WHEN p_claimed THEN '{}'::jsonb ELSE jsonb_build_object(
         'local', (p_word->>'local')::boolean OR coalesce((u.sources->p_issuer->>'local')::boolean, false),
@@ -203,7 +204,7 @@ END $$;
 -- Makes the pending factor active, its step spent, with the recovery codes ([{slot, hash, pepperId}] or null) if it is
 -- the first. Decides: one confirmation out of any number; at most five factors and no label twice, by the revision.
 CREATE FUNCTION confirm_factor_v1(
-  p_tenant text, p_user uuid, p_revision int, p_factor uuid, p_claim uuid, p_label text, p_step bigint,
+  p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_label text, p_step bigint,
   p_set uuid, p_codes jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -213,7 +214,7 @@ DECLARE
   v_pending enrollments%ROWTYPE;
 BEGIN
   SELECT * INTO v_user FROM users
-  WHERE tenant = p_tenant AND id = p_user AND revision = p_revision AND disabled_at IS NULL FOR NO KEY UPDATE;
+  WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
   v_closed := hold_throttle_v1(p_tenant, p_user, 'totp');
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
@@ -258,10 +259,11 @@ END $$;
 
 -- Renames an active factor, or the caller's pending one. The unique index decides who has a label; the revision moves, so
 -- that a confirmation beside it decides on its label anew.
-CREATE FUNCTION rename_factor_v1(p_tenant text, p_user uuid, p_factor uuid, p_label text, p_by jsonb)
+CREATE FUNCTION rename_factor_v1(p_tenant text, p_user uuid, p_epoch int, p_factor uuid, p_label text, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
+  PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL FOR NO KEY UPDATE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   UPDATE factors SET label = p_label WHERE tenant = p_tenant AND user_id = p_user AND id = p_factor;
   IF NOT FOUND THEN
     UPDATE enrollments SET label = p_label
@@ -278,14 +280,14 @@ END $$;
 
 -- Removes a factor and moves the epoch; with the last one go the recovery codes. Decides, by the revision: nobody is
 -- left with codes and no factor, or with a factor and no codes, whatever else is confirmed or removed beside it.
-CREATE FUNCTION remove_factor_v1(p_tenant text, p_user uuid, p_revision int, p_factor uuid, p_by jsonb)
+CREATE FUNCTION remove_factor_v1(p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_epoch int;
   v_gone factors%ROWTYPE;
 BEGIN
   UPDATE users SET epoch = epoch + 1, revision = revision + 1
-  WHERE tenant = p_tenant AND id = p_user AND revision = p_revision AND disabled_at IS NULL
+  WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL
     AND EXISTS (SELECT 1 FROM factors f WHERE f.tenant = p_tenant AND f.user_id = p_user AND f.id = p_factor)
   RETURNING epoch INTO v_epoch;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;

@@ -10,7 +10,7 @@ import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
 import { recordUnreadable } from '../../db/audit.ts'
 import { settleRefused } from '../../db/throttle.ts'
-import { byOf, refreshPerson } from '../../gate.ts'
+import { byOf } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
@@ -87,7 +87,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
 
     for (let attempt = 1; attempt <= TRIES; attempt++) {
       const { person } = request
-      const { tenant, userId, revision } = person
+      const { tenant, userId, epoch, revision } = person
       const now = clock()
       const decision = await decide(request, body, now)
       if (decision.outcome === 'refused') {
@@ -99,7 +99,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
       if (decision.isFirst) codes ??= await createRecoverySet(hasher, config.MFA_PEPPERS)
       const { step, label } = decision
-      const result = await settleConfirmed(db, { tenant, userId, revision, factorId, claim, label, step, setId, codes: decision.isFirst ? codes?.hashed ?? null : null, by })
+      const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: decision.isFirst ? codes?.hashed ?? null : null, by })
       refuseClosed(result)
       if (result.outcome === 'confirmed') {
         const isRecovery = caller.mfa?.acr === 'mfa-recovery'
@@ -108,7 +108,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
         return { factorId, recoveryCodes: decision.isFirst ? codes?.shown ?? null : null, ...token, nextCodeAt: nextCodeAt({ lastStep: step, period: DEFAULT_PARAMETERS.period }, clock()) }
       }
       if (result.outcome !== 'stale') throw new Problem('code_refused')
-      await refreshPerson(db, request)
+      await gate.refresh(request)
     }
     throw new UnavailableError('the factors of one user change all the time')
   })

@@ -22,6 +22,7 @@ export const settleClaimed = (db: Database, { tenant, userId, factorId, claim }:
 export interface Confirmation {
   tenant: string
   userId: string
+  epoch: number
   revision: number
   factorId: string
   claim: string
@@ -33,6 +34,6 @@ export interface Confirmation {
 }
 
 /** Decides the race of confirmations: `confirmed` once; `stale` if the set of factors is another than the decision's. */
-export const settleConfirmed = (db: Database, { tenant, userId, revision, factorId, claim, label, step, setId, codes, by }: Confirmation): Promise<Settlement> =>
-  db.settle`SELECT confirm_factor_v1(${tenant}, ${userId}::uuid, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${label}, ${step}::bigint,
+export const settleConfirmed = (db: Database, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes, by }: Confirmation): Promise<Settlement> =>
+  db.settle`SELECT confirm_factor_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${label}, ${step}::bigint,
     ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${by}::jsonb) AS result`

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { listFactors } from '../../core/factors.ts'
 import { actOf } from '../../core/mfa-token.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
-import { byOf, refreshPerson } from '../../gate.ts'
+import { byOf } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
 import { assuranceSettings, decisionSettings, issueToken, type Services } from '../../services.ts'
@@ -54,9 +54,9 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
     if (decision.outcome === 'not_found') throw new Problem('not_found')
     if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
     if (person.factors.some(factor => factor.label === label && factor.id !== factorId)) throw new Problem('label_taken')
-    const result = await settleRenamed(db, { tenant: person.tenant, userId: person.userId, factorId, label, by: byOf(request) })
+    const result = await settleRenamed(db, { ...person, factorId, label, by: byOf(request) })
     if (result.outcome === 'taken') throw new Problem('label_taken')
-    await refreshPerson(db, request)
+    await gate.refresh(request)
     const renamed = listFactors(request.person, clock()).find(factor => factor.id === factorId)
     if (renamed === undefined) throw new Problem('not_found')
     return renamed
@@ -88,7 +88,7 @@ function registerRemove (app: FastifyInstance, services: Services): void {
     const by = byOf(request)
     for (let attempt = 1; attempt <= TRIES; attempt++) {
       const { person } = request
-      const { tenant, userId, revision } = person
+      const { tenant, userId, epoch, revision } = person
       const decision = decideRemoval(person, caller, factorId, clock(), settings)
       if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
       if (decision.outcome === 'pending') {
@@ -97,15 +97,14 @@ function registerRemove (app: FastifyInstance, services: Services): void {
         return reply.code(204).send()
       }
       if (decision.outcome !== 'remove') throw new Problem(decision.outcome)
-      const result = await settleRemoved(db, { tenant, userId, revision, factorId, by })
+      const result = await settleRemoved(db, { tenant, userId, epoch, revision, factorId, by })
       if (result.outcome === 'removed') {
         const act = decision.isSessionKept ? actOf(caller) : null
         if (act === null) return reply.code(204).send()
         return issueToken(services, caller, { userId, epoch: result.epoch as number }, act)
       }
-      await refreshPerson(db, request)
-      // The removal that came between ended this token too.
-      if (request.person.epoch !== caller.mfa?.epoch) throw new Problem('invalid_token')
+      // A removal that came between ended this token too: then this throws.
+      await gate.refresh(request)
     }
     throw new UnavailableError('the factors of one user change all the time')
   })

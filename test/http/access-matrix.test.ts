@@ -1,0 +1,157 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { FastifyInstance, RouteOptions } from 'fastify'
+import t from 'tap'
+import { type Enrolled, type Person, type Service, startService } from '../helpers/service.ts'
+
+/** Who asks: a token, and the factor that is named where a path takes one. */
+interface Asking { token: string | undefined, factorId?: string, secret?: string }
+
+const NOBODY_S_FACTOR = '00000000-0000-4000-8000-000000000000'
+const ADMIN = { roles: ['mfa:admin'] }
+
+/** Prepares somebody and says what he sends; `login` makes a first-factor token that is fresh at the time of the call. */
+const CALLERS = {
+  none: async () => () => ({ token: undefined }),
+  malformed: async () => () => ({ token: 'x.y.z' }),
+  login: async service => asLogin(service.person()),
+  disabled: async service => {
+    const person = service.person(ADMIN)
+    const enrolled = await person.enroll()
+    await service.db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${person.tenant}`
+    return asLogin(person, enrolled)
+  },
+  disabledMfa: async service => {
+    const person = service.person(ADMIN)
+    const enrolled = await person.enroll()
+    await service.db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${person.tenant}`
+    return asMfa(enrolled)
+  },
+  enrolledLogin: async service => await prepared(service.person(), asLogin),
+  mfa: async service => await prepared(service.person(), (_person, enrolled) => asMfa(enrolled)),
+  oldEpoch: async service => {
+    const person = service.person(ADMIN)
+    const enrolled = await person.enroll()
+    await service.db.rows`UPDATE users SET epoch = epoch + 1 WHERE tenant = ${person.tenant}`
+    return asMfa(enrolled)
+  },
+  admin: async service => asLogin(service.person(ADMIN)),
+  adminLogin: async service => await prepared(service.person(ADMIN), asLogin),
+  adminMfa: async service => await prepared(service.person(ADMIN), (_person, enrolled) => asMfa(enrolled)),
+  adminStale: async service => await prepared(service.person(ADMIN), (_person, enrolled) => {
+    service.clock.advance(90)
+    return asMfa(enrolled)
+  }),
+  adminRecovery: async service => {
+    const person = service.person(ADMIN)
+    const enrolled = await person.enroll()
+    const { body } = await person.call('POST', '/mfa/recovery', { code: enrolled.recoveryCodes?.[0] })
+    return asMfa({ ...enrolled, token: body.token })
+  },
+  auditor: async service => await prepared(service.person({ roles: ['mfa:auditor'] }), (_person, enrolled) => asMfa(enrolled)),
+  support: async service => await prepared(service.person({ roles: ['mfa:support', 'mfa:sync', 'admin'] }), (_person, enrolled) => asMfa(enrolled)),
+  otherTenant: async service => {
+    const victim = await service.person().enroll()
+    const enrolled = await service.person(ADMIN).enroll()
+    return asMfa({ ...enrolled, factorId: victim.factorId })
+  }
+} satisfies Record<string, (service: Service) => Promise<() => Asking>>
+
+const prepared = async (person: Person, as: (person: Person, enrolled: Enrolled) => () => Asking): Promise<() => Asking> => as(person, await person.enroll())
+const asLogin = (person: Person, enrolled?: Enrolled) => (): Asking => ({ ...enrolled, token: person.token() })
+const asMfa = ({ token, factorId, secret }: Enrolled) => (): Asking => ({ token, factorId, secret })
+
+type Name = keyof typeof CALLERS
+type Expected = Record<Name, string>
+interface Row { expected: Expected, path?: (asking: Asking) => string, body?: (asking: Asking, service: Service) => unknown }
+
+const NO_TOKEN = '401 invalid_token'
+const STEP_UP = '401 step_up_required'
+const every = (answer: string): Expected => Object.fromEntries(Object.keys(CALLERS).map(name => [name, answer])) as Expected
+/** What a call for users answers those who get in, and what else it answers some of them. */
+const users = (answer: string, others: Partial<Expected> = {}): Expected => ({
+  ...every(answer), none: NO_TOKEN, malformed: NO_TOKEN, oldEpoch: NO_TOKEN, disabled: '403 forbidden', disabledMfa: '403 forbidden', ...others
+})
+/** What a call for administrators answers all but them. */
+const admins = (others: Partial<Expected>): Expected => users('403 forbidden', { admin: '409 not_enrolled', adminLogin: STEP_UP, adminStale: STEP_UP, adminRecovery: STEP_UP, adminMfa: '200', otherTenant: '200', ...others })
+
+/** What changes an active factor: a fresh second factor, a recovery's too. */
+const changing = (answer: string, others: Partial<Expected>): Expected => users(answer, { enrolledLogin: STEP_UP, adminLogin: STEP_UP, adminStale: STEP_UP, ...others })
+const notEnrolled = { login: '409 not_enrolled', admin: '409 not_enrolled' }
+const notFound = { login: '404 not_found', admin: '404 not_found', otherTenant: '404 not_found' }
+const ofFactor = ({ factorId = NOBODY_S_FACTOR }: Asking): string => `/mfa/factors/${factorId}`
+
+/** Every route of the service. In this order: the last one removes the caller's factor. */
+const MATRIX: Record<string, Row> = {
+  'GET /.well-known/jwks.json': { expected: every('200') },
+  'GET /health/live': { expected: every('200') },
+  'GET /health/ready': { expected: every('200') },
+  'GET /openapi.json': { expected: every('200') },
+  'GET /openapi.yaml': { expected: every('200') },
+  'GET /mfa/status': { expected: users('200', { disabled: '200', disabledMfa: '200' }) },
+  'GET /mfa/factors': { expected: users('200') },
+  'GET /mfa/recovery': { expected: users('200', notEnrolled) },
+  'POST /mfa/enroll': { expected: changing('201', {}) },
+  'POST /mfa/enroll/confirm': { expected: users('404 not_found'), body: () => ({ factorId: NOBODY_S_FACTOR, code: '000000' }) },
+  'POST /mfa/verify': { expected: users('422 code_refused'), body: ({ secret }, { clock }) => ({ code: secret === undefined ? '000000' : clock.wrongCode(secret) }) },
+  'POST /mfa/recovery': { expected: users('422 code_refused'), body: () => ({ code: '9999-9999-9999-9999' }) },
+  'POST /mfa/recovery/acknowledge': { expected: users('204', notEnrolled) },
+  'POST /mfa/recovery/codes': { expected: changing('201', notEnrolled) },
+  'GET /admin/policy': { expected: admins({ auditor: '200' }) },
+  'PUT /admin/policy': { expected: admins({}), body: () => ({ enforcement: 'optional' }) },
+  'PATCH /mfa/factors/:factorId': { expected: changing('200', notFound), path: ofFactor, body: () => ({ label: 'Renamed' }) },
+  'DELETE /mfa/factors/:factorId': { expected: changing('204', notFound), path: ofFactor }
+}
+
+/** Starts a service and collects what its router is given. */
+async function startCollecting (t: Parameters<typeof startService>[0], env: Record<string, string>): Promise<{ service: Service, routes: RouteOptions[] }> {
+  const routes: RouteOptions[] = []
+  const collect = (message: unknown): void => {
+    (message as { fastify: FastifyInstance }).fastify.addHook('onRoute', route => { routes.push(route) })
+  }
+  subscribe('fastify.initialization', collect)
+  const service = await startService(t, env)
+  unsubscribe('fastify.initialization', collect)
+  return { service, routes }
+}
+
+const namesOf = (routes: RouteOptions[], isFallback: boolean): string[] => routes
+  .filter(({ config }) => (config?.isFallback === true) === isFallback)
+  .flatMap(({ method, url }) => [method].flat().map(each => `${each as string} ${url}`))
+
+t.test('every route has a row, and every row a route', async t => {
+  const { routes } = await startCollecting(t, { DOCS: 'false' })
+  t.same(namesOf(routes, false).sort(), Object.keys(MATRIX).sort())
+})
+
+t.test('any other method of a route is 405, whoever asks', async t => {
+  const { service, routes } = await startCollecting(t, { DOCS: 'false' })
+  const admin = await CALLERS.adminMfa(service)
+  const others = namesOf(routes, true)
+  t.ok(others.length > 7 * 10, 'there are some')
+  for (const [method, url] of others.map(other => other.split(' ') as [string, string])) {
+    if (method === 'TRACE') continue // fetch does not send it; hygiene.test.ts does
+    for (const { token } of [{ token: undefined }, admin()]) t.equal((await service.call(method, url.replace(':factorId', NOBODY_S_FACTOR), { token })).status, 405, `${method} ${url}`)
+  }
+})
+
+t.test('the console is pages for everybody, and no call', async t => {
+  const { service, routes } = await startCollecting(t, { DOCS: 'true' })
+  const others = namesOf(routes, false).filter(name => !(name in MATRIX))
+  t.ok(others.length > 0)
+  for (const name of others) t.match(name, /^(GET|HEAD) \/docs(\/|$)/)
+  t.equal((await service.call('GET', '/docs/')).status, 200)
+})
+
+for (const [name, prepare] of Object.entries(CALLERS) as Array<[Name, typeof CALLERS[Name]]>) {
+  t.test(`${name}: each route answers as the matrix says`, async t => {
+    const service = await startService(t, { MFA_FRESH_SECONDS: '60' })
+    const asking = await prepare(service)
+    for (const [route, { expected, path, body }] of Object.entries(MATRIX)) {
+      const now = asking()
+      const [method, url] = route.split(' ') as [string, string]
+      const answer = await service.call(method, path?.(now) ?? url, { token: now.token, body: body?.(now, service) })
+      const code = answer.status < 400 ? '' : ` ${answer.body?.code as string}`
+      t.equal(`${answer.status}${code}`, expected[name], route)
+    }
+  })
+}
