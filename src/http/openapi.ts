@@ -65,8 +65,7 @@ const toResponse = ({ schema, description, contentTypes }: Answer): object => sc
   : { description, content: { 'application/json': { schema }, ...contentTypes } }
 
 function problemResponses (codes: ProblemCode[]): Record<number, object> {
-  const byStatus = Map.groupBy === undefined ? groupBy(codes) : Map.groupBy(codes, code => PROBLEMS[code].status)
-  return Object.fromEntries([...byStatus].map(([status, some]) => [status, {
+  return Object.fromEntries([...byStatus(codes)].map(([status, some]) => [status, {
     description: some.map(code => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' '),
     content: {
       'application/problem+json': {
@@ -77,7 +76,7 @@ function problemResponses (codes: ProblemCode[]): Record<number, object> {
   }]))
 }
 
-function groupBy (codes: ProblemCode[]): Map<number, ProblemCode[]> {
+function byStatus (codes: ProblemCode[]): Map<number, ProblemCode[]> {
   const groups = new Map<number, ProblemCode[]>()
   for (const code of codes) groups.set(PROBLEMS[code].status, [...groups.get(PROBLEMS[code].status) ?? [], code])
   return groups

@@ -2,17 +2,23 @@
 // Some bugs show only so: what is decided in the memory of one process is not decided at all.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import pg from 'pg'
 import type { Order, Report } from './replica-process.ts'
-import { type Answer, type Call, callTo, type Service } from './service.ts'
+import { type Answer, type Call, callTo, type Person, type Service } from './service.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
 export interface Replicas {
   /** Of every replica, the first service's too. */
   urls: string[]
-  /** `count` calls at once, spread over all replicas, at the service's present instant; `call` gives the n-th. */
-  race: (count: number, call: (index: number) => [method: string, path: string, call: Call]) => Promise<Answer[]>
+  /**
+   * `count` calls at once, spread over all replicas, at the service's present instant; `call` gives the n-th. Somebody
+   * holds the person's rows meanwhile, until those calls that got so far have made their decision and wait to write it:
+   * without that, a first one may be done before a second one has begun, and the race is none.
+   */
+  race: (person: Person, count: number, call: (index: number) => [method: string, path: string, call: Call]) => Promise<Answer[]>
   /** Sets every replica's clock to the service's. */
   syncClocks: () => Promise<void>
   /** bcrypt runs of the further replicas so far. */
@@ -41,14 +47,36 @@ export async function startReplicas (t: Teardown, service: Service, count = 1): 
   return {
     urls,
     syncClocks,
-    async race (count, call) {
+    async race (person, count, call) {
       await syncClocks()
-      return await Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])(...call(index))))
+      // Sockets and pools are open before it starts.
+      await Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])('GET', '/health/ready')))
+      return await holding(person, () => Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])(...call(index)))))
     },
     async bcryptRuns () {
       const runs = await askAll<{ hashes: number, compares: number }>({ count: true })
       return { hashes: runs.reduce((sum, run) => sum + run.hashes, 0), compares: runs.reduce((sum, run) => sum + run.compares, 0) }
     }
+  }
+}
+
+const HELD_MILLISECONDS = 300
+
+/** Locks what the settlements of somebody lock, in their order, for less than they wait. */
+async function holding<T> ({ service, tenant, sub }: Person, work: () => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: service.config.DATABASE_URL })
+  await client.connect()
+  try {
+    await client.query('BEGIN')
+    const { rows } = await client.query('SELECT id FROM users WHERE tenant = $1 AND subject = $2 FOR NO KEY UPDATE', [tenant, sub])
+    await client.query('SELECT 1 FROM throttles WHERE tenant = $1 AND user_id = $2 FOR NO KEY UPDATE', [tenant, rows[0]?.id])
+    await client.query('SELECT 1 FROM policies WHERE tenant = $1 FOR NO KEY UPDATE', [tenant])
+    const done = work()
+    await sleep(HELD_MILLISECONDS)
+    await client.query('COMMIT')
+    return await done
+  } finally {
+    await client.end()
   }
 }
 

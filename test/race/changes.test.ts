@@ -19,7 +19,7 @@ t.test('the last two factors removed at once by one token: one is, and the codes
     const first = await person.enroll()
     const second = await person.enroll(first.token)
     const token = await person.verify(first.secret)
-    const answers = await race(2, index => ['DELETE', `/mfa/factors/${[first, second][index]?.factorId as string}`, { token }])
+    const answers = await race(person, 2, index => ['DELETE', `/mfa/factors/${[first, second][index]?.factorId as string}`, { token }])
     t.equal(answers.filter(({ status }) => status === 200 || status === 204).length, 1, 'the first removal ended the token of the second')
     t.equal(answers.filter(({ status }) => status === 401).length, 1)
     t.same(await state(person), { factors: 1, codes: 10 })
@@ -29,7 +29,7 @@ t.test('the last two factors removed at once by one token: one is, and the codes
 t.test('the last factor removed by several at once: it goes once, and the codes with it', async t => {
   const person = service.person()
   const { factorId, token } = await person.enroll()
-  const answers = await race(10, () => ['DELETE', `/mfa/factors/${factorId}`, { token }])
+  const answers = await race(person, 10, () => ['DELETE', `/mfa/factors/${factorId}`, { token }])
   t.ok(isOneOf(answers, 204, 401), JSON.stringify(tally(answers)))
   t.same(await state(person), { factors: 0, codes: 0 })
   t.equal((await person.events()).filter(event => event.action === 'factor.removed').length, 1)
@@ -40,7 +40,7 @@ t.test('a confirmation beside the removal of the only factor: never a factor wit
     const person = service.person()
     const first = await person.enroll()
     const { body: pending } = await person.call('POST', '/mfa/enroll', {}, first.token)
-    const answers = await race(2, index => index === round % 2
+    const answers = await race(person, 2, index => index === round % 2
       ? ['POST', '/mfa/enroll/confirm', { token: first.token, body: { factorId: pending.factorId, code: service.clock.code(pending.secret) } }]
       : ['DELETE', `/mfa/factors/${first.factorId}`, { token: first.token }])
     const { factors, codes } = await state(person)
@@ -54,7 +54,7 @@ t.test('new codes beside the removal of the only factor: never codes without a f
   for (let round = 0; round < 3; round++) {
     const person = service.person()
     const { factorId, token } = await person.enroll()
-    const answers = await race(4, index => index === 3 ? ['DELETE', `/mfa/factors/${factorId}`, { token }] : ['POST', '/mfa/recovery/codes', { token, body: {} }])
+    const answers = await race(person, 4, index => index === 3 ? ['DELETE', `/mfa/factors/${factorId}`, { token }] : ['POST', '/mfa/recovery/codes', { token, body: {} }])
     t.same(await state(person), { factors: 0, codes: 0 }, answers.map(({ status }) => status).join())
     t.ok(answers.every(({ status }) => [201, 204, 401, 409].includes(status)), JSON.stringify(tally(answers)))
   }
@@ -66,7 +66,7 @@ t.test('codes and removals beside each other block nobody: no call fails by a de
   const second = await person.enroll(first.token)
   const token = await person.verify(first.secret)
   const wrong = service.clock.wrongCode(second.secret)
-  const answers = await race(40, index => ([
+  const answers = await race(person, 40, index => ([
     ['POST', '/mfa/verify', { token: person.token(), body: { code: service.clock.code(second.secret) } }],
     ['POST', '/mfa/recovery', { token: person.token(), body: { code: first.recoveryCodes?.[index % 10] } }],
     ['POST', '/mfa/enroll', { token, body: {} }],
@@ -83,7 +83,7 @@ t.test('of two changes of one version of the policy one counts, and the other is
   const { token } = await admin.enroll()
   for (let round = 0; round < 4; round++) {
     const [from, to] = round % 2 === 0 ? ['optional', 'required'] : ['required', 'optional']
-    const answers = await race(2, () => ['PUT', '/admin/policy', { token, body: { enforcement: to }, headers: { 'if-match': `"${round}"` } }])
+    const answers = await race(admin, 2, () => ['PUT', '/admin/policy', { token, body: { enforcement: to }, headers: { 'if-match': `"${round}"` } }])
     t.same(tally(answers), { 200: 1, 412: 1 })
     t.match((await admin.call('GET', '/admin/policy', undefined, token)).body, { enforcement: to, version: round + 1 })
     t.equal((await admin.events()).filter(event => event.action === 'policy.changed').length, round + 1, `from ${from as string} once`)

@@ -13,7 +13,7 @@ t.test('of 50 parallel uses of one TOTP code over two replicas one succeeds, and
   const person = service.person()
   const { secret } = await person.enroll()
   const code = service.clock.code(secret)
-  const answers = await race(50, index => ['POST', '/mfa/verify', { token: person.token({ sid: `login-${index}` }), body: { code } }])
+  const answers = await race(person, 50, index => ['POST', '/mfa/verify', { token: person.token({ sid: `login-${index}` }), body: { code } }])
   t.ok(isOneOf(answers, 200, 422), JSON.stringify(tally(answers)))
   t.match(await person.throttle('totp'), { failures: 0, tries: 0, recent: [], wait_until: null })
   const [{ last_step: step }] = await service.db.rows`SELECT last_step::int FROM factors WHERE tenant = ${person.tenant}` as [{ last_step: number }]
@@ -36,7 +36,7 @@ t.test('a code that one replica accepted is dead on the other, by every call tha
 t.test('of 30 parallel uses of one recovery code over two replicas one succeeds, and one row is used', async t => {
   const person = service.person()
   const { recoveryCodes } = await person.enroll()
-  const answers = await race(30, index => ['POST', '/mfa/recovery', { token: person.token({ sid: `login-${index}` }), body: { code: recoveryCodes?.[3] } }])
+  const answers = await race(person, 30, index => ['POST', '/mfa/recovery', { token: person.token({ sid: `login-${index}` }), body: { code: recoveryCodes?.[3] } }])
   t.ok(isOneOf(answers, 200, 422), JSON.stringify(tally(answers)))
   t.same((await recoveryRows(person.tenant)).filter(row => row.used_at !== null).map(row => row.slot), [3])
   t.equal((await person.throttle('recovery')).failures, 0, 'a replay costs its owner nothing')
@@ -45,7 +45,7 @@ t.test('of 30 parallel uses of one recovery code over two replicas one succeeds,
 t.test('two recovery codes used at once, each ten times, each open once, and the rest is counted right', async t => {
   const person = service.person()
   const { recoveryCodes } = await person.enroll()
-  const answers = await race(20, index => ['POST', '/mfa/recovery', { token: person.token(), body: { code: recoveryCodes?.[index < 10 ? 2 : 7] } }])
+  const answers = await race(person, 20, index => ['POST', '/mfa/recovery', { token: person.token(), body: { code: recoveryCodes?.[index < 10 ? 2 : 7] } }])
   t.ok(isOneOf(answers.slice(0, 10), 200, 422), JSON.stringify(tally(answers)))
   t.ok(isOneOf(answers.slice(10), 200, 422), JSON.stringify(tally(answers)))
   t.same(answers.filter(({ status }) => status === 200).map(({ body }) => body.remaining).sort(), [8, 9])

@@ -20,7 +20,7 @@ t.test('of 50 parallel confirmations over two replicas one succeeds, with the on
   const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
   const code = service.clock.code(secret)
   const before = await bcryptRuns()
-  const answers = await race(50, () => ['POST', '/mfa/enroll/confirm', { token: person.token(), body: { factorId, code } }])
+  const answers = await race(person, 50, () => ['POST', '/mfa/enroll/confirm', { token: person.token(), body: { factorId, code } }])
   const winners = answers.filter(({ status }) => status === 200)
   // A loser that came when all was over finds no pending factor any more.
   t.ok(isOneOf(answers, 200, 404, 422), JSON.stringify(tally(answers)))
@@ -36,7 +36,7 @@ t.test('of 50 parallel confirmations over two replicas one succeeds, with the on
 
 t.test('of 20 parallel starts one stays, and only its secret becomes active', async t => {
   const person = service.person()
-  const answers = await race(20, () => ['POST', '/mfa/enroll', { token: person.token(), body: {} }])
+  const answers = await race(person, 20, () => ['POST', '/mfa/enroll', { token: person.token(), body: {} }])
   t.same(Object.keys(tally(answers)), ['201'])
   const rows = await service.db.rows<{ factor_id: string }>`SELECT factor_id::text FROM enrollments WHERE tenant = ${person.tenant}`
   t.equal(rows.length, 1)
@@ -50,7 +50,7 @@ t.test('of 20 parallel starts one stays, and only its secret becomes active', as
 t.test('of 30 parallel starts twenty are let through, and the others wait', async t => {
   const person = service.person()
   await person.call('GET', '/mfa/status')
-  const answers = await race(30, () => ['POST', '/mfa/enroll', { token: person.token(), body: {} }])
+  const answers = await race(person, 30, () => ['POST', '/mfa/enroll', { token: person.token(), body: {} }])
   t.ok((tally(answers)[201] as number) <= 20, JSON.stringify(tally(answers)))
   t.same(Object.keys(tally(answers)), ['201', '429'])
   t.equal(await count(person, 'enrollments'), 1)
@@ -60,7 +60,7 @@ t.test('of 30 parallel starts twenty are let through, and the others wait', asyn
 t.test('of ten parallel renewals of the recovery codes the last one stands, whole, and every other set is dead', async t => {
   const person = service.person()
   const { token, recoveryCodes } = await person.enroll()
-  const answers = await race(10, () => ['POST', '/mfa/recovery/codes', { token, body: {} }])
+  const answers = await race(person, 10, () => ['POST', '/mfa/recovery/codes', { token, body: {} }])
   const made = answers.filter(({ status }) => status === 201)
   t.ok(made.length >= 2, JSON.stringify(tally(answers)))
   t.equal(await count(person, 'recovery_codes'), 10)
@@ -88,7 +88,7 @@ t.test('of a label taken by two at once, one gets it', async t => {
     const person = service.person()
     const first = await person.enroll()
     const second = await person.enroll(first.token)
-    const answers = await race(2, index => ['PATCH', `/mfa/factors/${[first, second][index]?.factorId as string}`, { token: second.token, body: { label: 'Phone' } }])
+    const answers = await race(person, 2, index => ['PATCH', `/mfa/factors/${[first, second][index]?.factorId as string}`, { token: second.token, body: { label: 'Phone' } }])
     t.same(tally(answers), { 200: 1, 409: 1 })
     t.equal(answers.find(({ status }) => status === 409)?.body.code, 'label_taken')
     const { body: { items } } = await person.call('GET', '/mfa/factors')
@@ -101,7 +101,7 @@ t.test('a confirmation and a renaming that want one label at once: one gets it, 
     const person = service.person()
     const first = await person.enroll()
     const { body: pending } = await person.call('POST', '/mfa/enroll', { label: 'Phone' }, first.token)
-    const answers = await race(2, index => index === 0
+    const answers = await race(person, 2, index => index === 0
       ? ['POST', '/mfa/enroll/confirm', { token: first.token, body: { factorId: pending.factorId, code: service.clock.code(pending.secret) } }]
       : ['PATCH', `/mfa/factors/${first.factorId}`, { token: first.token, body: { label: 'Phone' } }])
     t.same(tally(answers), { 200: 1, 409: 1 })

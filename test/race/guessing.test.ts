@@ -12,7 +12,7 @@ t.test('of 200 parallel wrong codes over two replicas five are answered, and a r
   const person = service.person()
   const { secret } = await person.enroll()
   const code = service.clock.wrongCode(secret)
-  const answers = await race(200, () => ['POST', '/mfa/verify', { token: person.token(), body: { code } }])
+  const answers = await race(person, 200, () => ['POST', '/mfa/verify', { token: person.token(), body: { code } }])
   t.ok((tally(answers)[422] as number) <= 5, JSON.stringify(tally(answers)))
   t.same(Object.keys(tally(answers)), ['422', '429'])
   t.ok(answers.filter(({ status }) => status === 429).every(({ headers }) => Number(headers.get('retry-after')) > 0))
@@ -21,7 +21,7 @@ t.test('of 200 parallel wrong codes over two replicas five are answered, and a r
   t.equal((await person.events()).filter(event => event.action === 'totp.refused').length, 5)
 
   const right = { code: service.clock.code(secret) }
-  const late = await race(4, () => ['POST', '/mfa/verify', { token: person.token(), body: right }])
+  const late = await race(person, 4, () => ['POST', '/mfa/verify', { token: person.token(), body: right }])
   t.same(Object.keys(tally(late)), ['429'])
   await person.endWait()
   t.equal((await person.call('POST', '/mfa/verify', right)).status, 200, 'it stayed unused')
@@ -33,7 +33,7 @@ t.test('of 60 parallel wrong recovery codes over two replicas five are answered,
   const person = service.person()
   await person.enroll()
   const { recoveryCodes: others } = await service.person().enroll()
-  const answers = await race(60, index => ['POST', '/mfa/recovery', { token: person.token(), body: { code: others?.[index % 10] } }])
+  const answers = await race(person, 60, index => ['POST', '/mfa/recovery', { token: person.token(), body: { code: others?.[index % 10] } }])
   t.ok((tally(answers)[422] as number) <= 5, JSON.stringify(tally(answers)))
   t.same(Object.keys(tally(answers)), ['422', '429'])
   t.equal((await person.throttle('recovery')).failures, 5)
@@ -46,7 +46,7 @@ t.test('of 60 parallel wrong codes at confirm over two replicas five are answere
   const person = service.person()
   const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
   const code = service.clock.wrongCode(secret)
-  const answers = await race(60, () => ['POST', '/mfa/enroll/confirm', { token: person.token(), body: { factorId, code } }])
+  const answers = await race(person, 60, () => ['POST', '/mfa/enroll/confirm', { token: person.token(), body: { factorId, code } }])
   t.ok((tally(answers)[422] as number) <= 5, JSON.stringify(tally(answers)))
   // Who comes when all is over finds no pending factor.
   t.ok(Object.keys(tally(answers)).every(status => ['404', '422', '429'].includes(status)), JSON.stringify(tally(answers)))

@@ -1,5 +1,5 @@
 import type { Factor, Person } from '../../core/person.ts'
-import { open, SealError } from '../../core/seal.ts'
+import { open } from '../../core/seal.ts'
 import { type Closed, closedBy } from '../../core/throttle.ts'
 import { generateSecret, matchStep, type TotpWindow } from '../../core/totp.ts'
 
@@ -25,8 +25,9 @@ export function decideVerify (person: Person, code: string, factorId: string | u
   let spent: Factor | undefined
   let match: { factor: Factor, step: number } | undefined
   for (const factor of tried) {
-    const step = stepOf(factor)
-    if (step === null) continue
+    const step = stepOf(person, factor, code, now, { window, ring })
+    if (step === 'unreadable') unreadable.push(factor)
+    if (step === 'unreadable' || step === null) continue
     if (step <= factor.lastStep) spent ??= factor
     else match ??= { factor, step }
   }
@@ -34,17 +35,17 @@ export function decideVerify (person: Person, code: string, factorId: string | u
   if (tried.length === 0) matchStep(generateSecret(), code, now, window)
   if (match !== undefined) return { outcome: 'match', ...match, unreadable }
   return spent === undefined ? { outcome: 'refused', weight: tried.length, unreadable } : { outcome: 'spent', factor: spent, unreadable }
+}
 
-  function stepOf (factor: Factor): number | null {
-    try {
-      const secret = open(ring, { tenant: person.tenant, userId: person.userId, factorId: factor.id }, factor)
-      const step = matchStep(secret, code, now, window, factor)
-      secret.fill(0)
-      return step
-    } catch (error) {
-      if (!(error instanceof SealError)) throw error
-      unreadable.push(factor)
-      return null
-    }
+/** The newest step of the window whose code of this factor it is. */
+function stepOf ({ tenant, userId }: Person, factor: Factor, code: string, now: Date, { window, ring }: VerifySettings): number | null | 'unreadable' {
+  try {
+    const secret = open(ring, { tenant, userId, factorId: factor.id }, factor)
+    const step = matchStep(secret, code, now, window, factor)
+    secret.fill(0)
+    return step
+  } catch {
+    // Whatever keeps the secret from being used: the row says something that cannot be.
+    return 'unreadable'
   }
 }

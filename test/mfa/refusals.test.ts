@@ -1,0 +1,113 @@
+// What a refusal tells: nothing. And whom it costs: whoever proved the first factor, nobody else.
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { generateCode } from '../../src/core/recovery-code.ts'
+import { type Answer, type Person, signToken, startService } from '../helpers/service.ts'
+
+const service = await startService(t, { THROTTLE_WAITS: '0' })
+const { clock } = service
+
+/** All that an answer says, but for the id of its request and the time. */
+const said = ({ status, text, headers }: Answer): object => ({
+  status,
+  text: text.replace(/urn:request:[\w-]+/, ''),
+  headers: Object.fromEntries([...headers].filter(([name]) => name !== 'x-request-id' && name !== 'date'))
+})
+
+t.test('wrong, replayed, expired, used, another\'s, of another kind, or without a factor: the refusals are the same bytes', async t => {
+  const person = service.person()
+  const { secret, recoveryCodes, factorId, token } = await person.enroll()
+  const { body: pending } = await person.call('POST', '/mfa/enroll', {}, token)
+  const neighbour = service.person({ tenant: person.tenant })
+  const theirs = await neighbour.enroll()
+  const nobody = service.person()
+  const newcomer = service.person()
+  const { body: started } = await newcomer.call('POST', '/mfa/enroll')
+  const spent = clock.code(secret)
+  await person.call('POST', '/mfa/verify', { code: spent })
+  const [used, live] = recoveryCodes as [string, string]
+  await person.call('POST', '/mfa/recovery', { code: used })
+
+  const verify = (who: Person, body: object): Promise<Answer> => who.call('POST', '/mfa/verify', body)
+  const recover = (who: Person, code: string): Promise<Answer> => who.call('POST', '/mfa/recovery', { code })
+  const wrong = clock.wrongCode(secret)
+  const reference = said(await verify(person, { code: wrong }))
+  t.match(reference, { status: 422, text: /"code":"code_refused"/ })
+  const others: Array<[string, Promise<Answer>]> = [
+    ['replayed', verify(person, { code: spent })],
+    ['older than an accepted one', verify(person, { code: clock.code(secret, -1) })],
+    ['of a step that is over', verify(person, { code: clock.code(secret, -5) })],
+    ['of another user', verify(person, { code: clock.code(theirs.secret) })],
+    ['with another user\'s factor id', verify(person, { code: clock.code(theirs.secret), factorId: theirs.factorId })],
+    ['with a factor id that nobody has', verify(person, { code: clock.code(secret, 1), factorId: randomUUID() })],
+    ['of a pending factor', verify(person, { code: clock.code(pending.secret) })],
+    ['with a pending factor\'s id', verify(person, { code: clock.code(pending.secret), factorId: pending.factorId })],
+    ['without a factor', verify(nobody, { code: wrong })],
+    ['without a factor, by id', verify(nobody, { code: clock.code(secret, 1), factorId })],
+    ['with a pending factor alone', verify(newcomer, { code: clock.code(started.secret) })],
+    ['wrong at confirm', newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })],
+    ['a recovery code that was used', recover(person, used)],
+    ['a recovery code that never was', recover(person, generateCode(0))],
+    ['of a slot that never was', recover(person, generateCode(31))],
+    ['mistyped', recover(person, `${live.slice(0, -1)}${live.endsWith('Z') ? 'Y' : 'Z'}`)],
+    ['another user\'s recovery code', recover(person, theirs.recoveryCodes?.[1] as string)],
+    ['a recovery code without a factor', recover(nobody, live)]
+  ]
+  for (const [name, answer] of others) t.same(said(await answer), reference, name)
+  t.equal((await recover(person, live)).status, 200)
+})
+
+t.test('a recovery code is no TOTP code, and the other way round', async t => {
+  const person = service.person()
+  const { secret, recoveryCodes } = await person.enroll()
+  t.equal((await person.call('POST', '/mfa/verify', { code: recoveryCodes?.[0] })).status, 400)
+  t.equal((await person.call('POST', '/mfa/recovery', { code: clock.code(secret) })).status, 400)
+  t.equal((await person.call('POST', '/mfa/recovery', { code: clock.code(secret).padStart(16, '0') })).status, 422)
+})
+
+t.test('without a user\'s first factor nobody burns his attempts', async t => {
+  const victim = service.person()
+  const { secret, factorId, recoveryCodes } = await victim.enroll()
+  const { body: pending } = await victim.call('POST', '/mfa/enroll', {}, await victim.verify(secret))
+  const wrong = clock.wrongCode(secret)
+  const now = clock.seconds
+  const claims = { iss: 'https://id.test', aud: 'mfa', sub: victim.sub, tenant: victim.tenant, auth_time: now, iat: now, exp: now + 900 }
+  const strangers: Array<[string, string | undefined]> = [
+    ['no token', undefined],
+    ['a bad signature', signToken(claims, {}, 'f'.repeat(48))],
+    ['no signature', `${signToken(claims).split('.').slice(0, 2).join('.')}.`],
+    ['an expired token', signToken({ ...claims, exp: now - 61 })],
+    ['a token for somebody else', signToken({ ...claims, aud: 'other' })],
+    ['another issuer', signToken({ ...claims, iss: 'https://other.test' })],
+    ['the same subject of another tenant', signToken({ ...claims, tenant: `${victim.tenant}-b` })],
+    ['another user', service.person({ tenant: victim.tenant }).token()]
+  ]
+  for (const [name, token] of strangers) {
+    const calls: Array<[string, object]> = [
+      ['/mfa/verify', { code: wrong }],
+      ['/mfa/verify', { code: wrong, factorId }],
+      ['/mfa/recovery', { code: recoveryCodes?.[2] }],
+      ['/mfa/recovery', { code: generateCode(1) }],
+      ['/mfa/enroll/confirm', { factorId: pending.factorId, code: clock.code(pending.secret) }]
+    ]
+    for (const [path, body] of calls) {
+      const { status } = await service.call('POST', path, { ...(token !== undefined && { token }), body })
+      t.ok([401, 404, 422].includes(status), `${name}: ${path} ${status}`)
+    }
+  }
+  const { id } = await victim.row()
+  const rows = await service.db.rows<{ failures: number, recent: Date[] }>`SELECT failures, recent FROM throttles WHERE tenant = ${victim.tenant} AND user_id = ${id}::uuid AND kind <> 'enroll'`
+  t.same(rows, [{ failures: 0, recent: [] }, { failures: 0, recent: [] }])
+  t.equal((await victim.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
+  t.equal((await victim.call('POST', '/mfa/recovery', { code: recoveryCodes?.[2] })).status, 200)
+})
+
+t.test('without a first factor no code opens anything, and nothing is written', async t => {
+  const person = service.person()
+  const { secret, recoveryCodes } = await person.enroll()
+  const before = await person.events()
+  for (const [path, code] of [['/mfa/verify', clock.code(secret)], ['/mfa/recovery', recoveryCodes?.[0]]] as const) {
+    t.match(await service.call('POST', path, { body: { code } }), { status: 401, body: { code: 'invalid_token' } })
+  }
+  t.same(await person.events(), before)
+})
