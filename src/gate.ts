@@ -8,6 +8,7 @@ import { recordEvent } from './db/audit.ts'
 import type { Database } from './db/client.ts'
 import { findPerson, isWordNew, seePerson } from './db/person.ts'
 import type { Auth } from './http/auth.ts'
+import { addressOf } from './http/limits.ts'
 import { Problem } from './http/problem.ts'
 
 declare module 'fastify' {
@@ -75,7 +76,7 @@ async function loadPerson (db: Database, caller: Caller): Promise<Person> {
 
 /** Who did it, for the audit. */
 export const byOf = (request: FastifyRequest): { actor: string, address: string, requestId: string } =>
-  ({ actor: request.person.userId, address: request.ip, requestId: request.id })
+  ({ actor: request.person.userId, address: addressOf(request), requestId: request.id })
 
 export function decorateRequests (app: FastifyInstance): void {
   app.decorateRequest('caller', null as unknown as Caller)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { LoggerOptions } from 'pino'
+import { addressOf } from './limits.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 
 /** An id that a proxy gave, if it can't break a log line; else a new one. */
@@ -24,7 +25,7 @@ export const loggerOptions = (level: string): LoggerOptions => ({
     censor: '[Redacted]'
   },
   serializers: {
-    req: (request: FastifyRequest) => ({ method: request.method, path: pathOf(request.url), address: request.ip }),
+    req: (request: FastifyRequest) => ({ method: request.method, path: pathOf(request.url), address: addressOf(request) }),
     res: (reply: { statusCode: number }) => ({ status: reply.statusCode }),
     err: serializeError
   }
@@ -48,6 +49,6 @@ function serializeError (error: unknown): SafeError {
 export function registerLogging (app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => { reply.header('x-request-id', request.id) })
   app.addHook('onResponse', async (request, reply) => {
-    request.log.info({ method: request.method, path: pathOf(request.url), status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10, address: request.ip }, 'request')
+    request.log.info({ method: request.method, path: pathOf(request.url), status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10, address: addressOf(request) }, 'request')
   })
 }
