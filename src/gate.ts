@@ -59,11 +59,11 @@ export function createGate ({ db, auth, clock, assurance }: GateOptions): Gate {
   return { user: [identify], admin: roles => [identify, admin(roles)], refresh }
 }
 
-/** The person of a token, recorded at first sight. An MFA token of an older epoch is dead. */
+/** The person of a token, recorded at first sight. An MFA token of an older epoch, or of before its session's log-out, is dead. */
 async function loadPerson (db: Database, caller: Caller): Promise<Person> {
   let person = await findPerson(db, caller)
   if (caller.mfa !== undefined) {
-    if (person === null || person.epoch !== caller.mfa.epoch) throw new Problem('invalid_token')
+    if (person === null || person.epoch !== caller.mfa.epoch || person.session.generation > caller.mfa.generation) throw new Problem('invalid_token')
     return person
   }
   if (person === null || isWordNew(person, caller)) {
