@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Caller } from '../../src/core/caller.ts'
-import { actOf, mfaTokenClaims } from '../../src/core/mfa-token.ts'
+import { type Act, actOf, actToRemember, allowedTokenClaims, mfaTokenClaims } from '../../src/core/mfa-token.ts'
 
 const NOW = new Date('2026-11-24T12:00:00.900Z')
 const SECONDS = 1795521600
@@ -13,7 +13,7 @@ const first: Caller = {
   roles: ['mfa:admin', 'x'],
   groups: ['staff'],
   clientId: 'app',
-  session: { id: 's1', issuer: 'https://id.test' },
+  session: { id: 's1', issuer: 'https://id.test', isRemembered: false },
   amr: ['pwd'],
   authTime: SECONDS - 60,
   expiresAt: SECONDS + 3600,
@@ -21,7 +21,7 @@ const first: Caller = {
   mfa: undefined
 }
 const act = { acr: 'mfa' as const, methods: ['otp'], factorId: 'f1', authTime: SECONDS }
-const claims = (caller: Partial<Caller> = {}, more: Partial<typeof act> = {}) => mfaTokenClaims({ ...first, ...caller }, 'u1', 7, { ...act, ...more }, NOW, settings)
+const claims = (caller: Partial<Caller> = {}, more: Partial<Act> = {}) => mfaTokenClaims({ ...first, ...caller }, { userId: 'u1', epoch: 7, generation: 3 }, { ...act, ...more }, NOW, settings)
 
 t.test('the claims are the verified token\'s, the act\'s, and ours', async t => {
   const { jti, ...rest } = claims()
@@ -73,6 +73,24 @@ t.test('amr tells the truth: what the first token proved, and the act; no inboun
   for (const [amr, methods, expected] of table) t.same(claims({ amr }, { methods }).amr, expected)
 })
 
+t.test('a remembered session is named with how often it was logged out of, and what it remembers with its end', async t => {
+  const session = { id: 's1', issuer: 'https://id.test', isRemembered: true }
+  t.match(claims({ session }), { sid: 's1', sid_iss: 'https://id.test', sid_gen: 3 })
+  t.equal(claims({ session }, { endsAt: SECONDS + 60 }).exp, SECONDS + 60)
+  t.same(actToRemember({ ...first, session }, act, 600), { issuer: 'https://id.test', session: 's1', ...act, maxAge: 600 })
+  t.equal(actToRemember(first, act, 600), null)
+  t.equal(actToRemember({ ...first, session: undefined }, act, 600), null)
+})
+
+t.test('a token for an application of somebody who is allowed without MFA says no more than that', async t => {
+  const allowed = (caller: Partial<Caller>, decision: { reason: string, deadline?: string }) => allowedTokenClaims({ ...first, ...caller }, { userId: 'u1', epoch: 7, generation: 0 }, decision, NOW, { issuer: 'https://mfa.test', audience: 'app' })
+  t.match(allowed({ amr: ['pwd', 'otp', 'mfa'] }, { reason: 'not_required' }), { aud: 'app', acr: 'none', mfa_reason: 'not_required', amr: ['pwd'], auth_time: SECONDS - 60, exp: SECONDS + 300 })
+  t.equal(allowed({}, { reason: 'idp_mfa' }).acr, 'idp-mfa')
+  t.notOk('auth_time' in allowed({ authTime: undefined }, { reason: 'not_required' }))
+  t.equal(allowed({}, { reason: 'grace', deadline: '2026-11-24T12:01:00.000Z' }).exp, SECONDS + 60, 'never past the grace')
+  t.equal(allowed({ expiresAt: SECONDS + 5 }, { reason: 'grace', deadline: '2026-11-24T12:01:00.000Z' }).exp, SECONDS + 5)
+})
+
 t.test('a thousand tokens have a thousand ids', async t => {
   t.equal(new Set(Array.from({ length: 1000 }, () => claims().jti)).size, 1000)
 })
@@ -83,10 +101,10 @@ t.test('carrying an act on makes it no stronger and no fresher', async t => {
     kind: 'mfa',
     amr: ['pwd', 'recovery', 'mfa'],
     authTime: SECONDS - 500,
-    mfa: { userId: 'u1', epoch: 7, acr: 'mfa-recovery', factorId: 'set' }
+    mfa: { userId: 'u1', epoch: 7, acr: 'mfa-recovery', factorId: 'set', generation: 0 }
   }
   t.same(actOf(mfa), { acr: 'mfa-recovery', methods: ['recovery'], factorId: 'set', authTime: SECONDS - 500 })
-  t.match(mfaTokenClaims(mfa, 'u1', 8, actOf(mfa) as NonNullable<ReturnType<typeof actOf>>, NOW, settings), {
+  t.match(mfaTokenClaims(mfa, { userId: 'u1', epoch: 8, generation: 0 }, actOf(mfa) as NonNullable<ReturnType<typeof actOf>>, NOW, settings), {
     acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], auth_time: SECONDS - 500, fid: 'set', epoch: 8
   })
   t.equal(actOf(first), null)

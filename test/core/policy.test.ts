@@ -5,7 +5,7 @@ import { decide, DEFAULT_POLICY, isFresh, isMfaRequired, isSsoOnly, type Policy 
 const NOW = new Date('2026-11-24T12:00:00Z')
 const SECONDS = NOW.getTime() / 1000
 const settings = { issuers: new Set(['a', 'b']), loginFreshSeconds: 900 }
-const mfa = { userId: 'u', epoch: 1, acr: 'mfa' as const, factorId: 'f' }
+const mfa = { userId: 'u', epoch: 1, acr: 'mfa' as const, factorId: 'f', generation: 0 }
 
 const LOCAL: Record<string, SourceWord> = { a: { local: true, sso: false } }
 const SSO: Record<string, SourceWord> = { a: { local: false, sso: true } }
@@ -25,6 +25,7 @@ function person ({ isDisabled = false, factors = 0, enforcement = 'optional', so
     factors: Array.from({ length: factors }, () => ({}) as Factor),
     pending: null,
     recovery: null,
+    session: { generation: 0, act: null },
     throttles: { totp: { waitSeconds: null, lockedAt: null }, recovery: { waitSeconds: null, lockedAt: null } },
     policy: { ...DEFAULT_POLICY, enforcement }
   }

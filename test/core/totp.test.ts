@@ -89,6 +89,15 @@ t.test('what has another length or other characters matches nothing, and throws 
   }
 })
 
+t.test('parameters that cannot be match nothing, and end', async t => {
+  const secret = generateSecret()
+  for (const parameters of [{ period: 0 }, { period: -30 }, { period: NaN }, { period: Infinity }, { digits: 0 }, { digits: -1 }, { algorithm: 'CRC32' }]) {
+    let match = null
+    try { match = matchStep(secret, '000000', at(1000), '1', { ...DEFAULT_PARAMETERS, ...parameters }) } catch {}
+    t.equal(match, null, JSON.stringify(parameters))
+  }
+})
+
 t.test('digits, hash and period are the factor\'s', async t => {
   const parameters = { algorithm: 'SHA256', digits: 8, period: 60 }
   const secret = generateSecret()

@@ -11,7 +11,7 @@ t.test('a second factor counts for the login session that it was done in, and fo
   const decision = async (claims = {}, who = person): Promise<string> => (await who.call('GET', '/mfa/status', undefined, who.token(claims))).body.decision.reason
   t.equal(await decision(), 'mfa_verified')
   t.equal((await person.call('POST', '/mfa/token')).status, 200)
-  const others: Array<[string, object, typeof person]> = [
+  const others: Array<[string, Record<string, unknown>, typeof person]> = [
     ['another session', { sid: 's2' }, person],
     ['a token without the claim', { sid: undefined }, person],
     ['another user with the same session id', {}, service.person({ tenant: person.tenant, sid: 's1' })],
