@@ -24,6 +24,14 @@ export const loggerOptions = (level: string): LoggerOptions => ({
     paths: ['*.authorization', '*.cookie', '*["set-cookie"]', 'headers.authorization', 'req.headers', 'res.headers', '*.code_verifier', '*.password', '*.secret', '*.token', '*.recoveryCodes', '*.otpauthUri', '*.qrCode'],
     censor: '[Redacted]'
   },
+  hooks: {
+    // Of an error without a text beside it pino would make its message the text.
+    logMethod (args, method) {
+      const [given, ...rest] = args as unknown as [unknown, ...unknown[]]
+      const isBare = rest.length === 0 && (given instanceof Error || (given as { err?: unknown } | null)?.err instanceof Error)
+      method.apply(this, (isBare ? [given, 'error'] : args) as typeof args)
+    }
+  },
   serializers: {
     req: (request: FastifyRequest) => ({ method: request.method, path: pathOf(request.url), address: addressOf(request) }),
     res: (reply: { statusCode: number }) => ({ status: reply.statusCode }),
@@ -40,7 +48,8 @@ function serializeError (error: unknown): SafeError {
     // Our own sentences are safe to write; anybody else's may quote what they choked on.
     reason: error instanceof UnavailableError ? message : undefined,
     code,
-    frames: (stack ?? '').split('\n').filter(line => /^\s+at /.test(line)).map(line => line.trim()),
+    // The stack begins with the message, which may have lines that look like frames.
+    frames: (stack ?? '').replace(message, '').split('\n').filter(line => /^\s+at .+:\d+:\d+\)?$/.test(line)).map(line => line.trim()),
     cause: cause instanceof Error ? serializeError(cause) : undefined
   }
 }

@@ -1,5 +1,5 @@
 import * as jose from 'jose'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { AUDIENCE, claimsOf, headerOf, ISSUER, OWN_ISSUER, type Service, signingKey, startService } from '../helpers/service.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
@@ -150,7 +150,22 @@ t.test('a token comes in the body of an answer that nobody keeps, and a refusal 
   }
 })
 
-t.test('an MFA token is accepted wherever the first one is', async (t: Test) => {
+t.test('a token for an application is for it alone: this service takes it for no caller', async t => {
+  const service = await startService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
+  const person = service.person({ roles: ['mfa:admin'] })
+  const { secret } = await person.enroll()
+  const { body: { token } } = await person.call('POST', '/mfa/verify', { code: service.clock.code(secret), audience: 'billing' })
+  t.match(claimsOf(token), { aud: 'billing', acr: 'mfa', sub: person.sub })
+  const neighbour = service.person()
+  const { body: { token: allowed } } = await neighbour.call('POST', '/mfa/token', { audience: 'billing' })
+  t.match(claimsOf(allowed), { aud: 'billing', acr: 'none', mfa_reason: 'not_required' })
+  for (const bearer of [token, allowed]) {
+    for (const [method, path] of [['GET', '/mfa/status'], ['GET', '/admin/policy'], ['POST', '/mfa/token']] as const) t.match(await service.call(method, path, { token: bearer }), { status: 401, body: { code: 'invalid_token' } })
+  }
+  t.match(await person.call('POST', '/mfa/token', { audience: 'another' }), { status: 400, body: { errors: [{ field: 'audience' }] } })
+})
+
+t.test('an MFA token is accepted wherever the first one is', async t => {
   const service = await startService(t)
   const person = service.person()
   const { secret, token } = await person.enroll()
