@@ -1,7 +1,9 @@
 import type { Caller } from '../core/caller.ts'
 import type { Factor, Pending, Person, RecoverySet, SourceWord, Throttle } from '../core/person.ts'
-import { DEFAULT_POLICY, type Policy } from '../core/policy.ts'
+import type { Note } from '../core/note.ts'
+import type { By } from './audit.ts'
 import type { Database } from './client.ts'
+import { type PolicyRow, toPolicy } from './policy.ts'
 
 type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
 
@@ -15,11 +17,21 @@ interface Row {
   revision: number
   sources: Record<string, SourceWord>
   is_disabled: boolean
+  is_administrator: boolean
+  created_at: Date
+  read_at: Date
+  policy_met_at: Date | null
+  grace_until: Date | null
+  reported_version: number | null
+  exempt_since: Date | null
+  exempt_until: Date | null
+  exempt_reason: string
+  exempt_by: string
   factors: Array<Json<Factor>> | null
   pending: Json<Pending> | null
   recovery: Json<RecoverySet> | null
   throttles: Record<string, Json<Throttle>> | null
-  policy: Json<Policy> | null
+  policy: PolicyRow | null
 }
 
 /** Everything that a decision about the caller needs, in one statement; null if nobody was seen by this name yet. */
@@ -27,9 +39,15 @@ export async function findPerson (db: Database, { tenant, namespace, subject, mf
   // One of the two finds him, each by a unique index: our own tokens name the user, others the subject.
   const [row] = mfa === undefined
     ? await db.rows<Row>`
-      SELECT * FROM person_v1 WHERE tenant = ${tenant} AND namespace = ${namespace} AND subject = ${subject}`
+      SELECT * FROM person_v2 WHERE tenant = ${tenant} AND namespace = ${namespace} AND subject = ${subject}`
     : await db.rows<Row>`
-      SELECT * FROM person_v1 WHERE tenant = ${tenant} AND id = ${mfa.userId}::uuid`
+      SELECT * FROM person_v2 WHERE tenant = ${tenant} AND id = ${mfa.userId}::uuid`
+  return row === undefined ? null : toPerson(row)
+}
+
+/** Somebody of a tenant, as an administrator names him. */
+export async function findPersonById (db: Database, tenant: string, userId: string): Promise<Person | null> {
+  const [row] = await db.rows<Row>`SELECT * FROM person_v2 WHERE tenant = ${tenant} AND id = ${userId}::uuid`
   return row === undefined ? null : toPerson(row)
 }
 
@@ -59,9 +77,14 @@ export async function seePerson (db: Database, { tenant, namespace, subject, wor
     ${word.accounts !== undefined}, ${said}::jsonb)::text`
 }
 
+/** Records what was noted of somebody. Decides which of parallel first calls gives him his deadline. */
+export async function settleNote (db: Database, { tenant, userId, policy }: Person, { graceDays, wouldBe, isAdministrator }: Note, by: By): Promise<void> {
+  await db.settle`SELECT note_person_v1(${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb) AS result`
+}
+
 const date = (value: string | null): Date | null => value === null ? null : new Date(value)
 const bytes = (value: string): Buffer => Buffer.from(value, 'hex')
-const OPEN: Throttle = { waitSeconds: null, lockedAt: null }
+const OPEN: Throttle = { failures: 0, waitSeconds: null, waitUntil: null, lockedAt: null }
 
 function toPerson (row: Row): Person {
   return {
@@ -74,6 +97,13 @@ function toPerson (row: Row): Person {
     revision: row.revision,
     sources: row.sources,
     isDisabled: row.is_disabled,
+    isAdministrator: row.is_administrator,
+    createdAt: row.created_at,
+    readAt: row.read_at,
+    policyMetAt: row.policy_met_at,
+    graceUntil: row.grace_until,
+    exemption: row.exempt_since === null ? null : { since: row.exempt_since, until: row.exempt_until, reason: row.exempt_reason, by: row.exempt_by },
+    reportedVersion: row.reported_version,
     factors: (row.factors ?? []).map(factor => ({
       ...factor,
       sealed: bytes(factor.sealed),
@@ -85,9 +115,9 @@ function toPerson (row: Row): Person {
     pending: row.pending === null ? null : { ...row.pending, sealed: bytes(row.pending.sealed), createdAt: new Date(row.pending.createdAt) },
     recovery: row.recovery === null ? null : { ...row.recovery, generatedAt: new Date(row.recovery.generatedAt), acknowledgedAt: date(row.recovery.acknowledgedAt) },
     throttles: { totp: toThrottle(row.throttles?.totp), recovery: toThrottle(row.throttles?.recovery) },
-    policy: row.policy === null ? DEFAULT_POLICY : { ...row.policy, updatedAt: date(row.policy.updatedAt) }
+    policy: toPolicy(row.policy)
   }
 }
 
 const toThrottle = (throttle: Json<Throttle> | undefined): Throttle =>
-  throttle === undefined ? OPEN : { waitSeconds: throttle.waitSeconds, lockedAt: date(throttle.lockedAt) }
+  throttle === undefined ? OPEN : { ...throttle, waitUntil: date(throttle.waitUntil), lockedAt: date(throttle.lockedAt) }

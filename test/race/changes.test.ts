@@ -72,7 +72,7 @@ t.test('codes and removals beside each other block nobody: no call fails by a de
     ['POST', '/mfa/enroll', { token, body: {} }],
     ['POST', '/mfa/verify', { token: person.token(), body: { code: wrong } }],
     ['DELETE', `/mfa/factors/${first.factorId}`, { token }]
-  ] as Array<ReturnType<Parameters<typeof race>[1]>>)[index % 5] as ReturnType<Parameters<typeof race>[1]>)
+  ] as Array<ReturnType<Parameters<typeof race>[2]>>)[index % 5] as ReturnType<Parameters<typeof race>[2]>)
   t.ok(Object.keys(tally(answers)).every(status => Number(status) < 500), JSON.stringify(tally(answers)))
   t.notMatch(service.log.join(''), /40P01|40001/, 'no deadlock, no failed serialization')
   t.same(await state(person), { factors: 1, codes: 10 })

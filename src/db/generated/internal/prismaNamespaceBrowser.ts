@@ -88,7 +88,15 @@ export const UserScalarFieldEnum = {
   revision: 'revision',
   recoveredAt: 'recoveredAt',
   disabledAt: 'disabledAt',
-  createdAt: 'createdAt'
+  createdAt: 'createdAt',
+  policyMetAt: 'policyMetAt',
+  graceUntil: 'graceUntil',
+  exemptSince: 'exemptSince',
+  exemptUntil: 'exemptUntil',
+  exemptReason: 'exemptReason',
+  exemptBy: 'exemptBy',
+  reportedVersion: 'reportedVersion',
+  administratorAt: 'administratorAt'
 } as const
 
 export type UserScalarFieldEnum = (typeof UserScalarFieldEnum)[keyof typeof UserScalarFieldEnum]

@@ -545,10 +545,6 @@ export type EnrollmentUncheckedUpdateOneWithoutUserNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.EnrollmentUpdateToOneWithWhereWithoutUserInput, Prisma.EnrollmentUpdateWithoutUserInput>, Prisma.EnrollmentUncheckedUpdateWithoutUserInput> | runtime.Types.Skip
 }
 
-export type NullableStringFieldUpdateOperationsInput = {
-  set?: string | null | runtime.Types.Skip
-}
-
 export type BytesFieldUpdateOperationsInput = {
   set?: runtime.Bytes | runtime.Types.Skip
 }

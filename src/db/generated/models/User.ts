@@ -29,11 +29,13 @@ export type AggregateUser = {
 export type UserAvgAggregateOutputType = {
   epoch: number | null
   revision: number | null
+  reportedVersion: number | null
 }
 
 export type UserSumAggregateOutputType = {
   epoch: number | null
   revision: number | null
+  reportedVersion: number | null
 }
 
 export type UserMinAggregateOutputType = {
@@ -47,6 +49,14 @@ export type UserMinAggregateOutputType = {
   recoveredAt: Date | null
   disabledAt: Date | null
   createdAt: Date | null
+  policyMetAt: Date | null
+  graceUntil: Date | null
+  exemptSince: Date | null
+  exemptUntil: Date | null
+  exemptReason: string | null
+  exemptBy: string | null
+  reportedVersion: number | null
+  administratorAt: Date | null
 }
 
 export type UserMaxAggregateOutputType = {
@@ -60,6 +70,14 @@ export type UserMaxAggregateOutputType = {
   recoveredAt: Date | null
   disabledAt: Date | null
   createdAt: Date | null
+  policyMetAt: Date | null
+  graceUntil: Date | null
+  exemptSince: Date | null
+  exemptUntil: Date | null
+  exemptReason: string | null
+  exemptBy: string | null
+  reportedVersion: number | null
+  administratorAt: Date | null
 }
 
 export type UserCountAggregateOutputType = {
@@ -74,6 +92,14 @@ export type UserCountAggregateOutputType = {
   recoveredAt: number
   disabledAt: number
   createdAt: number
+  policyMetAt: number
+  graceUntil: number
+  exemptSince: number
+  exemptUntil: number
+  exemptReason: number
+  exemptBy: number
+  reportedVersion: number
+  administratorAt: number
   _all: number
 }
 
@@ -81,11 +107,13 @@ export type UserCountAggregateOutputType = {
 export type UserAvgAggregateInputType = {
   epoch?: true | runtime.Types.Skip
   revision?: true | runtime.Types.Skip
+  reportedVersion?: true | runtime.Types.Skip
 }
 
 export type UserSumAggregateInputType = {
   epoch?: true | runtime.Types.Skip
   revision?: true | runtime.Types.Skip
+  reportedVersion?: true | runtime.Types.Skip
 }
 
 export type UserMinAggregateInputType = {
@@ -99,6 +127,14 @@ export type UserMinAggregateInputType = {
   recoveredAt?: true | runtime.Types.Skip
   disabledAt?: true | runtime.Types.Skip
   createdAt?: true | runtime.Types.Skip
+  policyMetAt?: true | runtime.Types.Skip
+  graceUntil?: true | runtime.Types.Skip
+  exemptSince?: true | runtime.Types.Skip
+  exemptUntil?: true | runtime.Types.Skip
+  exemptReason?: true | runtime.Types.Skip
+  exemptBy?: true | runtime.Types.Skip
+  reportedVersion?: true | runtime.Types.Skip
+  administratorAt?: true | runtime.Types.Skip
 }
 
 export type UserMaxAggregateInputType = {
@@ -112,6 +148,14 @@ export type UserMaxAggregateInputType = {
   recoveredAt?: true | runtime.Types.Skip
   disabledAt?: true | runtime.Types.Skip
   createdAt?: true | runtime.Types.Skip
+  policyMetAt?: true | runtime.Types.Skip
+  graceUntil?: true | runtime.Types.Skip
+  exemptSince?: true | runtime.Types.Skip
+  exemptUntil?: true | runtime.Types.Skip
+  exemptReason?: true | runtime.Types.Skip
+  exemptBy?: true | runtime.Types.Skip
+  reportedVersion?: true | runtime.Types.Skip
+  administratorAt?: true | runtime.Types.Skip
 }
 
 export type UserCountAggregateInputType = {
@@ -126,6 +170,14 @@ export type UserCountAggregateInputType = {
   recoveredAt?: true | runtime.Types.Skip
   disabledAt?: true | runtime.Types.Skip
   createdAt?: true | runtime.Types.Skip
+  policyMetAt?: true | runtime.Types.Skip
+  graceUntil?: true | runtime.Types.Skip
+  exemptSince?: true | runtime.Types.Skip
+  exemptUntil?: true | runtime.Types.Skip
+  exemptReason?: true | runtime.Types.Skip
+  exemptBy?: true | runtime.Types.Skip
+  reportedVersion?: true | runtime.Types.Skip
+  administratorAt?: true | runtime.Types.Skip
   _all?: true | runtime.Types.Skip
 }
 
@@ -227,6 +279,14 @@ export type UserGroupByOutputType = {
   recoveredAt: Date | null
   disabledAt: Date | null
   createdAt: Date
+  policyMetAt: Date | null
+  graceUntil: Date | null
+  exemptSince: Date | null
+  exemptUntil: Date | null
+  exemptReason: string | null
+  exemptBy: string | null
+  reportedVersion: number | null
+  administratorAt: Date | null
   _count: UserCountAggregateOutputType | null
   _avg: UserAvgAggregateOutputType | null
   _sum: UserSumAggregateOutputType | null
@@ -264,6 +324,14 @@ export type UserWhereInput = {
   recoveredAt?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFilter<"User"> | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.StringNullableFilter<"User"> | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.StringNullableFilter<"User"> | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.IntNullableFilter<"User"> | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.XOR<Prisma.EnrollmentNullableScalarRelationFilter, Prisma.EnrollmentWhereInput> | null | runtime.Types.Skip
   factors?: Prisma.FactorListRelationFilter | runtime.Types.Skip
   recoverySet?: Prisma.XOR<Prisma.RecoverySetNullableScalarRelationFilter, Prisma.RecoverySetWhereInput> | null | runtime.Types.Skip
@@ -282,6 +350,14 @@ export type UserOrderByWithRelationInput = {
   recoveredAt?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
   disabledAt?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
   createdAt?: Prisma.SortOrder | runtime.Types.Skip
+  policyMetAt?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  graceUntil?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  exemptSince?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  exemptUntil?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  exemptReason?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  exemptBy?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  reportedVersion?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  administratorAt?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentOrderByWithRelationInput | runtime.Types.Skip
   factors?: Prisma.FactorOrderByRelationAggregateInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetOrderByWithRelationInput | runtime.Types.Skip
@@ -305,6 +381,14 @@ export type UserWhereUniqueInput = Prisma.AtLeast<{
   recoveredAt?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFilter<"User"> | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.StringNullableFilter<"User"> | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.StringNullableFilter<"User"> | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.IntNullableFilter<"User"> | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.DateTimeNullableFilter<"User"> | Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.XOR<Prisma.EnrollmentNullableScalarRelationFilter, Prisma.EnrollmentWhereInput> | null | runtime.Types.Skip
   factors?: Prisma.FactorListRelationFilter | runtime.Types.Skip
   recoverySet?: Prisma.XOR<Prisma.RecoverySetNullableScalarRelationFilter, Prisma.RecoverySetWhereInput> | null | runtime.Types.Skip
@@ -323,6 +407,14 @@ export type UserOrderByWithAggregationInput = {
   recoveredAt?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
   disabledAt?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
   createdAt?: Prisma.SortOrder | runtime.Types.Skip
+  policyMetAt?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  graceUntil?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  exemptSince?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  exemptUntil?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  exemptReason?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  exemptBy?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  reportedVersion?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
+  administratorAt?: Prisma.SortOrderInput | Prisma.SortOrder | runtime.Types.Skip
   _count?: Prisma.UserCountOrderByAggregateInput | runtime.Types.Skip
   _avg?: Prisma.UserAvgOrderByAggregateInput | runtime.Types.Skip
   _max?: Prisma.UserMaxOrderByAggregateInput | runtime.Types.Skip
@@ -345,6 +437,14 @@ export type UserScalarWhereWithAggregatesInput = {
   recoveredAt?: Prisma.DateTimeNullableWithAggregatesFilter<"User"> | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.DateTimeNullableWithAggregatesFilter<"User"> | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"User"> | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.DateTimeNullableWithAggregatesFilter<"User"> | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.DateTimeNullableWithAggregatesFilter<"User"> | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.DateTimeNullableWithAggregatesFilter<"User"> | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.DateTimeNullableWithAggregatesFilter<"User"> | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.StringNullableWithAggregatesFilter<"User"> | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.StringNullableWithAggregatesFilter<"User"> | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.IntNullableWithAggregatesFilter<"User"> | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.DateTimeNullableWithAggregatesFilter<"User"> | Date | string | null | runtime.Types.Skip
 }
 
 export type UserCreateInput = {
@@ -359,6 +459,14 @@ export type UserCreateInput = {
   recoveredAt?: Date | string | null | runtime.Types.Skip
   disabledAt?: Date | string | null | runtime.Types.Skip
   createdAt?: Date | string | runtime.Types.Skip
+  policyMetAt?: Date | string | null | runtime.Types.Skip
+  graceUntil?: Date | string | null | runtime.Types.Skip
+  exemptSince?: Date | string | null | runtime.Types.Skip
+  exemptUntil?: Date | string | null | runtime.Types.Skip
+  exemptReason?: string | null | runtime.Types.Skip
+  exemptBy?: string | null | runtime.Types.Skip
+  reportedVersion?: number | null | runtime.Types.Skip
+  administratorAt?: Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentCreateNestedOneWithoutUserInput | runtime.Types.Skip
   factors?: Prisma.FactorCreateNestedManyWithoutUserInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetCreateNestedOneWithoutUserInput | runtime.Types.Skip
@@ -377,6 +485,14 @@ export type UserUncheckedCreateInput = {
   recoveredAt?: Date | string | null | runtime.Types.Skip
   disabledAt?: Date | string | null | runtime.Types.Skip
   createdAt?: Date | string | runtime.Types.Skip
+  policyMetAt?: Date | string | null | runtime.Types.Skip
+  graceUntil?: Date | string | null | runtime.Types.Skip
+  exemptSince?: Date | string | null | runtime.Types.Skip
+  exemptUntil?: Date | string | null | runtime.Types.Skip
+  exemptReason?: string | null | runtime.Types.Skip
+  exemptBy?: string | null | runtime.Types.Skip
+  reportedVersion?: number | null | runtime.Types.Skip
+  administratorAt?: Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUncheckedCreateNestedOneWithoutUserInput | runtime.Types.Skip
   factors?: Prisma.FactorUncheckedCreateNestedManyWithoutUserInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUncheckedCreateNestedOneWithoutUserInput | runtime.Types.Skip
@@ -395,6 +511,14 @@ export type UserUpdateInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   factors?: Prisma.FactorUpdateManyWithoutUserNestedInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUpdateOneWithoutUserNestedInput | runtime.Types.Skip
@@ -413,6 +537,14 @@ export type UserUncheckedUpdateInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUncheckedUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   factors?: Prisma.FactorUncheckedUpdateManyWithoutUserNestedInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUncheckedUpdateOneWithoutUserNestedInput | runtime.Types.Skip
@@ -431,6 +563,14 @@ export type UserCreateManyInput = {
   recoveredAt?: Date | string | null | runtime.Types.Skip
   disabledAt?: Date | string | null | runtime.Types.Skip
   createdAt?: Date | string | runtime.Types.Skip
+  policyMetAt?: Date | string | null | runtime.Types.Skip
+  graceUntil?: Date | string | null | runtime.Types.Skip
+  exemptSince?: Date | string | null | runtime.Types.Skip
+  exemptUntil?: Date | string | null | runtime.Types.Skip
+  exemptReason?: string | null | runtime.Types.Skip
+  exemptBy?: string | null | runtime.Types.Skip
+  reportedVersion?: number | null | runtime.Types.Skip
+  administratorAt?: Date | string | null | runtime.Types.Skip
 }
 
 export type UserUpdateManyMutationInput = {
@@ -445,6 +585,14 @@ export type UserUpdateManyMutationInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
 }
 
 export type UserUncheckedUpdateManyInput = {
@@ -459,6 +607,14 @@ export type UserUncheckedUpdateManyInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
 }
 
 export type UserTenantNamespaceSubjectCompoundUniqueInput = {
@@ -484,11 +640,20 @@ export type UserCountOrderByAggregateInput = {
   recoveredAt?: Prisma.SortOrder | runtime.Types.Skip
   disabledAt?: Prisma.SortOrder | runtime.Types.Skip
   createdAt?: Prisma.SortOrder | runtime.Types.Skip
+  policyMetAt?: Prisma.SortOrder | runtime.Types.Skip
+  graceUntil?: Prisma.SortOrder | runtime.Types.Skip
+  exemptSince?: Prisma.SortOrder | runtime.Types.Skip
+  exemptUntil?: Prisma.SortOrder | runtime.Types.Skip
+  exemptReason?: Prisma.SortOrder | runtime.Types.Skip
+  exemptBy?: Prisma.SortOrder | runtime.Types.Skip
+  reportedVersion?: Prisma.SortOrder | runtime.Types.Skip
+  administratorAt?: Prisma.SortOrder | runtime.Types.Skip
 }
 
 export type UserAvgOrderByAggregateInput = {
   epoch?: Prisma.SortOrder | runtime.Types.Skip
   revision?: Prisma.SortOrder | runtime.Types.Skip
+  reportedVersion?: Prisma.SortOrder | runtime.Types.Skip
 }
 
 export type UserMaxOrderByAggregateInput = {
@@ -502,6 +667,14 @@ export type UserMaxOrderByAggregateInput = {
   recoveredAt?: Prisma.SortOrder | runtime.Types.Skip
   disabledAt?: Prisma.SortOrder | runtime.Types.Skip
   createdAt?: Prisma.SortOrder | runtime.Types.Skip
+  policyMetAt?: Prisma.SortOrder | runtime.Types.Skip
+  graceUntil?: Prisma.SortOrder | runtime.Types.Skip
+  exemptSince?: Prisma.SortOrder | runtime.Types.Skip
+  exemptUntil?: Prisma.SortOrder | runtime.Types.Skip
+  exemptReason?: Prisma.SortOrder | runtime.Types.Skip
+  exemptBy?: Prisma.SortOrder | runtime.Types.Skip
+  reportedVersion?: Prisma.SortOrder | runtime.Types.Skip
+  administratorAt?: Prisma.SortOrder | runtime.Types.Skip
 }
 
 export type UserMinOrderByAggregateInput = {
@@ -515,11 +688,20 @@ export type UserMinOrderByAggregateInput = {
   recoveredAt?: Prisma.SortOrder | runtime.Types.Skip
   disabledAt?: Prisma.SortOrder | runtime.Types.Skip
   createdAt?: Prisma.SortOrder | runtime.Types.Skip
+  policyMetAt?: Prisma.SortOrder | runtime.Types.Skip
+  graceUntil?: Prisma.SortOrder | runtime.Types.Skip
+  exemptSince?: Prisma.SortOrder | runtime.Types.Skip
+  exemptUntil?: Prisma.SortOrder | runtime.Types.Skip
+  exemptReason?: Prisma.SortOrder | runtime.Types.Skip
+  exemptBy?: Prisma.SortOrder | runtime.Types.Skip
+  reportedVersion?: Prisma.SortOrder | runtime.Types.Skip
+  administratorAt?: Prisma.SortOrder | runtime.Types.Skip
 }
 
 export type UserSumOrderByAggregateInput = {
   epoch?: Prisma.SortOrder | runtime.Types.Skip
   revision?: Prisma.SortOrder | runtime.Types.Skip
+  reportedVersion?: Prisma.SortOrder | runtime.Types.Skip
 }
 
 export type UserScalarRelationFilter = {
@@ -545,6 +727,18 @@ export type NullableDateTimeFieldUpdateOperationsInput = {
 
 export type DateTimeFieldUpdateOperationsInput = {
   set?: Date | string | runtime.Types.Skip
+}
+
+export type NullableStringFieldUpdateOperationsInput = {
+  set?: string | null | runtime.Types.Skip
+}
+
+export type NullableIntFieldUpdateOperationsInput = {
+  set?: number | null | runtime.Types.Skip
+  increment?: number | runtime.Types.Skip
+  decrement?: number | runtime.Types.Skip
+  multiply?: number | runtime.Types.Skip
+  divide?: number | runtime.Types.Skip
 }
 
 export type UserCreateNestedOneWithoutEnrollmentInput = {
@@ -615,6 +809,14 @@ export type UserCreateWithoutEnrollmentInput = {
   recoveredAt?: Date | string | null | runtime.Types.Skip
   disabledAt?: Date | string | null | runtime.Types.Skip
   createdAt?: Date | string | runtime.Types.Skip
+  policyMetAt?: Date | string | null | runtime.Types.Skip
+  graceUntil?: Date | string | null | runtime.Types.Skip
+  exemptSince?: Date | string | null | runtime.Types.Skip
+  exemptUntil?: Date | string | null | runtime.Types.Skip
+  exemptReason?: string | null | runtime.Types.Skip
+  exemptBy?: string | null | runtime.Types.Skip
+  reportedVersion?: number | null | runtime.Types.Skip
+  administratorAt?: Date | string | null | runtime.Types.Skip
   factors?: Prisma.FactorCreateNestedManyWithoutUserInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetCreateNestedOneWithoutUserInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleCreateNestedManyWithoutUserInput | runtime.Types.Skip
@@ -632,6 +834,14 @@ export type UserUncheckedCreateWithoutEnrollmentInput = {
   recoveredAt?: Date | string | null | runtime.Types.Skip
   disabledAt?: Date | string | null | runtime.Types.Skip
   createdAt?: Date | string | runtime.Types.Skip
+  policyMetAt?: Date | string | null | runtime.Types.Skip
+  graceUntil?: Date | string | null | runtime.Types.Skip
+  exemptSince?: Date | string | null | runtime.Types.Skip
+  exemptUntil?: Date | string | null | runtime.Types.Skip
+  exemptReason?: string | null | runtime.Types.Skip
+  exemptBy?: string | null | runtime.Types.Skip
+  reportedVersion?: number | null | runtime.Types.Skip
+  administratorAt?: Date | string | null | runtime.Types.Skip
   factors?: Prisma.FactorUncheckedCreateNestedManyWithoutUserInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUncheckedCreateNestedOneWithoutUserInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleUncheckedCreateNestedManyWithoutUserInput | runtime.Types.Skip
@@ -665,6 +875,14 @@ export type UserUpdateWithoutEnrollmentInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   factors?: Prisma.FactorUpdateManyWithoutUserNestedInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleUpdateManyWithoutUserNestedInput | runtime.Types.Skip
@@ -682,6 +900,14 @@ export type UserUncheckedUpdateWithoutEnrollmentInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   factors?: Prisma.FactorUncheckedUpdateManyWithoutUserNestedInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUncheckedUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleUncheckedUpdateManyWithoutUserNestedInput | runtime.Types.Skip
@@ -699,6 +925,14 @@ export type UserCreateWithoutFactorsInput = {
   recoveredAt?: Date | string | null | runtime.Types.Skip
   disabledAt?: Date | string | null | runtime.Types.Skip
   createdAt?: Date | string | runtime.Types.Skip
+  policyMetAt?: Date | string | null | runtime.Types.Skip
+  graceUntil?: Date | string | null | runtime.Types.Skip
+  exemptSince?: Date | string | null | runtime.Types.Skip
+  exemptUntil?: Date | string | null | runtime.Types.Skip
+  exemptReason?: string | null | runtime.Types.Skip
+  exemptBy?: string | null | runtime.Types.Skip
+  reportedVersion?: number | null | runtime.Types.Skip
+  administratorAt?: Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentCreateNestedOneWithoutUserInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetCreateNestedOneWithoutUserInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleCreateNestedManyWithoutUserInput | runtime.Types.Skip
@@ -716,6 +950,14 @@ export type UserUncheckedCreateWithoutFactorsInput = {
   recoveredAt?: Date | string | null | runtime.Types.Skip
   disabledAt?: Date | string | null | runtime.Types.Skip
   createdAt?: Date | string | runtime.Types.Skip
+  policyMetAt?: Date | string | null | runtime.Types.Skip
+  graceUntil?: Date | string | null | runtime.Types.Skip
+  exemptSince?: Date | string | null | runtime.Types.Skip
+  exemptUntil?: Date | string | null | runtime.Types.Skip
+  exemptReason?: string | null | runtime.Types.Skip
+  exemptBy?: string | null | runtime.Types.Skip
+  reportedVersion?: number | null | runtime.Types.Skip
+  administratorAt?: Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUncheckedCreateNestedOneWithoutUserInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUncheckedCreateNestedOneWithoutUserInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleUncheckedCreateNestedManyWithoutUserInput | runtime.Types.Skip
@@ -749,6 +991,14 @@ export type UserUpdateWithoutFactorsInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleUpdateManyWithoutUserNestedInput | runtime.Types.Skip
@@ -766,6 +1016,14 @@ export type UserUncheckedUpdateWithoutFactorsInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUncheckedUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUncheckedUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleUncheckedUpdateManyWithoutUserNestedInput | runtime.Types.Skip
@@ -783,6 +1041,14 @@ export type UserCreateWithoutRecoverySetInput = {
   recoveredAt?: Date | string | null | runtime.Types.Skip
   disabledAt?: Date | string | null | runtime.Types.Skip
   createdAt?: Date | string | runtime.Types.Skip
+  policyMetAt?: Date | string | null | runtime.Types.Skip
+  graceUntil?: Date | string | null | runtime.Types.Skip
+  exemptSince?: Date | string | null | runtime.Types.Skip
+  exemptUntil?: Date | string | null | runtime.Types.Skip
+  exemptReason?: string | null | runtime.Types.Skip
+  exemptBy?: string | null | runtime.Types.Skip
+  reportedVersion?: number | null | runtime.Types.Skip
+  administratorAt?: Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentCreateNestedOneWithoutUserInput | runtime.Types.Skip
   factors?: Prisma.FactorCreateNestedManyWithoutUserInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleCreateNestedManyWithoutUserInput | runtime.Types.Skip
@@ -800,6 +1066,14 @@ export type UserUncheckedCreateWithoutRecoverySetInput = {
   recoveredAt?: Date | string | null | runtime.Types.Skip
   disabledAt?: Date | string | null | runtime.Types.Skip
   createdAt?: Date | string | runtime.Types.Skip
+  policyMetAt?: Date | string | null | runtime.Types.Skip
+  graceUntil?: Date | string | null | runtime.Types.Skip
+  exemptSince?: Date | string | null | runtime.Types.Skip
+  exemptUntil?: Date | string | null | runtime.Types.Skip
+  exemptReason?: string | null | runtime.Types.Skip
+  exemptBy?: string | null | runtime.Types.Skip
+  reportedVersion?: number | null | runtime.Types.Skip
+  administratorAt?: Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUncheckedCreateNestedOneWithoutUserInput | runtime.Types.Skip
   factors?: Prisma.FactorUncheckedCreateNestedManyWithoutUserInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleUncheckedCreateNestedManyWithoutUserInput | runtime.Types.Skip
@@ -833,6 +1107,14 @@ export type UserUpdateWithoutRecoverySetInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   factors?: Prisma.FactorUpdateManyWithoutUserNestedInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleUpdateManyWithoutUserNestedInput | runtime.Types.Skip
@@ -850,6 +1132,14 @@ export type UserUncheckedUpdateWithoutRecoverySetInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUncheckedUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   factors?: Prisma.FactorUncheckedUpdateManyWithoutUserNestedInput | runtime.Types.Skip
   throttles?: Prisma.ThrottleUncheckedUpdateManyWithoutUserNestedInput | runtime.Types.Skip
@@ -867,6 +1157,14 @@ export type UserCreateWithoutThrottlesInput = {
   recoveredAt?: Date | string | null | runtime.Types.Skip
   disabledAt?: Date | string | null | runtime.Types.Skip
   createdAt?: Date | string | runtime.Types.Skip
+  policyMetAt?: Date | string | null | runtime.Types.Skip
+  graceUntil?: Date | string | null | runtime.Types.Skip
+  exemptSince?: Date | string | null | runtime.Types.Skip
+  exemptUntil?: Date | string | null | runtime.Types.Skip
+  exemptReason?: string | null | runtime.Types.Skip
+  exemptBy?: string | null | runtime.Types.Skip
+  reportedVersion?: number | null | runtime.Types.Skip
+  administratorAt?: Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentCreateNestedOneWithoutUserInput | runtime.Types.Skip
   factors?: Prisma.FactorCreateNestedManyWithoutUserInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetCreateNestedOneWithoutUserInput | runtime.Types.Skip
@@ -884,6 +1182,14 @@ export type UserUncheckedCreateWithoutThrottlesInput = {
   recoveredAt?: Date | string | null | runtime.Types.Skip
   disabledAt?: Date | string | null | runtime.Types.Skip
   createdAt?: Date | string | runtime.Types.Skip
+  policyMetAt?: Date | string | null | runtime.Types.Skip
+  graceUntil?: Date | string | null | runtime.Types.Skip
+  exemptSince?: Date | string | null | runtime.Types.Skip
+  exemptUntil?: Date | string | null | runtime.Types.Skip
+  exemptReason?: string | null | runtime.Types.Skip
+  exemptBy?: string | null | runtime.Types.Skip
+  reportedVersion?: number | null | runtime.Types.Skip
+  administratorAt?: Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUncheckedCreateNestedOneWithoutUserInput | runtime.Types.Skip
   factors?: Prisma.FactorUncheckedCreateNestedManyWithoutUserInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUncheckedCreateNestedOneWithoutUserInput | runtime.Types.Skip
@@ -917,6 +1223,14 @@ export type UserUpdateWithoutThrottlesInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   factors?: Prisma.FactorUpdateManyWithoutUserNestedInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUpdateOneWithoutUserNestedInput | runtime.Types.Skip
@@ -934,6 +1248,14 @@ export type UserUncheckedUpdateWithoutThrottlesInput = {
   recoveredAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   disabledAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string | runtime.Types.Skip
+  policyMetAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  graceUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptSince?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
+  exemptReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  exemptBy?: Prisma.NullableStringFieldUpdateOperationsInput | string | null | runtime.Types.Skip
+  reportedVersion?: Prisma.NullableIntFieldUpdateOperationsInput | number | null | runtime.Types.Skip
+  administratorAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null | runtime.Types.Skip
   enrollment?: Prisma.EnrollmentUncheckedUpdateOneWithoutUserNestedInput | runtime.Types.Skip
   factors?: Prisma.FactorUncheckedUpdateManyWithoutUserNestedInput | runtime.Types.Skip
   recoverySet?: Prisma.RecoverySetUncheckedUpdateOneWithoutUserNestedInput | runtime.Types.Skip
@@ -991,6 +1313,14 @@ export type UserSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = r
   recoveredAt?: boolean | runtime.Types.Skip
   disabledAt?: boolean | runtime.Types.Skip
   createdAt?: boolean | runtime.Types.Skip
+  policyMetAt?: boolean | runtime.Types.Skip
+  graceUntil?: boolean | runtime.Types.Skip
+  exemptSince?: boolean | runtime.Types.Skip
+  exemptUntil?: boolean | runtime.Types.Skip
+  exemptReason?: boolean | runtime.Types.Skip
+  exemptBy?: boolean | runtime.Types.Skip
+  reportedVersion?: boolean | runtime.Types.Skip
+  administratorAt?: boolean | runtime.Types.Skip
   enrollment?: boolean | Prisma.User$enrollmentArgs<ExtArgs> | runtime.Types.Skip
   factors?: boolean | Prisma.User$factorsArgs<ExtArgs> | runtime.Types.Skip
   recoverySet?: boolean | Prisma.User$recoverySetArgs<ExtArgs> | runtime.Types.Skip
@@ -1010,6 +1340,14 @@ export type UserSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensio
   recoveredAt?: boolean | runtime.Types.Skip
   disabledAt?: boolean | runtime.Types.Skip
   createdAt?: boolean | runtime.Types.Skip
+  policyMetAt?: boolean | runtime.Types.Skip
+  graceUntil?: boolean | runtime.Types.Skip
+  exemptSince?: boolean | runtime.Types.Skip
+  exemptUntil?: boolean | runtime.Types.Skip
+  exemptReason?: boolean | runtime.Types.Skip
+  exemptBy?: boolean | runtime.Types.Skip
+  reportedVersion?: boolean | runtime.Types.Skip
+  administratorAt?: boolean | runtime.Types.Skip
 }, ExtArgs["result"]["user"]>
 
 export type UserSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
@@ -1024,6 +1362,14 @@ export type UserSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensio
   recoveredAt?: boolean | runtime.Types.Skip
   disabledAt?: boolean | runtime.Types.Skip
   createdAt?: boolean | runtime.Types.Skip
+  policyMetAt?: boolean | runtime.Types.Skip
+  graceUntil?: boolean | runtime.Types.Skip
+  exemptSince?: boolean | runtime.Types.Skip
+  exemptUntil?: boolean | runtime.Types.Skip
+  exemptReason?: boolean | runtime.Types.Skip
+  exemptBy?: boolean | runtime.Types.Skip
+  reportedVersion?: boolean | runtime.Types.Skip
+  administratorAt?: boolean | runtime.Types.Skip
 }, ExtArgs["result"]["user"]>
 
 export type UserSelectScalar = {
@@ -1038,9 +1384,17 @@ export type UserSelectScalar = {
   recoveredAt?: boolean | runtime.Types.Skip
   disabledAt?: boolean | runtime.Types.Skip
   createdAt?: boolean | runtime.Types.Skip
+  policyMetAt?: boolean | runtime.Types.Skip
+  graceUntil?: boolean | runtime.Types.Skip
+  exemptSince?: boolean | runtime.Types.Skip
+  exemptUntil?: boolean | runtime.Types.Skip
+  exemptReason?: boolean | runtime.Types.Skip
+  exemptBy?: boolean | runtime.Types.Skip
+  reportedVersion?: boolean | runtime.Types.Skip
+  administratorAt?: boolean | runtime.Types.Skip
 }
 
-export type UserOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"tenant" | "id" | "namespace" | "subject" | "account" | "sources" | "epoch" | "revision" | "recoveredAt" | "disabledAt" | "createdAt", ExtArgs["result"]["user"], runtime.Types.Skip>
+export type UserOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"tenant" | "id" | "namespace" | "subject" | "account" | "sources" | "epoch" | "revision" | "recoveredAt" | "disabledAt" | "createdAt" | "policyMetAt" | "graceUntil" | "exemptSince" | "exemptUntil" | "exemptReason" | "exemptBy" | "reportedVersion" | "administratorAt", ExtArgs["result"]["user"], runtime.Types.Skip>
 export type UserInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   enrollment?: boolean | Prisma.User$enrollmentArgs<ExtArgs> | runtime.Types.Skip
   factors?: boolean | Prisma.User$factorsArgs<ExtArgs> | runtime.Types.Skip
@@ -1086,6 +1440,26 @@ export type $UserPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs =
     recoveredAt: Date | null
     disabledAt: Date | null
     createdAt: Date
+    /**
+     * When an enforcing policy first met him, and the deadline that he was given then, once; an administrator may move it.
+     */
+    policyMetAt: Date | null
+    graceUntil: Date | null
+    /**
+     * An administrator's exemption: since when (null: none), until when (null: without an end), why, and whose.
+     */
+    exemptSince: Date | null
+    exemptUntil: Date | null
+    exemptReason: string | null
+    exemptBy: string | null
+    /**
+     * The version of the policy that was last reported to ask something of him.
+     */
+    reportedVersion: number | null
+    /**
+     * When he was first seen with an `mfa:` role.
+     */
+    administratorAt: Date | null
   }, ExtArgs["result"]["user"]>
   composites: {}
 }
@@ -1524,6 +1898,14 @@ export interface UserFieldRefs {
   readonly recoveredAt: Prisma.FieldRef<"User", 'DateTime'>
   readonly disabledAt: Prisma.FieldRef<"User", 'DateTime'>
   readonly createdAt: Prisma.FieldRef<"User", 'DateTime'>
+  readonly policyMetAt: Prisma.FieldRef<"User", 'DateTime'>
+  readonly graceUntil: Prisma.FieldRef<"User", 'DateTime'>
+  readonly exemptSince: Prisma.FieldRef<"User", 'DateTime'>
+  readonly exemptUntil: Prisma.FieldRef<"User", 'DateTime'>
+  readonly exemptReason: Prisma.FieldRef<"User", 'String'>
+  readonly exemptBy: Prisma.FieldRef<"User", 'String'>
+  readonly reportedVersion: Prisma.FieldRef<"User", 'Int'>
+  readonly administratorAt: Prisma.FieldRef<"User", 'DateTime'>
 }
     
 
