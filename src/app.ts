@@ -20,6 +20,7 @@ import { registerEnroll } from './mfa/enroll/route.ts'
 import { registerFactors } from './mfa/factors/route.ts'
 import { registerRecovery } from './mfa/recovery/route.ts'
 import { SHARED_SCHEMAS } from './mfa/schema.ts'
+import { registerSession } from './mfa/session/route.ts'
 import { registerStatus } from './mfa/status/route.ts'
 import { registerVerify } from './mfa/verify/route.ts'
 import { assuranceSettings, decisionSettings, type Services } from './services.ts'
@@ -70,6 +71,7 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   registerEnroll(app, services)
   registerVerify(app, services)
   registerRecovery(app, services)
+  registerSession(app, services)
   registerFactors(app, services)
   registerPolicy(app, services)
   registerPreview(app, services)

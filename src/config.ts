@@ -3,7 +3,7 @@ import { parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
 import { parsePolicyFloor } from './config/policy-floor.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
 import {
-  boolean, choice, ConfigError, cidrs, integer, integers, list, origins, postgresUrl, secret, text, url, type Reader
+  boolean, choice, ConfigError, cidrs, integer, integers, list, names, origins, postgresUrl, secret, text, url, type Reader
 } from './config/readers.ts'
 
 /** One variable: how it is read, and what it is without a value. `required` is of production; `isSecret` has a `_FILE`. */
@@ -28,10 +28,12 @@ export const variables = {
   JWT_GRANTS: { read: list(choice('mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync')), fallback: 'mfa:admin,mfa:support,mfa:auditor,mfa:sync', about: '`mfa:` roles that its tokens may carry' },
   MFA_ISSUER: { read: text(512), about: 'our `iss`' },
   MFA_AUDIENCE: { read: text(512), about: 'our own `aud`' },
+  MFA_APPLICATION_AUDIENCES: { read: names, fallback: '', about: 'applications that a token may be for instead of us' },
   MFA_SIGNING_KEYS: { read: parseSigningKeys, isSecret: true, about: 'JWK set with private keys: the first signs, all are published' },
   MFA_ENCRYPTION_KEYS: { read: parseSealingKeys, isSecret: true, about: '`id:base64,…`, 32 bytes each: the first seals, all open' },
   MFA_PEPPERS: { read: parsePeppers, isSecret: true, about: '`id:base64,…`, 32 bytes each: the first hashes new recovery codes' },
   MFA_TOKEN_SECONDS: { read: integer(60, 900), fallback: '900', about: 'how long an MFA token counts' },
+  MFA_SESSION_MAX_AGE_SECONDS: { read: integer(60, 2592000), fallback: '43200', about: 'how long a second factor counts for the login session that it was done in' },
   LOGIN_FRESH_SECONDS: { read: integer(60, 3600), fallback: '900', about: 'how old a login may be that starts the first enrollment' },
   MFA_FRESH_SECONDS: { read: integer(60, 3600), fallback: '900', about: 'how old a second factor may be that changes factors or administers' },
   ADMIN_FACTOR_AGE_SECONDS: { read: integer(0, 2592000), fallback: '86400', about: 'how long a factor set up after a recovery opens no admin call' },
@@ -78,6 +80,7 @@ export function readConfig (env: Record<string, string | undefined>): Config {
   for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE', 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
     if (values[name] === undefined) throw new ConfigError(name, 'is missing')
   }
+  if ((values.MFA_APPLICATION_AUDIENCES as string[]).includes(values.MFA_AUDIENCE as string)) throw new ConfigError('MFA_APPLICATION_AUDIENCES', 'holds MFA_AUDIENCE: a token for an application must not open this service')
   if (values.JWT_ISSUER === values.MFA_ISSUER) throw new ConfigError('MFA_ISSUER', 'equals JWT_ISSUER: a first-factor token must not look like ours')
   readFirstFactorKey(values)
   refuseReused(values)

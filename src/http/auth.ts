@@ -25,7 +25,7 @@ export interface Auth {
   /** Who asks. @throws Problem invalid_token, with one body for every cause; UnavailableError where a key cannot be had */
   authenticate: (request: FastifyRequest) => Promise<Caller>
   /** Signs with the first key (RFC 9068 §2.1). */
-  sign: (claims: MfaTokenClaims) => string
+  sign: (claims: object) => string
 }
 
 type Verify = (token: string) => unknown
@@ -60,7 +60,7 @@ export async function registerAuth (app: FastifyInstance, { issuer, own, clock }
         algorithms: [algorithm],
         allowedIss: own.issuer,
         allowedAud: own.audience,
-        requiredClaims: ['exp', 'aud', 'sub', 'uid', 'tenant', 'epoch', 'acr', 'auth_time'],
+        requiredClaims: ['exp', 'aud', 'sub', 'uid', 'tenant', 'epoch', 'acr', 'auth_time', 'fid'],
         checkTyp: 'at+jwt',
         cache: false
       } as never
@@ -110,10 +110,10 @@ const ownCaller = (claims: MfaTokenClaims): Caller => ({
   roles: claims.roles,
   groups: claims.groups,
   clientId: claims.client_id,
-  session: claims.sid === undefined || claims.sid_iss === undefined ? undefined : { id: claims.sid, issuer: claims.sid_iss },
+  session: claims.sid === undefined || claims.sid_iss === undefined ? undefined : { id: claims.sid, issuer: claims.sid_iss, isRemembered: claims.sid_gen !== undefined },
   amr: claims.amr,
   authTime: claims.auth_time,
   expiresAt: claims.exp,
   word: undefined,
-  mfa: { userId: claims.uid, epoch: claims.epoch, acr: claims.acr, factorId: claims.fid }
+  mfa: { userId: claims.uid, epoch: claims.epoch, acr: claims.acr, factorId: claims.fid, generation: claims.sid_gen ?? 0 }
 })

@@ -1,4 +1,4 @@
-import type { Caller, Door } from '../core/caller.ts'
+import type { Caller, Door, Session } from '../core/caller.ts'
 import { CLOCK_SKEW_SECONDS } from '../core/policy.ts'
 import { Problem } from './problem.ts'
 import type { JwsHeader } from './bearer.ts'
@@ -59,7 +59,6 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
   const issuedAt = claims.iat === undefined ? undefined : seconds(claims.iat) ?? refuse()
   if (issuedAt !== undefined && issuedAt > nowSeconds + CLOCK_SKEW_SECONDS) refuse()
   if (expiresAt - (issuedAt ?? nowSeconds) > MAX_LIFETIME_SECONDS[issuer.door]) refuse()
-  const sessionId = (issuer.sessionClaim === undefined ? undefined : sessionOf(claims[issuer.sessionClaim])) ?? sessionOf(claims.sid)
   return {
     kind: 'first',
     tenant: string(claims.tenant, 128) ?? 'default',
@@ -68,7 +67,7 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
     roles: (strings(claims.roles, 100, 128) ?? []).filter(role => !role.startsWith('mfa:') || issuer.grants.includes(role)),
     groups: strings(claims.groups, 500, 128),
     clientId: string(claims.client_id, 255) ?? string(claims.azp, 255),
-    session: sessionId === undefined ? undefined : { id: sessionId, issuer: issuer.issuer },
+    session: readSession(claims, issuer),
     amr: (strings(claims.amr, 20, 64) ?? []),
     authTime: loginTime(claims, issuer, issuedAt, nowSeconds),
     expiresAt,
@@ -86,6 +85,13 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
 function loginTime (claims: Claims, { isIatLogin }: Issuer, issuedAt: number | undefined, nowSeconds: number): number | undefined {
   const time = seconds(claims.auth_time) ?? (isIatLogin ? issuedAt : undefined)
   return time !== undefined && time <= nowSeconds + CLOCK_SKEW_SECONDS ? time : undefined
+}
+
+/** The session claim's, which is remembered, else that of `sid`, which an enrollment is bound to. */
+function readSession (claims: Claims, { issuer, sessionClaim }: Issuer): Session | undefined {
+  const claimed = sessionClaim === undefined ? undefined : sessionOf(claims[sessionClaim])
+  const id = claimed ?? sessionOf(claims.sid)
+  return id === undefined ? undefined : { id, issuer, isRemembered: claimed !== undefined }
 }
 
 const sessionOf = (value: unknown): string | undefined =>

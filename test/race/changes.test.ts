@@ -1,6 +1,6 @@
 // Two processes, one database: changes of one state at the same moment leave it whole.
 import t from 'tap'
-import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
+import { isOneOf, type RaceCall, startReplicas, tally } from '../helpers/replica.ts'
 import { type Person, startService } from '../helpers/service.ts'
 
 const service = await startService(t)
@@ -66,13 +66,14 @@ t.test('codes and removals beside each other block nobody: no call fails by a de
   const second = await person.enroll(first.token)
   const token = await person.verify(first.secret)
   const wrong = service.clock.wrongCode(second.secret)
-  const answers = await race(person, 40, index => ([
+  const mixed = (index: number): RaceCall[] => [
     ['POST', '/mfa/verify', { token: person.token(), body: { code: service.clock.code(second.secret) } }],
     ['POST', '/mfa/recovery', { token: person.token(), body: { code: first.recoveryCodes?.[index % 10] } }],
     ['POST', '/mfa/enroll', { token, body: {} }],
     ['POST', '/mfa/verify', { token: person.token(), body: { code: wrong } }],
     ['DELETE', `/mfa/factors/${first.factorId}`, { token }]
-  ] as Array<ReturnType<Parameters<typeof race>[2]>>)[index % 5] as ReturnType<Parameters<typeof race>[2]>)
+  ]
+  const answers = await race(person, 40, index => mixed(index)[index % 5] as RaceCall)
   t.ok(Object.keys(tally(answers)).every(status => Number(status) < 500), JSON.stringify(tally(answers)))
   t.notMatch(service.log.join(''), /40P01|40001/, 'no deadlock, no failed serialization')
   t.same(await state(person), { factors: 1, codes: 10 })

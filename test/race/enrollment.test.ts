@@ -36,6 +36,7 @@ t.test('of 50 parallel confirmations over two replicas one succeeds, with the on
 
 t.test('of 20 parallel starts one stays, and only its secret becomes active', async t => {
   const person = service.person()
+  await person.call('GET', '/mfa/status')
   const answers = await race(person, 20, () => ['POST', '/mfa/enroll', { token: person.token(), body: {} }])
   t.same(Object.keys(tally(answers)), ['201'])
   const rows = await service.db.rows<{ factor_id: string }>`SELECT factor_id::text FROM enrollments WHERE tenant = ${person.tenant}`
