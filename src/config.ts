@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { algorithmsOf, parsePublicKey } from './config/public-key.ts'
 import { parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
 import { parsePolicyFloor } from './config/policy-floor.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
@@ -21,7 +22,7 @@ export const variables = {
   JWT_SECRET: { read: secret(32), isSecret: true, about: 'their HS256 secret, 32 bytes or more (or one of the two below)' },
   JWT_PUBLIC_KEY_FILE: { read: text(4096), about: 'PEM file of their public key' },
   JWT_JWKS_URL: { read: url(['https:'], { isLoopbackHttpAllowed: true }), about: 'their JWK set, https unless loopback' },
-  JWT_ALGORITHMS: { read: list(choice('HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA')), about: 'allowed algorithms; by the key: HS256, or RS256 and ES256 of a key set' },
+  JWT_ALGORITHMS: { read: list(choice('HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA')), about: 'allowed algorithms; without it by the key: HS256, RS256, ES256 or EdDSA, of a key set RS256 and ES256' },
   JWT_DOOR: { read: choice('local', 'sso', 'api'), fallback: 'local', about: 'how the first factor was done: `local`, `sso` or `api`' },
   JWT_SESSION_CLAIM: { read: text(128), about: 'claim that identifies the login session' },
   JWT_IAT_IS_LOGIN: { read: boolean, fallback: 'false', about: 'each token is a login, so `iat` may stand for `auth_time`' },
@@ -106,22 +107,25 @@ function readVariable (name: Name, env: Record<string, string | undefined>): unk
 
 function readPublicKey (path: string | undefined): string | undefined {
   if (path === undefined) return undefined
-  let pem
-  try { pem = readFileSync(path, 'utf8') } catch { throw new ConfigError('JWT_PUBLIC_KEY_FILE', 'cannot be read') }
-  if (!/^-----BEGIN PUBLIC KEY-----/.test(pem)) throw new ConfigError('JWT_PUBLIC_KEY_FILE', 'is not a PEM public key (SPKI)')
-  return pem
+  let text
+  try { text = readFileSync(path, 'utf8') } catch { throw new ConfigError('JWT_PUBLIC_KEY_FILE', 'cannot be read') }
+  return parsePublicKey('JWT_PUBLIC_KEY_FILE', text)
 }
 
 /** Exactly one key of the first factor, and algorithms that go with it: a public key is never an HMAC secret. */
 function readFirstFactorKey (values: Record<string, unknown>): void {
-  const given = ['JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWT_JWKS_URL'].filter(name => values[name] !== undefined)
+  const given = [['JWT_SECRET', values.JWT_SECRET], ['JWT_PUBLIC_KEY_FILE', values.JWT_PUBLIC_KEY], ['JWT_JWKS_URL', values.JWT_JWKS_URL]]
+    .filter(([, value]) => value !== undefined).map(([name]) => name as string)
   if (given.length === 0) throw new ConfigError('JWT_SECRET', 'is missing, and so are JWT_PUBLIC_KEY_FILE and JWT_JWKS_URL')
   if (given.length > 1) throw new ConfigError(given[1] as string, `is set, and ${given[0] as string} too: one of them`)
   const isSymmetric = given[0] === 'JWT_SECRET'
-  values.JWT_ALGORITHMS ??= isSymmetric ? ['HS256'] : ['RS256', 'ES256']
-  if ((values.JWT_ALGORITHMS as string[]).some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) {
+  const fitting = values.JWT_PUBLIC_KEY === undefined ? undefined : algorithmsOf(values.JWT_PUBLIC_KEY as string)
+  values.JWT_ALGORITHMS ??= isSymmetric ? ['HS256'] : fitting?.slice(0, 1) ?? ['RS256', 'ES256']
+  const algorithms = values.JWT_ALGORITHMS as string[]
+  if (algorithms.some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) {
     throw new ConfigError('JWT_ALGORITHMS', isSymmetric ? 'must be HS… with JWT_SECRET' : 'must not be HS… with a public key')
   }
+  if (fitting !== undefined && !algorithms.every(algorithm => fitting.includes(algorithm))) throw new ConfigError('JWT_ALGORITHMS', 'does not fit the key of JWT_PUBLIC_KEY_FILE')
 }
 
 function requireProduction (values: Record<string, unknown>): void {

@@ -96,8 +96,6 @@ const MATRIX: Record<string, Row> = {
   'POST /mfa/verify': { expected: users('422 code_refused'), body: ({ secret }, { clock }) => ({ code: secret === undefined ? '000000' : clock.wrongCode(secret) }) },
   'POST /mfa/recovery': { expected: users('422 code_refused'), body: () => ({ code: '9999-9999-9999-9999' }) },
   'POST /mfa/recovery/acknowledge': { expected: users('204', notEnrolled) },
-  'POST /mfa/token': { expected: users('200', { ...notEnrolled, enrolledLogin: STEP_UP, adminLogin: STEP_UP }) },
-  'DELETE /mfa/session': { expected: users('204') },
   'POST /mfa/recovery/codes': { expected: changing('201', notEnrolled) },
   'POST /mfa/token': { expected: users('200', { ...notEnrolled, enrolledLogin: STEP_UP, adminLogin: STEP_UP }) },
   'DELETE /mfa/session': { expected: users('204') },
@@ -136,7 +134,7 @@ t.test('any other method of a route is 405, whoever asks', async t => {
   t.ok(others.length > 20 * 10, 'there are some')
   for (const [method, url] of others.map(other => other.split(' ') as [string, string])) {
     if (method === 'TRACE') continue // fetch does not send it; methods.test.ts does
-    for (const headers of [{}, { authorization: `Bearer ${admin().token as string}` }]) {
+    for (const headers of /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$/.test(method) ? [{}, { authorization: `Bearer ${admin().token as string}` }] : [{}]) {
       t.equal((await fetch(service.url + url.replace(':factorId', NOBODY_S_FACTOR), { method, headers })).status, 405, `${method} ${url}`)
     }
   }
@@ -150,17 +148,19 @@ t.test('the console is pages for everybody, and no call', async t => {
   t.equal((await service.call('GET', '/docs/')).status, 200)
 })
 
-for (const [name, prepare] of Object.entries(CALLERS) as Array<[Name, typeof CALLERS[Name]]>) {
-  t.test(`${name}: each route answers as the matrix says`, async t => {
-    const service = await startService(t, { MFA_FRESH_SECONDS: '60' })
-    let asking = await prepare(service)
-    for (const [route, { expected, anew, path, body }] of Object.entries(MATRIX)) {
-      if (anew) asking = await prepare(service)
-      const now = asking()
-      const [method, url] = route.split(' ') as [string, string]
-      const answer = await service.call(method, path?.(now) ?? url, { token: now.token, body: body?.(now, service) })
-      const code = answer.status < 400 ? '' : ` ${answer.body?.code as string}`
-      t.equal(`${answer.status}${code}`, expected[name], route)
-    }
-  })
-}
+t.test('each route answers each caller as the matrix says', async t => {
+  const service = await startService(t, { MFA_FRESH_SECONDS: '60' })
+  for (const [name, prepare] of Object.entries(CALLERS) as Array<[Name, typeof CALLERS[Name]]>) {
+    await t.test(name, async t => {
+      let asking = await prepare(service)
+      for (const [route, { expected, anew, path, body }] of Object.entries(MATRIX)) {
+        if (anew && expected[name] === '204') asking = await prepare(service)
+        const now = asking()
+        const [method, url] = route.split(' ') as [string, string]
+        const answer = await service.call(method, path?.(now) ?? url, { token: now.token, body: body?.(now, service) })
+        const code = answer.status < 400 ? '' : ` ${answer.body?.code as string}`
+        t.equal(`${answer.status}${code}`, expected[name], route)
+      }
+    })
+  }
+})
