@@ -43,11 +43,13 @@ export async function countPreview (db: Database, tenant: string, [rule, floor =
     ), judged AS MATERIALIZED (
       SELECT k.*, said.groups, said.is_unknown, CASE WHEN k.is_enrolled THEN 'enrolled'
         ELSE (ARRAY['notCovered', 'exempt', 'inGrace', 'mustEnroll'])[1 + greatest(
-          CASE WHEN NOT ${one.isOn} OR NOT (${one.isForAll} OR said.is_unknown OR said.groups && ${one.groups}::text[]) THEN 0
-            WHEN k.is_exempt_1 OR (${one.isSsoExempt} AND said.is_sso AND NOT said.is_local) THEN 1
+          CASE WHEN ${one.isSessionExempt} AND said.is_sso AND NOT said.is_local THEN 1
+            WHEN NOT ${one.isOn} OR NOT (${one.isForAll} OR said.is_unknown OR said.groups && ${one.groups}::text[]) THEN 0
+            WHEN k.is_exempt_1 OR (${one.isAccountExempt} AND said.is_sso AND NOT said.is_local) THEN 1
             WHEN k.is_graced_1 THEN 2 ELSE 3 END,
-          CASE WHEN NOT ${two.isOn} OR NOT (${two.isForAll} OR said.is_unknown OR said.groups && ${two.groups}::text[]) THEN 0
-            WHEN k.is_exempt_2 OR (${two.isSsoExempt} AND said.is_sso AND NOT said.is_local) THEN 1
+          CASE WHEN ${two.isSessionExempt} AND said.is_sso AND NOT said.is_local THEN 1
+            WHEN NOT ${two.isOn} OR NOT (${two.isForAll} OR said.is_unknown OR said.groups && ${two.groups}::text[]) THEN 0
+            WHEN k.is_exempt_2 OR (${two.isAccountExempt} AND said.is_sso AND NOT said.is_local) THEN 1
             WHEN k.is_graced_2 THEN 2 ELSE 3 END)] END AS bucket
       FROM kinds k CROSS JOIN LATERAL (
         SELECT coalesce(bool_or((s.value->>'local')::boolean), false) AS is_local,
@@ -82,8 +84,9 @@ const toParameters = (rule: Rule): Parameters => ({
   isOn: rule.enforcement !== 'optional',
   isForAll: rule.groups === null,
   groups: rule.groups ?? [],
-  // Whoever has SSO alone comes by it, so that he is exempt by the session's rule, too.
-  isSsoExempt: rule.ssoRule !== 'none',
+  // Whoever has SSO alone comes by it.
+  isSessionExempt: rule.ssoRule === 'exempt_sso_session',
+  isAccountExempt: rule.ssoRule === 'exempt_sso_only',
   gracePeriodDays: rule.gracePeriodDays,
   enforceFrom: rule.enforceFrom,
   maxGraceDays: rule.maxGraceDays ?? null,
@@ -94,7 +97,8 @@ interface Parameters {
   isOn: boolean
   isForAll: boolean
   groups: string[]
-  isSsoExempt: boolean
+  isSessionExempt: boolean
+  isAccountExempt: boolean
   gracePeriodDays: number
   enforceFrom: Date | null
   maxGraceDays: number | null
