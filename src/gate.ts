@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import type { Caller } from './core/caller.ts'
 import { decideAdmin, type AssuranceSettings } from './core/assurance.ts'
+import { noteOf } from './core/note.ts'
 import type { Person } from './core/person.ts'
+import type { DecisionSettings } from './core/policy.ts'
 import { UnavailableError } from './core/unavailable.ts'
 import { recordEvent } from './db/audit.ts'
 import type { Database } from './db/client.ts'
-import { findPerson, isWordNew, seePerson } from './db/person.ts'
+import { findPerson, isWordNew, seePerson, settleNote } from './db/person.ts'
 import type { Auth } from './http/auth.ts'
 import { addressOf } from './http/limits.ts'
 import { Problem } from './http/problem.ts'
@@ -20,7 +22,7 @@ declare module 'fastify' {
   }
 }
 
-export interface GateOptions { db: Database, auth: Auth, clock: () => Date, assurance: AssuranceSettings }
+export interface GateOptions { db: Database, auth: Auth, clock: () => Date, assurance: AssuranceSettings, decision: DecisionSettings }
 
 export interface Gate {
   /** Hooks of a user's call, before its body is read: who is it, and may he come in at all? */
@@ -31,15 +33,23 @@ export interface Gate {
   refresh: (request: FastifyRequest) => Promise<void>
 }
 
-export function createGate ({ db, auth, clock, assurance }: GateOptions): Gate {
+export function createGate ({ db, auth, clock, assurance, decision }: GateOptions): Gate {
   async function identify (request: FastifyRequest): Promise<void> {
     request.caller = await auth.authenticate(request)
     await refresh(request)
   }
 
   async function refresh (request: FastifyRequest): Promise<void> {
-    request.person = await loadPerson(db, request.caller)
+    request.person = await notePerson(request, await loadPerson(db, request.caller))
     if (request.person.isDisabled && request.routeOptions.config.isForDisabled !== true) await refuse(request, 'disabled')
+  }
+
+  /** First sight may be of a deadline, too: it is given before anything is decided. */
+  async function notePerson (request: FastifyRequest, person: Person): Promise<Person> {
+    const note = noteOf(person, request.caller, clock(), decision)
+    if (note === null) return person
+    await settleNote(db, person, note, byOf(request, person))
+    return await loadPerson(db, request.caller)
   }
 
   async function refuse (request: FastifyRequest, cause: string): Promise<never> {
@@ -75,8 +85,8 @@ async function loadPerson (db: Database, caller: Caller): Promise<Person> {
 }
 
 /** Who did it, for the audit. */
-export const byOf = (request: FastifyRequest): { actor: string, address: string, requestId: string } =>
-  ({ actor: request.person.userId, address: addressOf(request), requestId: request.id })
+export const byOf = (request: FastifyRequest, person = request.person): { actor: string, address: string, requestId: string } =>
+  ({ actor: person.userId, address: addressOf(request), requestId: request.id })
 
 export function decorateRequests (app: FastifyInstance): void {
   app.decorateRequest('caller', null as unknown as Caller)
