@@ -31,7 +31,7 @@ for (const [name, draft] of Object.entries({ 'all at once': {}, 'two groups': { 
   for (let round = 0; round < 3; round++) {
     const start = performance.now()
     const { counts } = await countPreview(db, 'big', [{ ...DEFAULT_POLICY, enforcement: 'required', ...draft }], ['https://id.test'])
-    const buckets = (counts ?? []).filter(({ group }) => group === null).map(({ bucket, users }) => `${bucket} ${users}`).join(', ')
+    const buckets = counts.filter(({ group }) => group === null).map(({ bucket, users }) => `${bucket} ${users}`).join(', ')
     process.stdout.write(`${name}: ${Math.round(performance.now() - start)} ms (${buckets})\n`)
   }
 }

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Person } from '../../core/person.ts'
 import { recordEvent } from '../../db/audit.ts'
 import type { Database, Settlement } from '../../db/client.ts'
 import { findPersonById } from '../../db/person.ts'
@@ -34,7 +35,7 @@ function registerUser (app: FastifyInstance, { config, db, clock, gate }: Servic
       errors: ['step_up_required', 'not_enrolled', 'not_found']
     })
   }, async request => {
-    const person = await findPersonById(db, request.person.tenant, userIdOf(request)) ?? notFound()
+    const person = await findUser(db, request)
     const isForSupport = !request.caller.roles.some(role => role === 'mfa:admin' || role === 'mfa:auditor')
     if (isForSupport && person.isAdministrator) await refuse(db, request, 'support of an administrator')
     return viewUser(person, clock(), settings)
@@ -65,7 +66,7 @@ function registerExemption (app: FastifyInstance, { config, db, clock, gate }: S
     if (!exempt && until !== undefined) throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
     const end = until === undefined ? null : readTime('until', until)
     refuseUnset(await settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) }))
-    return viewUser(await findPersonById(db, tenant, userId) ?? notFound(), clock(), settings)
+    return viewUser(await findUser(db, request), clock(), settings)
   })
 }
 
@@ -90,12 +91,16 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
     const { tenant } = request.person
     const userId = userIdOf(request)
     refuseUnset(await settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) }))
-    return viewUser(await findPersonById(db, tenant, userId) ?? notFound(), clock(), settings)
+    return viewUser(await findUser(db, request), clock(), settings)
   })
 }
 
 /** As the database writes it, so that it can be compared. */
 const userIdOf = ({ params }: FastifyRequest): string => (params as UserParams).userId.toLowerCase()
+
+/** Of the administrator's own tenant: anybody else is as nobody. */
+const findUser = async (db: Database, request: FastifyRequest): Promise<Person> =>
+  await findPersonById(db, request.person.tenant, userIdOf(request)) ?? notFound()
 
 function notFound (): never { throw new Problem('not_found') }
 

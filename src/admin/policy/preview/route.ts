@@ -28,8 +28,8 @@ export function registerPreview (app: FastifyInstance, { config, db, gate }: Ser
     const change = readChange(body as PolicyChange)
     refuseBelow(change, floor)
     const { counts, groupsUnknown, sample } = await countPreview(db, person.tenant, rulesOf({ ...person.policy, ...change }, floor), [...issuers])
-    const { all, byGroup } = sum(counts ?? [])
-    return { ...all, byGroup: Object.fromEntries(byGroup), groupsUnknown, sample: sample ?? [] }
+    const { all, byGroup } = sum(counts)
+    return { ...all, byGroup: Object.fromEntries(byGroup), groupsUnknown, sample }
   })
 }
 

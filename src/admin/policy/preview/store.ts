@@ -8,7 +8,7 @@ export interface Counted { group: string | null, bucket: Bucket, users: number }
 
 export interface Sampled { userId: string, subject: string, account: string, namespace: string }
 
-export interface PreviewRow { counts: Counted[] | null, groupsUnknown: number, sample: Sampled[] | null }
+export interface PreviewRow { counts: Counted[], groupsUnknown: number, sample: Sampled[] }
 
 /** The largest groups that are counted one by one. */
 export const MAX_GROUPS = 1000
@@ -64,11 +64,11 @@ export async function countPreview (db: Database, tenant: string, [rule, floor =
       SELECT name FROM grouped GROUP BY name ORDER BY sum(users) DESC, name LIMIT ${MAX_GROUPS}::int
     )
     SELECT
-      (SELECT jsonb_agg(jsonb_build_object('group', c.name, 'bucket', c.bucket, 'users', c.users)) FROM (
+      (SELECT coalesce(jsonb_agg(jsonb_build_object('group', c.name, 'bucket', c.bucket, 'users', c.users)), '[]') FROM (
         SELECT NULL AS name, bucket, sum(users) AS users FROM judged GROUP BY bucket
         UNION ALL SELECT name, bucket, users FROM grouped WHERE name IN (SELECT name FROM largest)) AS c) AS counts,
       (SELECT coalesce(sum(users), 0)::float8 FROM judged WHERE is_unknown) AS "groupsUnknown",
-      (SELECT jsonb_agg(jsonb_build_object('userId', s.id, 'subject', s.subject, 'account', s.account, 'namespace', s.namespace)) FROM (
+      (SELECT coalesce(jsonb_agg(jsonb_build_object('userId', s.id, 'subject', s.subject, 'account', s.account, 'namespace', s.namespace)), '[]') FROM (
         SELECT * FROM (
           -- A set that is looked up: joined to what the planner knows nothing of, every row would meet every kind.
           SELECT * FROM seen WHERE ((sources, is_exempt_1, is_exempt_2, is_graced_1, is_graced_2) IN (
