@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs'
+import { ALGORITHMS, defaultAlgorithms, type IssuerEntry, readIssuers, ROLES, toIssuer } from './config/issuers.ts'
 import { parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
 import {
   boolean, choice, ConfigError, cidrs, integer, integers, list, origins, postgresUrl, secret, text, url, type Reader
 } from './config/readers.ts'
+import type { Issuer } from './core/issuer.ts'
 
 /** One variable: how it is read, and what it is without a value. `required` is of production; `isSecret` has a `_FILE`. */
 interface Variable { read: Reader<unknown>, fallback?: string, isSecret?: true, about: string }
@@ -20,11 +22,12 @@ export const variables = {
   JWT_SECRET: { read: secret(32), isSecret: true, about: 'their HS256 secret, 32 bytes or more (or one of the two below)' },
   JWT_PUBLIC_KEY_FILE: { read: text(4096), about: 'PEM file of their public key' },
   JWT_JWKS_URL: { read: url(['https:'], { isLoopbackHttpAllowed: true }), about: 'their JWK set, https unless loopback' },
-  JWT_ALGORITHMS: { read: list(choice('HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA')), about: 'allowed algorithms; by the key: HS256, or RS256 and ES256 of a key set' },
+  JWT_ALGORITHMS: { read: list(choice(...ALGORITHMS)), about: 'allowed algorithms; by the key: HS256, or RS256 and ES256 of a key set' },
   JWT_DOOR: { read: choice('local', 'sso', 'api'), fallback: 'local', about: 'how the first factor was done: `local`, `sso` or `api`' },
   JWT_SESSION_CLAIM: { read: text(128), about: 'claim that identifies the login session' },
   JWT_IAT_IS_LOGIN: { read: boolean, fallback: 'false', about: 'each token is a login, so `iat` may stand for `auth_time`' },
-  JWT_GRANTS: { read: list(choice('mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync')), fallback: 'mfa:admin,mfa:support,mfa:auditor,mfa:sync', about: '`mfa:` roles that its tokens may carry' },
+  JWT_GRANTS: { read: list(choice(...ROLES)), fallback: 'mfa:admin,mfa:support,mfa:auditor,mfa:sync', about: '`mfa:` roles that its tokens may carry' },
+  TRUSTED_ISSUERS_FILE: { read: text(4096), about: 'JSON file of several issuers instead of the `JWT_…` variables: [docs/issuers.md](docs/issuers.md)' },
   MFA_ISSUER: { read: text(512), about: 'our `iss`' },
   MFA_AUDIENCE: { read: text(512), about: 'our own `aud`' },
   MFA_SIGNING_KEYS: { read: parseSigningKeys, isSecret: true, about: 'JWK set with private keys: the first signs, all are published' },
@@ -51,13 +54,13 @@ export const variables = {
 
 type Name = keyof typeof variables
 type Value<N extends Name> = ReturnType<typeof variables[N]['read']>
-type Optional = 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_SESSION_CLAIM'
-type Derived = 'JWT_PUBLIC_KEY_FILE'
+type Optional = 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE'
+type Derived = 'JWT_PUBLIC_KEY_FILE' | 'TRUSTED_ISSUERS_FILE'
 
-/** The whole configuration, frozen: the variables under their own names, and the first factor's public key, if any. */
+/** The whole configuration, frozen: the variables under their own names, and whose first-factor tokens are accepted. */
 export type Config = Readonly<{ [N in Exclude<Name, Optional>]: Value<N> }> &
   Readonly<{ [N in Exclude<Optional, Derived>]: Value<N> | undefined }> &
-  Readonly<{ JWT_PUBLIC_KEY: string | undefined }>
+  Readonly<{ JWT_PUBLIC_KEY: string | undefined, ISSUERS: readonly Issuer[] }>
 
 export type { SigningKey }
 export { ConfigError }
@@ -67,17 +70,21 @@ export { ConfigError }
  * @throws ConfigError with one line that names the variable and the cause, never the value
  */
 export function readConfig (env: Record<string, string | undefined>): Config {
+  if (env.TRUSTED_ISSUERS_FILE !== undefined) refusePlainIssuer(env)
   const values: Record<string, unknown> = {}
   for (const name of Object.keys(variables) as Name[]) values[name] = readVariable(name, env)
+  const issuersFile = values.TRUSTED_ISSUERS_FILE as string | undefined
   values.JWT_PUBLIC_KEY = readPublicKey(values.JWT_PUBLIC_KEY_FILE as string | undefined)
-  delete values.JWT_PUBLIC_KEY_FILE
+  for (const name of ['JWT_PUBLIC_KEY_FILE', 'TRUSTED_ISSUERS_FILE']) delete values[name]
   const isProduction = values.NODE_ENV === 'production'
   values.DOCS ??= !isProduction
-  for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE', 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
+  for (const name of [...(issuersFile === undefined ? ['JWT_ISSUER', 'JWT_AUDIENCE'] : []), 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
     if (values[name] === undefined) throw new ConfigError(name, 'is missing')
   }
   if (values.JWT_ISSUER === values.MFA_ISSUER) throw new ConfigError('MFA_ISSUER', 'equals JWT_ISSUER: a first-factor token must not look like ours')
-  readFirstFactorKey(values)
+  values.ISSUERS = issuersFile === undefined
+    ? [readFirstFactor(values)]
+    : readIssuers(issuersFile, { ownIssuer: values.MFA_ISSUER as string, trustedProxies: values.TRUSTED_PROXIES as string[] })
   refuseReused(values)
   if (isProduction) requireProduction(values)
   return Object.freeze(values) as Config
@@ -107,16 +114,36 @@ function readPublicKey (path: string | undefined): string | undefined {
   return pem
 }
 
+/** Two places that say whom to trust would leave one of them unread. */
+function refusePlainIssuer (env: Record<string, string | undefined>): void {
+  const plain = Object.keys(variables).filter(name => name.startsWith('JWT_')).flatMap(name => [name, `${name}_FILE`])
+  const given = plain.find(name => env[name] !== undefined)
+  if (given !== undefined) throw new ConfigError(given, 'is set, and TRUSTED_ISSUERS_FILE too: one of them')
+}
+
 /** Exactly one key of the first factor, and algorithms that go with it: a public key is never an HMAC secret. */
-function readFirstFactorKey (values: Record<string, unknown>): void {
+function readFirstFactor (values: Record<string, unknown>): Issuer {
   const given = ['JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWT_JWKS_URL'].filter(name => values[name] !== undefined)
   if (given.length === 0) throw new ConfigError('JWT_SECRET', 'is missing, and so are JWT_PUBLIC_KEY_FILE and JWT_JWKS_URL')
   if (given.length > 1) throw new ConfigError(given[1] as string, `is set, and ${given[0] as string} too: one of them`)
   const isSymmetric = given[0] === 'JWT_SECRET'
-  values.JWT_ALGORITHMS ??= isSymmetric ? ['HS256'] : ['RS256', 'ES256']
-  if ((values.JWT_ALGORITHMS as string[]).some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) {
+  values.JWT_ALGORITHMS ??= defaultAlgorithms(isSymmetric)
+  const algorithms = values.JWT_ALGORITHMS as string[]
+  if (algorithms.some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) {
     throw new ConfigError('JWT_ALGORITHMS', isSymmetric ? 'must be HS… with JWT_SECRET' : 'must not be HS… with a public key')
   }
+  const entry = {
+    issuer: values.JWT_ISSUER,
+    audience: values.JWT_AUDIENCE,
+    secret: values.JWT_SECRET,
+    publicKey: values.JWT_PUBLIC_KEY,
+    jwksUrl: values.JWT_JWKS_URL,
+    door: values.JWT_DOOR,
+    sessionClaim: values.JWT_SESSION_CLAIM,
+    iatIsLogin: values.JWT_IAT_IS_LOGIN,
+    grants: values.JWT_GRANTS
+  }
+  return toIssuer(entry as IssuerEntry, algorithms)
 }
 
 function requireProduction (values: Record<string, unknown>): void {

@@ -29,11 +29,12 @@ export interface MfaTokenClaims {
   exp: number
 }
 
-/** Methods that a second factor adds; what the first token proved stays beside them. */
+/** Methods that a second factor adds; what else the first token proved stays beside them, these only where they counted. */
 const SECOND = new Set(['otp', 'mfa', 'recovery'])
 
 /**
- * Claims for `caller` after `act`. Identity and rights are the verified token's; the end is never past that token's.
+ * Claims for `caller` after `act`. Identity and rights are the verified token's; the end is never past that
+ * token's, unless its issuer is configured to lift that.
  * `amr` is what was really proved: `otp` only of a TOTP, `recovery` (a private value) of a recovery code.
  */
 export function mfaTokenClaims (caller: Caller, userId: string, epoch: number, act: Act, now: Date, settings: TokenSettings): MfaTokenClaims {
@@ -50,13 +51,13 @@ export function mfaTokenClaims (caller: Caller, userId: string, epoch: number, a
     ...(caller.clientId !== undefined && { client_id: caller.clientId }),
     ...(caller.session !== undefined && { sid: caller.session.id, sid_iss: caller.session.issuer }),
     auth_time: act.authTime,
-    amr: [...caller.amr.filter(method => !SECOND.has(method)), ...act.methods, 'mfa'],
+    amr: [...new Set([...caller.amr.filter(method => caller.isIdpMfa || !SECOND.has(method)), ...act.methods, 'mfa'])],
     acr: act.acr,
     fid: act.factorId,
     epoch,
     jti: randomUUID(),
     iat,
-    exp: Math.min(iat + settings.tokenSeconds, caller.expiresAt)
+    exp: Math.min(iat + settings.tokenSeconds, caller.isTokenCapped ? caller.expiresAt : Infinity)
   }
 }
 

@@ -1,7 +1,13 @@
 import type { Policy } from './policy.ts'
 
 /** What an issuer last said of somebody. */
-export interface SourceWord { local?: boolean, sso?: boolean, groups?: string[] }
+export interface SourceWord {
+  local?: boolean
+  sso?: boolean
+  groups?: string[]
+  /** Its newest token said that it left groups out. */
+  groupsUnknown?: boolean
+}
 
 /** One snapshot of all that a decision about somebody needs. May be stale by the time of the write; the write decides. */
 export interface Person {

@@ -16,13 +16,13 @@ export const DEFAULT_POLICY: Readonly<Policy> = { enforcement: 'optional', ssoRu
 
 export interface Decision {
   action: 'allow' | 'verify' | 'enroll' | 'deny'
-  reason: 'mfa_verified' | 'not_required' | 'exempt_sso' | 'factor_enrolled' | 'required_by_policy' | 'user_disabled'
+  reason: 'mfa_verified' | 'idp_mfa' | 'not_required' | 'exempt_sso' | 'factor_enrolled' | 'required_by_policy' | 'user_disabled'
   /** With `enroll`: the login is too old to enroll now. */
   loginFirst?: true
 }
 
 /** What the decision takes from the token. */
-export type Proof = Pick<Caller, 'mfa' | 'authTime'>
+export type Proof = Pick<Caller, 'mfa' | 'isIdpMfa' | 'authTime'>
 
 export interface DecisionSettings {
   /** Issuers that still count; the word of any other says nothing. */
@@ -37,6 +37,7 @@ export interface DecisionSettings {
 export function decide (person: Person, proof: Proof, now: Date, settings: DecisionSettings): Decision {
   if (person.isDisabled) return { action: 'deny', reason: 'user_disabled' }
   if (proof.mfa !== undefined) return { action: 'allow', reason: 'mfa_verified' }
+  if (proof.isIdpMfa) return { action: 'allow', reason: 'idp_mfa' }
   if (person.factors.length > 0) return { action: 'verify', reason: 'factor_enrolled' }
   if (person.policy.enforcement === 'optional') return { action: 'allow', reason: 'not_required' }
   if (isSsoOnly(person.sources, settings.issuers)) return { action: 'allow', reason: 'exempt_sso' }
@@ -49,7 +50,7 @@ export function decide (person: Person, proof: Proof, now: Date, settings: Decis
 
 /** Would this person have to have a factor? What forbids the removal of the last one. */
 export const isMfaRequired = (person: Person, now: Date, settings: DecisionSettings): boolean =>
-  decide({ ...person, factors: [] }, { mfa: undefined, authTime: undefined }, now, settings).action === 'enroll'
+  decide({ ...person, factors: [] }, { mfa: undefined, isIdpMfa: false, authTime: undefined }, now, settings).action === 'enroll'
 
 /** Every source that still counts says SSO and none says local. Of whom no account is known, this exempts nobody. */
 export function isSsoOnly (sources: Record<string, SourceWord>, issuers: ReadonlySet<string>): boolean {

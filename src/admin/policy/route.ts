@@ -18,11 +18,11 @@ export function registerPolicy (app: FastifyInstance, { db, gate }: Services): v
       id: 'getPolicy',
       tag: 'Administration',
       summary: 'Who must have MFA',
-      description: 'Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes.',
+      description: 'Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
       answers: { 200: { schema: Type.Ref('Policy'), description: 'The tenant\'s policy, with its `ETag`.' } },
       errors: ['step_up_required', 'not_enrolled']
     })
-  }, async ({ person: { tenant } }, reply) => answer(reply, await findPolicy(db, tenant)))
+  }, async ({ caller: { tenant } }, reply) => answer(reply, await findPolicy(db, tenant)))
 
   app.put('/admin/policy', {
     onRequest: gate.admin(['mfa:admin']),
@@ -37,7 +37,7 @@ export function registerPolicy (app: FastifyInstance, { db, gate }: Services): v
       errors: ['step_up_required', 'not_enrolled', 'precondition_failed']
     })
   }, async (request, reply) => {
-    const { tenant } = request.person
+    const { tenant } = request.caller
     const result = await settlePolicy(db, tenant, expectedVersion(request.headers['if-match']), request.body as object, byOf(request))
     if (result.outcome === 'stale') throw new Problem('precondition_failed')
     return answer(reply, await findPolicy(db, tenant))

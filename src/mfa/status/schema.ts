@@ -3,7 +3,7 @@ import { NullableTime, Uuid } from '../schema.ts'
 
 export const Decision = Type.Object({
   action: Type.Enum(['allow', 'verify', 'enroll', 'deny']),
-  reason: Type.Enum(['mfa_verified', 'not_required', 'exempt_sso', 'factor_enrolled', 'required_by_policy', 'user_disabled']),
+  reason: Type.Enum(['mfa_verified', 'idp_mfa', 'not_required', 'exempt_sso', 'factor_enrolled', 'required_by_policy', 'user_disabled']),
   loginFirst: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the login is too old to enroll now; sign in again first' }))
 }, { $id: 'Decision', description: 'What must happen before this session may pass', examples: [{ action: 'verify', reason: 'factor_enrolled' }] })
 
