@@ -35,7 +35,7 @@ free_port () { node -e 'const server = require("net").createServer().listen(0, "
 image () { node -p "const image = JSON.parse(require('fs').readFileSync('$work/image.json')); [$1].flat().join('\n')"; }
 
 end () {
-  [ -z "$pid" ] || pkill -KILL -P "$pid"
+  [ -z "$pid" ] || kill -KILL "$(server)" 2>/dev/null
   sql "DROP DATABASE IF EXISTS $database WITH (FORCE)" "DROP ROLE IF EXISTS $database" >/dev/null 2>&1
   rm -rf "$work"
 }
@@ -47,8 +47,8 @@ container () {
   local variables=()
   while [ "$1" != -- ]; do variables+=("$1"); shift; done
   shift
-  # The mounts are seen by the container alone and end with it; --kill-child ends it with us.
-  unshare --mount --pid --fork --kill-child -- bash -euc '
+  # The mounts are seen by the container alone and end with it.
+  unshare --mount --pid --fork -- bash -euc '
     root=$1 secrets=$2 mode=$3; shift 3
     mount --bind "$root" "$root"
     mount -o "remount,bind,nosuid,$mode" "$root"

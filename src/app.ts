@@ -18,6 +18,7 @@ import { registerEnroll } from './mfa/enroll/route.ts'
 import { registerFactors } from './mfa/factors/route.ts'
 import { registerRecovery } from './mfa/recovery/route.ts'
 import { SHARED_SCHEMAS } from './mfa/schema.ts'
+import { registerSession } from './mfa/session/route.ts'
 import { registerStatus } from './mfa/status/route.ts'
 import { registerVerify } from './mfa/verify/route.ts'
 import { assuranceSettings, type Services } from './services.ts'
@@ -68,6 +69,7 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   registerEnroll(app, services)
   registerVerify(app, services)
   registerRecovery(app, services)
+  registerSession(app, services)
   registerFactors(app, services)
   registerPolicy(app, services)
   registerJwks(app, config.MFA_SIGNING_KEYS)

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
-import { ALGORITHMS, defaultAlgorithms, type IssuerEntry, readIssuers, ROLES, toIssuer } from './config/issuers.ts'
+import { ALGORITHMS, type IssuerEntry, readIssuers, ROLES, toIssuer } from './config/issuers.ts'
+import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './config/public-key.ts'
 import { parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
 import {
-  boolean, choice, ConfigError, cidrs, integer, integers, list, origins, postgresUrl, secret, text, url, type Reader
+  boolean, choice, ConfigError, cidrs, integer, integers, list, names, origins, postgresUrl, secret, text, url, type Reader
 } from './config/readers.ts'
 import type { Issuer } from './core/issuer.ts'
 
@@ -22,7 +23,7 @@ export const variables = {
   JWT_SECRET: { read: secret(32), isSecret: true, about: 'their HS256 secret, 32 bytes or more (or one of the two below)' },
   JWT_PUBLIC_KEY_FILE: { read: text(4096), about: 'PEM file of their public key' },
   JWT_JWKS_URL: { read: url(['https:'], { isLoopbackHttpAllowed: true }), about: 'their JWK set, https unless loopback' },
-  JWT_ALGORITHMS: { read: list(choice(...ALGORITHMS)), about: 'allowed algorithms; by the key: HS256, or RS256 and ES256 of a key set' },
+  JWT_ALGORITHMS: { read: list(choice(...ALGORITHMS)), about: 'allowed algorithms; without it by the key: HS256, RS256, ES256 or EdDSA, of a key set RS256 and ES256' },
   JWT_DOOR: { read: choice('local', 'sso', 'api'), fallback: 'local', about: 'how the first factor was done: `local`, `sso` or `api`' },
   JWT_SESSION_CLAIM: { read: text(128), about: 'claim that identifies the login session' },
   JWT_IAT_IS_LOGIN: { read: boolean, fallback: 'false', about: 'each token is a login, so `iat` may stand for `auth_time`' },
@@ -30,10 +31,12 @@ export const variables = {
   TRUSTED_ISSUERS_FILE: { read: text(4096), about: 'JSON file of several issuers instead of the `JWT_…` variables: [docs/issuers.md](docs/issuers.md)' },
   MFA_ISSUER: { read: text(512), about: 'our `iss`' },
   MFA_AUDIENCE: { read: text(512), about: 'our own `aud`' },
+  MFA_APPLICATION_AUDIENCES: { read: names, fallback: '', about: 'applications that a token may be for instead of us' },
   MFA_SIGNING_KEYS: { read: parseSigningKeys, isSecret: true, about: 'JWK set with private keys: the first signs, all are published' },
   MFA_ENCRYPTION_KEYS: { read: parseSealingKeys, isSecret: true, about: '`id:base64,…`, 32 bytes each: the first seals, all open' },
   MFA_PEPPERS: { read: parsePeppers, isSecret: true, about: '`id:base64,…`, 32 bytes each: the first hashes new recovery codes' },
   MFA_TOKEN_SECONDS: { read: integer(60, 900), fallback: '900', about: 'how long an MFA token counts' },
+  MFA_SESSION_MAX_AGE_SECONDS: { read: integer(60, 2592000), fallback: '43200', about: 'how long a second factor counts for the login session that it was done in' },
   LOGIN_FRESH_SECONDS: { read: integer(60, 3600), fallback: '900', about: 'how old a login may be that starts the first enrollment' },
   MFA_FRESH_SECONDS: { read: integer(60, 3600), fallback: '900', about: 'how old a second factor may be that changes factors or administers' },
   ADMIN_FACTOR_AGE_SECONDS: { read: integer(0, 2592000), fallback: '86400', about: 'how long a factor set up after a recovery opens no admin call' },
@@ -70,10 +73,10 @@ export { ConfigError }
  * @throws ConfigError with one line that names the variable and the cause, never the value
  */
 export function readConfig (env: Record<string, string | undefined>): Config {
-  if (env.TRUSTED_ISSUERS_FILE !== undefined) refusePlainIssuer(env)
+  const issuersFile = readVariable('TRUSTED_ISSUERS_FILE', env) as string | undefined
+  if (issuersFile !== undefined) refusePlainIssuer(env)
   const values: Record<string, unknown> = {}
   for (const name of Object.keys(variables) as Name[]) values[name] = readVariable(name, env)
-  const issuersFile = values.TRUSTED_ISSUERS_FILE as string | undefined
   values.JWT_PUBLIC_KEY = readPublicKey(values.JWT_PUBLIC_KEY_FILE as string | undefined)
   for (const name of ['JWT_PUBLIC_KEY_FILE', 'TRUSTED_ISSUERS_FILE']) delete values[name]
   const isProduction = values.NODE_ENV === 'production'
@@ -81,6 +84,7 @@ export function readConfig (env: Record<string, string | undefined>): Config {
   for (const name of [...(issuersFile === undefined ? ['JWT_ISSUER', 'JWT_AUDIENCE'] : []), 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
     if (values[name] === undefined) throw new ConfigError(name, 'is missing')
   }
+  if ((values.MFA_APPLICATION_AUDIENCES as string[]).includes(values.MFA_AUDIENCE as string)) throw new ConfigError('MFA_APPLICATION_AUDIENCES', 'holds MFA_AUDIENCE: a token for an application must not open this service')
   if (values.JWT_ISSUER === values.MFA_ISSUER) throw new ConfigError('MFA_ISSUER', 'equals JWT_ISSUER: a first-factor token must not look like ours')
   values.ISSUERS = issuersFile === undefined
     ? [readFirstFactor(values)]
@@ -108,10 +112,9 @@ function readVariable (name: Name, env: Record<string, string | undefined>): unk
 
 function readPublicKey (path: string | undefined): string | undefined {
   if (path === undefined) return undefined
-  let pem
-  try { pem = readFileSync(path, 'utf8') } catch { throw new ConfigError('JWT_PUBLIC_KEY_FILE', 'cannot be read') }
-  if (!/^-----BEGIN PUBLIC KEY-----/.test(pem)) throw new ConfigError('JWT_PUBLIC_KEY_FILE', 'is not a PEM public key (SPKI)')
-  return pem
+  let text
+  try { text = readFileSync(path, 'utf8') } catch { throw new ConfigError('JWT_PUBLIC_KEY_FILE', 'cannot be read') }
+  return parsePublicKey('JWT_PUBLIC_KEY_FILE', text)
 }
 
 /** Two places that say whom to trust would leave one of them unread. */
@@ -123,15 +126,18 @@ function refusePlainIssuer (env: Record<string, string | undefined>): void {
 
 /** Exactly one key of the first factor, and algorithms that go with it: a public key is never an HMAC secret. */
 function readFirstFactor (values: Record<string, unknown>): Issuer {
-  const given = ['JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWT_JWKS_URL'].filter(name => values[name] !== undefined)
+  const given = [['JWT_SECRET', values.JWT_SECRET], ['JWT_PUBLIC_KEY_FILE', values.JWT_PUBLIC_KEY], ['JWT_JWKS_URL', values.JWT_JWKS_URL]]
+    .filter(([, value]) => value !== undefined).map(([name]) => name as string)
   if (given.length === 0) throw new ConfigError('JWT_SECRET', 'is missing, and so are JWT_PUBLIC_KEY_FILE and JWT_JWKS_URL')
   if (given.length > 1) throw new ConfigError(given[1] as string, `is set, and ${given[0] as string} too: one of them`)
   const isSymmetric = given[0] === 'JWT_SECRET'
-  values.JWT_ALGORITHMS ??= defaultAlgorithms(isSymmetric)
+  const fitting = values.JWT_PUBLIC_KEY === undefined ? undefined : algorithmsOf(values.JWT_PUBLIC_KEY as string)
+  values.JWT_ALGORITHMS ??= defaultAlgorithms(isSymmetric, fitting)
   const algorithms = values.JWT_ALGORITHMS as string[]
   if (algorithms.some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) {
     throw new ConfigError('JWT_ALGORITHMS', isSymmetric ? 'must be HS… with JWT_SECRET' : 'must not be HS… with a public key')
   }
+  if (fitting !== undefined && !algorithms.every(algorithm => fitting.includes(algorithm))) throw new ConfigError('JWT_ALGORITHMS', 'does not fit the key of JWT_PUBLIC_KEY_FILE')
   const entry = {
     issuer: values.JWT_ISSUER,
     audience: values.JWT_AUDIENCE,

@@ -8,6 +8,7 @@ import { recordEvent } from './db/audit.ts'
 import type { Database } from './db/client.ts'
 import { findPerson, isWordNew, seePerson } from './db/person.ts'
 import type { Auth } from './http/auth.ts'
+import { addressOf } from './http/limits.ts'
 import { Problem } from './http/problem.ts'
 
 declare module 'fastify' {
@@ -72,11 +73,11 @@ export function createGate ({ db, auth, clock, assurance }: GateOptions): Gate {
   return { user: [identify, refuseMachine], admin: roles => [identify, admin(roles)], refresh }
 }
 
-/** The person of a token, recorded at first sight. An MFA token of an older epoch is dead. */
+/** The person of a token, recorded at first sight. An MFA token of an older epoch, or of before its session's log-out, is dead. */
 async function loadPerson (db: Database, caller: Caller): Promise<Person> {
   let person = await findPerson(db, caller)
   if (caller.mfa !== undefined) {
-    if (person === null || person.epoch !== caller.mfa.epoch) throw new Problem('invalid_token')
+    if (person === null || person.epoch !== caller.mfa.epoch || person.session.generation > caller.mfa.generation) throw new Problem('invalid_token')
     return person
   }
   if (person === null || isWordNew(person, caller)) {
@@ -92,7 +93,7 @@ const actorOf = ({ caller, person }: FastifyRequest): string => caller.kind === 
 
 /** Who did it, for the audit. */
 export const byOf = (request: FastifyRequest): { actor: string, address: string, requestId: string } =>
-  ({ actor: actorOf(request), address: request.ip, requestId: request.id })
+  ({ actor: actorOf(request), address: addressOf(request), requestId: request.id })
 
 export function decorateRequests (app: FastifyInstance): void {
   app.decorateRequest('caller', null as unknown as Caller)

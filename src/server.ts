@@ -2,6 +2,7 @@ import closeWithGrace from 'close-with-grace'
 import { createApp } from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { connect } from './db/client.ts'
+import { startSweeping } from './db/sweep.ts'
 import { DATA_DIR, developmentEnvironment } from './dev.ts'
 
 /** The process: configuration, database, application, socket; and the same backwards at the end. */
@@ -14,8 +15,10 @@ async function main (): Promise<void> {
   const app = await createApp({ config, db })
   logIdleError = error => { app.log.warn({ err: error }, 'a database connection broke') }
 
+  const stopSweeping = startSweeping(db, error => { app.log.warn({ err: error }, 'the sweep of ended rows failed') })
   closeWithGrace({ delay: 10_000, logger: undefined }, async ({ err }) => {
     if (err !== undefined) app.log.fatal({ err }, 'unexpected error: stopping')
+    stopSweeping()
     await app.close()
     await db.close()
     await database.stop()

@@ -2,12 +2,13 @@ import type { Config } from './config.ts'
 import type { Caller } from './core/caller.ts'
 import type { AssuranceSettings } from './core/assurance.ts'
 import type { Hasher } from './core/hashing.ts'
-import { type Act, mfaTokenClaims } from './core/mfa-token.ts'
+import { type Act, actToRemember, mfaTokenClaims, type TokenSubject } from './core/mfa-token.ts'
 import type { DecisionSettings } from './core/policy.ts'
 import { MAX_WAIT_SECONDS, type ThrottleLimits } from './core/throttle.ts'
-import type { Database } from './db/client.ts'
+import type { Database, Settlement } from './db/client.ts'
 import type { Auth } from './http/auth.ts'
 import type { Gate } from './gate.ts'
+import { Problem } from './http/problem.ts'
 
 /** What features are given; nothing in them is made by a feature. */
 export interface Services {
@@ -40,10 +41,24 @@ export const throttleLimits = (config: Config): ThrottleLimits => ({
 
 export interface TokenAnswer { token: string, tokenType: 'Bearer', expiresIn: number, acr: string, amr: string[] }
 
-/** An MFA token for the caller after `act`, as every call answers it. `person` gives user and epoch. */
-export function issueToken ({ auth, config, clock }: Services, caller: Caller, person: { userId: string, epoch: number }, act: Act): TokenAnswer {
-  const claims = mfaTokenClaims(caller, person.userId, person.epoch, act, clock(), {
-    issuer: config.MFA_ISSUER, audience: config.MFA_AUDIENCE, tokenSeconds: config.MFA_TOKEN_SECONDS
+/** An MFA token for the caller after `act`, as every call answers it, for us or for an application. */
+export function issueToken ({ auth, config, clock }: Services, caller: Caller, subject: TokenSubject, act: Act, audience = config.MFA_AUDIENCE): TokenAnswer {
+  const claims = mfaTokenClaims(caller, subject, act, clock(), {
+    issuer: config.MFA_ISSUER, audience, tokenSeconds: config.MFA_TOKEN_SECONDS
   })
   return { token: auth.sign(claims), tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
+}
+
+/** The act as its settlement is to remember it, or null. */
+export const remembered = ({ config }: Services, caller: Caller, act: Act): object | null => actToRemember(caller, act, config.MFA_SESSION_MAX_AGE_SECONDS)
+
+/** The token of a settlement that has remembered `act`. */
+export const issueSettled = (services: Services, caller: Caller, { userId, epoch }: { userId: string, epoch: number }, act: Act, result: Settlement, audience?: string): TokenAnswer =>
+  issueToken(services, caller, { userId, epoch, generation: (result.generation as number | null) ?? 0 }, act, audience)
+
+/** Whom a token is for: us, or one of the configured applications. */
+export function checkAudience ({ config }: Services, audience: string | undefined): void {
+  if (audience !== undefined && !config.MFA_APPLICATION_AUDIENCES.includes(audience)) {
+    throw new Problem('invalid_request', { errors: [{ field: 'audience', message: 'is none of the configured applications' }] })
+  }
 }

@@ -1,8 +1,8 @@
-import { createPublicKey } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Type, type Static } from 'typebox'
 import { Value } from 'typebox/value'
 import type { ClaimPath, Issuer } from '../core/issuer.ts'
+import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './public-key.ts'
 import { ConfigError, secret, url } from './readers.ts'
 
 export const ALGORITHMS = ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const
@@ -99,19 +99,13 @@ function checkKey (entry: IssuerEntry, where: string): readonly string[] {
   const given = (['secret', 'publicKey', 'jwksUrl'] as const).filter(name => entry[name] !== undefined)
   if (given.length !== 1) fail(where, `has ${given.length === 0 ? 'none' : 'more than one'} of secret, publicKey and jwksUrl: one is needed`)
   if (entry.secret !== undefined) secret(32)(`${FILE} ${where}.secret`, entry.secret)
-  if (entry.publicKey !== undefined && !isPublicKey(entry.publicKey)) fail(`${where}.publicKey`, 'is not a PEM public key (SPKI)')
+  const fitting = entry.publicKey === undefined ? undefined : algorithmsOf(parsePublicKey(`${FILE} ${where}.publicKey`, entry.publicKey))
   if (entry.jwksUrl !== undefined) url(['https:'], { isLoopbackHttpAllowed: true })(`${FILE} ${where}.jwksUrl`, entry.jwksUrl)
   const isSymmetric = entry.secret !== undefined
-  const algorithms = entry.algorithms ?? defaultAlgorithms(isSymmetric)
+  const algorithms = entry.algorithms ?? defaultAlgorithms(isSymmetric, fitting)
   if (algorithms.some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) fail(`${where}.algorithms`, isSymmetric ? 'must be HS… with a secret' : 'must not be HS… with a public key')
+  if (fitting !== undefined && !algorithms.every(algorithm => fitting.includes(algorithm))) fail(`${where}.algorithms`, 'does not fit the publicKey')
   return algorithms
-}
-
-export const defaultAlgorithms = (isSymmetric: boolean): typeof ALGORITHMS[number][] => isSymmetric ? ['HS256'] : ['RS256', 'ES256']
-
-function isPublicKey (pem: string): boolean {
-  if (!pem.startsWith('-----BEGIN PUBLIC KEY-----')) return false
-  try { return createPublicKey(pem).type === 'public' } catch { return false }
 }
 
 function checkHeader (entry: IssuerEntry, where: string, trustedProxies: readonly string[]): void {

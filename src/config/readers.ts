@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
 /** A variable that stops the start. The message is one line and never holds the value. */
@@ -70,7 +71,7 @@ export const origins: Reader<string[]> = (name, raw) => raw === ''
   ? []
   : raw.split(',').map(part => {
     const origin = part.trim()
-    if (!URL.canParse(origin) || new URL(origin).origin !== origin) throw new ConfigError(name, 'holds something that is not an exact origin, as https://app.example.com')
+    if (!URL.canParse(origin) || new URL(origin).origin !== origin || origin.includes('*')) throw new ConfigError(name, 'holds something that is not an exact origin, as https://app.example.com')
     return origin
   })
 
@@ -78,7 +79,22 @@ export const cidrs: Reader<string[]> = (name, raw) => raw === ''
   ? []
   : raw.split(',').map(part => {
     const cidr = part.trim()
-    // An IPv4-mapped range would not match what it seems to (fastify/proxy-addr compare the unmapped address).
-    if (!ipaddr.isValidCIDR(cidr) || cidr.startsWith('::ffff:') || cidr.endsWith('/0')) throw new ConfigError(name, 'holds something that is not a CIDR, as 10.0.0.0/8')
+    if (!isProxyRange(cidr)) throw new ConfigError(name, 'holds something that is not a CIDR, as 10.0.0.0/8')
     return cidr
   })
+
+/** Not everybody, and no IPv4-mapped range: it would not match what it seems to (proxy-addr compares the unmapped address). */
+function isProxyRange (cidr: string): boolean {
+  const address = cidr.split('/', 1)[0] as string
+  if (isIP(address) === 0 || !ipaddr.isValidCIDR(cidr)) return false
+  const [parsed, bits] = ipaddr.parseCIDR(cidr)
+  return bits > 0 && !(parsed.kind() === 'ipv6' && (parsed as ipaddr.IPv6).isIPv4MappedAddress())
+}
+
+/** A list of names, each once, perhaps empty. */
+export const names: Reader<string[]> = (name, raw) => {
+  if (raw === '') return []
+  const values = list(text(255))(name, raw)
+  if (values.includes('') || new Set(values).size !== values.length) throw new ConfigError(name, 'holds a name twice, or an empty one')
+  return values
+}

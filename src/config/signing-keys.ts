@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, type JsonWebKey } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type JsonWebKey, sign, verify } from 'node:crypto'
 import { ConfigError, type Reader } from './readers.ts'
 
 /** A key that signs MFA tokens, and the public half as it is published (RFC 7517). */
@@ -22,6 +22,8 @@ export const parseSigningKeys: Reader<SigningKey[]> = (name, raw) => {
   return keys
 }
 
+const PROBE = Buffer.from('probe')
+
 function readKey (name: string, jwk: JsonWebKey & { kid?: string }): SigningKey {
   if (typeof jwk?.kid !== 'string' || !/^[A-Za-z0-9._-]{1,64}$/.test(jwk.kid)) throw new ConfigError(name, 'has a key without a kid')
   const algorithm = jwk.kty === 'EC' && jwk.crv === 'P-256' ? 'ES256' : jwk.kty === 'OKP' && jwk.crv === 'Ed25519' ? 'EdDSA' : undefined
@@ -30,6 +32,9 @@ function readKey (name: string, jwk: JsonWebKey & { kid?: string }): SigningKey 
   let privateKey
   try { privateKey = createPrivateKey({ key: jwk, format: 'jwk' }) } catch { throw new ConfigError(name, 'has a key that does not parse') }
   const publicKey = createPublicKey(privateKey)
+  // Of a P-256 key the public half is taken as it is given: with another's, nobody could verify what is signed.
+  const hash = algorithm === 'ES256' ? 'sha256' : null
+  if (!verify(hash, PROBE, publicKey, sign(hash, PROBE, privateKey))) throw new ConfigError(name, 'has a key whose private and public part do not fit')
   const { kty, crv, x, y } = publicKey.export({ format: 'jwk' }) as Record<string, string>
   return {
     kid: jwk.kid,

@@ -2,7 +2,12 @@
 export type Door = 'local' | 'sso' | 'api' | 'service'
 
 /** A login session of an issuer. */
-export interface Session { id: string, issuer: string }
+export interface Session {
+  id: string
+  issuer: string
+  /** Named by the claim that the issuer is configured with: only then is a second factor remembered for it. */
+  isRemembered: boolean
+}
 
 /** Who asks, as a verified token says. Times are unix seconds. */
 export interface Caller {
@@ -44,7 +49,14 @@ export interface IssuerWord {
 
 export type Acr = 'mfa' | 'mfa-recovery'
 
-export interface MfaClaims { userId: string, epoch: number, acr: Acr, factorId: string }
+export interface MfaClaims {
+  userId: string
+  epoch: number
+  acr: Acr
+  factorId: string
+  /** How often its session had been logged out of when it was issued. */
+  generation: number
+}
 
 /** The session that an enrollment is bound to: what the token names, else just the user. */
 export const sessionKey = ({ session }: Caller): string | null =>

@@ -1,10 +1,21 @@
 import { randomUUID } from 'node:crypto'
 import type { Acr, Caller } from './caller.ts'
+import type { RememberedAct } from './person.ts'
 
 /** The second factor that was just proved, or that an earlier token carries on. Times are unix seconds. */
-export interface Act { acr: Acr, methods: string[], factorId: string, authTime: number }
+export interface Act {
+  acr: Acr
+  methods: string[]
+  factorId: string
+  authTime: number
+  /** Of a remembered one: when it stops to count. */
+  endsAt?: number
+}
 
 export interface TokenSettings { issuer: string, audience: string, tokenSeconds: number }
+
+/** Whom a token is made for. */
+export interface TokenSubject { userId: string, epoch: number, generation: number }
 
 /** The claims of an MFA token (RFC 9068), without a signature. */
 export interface MfaTokenClaims {
@@ -19,6 +30,8 @@ export interface MfaTokenClaims {
   client_id?: string
   sid?: string
   sid_iss?: string
+  /** Of a remembered session: how often it had been logged out of. */
+  sid_gen?: number
   auth_time: number
   amr: string[]
   acr: Acr
@@ -32,34 +45,43 @@ export interface MfaTokenClaims {
 /** Methods that a second factor adds; what else the first token proved stays beside them, these only where they counted. */
 const SECOND = new Set(['otp', 'mfa', 'recovery'])
 
+const provedBefore = ({ amr, isIdpMfa }: Caller): string[] => amr.filter(method => isIdpMfa || !SECOND.has(method))
+
 /**
  * Claims for `caller` after `act`. Identity and rights are the verified token's; the end is never past that
  * token's, unless its issuer is configured to lift that.
  * `amr` is what was really proved: `otp` only of a TOTP, `recovery` (a private value) of a recovery code.
  */
-export function mfaTokenClaims (caller: Caller, userId: string, epoch: number, act: Act, now: Date, settings: TokenSettings): MfaTokenClaims {
+export function mfaTokenClaims (caller: Caller, subject: TokenSubject, act: Act, now: Date, settings: TokenSettings): MfaTokenClaims {
   const iat = Math.floor(now.getTime() / 1000)
+  // A renewal of what is remembered is no act of its own: there the cap is never lifted.
+  const isCapped = caller.isTokenCapped || act.endsAt !== undefined
   return {
-    iss: settings.issuer,
-    aud: settings.audience,
-    sub: caller.subject,
-    uid: userId,
-    ns: caller.namespace,
-    tenant: caller.tenant,
-    roles: caller.roles,
-    ...(caller.groups !== undefined && { groups: caller.groups }),
-    ...(caller.clientId !== undefined && { client_id: caller.clientId }),
-    ...(caller.session !== undefined && { sid: caller.session.id, sid_iss: caller.session.issuer }),
+    ...identityClaims(caller, subject, settings),
     auth_time: act.authTime,
-    amr: [...new Set([...caller.amr.filter(method => caller.isIdpMfa || !SECOND.has(method)), ...act.methods, 'mfa'])],
+    amr: [...new Set([...provedBefore(caller), ...act.methods, 'mfa'])],
     acr: act.acr,
     fid: act.factorId,
-    epoch,
-    jti: randomUUID(),
     iat,
-    exp: Math.min(iat + settings.tokenSeconds, caller.isTokenCapped ? caller.expiresAt : Infinity)
+    exp: Math.min(iat + settings.tokenSeconds, isCapped ? caller.expiresAt : Infinity, act.endsAt ?? Infinity)
   }
 }
+
+/** Who it is and what he may do: the verified token's words, and our own name for him. */
+const identityClaims = (caller: Caller, { userId, epoch, generation }: TokenSubject, { issuer, audience }: Pick<TokenSettings, 'issuer' | 'audience'>): Omit<MfaTokenClaims, 'auth_time' | 'amr' | 'acr' | 'fid' | 'iat' | 'exp'> => ({
+  iss: issuer,
+  aud: audience,
+  sub: caller.subject,
+  uid: userId,
+  ns: caller.namespace,
+  tenant: caller.tenant,
+  roles: caller.roles,
+  ...(caller.groups !== undefined && { groups: caller.groups }),
+  ...(caller.clientId !== undefined && { client_id: caller.clientId }),
+  ...sessionClaims(caller, generation),
+  epoch,
+  jti: randomUUID()
+})
 
 /** What an MFA token was earned by, to carry it on. */
 export const actOf = (caller: Caller): Act | null => caller.mfa === undefined || caller.authTime === undefined
@@ -70,3 +92,35 @@ export const actOf = (caller: Caller): Act | null => caller.mfa === undefined ||
       factorId: caller.mfa.factorId,
       authTime: caller.authTime
     }
+
+/** A session that is not remembered is named too, but a log-out of it cannot be known. */
+const sessionClaims = ({ session }: Caller, generation: number): Pick<MfaTokenClaims, 'sid' | 'sid_iss' | 'sid_gen'> => session === undefined
+  ? {}
+  : { sid: session.id, sid_iss: session.issuer, ...(session.isRemembered && { sid_gen: generation }) }
+
+/** The act as the database remembers it for the caller's login session; null where nothing is remembered. */
+export const actToRemember = ({ session }: Caller, { acr, methods, factorId, authTime }: Act, maxAgeSeconds: number): object | null =>
+  session?.isRemembered === true ? { issuer: session.issuer, session: session.id, acr, methods, factorId, authTime, maxAge: maxAgeSeconds } : null
+
+/** The act that a renewal carries on: an MFA token's own, else what is remembered for the session. */
+export const renewableAct = (caller: Caller, remembered: RememberedAct | null): Act | null => actOf(caller) ?? remembered
+
+const APPLICATION_TOKEN_SECONDS = 300
+
+/**
+ * Claims for an application where MFA was not asked for: so that it need know our key alone. `acr` says that no second
+ * factor was proved, `mfa_reason` why that is enough. Never past the grace that it rests on.
+ */
+export function allowedTokenClaims (caller: Caller, { userId, epoch, generation }: TokenSubject, decision: { reason: string, deadline?: string }, now: Date, settings: Omit<TokenSettings, 'tokenSeconds'>): Omit<MfaTokenClaims, 'acr' | 'fid' | 'auth_time'> & { acr: string, mfa_reason: string, auth_time?: number } {
+  const iat = Math.floor(now.getTime() / 1000)
+  const graceEnds = decision.deadline === undefined ? Infinity : Math.floor(Date.parse(decision.deadline) / 1000)
+  return {
+    ...identityClaims(caller, { userId, epoch, generation }, settings),
+    ...(caller.authTime !== undefined && { auth_time: caller.authTime }),
+    amr: provedBefore(caller),
+    acr: decision.reason === 'idp_mfa' ? 'idp-mfa' : 'none',
+    mfa_reason: decision.reason,
+    iat,
+    exp: Math.min(iat + APPLICATION_TOKEN_SECONDS, caller.expiresAt, graceEnds)
+  }
+}

@@ -23,6 +23,8 @@ export interface Person {
   factors: Factor[]
   pending: Pending | null
   recovery: RecoverySet | null
+  /** The caller's login session, where it is remembered. */
+  session: RememberedSession
   throttles: { totp: Throttle, recovery: Throttle }
   policy: Policy
 }
@@ -50,6 +52,12 @@ export interface Pending extends SealedSecret {
   session: string | null
   createdAt: Date
 }
+
+/** What is known of a login session: how often it was logged out of, and the second factor that counts for it. */
+export interface RememberedSession { generation: number, act: RememberedAct | null }
+
+/** Times in unix seconds. */
+export interface RememberedAct { acr: 'mfa' | 'mfa-recovery', methods: string[], factorId: string, authTime: number, endsAt: number }
 
 export interface RecoverySet { id: string, total: number, remaining: number, generatedAt: Date, acknowledgedAt: Date | null }
 

@@ -36,7 +36,7 @@ export interface DecisionSettings {
  */
 export function decide (person: Person, proof: Proof, now: Date, settings: DecisionSettings): Decision {
   if (person.isDisabled) return { action: 'deny', reason: 'user_disabled' }
-  if (proof.mfa !== undefined) return { action: 'allow', reason: 'mfa_verified' }
+  if (proof.mfa !== undefined || person.session.act !== null) return { action: 'allow', reason: 'mfa_verified' }
   if (proof.isIdpMfa) return { action: 'allow', reason: 'idp_mfa' }
   if (person.factors.length > 0) return { action: 'verify', reason: 'factor_enrolled' }
   if (person.policy.enforcement === 'optional') return { action: 'allow', reason: 'not_required' }
@@ -50,7 +50,7 @@ export function decide (person: Person, proof: Proof, now: Date, settings: Decis
 
 /** Would this person have to have a factor? What forbids the removal of the last one. */
 export const isMfaRequired = (person: Person, now: Date, settings: DecisionSettings): boolean =>
-  decide({ ...person, factors: [] }, { mfa: undefined, isIdpMfa: false, authTime: undefined }, now, settings).action === 'enroll'
+  decide({ ...person, factors: [], session: { generation: 0, act: null } }, { mfa: undefined, isIdpMfa: false, authTime: undefined }, now, settings).action === 'enroll'
 
 /** Every source that still counts says SSO and none says local. Of whom no account is known, this exempts nobody. */
 export function isSsoOnly (sources: Record<string, SourceWord>, issuers: ReadonlySet<string>): boolean {

@@ -1,5 +1,5 @@
 import type { Caller } from '../core/caller.ts'
-import type { Factor, Pending, Person, RecoverySet, SourceWord, Throttle } from '../core/person.ts'
+import type { Factor, Pending, Person, RecoverySet, RememberedAct, SourceWord, Throttle } from '../core/person.ts'
 import { DEFAULT_POLICY, type Policy } from '../core/policy.ts'
 import type { Database } from './client.ts'
 
@@ -18,18 +18,26 @@ interface Row {
   factors: Array<Json<Factor>> | null
   pending: Json<Pending> | null
   recovery: Json<RecoverySet> | null
+  generation: number | null
+  act: (RememberedAct & { epoch: number }) | null
   throttles: Record<string, Json<Throttle>> | null
   policy: Json<Policy> | null
 }
 
 /** Everything that a decision about the caller needs, in one statement; null if nobody was seen by this name yet. */
-export async function findPerson (db: Database, { tenant, namespace, subject, mfa }: Caller): Promise<Person | null> {
+export async function findPerson (db: Database, { tenant, namespace, subject, session, mfa }: Caller): Promise<Person | null> {
+  // One of the two columns is null for a session that is not remembered, so that none is found.
+  const remembered = session?.isRemembered === true ? session : { issuer: null, id: null }
   // One of the two finds him, each by a unique index: our own tokens name the user, others the subject.
   const [row] = mfa === undefined
     ? await db.rows<Row>`
-      SELECT * FROM person_v1 WHERE tenant = ${tenant} AND namespace = ${namespace} AND subject = ${subject}`
+      SELECT p.*, s.generation, s.act FROM person_v1 p
+      LEFT JOIN session_v1 s ON s.tenant = p.tenant AND s.user_id = p.id AND s.issuer = ${remembered.issuer} AND s.session = ${remembered.id}
+      WHERE p.tenant = ${tenant} AND p.namespace = ${namespace} AND p.subject = ${subject}`
     : await db.rows<Row>`
-      SELECT * FROM person_v1 WHERE tenant = ${tenant} AND id = ${mfa.userId}::uuid`
+      SELECT p.*, s.generation, s.act FROM person_v1 p
+      LEFT JOIN session_v1 s ON s.tenant = p.tenant AND s.user_id = p.id AND s.issuer = ${remembered.issuer} AND s.session = ${remembered.id}
+      WHERE p.tenant = ${tenant} AND p.id = ${mfa.userId}::uuid`
   return row === undefined ? null : toPerson(row)
 }
 
@@ -93,6 +101,8 @@ function toPerson (row: Row): Person {
     })),
     pending: row.pending === null ? null : { ...row.pending, sealed: bytes(row.pending.sealed), createdAt: new Date(row.pending.createdAt) },
     recovery: row.recovery === null ? null : { ...row.recovery, generatedAt: new Date(row.recovery.generatedAt), acknowledgedAt: date(row.recovery.acknowledgedAt) },
+    // An act of an older epoch is dead.
+    session: { generation: row.generation ?? 0, act: row.act?.epoch === row.epoch ? row.act : null },
     throttles: { totp: toThrottle(row.throttles?.totp), recovery: toThrottle(row.throttles?.recovery) },
     policy: row.policy === null ? DEFAULT_POLICY : { ...row.policy, updatedAt: date(row.policy.updatedAt) }
   }

@@ -23,7 +23,7 @@ export interface Auth {
   /** Who asks. @throws Problem invalid_token, with one body for every cause; UnavailableError where a key cannot be had */
   authenticate: (request: FastifyRequest) => Promise<Caller>
   /** Signs with the first key (RFC 9068 §2.1). */
-  sign: (claims: MfaTokenClaims) => string
+  sign: (claims: object) => string
 }
 
 type Verify = (token: string) => unknown
@@ -66,7 +66,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
         algorithms: [algorithm],
         allowedIss: own.issuer,
         allowedAud: own.audience,
-        requiredClaims: ['exp', 'aud', 'sub', 'uid', 'tenant', 'epoch', 'acr', 'auth_time'],
+        requiredClaims: ['exp', 'aud', 'sub', 'uid', 'tenant', 'epoch', 'acr', 'auth_time', 'fid'],
         checkTyp: 'at+jwt',
         cache: false
       } as never
@@ -143,7 +143,7 @@ const ownCaller = (claims: MfaTokenClaims): Caller => ({
   roles: claims.roles,
   groups: claims.groups,
   clientId: claims.client_id,
-  session: claims.sid === undefined || claims.sid_iss === undefined ? undefined : { id: claims.sid, issuer: claims.sid_iss },
+  session: claims.sid === undefined || claims.sid_iss === undefined ? undefined : { id: claims.sid, issuer: claims.sid_iss, isRemembered: claims.sid_gen !== undefined },
   amr: claims.amr,
   authTime: claims.auth_time,
   expiresAt: claims.exp,
@@ -151,5 +151,5 @@ const ownCaller = (claims: MfaTokenClaims): Caller => ({
   isIdpMfa: false,
   isTokenCapped: true,
   word: undefined,
-  mfa: { userId: claims.uid, epoch: claims.epoch, acr: claims.acr, factorId: claims.fid }
+  mfa: { userId: claims.uid, epoch: claims.epoch, acr: claims.acr, factorId: claims.fid, generation: claims.sid_gen ?? 0 }
 })

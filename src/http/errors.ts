@@ -6,7 +6,15 @@ import { type FieldError, Problem, problemBody, problemHeaders } from './problem
 /** Every error becomes a problem document: ours, the framework's, the parser's. Register it before any plugin. */
 export function registerErrors (app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(request, reply, toProblem(error)))
-  app.setNotFoundHandler((request, reply) => sendProblem(request, reply, new Problem('not_found')))
+}
+
+/** What every problem carries, where no hook has set it too. */
+const BASE_HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none';frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'strict-transport-security': 'max-age=31536000; includeSubDomains',
+  'x-content-type-options': 'nosniff'
 }
 
 export function sendProblem (request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
@@ -15,7 +23,7 @@ export function sendProblem (request: FastifyRequest, reply: FastifyReply, probl
   return reply
     .code(status)
     // Set here too: what the framework refuses before a route is found has met no hook.
-    .headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', ...problemHeaders(code, options) })
+    .headers({ ...BASE_HEADERS, 'x-request-id': request.id, ...problemHeaders(code, options) })
     .type('application/problem+json; charset=utf-8')
     .serializer(String)
     .send(JSON.stringify(problemBody(code, request.id, options)))
@@ -65,7 +73,7 @@ export function answerClientError (error: Error & { code?: string }, socket: Soc
   const body = JSON.stringify({ ...problemBody('invalid_request', 'unparsed'), status: status[0] })
   if (socket.writable) {
     socket.write(`HTTP/1.1 ${status.join(' ')}\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
-      `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n${body}`)
+      `${Object.entries(BASE_HEADERS).map(([name, value]) => `${name}: ${value}\r\n`).join('')}Connection: close\r\n\r\n${body}`)
   }
   socket.destroySoon()
 }

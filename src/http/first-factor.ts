@@ -113,10 +113,11 @@ function hasIdpMfa (claims: Claims, { mfa, claims: paths }: Issuer, loginAt: num
   return (mfa.amr === undefined || mfa.amr.some(method => amr.includes(method))) && (mfa.acr === undefined || (acr !== undefined && mfa.acr.includes(acr)))
 }
 
-/** The first of the session claims that is there, else `sid`, to which an enrollment is bound. */
+/** The first of the session claims that is there, which is remembered, else `sid`, to which an enrollment is bound. */
 function readSession (claims: Claims, { issuer, sessionClaims }: Issuer): Session | undefined {
-  const [id] = [...sessionClaims, 'sid'].map(name => sessionOf(claimAt(claims, [name]))).filter(found => found !== undefined)
-  return id === undefined ? undefined : { id, issuer }
+  const claimed = sessionClaims.map(name => sessionOf(claimAt(claims, [name]))).find(id => id !== undefined)
+  const id = claimed ?? sessionOf(claims.sid)
+  return id === undefined ? undefined : { id, issuer, isRemembered: claimed !== undefined }
 }
 
 const sessionOf = (value: unknown): string | undefined =>

@@ -9,7 +9,8 @@ export function registerJson (app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   const parse = app.getDefaultJsonParser('error', 'error')
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (!JSON_TYPE.test(request.headers['content-type'] ?? '')) done(new Problem('unsupported_media_type'))
+    const { 'content-type': type = '', 'content-encoding': encoding = 'identity' } = request.headers
+    if (!JSON_TYPE.test(type) || encoding !== 'identity') done(new Problem('unsupported_media_type'))
     else if (body === '') done(null, {})
     else parse(request, body as string, done)
   })

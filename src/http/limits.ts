@@ -1,7 +1,9 @@
 import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
-import type { FastifyInstance } from 'fastify'
+import { isIP } from 'node:net'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import ipaddr from 'ipaddr.js'
+import { sendProblem } from './errors.ts'
 import { Problem } from './problem.ts'
 
 /** What a request may take of the server (times in milliseconds, sizes in bytes). */
@@ -11,7 +13,8 @@ export const SERVER_LIMITS = {
   connectionTimeout: 15_000,
   requestTimeout: 15_000,
   keepAliveTimeout: 10_000,
-  http: { headersTimeout: 10_000, maxHeaderSize: 16 * 1024 }
+  // Node looks for slow clients every half a minute by default. It answers a missing Host by itself, without a body.
+  http: { headersTimeout: 10_000, maxHeaderSize: 16 * 1024, connectionsCheckingInterval: 500, requireHostHeader: false }
 }
 
 /** Paths that are not counted: probes, and what many ask for from one address. */
@@ -25,14 +28,26 @@ export async function registerLimits (app: FastifyInstance, requestsPerMinute: n
     referrerPolicy: { policy: 'no-referrer' },
     hsts: { maxAge: 31_536_000, includeSubDomains: true }
   })
-  app.addHook('onRequest', async (_request, reply) => { reply.header('cache-control', 'no-store') })
-  if (requestsPerMinute === 0) return
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('cache-control', 'no-store')
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') throw new Problem('invalid_request', { errors: [{ field: 'headers.host', message: 'is required' }] })
+  })
+  // An expectation that nobody knows may be ignored (RFC 9110 §10.1.1); Node would answer it by itself.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+  if (requestsPerMinute > 0) await registerFloodLimit(app, requestsPerMinute)
+  app.setNotFoundHandler(
+    requestsPerMinute > 0 ? { preHandler: app.rateLimit() } : {},
+    (request, reply) => sendProblem(request, reply, new Problem('not_found'))
+  )
+}
+
+async function registerFloodLimit (app: FastifyInstance, requestsPerMinute: number): Promise<void> {
   await app.register(rateLimit, {
     global: false,
     max: requestsPerMinute,
     timeWindow: 60_000,
     cache: 20_000,
-    keyGenerator: request => sourceOf(request.ip),
+    keyGenerator: request => sourceOf(addressOf(request)),
     allowList: request => UNCOUNTED.test(request.url),
     addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
     addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
@@ -40,6 +55,12 @@ export async function registerLimits (app: FastifyInstance, requestsPerMinute: n
   })
   // For every request and before its route's hooks: a flood costs no look into the database.
   app.addHook('onRequest', app.rateLimit())
+}
+
+/** The address that asks. A trusted proxy may add a port to it; if it names none at all, it is the proxy itself. */
+export function addressOf ({ ip, socket }: Pick<FastifyRequest, 'ip' | 'socket'>): string {
+  const address = /^\[(.+)\](:\d+)?$/.exec(ip)?.[1] ?? /^([\d.]+):\d+$/.exec(ip)?.[1] ?? ip
+  return isIP(address) === 0 ? socket.remoteAddress ?? '0.0.0.0' : address
 }
 
 /** One source: an IPv4 address, or the /64 that one customer has of IPv6. */

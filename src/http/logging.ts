@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { LoggerOptions } from 'pino'
+import { addressOf } from './limits.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 
 /** An id that a proxy gave, if it can't break a log line; else a new one. */
@@ -23,8 +24,16 @@ export const loggerOptions = (level: string): LoggerOptions => ({
     paths: ['*.authorization', '*.cookie', '*["set-cookie"]', 'headers.authorization', 'req.headers', 'res.headers', '*.code_verifier', '*.password', '*.secret', '*.token', '*.recoveryCodes', '*.otpauthUri', '*.qrCode'],
     censor: '[Redacted]'
   },
+  hooks: {
+    // Of an error without a text beside it pino would make its message the text.
+    logMethod (args, method) {
+      const [given, ...rest] = args as unknown as [unknown, ...unknown[]]
+      const isBare = rest.length === 0 && (given instanceof Error || (given as { err?: unknown } | null)?.err instanceof Error)
+      method.apply(this, (isBare ? [given, 'error'] : args) as typeof args)
+    }
+  },
   serializers: {
-    req: (request: FastifyRequest) => ({ method: request.method, path: pathOf(request.url), address: request.ip }),
+    req: (request: FastifyRequest) => ({ method: request.method, path: pathOf(request.url), address: addressOf(request) }),
     res: (reply: { statusCode: number }) => ({ status: reply.statusCode }),
     err: serializeError
   }
@@ -39,7 +48,8 @@ function serializeError (error: unknown): SafeError {
     // Our own sentences are safe to write; anybody else's may quote what they choked on.
     reason: error instanceof UnavailableError ? message : undefined,
     code,
-    frames: (stack ?? '').split('\n').filter(line => /^\s+at /.test(line)).map(line => line.trim()),
+    // The stack begins with the message, which may have lines that look like frames.
+    frames: (stack ?? '').replace(message, '').split('\n').filter(line => /^\s+at .+:\d+:\d+\)?$/.test(line)).map(line => line.trim()),
     cause: cause instanceof Error ? serializeError(cause) : undefined
   }
 }
@@ -48,6 +58,6 @@ function serializeError (error: unknown): SafeError {
 export function registerLogging (app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => { reply.header('x-request-id', request.id) })
   app.addHook('onResponse', async (request, reply) => {
-    request.log.info({ method: request.method, path: pathOf(request.url), status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10, address: request.ip }, 'request')
+    request.log.info({ method: request.method, path: pathOf(request.url), status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10, address: addressOf(request) }, 'request')
   })
 }

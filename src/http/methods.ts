@@ -1,8 +1,10 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
+import { METHODS } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { sendProblem } from './errors.ts'
 import { Problem } from './problem.ts'
 
-const METHODS: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE']
+/** All that Node's parser lets through; CONNECT never becomes a request. */
+const ALL_METHODS = METHODS.filter(method => method !== 'CONNECT')
 const PREFLIGHT_SECONDS = 600
 
 /** Paths that answer no other origin: they are not a page's business. */
@@ -32,7 +34,7 @@ export function registerMethods (app: FastifyInstance, origins: readonly string[
     reply.header('access-control-expose-headers', 'WWW-Authenticate, Retry-After, ETag')
   })
 
-  const answerOther = (allow: string[]) => (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+  const answerOther = (allow: string[]) => async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const isPreflight = request.method === 'OPTIONS' && originOf(request) !== undefined && request.headers['access-control-request-method'] !== undefined
     if (isPreflight) {
       return reply.code(204).headers({
@@ -45,11 +47,13 @@ export function registerMethods (app: FastifyInstance, origins: readonly string[
     return sendProblem(request, reply, new Problem('method_not_allowed'))
   }
 
+  for (const method of ALL_METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
   return () => {
     for (const [url, known] of [...methodsOf]) {
       if (url.includes('*')) continue
-      const allow = [...known]
-      app.route({ url, method: METHODS.filter(method => !known.has(method)), schema: { hide: true }, config: { isFallback: true }, handler: answerOther(allow) })
+      const answer = answerOther([...known])
+      // Before the body is read: whatever it is, the method is what is wrong.
+      app.route({ url, method: ALL_METHODS.filter(method => !known.has(method)), schema: { hide: true }, config: { isFallback: true }, onRequest: answer, handler: answer })
     }
   }
 }

@@ -23,7 +23,7 @@ interface Answer { schema?: TSchema, description: string, contentTypes?: Record<
 
 interface Operation {
   id: string
-  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Factors' | 'Status' | 'Administration' | 'Operation'
+  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Session' | 'Factors' | 'Status' | 'Administration' | 'Operation'
   summary: string
   description?: string
   /** No token needed. */
@@ -92,6 +92,7 @@ const TAGS = [
   { name: 'Enroll', description: 'Enable TOTP by QR code or typed secret, and prove a code.' },
   { name: 'Verify', description: 'Prove a second factor and get an MFA token.' },
   { name: 'Recovery', description: 'Codes for the day on which the phone is gone.' },
+  { name: 'Session', description: 'One code per login, not one every 15 minutes; and log-out.' },
   { name: 'Factors', description: 'The authenticators of the caller.' },
   { name: 'Administration', description: 'For administrators, who need a role and an MFA token of the last minutes.' },
   { name: 'Operation', description: 'Keys and probes.' }

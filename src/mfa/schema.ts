@@ -35,6 +35,9 @@ export const Factor = Type.Object({
   examples: [{ id: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', kind: 'totp', label: 'My phone', status: 'active', createdAt: '2026-11-24T12:00:00.000Z', confirmedAt: '2026-11-24T12:00:31.000Z', lastUsedAt: null, nextCodeAt: null }]
 })
 
+/** For an application: the token is then not accepted here. */
+export const Audience = Type.Optional(Type.String({ minLength: 1, maxLength: 255, description: 'One of the configured applications: the token is for it, and opens nothing here', examples: ['billing'] }))
+
 /** What every call that gives an MFA token answers. */
 export const tokenFields = {
   token: Type.String({ description: 'The MFA token: send it as the bearer token from now on' }),

@@ -10,6 +10,8 @@ import { type Answer, type Call, callTo, type Person, type Service } from './ser
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
+export type RaceCall = [method: string, path: string, call: Call]
+
 export interface Replicas {
   /** Of every replica, the first service's too. */
   urls: string[]
@@ -18,7 +20,7 @@ export interface Replicas {
    * holds the person's rows meanwhile, until those calls that got so far have made their decision and wait to write it:
    * without that, a first one may be done before a second one has begun, and the race is none.
    */
-  race: (person: Person, count: number, call: (index: number) => [method: string, path: string, call: Call]) => Promise<Answer[]>
+  race: (person: Person, count: number, call: (index: number) => RaceCall) => Promise<Answer[]>
   /** Sets every replica's clock to the service's. */
   syncClocks: () => Promise<void>
   /** bcrypt runs of the further replicas so far. */

@@ -97,6 +97,9 @@ t.test('no body can set what the service decides', async t => {
     ['POST', '/mfa/recovery', { code: '0000-0000-0000-0000' }],
     ['POST', '/mfa/recovery/codes', {}],
     ['POST', '/mfa/recovery/acknowledge', {}],
+    ['POST', '/mfa/token', {}],
+    ['DELETE', '/mfa/session', {}],
+    ['DELETE', '/mfa/sessions', {}],
     ['PATCH', `/mfa/factors/${RANDOM_ID}`, { label: 'x' }],
     ['DELETE', `/mfa/factors/${RANDOM_ID}`, {}],
     ['PUT', '/admin/policy', { enforcement: 'optional' }]

@@ -95,6 +95,23 @@ CREATE TABLE "throttles" (
 );
 
 -- CreateTable
+CREATE TABLE "mfa_sessions" (
+    "tenant" TEXT NOT NULL,
+    "user_id" UUID NOT NULL,
+    "issuer" TEXT NOT NULL,
+    "session" TEXT NOT NULL,
+    "generation" INTEGER NOT NULL DEFAULT 0,
+    "acr" TEXT,
+    "methods" TEXT[] DEFAULT ARRAY[]::TEXT[],
+    "factor_id" UUID,
+    "auth_time" TIMESTAMPTZ(6),
+    "epoch" INTEGER NOT NULL,
+    "expires_at" TIMESTAMPTZ(6) NOT NULL,
+
+    CONSTRAINT "mfa_sessions_pkey" PRIMARY KEY ("tenant","user_id","issuer","session")
+);
+
+-- CreateTable
 CREATE TABLE "policies" (
     "tenant" TEXT NOT NULL,
     "enforcement" TEXT NOT NULL DEFAULT 'optional',
@@ -132,6 +149,9 @@ CREATE UNIQUE INDEX "users_tenant_namespace_subject_key" ON "users"("tenant", "n
 -- CreateIndex
 CREATE UNIQUE INDEX "factors_tenant_user_id_label_key" ON "factors"("tenant", "user_id", "label");
 
+-- CreateIndex
+CREATE INDEX "mfa_sessions_expires_at_idx" ON "mfa_sessions"("expires_at");
+
 -- AddForeignKey
 ALTER TABLE "enrollments" ADD CONSTRAINT "enrollments_tenant_user_id_fkey" FOREIGN KEY ("tenant", "user_id") REFERENCES "users"("tenant", "id") ON DELETE CASCADE ON UPDATE CASCADE;
 
@@ -146,6 +166,9 @@ ALTER TABLE "recovery_codes" ADD CONSTRAINT "recovery_codes_tenant_user_id_fkey"
 
 -- AddForeignKey
 ALTER TABLE "throttles" ADD CONSTRAINT "throttles_tenant_user_id_fkey" FOREIGN KEY ("tenant", "user_id") REFERENCES "users"("tenant", "id") ON DELETE CASCADE ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "mfa_sessions" ADD CONSTRAINT "mfa_sessions_tenant_user_id_fkey" FOREIGN KEY ("tenant", "user_id") REFERENCES "users"("tenant", "id") ON DELETE CASCADE ON UPDATE CASCADE;
 
 -- By hand, beyond what schema.prisma can say.
 
@@ -172,7 +195,7 @@ EXCEPTION WHEN duplicate_object OR unique_violation OR insufficient_privilege TH
 END $$;
 DO $$ BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headless_mfa') THEN
-    GRANT SELECT, INSERT, UPDATE, DELETE ON users, enrollments, factors, recovery_sets, recovery_codes, throttles, policies TO headless_mfa;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON users, enrollments, factors, recovery_sets, recovery_codes, throttles, policies, mfa_sessions TO headless_mfa;
     GRANT SELECT, INSERT ON audit_events TO headless_mfa;
   END IF;
 END $$;

@@ -9,10 +9,11 @@
 
 CREATE FUNCTION audit_v1(
   p_tenant text, p_subject text, p_action text, p_outcome text, p_kind text, p_by jsonb, p_details jsonb
-) RETURNS void LANGUAGE sql AS $$
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
   INSERT INTO audit_events (tenant, actor, subject, action, outcome, factor_kind, address, request_id, details)
-  VALUES (p_tenant, p_by->>'actor', p_subject, p_action, p_outcome, p_kind, p_by->>'address', p_by->>'requestId', p_details)
-$$;
+  VALUES (p_tenant, p_by->>'actor', p_subject, p_action, p_outcome, p_kind, p_by->>'address', p_by->>'requestId', p_details);
+END $$;
 
 -- `Retry-After`: whole seconds, never 0.
 CREATE FUNCTION seconds_until_v1(p_until timestamptz) RETURNS int LANGUAGE plpgsql AS $$
@@ -105,9 +106,49 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'refused');
 END $$;
 
+-- Remembers the act for the login session that it was done in, in the statement that accepts the code: null for a session
+-- that is not remembered. p_act is {issuer, session, acr, methods, factorId, authTime, maxAge}. Answers the generation.
+CREATE FUNCTION remember_session_v1(p_tenant text, p_user uuid, p_epoch int, p_act jsonb) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  v_at timestamptz := to_timestamp((p_act->>'authTime')::double precision);
+  v_generation int;
+BEGIN
+  IF p_act IS NULL THEN RETURN NULL; END IF;
+  INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, acr, methods, factor_id, auth_time, epoch, expires_at)
+  VALUES (p_tenant, p_user, p_act->>'issuer', p_act->>'session', p_act->>'acr', ARRAY(SELECT jsonb_array_elements_text(p_act->'methods')),
+    (p_act->>'factorId')::uuid, v_at, p_epoch, v_at + make_interval(secs => (p_act->>'maxAge')::int))
+  ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET acr = excluded.acr, methods = excluded.methods,
+    factor_id = excluded.factor_id, auth_time = excluded.auth_time, epoch = excluded.epoch, expires_at = excluded.expires_at
+  RETURNING s.generation INTO v_generation;
+  RETURN v_generation;
+END $$;
+
+-- Logs a session out: its act is forgotten, and MFA tokens that were issued for it so far are of an older generation. The
+-- row stays until the last of them has ended. A later code counts again.
+CREATE FUNCTION end_session_v1(p_tenant text, p_user uuid, p_issuer text, p_session text, p_token_seconds int, p_by jsonb)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, generation, epoch, expires_at)
+  VALUES (p_tenant, p_user, p_issuer, p_session, 1, 0, clock_timestamp() + make_interval(secs => p_token_seconds))
+  ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET generation = s.generation + 1, acr = NULL, methods = '{}',
+    factor_id = NULL, auth_time = NULL, epoch = 0, expires_at = excluded.expires_at;
+  PERFORM audit_v1(p_tenant, p_user::text, 'session.ended', 'success', NULL, p_by, '{}');
+  RETURN jsonb_build_object('outcome', 'ended');
+END $$;
+
+-- Signs somebody out everywhere: every MFA token and every remembered act is of an older epoch.
+CREATE FUNCTION sign_out_v1(p_tenant text, p_user uuid, p_epoch int, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE users SET epoch = epoch + 1 WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
+  DELETE FROM mfa_sessions WHERE tenant = p_tenant AND user_id = p_user;
+  PERFORM audit_v1(p_tenant, p_user::text, 'user.signed_out', 'success', NULL, p_by, '{}');
+  RETURN jsonb_build_object('outcome', 'signed_out');
+END $$;
+
 -- Accepts a TOTP code. Decides: of any number of uses of one step, over every replica, one; never an older one after it.
 CREATE FUNCTION accept_totp_v1(
-  p_tenant text, p_user uuid, p_epoch int, p_factor uuid, p_step bigint, p_by jsonb
+  p_tenant text, p_user uuid, p_epoch int, p_factor uuid, p_step bigint, p_act jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_closed jsonb := hold_throttle_v1(p_tenant, p_user, 'totp');
@@ -124,13 +165,13 @@ BEGIN
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL
   WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' AND (failures > 0 OR tries > 0);
   PERFORM audit_v1(p_tenant, p_user::text, 'totp.accepted', 'success', 'totp', p_by, jsonb_build_object('factorId', p_factor));
-  RETURN jsonb_build_object('outcome', 'accepted');
+  RETURN jsonb_build_object('outcome', 'accepted', 'generation', remember_session_v1(p_tenant, p_user, p_epoch, p_act));
 END $$;
 
 -- Spends a recovery code. Decides: one use out of any number. Clears run, wait, lock and budget of TOTP: else somebody
 -- with just the password could shut its owner out for a month.
 CREATE FUNCTION accept_recovery_v1(
-  p_tenant text, p_user uuid, p_epoch int, p_slot int, p_hash text, p_by jsonb
+  p_tenant text, p_user uuid, p_epoch int, p_slot int, p_hash text, p_act jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_closed jsonb;
@@ -159,7 +200,8 @@ BEGIN
     PERFORM audit_v1(p_tenant, p_user::text, 'recovery.low', 'success', 'recovery', p_by,
       jsonb_build_object('remaining', v_remaining));
   END IF;
-  RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining);
+  RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
+    'generation', remember_session_v1(p_tenant, p_user, p_epoch, p_act));
 END $$;
 
 -- Starts an enrollment in place of an earlier one. Decides: at most one pending factor per user, `p_perHour` starts an hour.
@@ -205,7 +247,7 @@ END $$;
 -- the first. Decides: one confirmation out of any number; at most five factors and no label twice, by the revision.
 CREATE FUNCTION confirm_factor_v1(
   p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_label text, p_step bigint,
-  p_set uuid, p_codes jsonb, p_by jsonb
+  p_set uuid, p_codes jsonb, p_act jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -233,7 +275,7 @@ BEGIN
   WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   PERFORM audit_v1(p_tenant, p_user::text, 'factor.confirmed', 'success', 'totp', p_by,
     jsonb_build_object('factorId', p_factor, 'label', p_label));
-  RETURN jsonb_build_object('outcome', 'confirmed', 'epoch', v_user.epoch);
+  RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session_v1(p_tenant, p_user, p_epoch, p_act));
 END $$;
 
 CREATE FUNCTION store_codes_v1(p_tenant text, p_user uuid, p_set uuid, p_codes jsonb) RETURNS void LANGUAGE plpgsql AS $$
@@ -280,7 +322,7 @@ END $$;
 
 -- Removes a factor and moves the epoch; with the last one go the recovery codes. Decides, by the revision: nobody is
 -- left with codes and no factor, or with a factor and no codes, whatever else is confirmed or removed beside it.
-CREATE FUNCTION remove_factor_v1(p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_by jsonb)
+CREATE FUNCTION remove_factor_v1(p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_act jsonb, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_epoch int;
@@ -297,7 +339,7 @@ BEGIN
   END IF;
   PERFORM audit_v1(p_tenant, p_user::text, 'factor.removed', 'success', 'totp', p_by, jsonb_build_object(
     'factorId', p_factor, 'label', v_gone.label, 'confirmedAt', v_gone.confirmed_at, 'lastUsedAt', v_gone.last_used_at));
-  RETURN jsonb_build_object('outcome', 'removed', 'epoch', v_epoch);
+  RETURN jsonb_build_object('outcome', 'removed', 'epoch', v_epoch, 'generation', remember_session_v1(p_tenant, p_user, v_epoch, p_act));
 END $$;
 
 CREATE FUNCTION remove_pending_v1(p_tenant text, p_user uuid, p_factor uuid, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -332,6 +374,14 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'changed');
 END $$;
 
+-- What is known of a login session; the act only while it counts, with the epoch that it must be of.
+CREATE VIEW session_v1 AS
+SELECT tenant, user_id, issuer, session, generation,
+  CASE WHEN acr IS NOT NULL AND expires_at > clock_timestamp() THEN jsonb_build_object(
+    'acr', acr, 'methods', methods, 'factorId', factor_id, 'epoch', epoch,
+    'authTime', floor(extract(epoch FROM auth_time)), 'endsAt', floor(extract(epoch FROM expires_at))) END AS act
+FROM mfa_sessions;
+
 -- Everything that a decision about one person needs, as one row: read by its tenant and id, or tenant and subject.
 CREATE VIEW person_v1 AS
 SELECT u.tenant, u.id, u.namespace, u.subject, u.account, u.epoch, u.revision, u.sources,
@@ -359,6 +409,6 @@ FROM users u;
 
 DO $$ BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headless_mfa') THEN
-    GRANT SELECT ON person_v1 TO headless_mfa;
+    GRANT SELECT ON person_v1, session_v1 TO headless_mfa;
   END IF;
 END $$;

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { Type } from 'typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { sessionKey } from '../../core/caller.ts'
+import { type Caller, sessionKey } from '../../core/caller.ts'
 import { nextCodeAt } from '../../core/factors.ts'
 import { DEFAULT_PARAMETERS, base32, generateSecret, otpauthUri, qrCode } from '../../core/totp.ts'
+import type { Act } from '../../core/mfa-token.ts'
 import { createRecoverySet } from '../../core/recovery-set.ts'
 import { seal } from '../../core/seal.ts'
 import { unixSeconds } from '../../core/time.ts'
@@ -14,7 +15,7 @@ import { byOf } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
-import { assuranceSettings, issueToken, type Services, throttleLimits } from '../../services.ts'
+import { assuranceSettings, checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
 import { type ConfirmDecision, decideConfirm, decideStart } from './decide.ts'
 import { type ConfirmRequest, ENROLL_SCHEMAS, type EnrollRequest } from './schema.ts'
 import { settleClaimed, settleConfirmed, settleStarted } from './store.ts'
@@ -57,6 +58,12 @@ function registerStart (app: FastifyInstance, { config, clock, db, gate }: Servi
   })
 }
 
+/** What a confirmation proves: TOTP; after a recovery it stays one, since that is how this session came in. */
+function confirmedAct ({ mfa }: Caller, factorId: string, now: Date): Act {
+  const isRecovery = mfa?.acr === 'mfa-recovery'
+  return { acr: isRecovery ? 'mfa-recovery' : 'mfa', methods: isRecovery ? ['otp', 'recovery'] : ['otp'], factorId, authTime: unixSeconds(now) }
+}
+
 /** How often a confirmation is decided anew when another change of the factors came between. */
 const TRIES = 3
 
@@ -79,7 +86,8 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
   }, async request => {
     const body = request.body as ConfirmRequest
     const { caller } = request
-    const { factorId } = body
+    const { factorId, audience } = body
+    checkAudience(services, audience)
     const by = byOf(request)
     const claim = randomUUID()
     const setId = randomUUID()
@@ -99,12 +107,11 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
       if (decision.isFirst) codes ??= await createRecoverySet(hasher, config.MFA_PEPPERS)
       const { step, label } = decision
-      const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: decision.isFirst ? codes?.hashed ?? null : null, by })
+      const act = confirmedAct(caller, factorId, now)
+      const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: decision.isFirst ? codes?.hashed ?? null : null, act: remembered(services, caller, act), by })
       refuseClosed(result)
       if (result.outcome === 'confirmed') {
-        const isRecovery = caller.mfa?.acr === 'mfa-recovery'
-        const act = { acr: isRecovery ? 'mfa-recovery' as const : 'mfa' as const, methods: isRecovery ? ['otp', 'recovery'] : ['otp'], factorId, authTime: unixSeconds(now) }
-        const token = issueToken(services, caller, { userId, epoch: result.epoch as number }, act)
+        const token = issueSettled(services, caller, person, act, result, audience)
         return { factorId, recoveryCodes: decision.isFirst ? codes?.shown ?? null : null, ...token, nextCodeAt: nextCodeAt({ lastStep: step, period: DEFAULT_PARAMETERS.period }, clock()) }
       }
       if (result.outcome !== 'stale') throw new Problem('code_refused')

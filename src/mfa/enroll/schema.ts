@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { Label, NullableTime, recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields, TotpCode, Uuid } from '../schema.ts'
+import { Audience, Label, NullableTime, recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields, TotpCode, Uuid } from '../schema.ts'
 
 export const EnrollRequest = Type.Object({ label: Type.Optional(Label) }, {
   $id: 'EnrollRequest', additionalProperties: false, examples: [{ label: 'My phone' }]
@@ -24,7 +24,7 @@ export const EnrollAnswer = Type.Object({
   }]
 })
 
-export const ConfirmRequest = Type.Object({ factorId: Uuid, code: TotpCode }, {
+export const ConfirmRequest = Type.Object({ factorId: Uuid, code: TotpCode, audience: Audience }, {
   $id: 'ConfirmRequest', additionalProperties: false, examples: [{ factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', code: '492039' }]
 })
 

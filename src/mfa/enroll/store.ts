@@ -30,10 +30,11 @@ export interface Confirmation {
   step: number
   setId: string
   codes: HashedCode[] | null
+  act: object | null
   by: By
 }
 
 /** Decides the race of confirmations: `confirmed` once; `stale` if the set of factors is another than the decision's. */
-export const settleConfirmed = (db: Database, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes, by }: Confirmation): Promise<Settlement> =>
+export const settleConfirmed = (db: Database, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes, act, by }: Confirmation): Promise<Settlement> =>
   db.settle`SELECT confirm_factor_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${label}, ${step}::bigint,
-    ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${by}::jsonb) AS result`
+    ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${act}::jsonb, ${by}::jsonb) AS result`

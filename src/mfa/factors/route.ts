@@ -6,7 +6,7 @@ import { UnavailableError } from '../../core/unavailable.ts'
 import { byOf } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
-import { assuranceSettings, decisionSettings, issueToken, type Services } from '../../services.ts'
+import { assuranceSettings, decisionSettings, issueSettled, remembered, type Services } from '../../services.ts'
 import { decideFactorChange, decideRemoval } from './decide.ts'
 import { FactorParams, FACTORS_SCHEMAS, type RenameRequest } from './schema.ts'
 import { settlePendingRemoved, settleRemoved, settleRenamed } from './store.ts'
@@ -97,11 +97,11 @@ function registerRemove (app: FastifyInstance, services: Services): void {
         return reply.code(204).send()
       }
       if (decision.outcome !== 'remove') throw new Problem(decision.outcome)
-      const result = await settleRemoved(db, { tenant, userId, epoch, revision, factorId, by })
+      const act = decision.isSessionKept ? actOf(caller) : null
+      const result = await settleRemoved(db, { tenant, userId, epoch, revision, factorId, act: act === null ? null : remembered(services, caller, act), by })
       if (result.outcome === 'removed') {
-        const act = decision.isSessionKept ? actOf(caller) : null
         if (act === null) return reply.code(204).send()
-        return issueToken(services, caller, { userId, epoch: result.epoch as number }, act)
+        return issueSettled(services, caller, { userId, epoch: result.epoch as number }, act, result)
       }
       // A removal that came between ended this token too: then this throws.
       await gate.refresh(request)

@@ -13,7 +13,7 @@ import { byOf } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
-import { assuranceSettings, issueToken, type Services, throttleLimits } from '../../services.ts'
+import { assuranceSettings, checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
 import { decideRecover } from './decide.ts'
 import { type RecoverRequest, RECOVERY_SCHEMAS } from './schema.ts'
 import { recoverySheet } from './sheet.ts'
@@ -45,7 +45,9 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     const { caller, person } = request
     const { tenant, userId, epoch } = person
     const by = byOf(request)
-    const decision = decideRecover(person, (request.body as RecoverRequest).code)
+    const { code, audience } = request.body as RecoverRequest
+    checkAudience(services, audience)
+    const decision = decideRecover(person, code)
     refuseClosed(decision)
     if (decision.outcome === 'malformed') throw new Problem('invalid_request', { errors: [{ field: 'code', message: 'is not 16 characters of a recovery code' }] })
     if (decision.outcome === 'mistyped') {
@@ -66,11 +68,11 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       refuseClosed(await settleRefused(db, { tenant, userId, kind: 'recovery', weight: 1, limits, by }))
       throw new Problem('code_refused')
     }
-    const result = await settleRecovered(db, { tenant, userId, epoch, slot, hash: stored.hash, by })
+    const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: person.recovery?.id ?? userId, authTime: unixSeconds(clock()) }
+    const result = await settleRecovered(db, { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, caller, act), by })
     refuseClosed(result)
     if (result.outcome !== 'accepted') throw new Problem('code_refused')
-    const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: person.recovery?.id ?? userId, authTime: unixSeconds(clock()) }
-    return { ...issueToken(services, caller, person, act), remaining: result.remaining as number }
+    return { ...issueSettled(services, caller, person, act, result, audience), remaining: result.remaining as number }
   })
 }
 

@@ -1,8 +1,9 @@
 import { type Static, Type } from 'typebox'
-import { recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields } from '../schema.ts'
+import { Audience, recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields } from '../schema.ts'
 
 export const RecoverRequest = Type.Object({
-  code: Type.String({ minLength: 16, maxLength: 64, description: 'In any case, with or without dashes and spaces; `O` counts as `0`, `I` and `L` as `1`', examples: ['0K7M-2Q9R-WX4T-BN3C'] })
+  code: Type.String({ minLength: 16, maxLength: 64, description: 'In any case, with or without dashes and spaces; `O` counts as `0`, `I` and `L` as `1`', examples: ['0K7M-2Q9R-WX4T-BN3C'] }),
+  audience: Audience
 }, { $id: 'RecoverRequest', additionalProperties: false, examples: [{ code: '0K7M-2Q9R-WX4T-BN3C' }] })
 
 export type RecoverRequest = Static<typeof RecoverRequest>

@@ -11,8 +11,8 @@ export async function findCode (db: Database, tenant: string, userId: string, sl
 }
 
 /** Decides the race for one code: `accepted` once, `spent` to all others. Names the hash, so that a newer set's slot stays. */
-export const settleRecovered = (db: Database, { tenant, userId, epoch, slot, hash, by }: { tenant: string, userId: string, epoch: number, slot: number, hash: string, by: By }): Promise<Settlement> =>
-  db.settle`SELECT accept_recovery_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${slot}::int, ${hash}, ${by}::jsonb) AS result`
+export const settleRecovered = (db: Database, { tenant, userId, epoch, slot, hash, act, by }: { tenant: string, userId: string, epoch: number, slot: number, hash: string, act: object | null, by: By }): Promise<Settlement> =>
+  db.settle`SELECT accept_recovery_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${slot}::int, ${hash}, ${act}::jsonb, ${by}::jsonb) AS result`
 
 /** Replaces the whole set; of parallel replacements the last one stands, whole. `stale` if there is no factor any more. */
 export const settleReplaced = (db: Database, { tenant, userId, epoch, setId, codes, by }: { tenant: string, userId: string, epoch: number, setId: string, codes: HashedCode[], by: By }): Promise<Settlement> =>

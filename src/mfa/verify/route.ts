@@ -9,7 +9,7 @@ import { byOf } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
-import { issueToken, type Services, throttleLimits } from '../../services.ts'
+import { checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
 import { decideVerify } from './decide.ts'
 import { VerifyAnswer, VerifyRequest } from './schema.ts'
 import { settleAccepted } from './store.ts'
@@ -33,7 +33,8 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       errors: ['factor_locked', 'code_refused']
     })
   }, async request => {
-    const { code, factorId } = request.body as VerifyRequest
+    const { code, factorId, audience } = request.body as VerifyRequest
+    checkAudience(services, audience)
     const { caller, person } = request
     const { tenant, userId, epoch } = person
     const by = byOf(request)
@@ -45,12 +46,12 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
     refuseClosed(decision)
     if (decision.outcome === 'match') {
       const { factor, step } = decision
-      const result = await settleAccepted(db, { tenant, userId, epoch, factorId: factor.id, step, by })
-      refuseClosed(result)
-      if (result.outcome !== 'accepted') throw new Problem('code_refused')
       const now = clock()
       const act = { acr: 'mfa' as const, methods: ['otp'], factorId: factor.id, authTime: unixSeconds(now) }
-      return { ...issueToken(services, caller, person, act), factorId: factor.id, nextCodeAt: nextCodeAt({ ...factor, lastStep: step }, now) }
+      const result = await settleAccepted(db, { tenant, userId, epoch, factorId: factor.id, step, act: remembered(services, caller, act), by })
+      refuseClosed(result)
+      if (result.outcome !== 'accepted') throw new Problem('code_refused')
+      return { ...issueSettled(services, caller, person, act, result, audience), factorId: factor.id, nextCodeAt: nextCodeAt({ ...factor, lastStep: step }, now) }
     }
     if (decision.outcome === 'spent') {
       await recordEvent(db, { tenant, subject: userId, action: 'totp.refused', outcome: 'failure', kind: 'totp', by, details: { cause: 'spent', factorId: decision.factor.id } })

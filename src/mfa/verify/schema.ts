@@ -1,9 +1,10 @@
 import { type Static, Type } from 'typebox'
-import { NullableTime, tokenExample, tokenFields, TotpCode, Uuid } from '../schema.ts'
+import { Audience, NullableTime, tokenExample, tokenFields, TotpCode, Uuid } from '../schema.ts'
 
 export const VerifyRequest = Type.Object({
   code: TotpCode,
-  factorId: Type.Optional(Uuid)
+  factorId: Type.Optional(Uuid),
+  audience: Audience
 }, { $id: 'VerifyRequest', additionalProperties: false, examples: [{ code: '492039' }] })
 
 export type VerifyRequest = Static<typeof VerifyRequest>

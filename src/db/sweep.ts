@@ -1,0 +1,17 @@
+import type { Database } from './client.ts'
+
+const INTERVAL_MS = 60_000
+
+/** Removes what has ended: remembered sessions, and enrollments that nobody confirmed. Answers how many rows went. */
+export async function sweep (db: Database): Promise<number> {
+  const sessions = await db.rows`DELETE FROM mfa_sessions WHERE expires_at < clock_timestamp() RETURNING 1`
+  const enrollments = await db.rows`DELETE FROM enrollments WHERE expires_at < clock_timestamp() RETURNING 1`
+  return sessions.length + enrollments.length
+}
+
+/** Sweeps every minute, at a moment of this replica's own. A sweep that fails is only logged: nothing depends on it. */
+export function startSweeping (db: Database, onError: (error: unknown) => void, intervalMs = INTERVAL_MS): () => void {
+  const timer = setInterval(() => { sweep(db).catch(onError) }, intervalMs)
+  timer.unref()
+  return () => { clearInterval(timer) }
+}

@@ -1,0 +1,20 @@
+import type { Caller } from '../../core/caller.ts'
+import { type Act, renewableAct } from '../../core/mfa-token.ts'
+import type { Person } from '../../core/person.ts'
+import { decide, type Decision, type DecisionSettings } from '../../core/policy.ts'
+
+export type RenewDecision =
+  | { outcome: 'renew', act: Act }
+  /** For an application, of somebody who is allowed without a second factor. */
+  | { outcome: 'allow', decision: Decision }
+  | { outcome: 'not_enrolled' }
+  | { outcome: 'step_up' }
+
+/** What token does this session get? Renewing never makes the act fresh: it is the act's own time that goes on. */
+export function decideRenew (person: Person, caller: Caller, audience: string | undefined, now: Date, settings: DecisionSettings): RenewDecision {
+  const act = renewableAct(caller, person.session.act)
+  if (act !== null) return { outcome: 'renew', act }
+  const decision = decide(person, caller, now, settings)
+  if (audience !== undefined && decision.action === 'allow') return { outcome: 'allow', decision }
+  return person.factors.length === 0 ? { outcome: 'not_enrolled' } : { outcome: 'step_up' }
+}

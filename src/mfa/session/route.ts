@@ -1,0 +1,95 @@
+import { Type } from 'typebox'
+import type { FastifyInstance } from 'fastify'
+import { allowedTokenClaims } from '../../core/mfa-token.ts'
+import { byOf } from '../../gate.ts'
+import { operation } from '../../http/openapi.ts'
+import { Problem } from '../../http/problem.ts'
+import { checkAudience, decisionSettings, issueToken, type Services } from '../../services.ts'
+import { decideRenew } from './decide.ts'
+import { SESSION_SCHEMAS, type TokenRequest } from './schema.ts'
+import { settleSessionEnded, settleSignedOut } from './store.ts'
+
+/** What two clocks may differ by, on top of a token's life. */
+const MARGIN_SECONDS = 120
+
+const EMPTY = Type.Object({}, { additionalProperties: false })
+
+export function registerSession (app: FastifyInstance, services: Services): void {
+  for (const schema of SESSION_SCHEMAS) app.addSchema(schema)
+  registerToken(app, services)
+  registerEnd(app, services)
+}
+
+function registerToken (app: FastifyInstance, services: Services): void {
+  const { auth, config, clock, gate } = services
+  const settings = decisionSettings(config)
+
+  app.post('/mfa/token', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'renewToken',
+      tag: 'Session',
+      summary: 'A new MFA token for a login session whose second factor is remembered',
+      description: 'With the first-factor token of a remembered session, or with a good MFA token. Its `auth_time`, `acr` and `amr` are those of the act: renewing never makes it fresh, nor longer than the session or the token that it was made from. With an application\'s `audience`, whoever is allowed without MFA gets one too, for five minutes, whose `acr` is `none` (`idp-mfa` where the identity provider\'s counted) and whose `mfa_reason` says why.',
+      body: Type.Ref('TokenRequest'),
+      answers: { 200: { schema: Type.Ref('SessionToken'), description: 'The token.' } },
+      errors: ['not_enrolled', 'step_up_required']
+    })
+  }, async request => {
+    const { audience } = request.body as TokenRequest
+    checkAudience(services, audience)
+    const { caller, person } = request
+    const now = clock()
+    const subject = { userId: person.userId, epoch: person.epoch, generation: person.session.generation }
+    const renewal = decideRenew(person, caller, audience, now, settings)
+    if (renewal.outcome === 'not_enrolled') throw new Problem('not_enrolled')
+    if (renewal.outcome === 'step_up') throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_SESSION_MAX_AGE_SECONDS })
+    if (renewal.outcome === 'renew') return issueToken(services, caller, subject, renewal.act, audience)
+    const claims = allowedTokenClaims(caller, subject, renewal.decision, now, { issuer: config.MFA_ISSUER, audience: audience as string })
+    return { token: auth.sign(claims), tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
+  })
+}
+
+function registerEnd (app: FastifyInstance, { config, db, gate }: Services): void {
+  app.delete('/mfa/session', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'endSession',
+      tag: 'Session',
+      summary: 'Log out: forget this session\'s second factor',
+      description: 'Ends the MFA tokens that were issued for the session so far, on every replica; a later code counts again. Answers the same whether or not there was one.',
+      body: EMPTY,
+      answers: { 204: { description: 'Forgotten.' } },
+      errors: []
+    })
+  }, async (request, reply) => {
+    const { caller: { session }, person: { tenant, userId } } = request
+    if (session?.isRemembered === true) {
+      await settleSessionEnded(db, { tenant, userId, issuer: session.issuer, session: session.id, tokenSeconds: config.MFA_TOKEN_SECONDS + MARGIN_SECONDS, by: byOf(request) })
+    }
+    return reply.code(204).send()
+  })
+
+  app.delete('/mfa/sessions', {
+    onRequest: gate.user,
+    schema: operation({
+      id: 'endAllSessions',
+      tag: 'Session',
+      summary: 'Sign out everywhere',
+      description: 'Needs an MFA token. All MFA tokens and remembered sessions of the caller end.',
+      body: EMPTY,
+      answers: { 204: { description: 'Ended.' } },
+      errors: ['not_enrolled', 'step_up_required']
+    })
+  }, async (request, reply) => {
+    const { caller, person: { tenant, userId, epoch, factors } } = request
+    if (caller.mfa === undefined) {
+      if (factors.length === 0) throw new Problem('not_enrolled')
+      throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_TOKEN_SECONDS })
+    }
+    const result = await settleSignedOut(db, { tenant, userId, epoch, by: byOf(request) })
+    // Somebody else moved the epoch: this token is dead, and so is every other.
+    if (result.outcome !== 'signed_out') throw new Problem('invalid_token')
+    return reply.code(204).send()
+  })
+}

@@ -1,0 +1,158 @@
+import { spawn } from 'node:child_process'
+import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { readConfig, variables } from '../src/config.ts'
+import { SECRET, testEnvironment } from './helpers/service.ts'
+
+type Env = Record<string, string | undefined>
+
+const messageOf = (env: Env): string => {
+  try { readConfig(env) } catch (error) { return (error as Error).message }
+  return 'accepted'
+}
+
+/** Refused, with one line that begins with the variable's name and does not hold what it was set to. */
+function refuses (t: Test, change: Env, named: string, why: RegExp): void {
+  const message = messageOf({ ...testEnvironment(), ...change })
+  t.match(message, why, `${named}: ${why.source}`)
+  t.equal(message.split(' ')[0], named)
+  t.notMatch(message, /\n/)
+  for (const value of Object.values(change)) if (value !== undefined && value.length > 11) t.notOk(message.includes(value), `${named}: no value in the message`)
+}
+
+const pemOf = (type: 'rsa' | 'ec' | 'ed25519' | 'x25519', options = {}): string =>
+  (generateKeyPairSync(type as 'rsa', options as never) as unknown as { publicKey: KeyObject }).publicKey.export({ format: 'pem', type: 'spki' }) as string
+
+t.test('a complete configuration is read whole, and cannot be changed', t => {
+  const config = readConfig(testEnvironment())
+  t.ok(Object.isFrozen(config))
+  t.match(config, { PORT: 0, JWT_ALGORITHMS: ['HS256'], DOCS: true, THROTTLE_WAITS: [0, 0, 0, 0, 30], TRUSTED_PROXIES: [], MFA_TOKEN_SECONDS: 900 })
+  t.equal(readConfig({ ...testEnvironment(), NODE_ENV: 'production' }).DOCS, false)
+  t.equal(readConfig({ ...testEnvironment(), NODE_ENV: 'production', DOCS: 'on' }).DOCS, true)
+  t.end()
+})
+
+t.test('what must be there and is missing is named', t => {
+  for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_SECRET', 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) refuses(t, { [name]: undefined }, name, /is missing/)
+  t.end()
+})
+
+t.test('a blank value is none, and never the default', t => {
+  for (const [name, { fallback }] of Object.entries(variables) as Array<[string, { fallback?: string }]>) {
+    for (const blank of ['', ' ', '\t']) {
+      if (fallback === '') t.equal(messageOf({ ...testEnvironment(), [name]: blank }), 'accepted', `${name}: none of them`)
+      else refuses(t, { [name]: blank }, name, /is blank|control character/)
+    }
+  }
+  t.end()
+})
+
+t.test('a key that is short, a sample or no random is refused', t => {
+  for (const value of ['x', 'short-key', randomBytes(31).toString('hex').slice(0, 31)]) refuses(t, { JWT_SECRET: value }, 'JWT_SECRET', /is shorter than 32 bytes/)
+  for (const value of ['changemechangemechangemechangeme', 'change-me-change-me-change-me-1234', 'your-secret-key-at-least-32-bytes-long!', 'example-0123456789-0123456789-0123456789', 'password-0123456789-0123456789-0123456789']) refuses(t, { JWT_SECRET: value }, 'JWT_SECRET', /is a sample/)
+  for (const value of ['0'.repeat(64), 'ab'.repeat(32), '\u0000'.repeat(32)]) refuses(t, { JWT_SECRET: value }, 'JWT_SECRET', /is not random/)
+  t.end()
+})
+
+t.test('one key for two purposes is refused, however it is written', t => {
+  const { MFA_SIGNING_KEYS, MFA_ENCRYPTION_KEYS } = testEnvironment() as { MFA_SIGNING_KEYS: string, MFA_ENCRYPTION_KEYS: string }
+  const sealing = MFA_ENCRYPTION_KEYS.replace('k1:', '')
+  const d = JSON.parse(MFA_SIGNING_KEYS).keys[0].d as string
+  refuses(t, { MFA_ENCRYPTION_KEYS, MFA_PEPPERS: `p1:${sealing}` }, 'MFA_PEPPERS', /holds a key of MFA_ENCRYPTION_KEYS too/)
+  refuses(t, { MFA_SIGNING_KEYS, MFA_PEPPERS: `p1:${d}` }, 'MFA_SIGNING_KEYS', /holds a key of MFA_PEPPERS too/)
+  refuses(t, { MFA_SIGNING_KEYS, MFA_ENCRYPTION_KEYS: `k1:${d}` }, 'MFA_SIGNING_KEYS', /holds a key of MFA_ENCRYPTION_KEYS too/)
+  refuses(t, { MFA_ENCRYPTION_KEYS, JWT_SECRET: sealing }, 'JWT_SECRET', /holds a key of MFA_ENCRYPTION_KEYS too/)
+  refuses(t, { MFA_SIGNING_KEYS, JWT_SECRET: d }, 'JWT_SECRET', /holds a key of MFA_SIGNING_KEYS too/)
+  const letters = 'k3yM4terial-0f-exactly-32-bytes!'
+  refuses(t, { MFA_PEPPERS: `p1:${Buffer.from(letters).toString('base64')}`, JWT_SECRET: letters }, 'JWT_SECRET', /holds a key of MFA_PEPPERS too/)
+  t.end()
+})
+
+t.test('our tokens and the first factor\'s, and an application\'s, cannot be taken for each other', t => {
+  refuses(t, { JWT_ISSUER: 'https://one.test', MFA_ISSUER: 'https://one.test' }, 'MFA_ISSUER', /equals JWT_ISSUER/)
+  refuses(t, { MFA_APPLICATION_AUDIENCES: 'billing,mfa-own' }, 'MFA_APPLICATION_AUDIENCES', /holds MFA_AUDIENCE/)
+  refuses(t, { MFA_APPLICATION_AUDIENCES: 'billing,billing' }, 'MFA_APPLICATION_AUDIENCES', /twice/)
+  t.end()
+})
+
+t.test('a secret comes from the variable or from a file, never from both', t => {
+  const dir = t.testdir({ secret: `${SECRET}\n`, blank: '\n', short: 'short', two: `${SECRET}\n\n` })
+  t.equal(readConfig({ ...testEnvironment(), JWT_SECRET: undefined, JWT_SECRET_FILE: `${dir}/secret` }).JWT_SECRET, SECRET, 'one line break at the end is no part of it')
+  for (const name of ['DATABASE_URL', 'JWT_SECRET', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
+    refuses(t, { [`${name}_FILE`]: `${dir}/secret` }, name, /_FILE too: one of them/)
+    for (const path of [`${dir}/nowhere`, dir, '']) refuses(t, { [name]: undefined, [`${name}_FILE`]: path }, `${name}_FILE`, /cannot be read/)
+    refuses(t, { [name]: undefined, [`${name}_FILE`]: `${dir}/blank` }, name, /is blank/)
+  }
+  refuses(t, { JWT_SECRET: undefined, JWT_SECRET_FILE: `${dir}/short` }, 'JWT_SECRET', /is shorter/)
+  refuses(t, { MFA_PEPPERS: undefined, MFA_PEPPERS_FILE: `${dir}/secret` }, 'MFA_PEPPERS', /is not of the form/)
+  t.end()
+})
+
+t.test('the first factor has one key, and algorithms that fit it', t => {
+  const dir = t.testdir({ rsa: pemOf('rsa', { modulusLength: 2048 }), small: pemOf('rsa', { modulusLength: 1024 }), p256: pemOf('ec', { namedCurve: 'P-256' }), p384: pemOf('ec', { namedCurve: 'P-384' }), koblitz: pemOf('ec', { namedCurve: 'secp256k1' }), ed: pemOf('ed25519'), x25519: pemOf('x25519'), broken: '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n', text: 'hello' })
+  const file = (name: string, more: Env = {}): Env => ({ JWT_SECRET: undefined, JWT_PUBLIC_KEY_FILE: `${dir}/${name}`, ...more })
+  for (const [name, algorithm] of [['rsa', 'RS256'], ['p256', 'ES256'], ['p384', 'ES384'], ['ed', 'EdDSA']] as const) t.same(readConfig({ ...testEnvironment(), ...file(name) }).JWT_ALGORITHMS, [algorithm], name)
+  t.same(readConfig({ ...testEnvironment(), JWT_SECRET: undefined, JWT_JWKS_URL: 'https://id.test/jwks' }).JWT_ALGORITHMS, ['RS256', 'ES256'])
+  refuses(t, file('nowhere'), 'JWT_PUBLIC_KEY_FILE', /cannot be read/)
+  refuses(t, file('text'), 'JWT_PUBLIC_KEY_FILE', /is not a PEM public key/)
+  refuses(t, file('broken'), 'JWT_PUBLIC_KEY_FILE', /does not parse/)
+  refuses(t, file('small'), 'JWT_PUBLIC_KEY_FILE', /less than 2048 bits/)
+  for (const name of ['koblitz', 'x25519']) refuses(t, file(name), 'JWT_PUBLIC_KEY_FILE', /is neither RSA/)
+  refuses(t, file('rsa', { JWT_SECRET: SECRET }), 'JWT_PUBLIC_KEY_FILE', /is set, and JWT_SECRET too/)
+  refuses(t, { JWT_JWKS_URL: 'https://id.test/jwks' }, 'JWT_JWKS_URL', /is set, and JWT_SECRET too/)
+  for (const algorithms of ['HS256', 'RS256,HS256', 'HS512']) refuses(t, file('rsa', { JWT_ALGORITHMS: algorithms }), 'JWT_ALGORITHMS', /must not be HS/)
+  refuses(t, { JWT_SECRET: undefined, JWT_JWKS_URL: 'https://id.test/jwks', JWT_ALGORITHMS: 'RS256,HS256' }, 'JWT_ALGORITHMS', /must not be HS/)
+  for (const algorithms of ['RS256', 'HS256,ES256']) refuses(t, { JWT_ALGORITHMS: algorithms }, 'JWT_ALGORITHMS', /must be HS/)
+  for (const [name, algorithms] of [['rsa', 'ES256'], ['rsa', 'RS256,ES256'], ['p256', 'ES384'], ['ed', 'ES256']] as const) refuses(t, file(name, { JWT_ALGORITHMS: algorithms }), 'JWT_ALGORITHMS', /does not fit/)
+  for (const algorithms of ['none', 'HS256,none', 'hs256', 'HS256,']) refuses(t, { JWT_ALGORITHMS: algorithms }, 'JWT_ALGORITHMS', /is none of/)
+  t.end()
+})
+
+t.test('in production the embedded database and weaker throttles are refused', t => {
+  const production = { NODE_ENV: 'production' }
+  refuses(t, { ...production, DATABASE_URL: undefined }, 'DATABASE_URL', /not for production/)
+  const floors: Array<[string, string, string]> = [['THROTTLE_LOCK', '31', '30'], ['THROTTLE_DAY', '21', '20'], ['THROTTLE_MONTH', '31', '30'], ['THROTTLE_WAITS', '0,0,0,0,29', '0,0,0,0,30'], ['THROTTLE_WAITS', '0', '30'], ['THROTTLE_WAITS', '0,0,0,0,0,30', '0,0,30'], ['THROTTLE_WAITS', '30,0', '1,30']]
+  for (const [name, weak, good] of floors) {
+    refuses(t, { ...production, [name]: weak }, name, /the floor in production/)
+    t.equal(messageOf({ ...testEnvironment(), ...production, [name]: good }), 'accepted', `${name} ${good}`)
+    t.equal(messageOf({ ...testEnvironment(), [name]: weak }), 'accepted', `${name} ${weak} in a test`)
+  }
+  for (const name of ['prod', 'Production', 'staging']) refuses(t, { NODE_ENV: name }, 'NODE_ENV', /is none of/)
+  t.end()
+})
+
+t.test('a bad configuration ends the process before it listens, with one line', async t => {
+  const server = fileURLToPath(new URL('../src/server.ts', import.meta.url))
+  const good: Env = { ...testEnvironment(), NODE_ENV: 'production' }
+  const cases: Array<[Env, RegExp]> = [
+    [{ NODE_ENV: 'production' }, /^configuration: JWT_ISSUER is missing\n$/],
+    [{ ...good, JWT_SECRET: 'changemechangemechangemechangeme' }, /^configuration: JWT_SECRET is a sample, not a key\n$/],
+    [{ ...good, DATABASE_URL: undefined }, /^configuration: DATABASE_URL is missing: the embedded database is not for production\n$/],
+    [{ ...good, MFA_ENCRYPTION_KEYS: good.MFA_PEPPERS }, /^configuration: MFA_PEPPERS holds a key of MFA_ENCRYPTION_KEYS too: [^\n]*\n$/]
+  ]
+  await Promise.all(cases.map(async ([env, line]) => {
+    const child = spawn(process.execPath, ['--import=tsx', server], { env: { PATH: process.env.PATH, ...env } as NodeJS.ProcessEnv })
+    let [stdout, stderr] = ['', '']
+    child.stdout.on('data', data => { stdout += data })
+    child.stderr.on('data', data => { stderr += data })
+    const [code] = await once(child, 'close')
+    t.equal(code, 1, line.source)
+    t.match(stderr, line)
+    t.equal(stdout, '', 'it had not begun')
+  }))
+})
+
+t.test('.env.example has every variable, with its default, and no secret', t => {
+  const text = readFileSync(new URL('../.env.example', import.meta.url), 'utf8')
+  const entries = [...text.matchAll(/^#?([A-Z][A-Z0-9_]*)=(.*)$/gm)].map(([, name, value]) => [name, value] as [string, string])
+  t.same(entries.map(([name]) => name).sort(), Object.keys(variables).sort())
+  for (const [name, value] of entries) t.equal(value, (variables as Record<string, { fallback?: string }>)[name]?.fallback ?? '', name)
+  for (const [name, { isSecret }] of Object.entries(variables) as Array<[string, { isSecret?: true }]>) {
+    if (isSecret) t.ok(text.includes(`${name}_FILE`), `${name}_FILE is told of`)
+  }
+  t.equal(messageOf(Object.fromEntries(entries.filter(([, value]) => value !== ''))), 'JWT_ISSUER is missing', 'what it says of values is accepted')
+  t.end()
+})

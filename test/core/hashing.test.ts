@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
+import bcrypt from 'bcrypt'
+import t from 'tap'
+import { Hasher, unmatchable } from '../../src/core/hashing.ts'
+import { UnavailableError } from '../../src/core/unavailable.ts'
+
+/** bcrypt that ends when it is told to. */
+function controlled (t: { teardown: (action: () => void) => void }): { started: string[], running: () => number, end: (text: string, error?: Error) => Promise<void> } {
+  const original = bcrypt.compare
+  const open = new Map<string, { resolve: (value: boolean) => void, reject: (error: Error) => void }>()
+  const started: string[] = []
+  bcrypt.compare = ((text: string) => {
+    started.push(text)
+    return new Promise<boolean>((resolve, reject) => open.set(text, { resolve, reject }))
+  }) as typeof original
+  t.teardown(() => { bcrypt.compare = original })
+  return {
+    started,
+    running: () => open.size,
+    async end (text, error) {
+      const one = open.get(text)
+      open.delete(text)
+      if (error === undefined) one?.resolve(true)
+      else one?.reject(error)
+      await turn()
+    }
+  }
+}
+
+t.test('as many run at once as are allowed; the others follow in their order', async t => {
+  const { started, running, end } = controlled(t)
+  const hasher = new Hasher(10, 2, 10)
+  const done: string[] = []
+  const all = ['a', 'b', 'c', 'd', 'e'].map(text => hasher.compare(text, '').then(() => done.push(text)))
+  await turn()
+  t.same(started, ['a', 'b'])
+  await end('b')
+  t.same(started, ['a', 'b', 'c'])
+  await end('a')
+  t.same(started, ['a', 'b', 'c', 'd'])
+  t.equal(running(), 2)
+  await end('c')
+  await end('d')
+  await end('e')
+  await Promise.all(all)
+  t.same(done, ['b', 'a', 'c', 'd', 'e'])
+})
+
+t.test('who comes while the queue is full is turned away at once, and those inside are served', async t => {
+  const { started, end } = controlled(t)
+  const hasher = new Hasher(10, 1, 2)
+  const inside = ['a', 'b', 'c'].map(text => hasher.compare(text, ''))
+  await t.rejects(hasher.compare('d', ''), new UnavailableError('too many recovery codes are being hashed'))
+  for (const text of ['a', 'b', 'c']) await end(text)
+  t.same(await Promise.all(inside), [true, true, true])
+  t.same(started, ['a', 'b', 'c'])
+  const later = hasher.compare('e', '')
+  await end('e')
+  t.equal(await later, true, 'there is room again')
+})
+
+t.test('a hash that fails gives its place back', async t => {
+  const { started, running, end } = controlled(t)
+  const hasher = new Hasher(10, 2, 10)
+  for (const round of [1, 2, 3]) {
+    const failing = ['a', 'b', 'c', 'd'].map(text => t.rejects(hasher.compare(`${text}${round}`, ''), { message: 'broken' }))
+    for (const text of ['a', 'b', 'c', 'd']) await end(`${text}${round}`, new Error('broken'))
+    await Promise.all(failing)
+  }
+  started.length = 0
+  const after = ['x', 'y', 'z'].map(text => hasher.compare(text, ''))
+  await turn()
+  t.equal(running(), 2, 'not fewer and not more than before')
+  for (const text of ['x', 'y', 'z']) await end(text)
+  t.same(await Promise.all(after), [true, true, true])
+})
+
+t.test('hashes are bcrypt of the configured cost, each with a salt of its own, and compare', async t => {
+  const hasher = new Hasher(10)
+  const text = createHash('sha256').update('x').digest('base64')
+  const [one, other] = await Promise.all([hasher.hash(text), hasher.hash(text)])
+  t.match(one, /^\$2b\$10\$[./A-Za-z0-9]{53}$/)
+  t.not(one.slice(0, 29), other.slice(0, 29))
+  t.equal(await hasher.compare(text, one), true)
+  t.equal(await hasher.compare(`${text} `, one), false)
+})
+
+t.test('nothing matches the unmatchable hash, and comparing with it is a whole bcrypt', async t => {
+  const hasher = new Hasher(10, 1)
+  const text = createHash('sha256').update('x').digest('base64')
+  const real = await hasher.hash(text)
+  const fake = unmatchable(10)
+  t.equal(fake.length, real.length)
+  for (const input of ['', text, fake, '.', '.'.repeat(22), '.'.repeat(44), '\0']) t.equal(await hasher.compare(input, fake), false)
+  const cpuOf = async (hash: string): Promise<number> => {
+    const before = process.cpuUsage()
+    for (let round = 0; round < 5; round++) await hasher.compare(`${text.slice(0, -1)}${round}`, hash)
+    const { user, system } = process.cpuUsage(before)
+    return user + system
+  }
+  await cpuOf(real)
+  const [asReal, asFake] = [await cpuOf(real), await cpuOf(fake)]
+  t.ok(asFake > asReal * 0.6 && asFake < asReal * 1.7, `${asFake} µs of CPU, a real one ${asReal}`)
+})

@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto'
+import fc from 'fast-check'
+import t from 'tap'
+import { canonicalize, CODES, digest, formatCode, generateCode, generateCodes, hasValidChecksum, slotOf } from '../../src/core/recovery-code.ts'
+
+const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+const code = fc.integer({ min: 0, max: CODES - 1 }).map(generateCode)
+
+t.test('a set is ten codes, each of its slot, 14 random characters and a checksum', async t => {
+  const codes = generateCodes()
+  t.same(codes.map(slotOf), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+  for (const one of codes) {
+    t.match(one, /^[0-9][0-9A-HJKMNP-TV-Z]{15}$/)
+    t.ok(hasValidChecksum(one))
+    t.equal(canonicalize(formatCode(one)), one)
+    t.match(formatCode(one), /^[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/)
+  }
+})
+
+t.test('the random characters are 70 bits: each of 32 as often as any other, at each place, and no code twice', async t => {
+  const codes = Array.from({ length: 5000 }, (_, index) => generateCode(index % CODES))
+  t.equal(new Set(codes).size, 5000)
+  for (let place = 1; place <= 14; place++) {
+    const counts = new Map([...ALPHABET].map(character => [character, 0]))
+    for (const one of codes) counts.set(one[place] as string, (counts.get(one[place] as string) as number) + 1)
+    const expected = 5000 / 32
+    const chiSquare = [...counts.values()].reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0)
+    t.equal(counts.size, 32)
+    // 31 degrees of freedom: more than this once in ten million runs.
+    t.ok(chiSquare < 90, `χ² ${chiSquare} at place ${place}`)
+  }
+})
+
+t.test('the checksum finds every single wrong character', async t => {
+  fc.assert(fc.property(code, one => {
+    for (let place = 0; place < 16; place++) {
+      for (const character of ALPHABET) {
+        if (character === one[place]) continue
+        if (hasValidChecksum(`${one.slice(0, place)}${character}${one.slice(place + 1)}`)) return false
+      }
+    }
+    return true
+  }), { numRuns: 50 })
+  t.ok(hasValidChecksum(generateCode(0)))
+})
+
+t.test('the checksum finds every two neighbours that were swapped', async t => {
+  fc.assert(fc.property(code, fc.integer({ min: 0, max: 14 }), (one, place) => {
+    const swapped = `${one.slice(0, place)}${one[place + 1] as string}${one[place] as string}${one.slice(place + 2)}`
+    return swapped === one || !hasValidChecksum(swapped)
+  }), { numRuns: 2000 })
+  t.notOk(hasValidChecksum('0'.repeat(15) + '1'))
+})
+
+t.test('a code is understood in any case, with dashes and spaces anywhere, and O, I, L for what they look like', async t => {
+  const separator = fc.constantFrom('', '', '', '-', ' ', '--', ' - ', '\t', '\u00a0')
+  const look: Record<string, string[]> = { 0: ['0', 'O', 'o'], 1: ['1', 'I', 'i', 'L', 'l'] }
+  fc.assert(fc.property(code, fc.array(fc.tuple(separator, fc.nat(9)), { minLength: 17, maxLength: 17 }), (one, noise) => {
+    const typed = [...one].map((character, index) => {
+      const [before, choice] = noise[index] as [string, number]
+      const spellings = look[character] ?? [character, character.toLowerCase()]
+      return before + (spellings[choice % spellings.length] as string)
+    }).join('') + (noise[16] as [string, number])[0]
+    return canonicalize(typed) === one
+  }))
+  t.equal(canonicalize('oil-oil-OIL-oil-OOOO'), '0110110110110000')
+})
+
+t.test('what has not 16 characters of the alphabet then is no code: never cut to size, never thrown at', async t => {
+  const one = generateCode(0)
+  for (const input of ['', one.slice(1), `${one}0`, one.repeat(2), `${one}${'0'.repeat(100)}`, `${one.slice(1)}U`, `${one.slice(1)}!`, `${one.slice(1)}\0`, `${one.slice(1)}%`, `${one.slice(1)}٣`, `${one.slice(2)}💥`, 'x'.repeat(100_000)]) {
+    t.equal(canonicalize(input), null, JSON.stringify(input.slice(0, 20)))
+  }
+  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 80 }), input => {
+    const canonical = canonicalize(input)
+    return canonical === null || /^[0-9A-HJKMNP-TV-Z]{16}$/.test(canonical)
+  }))
+})
+
+t.test('bcrypt gets 44 characters, whatever the code and pepper, so nothing is beyond its 72 bytes', async t => {
+  fc.assert(fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.string({ maxLength: 1000 }), (pepper, text) =>
+    /^[A-Za-z0-9+/]{43}=$/.test(digest(Buffer.from(pepper), text))))
+  const pepper = randomBytes(32)
+  const prefix = 'x'.repeat(100)
+  t.not(digest(pepper, `${prefix}a`), digest(pepper, `${prefix}b`), 'the end of a long input counts')
+  t.not(digest(pepper, 'a'), digest(randomBytes(32), 'a'), 'and so does the pepper')
+})

@@ -1,0 +1,72 @@
+// The service's own role does all that the service does, and nothing else.
+import pg from 'pg'
+import t from 'tap'
+import { ownDatabase } from '../helpers/database.ts'
+import { serviceRole } from '../helpers/role.ts'
+import { startService } from '../helpers/service.ts'
+
+const { url } = await ownDatabase(t)
+const role = await serviceRole(t, url)
+
+t.test('the whole service runs as a member of headless_mfa', async t => {
+  const service = await startService(t, { DATABASE_URL: role.url })
+  const admin = service.person({ roles: ['mfa:admin'] })
+  t.equal((await service.call('GET', '/health/ready')).status, 200)
+  t.equal((await admin.call('GET', '/mfa/status')).status, 200)
+  const first = await admin.enroll()
+  const second = await admin.enroll(first.token, 'Tablet')
+  t.equal((await admin.call('POST', '/mfa/verify', { code: service.clock.wrongCode(first.secret) })).status, 422)
+  const token = await admin.verify(first.secret)
+  t.equal((await admin.call('GET', '/mfa/factors', undefined, token)).body.items.length, 2)
+  t.equal((await admin.call('PATCH', `/mfa/factors/${second.factorId}`, { label: 'Old tablet' }, token)).status, 200)
+  t.equal((await admin.call('POST', '/mfa/recovery', { code: first.recoveryCodes?.[0] })).status, 200)
+  t.equal((await admin.call('POST', '/mfa/recovery/acknowledge')).status, 204)
+  t.equal((await admin.call('POST', '/mfa/recovery/codes', {}, token)).status, 201)
+  t.equal((await admin.call('GET', '/mfa/recovery')).status, 200)
+  t.equal((await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).status, 200)
+  t.equal((await admin.call('GET', '/admin/policy', undefined, token)).status, 200)
+  const { body: pending } = await admin.call('POST', '/mfa/enroll', {}, token)
+  t.equal((await admin.call('DELETE', `/mfa/factors/${pending.factorId}`, {}, token)).status, 204)
+  t.equal((await admin.call('DELETE', `/mfa/factors/${second.factorId}`, {}, token)).status, 200)
+  t.equal((await service.call('GET', '/admin/policy', { token: service.person().token() })).status, 403)
+})
+
+t.test('it changes no table, rewrites no audit and becomes nobody else', async t => {
+  const client = new pg.Client({ connectionString: role.url })
+  await client.connect()
+  t.teardown(() => client.end())
+  const { rows: [self] } = await client.query('SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user')
+  t.same(self, { rolsuper: false, rolbypassrls: false, rolcreaterole: false, rolcreatedb: false, rolreplication: false })
+  const { rows: [{ owner }] } = await client.query("SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'users'")
+  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'throttles', 'policies', 'audit_events']
+  const { rows: owned } = await client.query("SELECT relname FROM pg_class WHERE pg_has_role(current_user, relowner, 'MEMBER')")
+  t.same(owned, [], 'it owns nothing, and neither does what it is a member of')
+
+  const refused = [
+    ...tables.flatMap(table => [`DROP TABLE ${table}`, `ALTER TABLE ${table} ADD COLUMN x int`, `TRUNCATE ${table}`, `ALTER TABLE ${table} DISABLE TRIGGER ALL`, `CREATE INDEX ON ${table} (tenant)`]),
+    "UPDATE audit_events SET action = 'x'",
+    'DELETE FROM audit_events',
+    "INSERT INTO audit_events (tenant, at, id, action, outcome) SELECT tenant, at, id, 'x', 'x' FROM audit_events LIMIT 1 ON CONFLICT (tenant, at, id) DO UPDATE SET action = 'x'",
+    'SELECT * FROM audit_events FOR UPDATE',
+    `SET ROLE ${owner as string}`,
+    `SET SESSION AUTHORIZATION ${owner as string}`,
+    'ALTER ROLE headless_mfa LOGIN',
+    `ALTER ROLE ${role.name} BYPASSRLS`,
+    `GRANT ${owner as string} TO ${role.name}`,
+    'CREATE TABLE x (id int)',
+    'CREATE SCHEMA x',
+    'CREATE VIEW x AS SELECT 1 AS one',
+    'CREATE FUNCTION x() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$',
+    'DROP FUNCTION audit_v1',
+    'DROP VIEW person_v1',
+    'UPDATE person_v1 SET epoch = 1',
+    'SELECT * FROM _prisma_migrations',
+    'DELETE FROM _prisma_migrations',
+    'ALTER SYSTEM SET log_statement = \'all\'',
+    "COPY users TO PROGRAM 'cat'"
+  ]
+  for (const statement of refused) {
+    // 42501: insufficient privilege; 55000: a view that nobody can write
+    await t.rejects(client.query(statement), { code: /^(42501|55000)$/ }, statement)
+  }
+})

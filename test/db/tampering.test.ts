@@ -1,0 +1,145 @@
+// Somebody changed the database, or a key is lost: nothing opens, nobody is told why, and nobody passes for it.
+import { randomBytes } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { ownDatabase } from '../helpers/database.ts'
+import { type Answer, type Person, startService } from '../helpers/service.ts'
+
+const { url } = await ownDatabase(t)
+const service = await startService(t, { DATABASE_URL: url })
+const { clock, db } = service
+
+/** The same bytes for every cause: a 503 without a token. */
+function isUnavailable (t: Test, answer: Answer): void {
+  t.match(answer, { status: 503, body: { code: 'unavailable', title: 'Not available at the moment' } })
+  t.match(answer.headers.get('retry-after'), /^[1-9][0-9]*$/)
+  t.notMatch(answer.text, /token|secret|decrypt|key|seal|eyJ/i)
+}
+
+const unreadable = async (person: Person): Promise<any[]> => (await person.events()).filter(event => event.action === 'secret.unreadable')
+
+/** The person's code opens nothing, and he still counts as somebody with MFA. */
+async function failsClosed (t: Test, person: Person, secret: string): Promise<void> {
+  isUnavailable(t, await person.call('POST', '/mfa/verify', { code: clock.code(secret) }))
+  t.match((await person.call('GET', '/mfa/status')).body, { enrolled: true, decision: { action: 'verify', reason: 'factor_enrolled' } })
+  t.equal((await person.throttle('totp')).failures, 1, 'it counts as a failure')
+  t.match(await unreadable(person), [{ outcome: 'failure', factor_kind: 'totp', details: { factorId: /-/, keyId: /./ } }])
+  t.notOk((await person.events()).some(event => event.action === 'totp.accepted'))
+}
+
+t.test('a secret swapped between two users of a tenant opens for neither', async t => {
+  const alice = service.person()
+  const bob = service.person({ tenant: alice.tenant })
+  const [{ secret: ofAlice }, { secret: ofBob }] = [await alice.enroll(), await bob.enroll()]
+  await db.rows`UPDATE factors f SET sealed = o.sealed FROM factors o WHERE f.tenant = ${alice.tenant} AND o.tenant = f.tenant AND o.id <> f.id`
+  isUnavailable(t, await alice.call('POST', '/mfa/verify', { code: clock.code(ofAlice) }))
+  isUnavailable(t, await alice.call('POST', '/mfa/verify', { code: clock.code(ofBob) }))
+  isUnavailable(t, await bob.call('POST', '/mfa/verify', { code: clock.code(ofAlice) }))
+  t.equal((await unreadable(alice)).length, 3)
+})
+
+t.test('a secret brought in from another tenant opens nothing', async t => {
+  const alice = service.person()
+  const mallory = service.person()
+  const [{ secret }, { secret: ofMallory }] = [await alice.enroll(), await mallory.enroll()]
+  await db.rows`UPDATE factors SET sealed = (SELECT sealed FROM factors WHERE tenant = ${mallory.tenant}) WHERE tenant = ${alice.tenant}`
+  isUnavailable(t, await alice.call('POST', '/mfa/verify', { code: clock.code(ofMallory) }))
+  await alice.endWait()
+  isUnavailable(t, await alice.call('POST', '/mfa/verify', { code: clock.code(secret) }))
+})
+
+t.test('one flipped bit of version, nonce, ciphertext or tag', async t => {
+  for (const [part, byte] of [['version', 0], ['nonce', 3], ['ciphertext', 20], ['tag', 40]] as const) {
+    const person = service.person()
+    const { secret } = await person.enroll()
+    await db.rows`UPDATE factors SET sealed = set_byte(sealed, ${byte}::int, get_byte(sealed, ${byte}::int) # 1) WHERE tenant = ${person.tenant}`
+    await t.test(part, t => failsClosed(t, person, secret))
+  }
+})
+
+t.test('sealed bytes that are cut short, or none', async t => {
+  for (const length of [0, 12, 48]) {
+    const person = service.person()
+    const { secret } = await person.enroll()
+    await db.rows`UPDATE factors SET sealed = substring(sealed FROM 1 FOR ${length}::int) WHERE tenant = ${person.tenant}`
+    await t.test(`${length} bytes`, t => failsClosed(t, person, secret))
+  }
+})
+
+t.test('a key id that is unknown, another\'s or not what it was', async t => {
+  const keys = `${service.env.MFA_ENCRYPTION_KEYS as string},k2:${randomBytes(32).toString('base64')}`
+  const both = await startService(t, { ...service.env, MFA_ENCRYPTION_KEYS: keys }, clock)
+  for (const keyId of ['k2', 'k9', '']) {
+    const person = both.person()
+    const { secret } = await person.enroll()
+    await db.rows`UPDATE factors SET key_id = ${keyId} WHERE tenant = ${person.tenant}`
+    isUnavailable(t, await person.call('POST', '/mfa/verify', { code: clock.code(secret) }))
+    t.match(await unreadable(person), [{ details: { keyId } }])
+  }
+})
+
+t.test('parameters of a factor that cannot be', async t => {
+  for (const change of ['algorithm', 'digits', 'period'] as const) {
+    const person = service.person()
+    const { secret } = await person.enroll()
+    if (change === 'algorithm') await db.rows`UPDATE factors SET algorithm = 'CRC32' WHERE tenant = ${person.tenant}`
+    if (change === 'digits') await db.rows`UPDATE factors SET digits = 0 WHERE tenant = ${person.tenant}`
+    if (change === 'period') await db.rows`UPDATE factors SET period = 0 WHERE tenant = ${person.tenant}`
+    const { status, text } = await person.call('POST', '/mfa/verify', { code: clock.code(secret) })
+    t.ok(status === 422 || status === 503, `${change}: ${status}`)
+    t.notMatch(text, /eyJ/)
+    t.equal((await person.throttle('totp')).failures, 1)
+  }
+})
+
+t.test('beside one that does not open, the code of a good one works; a wrong one is a 503, since it may have been the other\'s', async t => {
+  const person = service.person()
+  const broken = await person.enroll()
+  const good = await person.enroll(broken.token)
+  await db.rows`UPDATE factors SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE tenant = ${person.tenant} AND id = ${broken.factorId}::uuid`
+  isUnavailable(t, await person.call('POST', '/mfa/verify', { code: clock.code(broken.secret) }))
+  t.match(await person.throttle('totp'), { failures: 1, tries: 2 })
+  const verified = await person.call('POST', '/mfa/verify', { code: clock.code(good.secret) })
+  t.match(verified, { status: 200, body: { factorId: good.factorId } })
+  t.match(await unreadable(person), [{ details: { factorId: broken.factorId } }, { details: { factorId: broken.factorId } }])
+  t.equal((await person.call('DELETE', `/mfa/factors/${broken.factorId}`, {}, verified.body.token)).status, 200, 'it can be removed')
+})
+
+t.test('a pending secret that was changed is confirmed by no code', async t => {
+  const person = service.person()
+  const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
+  await db.rows`UPDATE enrollments SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE tenant = ${person.tenant}`
+  isUnavailable(t, await person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) }))
+  t.equal((await unreadable(person)).length, 1)
+  t.match((await person.call('GET', '/mfa/status')).body, { enrolled: false })
+})
+
+t.test('recovery codes whose pepper is not configured open nothing, and TOTP goes on', async t => {
+  const person = service.person()
+  const { secret, recoveryCodes } = await person.enroll()
+  await db.rows`UPDATE recovery_codes SET pepper_id = 'p9' WHERE tenant = ${person.tenant}`
+  isUnavailable(t, await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] }))
+  t.match(await unreadable(person), [{ factor_kind: 'recovery', details: { pepperId: 'p9' } }])
+  t.match((await person.call('GET', '/mfa/recovery')).body, { total: 10, remaining: 10 })
+  t.equal((await person.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
+})
+
+t.test('recovery codes moved to another user, slot or pepper open nothing', async t => {
+  const alice = service.person()
+  const bob = service.person({ tenant: alice.tenant })
+  const [{ recoveryCodes: ofAlice }, { recoveryCodes: ofBob }] = [await alice.enroll(), await bob.enroll()]
+  const { id } = await alice.row()
+  await db.rows`UPDATE recovery_codes a SET hash = b.hash FROM recovery_codes b
+    WHERE a.tenant = ${alice.tenant} AND b.tenant = a.tenant AND a.user_id = ${id}::uuid AND b.user_id <> a.user_id AND a.slot = 1 AND b.slot = 0`
+  t.equal((await alice.call('POST', '/mfa/recovery', { code: ofAlice?.[1] })).status, 422)
+  t.equal((await alice.call('POST', '/mfa/recovery', { code: ofBob?.[0] })).status, 422, 'the code names its slot')
+  t.equal((await alice.throttle('recovery')).failures, 2)
+})
+
+t.test('in a service with another pepper or key, restored data open nothing at all', async t => {
+  const person = service.person()
+  const { secret, recoveryCodes } = await person.enroll()
+  const restored = await startService(t, { ...service.env, MFA_PEPPERS: `p1:${randomBytes(32).toString('base64')}`, MFA_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`, THROTTLE_WAITS: '0' }, clock)
+  const call = (path: string, code: string | undefined): Promise<Answer> => restored.call('POST', path, { token: person.token(), body: { code } })
+  for (const code of recoveryCodes as string[]) t.equal((await call('/mfa/recovery', code)).status, 422)
+  isUnavailable(t, await call('/mfa/verify', clock.code(secret)))
+})

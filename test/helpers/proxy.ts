@@ -1,0 +1,76 @@
+// A TCP proxy before the database that behaves as networks do: whatever the engine behind it is, it can be gone.
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+
+interface Teardown { teardown: (action: () => unknown) => unknown }
+
+export interface Proxy {
+  /** The database's URL by way of the proxy. */
+  url: string
+  /** Ends all connections and refuses new ones. */
+  refuse: () => Promise<void>
+  /** Accepts everything and answers nothing; what is sent meanwhile is lost. */
+  blackHole: () => void
+  /** What the client sends arrives, what the server answers is lost. */
+  loseAnswers: () => void
+  /** Breaks the connections that there are. */
+  cut: () => void
+  /** All is well again, for new connections. */
+  restore: () => Promise<void>
+}
+
+export async function startProxy (t: Teardown, databaseUrl: string): Promise<Proxy> {
+  const target = new URL(databaseUrl)
+  const sockets = new Set<Socket>()
+  let mode: 'pass' | 'black hole' | 'lose answers' = 'pass'
+  let server: Server | undefined
+
+  function pass (client: Socket): void {
+    const upstream = connect(Number(target.port || 5432), target.hostname)
+    for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
+      sockets.add(from)
+      from.setNoDelay()
+      from.on('error', () => {})
+      from.on('close', () => {
+        sockets.delete(from)
+        to.destroy()
+      })
+      from.on('data', chunk => {
+        if (mode === 'pass' || (mode === 'lose answers' && from === client)) to.write(chunk)
+      })
+    }
+  }
+
+  async function listen (port: number): Promise<number> {
+    server = createServer(pass).listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    return (server.address() as AddressInfo).port
+  }
+
+  const cut = (): void => { for (const socket of sockets) socket.destroy() }
+  const refuse = async (): Promise<void> => {
+    if (server === undefined) return
+    const closed = once(server, 'close')
+    server.close()
+    server = undefined
+    cut()
+    await closed
+  }
+
+  const port = await listen(0)
+  t.teardown(refuse)
+  const url = new URL(databaseUrl)
+  url.hostname = '127.0.0.1'
+  url.port = String(port)
+  return {
+    url: url.href,
+    refuse,
+    cut,
+    blackHole: () => { mode = 'black hole' },
+    loseAnswers: () => { mode = 'lose answers' },
+    async restore () {
+      mode = 'pass'
+      if (server === undefined) await listen(port)
+    }
+  }
+}

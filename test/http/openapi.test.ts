@@ -1,0 +1,44 @@
+import t from 'tap'
+import YAML from 'yaml'
+import { startService } from '../helpers/service.ts'
+
+t.test('the specification is the same as JSON and as YAML, for everybody', async t => {
+  const service = await startService(t, { DOCS: 'false' })
+  const json = await service.call('GET', '/openapi.json')
+  const yaml = await service.call('GET', '/openapi.yaml')
+  t.match(json.headers.get('content-type'), 'application/json; charset=utf-8')
+  t.match(yaml.headers.get('content-type'), 'application/yaml; charset=utf-8')
+  t.match(json.body, { openapi: '3.1.0', info: { title: 'Headless MFA' } })
+  t.same(YAML.parse(yaml.text), json.body)
+  t.ok(Object.keys(json.body.paths).length >= 12)
+  t.notMatch(json.text, /TRACE|isFallback/i, 'what answers 405 is no part of it')
+})
+
+t.test('every call says what needs a token, and which problems it can answer', async t => {
+  const service = await startService(t)
+  const { paths } = (await service.call('GET', '/openapi.json')).body as { paths: Record<string, Record<string, any>> }
+  for (const [path, methods] of Object.entries(paths)) {
+    for (const [method, { operationId, security, responses }] of Object.entries(methods)) {
+      const isPublic = /^\/(health|\.well-known)\//.test(path)
+      t.match(operationId, /^[a-z][A-Za-z]+$/, `${method} ${path}`)
+      t.same(security, isPublic ? [] : [{ bearer: [] }], `${method} ${path}`)
+      if (!isPublic) for (const status of [400, 401, 403, 429, 500, 503]) t.ok(responses[status]?.content['application/problem+json'], `${method} ${path}: ${status}`)
+    }
+  }
+})
+
+t.test('the console is there where it is turned on, without what is not ours', async t => {
+  const service = await startService(t, { DOCS: 'true' })
+  const page = await service.call('GET', '/docs/')
+  t.match(page, { status: 200, text: /swagger/i })
+  const policy = page.headers.get('content-security-policy') ?? ''
+  t.match(policy, "default-src 'self'")
+  t.notMatch(policy, /https?:|\*|upgrade-insecure-requests|unsafe-eval/)
+  t.equal((await service.call('GET', '/docs/json')).status, 200)
+  t.match(await service.call('GET', '/docs/static/%2e%2e/%2e%2e/package.json'), { status: 404 })
+})
+
+t.test('without the console its paths are 404', async t => {
+  const service = await startService(t, { DOCS: 'false' })
+  for (const path of ['/docs', '/docs/', '/docs/json', '/docs/static/index.html', '/documentation']) t.match(await service.call('GET', path), { status: 404, body: { code: 'not_found' } }, path)
+})
