@@ -7,10 +7,8 @@ const MAX_BYTES = 256 * 1024
 /** Times in milliseconds. */
 export const KEY_SET_LIMITS = {
   timeout: 5000,
-  /** How often at most an unknown `kid` asks again, and one that could not be had. */
+  /** How often at most an unknown `kid` asks again, and a set that could not be renewed. One that was never had is asked for each time. */
   cooldown: 30_000,
-  /** How often at most a set that was never had is asked for. */
-  firstCooldown: 1000,
   maxAge: 600_000,
   /** How old a set may become while it cannot be renewed: an outage must not keep a withdrawn key alive for ever. */
   maxStale: 3_600_000
@@ -24,11 +22,11 @@ export type FindKey = (header: { alg?: unknown, kid?: unknown }) => Promise<stri
  * an answer, 256 KiB of it, no redirects. What is cached answers through an outage, for an hour.
  * @throws UnavailableError when the set cannot be had
  */
-export function remoteKeys (url: string, { timeout, cooldown, firstCooldown, maxAge, maxStale } = KEY_SET_LIMITS): FindKey {
+export function remoteKeys (url: string, { timeout, cooldown, maxAge, maxStale } = KEY_SET_LIMITS): FindKey {
   const cache: JWKSCacheInput = {}
   let failedAt = -Infinity
 
-  const isCoolingDown = (): boolean => Date.now() - failedAt < (hasSet(cache) ? cooldown : firstCooldown)
+  const isCoolingDown = (): boolean => hasSet(cache) && Date.now() - failedAt < cooldown
 
   /** The library waits between two questions only after an answer: a failure is remembered here. */
   async function ask (url: string, init: RequestInit): Promise<Response> {

@@ -93,8 +93,6 @@ t.test('a key set that is slow, huge, elsewhere or none is a bounded 503, and no
     const response = await status(issuer.sign(clock, { tenant: newTenant() }))
     t.match(response, { status: 503, body: { code: 'unavailable' } }, name)
     t.match(response.headers.get('retry-after'), /^[1-9]\d*$/)
-    t.equal((await status(issuer.sign(clock, { tenant: newTenant() }))).status, 503)
-    t.ok(issuer.asked <= 2, 'a moment later it is not asked again')
   }
   t.equal(other.asked, 0, 'no redirect was followed')
 })
@@ -106,8 +104,6 @@ t.test('a slow key set is given up', async t => {
   const began = Date.now()
   await t.rejects(find({ alg: 'ES256', kid: 'x' }), UnavailableError)
   t.ok(Date.now() - began < 2000)
-  await t.rejects(find({ alg: 'ES256', kid: 'x' }), UnavailableError)
-  t.equal(issuer.asked, 1, 'and not asked again at once')
   t.equal(KEY_SET_LIMITS.timeout, 5000)
 })
 
