@@ -1,6 +1,8 @@
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { DestinationStream } from 'pino'
+import { registerPreview } from './admin/policy/preview/route.ts'
 import { registerPolicy } from './admin/policy/route.ts'
+import { registerUsers } from './admin/users/route.ts'
 import type { Config } from './config.ts'
 import { Hasher } from './core/hashing.ts'
 import type { Database } from './db/client.ts'
@@ -21,7 +23,7 @@ import { SHARED_SCHEMAS } from './mfa/schema.ts'
 import { registerSession } from './mfa/session/route.ts'
 import { registerStatus } from './mfa/status/route.ts'
 import { registerVerify } from './mfa/verify/route.ts'
-import { assuranceSettings, type Services } from './services.ts'
+import { assuranceSettings, decisionSettings, type Services } from './services.ts'
 
 export const VERSION = '0.1.0'
 
@@ -60,7 +62,7 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   await registerOpenapi(app, VERSION)
 
   const auth = await registerAuth(app, { ...authOptions(config), clock })
-  const gate = createGate({ db, auth, clock, assurance: assuranceSettings(config) })
+  const gate = createGate({ db, auth, clock, assurance: assuranceSettings(config), decision: decisionSettings(config) })
   const services: Services = { config, db, auth, clock, gate, hasher: new Hasher(config.BCRYPT_COST) }
 
   decorateRequests(app)
@@ -72,8 +74,10 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   registerSession(app, services)
   registerFactors(app, services)
   registerPolicy(app, services)
+  registerPreview(app, services)
+  registerUsers(app, services)
   registerJwks(app, config.MFA_SIGNING_KEYS)
-  registerHealth(app, () => db.rows`SELECT tenant FROM person_v1 LIMIT 0`)
+  registerHealth(app, () => db.rows`SELECT tenant FROM person_v2 LIMIT 0`)
   await registerConsole(app, config.DOCS)
   refuseOtherMethods()
   return app

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { ALGORITHMS, type IssuerEntry, readIssuers, ROLES, toIssuer } from './config/issuers.ts'
 import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './config/public-key.ts'
 import { parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
+import { parsePolicyFloor } from './config/policy-floor.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
 import {
   boolean, choice, ConfigError, cidrs, integer, integers, list, names, origins, postgresUrl, secret, text, url, type Reader
@@ -47,6 +48,7 @@ export const variables = {
   THROTTLE_LOCK: { read: integer(1, 100), fallback: '30', about: 'failures in a row that lock' },
   THROTTLE_DAY: { read: integer(1, 100), fallback: '20', about: 'failures in 24 hours; success does not reset them' },
   THROTTLE_MONTH: { read: integer(1, 300), fallback: '30', about: 'failures in 30 days' },
+  POLICY_FLOOR: { read: parsePolicyFloor, about: 'a JSON policy that no tenant can go below, and `maxExemptionDays`; a field that is left out binds nothing' },
   RATE_LIMIT_PER_MINUTE: { read: integer(0, 1000000), fallback: '600', about: 'requests of one address; 0 is off' },
   TRUSTED_PROXIES: { read: cidrs, fallback: '', about: 'CIDRs whose `X-Forwarded-*` are believed' },
   CORS_ORIGINS: { read: origins, fallback: '', about: 'pages of other origins that may call' },
@@ -57,7 +59,7 @@ export const variables = {
 
 type Name = keyof typeof variables
 type Value<N extends Name> = ReturnType<typeof variables[N]['read']>
-type Optional = 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE'
+type Optional = 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR'
 type Derived = 'JWT_PUBLIC_KEY_FILE' | 'TRUSTED_ISSUERS_FILE'
 
 /** The whole configuration, frozen: the variables under their own names, and whose first-factor tokens are accepted. */

@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import type { Caller } from './core/caller.ts'
 import { decideAdmin, type AssuranceSettings } from './core/assurance.ts'
+import { noteOf } from './core/note.ts'
 import type { Person } from './core/person.ts'
+import type { DecisionSettings } from './core/policy.ts'
 import { UnavailableError } from './core/unavailable.ts'
 import { recordEvent } from './db/audit.ts'
 import type { Database } from './db/client.ts'
-import { findPerson, isWordNew, seePerson } from './db/person.ts'
+import { findPerson, isWordNew, seePerson, settleNote } from './db/person.ts'
 import type { Auth } from './http/auth.ts'
 import { addressOf } from './http/limits.ts'
 import { Problem } from './http/problem.ts'
@@ -24,7 +26,7 @@ declare module 'fastify' {
   }
 }
 
-export interface GateOptions { db: Database, auth: Auth, clock: () => Date, assurance: AssuranceSettings }
+export interface GateOptions { db: Database, auth: Auth, clock: () => Date, assurance: AssuranceSettings, decision: DecisionSettings }
 
 export interface Gate {
   /** Hooks of a user's call, before its body is read: who is it, and may he come in at all? */
@@ -38,7 +40,7 @@ export interface Gate {
 /** What a machine may do: read, and tell of an application's people. */
 const MACHINE_ROLES = new Set(['mfa:auditor', 'mfa:sync'])
 
-export function createGate ({ db, auth, clock, assurance }: GateOptions): Gate {
+export function createGate ({ db, auth, clock, assurance, decision }: GateOptions): Gate {
   async function identify (request: FastifyRequest): Promise<void> {
     request.caller = await auth.authenticate(request)
     if (request.caller.kind !== 'service') await refresh(request)
@@ -49,12 +51,20 @@ export function createGate ({ db, auth, clock, assurance }: GateOptions): Gate {
   }
 
   async function refresh (request: FastifyRequest): Promise<void> {
-    request.person = await loadPerson(db, request.caller)
+    request.person = await notePerson(request, await loadPerson(db, request.caller))
     if (request.person.isDisabled && request.routeOptions.config.isForDisabled !== true) await refuse(request, 'disabled')
   }
 
+  /** First sight may be of a deadline, too: it is given before anything is decided. */
+  async function notePerson (request: FastifyRequest, person: Person): Promise<Person> {
+    const note = noteOf(person, request.caller, clock(), decision)
+    if (note === null) return person
+    await settleNote(db, person, note, byOf(request, person))
+    return await loadPerson(db, request.caller)
+  }
+
   async function refuse (request: FastifyRequest, cause: string): Promise<never> {
-    await recordEvent(db, { tenant: request.caller.tenant, subject: actorOf(request), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
+    await recordEvent(db, { tenant: request.caller.tenant, subject: actorOf(request.caller, request.person), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
     throw new Problem('forbidden')
   }
 
@@ -89,11 +99,11 @@ async function loadPerson (db: Database, caller: Caller): Promise<Person> {
 }
 
 /** A user's id, or a machine's name. */
-const actorOf = ({ caller, person }: FastifyRequest): string => caller.kind === 'service' ? `service:${caller.subject}` : person.userId
+const actorOf = (caller: Caller, person: Person | null): string => person?.userId ?? `service:${caller.subject}`
 
 /** Who did it, for the audit. */
-export const byOf = (request: FastifyRequest): { actor: string, address: string, requestId: string } =>
-  ({ actor: actorOf(request), address: addressOf(request), requestId: request.id })
+export const byOf = (request: FastifyRequest, person: Person | null = request.person): { actor: string, address: string, requestId: string } =>
+  ({ actor: actorOf(request.caller, person), address: addressOf(request), requestId: request.id })
 
 export function decorateRequests (app: FastifyInstance): void {
   app.decorateRequest('caller', null as unknown as Caller)

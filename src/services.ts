@@ -28,7 +28,8 @@ export const assuranceSettings = (config: Config): AssuranceSettings => ({
 
 export const decisionSettings = (config: Config): DecisionSettings => ({
   issuers: new Set(config.ISSUERS.map(({ issuer }) => issuer)),
-  loginFreshSeconds: config.LOGIN_FRESH_SECONDS
+  loginFreshSeconds: config.LOGIN_FRESH_SECONDS,
+  floor: config.POLICY_FLOOR ?? null
 })
 
 export const throttleLimits = (config: Config): ThrottleLimits => ({

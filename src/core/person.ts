@@ -20,6 +20,17 @@ export interface Person {
   revision: number
   sources: Record<string, SourceWord>
   isDisabled: boolean
+  /** Was he ever seen with an `mfa:` role? */
+  isAdministrator: boolean
+  createdAt: Date
+  /** The database's time of this snapshot: what deadlines and exemptions end by. */
+  readAt: Date
+  /** When an enforcing policy first met him, and the deadline that he was given, once. */
+  policyMetAt: Date | null
+  graceUntil: Date | null
+  exemption: Exemption | null
+  /** The version of the policy that was last reported to ask something of him. */
+  reportedVersion: number | null
   factors: Factor[]
   pending: Pending | null
   recovery: RecoverySet | null
@@ -28,6 +39,9 @@ export interface Person {
   throttles: { totp: Throttle, recovery: Throttle }
   policy: Policy
 }
+
+/** An administrator's; `until` null: without an end. */
+export interface Exemption { since: Date, until: Date | null, reason: string, by: string }
 
 export interface SealedSecret { sealed: Buffer, keyId: string }
 
@@ -62,4 +76,4 @@ export interface RememberedAct { acr: 'mfa' | 'mfa-recovery', methods: string[],
 export interface RecoverySet { id: string, total: number, remaining: number, generatedAt: Date, acknowledgedAt: Date | null }
 
 /** As the database's clock has it. */
-export interface Throttle { waitSeconds: number | null, lockedAt: Date | null }
+export interface Throttle { failures: number, waitSeconds: number | null, waitUntil: Date | null, lockedAt: Date | null }

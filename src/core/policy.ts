@@ -1,46 +1,82 @@
-import type { Caller } from './caller.ts'
-import type { Person, SourceWord } from './person.ts'
+import type { Caller, Door } from './caller.ts'
+import { type Floor, rulesOf, stricter } from './floor.ts'
+import type { Person } from './person.ts'
+import { areGroupsUnknown, groupsOf, isSsoOnly } from './sources.ts'
 
-export type Enforcement = 'optional' | 'required'
+/** `report_only`: nobody must enroll, and each answer says what `required` would ask. */
+export type Enforcement = 'optional' | 'report_only' | 'required'
+
+/** `exempt_sso_only`: by the accounts that somebody has; `exempt_sso_session`: by how this session came in. */
+export type SsoRule = 'exempt_sso_only' | 'exempt_sso_session' | 'none'
 
 export interface Policy {
   enforcement: Enforcement
-  ssoRule: 'exempt_sso_only'
+  /** Null: all users. */
+  groups: string[] | null
+  /** From when the policy first meets somebody; each has it once. */
+  gracePeriodDays: number
+  /** Nobody must enroll before. */
+  enforceFrom: Date | null
+  ssoRule: SsoRule
   version: number
   updatedAt: Date | null
   updatedBy: string | null
 }
 
+/** A policy as it decides; the bounds are a floor's alone. */
+export interface Rule extends Policy { maxGraceDays?: number, maxExemptionDays?: number }
+
 /** What counts for a tenant whose administrators have set nothing. */
-export const DEFAULT_POLICY: Readonly<Policy> = { enforcement: 'optional', ssoRule: 'exempt_sso_only', version: 0, updatedAt: null, updatedBy: null }
+export const DEFAULT_POLICY: Readonly<Policy> = {
+  enforcement: 'optional', groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule: 'exempt_sso_only', version: 0, updatedAt: null, updatedBy: null
+}
 
 export interface Decision {
   action: 'allow' | 'verify' | 'enroll' | 'deny'
-  reason: 'mfa_verified' | 'idp_mfa' | 'not_required' | 'exempt_sso' | 'factor_enrolled' | 'required_by_policy' | 'user_disabled'
+  reason: 'mfa_verified' | 'idp_mfa' | 'not_required' | 'exempt_sso' | 'exempt_user' | 'grace' | 'report_only' | 'factor_enrolled' | 'required_by_policy' | 'user_disabled'
+  /** With `grace`: until when, RFC 3339. */
+  deadline?: string
+  /** With `report_only`: what `required` would say. */
+  wouldBe?: Omit<Decision, 'wouldBe'>
   /** With `enroll`: the login is too old to enroll now. */
   loginFirst?: true
 }
 
 /** What the decision takes from the token. */
-export type Proof = Pick<Caller, 'mfa' | 'isIdpMfa' | 'authTime'>
+export type Proof = Pick<Caller, 'mfa' | 'isIdpMfa' | 'authTime'> & { word: { door: Door } | undefined }
 
 export interface DecisionSettings {
   /** Issuers that still count; the word of any other says nothing. */
   issuers: ReadonlySet<string>
   loginFreshSeconds: number
+  floor: Floor | null
 }
 
 /**
- * May this session pass? The first rule that holds answers.
+ * May this session pass? The first rule that holds answers; of the tenant's policy and the deployment's floor, each by
+ * itself, the stricter one.
  * @param proof an MFA token in it is of the person's present epoch: the caller has checked that
+ * @param now of the login's age alone: deadlines and exemptions end by the database's clock (`person.readAt`)
  */
 export function decide (person: Person, proof: Proof, now: Date, settings: DecisionSettings): Decision {
   if (person.isDisabled) return { action: 'deny', reason: 'user_disabled' }
   if (proof.mfa !== undefined || person.session.act !== null) return { action: 'allow', reason: 'mfa_verified' }
   if (proof.isIdpMfa) return { action: 'allow', reason: 'idp_mfa' }
+  return rulesOf(person.policy, settings.floor).map(rule => decideUnder(rule, person, proof, now, settings)).reduce(stricter)
+}
+
+function decideUnder (rule: Rule, person: Person, proof: Proof, now: Date, settings: DecisionSettings): Decision {
+  // A personal token came in by no session: its door is `api` and never this one.
+  if (rule.ssoRule === 'exempt_sso_session' && proof.word?.door === 'sso') return { action: 'allow', reason: 'exempt_sso' }
   if (person.factors.length > 0) return { action: 'verify', reason: 'factor_enrolled' }
-  if (person.policy.enforcement === 'optional') return { action: 'allow', reason: 'not_required' }
-  if (isSsoOnly(person.sources, settings.issuers)) return { action: 'allow', reason: 'exempt_sso' }
+  if (rule.enforcement === 'optional' || !isCovered(rule, person, settings)) return { action: 'allow', reason: 'not_required' }
+  if (rule.ssoRule === 'exempt_sso_only' && isSsoOnly(person.sources, settings.issuers)) return { action: 'allow', reason: 'exempt_sso' }
+  if (isExempt(rule, person)) return { action: 'allow', reason: 'exempt_user' }
+  if (rule.enforcement === 'report_only') {
+    return { action: 'allow', reason: 'report_only', wouldBe: decideUnder({ ...rule, enforcement: 'required' }, person, proof, now, settings) }
+  }
+  const deadline = deadlineOf(rule, person)
+  if (deadline > person.readAt) return { action: 'allow', reason: 'grace', deadline: deadline.toISOString() }
   return {
     action: 'enroll',
     reason: 'required_by_policy',
@@ -48,15 +84,55 @@ export function decide (person: Person, proof: Proof, now: Date, settings: Decis
   }
 }
 
+/** A policy for groups covers whoever is in one of them, and those of whom a source says that it left groups out. */
+function isCovered ({ groups }: Rule, { sources }: Person, { issuers }: DecisionSettings): boolean {
+  return groups === null || areGroupsUnknown(sources, issuers) || groupsOf(sources, issuers).some(group => groups.includes(group))
+}
+
+const addDays = (date: Date, days: number): Date => new Date(date.getTime() + days * 86_400_000)
+const earlier = (one: Date, other: Date): Date => one < other ? one : other
+
+/** Until when an exemption counts: its own end, or the floor's; null for none. */
+export function exemptionEnd ({ maxExemptionDays }: Pick<Rule, 'maxExemptionDays'>, { since, until }: NonNullable<Person['exemption']>): Date | null {
+  if (maxExemptionDays === undefined) return until
+  const bound = addDays(since, maxExemptionDays)
+  return until === null ? bound : earlier(until, bound)
+}
+
+function isExempt (rule: Rule, { exemption, readAt }: Person): boolean {
+  if (exemption === null) return false
+  const end = exemptionEnd(rule, exemption)
+  return end === null || end > readAt
+}
+
+/**
+ * The later of the person's own deadline and the policy's date. Whom no policy has met yet is met now, so that what is
+ * answered before and after is the same. A floor's grace counts from that meeting, whatever the person was given.
+ */
+function deadlineOf ({ gracePeriodDays, enforceFrom, maxGraceDays }: Rule, { graceUntil, policyMetAt, readAt }: Person): Date {
+  const given = graceUntil ?? addDays(readAt, gracePeriodDays)
+  const own = maxGraceDays === undefined ? given : earlier(given, addDays(policyMetAt ?? readAt, maxGraceDays))
+  return enforceFrom !== null && enforceFrom > own ? enforceFrom : own
+}
+
+/**
+ * How many days somebody is given whom an enforcing policy meets with this session for the first time; null if none
+ * does. Factors play no part, so that a reset opens no new grace; an exemption does, as nothing is asked of him yet.
+ */
+export function firstGraceDays (person: Person, proof: Proof, now: Date, settings: DecisionSettings): number | null {
+  if (person.graceUntil !== null) return null
+  const meeting = rulesOf(person.policy, settings.floor).filter(rule => rule.enforcement === 'required' &&
+    ['grace', 'required_by_policy'].includes(decideUnder(rule, { ...person, factors: [] }, proof, now, settings).reason))
+  return meeting.length === 0 ? null : Math.min(...meeting.map(rule => rule.gracePeriodDays))
+}
+
+/** The session by which somebody comes who has proved no second factor: by SSO if that is all he has, and just now. */
+export const usualSession = ({ sources }: Person, now: Date, { issuers }: DecisionSettings): Proof =>
+  ({ mfa: undefined, isIdpMfa: false, authTime: Math.floor(now.getTime() / 1000), word: { door: isSsoOnly(sources, issuers) ? 'sso' : 'local' } })
+
 /** Would this person have to have a factor? What forbids the removal of the last one. */
 export const isMfaRequired = (person: Person, now: Date, settings: DecisionSettings): boolean =>
-  decide({ ...person, factors: [], session: { generation: 0, act: null } }, { mfa: undefined, isIdpMfa: false, authTime: undefined }, now, settings).action === 'enroll'
-
-/** Every source that still counts says SSO and none says local. Of whom no account is known, this exempts nobody. */
-export function isSsoOnly (sources: Record<string, SourceWord>, issuers: ReadonlySet<string>): boolean {
-  const words = Object.entries(sources).filter(([issuer]) => issuers.has(issuer)).map(([, word]) => word)
-  return words.some(word => word.sso === true) && !words.some(word => word.local === true)
-}
+  decide({ ...person, factors: [], session: { generation: 0, act: null } }, usualSession(person, now, settings), now, settings).action === 'enroll'
 
 /** Seconds of clock difference that two machines may have. */
 export const CLOCK_SKEW_SECONDS = 60

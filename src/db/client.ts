@@ -8,6 +8,9 @@ import { Prisma, PrismaClient } from './generated/client.ts'
 const CONNECT_TIMEOUT = 1500
 const STATEMENT_TIMEOUT = 1500
 const LOCK_TIMEOUT = 1000
+/** Of a report, which many rows are read for: at most two run at a time, and a third waits for no longer than to connect. */
+const REPORT_TIMEOUT = 10_000
+const REPORT_POOL = 2
 
 /** What a settlement function answers: an outcome, and what belongs to it. */
 export interface Settlement { outcome: string, [name: string]: unknown }
@@ -19,6 +22,8 @@ export interface Database {
   run: <T>(work: () => Promise<T>) => Promise<T>
   /** One tagged statement; values are parameters. */
   rows: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
+  /** The same for a statement about everybody of a tenant: few at a time, with more time, and on connections of their own. */
+  reports: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
   /** A call of one settlement function: `settle`SELECT fn_v1(…) AS result``. */
   settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
   close: () => Promise<void>
@@ -32,21 +37,8 @@ function sqlState (error: unknown): string | undefined {
 
 /** @param onIdleError a pooled connection broke while nobody used it: the next one is made anew */
 export function connect (url: string, poolSize: number, onIdleError: (error: Error) => void): Database {
-  const pool = new pg.Pool({
-    connectionString: url,
-    max: poolSize,
-    connectionTimeoutMillis: CONNECT_TIMEOUT,
-    statement_timeout: STATEMENT_TIMEOUT,
-    lock_timeout: LOCK_TIMEOUT,
-    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT * 2,
-    // The server may be gone without a word: then nothing but our own clock ends the wait.
-    query_timeout: STATEMENT_TIMEOUT,
-    keepAlive: true,
-    application_name: 'headless-mfa'
-  })
-  pool.on('error', onIdleError)
-  const adapter = new PrismaPg(pool, { statementNameGenerator: ({ sql }) => `s${createHash('sha1').update(sql).digest('base64url')}` })
-  const prisma = new PrismaClient({ adapter })
+  const { pool, prisma } = open(url, poolSize, STATEMENT_TIMEOUT, onIdleError)
+  const reporting = open(url, Math.min(poolSize, REPORT_POOL), REPORT_TIMEOUT, onIdleError)
 
   const run = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
@@ -55,21 +47,43 @@ export function connect (url: string, poolSize: number, onIdleError: (error: Err
       throw new UnavailableError('the database did not do it', { code: sqlState(cause), cause })
     }
   }
-  const rows = <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> =>
-    run(() => prisma.$queryRaw<T[]>(Prisma.sql(strings, ...values)))
+  const rowsOf = (client: PrismaClient) => <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> =>
+    run(() => client.$queryRaw<T[]>(Prisma.sql(strings, ...values)))
+  const rows = rowsOf(prisma)
 
   return {
     prisma,
     run,
     rows,
+    reports: rowsOf(reporting.prisma),
     async settle (strings, ...values) {
       const [row] = await rows<{ result: Settlement }>(strings, ...values)
       if (row === undefined || row.result.outcome === 'lost') throw new UnavailableError('a row that must be there is lost')
       return row.result
     },
     async close () {
-      await prisma.$disconnect()
-      await pool.end()
+      for (const each of [reporting, { pool, prisma }]) {
+        await each.prisma.$disconnect()
+        await each.pool.end()
+      }
     }
   }
+}
+
+function open (url: string, poolSize: number, statementTimeout: number, onIdleError: (error: Error) => void): { pool: pg.Pool, prisma: PrismaClient } {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: poolSize,
+    connectionTimeoutMillis: CONNECT_TIMEOUT,
+    statement_timeout: statementTimeout,
+    lock_timeout: LOCK_TIMEOUT,
+    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT * 2,
+    // The server may be gone without a word: then nothing but our own clock ends the wait.
+    query_timeout: statementTimeout,
+    keepAlive: true,
+    application_name: 'headless-mfa'
+  })
+  pool.on('error', onIdleError)
+  const adapter = new PrismaPg(pool, { statementNameGenerator: ({ sql }) => `s${createHash('sha1').update(sql).digest('base64url')}` })
+  return { pool, prisma: new PrismaClient({ adapter }) }
 }

@@ -1,7 +1,9 @@
 import type { Caller } from '../core/caller.ts'
 import type { Factor, Pending, Person, RecoverySet, RememberedAct, SourceWord, Throttle } from '../core/person.ts'
-import { DEFAULT_POLICY, type Policy } from '../core/policy.ts'
+import type { Note } from '../core/note.ts'
+import type { By } from './audit.ts'
 import type { Database } from './client.ts'
+import { type PolicyRow, toPolicy } from './policy.ts'
 
 type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
 
@@ -15,13 +17,23 @@ interface Row {
   revision: number
   sources: Record<string, SourceWord>
   is_disabled: boolean
+  is_administrator: boolean
+  created_at: Date
+  read_at: Date
+  policy_met_at: Date | null
+  grace_until: Date | null
+  reported_version: number | null
+  exempt_since: Date | null
+  exempt_until: Date | null
+  exempt_reason: string
+  exempt_by: string
   factors: Array<Json<Factor>> | null
   pending: Json<Pending> | null
   recovery: Json<RecoverySet> | null
   generation: number | null
   act: (RememberedAct & { epoch: number }) | null
   throttles: Record<string, Json<Throttle>> | null
-  policy: Json<Policy> | null
+  policy: PolicyRow | null
 }
 
 /** Everything that a decision about the caller needs, in one statement; null if nobody was seen by this name yet. */
@@ -31,13 +43,19 @@ export async function findPerson (db: Database, { tenant, namespace, subject, se
   // One of the two finds him, each by a unique index: our own tokens name the user, others the subject.
   const [row] = mfa === undefined
     ? await db.rows<Row>`
-      SELECT p.*, s.generation, s.act FROM person_v1 p
+      SELECT p.*, s.generation, s.act FROM person_v2 p
       LEFT JOIN session_v1 s ON s.tenant = p.tenant AND s.user_id = p.id AND s.issuer = ${remembered.issuer} AND s.session = ${remembered.id}
       WHERE p.tenant = ${tenant} AND p.namespace = ${namespace} AND p.subject = ${subject}`
     : await db.rows<Row>`
-      SELECT p.*, s.generation, s.act FROM person_v1 p
+      SELECT p.*, s.generation, s.act FROM person_v2 p
       LEFT JOIN session_v1 s ON s.tenant = p.tenant AND s.user_id = p.id AND s.issuer = ${remembered.issuer} AND s.session = ${remembered.id}
       WHERE p.tenant = ${tenant} AND p.id = ${mfa.userId}::uuid`
+  return row === undefined ? null : toPerson(row)
+}
+
+/** Somebody of a tenant, as an administrator names him: of no session. */
+export async function findPersonById (db: Database, tenant: string, userId: string): Promise<Person | null> {
+  const [row] = await db.rows<Row>`SELECT p.*, NULL AS generation, NULL AS act FROM person_v2 p WHERE p.tenant = ${tenant} AND p.id = ${userId}::uuid`
   return row === undefined ? null : toPerson(row)
 }
 
@@ -76,9 +94,14 @@ export async function seePerson (db: Database, { tenant, namespace, subject, wor
     ${word.accounts !== undefined}, ${said}::jsonb)::text`
 }
 
+/** Records what was noted of somebody. Decides which of parallel first calls gives him his deadline. */
+export async function settleNote (db: Database, { tenant, userId, policy }: Person, { graceDays, wouldBe, isAdministrator }: Note, by: By): Promise<void> {
+  await db.settle`SELECT note_person_v1(${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb) AS result`
+}
+
 const date = (value: string | null): Date | null => value === null ? null : new Date(value)
 const bytes = (value: string): Buffer => Buffer.from(value, 'hex')
-const OPEN: Throttle = { waitSeconds: null, lockedAt: null }
+const OPEN: Throttle = { failures: 0, waitSeconds: null, waitUntil: null, lockedAt: null }
 
 function toPerson (row: Row): Person {
   return {
@@ -91,6 +114,13 @@ function toPerson (row: Row): Person {
     revision: row.revision,
     sources: row.sources,
     isDisabled: row.is_disabled,
+    isAdministrator: row.is_administrator,
+    createdAt: row.created_at,
+    readAt: row.read_at,
+    policyMetAt: row.policy_met_at,
+    graceUntil: row.grace_until,
+    exemption: row.exempt_since === null ? null : { since: row.exempt_since, until: row.exempt_until, reason: row.exempt_reason, by: row.exempt_by },
+    reportedVersion: row.reported_version,
     factors: (row.factors ?? []).map(factor => ({
       ...factor,
       sealed: bytes(factor.sealed),
@@ -104,9 +134,9 @@ function toPerson (row: Row): Person {
     // An act of an older epoch is dead.
     session: { generation: row.generation ?? 0, act: row.act?.epoch === row.epoch ? row.act : null },
     throttles: { totp: toThrottle(row.throttles?.totp), recovery: toThrottle(row.throttles?.recovery) },
-    policy: row.policy === null ? DEFAULT_POLICY : { ...row.policy, updatedAt: date(row.policy.updatedAt) }
+    policy: toPolicy(row.policy)
   }
 }
 
 const toThrottle = (throttle: Json<Throttle> | undefined): Throttle =>
-  throttle === undefined ? OPEN : { waitSeconds: throttle.waitSeconds, lockedAt: date(throttle.lockedAt) }
+  throttle === undefined ? OPEN : { ...throttle, waitUntil: date(throttle.waitUntil), lockedAt: date(throttle.lockedAt) }

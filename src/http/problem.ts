@@ -7,7 +7,7 @@ export const PROBLEMS = {
   factor_locked: { status: 403, title: 'Too many failures: the factor is locked', detail: 'Use another kind of factor (a recovery code at POST /mfa/recovery), or ask an administrator to unlock it.' },
   not_found: { status: 404, title: 'No such thing, or not yours', detail: 'Check the path and the id; a pending factor ends after ten minutes or five wrong codes: start again with POST /mfa/enroll.' },
   method_not_allowed: { status: 405, title: 'Not a method of this resource', detail: 'Use one of the methods in `Allow`.' },
-  required_by_policy: { status: 409, title: 'The policy requires a factor', detail: 'Add another authenticator before you remove the last one.' },
+  required_by_policy: { status: 409, title: 'The policy requires it', detail: 'Add another authenticator before you remove the last one; of the policy and exemptions, ask for no less than the `floor` of GET /admin/policy.' },
   too_many_factors: { status: 409, title: 'No more authenticators can be added', detail: 'Remove one of the five first.' },
   not_enrolled: { status: 409, title: 'There is no active factor', detail: 'Enroll first: POST /mfa/enroll.' },
   label_taken: { status: 409, title: 'Another authenticator has this label', detail: 'Choose another label.' },

@@ -6,18 +6,25 @@ export const Uuid = Type.String({ format: 'uuid', examples: ['5f2c1a90-6f0f-4c6e
 export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC', examples: ['2026-11-24T12:00:00.000Z'] })
 const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
 export const NullableTime = Nullable(Time)
+/** A time that a caller gives; any offset. */
+export const GivenTime = Type.String({ format: 'date-time', pattern: '^\\d{4}-\\d\\d-\\d\\dT', maxLength: 40, description: 'RFC 3339', examples: ['2027-01-01T00:00:00Z'] })
 
 /** Six ASCII digits and nothing else: nothing is trimmed or coerced before the check for spent codes. */
 export const TotpCode = Type.String({ pattern: '^[0-9]{6}$', description: 'Six digits, as the authenticator shows them', examples: ['492039'] })
 
-/** 1 to 64 characters; no control, bidirectional or line-breaking ones, no space at the ends. */
+/** No control, bidirectional or line-breaking characters, no space at the ends. */
+const PRINTABLE = '^(?! )[^\\p{Cc}\\p{Cs}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069\\uFEFF]+(?<! )$'
+
 export const Label = Type.String({
   minLength: 1,
   maxLength: 64,
-  pattern: '^(?! )[^\\p{Cc}\\p{Cs}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069\\uFEFF]+(?<! )$',
+  pattern: PRINTABLE,
   description: 'What the user calls this authenticator',
   examples: ['My phone']
 })
+
+/** Why an administrator does something to somebody: it is kept in the audit. */
+export const Reason = Type.String({ minLength: 1, maxLength: 500, pattern: PRINTABLE, description: 'Why; kept in the audit', examples: ['Ticket 4711'] })
 
 export const FactorStatus = Type.Enum(['pending', 'active', 'locked'])
 

@@ -76,8 +76,65 @@ t.test('values that are not offered are 400 and name the field', async t => {
   const service = await startService(t)
   const admin = service.person({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
-  for (const [field, value] of [['enforcement', 'report_only'], ['enforcement', 'off'], ['enforcement', null], ['ssoRule', 'none'], ['groups', ['a']], ['gracePeriodDays', 7], ['enforceFrom', '2027-01-01T00:00:00Z'], ['mfaRequired', false]] as const) {
-    t.match(await admin.call('PUT', '/admin/policy', { [field]: value }, token), { status: 400, body: { code: 'invalid_request', errors: [{ field }] } }, field)
+  const wrong = [
+    ['enforcement', 'off'], ['enforcement', null], ['ssoRule', 'all'], ['groups', []], ['groups', ['']], ['groups', 'a'], ['groups', ['a', 'a']], ['groups', [1]],
+    ['gracePeriodDays', -1], ['gracePeriodDays', 366], ['gracePeriodDays', 1.5], ['gracePeriodDays', '7'], ['gracePeriodDays', null],
+    ['enforceFrom', '2027-01-01'], ['enforceFrom', '2027-02-30T00:00:00Z'], ['enforceFrom', '2026-12-31T23:59:60Z'], ['enforceFrom', '2027-01-01 00:00:00Z'], ['enforceFrom', 1], ['mfaRequired', false]
+  ] as const
+  for (const path of ['/admin/policy', '/admin/policy/preview']) {
+    for (const [field, value] of wrong) {
+      const answer = await admin.call(path === '/admin/policy' ? 'PUT' : 'POST', path, { [field]: value }, token)
+      t.match(answer, { status: 400, body: { code: 'invalid_request', errors: [{ field: new RegExp(`^${field}`) }] } }, `${path} ${field} ${JSON.stringify(value)}`)
+    }
   }
   t.equal((await admin.call('PUT', '/admin/policy', {}, token)).status, 400)
+  t.equal((await admin.call('GET', '/admin/policy', undefined, token)).body.version, 0)
+})
+
+t.test('each field is set by itself, the others stay, and the audit has before and after', async t => {
+  const service = await startService(t)
+  const admin = service.person({ roles: ['mfa:admin'] })
+  const { token } = await admin.enroll()
+  const changes: Array<[object, object?]> = [
+    [{ enforcement: 'report_only' }], [{ groups: ['staff', '__proto__'] }], [{ gracePeriodDays: 14 }], [{ ssoRule: 'none' }], [{ ssoRule: 'exempt_sso_session' }],
+    [{ enforceFrom: '2027-01-01T02:00:00+02:00' }, { enforceFrom: '2027-01-01T00:00:00.000Z' }], [{ groups: null }], [{ enforceFrom: null }], [{ enforcement: 'required', gracePeriodDays: 0 }]
+  ]
+  let wanted: Record<string, unknown> = { enforcement: 'optional', groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule: 'exempt_sso_only' }
+  for (const [index, [change, shown = change]] of changes.entries()) {
+    const before = wanted
+    wanted = { ...wanted, ...shown }
+    const { body } = await admin.call('PUT', '/admin/policy', change, token)
+    t.match(body, { ...wanted, version: index + 1, floor: null }, JSON.stringify(change))
+    t.same((await admin.call('GET', '/admin/policy', undefined, token)).body, body)
+    const { details } = (await admin.events()).at(-1) as { details: any }
+    for (const [audited, policy] of [[details.before, before], [details.after, wanted]]) {
+      t.same({ ...audited, enforceFrom: audited.enforceFrom === null ? null : new Date(audited.enforceFrom).toISOString() }, policy)
+    }
+  }
+})
+
+t.test('below the deployment\'s floor is 409 and names the field; a tenant can only tighten', async t => {
+  const service = await startService(t, { POLICY_FLOOR: JSON.stringify({ enforcement: 'report_only', groups: ['staff'], gracePeriodDays: 7, enforceFrom: '2027-01-01T00:00:00Z' }) })
+  const admin = service.person({ roles: ['mfa:admin'] })
+  const { token } = await admin.enroll()
+  t.match((await admin.call('GET', '/admin/policy', undefined, token)).body, { enforcement: 'optional', floor: { enforcement: 'report_only', groups: ['staff'], gracePeriodDays: 7, enforceFrom: '2027-01-01T00:00:00.000Z' } })
+  for (const [field, value] of [['enforcement', 'optional'], ['groups', ['other']], ['gracePeriodDays', 8], ['enforceFrom', '2027-01-01T00:00:01Z']]) {
+    for (const [method, path] of [['PUT', '/admin/policy'], ['POST', '/admin/policy/preview']] as const) {
+      const answer = await service.call(method, path, { token, body: { [field as string]: value }, headers: { 'if-match': '"9"' } })
+      t.match(answer, { status: 409, body: { code: 'required_by_policy', errors: [{ field }] } }, `${path} ${field as string}`)
+    }
+  }
+  const tight = { enforcement: 'required', groups: ['staff', 'other'], gracePeriodDays: 7, enforceFrom: null, ssoRule: 'exempt_sso_session' }
+  t.match(await admin.call('PUT', '/admin/policy', tight, token), { status: 200, body: tight })
+})
+
+t.test('a floor counts for tenants that have set nothing, and one without fields binds nothing', async t => {
+  const strict = await startService(t, { POLICY_FLOOR: '{"enforcement":"required","ssoRule":"none"}' })
+  t.match((await strict.person().call('GET', '/mfa/status')).body.decision, { action: 'enroll', reason: 'required_by_policy' })
+  t.match((await strict.person({ accounts: ['sso'] }).call('GET', '/mfa/status')).body.decision, { action: 'enroll' })
+  const empty = await startService(t, { POLICY_FLOOR: '{}' })
+  const admin = empty.person({ roles: ['mfa:admin'] })
+  const { token } = await admin.enroll()
+  t.same((await admin.call('GET', '/admin/policy', undefined, token)).body.floor, {})
+  t.match((await empty.person().call('GET', '/mfa/status')).body.decision, { reason: 'not_required' })
 })

@@ -75,6 +75,9 @@ const users = (answer: string, others: Partial<Expected> = {}): Expected => ({
 /** What a call for administrators answers all but them. */
 const admins = (others: Partial<Expected>): Expected => users('403 forbidden', { admin: '409 not_enrolled', adminLogin: STEP_UP, adminStale: STEP_UP, adminRecovery: STEP_UP, adminMfa: '200', otherTenant: '200', ...others })
 
+/** Of nobody: whoever may read learns that there is no such user. */
+const reading = admins({ adminMfa: '404 not_found', otherTenant: '404 not_found', auditor: '404 not_found', support: '404 not_found' })
+
 /** What changes an active factor: a fresh second factor, a recovery's too. */
 const changing = (answer: string, others: Partial<Expected>): Expected => users(answer, { enrolledLogin: STEP_UP, adminLogin: STEP_UP, adminStale: STEP_UP, ...others })
 const notEnrolled = { login: '409 not_enrolled', admin: '409 not_enrolled' }
@@ -101,6 +104,10 @@ const MATRIX: Record<string, Row> = {
   'DELETE /mfa/session': { expected: users('204') },
   'GET /admin/policy': { expected: admins({ auditor: '200' }) },
   'PUT /admin/policy': { expected: admins({}), body: () => ({ enforcement: 'optional' }) },
+  'POST /admin/policy/preview': { expected: admins({ auditor: '200' }) },
+  'GET /admin/users/:userId': { expected: reading, path: () => `/admin/users/${NOBODY_S_FACTOR}` },
+  'PUT /admin/users/:userId/exemption': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/exemption`, body: () => ({ exempt: true, reason: 'x' }) },
+  'PUT /admin/users/:userId/grace': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/grace`, body: () => ({ until: '2199-01-01T00:00:00Z', reason: 'x' }) },
   'PATCH /mfa/factors/:factorId': { expected: changing('200', notFound), path: ofFactor, body: () => ({ label: 'Renamed' }) },
   'DELETE /mfa/factors/:factorId': { expected: changing('204', notFound), path: ofFactor },
   'DELETE /mfa/sessions': { expected: users('204', { ...notEnrolled, enrolledLogin: STEP_UP, adminLogin: STEP_UP }), anew: true }
@@ -135,7 +142,7 @@ t.test('any other method of a route is 405, whoever asks', async t => {
   for (const [method, url] of others.map(other => other.split(' ') as [string, string])) {
     if (method === 'TRACE') continue // fetch does not send it; methods.test.ts does
     for (const headers of /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$/.test(method) ? [{}, { authorization: `Bearer ${admin().token as string}` }] : [{}]) {
-      t.equal((await fetch(service.url + url.replace(':factorId', NOBODY_S_FACTOR), { method, headers })).status, 405, `${method} ${url}`)
+      t.equal((await fetch(service.url + url.replace(/:(factor|user)Id/, NOBODY_S_FACTOR), { method, headers })).status, 405, `${method} ${url}`)
     }
   }
 })

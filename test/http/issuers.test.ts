@@ -239,6 +239,9 @@ t.test('a machine is no user: nothing is recorded of it, and it does what its ro
     t.match(await service.call(method, path, { token: machine(['mfa:auditor', 'mfa:sync']), body }), { status: 403, body: { code: 'forbidden' } }, `${method} ${path}`)
   }
   t.match(await service.call('GET', '/admin/policy', { token: machine(['mfa:auditor']) }), { status: 200, body: { enforcement: 'optional' } }, 'no MFA is asked of it')
+  t.match(await service.call('POST', '/admin/policy/preview', { token: machine(['mfa:auditor']), body: { enforcement: 'required' } }), { status: 200, body: { users: 0 } })
+  const { body: { userId } } = await status(service, a.sign(clock, { tenant: newTenant() }))
+  t.equal((await service.call('GET', `/admin/users/${String(userId)}`, { token: machine(['mfa:auditor']) })).status, 404, 'of its own tenant alone')
   for (const roles of [[], ['mfa:sync'], ['mfa:admin'], ['mfa:support']]) t.equal((await service.call('GET', '/admin/policy', { token: machine(roles) })).status, 403, String(roles))
   t.equal((await service.call('PUT', '/admin/policy', { token: machine(['mfa:auditor', 'mfa:sync', 'mfa:admin']), body: { enforcement: 'required' } })).status, 403)
   t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${tenant}`).length, 0, 'nobody was recorded')

@@ -82,7 +82,7 @@ t.test('what somebody adds to the log one day is redacted, and of an error comes
   const log = pino(loggerOptions('trace'), { write: (line: string) => { lines.push(line) } })
   log.info({ headers: { authorization: 'canary' } })
   log.info({ any: { authorization: 'canary', cookie: 'canary', 'set-cookie': 'canary', password: 'canary', secret: 'canary', token: 'canary', recoveryCodes: ['canary'], otpauthUri: 'canary', qrCode: 'canary' } })
-  const cause = Object.assign(new Error('Unique constraint failed on canary\n  at canary'), { code: 'P2002', meta: { target: 'canary' } })
+  const cause = Object.assign(new Error('Unique constraint failed on canary\n    at canary (canary.ts:1:1)'), { code: 'P2002', meta: { target: 'canary' } })
   const error = Object.assign(new TypeError('canary', { cause }), { validation: ['canary'], query: 'canary' })
   log.error({ err: error })
   log.error(error)

@@ -102,7 +102,10 @@ t.test('no body can set what the service decides', async t => {
     ['DELETE', '/mfa/sessions', {}],
     ['PATCH', `/mfa/factors/${RANDOM_ID}`, { label: 'x' }],
     ['DELETE', `/mfa/factors/${RANDOM_ID}`, {}],
-    ['PUT', '/admin/policy', { enforcement: 'optional' }]
+    ['PUT', '/admin/policy', { enforcement: 'optional' }],
+    ['POST', '/admin/policy/preview', { enforcement: 'optional' }],
+    ['PUT', `/admin/users/${RANDOM_ID}/exemption`, { exempt: true, reason: 'x' }],
+    ['PUT', `/admin/users/${RANDOM_ID}/grace`, { until: '2199-01-01T00:00:00Z', reason: 'x' }]
   ]
   const before = await stored(service, admin.tenant)
   for (const [method, path, body] of bodies) {
@@ -135,7 +138,7 @@ t.test('users neither read nor change the policy, nor exempt themselves', async 
     t.match(await user.call('GET', '/admin/policy', undefined, bearer), { status: 403, body: { code: 'forbidden' } })
     t.match(await user.call('PUT', '/admin/policy', { enforcement: 'optional' }, bearer), { status: 403, body: { code: 'forbidden' } })
     t.match(await user.call('PUT', '/admin/policy', 'not even JSON', bearer), { status: 403 }, 'before the body is read')
-    t.equal((await user.call('PUT', '/admin/users/me/exemption', { exempt: true, reason: 'x' }, bearer)).status, 404)
+    t.equal((await user.call('PUT', '/admin/users/me/exemption', { exempt: true, reason: 'x' }, bearer)).status, 403)
   }
   t.same(await stored(service, user.tenant), before)
   t.match((await user.events()).at(-1), { action: 'access.refused', outcome: 'failure', details: { cause: 'role' } })

@@ -1,16 +1,19 @@
 import { Type } from 'typebox'
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { Floor } from '../../core/floor.ts'
 import type { Policy as PolicyValue } from '../../core/policy.ts'
+import { findPolicy, type PolicyRow, toPolicy } from '../../db/policy.ts'
 import { byOf } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
-import { type Services } from '../../services.ts'
-import { IfMatch, Policy, PolicyChange } from './schema.ts'
-import { findPolicy, settlePolicy } from './store.ts'
+import { decisionSettings, type Services } from '../../services.ts'
+import { readChange, refuseBelow } from './change.ts'
+import { IfMatch, POLICY_SCHEMAS, type PolicyChange } from './schema.ts'
+import { settlePolicy } from './store.ts'
 
-export function registerPolicy (app: FastifyInstance, { db, gate }: Services): void {
-  app.addSchema(Policy)
-  app.addSchema(PolicyChange)
+export function registerPolicy (app: FastifyInstance, { config, db, gate }: Services): void {
+  for (const schema of POLICY_SCHEMAS) app.addSchema(schema)
+  const { floor } = decisionSettings(config)
 
   app.get('/admin/policy', {
     onRequest: gate.admin(['mfa:admin', 'mfa:auditor']),
@@ -22,7 +25,7 @@ export function registerPolicy (app: FastifyInstance, { db, gate }: Services): v
       answers: { 200: { schema: Type.Ref('Policy'), description: 'The tenant\'s policy, with its `ETag`.' } },
       errors: ['step_up_required', 'not_enrolled']
     })
-  }, async ({ caller: { tenant } }, reply) => answer(reply, await findPolicy(db, tenant)))
+  }, async ({ caller: { tenant } }, reply) => answer(reply, await findPolicy(db, tenant), floor))
 
   app.put('/admin/policy', {
     onRequest: gate.admin(['mfa:admin']),
@@ -30,17 +33,18 @@ export function registerPolicy (app: FastifyInstance, { db, gate }: Services): v
       id: 'setPolicy',
       tag: 'Administration',
       summary: 'Set who must have MFA',
-      description: 'Fields that are left out stay. Counts on every replica with the next request. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
+      description: 'Fields that are left out stay. Counts on every replica with the next request. What the deployment\'s `floor` asks can only be tightened. Whoever has an authenticator is asked for his code whatever is set. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
       headers: IfMatch,
       body: Type.Ref('PolicyChange'),
       answers: { 200: { schema: Type.Ref('Policy'), description: 'The policy as it is now, with its `ETag`.' } },
-      errors: ['step_up_required', 'not_enrolled', 'precondition_failed']
+      errors: ['step_up_required', 'not_enrolled', 'required_by_policy', 'precondition_failed']
     })
   }, async (request, reply) => {
-    const { tenant } = request.caller
-    const result = await settlePolicy(db, tenant, expectedVersion(request.headers['if-match']), request.body as object, byOf(request))
+    const change = readChange(request.body as PolicyChange)
+    refuseBelow(change, floor)
+    const result = await settlePolicy(db, request.caller.tenant, expectedVersion(request.headers['if-match']), change, byOf(request))
     if (result.outcome === 'stale') throw new Problem('precondition_failed')
-    return answer(reply, await findPolicy(db, tenant))
+    return answer(reply, toPolicy(result.policy as PolicyRow), floor)
   })
 }
 
@@ -52,7 +56,12 @@ function expectedVersion (header: string | undefined): number | null {
   return Number(version)
 }
 
-function answer (reply: FastifyReply, { enforcement, ssoRule, version, updatedAt, updatedBy }: PolicyValue): object {
-  reply.header('etag', `"${version}"`)
-  return { enforcement, groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule, version, updatedAt: updatedAt?.toISOString() ?? null, updatedBy, floor: null }
+function answer (reply: FastifyReply, { enforceFrom, updatedAt, ...policy }: PolicyValue, floor: Floor | null): object {
+  reply.header('etag', `"${policy.version}"`)
+  return {
+    ...policy,
+    enforceFrom: enforceFrom?.toISOString() ?? null,
+    updatedAt: updatedAt?.toISOString() ?? null,
+    floor: floor === null ? null : { ...floor, ...(floor.enforceFrom instanceof Date && { enforceFrom: floor.enforceFrom.toISOString() }) }
+  }
 }

@@ -1,10 +1,16 @@
 import { Type } from 'typebox'
 import { NullableTime, Uuid } from '../schema.ts'
 
-export const Decision = Type.Object({
+const decision = {
   action: Type.Enum(['allow', 'verify', 'enroll', 'deny']),
-  reason: Type.Enum(['mfa_verified', 'idp_mfa', 'not_required', 'exempt_sso', 'factor_enrolled', 'required_by_policy', 'user_disabled']),
+  reason: Type.Enum(['mfa_verified', 'idp_mfa', 'not_required', 'exempt_sso', 'exempt_user', 'grace', 'report_only', 'factor_enrolled', 'required_by_policy', 'user_disabled']),
+  deadline: Type.Optional(Type.String({ format: 'date-time', description: 'With `grace`: until when it is allowed without a factor' })),
   loginFirst: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the login is too old to enroll now; sign in again first' }))
+}
+
+export const Decision = Type.Object({
+  ...decision,
+  wouldBe: Type.Optional(Type.Object(decision, { description: 'With `report_only`: what would be decided if MFA were required' }))
 }, { $id: 'Decision', description: 'What must happen before this session may pass', examples: [{ action: 'verify', reason: 'factor_enrolled' }] })
 
 export const Status = Type.Object({

@@ -1,0 +1,111 @@
+import { Type } from 'typebox'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { recordEvent } from '../../db/audit.ts'
+import type { Database, Settlement } from '../../db/client.ts'
+import { findPersonById } from '../../db/person.ts'
+import { byOf } from '../../gate.ts'
+import { operation } from '../../http/openapi.ts'
+import { Problem } from '../../http/problem.ts'
+import { readTime } from '../../http/time.ts'
+import { decisionSettings, type Services } from '../../services.ts'
+import { type ExemptionChange, type GraceChange, UserParams, USERS_SCHEMAS } from './schema.ts'
+import { settleExemption, settleGrace } from './store.ts'
+import { viewUser } from './view.ts'
+
+export function registerUsers (app: FastifyInstance, services: Services): void {
+  for (const schema of USERS_SCHEMAS) app.addSchema(schema)
+  registerUser(app, services)
+  registerExemption(app, services)
+  registerGrace(app, services)
+}
+
+function registerUser (app: FastifyInstance, { config, db, clock, gate }: Services): void {
+  const settings = decisionSettings(config)
+
+  app.get('/admin/users/:userId', {
+    onRequest: gate.admin(['mfa:admin', 'mfa:support', 'mfa:auditor']),
+    schema: operation({
+      id: 'getUser',
+      tag: 'Administration',
+      summary: 'What is known of a user',
+      description: 'As of now; `decision` is that of a session without a second factor. Roles `mfa:admin`, `mfa:auditor`, and `mfa:support` of people never seen with an `mfa:` role; with an MFA token of the last 15 minutes.',
+      params: UserParams,
+      answers: { 200: { schema: Type.Ref('User'), description: 'The user; never a secret.' } },
+      errors: ['step_up_required', 'not_enrolled', 'not_found']
+    })
+  }, async request => {
+    const person = await findPersonById(db, request.caller.tenant, userIdOf(request)) ?? notFound()
+    const isForSupport = !request.caller.roles.some(role => role === 'mfa:admin' || role === 'mfa:auditor')
+    if (isForSupport && person.isAdministrator) await refuse(db, request, 'support of an administrator')
+    return viewUser(person, clock(), settings)
+  })
+}
+
+function registerExemption (app: FastifyInstance, { config, db, clock, gate }: Services): void {
+  const settings = decisionSettings(config)
+  const maxDays = settings.floor?.maxExemptionDays ?? null
+
+  app.put('/admin/users/:userId/exemption', {
+    onRequest: gate.admin(['mfa:admin']),
+    schema: operation({
+      id: 'setExemption',
+      tag: 'Administration',
+      summary: 'Exempt a user from the policy, or end that',
+      description: 'Until `until`, or without an end. Whoever has an authenticator is asked for his code all the same. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
+      params: UserParams,
+      body: Type.Ref('ExemptionChange'),
+      answers: { 200: { schema: Type.Ref('User'), description: 'The user as he is now.' } },
+      errors: ['step_up_required', 'not_enrolled', 'not_found', 'required_by_policy']
+    })
+  }, async request => {
+    const { exempt, reason, until } = request.body as ExemptionChange
+    const { tenant } = request.caller
+    const userId = userIdOf(request)
+    if (exempt && userId === request.person.userId) await refuse(db, request, 'oneself')
+    if (!exempt && until !== undefined) throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
+    const end = until === undefined ? null : readTime('until', until)
+    refuseUnset(await settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) }))
+    return viewUser(await findPersonById(db, tenant, userId) ?? notFound(), clock(), settings)
+  })
+}
+
+function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Services): void {
+  const settings = decisionSettings(config)
+  const maxDays = settings.floor?.gracePeriodDays ?? null
+
+  app.put('/admin/users/:userId/grace', {
+    onRequest: gate.admin(['mfa:admin']),
+    schema: operation({
+      id: 'setGrace',
+      tag: 'Administration',
+      summary: 'Set until when a user may pass without a factor',
+      description: 'In place of the deadline that the policy gave. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
+      params: UserParams,
+      body: Type.Ref('GraceChange'),
+      answers: { 200: { schema: Type.Ref('User'), description: 'The user as he is now.' } },
+      errors: ['step_up_required', 'not_enrolled', 'not_found', 'required_by_policy']
+    })
+  }, async request => {
+    const { until, reason } = request.body as GraceChange
+    const { tenant } = request.caller
+    const userId = userIdOf(request)
+    refuseUnset(await settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) }))
+    return viewUser(await findPersonById(db, tenant, userId) ?? notFound(), clock(), settings)
+  })
+}
+
+/** As the database writes it, so that it can be compared. */
+const userIdOf = ({ params }: FastifyRequest): string => (params as UserParams).userId.toLowerCase()
+
+function notFound (): never { throw new Problem('not_found') }
+
+async function refuse (db: Database, request: FastifyRequest, cause: string): Promise<never> {
+  await recordEvent(db, { tenant: request.caller.tenant, subject: userIdOf(request), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
+  throw new Problem('forbidden')
+}
+
+function refuseUnset ({ outcome }: Settlement): void {
+  if (outcome === 'gone') notFound()
+  if (outcome === 'past') throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is over' }] })
+  if (outcome === 'below') throw new Problem('required_by_policy', { errors: [{ field: 'until', message: 'is later than the deployment\'s floor allows' }] })
+}

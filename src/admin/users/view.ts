@@ -1,0 +1,38 @@
+import { listFactors } from '../../core/factors.ts'
+import type { Person, Throttle } from '../../core/person.ts'
+import { decide, type DecisionSettings, exemptionEnd, usualSession } from '../../core/policy.ts'
+import { accountsOf, groupsOf } from '../../core/sources.ts'
+
+const viewLock = ({ failures, waitUntil, lockedAt }: Throttle): object =>
+  ({ failures, waitUntil: waitUntil?.toISOString() ?? null, lockedAt: lockedAt?.toISOString() ?? null })
+
+/** With the end that counts: the floor's, if it is earlier than his own. */
+function viewExemption ({ exemption, readAt }: Person, { floor }: DecisionSettings): object | null {
+  if (exemption === null) return null
+  const end = exemptionEnd(floor ?? {}, exemption)
+  if (end !== null && end <= readAt) return null
+  return { ...exemption, since: exemption.since.toISOString(), until: end?.toISOString() ?? null }
+}
+
+/** What an administrator sees of somebody, as of now: whether he could pass without a second factor, and never a secret. */
+export const viewUser = (person: Person, now: Date, settings: DecisionSettings): object => {
+  const { userId, subject, account, namespace, tenant, sources, factors, recovery, throttles } = person
+  return {
+    userId,
+    subject,
+    account,
+    namespace,
+    tenant,
+    groups: groupsOf(sources, settings.issuers),
+    accounts: accountsOf(sources, settings.issuers),
+    enrolled: factors.length > 0,
+    factors: listFactors(person, now),
+    recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
+    locks: { totp: viewLock(throttles.totp), recovery: viewLock(throttles.recovery) },
+    exemption: viewExemption(person, settings),
+    graceUntil: person.graceUntil?.toISOString() ?? null,
+    disabled: person.isDisabled,
+    createdAt: person.createdAt.toISOString(),
+    decision: decide(person, usualSession(person, now, settings), now, settings)
+  }
+}

@@ -1,0 +1,40 @@
+import { ConfigError, type Reader } from './readers.ts'
+
+/** As core/floor.ts has it; what is left out binds nothing. */
+interface PolicyFloor {
+  enforcement?: 'optional' | 'report_only' | 'required'
+  groups?: string[] | null
+  gracePeriodDays?: number
+  enforceFrom?: Date | null
+  ssoRule?: 'exempt_sso_only' | 'exempt_sso_session' | 'none'
+  maxExemptionDays?: number
+}
+
+type Check = (value: unknown) => boolean
+
+const oneOf = (...values: string[]): Check => value => values.includes(value as string)
+const days = (max: number): Check => value => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max
+const isTime: Check = value => typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(value) && !Number.isNaN(Date.parse(value))
+const isGroup: Check = value => typeof value === 'string' && value !== '' && value.length <= 128
+
+const FIELDS: Record<keyof PolicyFloor, Check> = {
+  enforcement: oneOf('optional', 'report_only', 'required'),
+  groups: value => value === null || (Array.isArray(value) && value.length > 0 && value.every(isGroup)),
+  gracePeriodDays: days(365),
+  enforceFrom: value => value === null || isTime(value),
+  ssoRule: oneOf('exempt_sso_only', 'exempt_sso_session', 'none'),
+  maxExemptionDays: days(3650)
+}
+
+/** A JSON object of a policy's fields. Anything else in it stops the start: a floor that does not bind is worse than none. */
+export const parsePolicyFloor: Reader<PolicyFloor> = (name, raw) => {
+  let value: unknown
+  try { value = JSON.parse(raw) } catch { throw new ConfigError(name, 'is not JSON') }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new ConfigError(name, 'is not a JSON object')
+  for (const [field, given] of Object.entries(value)) {
+    if (!Object.hasOwn(FIELDS, field)) throw new ConfigError(name, 'has a member that no policy has')
+    if (!FIELDS[field as keyof PolicyFloor](given)) throw new ConfigError(name, `has a ${field} that no policy may have`)
+  }
+  const floor = value as PolicyFloor
+  return { ...floor, ...(typeof floor.enforceFrom === 'string' && { enforceFrom: new Date(floor.enforceFrom) }) }
+}

@@ -1,0 +1,33 @@
+// A person as a snapshot has him, for tests of what is decided: nobody in particular, unless the test says so.
+import type { Person } from '../../src/core/person.ts'
+import { DEFAULT_POLICY } from '../../src/core/policy.ts'
+
+const OPEN = { failures: 0, waitSeconds: null, waitUntil: null, lockedAt: null }
+
+export const NOW = new Date('2026-11-24T12:00:00Z')
+
+export const somebody = (known: Partial<Person> = {}): Person => ({
+  tenant: 't',
+  userId: 'u',
+  namespace: 'a',
+  subject: 's',
+  account: 's',
+  epoch: 1,
+  revision: 1,
+  sources: {},
+  isDisabled: false,
+  isAdministrator: false,
+  createdAt: NOW,
+  readAt: NOW,
+  policyMetAt: null,
+  graceUntil: null,
+  exemption: null,
+  reportedVersion: null,
+  factors: [],
+  pending: null,
+  recovery: null,
+  session: { generation: 0, act: null },
+  throttles: { totp: OPEN, recovery: OPEN },
+  policy: DEFAULT_POLICY,
+  ...known
+})
