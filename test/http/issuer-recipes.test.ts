@@ -197,9 +197,9 @@ t.test('supabase: the assurance level can be counted, with a time of the login',
   const { service, entries, issuer, sign } = await start(t, 'supabase')
   const [entry] = entries as [Record<string, object>]
   const counting = await startTrusting(t, [{ ...entry, jwksUrl: issuer.jwksUrl, claims: { ...entry.claims, acr: 'aal' }, mfa: { acr: 'aal2', maxAgeSeconds: 3600 } }], {})
-  t.match((await counting.call('GET', '/mfa/status', { token: sign() })).body.decision, { reason: 'idp_mfa' })
-  for (const claims of [{ aal: 'aal1' }, { auth_time: undefined }]) t.not((await counting.call('GET', '/mfa/status', { token: sign(claims) })).body.decision.reason, 'idp_mfa')
-  t.not((await service.call('GET', '/mfa/status', { token: sign() })).body.decision.reason, 'idp_mfa', 'as the recipe stands it does not')
+  t.match((await counting.call('GET', '/mfa/status', { token: sign({ sub: id('counted') }) })).body.decision, { reason: 'idp_mfa' })
+  for (const claims of [{ aal: 'aal1' }, { auth_time: undefined }]) t.not((await counting.call('GET', '/mfa/status', { token: sign({ sub: id('counted'), ...claims }) })).body.decision.reason, 'idp_mfa')
+  t.not((await service.call('GET', '/mfa/status', { token: sign({ sub: id('counted') }) })).body.decision.reason, 'idp_mfa', 'as the recipe stands it does not')
 })
 
 t.test('several: two providers name one person, and the machine is none', async t => {
