@@ -83,18 +83,8 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   return app
 }
 
-const authOptions = (config: Config): Pick<Parameters<typeof registerAuth>[1], 'issuer' | 'own'> => ({
-  issuer: {
-    issuer: config.JWT_ISSUER,
-    audience: config.JWT_AUDIENCE,
-    namespace: config.JWT_ISSUER,
-    algorithms: config.JWT_ALGORITHMS,
-    key: config.JWT_SECRET ?? config.JWT_PUBLIC_KEY,
-    jwksUrl: config.JWT_JWKS_URL,
-    door: config.JWT_DOOR,
-    grants: config.JWT_GRANTS,
-    sessionClaim: config.JWT_SESSION_CLAIM,
-    isIatLogin: config.JWT_IAT_IS_LOGIN
-  },
+const authOptions = (config: Config): Omit<Parameters<typeof registerAuth>[1], 'clock'> => ({
+  issuers: config.ISSUERS,
+  trustedProxies: config.TRUSTED_PROXIES,
   own: { issuer: config.MFA_ISSUER, audience: config.MFA_AUDIENCE, keys: config.MFA_SIGNING_KEYS }
 })

@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs'
-import { algorithmsOf, parsePublicKey } from './config/public-key.ts'
+import { ALGORITHMS, type IssuerEntry, readIssuers, ROLES, toIssuer } from './config/issuers.ts'
+import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './config/public-key.ts'
 import { parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
 import { parsePolicyFloor } from './config/policy-floor.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
 import {
   boolean, choice, ConfigError, cidrs, integer, integers, list, names, origins, postgresUrl, secret, text, url, type Reader
 } from './config/readers.ts'
+import type { Issuer } from './core/issuer.ts'
 
 /** One variable: how it is read, and what it is without a value. `required` is of production; `isSecret` has a `_FILE`. */
 interface Variable { read: Reader<unknown>, fallback?: string, isSecret?: true, about: string }
@@ -22,11 +24,12 @@ export const variables = {
   JWT_SECRET: { read: secret(32), isSecret: true, about: 'their HS256 secret, 32 bytes or more (or one of the two below)' },
   JWT_PUBLIC_KEY_FILE: { read: text(4096), about: 'PEM file of their public key' },
   JWT_JWKS_URL: { read: url(['https:'], { isLoopbackHttpAllowed: true }), about: 'their JWK set, https unless loopback' },
-  JWT_ALGORITHMS: { read: list(choice('HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA')), about: 'allowed algorithms; without it by the key: HS256, RS256, ES256 or EdDSA, of a key set RS256 and ES256' },
+  JWT_ALGORITHMS: { read: list(choice(...ALGORITHMS)), about: 'allowed algorithms; without it by the key: HS256, RS256, ES256 or EdDSA, of a key set RS256 and ES256' },
   JWT_DOOR: { read: choice('local', 'sso', 'api'), fallback: 'local', about: 'how the first factor was done: `local`, `sso` or `api`' },
   JWT_SESSION_CLAIM: { read: text(128), about: 'claim that identifies the login session' },
   JWT_IAT_IS_LOGIN: { read: boolean, fallback: 'false', about: 'each token is a login, so `iat` may stand for `auth_time`' },
-  JWT_GRANTS: { read: list(choice('mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync')), fallback: 'mfa:admin,mfa:support,mfa:auditor,mfa:sync', about: '`mfa:` roles that its tokens may carry' },
+  JWT_GRANTS: { read: list(choice(...ROLES)), fallback: 'mfa:admin,mfa:support,mfa:auditor,mfa:sync', about: '`mfa:` roles that its tokens may carry' },
+  TRUSTED_ISSUERS_FILE: { read: text(4096), about: 'JSON file of several issuers instead of the `JWT_…` variables: [docs/issuers.md](docs/issuers.md)' },
   MFA_ISSUER: { read: text(512), about: 'our `iss`' },
   MFA_AUDIENCE: { read: text(512), about: 'our own `aud`' },
   MFA_APPLICATION_AUDIENCES: { read: names, fallback: '', about: 'applications that a token may be for instead of us' },
@@ -56,13 +59,13 @@ export const variables = {
 
 type Name = keyof typeof variables
 type Value<N extends Name> = ReturnType<typeof variables[N]['read']>
-type Optional = 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_SESSION_CLAIM' | 'POLICY_FLOOR'
-type Derived = 'JWT_PUBLIC_KEY_FILE'
+type Optional = 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR'
+type Derived = 'JWT_PUBLIC_KEY_FILE' | 'TRUSTED_ISSUERS_FILE'
 
-/** The whole configuration, frozen: the variables under their own names, and the first factor's public key, if any. */
+/** The whole configuration, frozen: the variables under their own names, and whose first-factor tokens are accepted. */
 export type Config = Readonly<{ [N in Exclude<Name, Optional>]: Value<N> }> &
   Readonly<{ [N in Exclude<Optional, Derived>]: Value<N> | undefined }> &
-  Readonly<{ JWT_PUBLIC_KEY: string | undefined }>
+  Readonly<{ JWT_PUBLIC_KEY: string | undefined, ISSUERS: readonly Issuer[] }>
 
 export type { SigningKey }
 export { ConfigError }
@@ -72,18 +75,22 @@ export { ConfigError }
  * @throws ConfigError with one line that names the variable and the cause, never the value
  */
 export function readConfig (env: Record<string, string | undefined>): Config {
+  const issuersFile = readVariable('TRUSTED_ISSUERS_FILE', env) as string | undefined
+  if (issuersFile !== undefined) refusePlainIssuer(env)
   const values: Record<string, unknown> = {}
   for (const name of Object.keys(variables) as Name[]) values[name] = readVariable(name, env)
   values.JWT_PUBLIC_KEY = readPublicKey(values.JWT_PUBLIC_KEY_FILE as string | undefined)
-  delete values.JWT_PUBLIC_KEY_FILE
+  for (const name of ['JWT_PUBLIC_KEY_FILE', 'TRUSTED_ISSUERS_FILE']) delete values[name]
   const isProduction = values.NODE_ENV === 'production'
   values.DOCS ??= !isProduction
-  for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE', 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
+  for (const name of [...(issuersFile === undefined ? ['JWT_ISSUER', 'JWT_AUDIENCE'] : []), 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
     if (values[name] === undefined) throw new ConfigError(name, 'is missing')
   }
   if ((values.MFA_APPLICATION_AUDIENCES as string[]).includes(values.MFA_AUDIENCE as string)) throw new ConfigError('MFA_APPLICATION_AUDIENCES', 'holds MFA_AUDIENCE: a token for an application must not open this service')
   if (values.JWT_ISSUER === values.MFA_ISSUER) throw new ConfigError('MFA_ISSUER', 'equals JWT_ISSUER: a first-factor token must not look like ours')
-  readFirstFactorKey(values)
+  values.ISSUERS = issuersFile === undefined
+    ? [readFirstFactor(values)]
+    : readIssuers(issuersFile, { ownIssuer: values.MFA_ISSUER as string, trustedProxies: values.TRUSTED_PROXIES as string[] })
   refuseReused(values)
   if (isProduction) requireProduction(values)
   return Object.freeze(values) as Config
@@ -112,20 +119,39 @@ function readPublicKey (path: string | undefined): string | undefined {
   return parsePublicKey('JWT_PUBLIC_KEY_FILE', text)
 }
 
+/** Two places that say whom to trust would leave one of them unread. */
+function refusePlainIssuer (env: Record<string, string | undefined>): void {
+  const plain = Object.keys(variables).filter(name => name.startsWith('JWT_')).flatMap(name => [name, `${name}_FILE`])
+  const given = plain.find(name => env[name] !== undefined)
+  if (given !== undefined) throw new ConfigError(given, 'is set, and TRUSTED_ISSUERS_FILE too: one of them')
+}
+
 /** Exactly one key of the first factor, and algorithms that go with it: a public key is never an HMAC secret. */
-function readFirstFactorKey (values: Record<string, unknown>): void {
+function readFirstFactor (values: Record<string, unknown>): Issuer {
   const given = [['JWT_SECRET', values.JWT_SECRET], ['JWT_PUBLIC_KEY_FILE', values.JWT_PUBLIC_KEY], ['JWT_JWKS_URL', values.JWT_JWKS_URL]]
     .filter(([, value]) => value !== undefined).map(([name]) => name as string)
   if (given.length === 0) throw new ConfigError('JWT_SECRET', 'is missing, and so are JWT_PUBLIC_KEY_FILE and JWT_JWKS_URL')
   if (given.length > 1) throw new ConfigError(given[1] as string, `is set, and ${given[0] as string} too: one of them`)
   const isSymmetric = given[0] === 'JWT_SECRET'
   const fitting = values.JWT_PUBLIC_KEY === undefined ? undefined : algorithmsOf(values.JWT_PUBLIC_KEY as string)
-  values.JWT_ALGORITHMS ??= isSymmetric ? ['HS256'] : fitting?.slice(0, 1) ?? ['RS256', 'ES256']
+  values.JWT_ALGORITHMS ??= defaultAlgorithms(isSymmetric, fitting)
   const algorithms = values.JWT_ALGORITHMS as string[]
   if (algorithms.some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) {
     throw new ConfigError('JWT_ALGORITHMS', isSymmetric ? 'must be HS… with JWT_SECRET' : 'must not be HS… with a public key')
   }
   if (fitting !== undefined && !algorithms.every(algorithm => fitting.includes(algorithm))) throw new ConfigError('JWT_ALGORITHMS', 'does not fit the key of JWT_PUBLIC_KEY_FILE')
+  const entry = {
+    issuer: values.JWT_ISSUER,
+    audience: values.JWT_AUDIENCE,
+    secret: values.JWT_SECRET,
+    publicKey: values.JWT_PUBLIC_KEY,
+    jwksUrl: values.JWT_JWKS_URL,
+    door: values.JWT_DOOR,
+    sessionClaim: values.JWT_SESSION_CLAIM,
+    iatIsLogin: values.JWT_IAT_IS_LOGIN,
+    grants: values.JWT_GRANTS
+  }
+  return toIssuer(entry as IssuerEntry, algorithms)
 }
 
 function requireProduction (values: Record<string, unknown>): void {

@@ -46,7 +46,8 @@ export function developmentEnvironment (env: NodeJS.ProcessEnv, dataDir = DATA_D
     MFA_ISSUER: `http://localhost:${port}`,
     MFA_AUDIENCE: 'headless-mfa'
   }
-  if (hasIssuerKey) delete defaults.JWT_SECRET
+  if (hasIssuerKey || env.TRUSTED_ISSUERS_FILE !== undefined) delete defaults.JWT_SECRET
+  if (env.TRUSTED_ISSUERS_FILE !== undefined) for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE']) delete defaults[name]
   for (const name of Object.keys(defaults)) if (env[`${name}_FILE`] !== undefined) delete defaults[name]
   return { ...defaults, ...env }
 }

@@ -14,7 +14,11 @@ import { addressOf } from './http/limits.ts'
 import { Problem } from './http/problem.ts'
 
 declare module 'fastify' {
-  interface FastifyRequest { caller: Caller, person: Person }
+  interface FastifyRequest {
+    caller: Caller
+    /** Null for a machine, which only calls of administrators let in: they take the tenant from `caller`. */
+    person: Person
+  }
   interface FastifyContextConfig {
     /** This call answers somebody who is disabled too. */
     isForDisabled?: boolean
@@ -27,16 +31,23 @@ export interface GateOptions { db: Database, auth: Auth, clock: () => Date, assu
 export interface Gate {
   /** Hooks of a user's call, before its body is read: who is it, and may he come in at all? */
   user: onRequestAsyncHookHandler[]
-  /** The same for an administrator's: one of the roles, and MFA of the last minutes. */
+  /** The same for an administrator's: one of the roles, and MFA of the last minutes. A machine needs no more than a role that it may have. */
   admin: (roles: string[]) => onRequestAsyncHookHandler[]
   /** Reads the caller's person once more, for a decision that another change has overtaken. */
   refresh: (request: FastifyRequest) => Promise<void>
 }
 
+/** What a machine may do: read, and tell of an application's people. */
+const MACHINE_ROLES = new Set(['mfa:auditor', 'mfa:sync'])
+
 export function createGate ({ db, auth, clock, assurance, decision }: GateOptions): Gate {
   async function identify (request: FastifyRequest): Promise<void> {
     request.caller = await auth.authenticate(request)
-    await refresh(request)
+    if (request.caller.kind !== 'service') await refresh(request)
+  }
+
+  async function refuseMachine (request: FastifyRequest): Promise<void> {
+    if (request.caller.kind === 'service') await refuse(request, 'machine')
   }
 
   async function refresh (request: FastifyRequest): Promise<void> {
@@ -53,12 +64,15 @@ export function createGate ({ db, auth, clock, assurance, decision }: GateOption
   }
 
   async function refuse (request: FastifyRequest, cause: string): Promise<never> {
-    await recordEvent(db, { tenant: request.caller.tenant, subject: request.person.userId, action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
+    await recordEvent(db, { tenant: request.caller.tenant, subject: actorOf(request.caller, request.person), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
     throw new Problem('forbidden')
   }
 
   const admin = (roles: string[]) => async (request: FastifyRequest): Promise<void> => {
-    if (!request.caller.roles.some(role => roles.includes(role))) await refuse(request, 'role')
+    const isMachine = request.caller.kind === 'service'
+    const opening = isMachine ? roles.filter(role => MACHINE_ROLES.has(role)) : roles
+    if (!request.caller.roles.some(role => opening.includes(role))) await refuse(request, 'role')
+    if (isMachine) return
     const refusal = decideAdmin(request.person, request.caller, clock(), assurance)
     if (refusal === null) return
     if (refusal === 'forbidden') await refuse(request, 'factor set up after a recovery')
@@ -66,7 +80,7 @@ export function createGate ({ db, auth, clock, assurance, decision }: GateOption
     throw new Problem('step_up_required', refusal as Exclude<typeof refusal, string>)
   }
 
-  return { user: [identify], admin: roles => [identify, admin(roles)], refresh }
+  return { user: [identify, refuseMachine], admin: roles => [identify, admin(roles)], refresh }
 }
 
 /** The person of a token, recorded at first sight. An MFA token of an older epoch, or of before its session's log-out, is dead. */
@@ -77,16 +91,19 @@ async function loadPerson (db: Database, caller: Caller): Promise<Person> {
     return person
   }
   if (person === null || isWordNew(person, caller)) {
-    await seePerson(db, caller, randomUUID())
+    await seePerson(db, caller, randomUUID(), person)
     person = await findPerson(db, caller)
   }
   if (person === null) throw new UnavailableError('a person that was just recorded is lost')
   return person
 }
 
+/** A user's id, or a machine's name. */
+const actorOf = (caller: Caller, person: Person | null): string => person?.userId ?? `service:${caller.subject}`
+
 /** Who did it, for the audit. */
-export const byOf = (request: FastifyRequest, person = request.person): { actor: string, address: string, requestId: string } =>
-  ({ actor: person.userId, address: addressOf(request), requestId: request.id })
+export const byOf = (request: FastifyRequest, person: Person | null = request.person): { actor: string, address: string, requestId: string } =>
+  ({ actor: actorOf(request.caller, person), address: addressOf(request), requestId: request.id })
 
 export function decorateRequests (app: FastifyInstance): void {
   app.decorateRequest('caller', null as unknown as Caller)

@@ -27,7 +27,7 @@ export const assuranceSettings = (config: Config): AssuranceSettings => ({
 })
 
 export const decisionSettings = (config: Config): DecisionSettings => ({
-  issuers: new Set([config.JWT_ISSUER]),
+  issuers: new Set(config.ISSUERS.map(({ issuer }) => issuer)),
   loginFreshSeconds: config.LOGIN_FRESH_SECONDS,
   floor: config.POLICY_FLOOR ?? null
 })

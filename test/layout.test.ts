@@ -31,8 +31,8 @@ function mayImport (from: string, to: string): boolean {
     }
   }
   switch (source) {
-    case 'core': case 'config': case 'shared schema': return false
-    case 'db': case 'http': return target === 'core'
+    case 'core': case 'shared schema': return false
+    case 'config': case 'db': case 'http': return target === 'core'
     case 'gate': return ['core', 'db', 'http', 'config'].includes(target)
     case 'dev': return false
     case 'app': return !['server', 'cli'].includes(target)

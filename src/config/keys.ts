@@ -1,3 +1,4 @@
+import type { Issuer } from '../core/issuer.ts'
 import { ConfigError, refuseSample, type Reader } from './readers.ts'
 import type { SigningKey } from './signing-keys.ts'
 
@@ -35,9 +36,12 @@ export function refuseReused (values: Record<string, unknown>): void {
   const rings = ['MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS'] as const
   for (const name of rings) for (const key of (values[name] as KeyRing).keys.values()) see(name, key)
   for (const key of values.MFA_SIGNING_KEYS as SigningKey[]) see('MFA_SIGNING_KEYS', key.material)
-  if (values.JWT_SECRET !== undefined) {
-    see('JWT_SECRET', Buffer.from(values.JWT_SECRET as string))
+  // What first-factor tokens are signed with, where that is a secret. One that several issuers share is theirs alone.
+  const name = values.JWT_SECRET === undefined ? 'TRUSTED_ISSUERS_FILE' : 'JWT_SECRET'
+  const shared = (values.ISSUERS as Issuer[]).filter(({ algorithms }) => algorithms.some(algorithm => algorithm.startsWith('HS'))).map(({ key }) => key as string)
+  for (const secret of new Set(shared)) {
+    see(name, Buffer.from(secret))
     // The same text once as it is and once decoded is one key all the same.
-    see('JWT_SECRET', Buffer.from(values.JWT_SECRET as string, 'base64'))
+    see(name, Buffer.from(secret, 'base64'))
   }
 }

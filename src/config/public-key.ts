@@ -23,3 +23,7 @@ export function algorithmsOf (pem: string): string[] {
   if (asymmetricKeyType === 'ec') return BY_CURVE[asymmetricKeyDetails?.namedCurve ?? ''] ?? []
   return asymmetricKeyType === 'ed25519' ? ['EdDSA'] : []
 }
+
+/** By the key: the usual one of it; a key set may hold either of two kinds. */
+export const defaultAlgorithms = (isSymmetric: boolean, fitting: string[] | undefined): string[] =>
+  isSymmetric ? ['HS256'] : fitting?.slice(0, 1) ?? ['RS256', 'ES256']

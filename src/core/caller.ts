@@ -1,5 +1,5 @@
-/** How this session's first factor was done: with a password, by SSO, by a personal token. */
-export type Door = 'local' | 'sso' | 'api'
+/** How this session's first factor was done: with a password, by SSO, by a personal token; `service`: nobody's, a machine's. */
+export type Door = 'local' | 'sso' | 'api' | 'service'
 
 /** A login session of an issuer. */
 export interface Session {
@@ -11,8 +11,8 @@ export interface Session {
 
 /** Who asks, as a verified token says. Times are unix seconds. */
 export interface Caller {
-  /** `first`: a first-factor token; `mfa`: one of ours. */
-  kind: 'first' | 'mfa'
+  /** `first`: a first-factor token; `mfa`: one of ours; `service`: a machine's, which is no user. */
+  kind: 'first' | 'mfa' | 'service'
   tenant: string
   namespace: string
   subject: string
@@ -25,6 +25,10 @@ export interface Caller {
   /** When: of an MFA token the second factor, else the login; absent if the token does not say. */
   authTime: number | undefined
   expiresAt: number
+  /** The identity provider's own MFA, as far as the issuer is configured to count it. */
+  isIdpMfa: boolean
+  /** An MFA token made from this one ends with it. */
+  isTokenCapped: boolean
   /** Of a first-factor token alone. */
   word: IssuerWord | undefined
   /** Of an MFA token alone. */
@@ -39,6 +43,8 @@ export interface IssuerWord {
   door: Door
   /** Absent where the token has no such claim: then the door is added to what the issuer said before. */
   accounts: Array<'local' | 'sso'> | undefined
+  /** The token says that it left groups out. */
+  areGroupsUnknown: boolean
 }
 
 export type Acr = 'mfa' | 'mfa-recovery'

@@ -42,23 +42,28 @@ export interface MfaTokenClaims {
   exp: number
 }
 
-/** Methods that a second factor adds; what the first token proved stays beside them. */
+/** Methods that a second factor adds; what else the first token proved stays beside them, these only where they counted. */
 const SECOND = new Set(['otp', 'mfa', 'recovery'])
 
+const provedBefore = ({ amr, isIdpMfa }: Caller): string[] => amr.filter(method => isIdpMfa || !SECOND.has(method))
+
 /**
- * Claims for `caller` after `act`. Identity and rights are the verified token's; the end is never past that token's.
+ * Claims for `caller` after `act`. Identity and rights are the verified token's; the end is never past that
+ * token's, unless its issuer is configured to lift that.
  * `amr` is what was really proved: `otp` only of a TOTP, `recovery` (a private value) of a recovery code.
  */
 export function mfaTokenClaims (caller: Caller, subject: TokenSubject, act: Act, now: Date, settings: TokenSettings): MfaTokenClaims {
   const iat = Math.floor(now.getTime() / 1000)
+  // A renewal of what is remembered is no act of its own: there the cap is never lifted.
+  const isCapped = caller.isTokenCapped || act.endsAt !== undefined
   return {
     ...identityClaims(caller, subject, settings),
     auth_time: act.authTime,
-    amr: [...caller.amr.filter(method => !SECOND.has(method)), ...act.methods, 'mfa'],
+    amr: [...new Set([...provedBefore(caller), ...act.methods, 'mfa'])],
     acr: act.acr,
     fid: act.factorId,
     iat,
-    exp: Math.min(iat + settings.tokenSeconds, caller.expiresAt, act.endsAt ?? Infinity)
+    exp: Math.min(iat + settings.tokenSeconds, isCapped ? caller.expiresAt : Infinity, act.endsAt ?? Infinity)
   }
 }
 
@@ -112,7 +117,7 @@ export function allowedTokenClaims (caller: Caller, { userId, epoch, generation 
   return {
     ...identityClaims(caller, { userId, epoch, generation }, settings),
     ...(caller.authTime !== undefined && { auth_time: caller.authTime }),
-    amr: caller.amr.filter(method => !SECOND.has(method)),
+    amr: provedBefore(caller),
     acr: decision.reason === 'idp_mfa' ? 'idp-mfa' : 'none',
     mfa_reason: decision.reason,
     iat,

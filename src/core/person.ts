@@ -5,7 +5,7 @@ export interface SourceWord {
   local?: boolean
   sso?: boolean
   groups?: string[]
-  /** The source said that it left groups out. */
+  /** Its newest token said that it left groups out. */
   groupsUnknown?: boolean
 }
 

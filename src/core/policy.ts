@@ -33,7 +33,7 @@ export const DEFAULT_POLICY: Readonly<Policy> = {
 
 export interface Decision {
   action: 'allow' | 'verify' | 'enroll' | 'deny'
-  reason: 'mfa_verified' | 'not_required' | 'exempt_sso' | 'exempt_user' | 'grace' | 'report_only' | 'factor_enrolled' | 'required_by_policy' | 'user_disabled'
+  reason: 'mfa_verified' | 'idp_mfa' | 'not_required' | 'exempt_sso' | 'exempt_user' | 'grace' | 'report_only' | 'factor_enrolled' | 'required_by_policy' | 'user_disabled'
   /** With `grace`: until when, RFC 3339. */
   deadline?: string
   /** With `report_only`: what `required` would say. */
@@ -43,7 +43,7 @@ export interface Decision {
 }
 
 /** What the decision takes from the token. */
-export type Proof = Pick<Caller, 'mfa' | 'authTime'> & { word: { door: Door } | undefined }
+export type Proof = Pick<Caller, 'mfa' | 'isIdpMfa' | 'authTime'> & { word: { door: Door } | undefined }
 
 export interface DecisionSettings {
   /** Issuers that still count; the word of any other says nothing. */
@@ -61,6 +61,7 @@ export interface DecisionSettings {
 export function decide (person: Person, proof: Proof, now: Date, settings: DecisionSettings): Decision {
   if (person.isDisabled) return { action: 'deny', reason: 'user_disabled' }
   if (proof.mfa !== undefined || person.session.act !== null) return { action: 'allow', reason: 'mfa_verified' }
+  if (proof.isIdpMfa) return { action: 'allow', reason: 'idp_mfa' }
   return rulesOf(person.policy, settings.floor).map(rule => decideUnder(rule, person, proof, now, settings)).reduce(stricter)
 }
 
@@ -127,7 +128,7 @@ export function firstGraceDays (person: Person, proof: Proof, now: Date, setting
 
 /** The session by which somebody comes who has proved no second factor: by SSO if that is all he has, and just now. */
 export const usualSession = ({ sources }: Person, now: Date, { issuers }: DecisionSettings): Proof =>
-  ({ mfa: undefined, authTime: Math.floor(now.getTime() / 1000), word: { door: isSsoOnly(sources, issuers) ? 'sso' : 'local' } })
+  ({ mfa: undefined, isIdpMfa: false, authTime: Math.floor(now.getTime() / 1000), word: { door: isSsoOnly(sources, issuers) ? 'sso' : 'local' } })
 
 /** Would this person have to have a factor? What forbids the removal of the last one. */
 export const isMfaRequired = (person: Person, now: Date, settings: DecisionSettings): boolean =>

@@ -68,19 +68,28 @@ export function isWordNew ({ account, sources }: Person, { word, groups }: Calle
   const isAccountNew = word.accounts === undefined
     ? (said.local && known.local !== true) || (said.sso && known.sso !== true)
     : said.local !== (known.local ?? false) || said.sso !== (known.sso ?? false)
-  return isAccountNew || (groups !== undefined && JSON.stringify(groups) !== JSON.stringify(known.groups))
+  const heard = spokenGroups(word, groups, known)
+  return isAccountNew || heard.groupsUnknown !== known.groupsUnknown ||
+    (heard.groups !== undefined && JSON.stringify(heard.groups) !== JSON.stringify(known.groups))
+}
+
+/** Absent groups change nothing, unless the token says that it left them out; groups that are there end that. */
+function spokenGroups ({ areGroupsUnknown }: NonNullable<Caller['word']>, groups: string[] | undefined, known: SourceWord | undefined): Pick<SourceWord, 'groups' | 'groupsUnknown'> {
+  const wasUnknown = known?.groupsUnknown
+  const isUnknown = areGroupsUnknown || (groups === undefined ? wasUnknown : wasUnknown && false)
+  return { ...(groups !== undefined && { groups }), ...(isUnknown !== undefined && { groupsUnknown: isUnknown }) }
 }
 
 /** Without a claim the door itself shows an account; a personal token shows none. */
 function spoken ({ accounts, door }: NonNullable<Caller['word']>): { local: boolean, sso: boolean } {
-  const shown = accounts ?? (door === 'api' ? [] : [door])
+  const shown: readonly string[] = accounts ?? [door]
   return { local: shown.includes('local'), sso: shown.includes('sso') }
 }
 
-/** Records the first sight, or the issuer's newer word. `id` is used for somebody new. */
-export async function seePerson (db: Database, { tenant, namespace, subject, word, groups }: Caller, id: string): Promise<void> {
+/** Records the first sight, or the issuer's newer word. `id` is used for somebody new, `known` is what he was said to be. */
+export async function seePerson (db: Database, { tenant, namespace, subject, word, groups }: Caller, id: string, known: Person | null): Promise<void> {
   if (word === undefined) return
-  const said = { ...spoken(word), ...(groups !== undefined && { groups }) }
+  const said = { ...spoken(word), ...spokenGroups(word, groups, known?.sources[word.issuer]) }
   await db.rows`SELECT see_user_v1(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
     ${word.accounts !== undefined}, ${said}::jsonb)::text`
 }

@@ -1,4 +1,5 @@
 import { DEFAULT_POLICY, type Policy } from '../core/policy.ts'
+import type { Database } from './client.ts'
 
 /** A policy as `policy_json_v1` and `person_v2` have it. */
 export interface PolicyRow extends Omit<Policy, 'enforceFrom' | 'updatedAt'> { enforceFrom: string | null, updatedAt: string | null }
@@ -8,3 +9,9 @@ const date = (value: string | null): Date | null => value === null ? null : new 
 export const toPolicy = (row: PolicyRow | null): Policy => row === null
   ? DEFAULT_POLICY
   : { ...row, enforceFrom: date(row.enforceFrom), updatedAt: date(row.updatedAt) }
+
+/** The tenant's policy, for whom no person stands who would have it: a machine. */
+export async function findPolicy (db: Database, tenant: string): Promise<Policy> {
+  const [row] = await db.rows<{ policy: PolicyRow }>`SELECT policy_json_v1(p) AS policy FROM policies p WHERE tenant = ${tenant}`
+  return toPolicy(row?.policy ?? null)
+}

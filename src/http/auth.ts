@@ -4,19 +4,17 @@ import type { Caller } from '../core/caller.ts'
 import type { MfaTokenClaims } from '../core/mfa-token.ts'
 import { CLOCK_SKEW_SECONDS } from '../core/policy.ts'
 import { UnavailableError } from '../core/unavailable.ts'
-import { bearerToken, type JwsHeader, peek } from './bearer.ts'
-import { type Issuer, readCaller } from './first-factor.ts'
+import { bearerToken, gatewayToken, type JwsHeader, peek } from './bearer.ts'
+import type { Claims } from './claims.ts'
+import { type Issuer, namesAudience, readCaller } from './first-factor.ts'
+import { peerIn, refuseCrossSite, refuseDisagreement } from './gateway.ts'
 import { Problem } from './problem.ts'
-import { remoteKeys } from './remote-keys.ts'
+import { type FindKey, remoteKeys } from './remote-keys.ts'
 
 export interface AuthOptions {
-  issuer: Issuer & {
-    audience: string
-    algorithms: string[]
-    /** An HMAC secret or a PEM; else `jwksUrl`. */
-    key: string | undefined
-    jwksUrl: string | undefined
-  }
+  issuers: readonly Issuer[]
+  /** CIDRs of the gateways whose headers are read. */
+  trustedProxies: readonly string[]
   own: { issuer: string, audience: string, keys: ReadonlyArray<{ kid: string, algorithm: 'ES256' | 'EdDSA', privatePem: string, publicPem: string }> }
   clock: () => Date
 }
@@ -31,26 +29,34 @@ export interface Auth {
 type Verify = (token: string) => unknown
 type Jwt = Record<string, { verify: Verify, sign: (payload: object) => string }>
 
+/** One trusted issuer, or one of its audiences, and what alone decides of its tokens. */
+interface Entry { issuer: Issuer, verify: Verify }
+
 /**
- * Two kinds of token, told apart by `iss` and checked by rules that exclude each other (RFC 8725 §3.11): the issuer's, and
+ * Two kinds of token, told apart by `iss` and checked by rules that exclude each other (RFC 8725 §3.11): an issuer's, and
  * ours. Each has its own verifier with one list of algorithms and the keys of that issuer alone.
  */
-export async function registerAuth (app: FastifyInstance, { issuer, own, clock }: AuthOptions): Promise<Auth> {
-  const findKey = issuer.jwksUrl === undefined ? undefined : remoteKeys(issuer.jwksUrl)
-  await app.register(fastifyJwt, {
-    namespace: 'first',
-    secret: findKey === undefined
-      ? { public: issuer.key as string }
-      : { public: (async ({ header }: { header: JwsHeader }) => await findKey(header) ?? refuse()) as never },
-    verify: {
-      algorithms: issuer.algorithms as never,
-      allowedIss: issuer.issuer,
-      allowedAud: issuer.audience,
-      requiredClaims: ['exp', 'sub', 'iss', 'aud'],
-      clockTolerance: CLOCK_SKEW_SECONDS * 1000,
-      cache: false
-    }
-  })
+export async function registerAuth (app: FastifyInstance, { issuers, trustedProxies, own, clock }: AuthOptions): Promise<Auth> {
+  const keySets = new Map<string, FindKey>()
+  for (const [index, issuer] of issuers.entries()) {
+    // Entries of one provider ask it for its keys once.
+    if (issuer.jwksUrl !== undefined && !keySets.has(issuer.jwksUrl)) keySets.set(issuer.jwksUrl, remoteKeys(issuer.jwksUrl))
+    const findKey = issuer.jwksUrl === undefined ? undefined : keySets.get(issuer.jwksUrl) as FindKey
+    await app.register(fastifyJwt, {
+      namespace: `first-${index}`,
+      secret: findKey === undefined
+        ? { public: issuer.key as string }
+        : { public: (async ({ header }: { header: JwsHeader }) => await findKey(header) ?? refuse()) as never },
+      verify: {
+        algorithms: issuer.algorithms as never,
+        allowedIss: issuer.issuer,
+        ...(issuer.audienceClaim === 'aud' && { allowedAud: [...issuer.audiences] }),
+        requiredClaims: ['exp', 'iss', issuer.audienceClaim],
+        clockTolerance: CLOCK_SKEW_SECONDS * 1000,
+        cache: false
+      }
+    })
+  }
   for (const { kid, algorithm, privatePem, publicPem } of own.keys) {
     await app.register(fastifyJwt, {
       namespace: `own-${kid}`,
@@ -69,21 +75,48 @@ export async function registerAuth (app: FastifyInstance, { issuer, own, clock }
   const jwt = app.jwt as unknown as Jwt
   const kids = new Set(own.keys.map(key => key.kid))
   const firstKid = own.keys[0]?.kid as string
+  const entries: Entry[] = issuers.map((issuer, index) => ({ issuer, verify: (jwt[`first-${index}`] as Jwt[string]).verify }))
+  const gatewayHeaders = new Set(issuers.flatMap(({ header }) => header ?? []))
+  const isTrustedPeer = peerIn(trustedProxies)
+
+  /** What the token says unverified picks the entry, exactly one; then that entry's verifier alone decides. */
+  async function firstCaller (token: string, among: Entry[]): Promise<Caller> {
+    const { header, payload } = peek(token)
+    const [entry, ...others] = among.filter(({ issuer }) => payload.iss === issuer.issuer && namesAudience(payload, issuer))
+    if (entry === undefined || others.length > 0) return refuse()
+    return readCaller(header, await verified(entry, token) as Claims, entry.issuer, clock())
+  }
+
+  async function bearerCaller (token: string): Promise<Caller> {
+    const { header, payload } = peek(token)
+    if (payload.iss !== own.issuer) return await firstCaller(token, entries)
+    if (typeof header.kid !== 'string' || !kids.has(header.kid)) refuse()
+    const claims = await verified(jwt[`own-${header.kid as string}`] as Jwt[string], token) as MfaTokenClaims
+    // The library lets the last instant pass, and asks a clock of its own.
+    if (claims.exp <= clock().getTime() / 1000) refuse()
+    return ownCaller(claims)
+  }
+
+  /** Whom the gateways' headers name; a header is read for the issuers that name it, and from our gateways alone. */
+  async function gatewayCallers (request: FastifyRequest): Promise<Caller[]> {
+    const callers = []
+    for (const name of isTrustedPeer(request) ? gatewayHeaders : []) {
+      const token = gatewayToken(request, name)
+      if (token !== undefined) callers.push(await firstCaller(token, entries.filter(({ issuer }) => issuer.header === name)))
+    }
+    return callers
+  }
 
   return {
     sign: claims => (jwt[`own-${firstKid}`] as Jwt[string]).sign(claims),
     async authenticate (request) {
-      const token = bearerToken(request)
-      const { header, payload } = peek(token)
-      if (payload.iss === own.issuer) {
-        if (typeof header.kid !== 'string' || !kids.has(header.kid)) refuse()
-        const claims = await verified(jwt[`own-${header.kid as string}`] as Jwt[string], token) as MfaTokenClaims
-        // The library lets the last instant pass, and asks a clock of its own.
-        if (claims.exp <= clock().getTime() / 1000) refuse()
-        return ownCaller(claims)
-      }
-      if (payload.iss !== issuer.issuer) refuse()
-      return readCaller(header, await verified(jwt.first as Jwt[string], token) as Record<string, unknown>, issuer, clock())
+      const [gateway, ...more] = await gatewayCallers(request)
+      if (gateway === undefined) return await bearerCaller(bearerToken(request))
+      const isAlone = request.headers.authorization === undefined
+      const caller = isAlone ? gateway : await bearerCaller(bearerToken(request))
+      refuseDisagreement([caller, gateway, ...more])
+      if (isAlone) refuseCrossSite(request)
+      return caller
     }
   }
 }
@@ -114,6 +147,9 @@ const ownCaller = (claims: MfaTokenClaims): Caller => ({
   amr: claims.amr,
   authTime: claims.auth_time,
   expiresAt: claims.exp,
+  // What counts is in the token itself: it is an MFA token, and nothing made from it outlives it.
+  isIdpMfa: false,
+  isTokenCapped: true,
   word: undefined,
   mfa: { userId: claims.uid, epoch: claims.epoch, acr: claims.acr, factorId: claims.fid, generation: claims.sid_gen ?? 0 }
 })

@@ -17,6 +17,8 @@ const first: Caller = {
   amr: ['pwd'],
   authTime: SECONDS - 60,
   expiresAt: SECONDS + 3600,
+  isIdpMfa: false,
+  isTokenCapped: true,
   word: undefined,
   mfa: undefined
 }
@@ -108,4 +110,20 @@ t.test('carrying an act on makes it no stronger and no fresher', async t => {
     acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], auth_time: SECONDS - 500, fid: 'set', epoch: 8
   })
   t.equal(actOf(first), null)
+})
+
+t.test('the cap of the first token is lifted where its issuer says so, and never for what is only renewed', async t => {
+  const short = { expiresAt: SECONDS + 120 }
+  t.equal(claims(short).exp, SECONDS + 120)
+  t.equal(claims({ ...short, isTokenCapped: false }).exp, SECONDS + 900)
+  t.equal(claims({ ...short, isTokenCapped: false }, { endsAt: SECONDS + 5000 }).exp, SECONDS + 120, 'a remembered act')
+})
+
+t.test('the identity provider\'s own MFA is told on where it counted, and nothing twice', async t => {
+  const amr = ['pwd', 'mfa', 'otp', 'recovery']
+  t.same(claims({ amr }).amr, ['pwd', 'otp', 'mfa'])
+  t.same(claims({ amr, isIdpMfa: true }).amr, amr)
+  const allowed = (isIdpMfa: boolean): string[] => allowedTokenClaims({ ...first, amr, isIdpMfa }, { userId: 'u1', epoch: 7, generation: 3 }, { reason: isIdpMfa ? 'idp_mfa' : 'not_required' }, NOW, settings).amr
+  t.same(allowed(false), ['pwd'])
+  t.same(allowed(true), amr)
 })

@@ -22,7 +22,7 @@ const EXEMPTIONS: Record<string, Person['exemption']> = {
   over: { since: days(-40), until: days(-1), reason: 'r', by: 'admin' }
 }
 const TOKENS: Record<string, Partial<Proof> & { act?: true }> = {
-  login: { authTime: SECONDS - 900 }, old: { authTime: SECONDS - 901 }, ageless: { authTime: undefined }, mfa: { mfa, word: undefined }, remembered: { act: true }
+  login: { authTime: SECONDS - 900 }, old: { authTime: SECONDS - 901 }, ageless: { authTime: undefined }, mfa: { mfa, word: undefined }, remembered: { act: true }, idp: { isIdpMfa: true }
 }
 
 interface Row { policy: Partial<Policy>, door: 'local' | 'sso' | 'api', token: keyof typeof TOKENS, accounts: keyof typeof ACCOUNTS, enrolled: keyof typeof FACTORS, grace: keyof typeof OWN_GRACE, exemption: keyof typeof EXEMPTIONS }
@@ -31,7 +31,7 @@ function decided ({ policy, door, token, accounts, enrolled, grace, exemption }:
   const { act, ...proof } = TOKENS[token] as Partial<Proof> & { act?: true }
   const session = { generation: 0, act: act === undefined ? null : { acr: 'mfa' as const, methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 } }
   const person = somebody({ sources: ACCOUNTS[accounts] as Person['sources'], factors: FACTORS[enrolled] as Factor[], ...OWN_GRACE[grace], exemption: EXEMPTIONS[exemption] ?? null, session, policy: { ...DEFAULT_POLICY, ...policy }, ...known })
-  return said(decide(person, { mfa: undefined, authTime: undefined, word: { door }, ...proof }, NOW, { ...settings, ...others }))
+  return said(decide(person, { mfa: undefined, isIdpMfa: false, authTime: undefined, word: { door }, ...proof }, NOW, { ...settings, ...others }))
 }
 
 /** A decision in a word or two: `enroll`, `allow grace +2`, `allow report_only (enroll)`. */
@@ -47,6 +47,8 @@ t.test('may this session pass? the first rule that holds answers', async t => {
     ['required', 'exempt_sso_only', 'local', 'mfa', 'local', 'yes', 'over', '-', 'allow mfa_verified'],
     ['required', 'none', 'api', 'mfa', 'local', 'yes', 'over', '-', 'allow mfa_verified'],
     ['required', 'exempt_sso_only', 'local', 'remembered', 'local', 'yes', 'over', '-', 'allow mfa_verified'],
+    ['required', 'none', 'sso', 'idp', 'both', 'yes', 'over', '-', 'allow idp_mfa'],
+    ['required', 'none', 'sso', 'idp', 'both', '-', 'over', '-', 'allow idp_mfa'],
     // With a factor he is asked, whatever the policy; but not where the session's own rule leaves it to the identity provider.
     ['optional', 'exempt_sso_only', 'local', 'login', 'local', 'yes', 'unmet', '-', 'verify factor_enrolled'],
     ['required', 'exempt_sso_only', 'sso', 'login', 'sso', 'yes', 'unmet', '-', 'verify factor_enrolled'],
@@ -164,10 +166,11 @@ t.test('every combination keeps the promises', async t => {
       }
     }
   }
-  t.equal(cases.length, 3 * 3 * 3 * 4 * 2 * 3 * 4 * 5)
+  t.equal(cases.length, 3 * 3 * 3 * 4 * 2 * 3 * 4 * 6)
   /** What is promised, each apart from the others: [whom it is about, what may be said to him]. */
   const promises: Array<[string, (row: Row) => boolean, (said: string, row: Row) => boolean]> = [
     ['who proved a second factor passes, and nobody else is said to have', ({ token }) => token === 'mfa' || token === 'remembered', said => said === 'allow mfa_verified'],
+    ['whose identity provider proved one passes by that, whatever the policy', ({ token }) => token === 'idp', said => said === 'allow idp_mfa'],
     ['a first-factor token alone was no second factor', ({ token }) => token !== 'mfa' && token !== 'remembered', said => said !== 'allow mfa_verified'],
     ['with a factor a first-factor token is asked, or came by SSO where that decides', isPlain(({ enrolled }) => enrolled === 'yes'), (said, { policy, door }) => said === (policy.ssoRule === 'exempt_sso_session' && door === 'sso' ? 'allow exempt_sso' : 'verify factor_enrolled')],
     ['without a factor nobody is asked for a code', isPlain(({ enrolled }) => enrolled === '-'), said => !said.startsWith('verify')],
@@ -194,7 +197,7 @@ t.test('every combination keeps the promises', async t => {
 })
 
 function isPlain (condition: (row: Row) => boolean): (row: Row) => boolean {
-  return row => row.token !== 'mfa' && row.token !== 'remembered' && condition(row)
+  return row => row.token !== 'mfa' && row.token !== 'remembered' && row.token !== 'idp' && condition(row)
 }
 
 t.test('the last factor may go where the person without it might pass', async t => {
@@ -211,7 +214,7 @@ t.test('the last factor may go where the person without it might pass', async t 
 
 t.test('a policy meets somebody when it first asks something of him', async t => {
   const meets = (known: Partial<Person>, policy: Partial<Policy>, floor: DecisionSettings['floor'] = null, door: 'local' | 'sso' | 'api' = 'local'): number | null =>
-    firstGraceDays(somebody({ sources: ACCOUNTS.local as Person['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }), { mfa: undefined, authTime: SECONDS, word: { door } }, NOW, { ...settings, floor })
+    firstGraceDays(somebody({ sources: ACCOUNTS.local as Person['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { door } }, NOW, { ...settings, floor })
   t.equal(meets({}, { enforcement: 'required' }), 7)
   t.equal(meets({ factors: [{} as Factor] }, { enforcement: 'required' }), 7, 'with a factor too: a reset opens no new grace')
   t.equal(meets({}, { enforcement: 'required', gracePeriodDays: 0 }), 0)
@@ -229,7 +232,7 @@ t.test('a policy meets somebody when it first asks something of him', async t =>
 
 t.test('as somebody usually comes: by SSO if that is all he has, and just now', async t => {
   for (const [accounts, door] of [['sso', 'sso'], ['both', 'local'], ['local', 'local'], ['-', 'local']] as const) {
-    t.same(usualSession(somebody({ sources: ACCOUNTS[accounts] as Person['sources'] }), NOW, settings), { mfa: undefined, authTime: SECONDS, word: { door } })
+    t.same(usualSession(somebody({ sources: ACCOUNTS[accounts] as Person['sources'] }), NOW, settings), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { door } })
   }
 })
 

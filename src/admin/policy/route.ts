@@ -2,7 +2,7 @@ import { Type } from 'typebox'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Floor } from '../../core/floor.ts'
 import type { Policy as PolicyValue } from '../../core/policy.ts'
-import { type PolicyRow, toPolicy } from '../../db/policy.ts'
+import { findPolicy, type PolicyRow, toPolicy } from '../../db/policy.ts'
 import { byOf } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
@@ -21,11 +21,11 @@ export function registerPolicy (app: FastifyInstance, { config, db, gate }: Serv
       id: 'getPolicy',
       tag: 'Administration',
       summary: 'Who must have MFA',
-      description: 'Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes.',
+      description: 'Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
       answers: { 200: { schema: Type.Ref('Policy'), description: 'The tenant\'s policy, with its `ETag`.' } },
       errors: ['step_up_required', 'not_enrolled']
     })
-  }, async ({ person: { policy } }, reply) => answer(reply, policy, floor))
+  }, async ({ caller: { tenant } }, reply) => answer(reply, await findPolicy(db, tenant), floor))
 
   app.put('/admin/policy', {
     onRequest: gate.admin(['mfa:admin']),
@@ -42,7 +42,7 @@ export function registerPolicy (app: FastifyInstance, { config, db, gate }: Serv
   }, async (request, reply) => {
     const change = readChange(request.body as PolicyChange)
     refuseBelow(change, floor)
-    const result = await settlePolicy(db, request.person.tenant, expectedVersion(request.headers['if-match']), change, byOf(request))
+    const result = await settlePolicy(db, request.caller.tenant, expectedVersion(request.headers['if-match']), change, byOf(request))
     if (result.outcome === 'stale') throw new Problem('precondition_failed')
     return answer(reply, toPolicy(result.policy as PolicyRow), floor)
   })

@@ -60,7 +60,7 @@ function registerExemption (app: FastifyInstance, { config, db, clock, gate }: S
     })
   }, async request => {
     const { exempt, reason, until } = request.body as ExemptionChange
-    const { tenant } = request.person
+    const { tenant } = request.caller
     const userId = userIdOf(request)
     if (exempt && userId === request.person.userId) await refuse(db, request, 'oneself')
     if (!exempt && until !== undefined) throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
@@ -88,7 +88,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
     })
   }, async request => {
     const { until, reason } = request.body as GraceChange
-    const { tenant } = request.person
+    const { tenant } = request.caller
     const userId = userIdOf(request)
     refuseUnset(await settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) }))
     return viewUser(await findUser(db, request), clock(), settings)
@@ -100,12 +100,12 @@ const userIdOf = ({ params }: FastifyRequest): string => (params as UserParams).
 
 /** Of the administrator's own tenant: anybody else is as nobody. */
 const findUser = async (db: Database, request: FastifyRequest): Promise<Person> =>
-  await findPersonById(db, request.person.tenant, userIdOf(request)) ?? notFound()
+  await findPersonById(db, request.caller.tenant, userIdOf(request)) ?? notFound()
 
 function notFound (): never { throw new Problem('not_found') }
 
 async function refuse (db: Database, request: FastifyRequest, cause: string): Promise<never> {
-  await recordEvent(db, { tenant: request.person.tenant, subject: userIdOf(request), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
+  await recordEvent(db, { tenant: request.caller.tenant, subject: userIdOf(request), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
   throw new Problem('forbidden')
 }
 

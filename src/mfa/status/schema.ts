@@ -3,7 +3,7 @@ import { NullableTime, Uuid } from '../schema.ts'
 
 const decision = {
   action: Type.Enum(['allow', 'verify', 'enroll', 'deny']),
-  reason: Type.Enum(['mfa_verified', 'not_required', 'exempt_sso', 'exempt_user', 'grace', 'report_only', 'factor_enrolled', 'required_by_policy', 'user_disabled']),
+  reason: Type.Enum(['mfa_verified', 'idp_mfa', 'not_required', 'exempt_sso', 'exempt_user', 'grace', 'report_only', 'factor_enrolled', 'required_by_policy', 'user_disabled']),
   deadline: Type.Optional(Type.String({ format: 'date-time', description: 'With `grace`: until when it is allowed without a factor' })),
   loginFirst: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the login is too old to enroll now; sign in again first' }))
 }

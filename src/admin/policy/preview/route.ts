@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { rulesOf } from '../../../core/floor.ts'
+import { findPolicy } from '../../../db/policy.ts'
 import { operation } from '../../../http/openapi.ts'
 import { decisionSettings, type Services } from '../../../services.ts'
 import { readChange, refuseBelow } from '../change.ts'
@@ -24,10 +25,10 @@ export function registerPreview (app: FastifyInstance, { config, db, gate }: Ser
       answers: { 200: { schema: Type.Ref('PolicyPreview'), description: 'How many, in all and by group.' } },
       errors: ['step_up_required', 'not_enrolled', 'required_by_policy']
     })
-  }, async ({ person, body }) => {
+  }, async ({ caller: { tenant }, body }) => {
     const change = readChange(body as PolicyChange)
     refuseBelow(change, floor)
-    const { counts, groupsUnknown, sample } = await countPreview(db, person.tenant, rulesOf({ ...person.policy, ...change }, floor), [...issuers])
+    const { counts, groupsUnknown, sample } = await countPreview(db, tenant, rulesOf({ ...await findPolicy(db, tenant), ...change }, floor), [...issuers])
     const { all, byGroup } = sum(counts)
     return { ...all, byGroup: Object.fromEntries(byGroup), groupsUnknown, sample }
   })

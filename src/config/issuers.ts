@@ -1,0 +1,162 @@
+import { readFileSync } from 'node:fs'
+import { Type, type Static } from 'typebox'
+import { Value } from 'typebox/value'
+import type { ClaimPath, Issuer } from '../core/issuer.ts'
+import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './public-key.ts'
+import { ConfigError, secret, url } from './readers.ts'
+
+export const ALGORITHMS = ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const
+export const ROLES = ['mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync'] as const
+const MACHINE_ROLES: readonly string[] = ['mfa:auditor', 'mfa:sync']
+
+/** Headers that mean something else already. */
+const TAKEN_HEADERS = new Set(['authorization', 'cookie', 'host', 'content-type', 'content-length'])
+
+const FILE = 'TRUSTED_ISSUERS_FILE'
+
+const Text = (maxLength: number): ReturnType<typeof Type.String> => Type.String({ minLength: 1, maxLength, pattern: '^[^\\u0000-\\u001f\\u007f]*$' })
+const Texts = (maxLength: number) => Type.Array(Text(maxLength), { minItems: 1, maxItems: 100, uniqueItems: true })
+const OneOrMore = Type.Union([Text(512), Texts(512)])
+/** A name, or the names on the way down. */
+const Path = Type.Optional(Type.Union([Text(255), Type.Array(Text(255), { minItems: 1, maxItems: 8 })]))
+const strict = { additionalProperties: false }
+
+const Entry = Type.Object({
+  issuer: Text(512),
+  audience: OneOrMore,
+  audienceClaim: Type.Optional(Text(255)),
+  algorithms: Type.Optional(Type.Array(Type.Enum([...ALGORITHMS]), { minItems: 1 })),
+  jwksUrl: Type.Optional(Type.String()),
+  publicKey: Type.Optional(Type.String()),
+  secret: Type.Optional(Type.String()),
+  tokenUse: Type.Optional(Type.Enum(['access', 'id'])),
+  door: Type.Optional(Type.Enum(['local', 'sso', 'api', 'service'])),
+  namespace: Type.Optional(Text(512)),
+  tenant: Type.Optional(Text(128)),
+  tenants: Type.Optional(Type.Union([Type.Literal('*'), Texts(128)])),
+  grants: Type.Optional(Type.Array(Type.Enum([...ROLES]))),
+  claims: Type.Optional(Type.Object({
+    subject: Path, account: Path, tenant: Path, groups: Path, roles: Path, accounts: Path, amr: Path, acr: Path, authTime: Path
+  }, strict)),
+  mfa: Type.Optional(Type.Object({ amr: Type.Optional(OneOrMore), acr: Type.Optional(OneOrMore), maxAgeSeconds: Type.Integer({ minimum: 1, maximum: 2592000 }) }, strict)),
+  sessionClaim: Type.Optional(Type.Union([Text(255), Texts(255), Type.Null()])),
+  iatIsLogin: Type.Optional(Type.Boolean()),
+  isTokenCapped: Type.Optional(Type.Boolean()),
+  loginUrl: Type.Optional(Type.String()),
+  header: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }))
+}, strict)
+
+export type IssuerEntry = Static<typeof Entry>
+
+/** What the entries must go with. */
+export interface Surroundings { ownIssuer: string, trustedProxies: readonly string[] }
+
+/**
+ * The issuers of the file, whole or not at all.
+ * @throws ConfigError that names the variable, the entry's index and the member, never a value
+ */
+export function readIssuers (path: string, surroundings: Surroundings): Issuer[] {
+  let entries: unknown
+  let text
+  try { text = readFileSync(path, 'utf8') } catch { throw new ConfigError(FILE, 'cannot be read') }
+  try { entries = JSON.parse(text) } catch { throw new ConfigError(FILE, 'is not JSON') }
+  if (!Array.isArray(entries) || entries.length === 0) throw new ConfigError(FILE, 'is not an array with an entry')
+  const issuers = entries.map((entry: unknown, index) => readEntry(entry, `[${index}]`, entries.length > 1, surroundings))
+  issuers.forEach((issuer, index) => { refuseTwins(issuer, issuers.slice(0, index), `[${index}]`) })
+  return issuers
+}
+
+const fail = (where: string, why: string): never => { throw new ConfigError(FILE, `${where} ${why}`) }
+
+function readEntry (entry: unknown, where: string, isOneOfSeveral: boolean, { ownIssuer, trustedProxies }: Surroundings): Issuer {
+  checkShape(entry, where)
+  if (entry.issuer === ownIssuer) fail(`${where}.issuer`, 'equals MFA_ISSUER: a first-factor token must not look like ours')
+  if (entry.tenant !== undefined && entry.tenants !== undefined) fail(where, 'has tenant, and tenants too: one of them')
+  if (isOneOfSeveral && entry.tenant === undefined && entry.tenants === undefined) fail(where, 'has neither tenant nor tenants: of several issuers each must say whom it speaks for')
+  if (entry.mfa !== undefined && entry.mfa.amr === undefined && entry.mfa.acr === undefined) fail(`${where}.mfa`, 'has neither amr nor acr')
+  if (entry.door === 'service' && entry.grants?.some(role => !MACHINE_ROLES.includes(role)) === true) fail(`${where}.grants`, `holds a role that no machine may have: with the door service only ${MACHINE_ROLES.join(' and ')}`)
+  checkHeader(entry, where, trustedProxies)
+  if (entry.loginUrl !== undefined) url(['https:'], { isLoopbackHttpAllowed: true })(`${FILE} ${where}.loginUrl`, entry.loginUrl)
+  return toIssuer(entry, checkKey(entry, where))
+}
+
+/** The first thing that is wrong, by its member; what it holds is not told. */
+function checkShape (entry: unknown, where: string): asserts entry is IssuerEntry {
+  const error = Value.Errors(Entry, entry).find(({ keyword }) => keyword !== 'boolean')
+  if (error === undefined) return
+  const member = where + error.instancePath.replaceAll('/', '.')
+  const { additionalProperties, requiredProperties } = error.params as { additionalProperties?: string[], requiredProperties?: string[] }
+  if (additionalProperties !== undefined) fail(`${member}.${printable(additionalProperties[0] as string)}`, 'is unknown')
+  if (requiredProperties !== undefined) fail(`${member}.${requiredProperties[0] as string}`, 'is missing')
+  fail(member, error.schemaPath.includes('/anyOf/') ? 'has none of the shapes that it may have' : error.message)
+}
+
+/** A member's name is told, as far as it is one: somebody may have put a value in its place. */
+const printable = (name: string): string => /^[A-Za-z_]{1,32}$/.test(name) ? name : '(not a name)'
+
+/** Exactly one key, and algorithms that go with it: a public key is never an HMAC secret. */
+function checkKey (entry: IssuerEntry, where: string): readonly string[] {
+  const given = (['secret', 'publicKey', 'jwksUrl'] as const).filter(name => entry[name] !== undefined)
+  if (given.length !== 1) fail(where, `has ${given.length === 0 ? 'none' : 'more than one'} of secret, publicKey and jwksUrl: one is needed`)
+  if (entry.secret !== undefined) secret(32)(`${FILE} ${where}.secret`, entry.secret)
+  const fitting = entry.publicKey === undefined ? undefined : algorithmsOf(parsePublicKey(`${FILE} ${where}.publicKey`, entry.publicKey))
+  if (entry.jwksUrl !== undefined) url(['https:'], { isLoopbackHttpAllowed: true })(`${FILE} ${where}.jwksUrl`, entry.jwksUrl)
+  const isSymmetric = entry.secret !== undefined
+  const algorithms = entry.algorithms ?? defaultAlgorithms(isSymmetric, fitting)
+  if (algorithms.some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) fail(`${where}.algorithms`, isSymmetric ? 'must be HS… with a secret' : 'must not be HS… with a public key')
+  if (fitting !== undefined && !algorithms.every(algorithm => fitting.includes(algorithm))) fail(`${where}.algorithms`, 'does not fit the publicKey')
+  return algorithms
+}
+
+function checkHeader (entry: IssuerEntry, where: string, trustedProxies: readonly string[]): void {
+  if (entry.header === undefined) return
+  if (TAKEN_HEADERS.has(entry.header.toLowerCase())) fail(`${where}.header`, 'is a header that means something else')
+  if (entry.sessionClaim === undefined) fail(where, 'has a header and no sessionClaim: name one, or null where the application brings our token in a cookie of its own')
+  if (trustedProxies.length === 0) fail(`${where}.header`, 'is read only from TRUSTED_PROXIES, which is empty')
+}
+
+/** A token of one issuer must fit one entry at most. */
+function refuseTwins ({ issuer, audienceClaim, audiences }: Issuer, others: Issuer[], where: string): void {
+  const isTwin = (other: Issuer): boolean => other.issuer === issuer && (other.audienceClaim !== audienceClaim || other.audiences.some(audience => audiences.includes(audience)))
+  if (others.some(isTwin)) fail(`${where}.audience`, 'is another entry\'s too, of the same issuer: the audience picks the entry')
+}
+
+const pathOf = (claim: string | string[] | undefined, fallback: string): ClaimPath => claim === undefined ? [fallback] : [claim].flat()
+const listOf = (value: string | string[]): string[] => [value].flat()
+
+/** An entry with its defaults; the plain variables are one too. */
+export function toIssuer (entry: IssuerEntry, algorithms: readonly string[]): Issuer {
+  const { claims = {}, mfa, tenant } = entry
+  return {
+    issuer: entry.issuer,
+    audiences: listOf(entry.audience),
+    audienceClaim: entry.audienceClaim ?? 'aud',
+    algorithms,
+    key: entry.secret ?? entry.publicKey,
+    jwksUrl: entry.jwksUrl,
+    tokenUse: entry.tokenUse ?? 'access',
+    door: entry.door ?? 'local',
+    namespace: entry.namespace ?? entry.issuer,
+    tenant,
+    isTenantRequired: tenant === undefined && claims.tenant !== undefined,
+    tenants: tenant === undefined ? entry.tenants ?? '*' : [tenant],
+    grants: entry.grants ?? [],
+    claims: {
+      subject: pathOf(claims.subject, 'sub'),
+      account: claims.account === undefined ? [['preferred_username'], ['email']] : [pathOf(claims.account, '')],
+      tenant: pathOf(claims.tenant, 'tenant'),
+      groups: pathOf(claims.groups, 'groups'),
+      roles: pathOf(claims.roles, 'roles'),
+      accounts: pathOf(claims.accounts, 'accounts'),
+      amr: pathOf(claims.amr, 'amr'),
+      acr: pathOf(claims.acr, 'acr'),
+      authTime: pathOf(claims.authTime, 'auth_time')
+    },
+    mfa: mfa === undefined ? undefined : { amr: mfa.amr === undefined ? undefined : listOf(mfa.amr), acr: mfa.acr === undefined ? undefined : listOf(mfa.acr), maxAgeSeconds: mfa.maxAgeSeconds },
+    sessionClaims: listOf(entry.sessionClaim ?? []),
+    isIatLogin: entry.iatIsLogin ?? false,
+    isTokenCapped: entry.isTokenCapped ?? true,
+    loginUrl: entry.loginUrl,
+    header: entry.header?.toLowerCase()
+  }
+}

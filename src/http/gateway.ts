@@ -1,0 +1,43 @@
+import type { FastifyRequest } from 'fastify'
+import ipaddr from 'ipaddr.js'
+import type { Caller } from '../core/caller.ts'
+import { Problem } from './problem.ts'
+
+/** Is the socket's peer one of these ranges? What `X-Forwarded-For` says does not count: anybody can write that. */
+export function peerIn (cidrs: readonly string[]): (request: FastifyRequest) => boolean {
+  const ranges = cidrs.map(cidr => ipaddr.parseCIDR(cidr))
+  return ({ socket: { remoteAddress } }) => {
+    if (remoteAddress === undefined || !ipaddr.isValid(remoteAddress)) return false
+    const address = ipaddr.process(remoteAddress)
+    return ranges.some(([network, bits]) => address.kind() === network.kind() && address.match(network, bits))
+  }
+}
+
+/**
+ * Tokens of one request must be of one user and, where they name a session, of one session: else a stranger's MFA token
+ * would lift a session that it has nothing to do with.
+ * @throws Problem invalid_token
+ */
+export function refuseDisagreement (callers: Caller[]): void {
+  for (const [index, one] of callers.entries()) if (callers.slice(index + 1).some(other => !agree(one, other))) throw new Problem('invalid_token')
+}
+
+function agree (one: Caller, other: Caller): boolean {
+  const isSameUser = one.tenant === other.tenant && one.namespace === other.namespace && one.subject === other.subject
+  const isSameKind = (one.kind === 'service') === (other.kind === 'service')
+  const isSameSession = one.session === undefined || other.session === undefined ||
+    (one.session.id === other.session.id && one.session.issuer === other.session.issuer)
+  return isSameUser && isSameKind && isSameSession
+}
+
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/**
+ * Behind a gateway's header stands its cookie, which a browser sends along for any page. A page of another site can send
+ * neither `application/json` without a preflight, nor this `Sec-Fetch-Site`.
+ * @throws Problem forbidden
+ */
+export function refuseCrossSite ({ method, headers }: FastifyRequest): void {
+  if (SAFE_METHODS.has(method) || headers['sec-fetch-site'] === 'same-origin') return
+  if (!/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) throw new Problem('forbidden')
+}

@@ -1,0 +1,117 @@
+import t, { type Test } from 'tap'
+import { UnavailableError } from '../../src/core/unavailable.ts'
+import { KEY_SET_LIMITS, remoteKeys } from '../../src/http/remote-keys.ts'
+import type { Answer, Service } from '../helpers/service.ts'
+import { newKey, newTenant, publicPart, startTrusting, TestIssuer } from '../helpers/issuers.ts'
+
+async function trusting (t: Test): Promise<{ service: Service, issuer: TestIssuer, status: (token: string) => Promise<Answer> }> {
+  const issuer = await new TestIssuer('https://a.test').start(t)
+  const service = await startTrusting(t, [{ issuer: issuer.iss, audience: 'mfa', jwksUrl: issuer.jwksUrl }])
+  return { service, issuer, status: token => service.call('GET', '/mfa/status', { token }) }
+}
+
+t.test('keys are asked for once, and an unknown kid asks again at most once in 30 seconds', async t => {
+  const { service: { clock }, issuer, status } = await trusting(t)
+  const tenant = newTenant()
+  for (let i = 0; i < 5; i++) t.equal((await status(issuer.sign(clock, { tenant }))).status, 200)
+  t.equal(issuer.asked, 1)
+  await Promise.all(Array.from({ length: 200 }, (_, i) => status(issuer.sign(clock, { tenant }, { kid: `unknown-${i}` }))))
+  t.equal(issuer.asked, 1, 'it was asked a moment ago')
+
+  const real = Date.now
+  t.intercept(Date, 'now', { value: () => real() + KEY_SET_LIMITS.cooldown + 1000 })
+  const answers = await Promise.all(Array.from({ length: 200 }, (_, i) => status(issuer.sign(clock, { tenant }, { kid: `unknown-${i}` }))))
+  t.ok(answers.every(answer => answer.status === 401))
+  t.equal(issuer.asked, 2)
+})
+
+t.test('entries of one key set ask for it once', async t => {
+  const issuer = await new TestIssuer('https://a.test').start(t)
+  const entry = { issuer: issuer.iss, jwksUrl: issuer.jwksUrl, tenants: '*' }
+  const service = await startTrusting(t, [{ ...entry, audience: 'mfa' }, { ...entry, audience: 'other', door: 'sso' }])
+  for (const aud of ['mfa', 'other']) t.equal((await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, { aud, tenant: newTenant() }) })).status, 200)
+  t.equal(issuer.asked, 1)
+})
+
+t.test('keys rotate without a restart: the new one is found, the old one good while it is published', async t => {
+  const { service: { clock }, issuer, status } = await trusting(t)
+  const tenant = newTenant()
+  const old = issuer.sign(clock, { tenant })
+  t.equal((await status(old)).status, 200)
+  issuer.keys = [newKey(), ...issuer.keys]
+  const real = Date.now
+  let shift = KEY_SET_LIMITS.cooldown + 1000
+  t.intercept(Date, 'now', { value: () => real() + shift })
+  t.equal((await status(issuer.sign(clock, { tenant }))).status, 200)
+  t.equal((await status(old)).status, 200)
+  t.equal(issuer.asked, 2)
+  issuer.keys = issuer.keys.slice(0, 1)
+  shift += KEY_SET_LIMITS.maxAge
+  t.equal((await status(old)).status, 401, 'and not longer than ten minutes after that')
+  t.equal(issuer.asked, 3)
+})
+
+t.test('through an outage what is cached answers, and what it does not know is 503', async t => {
+  const { service: { clock, log }, issuer, status } = await trusting(t)
+  const tenant = newTenant()
+  t.equal((await status(issuer.sign(clock, { tenant }))).status, 200)
+  issuer.answer = () => ({ status: 500 })
+  const real = Date.now
+  let shift = KEY_SET_LIMITS.maxAge + 1000
+  t.intercept(Date, 'now', { value: () => real() + shift })
+  t.equal((await status(issuer.sign(clock, { tenant, exp: clock.seconds + 7200 }))).status, 200, 'a set that should be renewed')
+  const asked = issuer.asked
+  for (let i = 0; i < 20; i++) {
+    t.match(await status(issuer.sign(clock, { tenant, exp: clock.seconds + 7200 }, { kid: `unknown-${i}` }, newKey())), { status: 503, body: { code: 'unavailable' } }, 'a key that may be a new one')
+  }
+  t.equal(issuer.asked, asked, 'nor does an outage multiply the questions')
+  issuer.answer = undefined
+  shift += KEY_SET_LIMITS.cooldown + 1000
+  t.equal((await status(issuer.sign(clock, { tenant, exp: clock.seconds + 7200 }))).status, 200)
+  t.equal(issuer.asked, asked + 1, 'it heals by itself')
+  issuer.answer = () => ({ status: 500 })
+  shift += KEY_SET_LIMITS.maxStale + 1000
+  t.match(await status(issuer.sign(clock, { tenant, exp: clock.seconds + 7200 })), { status: 503 }, 'no key outlives its set by more than an hour')
+  t.notMatch(log.join(''), issuer.url, 'the log names no key')
+})
+
+t.test('a key set that is slow, huge, elsewhere or none is a bounded 503, and nothing is accepted', async t => {
+  const other = await new TestIssuer('https://a.test').start(t)
+  const answers: Record<string, NonNullable<TestIssuer['answer']>> = {
+    'a redirect': () => ({ status: 302, location: other.jwksUrl }),
+    'another status': () => ({ status: 203 }),
+    'no JSON': () => ({ body: '<html>' }),
+    'JSON null': () => ({ body: 'null' }),
+    'no key set': () => ({ body: '{"keys":1}' }),
+    'keys that are none': () => ({ body: '{"keys":[1]}' }),
+    'a megabyte': () => ({ body: JSON.stringify({ keys: [], filler: 'x'.repeat(1_000_000) }) })
+  }
+  for (const [name, answer] of Object.entries(answers)) {
+    const { service: { clock }, issuer, status } = await trusting(t)
+    issuer.keys = other.keys
+    issuer.answer = answer
+    const response = await status(issuer.sign(clock, { tenant: newTenant() }))
+    t.match(response, { status: 503, body: { code: 'unavailable' } }, name)
+    t.match(response.headers.get('retry-after'), /^[1-9]\d*$/)
+  }
+  t.equal(other.asked, 0, 'no redirect was followed')
+})
+
+t.test('a slow key set is given up', async t => {
+  const issuer = await new TestIssuer('https://a.test').start(t)
+  issuer.answer = () => ({ delay: 3000 })
+  const find = remoteKeys(issuer.jwksUrl, { ...KEY_SET_LIMITS, timeout: 100 })
+  const began = Date.now()
+  await t.rejects(find({ alg: 'ES256', kid: 'x' }), UnavailableError)
+  t.ok(Date.now() - began < 2000)
+  t.equal(KEY_SET_LIMITS.timeout, 5000)
+})
+
+t.test('a key is found by its kid, or by its kind alone where there is one of it', async t => {
+  const issuer = await new TestIssuer('https://a.test').start(t)
+  const find = remoteKeys(issuer.jwksUrl)
+  t.match(await find({ alg: 'ES256' }), /BEGIN PUBLIC KEY/)
+  for (const header of [{ alg: 'RS256' }, { alg: 'none' }, { alg: 1 }, {}, { alg: 'ES256', kid: 1 }, { alg: 'ES256', kid: 'x'.repeat(256) }, { alg: 'ES256', kid: 'other' }, { alg: 'HS256', kid: issuer.keys[0]?.kid }]) t.equal(await find(header), undefined, JSON.stringify(header))
+  issuer.answer = () => ({ body: JSON.stringify({ keys: [publicPart(newKey()), publicPart(newKey())] }) })
+  t.equal(await remoteKeys(issuer.jwksUrl)({ alg: 'ES256' }), undefined, 'two of it need a kid')
+})

@@ -1,0 +1,215 @@
+// Every recipe of docs/issuers.md: its block is a whole file that starts the service, and a token of the provider's shape passes.
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { claimsOf, type Service, signToken } from '../helpers/service.ts'
+import { startTrusting, TestIssuer } from '../helpers/issuers.ts'
+
+const TEXT = readFileSync('docs/issuers.md', 'utf8')
+const RECIPES = new Map([...TEXT.matchAll(/<!-- recipe: (\w+) -->\n```json\n(.*?)```/gs)].map(([, name, json]) => [name as string, JSON.parse(json as string) as Array<Record<string, unknown>>]))
+
+/** Somebody's id, other in each run: the tenants are those of the document. */
+const RUN = createHash('sha256').update(String(process.pid) + String(Date.now())).digest('hex').slice(0, 16)
+
+interface Shape {
+  /** Of the token, besides `iss`, `aud`, `exp` and `iat`. */
+  claims: (now: number) => Record<string, unknown>
+  algorithm?: 'RS256' | 'ES256'
+  header?: Record<string, unknown>
+  aud?: unknown
+  /** What the service takes from it. */
+  expected: { subject: string, account: string, tenant: string }
+  /** Of the MFA token that is made from it; without a login of a known time nobody can enroll. */
+  enrolled?: Record<string, unknown> | 'login first'
+}
+
+const id = (name: string): string => `${name}-${RUN}`
+
+const SHAPES: Record<string, Shape> = {
+  keycloak: {
+    algorithm: 'RS256',
+    aud: ['headless-mfa', 'account'],
+    claims: now => ({
+      jti: 'onrtac:1',
+      typ: 'Bearer',
+      azp: 'portal',
+      acr: '1',
+      auth_time: now,
+      sub: id('keycloak'),
+      sid: 'c3f5',
+      preferred_username: 'alice',
+      email: 'alice@example.com',
+      email_verified: true,
+      scope: 'openid profile email',
+      groups: ['staff'],
+      realm_access: { roles: ['offline_access', 'mfa:admin', 'mfa:support'] },
+      resource_access: { account: { roles: ['manage-account'] } },
+      'allowed-origins': ['https://app.example.com']
+    }),
+    expected: { subject: id('keycloak'), account: 'alice', tenant: 'acme' },
+    enrolled: { roles: ['offline_access', 'mfa:admin'], groups: ['staff'], sid: 'c3f5', client_id: 'portal', amr: ['otp', 'mfa'] }
+  },
+  entra: {
+    algorithm: 'RS256',
+    header: { x5t: 'aGFzaA' },
+    claims: now => ({
+      ver: '2.0',
+      tid: '11111111-2222-4333-8444-555555555555',
+      oid: id('entra'),
+      sub: 'pairwise-of-this-application',
+      azp: 'aaaaaaaa-0000-4000-8000-000000000000',
+      azpacr: '1',
+      preferred_username: 'alice@example.com',
+      name: 'Alice',
+      scp: 'access_as_user',
+      nbf: now,
+      auth_time: now,
+      sid: 's-1',
+      roles: ['mfa:admin'],
+      idtyp: 'user',
+      uti: 'x',
+      rh: 'y',
+      _claim_names: { groups: 'src1' },
+      _claim_sources: { src1: { endpoint: 'https://graph.microsoft.com/v1.0/users/x/getMemberObjects' } }
+    }),
+    expected: { subject: id('entra'), account: 'alice@example.com', tenant: 'acme' },
+    enrolled: { roles: ['mfa:admin'], sid: 's-1', amr: ['otp', 'mfa'] }
+  },
+  okta: {
+    algorithm: 'RS256',
+    header: { typ: undefined },
+    claims: now => ({ ver: 1, jti: 'AT.x', sub: 'alice@example.com', cid: '0oa1', uid: id('00u1'), scp: ['openid', 'profile'], auth_time: now, groups: ['Everyone'], mfa_roles: ['mfa:admin'] }),
+    expected: { subject: id('00u1'), account: 'alice@example.com', tenant: 'acme' },
+    enrolled: { roles: ['mfa:admin'], groups: ['Everyone'], amr: ['otp', 'mfa'] }
+  },
+  auth0: {
+    algorithm: 'RS256',
+    aud: ['https://mfa.example.com', 'https://acme.eu.auth0.com/userinfo'],
+    claims: now => ({
+      sub: id('auth0|1'), azp: 'my_client_id', scope: 'openid profile', 'https://mfa.example.com/session': 'session-1', 'https://mfa.example.com/roles': ['mfa:admin'], 'https://mfa.example.com/account': 'alice', 'https://mfa.example.com/auth_time': now
+    }),
+    expected: { subject: id('auth0|1'), account: 'alice', tenant: 'acme' },
+    enrolled: { roles: ['mfa:admin'], sid: 'session-1', client_id: 'my_client_id' }
+  },
+  cloudflare: {
+    algorithm: 'RS256',
+    aud: ['32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228'],
+    claims: now => ({ sub: id('cf'), email: 'alice@example.com', nbf: now, type: 'app', identity_nonce: '6ei69kawdKzMIAPF', country: 'US' }),
+    expected: { subject: id('cf'), account: 'alice@example.com', tenant: 'acme' },
+    enrolled: { sid: undefined, amr: ['otp', 'mfa'] }
+  },
+  iap: {
+    algorithm: 'ES256',
+    claims: () => ({ sub: id('accounts.google.com:1'), email: 'alice@example.com', azp: '/projects/123456789012/global/backendServices/987654321098', google: { access_levels: [] }, hd: 'example.com', identity_source: 'GOOGLE' }),
+    expected: { subject: id('accounts.google.com:1'), account: 'alice@example.com', tenant: 'acme' },
+    enrolled: 'login first'
+  },
+  supabase: {
+    algorithm: 'ES256',
+    claims: now => ({
+      sub: id('supabase'),
+      email: 'alice@example.com',
+      phone: '',
+      role: 'authenticated',
+      aal: 'aal2',
+      session_id: 'session-1',
+      is_anonymous: false,
+      amr: [{ method: 'password', timestamp: now }, { method: 'totp', timestamp: now }],
+      auth_time: now,
+      app_metadata: { provider: 'email', mfa_roles: ['mfa:admin'], groups: ['staff'] },
+      user_metadata: { mfa_roles: ['mfa:support'] }
+    }),
+    expected: { subject: id('supabase'), account: 'alice@example.com', tenant: 'acme' },
+    enrolled: { roles: ['mfa:admin'], groups: ['staff'], sid: 'session-1', amr: ['otp', 'mfa'] }
+  },
+  hs256: {
+    claims: now => ({ sub: id('alice'), tenant: id('tenant'), auth_time: now, sid: 'session-1', roles: ['mfa:support', 'mfa:sync'], accounts: ['local'], amr: ['pwd'] }),
+    expected: { subject: id('alice'), account: id('alice'), tenant: id('tenant') },
+    enrolled: { roles: ['mfa:support'], sid: 'session-1', amr: ['pwd', 'otp', 'mfa'] }
+  },
+  several: {
+    claims: now => ({ sub: id('1234'), auth_time: now, sid: 's' }),
+    expected: { subject: id('1234'), account: id('1234'), tenant: 'acme' },
+    enrolled: { sid: 's' }
+  }
+}
+
+interface Stage { service: Service, entries: Array<Record<string, unknown>>, issuer: TestIssuer, sign: (claims?: Record<string, unknown>) => string }
+
+/** The recipe with the addresses of its keys turned to the loopback, and nothing else changed. */
+async function start (t: Test, name: string): Promise<Stage> {
+  const shape = SHAPES[name] as Shape
+  const recipe = RECIPES.get(name) as Array<Record<string, unknown>>
+  const issuer = await new TestIssuer(recipe[0]?.issuer as string, shape.algorithm).start(t)
+  const entries = recipe.map(entry => entry.jwksUrl === undefined ? entry : { ...entry, jwksUrl: issuer.jwksUrl })
+  const service = await startTrusting(t, entries, { TRUSTED_PROXIES: '127.0.0.1/32' })
+  const sign = (claims: Record<string, unknown> = {}): string => {
+    const now = service.clock.seconds
+    const all = { iss: issuer.iss, aud: shape.aud ?? entries[0]?.audience, auth_time: undefined, iat: now, exp: now + 900, ...shape.claims(now), ...claims }
+    return entries[0]?.secret === undefined ? issuer.sign(service.clock, all, shape.header) : signToken(all, {}, entries[0].secret as string)
+  }
+  return { service, entries, issuer, sign }
+}
+
+t.test('every recipe is tried, and every shape has a recipe', async t => {
+  t.same([...RECIPES.keys()].sort(), Object.keys(SHAPES).sort())
+  t.equal(RECIPES.size, [...TEXT.matchAll(/^```json$/gm)].length, 'no block of JSON is left out')
+  const members = new Set([...RECIPES.values()].flat().flatMap(entry => Object.keys(entry)))
+  const told = TEXT.slice(TEXT.indexOf('## Members'), TEXT.indexOf('`claims` names'))
+  for (const member of members) t.match(told, `\`${member}\``, `${member} is in the table`)
+})
+
+for (const [name, { expected, enrolled }] of Object.entries(SHAPES)) {
+  t.test(`${name}: a token of its shape is the person that the recipe says`, async t => {
+    const { service, entries, sign } = await start(t, name)
+    const header = entries[0]?.header as string | undefined
+    t.match(await service.call('GET', '/mfa/status', { token: sign() }), { status: 200, body: expected })
+    if (header !== undefined) t.match((await service.call('GET', '/mfa/status', { headers: { [header]: sign() } })).body, expected, 'in its header')
+    for (const wrong of [{ aud: 'other' }, { iss: 'https://evil.test' }, { exp: service.clock.seconds - 1 }]) t.equal((await service.call('GET', '/mfa/status', { token: sign(wrong) })).status, 401, JSON.stringify(wrong))
+    if (enrolled === 'login first') {
+      t.match(await service.call('POST', '/mfa/enroll', { token: sign() }), { status: 401, body: { code: 'step_up_required', action: 'login' } })
+      return
+    }
+    const person = service.person({ sub: expected.subject, tenant: expected.tenant })
+    const { token } = await person.enroll(sign())
+    const claims = claimsOf(token)
+    t.match({ sub: claims.sub, ns: claims.ns }, { sub: expected.subject, ns: entries[0]?.namespace ?? entries[0]?.issuer })
+    for (const [claim, value] of Object.entries(enrolled ?? {})) t.same(claims[claim], value, claim)
+  })
+}
+
+t.test('entra: left-out groups are remembered, and an application\'s own token is no user', async t => {
+  const { service, sign } = await start(t, 'entra')
+  await service.call('GET', '/mfa/status', { token: sign() })
+  const [row] = await service.db.rows<any>`SELECT sources FROM users WHERE tenant = 'acme' AND subject = ${id('entra')}`
+  t.equal(Object.values<any>(row.sources)[0].groupsUnknown, true)
+  t.equal((await service.call('GET', '/mfa/status', { token: sign({ idtyp: 'app', scp: undefined }) })).status, 403)
+})
+
+t.test('clients\' own tokens of Okta, Auth0 and Cloudflare are nobody\'s', async t => {
+  for (const [name, claims, status] of [['okta', { sub: '0oa1', uid: undefined }, 401], ['auth0', { sub: 'my_client_id@clients', gty: 'client-credentials' }, 403], ['cloudflare', { sub: '', common_name: 'token.access', email: undefined }, 401]] as const) {
+    const { service, sign } = await start(t, name)
+    t.equal((await service.call('GET', '/mfa/status', { token: sign(claims) })).status, status, name)
+  }
+})
+
+t.test('supabase: the assurance level can be counted, with a time of the login', async t => {
+  const { service, entries, issuer, sign } = await start(t, 'supabase')
+  const [entry] = entries as [Record<string, object>]
+  const counting = await startTrusting(t, [{ ...entry, jwksUrl: issuer.jwksUrl, claims: { ...entry.claims, acr: 'aal' }, mfa: { acr: 'aal2', maxAgeSeconds: 3600 } }], {})
+  t.match((await counting.call('GET', '/mfa/status', { token: sign({ sub: id('counted') }) })).body.decision, { reason: 'idp_mfa' })
+  for (const claims of [{ aal: 'aal1' }, { auth_time: undefined }]) t.not((await counting.call('GET', '/mfa/status', { token: sign({ sub: id('counted'), ...claims }) })).body.decision.reason, 'idp_mfa')
+  t.not((await service.call('GET', '/mfa/status', { token: sign({ sub: id('counted') }) })).body.decision.reason, 'idp_mfa', 'as the recipe stands it does not')
+})
+
+t.test('several: two providers name one person, and the machine is none', async t => {
+  const { service, entries, issuer, sign } = await start(t, 'several')
+  const [, people, machines] = entries as [object, Record<string, string>, Record<string, string>]
+  const now = service.clock.seconds
+  const one = await service.call('GET', '/mfa/status', { token: sign() })
+  const sso = { iss: people.issuer, aud: people.audience, sub: 'keycloak-uuid', employee_id: id('1234'), acr: '2', auth_time: now }
+  const two = await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, sso) })
+  t.equal(two.body.userId, one.body.userId)
+  t.match(two.body.decision, { action: 'allow', reason: 'idp_mfa' })
+  t.equal((await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, { ...sso, aud: machines.audience, sub: 'crm' }) })).status, 403)
+})
