@@ -1,5 +1,6 @@
 // npm run migrate [-- --rolled-back <migration>]: brings a database up to date. The owner of the tables runs it; the
 // service's own role need not be allowed to.
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { startEmbedded, type Embedded } from '../db/embedded.ts'
 import { applyMigrations, markRolledBack } from '../db/migrate.ts'
