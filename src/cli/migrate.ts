@@ -5,12 +5,18 @@ import { fileURLToPath } from 'node:url'
 import { startEmbedded, type Embedded } from '../db/embedded.ts'
 import { applyMigrations, markRolledBack } from '../db/migrate.ts'
 
+/** The variable, or what the file says that `NAME_FILE` names: as every secret of the service. */
+function fromEnvironment (name: string): string | undefined {
+  const path = process.env[`${name}_FILE`]
+  return process.env[name] ?? (path === undefined ? undefined : readFileSync(path, 'utf8').trim())
+}
+
 const say = (message: string) => process.stdout.write(`${message}\n`)
 
 const [flag, failed] = process.argv.slice(2)
 let embedded: Embedded | undefined
 try {
-  let url = process.env.DATABASE_OWNER_URL ?? process.env.DATABASE_URL
+  let url = fromEnvironment('DATABASE_OWNER_URL') ?? fromEnvironment('DATABASE_URL')
   if (!url) {
     embedded = await startEmbedded({ dataDir: fileURLToPath(new URL('../../.data/', import.meta.url)), log: say })
     url = embedded.url
