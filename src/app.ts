@@ -15,6 +15,7 @@ import { registerJwks } from './http/jwks.ts'
 import { registerLimits, SERVER_LIMITS } from './http/limits.ts'
 import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
 import { registerMethods } from './http/methods.ts'
+import { serializerOfAnswers } from './http/serializers.ts'
 import { registerConsole, registerOpenapi } from './http/openapi.ts'
 import { registerEnroll } from './mfa/enroll/route.ts'
 import { registerFactors } from './mfa/factors/route.ts'
@@ -51,6 +52,7 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
     // Requests on a connection that is open are served to the end; new connections are refused.
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
+    schemaController: { compilersFactory: { buildSerializer: serializerOfAnswers } },
     clientErrorHandler: answerClientError
   }) as unknown as FastifyInstance
 

@@ -43,7 +43,7 @@ export const variables = {
   ADMIN_FACTOR_AGE_SECONDS: { read: integer(0, 2592000), fallback: '86400', about: 'how long a factor set up after a recovery opens no admin call' },
   TOTP_ISSUER_NAME: { read: text(64), fallback: 'Headless MFA', about: 'the name that the authenticator app shows' },
   TOTP_WINDOW: { read: choice('1', 'past'), fallback: '1', about: '`1`: one step each side; `past`: the last one only' },
-  BCRYPT_COST: { read: integer(10, 14), fallback: '10', about: 'of recovery codes' },
+  BCRYPT_COST: { read: integer(4, 14), fallback: '10', about: 'of recovery codes' },
   THROTTLE_WAITS: { read: integers(0, 3600), fallback: '0,0,0,0,30', about: 'seconds to wait after each failure in a row, then doubling up to an hour' },
   THROTTLE_LOCK: { read: integer(1, 100), fallback: '30', about: 'failures in a row that lock' },
   THROTTLE_DAY: { read: integer(1, 100), fallback: '20', about: 'failures in 24 hours; success does not reset them' },
@@ -157,6 +157,7 @@ function readFirstFactor (values: Record<string, unknown>): Issuer {
 function requireProduction (values: Record<string, unknown>): void {
   if (values.DATABASE_URL === undefined) throw new ConfigError('DATABASE_URL', 'is missing: the embedded database is not for production')
   const floors: Array<[Name, boolean, string]> = [
+    ['BCRYPT_COST', (values.BCRYPT_COST as number) < 10, 'is under 10'],
     ['THROTTLE_LOCK', (values.THROTTLE_LOCK as number) > 30, 'is over 30'],
     ['THROTTLE_DAY', (values.THROTTLE_DAY as number) > 20, 'is over 20'],
     ['THROTTLE_MONTH', (values.THROTTLE_MONTH as number) > 30, 'is over 30'],

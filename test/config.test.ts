@@ -26,12 +26,15 @@ function refuses (t: Test, change: Env, named: string, why: RegExp): void {
 const pemOf = (type: 'rsa' | 'ec' | 'ed25519' | 'x25519', options = {}): string =>
   (generateKeyPairSync(type as 'rsa', options as never) as unknown as { publicKey: KeyObject }).publicKey.export({ format: 'pem', type: 'spki' }) as string
 
+/** What the tests' own environment leaves out, as it would be refused there. */
+const PRODUCTION = { NODE_ENV: 'production', BCRYPT_COST: '10' }
+
 t.test('a complete configuration is read whole, and cannot be changed', t => {
   const config = readConfig(testEnvironment())
   t.ok(Object.isFrozen(config))
   t.match(config, { PORT: 0, JWT_ALGORITHMS: ['HS256'], DOCS: true, THROTTLE_WAITS: [0, 0, 0, 0, 30], TRUSTED_PROXIES: [], MFA_TOKEN_SECONDS: 900 })
-  t.equal(readConfig({ ...testEnvironment(), NODE_ENV: 'production' }).DOCS, false)
-  t.equal(readConfig({ ...testEnvironment(), NODE_ENV: 'production', DOCS: 'on' }).DOCS, true)
+  t.equal(readConfig({ ...testEnvironment(), ...PRODUCTION }).DOCS, false)
+  t.equal(readConfig({ ...testEnvironment(), ...PRODUCTION, DOCS: 'on' }).DOCS, true)
   t.end()
 })
 
@@ -111,13 +114,12 @@ t.test('the first factor has one key, and algorithms that fit it', t => {
   t.end()
 })
 
-t.test('in production the embedded database and weaker throttles are refused', t => {
-  const production = { NODE_ENV: 'production' }
-  refuses(t, { ...production, DATABASE_URL: undefined }, 'DATABASE_URL', /not for production/)
-  const floors: Array<[string, string, string]> = [['THROTTLE_LOCK', '31', '30'], ['THROTTLE_DAY', '21', '20'], ['THROTTLE_MONTH', '31', '30'], ['THROTTLE_WAITS', '0,0,0,0,29', '0,0,0,0,30'], ['THROTTLE_WAITS', '0', '30'], ['THROTTLE_WAITS', '0,0,0,0,0,30', '0,0,30'], ['THROTTLE_WAITS', '30,0', '1,30']]
+t.test('in production the embedded database, weaker throttles and cheaper hashes are refused', t => {
+  refuses(t, { ...PRODUCTION, DATABASE_URL: undefined }, 'DATABASE_URL', /not for production/)
+  const floors: Array<[string, string, string]> = [['BCRYPT_COST', '9', '10'], ['THROTTLE_LOCK', '31', '30'], ['THROTTLE_DAY', '21', '20'], ['THROTTLE_MONTH', '31', '30'], ['THROTTLE_WAITS', '0,0,0,0,29', '0,0,0,0,30'], ['THROTTLE_WAITS', '0', '30'], ['THROTTLE_WAITS', '0,0,0,0,0,30', '0,0,30'], ['THROTTLE_WAITS', '30,0', '1,30']]
   for (const [name, weak, good] of floors) {
-    refuses(t, { ...production, [name]: weak }, name, /the floor in production/)
-    t.equal(messageOf({ ...testEnvironment(), ...production, [name]: good }), 'accepted', `${name} ${good}`)
+    refuses(t, { ...PRODUCTION, [name]: weak }, name, /the floor in production/)
+    t.equal(messageOf({ ...testEnvironment(), ...PRODUCTION, [name]: good }), 'accepted', `${name} ${good}`)
     t.equal(messageOf({ ...testEnvironment(), [name]: weak }), 'accepted', `${name} ${weak} in a test`)
   }
   for (const name of ['prod', 'Production', 'staging']) refuses(t, { NODE_ENV: name }, 'NODE_ENV', /is none of/)
@@ -126,7 +128,7 @@ t.test('in production the embedded database and weaker throttles are refused', t
 
 t.test('a bad configuration ends the process before it listens, with one line', async t => {
   const server = fileURLToPath(new URL('../src/server.ts', import.meta.url))
-  const good: Env = { ...testEnvironment(), NODE_ENV: 'production' }
+  const good: Env = { ...testEnvironment(), ...PRODUCTION }
   const cases: Array<[Env, RegExp]> = [
     [{ NODE_ENV: 'production' }, /^configuration: JWT_ISSUER is missing\n$/],
     [{ ...good, JWT_SECRET: 'changemechangemechangemechangeme' }, /^configuration: JWT_SECRET is a sample, not a key\n$/],

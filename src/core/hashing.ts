@@ -2,7 +2,7 @@ import bcrypt from 'bcrypt'
 import { UnavailableError } from './unavailable.ts'
 
 /** A bcrypt hash of nothing that anybody has, of the right cost: comparing with it takes as long as with a real one. */
-export const unmatchable = (cost: number): string => `$2b$${cost}$${'.'.repeat(22)}${'.'.repeat(31)}`
+export const unmatchable = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(22)}${'.'.repeat(31)}`
 
 /**
  * bcrypt with bounds: so many at once that the cores still answer other requests, so many waiting that a flood ends in

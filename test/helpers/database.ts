@@ -43,7 +43,7 @@ export async function dropDatabase (server: string, name: string): Promise<void>
   await execute(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
 }
 
-async function execute (url: string, sql: string) {
+export async function execute (url: string, sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {

@@ -34,6 +34,8 @@ export const testEnvironment = (): Record<string, string> => ({
   MFA_SIGNING_KEYS: JSON.stringify({ keys: [signingKey()] }),
   MFA_ENCRYPTION_KEYS: `k1:${base64()}`,
   MFA_PEPPERS: `p1:${base64()}`,
+  // before.ts says why.
+  BCRYPT_COST: '4',
   RATE_LIMIT_PER_MINUTE: '0',
   LOG_LEVEL: 'trace'
 })
