@@ -2,11 +2,18 @@ import type { Database } from './client.ts'
 
 const INTERVAL_MS = 60_000
 
-/** Removes what has ended: remembered sessions, and enrollments that nobody confirmed. Answers how many rows went. */
+/**
+ * How long an ending is kept: what an MFA token may last at most (`MFA_TOKEN_SECONDS`), and what clocks and a call under
+ * way may add. A session that was logged out of is kept for longer (`end_session_v1`).
+ */
+export const ENDING_SECONDS = 1200
+
+/** Removes what has ended: remembered sessions, enrollments that nobody confirmed, endings that no token is older than. Answers how many rows went. */
 export async function sweep (db: Database): Promise<number> {
   const sessions = await db.rows`DELETE FROM mfa_sessions WHERE expires_at < clock_timestamp() RETURNING 1`
   const enrollments = await db.rows`DELETE FROM enrollments WHERE expires_at < clock_timestamp() RETURNING 1`
-  return sessions.length + enrollments.length
+  const endings = await db.rows`DELETE FROM endings WHERE at < clock_timestamp() - ${ENDING_SECONDS}::int * interval '1 second' RETURNING 1`
+  return sessions.length + enrollments.length + endings.length
 }
 
 /** Sweeps every minute, at a moment of this replica's own. A sweep that fails is only logged: nothing depends on it. */

@@ -1,0 +1,44 @@
+// What ends tokens is recorded by the statement that ends them.
+import t from 'tap'
+import { type Person, startService } from '../helpers/service.ts'
+
+const SESSIONS = { JWT_SESSION_CLAIM: 'sid' }
+
+const endingsOf = (person: Person): Promise<Array<{ issuer: string, session: string, epoch: number, generation: number }>> =>
+  person.service.db.rows`SELECT issuer, session, epoch, generation FROM endings WHERE tenant = ${person.tenant} ORDER BY at`
+
+t.test('whatever moves an epoch or a generation records it, and what moves none records nothing', async t => {
+  const service = await startService(t, SESSIONS)
+  const person = service.person({ sid: 's1' })
+  const first = await person.enroll()
+  const second = await person.enroll(first.token, 'Tablet')
+  await person.call('POST', '/mfa/recovery/codes', {}, second.token)
+  t.same(await endingsOf(person), [])
+  await person.call('DELETE', '/mfa/session')
+  await person.call('DELETE', '/mfa/session')
+  const loggedOut = { issuer: 'https://id.test', session: 's1', epoch: 1, generation: 2 }
+  t.same(await endingsOf(person), [loggedOut], 'of one session, once')
+  const token = await person.verify(first.secret)
+  t.equal((await person.call('DELETE', `/mfa/factors/${second.factorId}`, {}, token)).status, 200)
+  t.same(await endingsOf(person), [loggedOut, { issuer: '', session: '', epoch: 2, generation: 0 }], 'of everything')
+  t.equal((await person.call('DELETE', '/mfa/sessions', {}, await person.verify(first.secret))).status, 204)
+  t.same(await endingsOf(person), [loggedOut, { issuer: '', session: '', epoch: 3, generation: 0 }])
+})
+
+t.test('an ending is kept for as long as a token may be older, and its session for longer', async t => {
+  const { ENDING_SECONDS, sweep } = await import('../../src/db/sweep.ts')
+  const service = await startService(t, { ...SESSIONS, MFA_TOKEN_SECONDS: '60' })
+  const person = service.person({ sid: 's1' })
+  await person.enroll()
+  await person.call('DELETE', '/mfa/session')
+  const age = (seconds: number): Promise<unknown> => service.db.rows`
+    UPDATE endings SET at = clock_timestamp() - ${seconds}::int * interval '1 second' WHERE tenant = ${person.tenant}`
+  await age(ENDING_SECONDS - 30)
+  await sweep(service.db)
+  t.equal((await endingsOf(person)).length, 1)
+  await age(ENDING_SECONDS + 1)
+  t.ok(await sweep(service.db) >= 1)
+  t.same(await endingsOf(person), [])
+  const [kept] = await service.db.rows<{ seconds: number }>`SELECT extract(epoch FROM expires_at - clock_timestamp())::int AS seconds FROM mfa_sessions WHERE tenant = ${person.tenant}`
+  t.ok((kept?.seconds as number) > ENDING_SECONDS + 60)
+})
