@@ -1,6 +1,7 @@
 // npm run check:schema: do the migrations make what schema.prisma describes? One database is made by the migrations, one
 // by the SQL "from empty to schema.prisma", and their catalogs are compared (Prisma's engine as WebAssembly cannot
-// describe a live database). What only a migration can say is not drift: functions, CHECK constraints, grants, fillfactor.
+// describe a live database). What only a migration can say is not drift: functions, CHECK constraints, grants,
+// fillfactor, partial indexes, partitions.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -30,7 +31,7 @@ const catalogs = {
   index: `
     SELECT regexp_replace(replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), ' WITH \\(fillfactor=[^)]*\\)', '')
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-    WHERE c.relnamespace = 'public'::regnamespace AND NOT c.relispartition`,
+    WHERE c.relnamespace = 'public'::regnamespace AND NOT c.relispartition AND i.indpred IS NULL`,
   'enum value': `
     SELECT format('%s.%s', t.typname, e.enumlabel)
     FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid WHERE t.typnamespace = 'public'::regnamespace`

@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { DestinationStream } from 'pino'
+import { registerAudit } from './admin/audit/route.ts'
 import { registerPreview } from './admin/policy/preview/route.ts'
 import { registerPolicy } from './admin/policy/route.ts'
 import { registerUsers } from './admin/users/route.ts'
@@ -78,6 +79,7 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   registerPolicy(app, services)
   registerPreview(app, services)
   registerUsers(app, services)
+  registerAudit(app, services)
   registerJwks(app, config.MFA_SIGNING_KEYS)
   registerHealth(app, () => db.rows`SELECT tenant FROM person_v2 LIMIT 0`)
   await registerConsole(app, config.DOCS)

@@ -15,6 +15,9 @@ const REPORT_POOL = 2
 /** What a settlement function answers: an outcome, and what belongs to it. */
 export interface Settlement { outcome: string, [name: string]: unknown }
 
+/** A part of a statement, for conditions that are not always asked; values in it are parameters too. */
+export const fragment = Prisma.sql
+
 export interface Database {
   /** The models, for what no race decides. Wrap calls in `run`. */
   prisma: PrismaClient

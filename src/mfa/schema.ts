@@ -26,6 +26,9 @@ export const Label = Type.String({
 /** Why an administrator does something to somebody: it is kept in the audit. */
 export const Reason = Type.String({ minLength: 1, maxLength: 500, pattern: PRINTABLE, description: 'Why; kept in the audit', examples: ['Ticket 4711'] })
 
+/** Of a page; the query is text, and nothing is coerced. */
+export const Limit = Type.String({ pattern: '^([1-9][0-9]?|100)$', description: 'How many, 1 to 100; 50 without it', examples: ['50'] })
+
 export const FactorStatus = Type.Enum(['pending', 'active', 'locked'])
 
 export const Factor = Type.Object({

@@ -25,6 +25,7 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.equal((await admin.call('GET', '/mfa/recovery')).status, 200)
   t.equal((await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).status, 200)
   t.equal((await admin.call('GET', '/admin/policy', undefined, token)).status, 200)
+  t.equal((await admin.call('GET', '/admin/audit', undefined, token)).status, 200)
   const { body: pending } = await admin.call('POST', '/mfa/enroll', {}, token)
   t.equal((await admin.call('DELETE', `/mfa/factors/${pending.factorId}`, {}, token)).status, 204)
   t.equal((await admin.call('DELETE', `/mfa/factors/${second.factorId}`, {}, token)).status, 200)
@@ -42,12 +43,17 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
   const { rows: owned } = await client.query("SELECT relname FROM pg_class WHERE pg_has_role(current_user, relowner, 'MEMBER')")
   t.same(owned, [], 'it owns nothing, and neither does what it is a member of')
 
+  const { rows: partitions } = await client.query<{ name: string }>("SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit_events'::regclass")
+  t.ok(partitions.length >= 5)
+
   const refused = [
     ...tables.flatMap(table => [`DROP TABLE ${table}`, `ALTER TABLE ${table} ADD COLUMN x int`, `TRUNCATE ${table}`, `ALTER TABLE ${table} DISABLE TRIGGER ALL`, `CREATE INDEX ON ${table} (tenant)`]),
     "UPDATE audit_events SET action = 'x'",
     'DELETE FROM audit_events',
     "INSERT INTO audit_events (tenant, at, id, action, outcome) SELECT tenant, at, id, 'x', 'x' FROM audit_events LIMIT 1 ON CONFLICT (tenant, at, id) DO UPDATE SET action = 'x'",
     'SELECT * FROM audit_events FOR UPDATE',
+    ...partitions.flatMap(({ name }) => [`UPDATE ${name} SET action = 'x'`, `DELETE FROM ${name}`, `TRUNCATE ${name}`, `DROP TABLE ${name}`, `ALTER TABLE audit_events DETACH PARTITION ${name}`]),
+    "SELECT add_audit_partition_v1('2199-01-01')",
     `SET ROLE ${owner as string}`,
     `SET SESSION AUTHORIZATION ${owner as string}`,
     'ALTER ROLE headless_mfa LOGIN',

@@ -1,0 +1,49 @@
+import { type Static, Type } from 'typebox'
+import { GivenTime, Limit, Uuid } from '../../mfa/schema.ts'
+
+export const ACTIONS = [
+  'factor.started', 'factor.confirmed', 'factor.renamed', 'factor.removed', 'totp.accepted', 'totp.refused', 'totp.locked', 'recovery.accepted', 'recovery.refused',
+  'recovery.locked', 'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used', 'session.ended', 'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set',
+  'user.disabled', 'user.enabled', 'user.erased', 'users.synced', 'policy.changed', 'access.refused', 'secret.unreadable', 'key.rotated', 'spray.suspected', 'guessing.suspected', 'policy.would_enroll'
+] as const
+
+const Nullable = (description: string) => Type.Union([Type.String(), Type.Null()], { description })
+/** An exact name, whatever it may be; characters that no name of ours has would only be a question too many. */
+const Name = (description: string) => Type.String({ minLength: 1, maxLength: 600, pattern: '^[^\\p{Cc}\\p{Cs}]+$', description })
+
+export const auditEventExample = { id: '3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20', at: '2026-11-24T12:00:00.123456Z', tenant: 'acme', actor: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', action: 'totp.accepted', outcome: 'success', factorKind: 'totp', address: '192.0.2.7', requestId: '0b6b2b2e-5a53-4d4e-9a53-3f9d3f1c2a10', details: { factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11' } }
+
+export const AuditEvent = Type.Object({
+  id: Uuid,
+  at: Type.String({ format: 'date-time', description: 'RFC 3339, UTC, to the microsecond', examples: ['2026-11-24T12:00:00.123456Z'] }),
+  tenant: Type.String(),
+  actor: Nullable('Who did it: a `userId`, a machine as `service:` and its subject, or `operator`'),
+  subject: Nullable('Whom it is about: a `userId`, or a machine'),
+  action: Type.String({ description: 'What was done', examples: [...ACTIONS] }),
+  outcome: Type.Enum(['success', 'failure']),
+  factorKind: Nullable('`totp` or `recovery`'),
+  address: Nullable('Where it came from'),
+  requestId: Nullable('As in `X-Request-Id`'),
+  details: Type.Object({}, { additionalProperties: true, description: 'More, by action; never a secret' })
+}, { $id: 'AuditEvent', examples: [auditEventExample] })
+
+/** Where a page ended: microseconds since 1970, and the id. */
+const Cursor = Type.String({ pattern: '^[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', description: 'The `nextCursor` of the page before', examples: ['1795521600123456_3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20'] })
+
+export const AuditQuery = Type.Object({
+  subject: Type.Optional(Name('Whom it is about')),
+  actor: Type.Optional(Name('Who did it')),
+  action: Type.Optional(Type.Enum([...ACTIONS], { description: 'What was done' })),
+  from: Type.Optional(GivenTime),
+  to: Type.Optional(Type.String({ ...GivenTime, description: 'RFC 3339; up to, and not with, this time' })),
+  cursor: Type.Optional(Cursor),
+  limit: Type.Optional(Limit)
+}, { additionalProperties: false })
+export type AuditQuery = Static<typeof AuditQuery>
+
+export const AuditPage = Type.Object({
+  items: Type.Array(Type.Ref('AuditEvent')),
+  nextCursor: Type.Union([Cursor, Type.Null()], { description: 'Of the next page; null with the last one' })
+}, { $id: 'AuditPage', examples: [{ items: [auditEventExample], nextCursor: null }] })
+
+export const AUDIT_SCHEMAS = [AuditEvent, AuditPage]
