@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
-import type { Caller } from './core/caller.ts'
+import type { Caller, FirstFactor } from './core/caller.ts'
 import { decideAdmin, type AssuranceSettings } from './core/assurance.ts'
 import { noteOf } from './core/note.ts'
 import type { Person } from './core/person.ts'
@@ -90,8 +90,10 @@ async function loadPerson (db: Database, caller: Caller): Promise<Person> {
     if (person === null || person.epoch !== caller.mfa.epoch || person.session.generation > caller.mfa.generation) throw new Problem('invalid_token')
     return person
   }
-  if (person === null || isWordNew(person, caller)) {
-    await seePerson(db, caller, randomUUID(), person)
+  // What is no machine's and not ours is a first factor's.
+  const first = caller as FirstFactor
+  if (person === null || isWordNew(person, first)) {
+    await seePerson(db, first, randomUUID(), person)
     person = await findPerson(db, caller)
   }
   if (person === null) throw new UnavailableError('a person that was just recorded is lost')

@@ -35,6 +35,9 @@ export interface Caller {
   mfa: MfaClaims | undefined
 }
 
+/** Somebody by a first-factor token. */
+export type FirstFactor = Caller & { word: IssuerWord }
+
 /** What a first-factor token says of its person. */
 export interface IssuerWord {
   issuer: string

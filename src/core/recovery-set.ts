@@ -6,8 +6,10 @@ export interface HashedCode { slot: number, hash: string, pepperId: string }
 
 interface Peppers { readonly primary: string, readonly keys: ReadonlyMap<string, Buffer> }
 
+export interface RecoverySet { shown: string[], hashed: HashedCode[] }
+
 /** A new set: the codes to show once, and what is kept of them. */
-export async function createRecoverySet (hasher: Hasher, peppers: Peppers): Promise<{ shown: string[], hashed: HashedCode[] }> {
+export async function createRecoverySet (hasher: Hasher, peppers: Peppers): Promise<RecoverySet> {
   const codes = generateCodes()
   const pepper = peppers.keys.get(peppers.primary) as Buffer
   const hashed = await Promise.all(codes.map(async code => ({

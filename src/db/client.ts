@@ -60,9 +60,9 @@ export function connect (url: string, poolSize: number, onIdleError: (error: Err
     rows,
     reports: rowsOf(reporting.prisma),
     async settle (strings, ...values) {
-      const [row] = await rows<{ result: Settlement }>(strings, ...values)
-      if (row === undefined || row.result.outcome === 'lost') throw new UnavailableError('a row that must be there is lost')
-      return row.result
+      const [{ result }] = await rows(strings, ...values) as [{ result: Settlement | null }]
+      if (result === null || result.outcome === 'lost') throw new UnavailableError('a row that must be there is lost')
+      return result
     },
     async close () {
       for (const each of [reporting, { pool, prisma }]) {

@@ -1,4 +1,4 @@
-import type { Caller } from '../core/caller.ts'
+import type { Caller, FirstFactor, IssuerWord } from '../core/caller.ts'
 import type { Factor, Pending, Person, RecoverySet, RememberedAct, SourceWord, Throttle } from '../core/person.ts'
 import type { Note } from '../core/note.ts'
 import type { By } from './audit.ts'
@@ -60,35 +60,33 @@ export async function findPersonById (db: Database, tenant: string, userId: stri
 }
 
 /** Does the token say something of the person that is not recorded? Then, and only then, it costs a write. */
-export function isWordNew ({ account, sources }: Person, { word, groups }: Caller): boolean {
-  if (word === undefined) return false
+export function isWordNew ({ account, sources }: Person, { word, groups }: FirstFactor): boolean {
   const known = sources[word.issuer]
   if (known === undefined || (word.account !== undefined && word.account !== account)) return true
   const said = spoken(word)
   const isAccountNew = word.accounts === undefined
     ? (said.local && known.local !== true) || (said.sso && known.sso !== true)
-    : said.local !== (known.local ?? false) || said.sso !== (known.sso ?? false)
+    : said.local !== known.local || said.sso !== known.sso
   const heard = spokenGroups(word, groups, known)
   return isAccountNew || heard.groupsUnknown !== known.groupsUnknown ||
     (heard.groups !== undefined && JSON.stringify(heard.groups) !== JSON.stringify(known.groups))
 }
 
 /** Absent groups change nothing, unless the token says that it left them out; groups that are there end that. */
-function spokenGroups ({ areGroupsUnknown }: NonNullable<Caller['word']>, groups: string[] | undefined, known: SourceWord | undefined): Pick<SourceWord, 'groups' | 'groupsUnknown'> {
+function spokenGroups ({ areGroupsUnknown }: IssuerWord, groups: string[] | undefined, known: SourceWord | undefined): Pick<SourceWord, 'groups' | 'groupsUnknown'> {
   const wasUnknown = known?.groupsUnknown
   const isUnknown = areGroupsUnknown || (groups === undefined ? wasUnknown : wasUnknown && false)
   return { ...(groups !== undefined && { groups }), ...(isUnknown !== undefined && { groupsUnknown: isUnknown }) }
 }
 
 /** Without a claim the door itself shows an account; a personal token shows none. */
-function spoken ({ accounts, door }: NonNullable<Caller['word']>): { local: boolean, sso: boolean } {
+function spoken ({ accounts, door }: IssuerWord): { local: boolean, sso: boolean } {
   const shown: readonly string[] = accounts ?? [door]
   return { local: shown.includes('local'), sso: shown.includes('sso') }
 }
 
 /** Records the first sight, or the issuer's newer word. `id` is used for somebody new, `known` is what he was said to be. */
-export async function seePerson (db: Database, { tenant, namespace, subject, word, groups }: Caller, id: string, known: Person | null): Promise<void> {
-  if (word === undefined) return
+export async function seePerson (db: Database, { tenant, namespace, subject, word, groups }: FirstFactor, id: string, known: Person | null): Promise<void> {
   const said = { ...spoken(word), ...spokenGroups(word, groups, known?.sources[word.issuer]) }
   await db.rows`SELECT see_user_v1(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
     ${word.accounts !== undefined}, ${said}::jsonb)::text`

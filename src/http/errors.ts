@@ -19,7 +19,7 @@ const BASE_HEADERS = {
 
 export function sendProblem (request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
   const { code, options, status } = problem
-  if (status >= 500) request.log.error({ err: problem.cause ?? problem, code }, 'request failed')
+  if (status >= 500) request.log.error({ err: problem.cause, code }, 'request failed')
   return reply
     .code(status)
     // Set here too: what the framework refuses before a route is found has met no hook.
@@ -44,7 +44,7 @@ const FRAMEWORK: Record<string, Problem['code']> = {
 export function toProblem (error: FastifyError): Problem {
   if (error instanceof Problem) return error
   if (error instanceof UnavailableError) return new Problem('unavailable', { cause: error })
-  if (error.validation !== undefined) return new Problem('invalid_request', { errors: fieldErrors(error) })
+  if (error.validation !== undefined) return new Problem('invalid_request', { errors: fieldErrors(error.validation, error.validationContext) })
   const code = FRAMEWORK[error.code] ?? (error.statusCode === 400 || error instanceof SyntaxError ? 'invalid_request' : 'internal')
   return code === 'internal'
     ? new Problem('internal', { cause: error })
@@ -52,14 +52,14 @@ export function toProblem (error: FastifyError): Problem {
 }
 
 /** Names the field and what it must be, never what it held. */
-function fieldErrors ({ validation = [], validationContext }: FastifyError): FieldError[] {
-  return validation.map(({ instancePath, keyword, params, message }) => {
+function fieldErrors (failures: NonNullable<FastifyError['validation']>, part: FastifyError['validationContext']): FieldError[] {
+  return failures.map(({ instancePath, keyword, params, message }) => {
     const path = instancePath.slice(1).replaceAll('/', '.')
-    const place = validationContext === undefined || validationContext === 'body' ? '' : `${validationContext}.`
+    const place = part === 'body' ? '' : `${part as string}.`
     if (keyword === 'required') return { field: place + join(path, String(params.missingProperty)), message: 'is required' }
     // The name of an unknown field is the caller's text too: it is shortened to what a field name may be.
     if (keyword === 'additionalProperties') return { field: place + join(path, fieldName(String(params.additionalProperty))), message: 'is unknown' }
-    return { field: place + (path === '' ? 'body' : path), message: message ?? 'is not valid' }
+    return { field: place + (path === '' ? 'body' : path), message: message as string }
   })
 }
 

@@ -49,7 +49,7 @@ function serializeError (error: unknown): SafeError {
     reason: error instanceof UnavailableError ? message : undefined,
     code,
     // The stack begins with the message, which may have lines that look like frames.
-    frames: (stack ?? '').replace(message, '').split('\n').filter(line => /^\s+at .+:\d+:\d+\)?$/.test(line)).map(line => line.trim()),
+    frames: String(stack).replace(message, '').split('\n').filter(line => /^\s+at .+:\d+:\d+\)?$/.test(line)).map(line => line.trim()),
     cause: cause instanceof Error ? serializeError(cause) : undefined
   }
 }

@@ -116,7 +116,7 @@ export async function registerOpenapi (app: FastifyInstance, version: string): P
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A first-factor token of the configured issuer, or an MFA token.' } } }
     },
     hideUntagged: true,
-    refResolver: { buildLocalReference: (json, _baseUri, _fragment, index) => typeof json.$id === 'string' ? json.$id : `def-${index}` }
+    refResolver: { buildLocalReference: json => json.$id as string }
   })
 }
 

@@ -104,6 +104,7 @@ t.test('a key set that cannot be had is 503 in bounded time, and nobody is let i
     'no JSON': (_request, response) => { response.end('<html>') },
     'another JSON': (_request, response) => { response.end('{"keys":{}}') },
     'a 500': (_request, response) => { response.writeHead(500).end(setOf({ k: pair })) },
+    'a 204 without a body': (_request, response) => { response.writeHead(204).end() },
     'a 404': (_request, response) => { response.writeHead(404).end() },
     'a broken connection': (request) => { request.socket.destroy() }
   }

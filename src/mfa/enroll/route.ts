@@ -5,7 +5,7 @@ import { type Caller, sessionKey } from '../../core/caller.ts'
 import { nextCodeAt } from '../../core/factors.ts'
 import { DEFAULT_PARAMETERS, base32, generateSecret, otpauthUri, qrCode } from '../../core/totp.ts'
 import type { Act } from '../../core/mfa-token.ts'
-import { createRecoverySet } from '../../core/recovery-set.ts'
+import { createRecoverySet, type RecoverySet } from '../../core/recovery-set.ts'
 import { seal } from '../../core/seal.ts'
 import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
@@ -18,7 +18,7 @@ import { Problem } from '../../http/problem.ts'
 import { assuranceSettings, checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
 import { type ConfirmDecision, decideConfirm, decideStart } from './decide.ts'
 import { type ConfirmRequest, ENROLL_SCHEMAS, type EnrollRequest } from './schema.ts'
-import { settleClaimed, settleConfirmed, settleStarted } from './store.ts'
+import { releaseClaim, settleClaimed, settleConfirmed, settleStarted } from './store.ts'
 
 export function registerEnroll (app: FastifyInstance, services: Services): void {
   for (const schema of ENROLL_SCHEMAS) app.addSchema(schema)
@@ -85,13 +85,23 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
     })
   }, async request => {
     const body = request.body as ConfirmRequest
+    checkAudience(services, body.audience)
+    const claim = randomUUID()
+    try {
+      return await confirm(request, body, claim)
+    } catch (error) {
+      // Nothing was spent: the same code is good at once, not only when the claim has ended.
+      if (error instanceof UnavailableError) await Promise.allSettled([releaseClaim(db, { ...request.person, claim })])
+      throw error
+    }
+  })
+
+  async function confirm (request: FastifyRequest, body: ConfirmRequest, claim: string): Promise<object> {
     const { caller } = request
     const { factorId, audience } = body
-    checkAudience(services, audience)
     const by = byOf(request)
-    const claim = randomUUID()
     const setId = randomUUID()
-    let codes: Awaited<ReturnType<typeof createRecoverySet>> | undefined
+    let made: RecoverySet | undefined
 
     for (let attempt = 1; attempt <= TRIES; attempt++) {
       const { person } = request
@@ -105,20 +115,20 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       const claimed = await settleClaimed(db, { tenant, userId, factorId, claim })
       refuseClosed(claimed)
       if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
-      if (decision.isFirst) codes ??= await createRecoverySet(hasher, config.MFA_PEPPERS)
+      const codes = decision.isFirst ? made ??= await createRecoverySet(hasher, config.MFA_PEPPERS) : null
       const { step, label } = decision
       const act = confirmedAct(caller, factorId, now)
-      const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: decision.isFirst ? codes?.hashed ?? null : null, act: remembered(services, caller, act), by })
+      const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, act: remembered(services, caller, act), by })
       refuseClosed(result)
       if (result.outcome === 'confirmed') {
         const token = issueSettled(services, caller, person, act, result, audience)
-        return { factorId, recoveryCodes: decision.isFirst ? codes?.shown ?? null : null, ...token, nextCodeAt: nextCodeAt({ lastStep: step, period: DEFAULT_PARAMETERS.period }, clock()) }
+        return { factorId, recoveryCodes: codes?.shown ?? null, ...token, nextCodeAt: nextCodeAt({ lastStep: step, period: DEFAULT_PARAMETERS.period }, clock()) }
       }
       if (result.outcome !== 'stale') throw new Problem('code_refused')
       await gate.refresh(request)
     }
     throw new UnavailableError('the factors of one user change all the time')
-  })
+  }
 
   /** What remains is a code that is wrong, or one that matches. */
   async function decide (request: FastifyRequest, body: ConfirmRequest, now: Date): Promise<Extract<ConfirmDecision, { outcome: 'refused' | 'match' }>> {

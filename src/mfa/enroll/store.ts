@@ -19,6 +19,10 @@ export const settleStarted = (db: Database, { tenant, userId, factorId, label, s
 export const settleClaimed = (db: Database, { tenant, userId, factorId, claim }: { tenant: string, userId: string, factorId: string, claim: string }): Promise<Settlement> =>
   db.settle`SELECT claim_confirmation_v1(${tenant}, ${userId}::uuid, ${factorId}::uuid, ${claim}::uuid, ${CLAIM_SECONDS}::int) AS result`
 
+/** Lets go of what `settleClaimed` gave, where nothing came of it. */
+export const releaseClaim = (db: Database, { tenant, userId, claim }: { tenant: string, userId: string, claim: string }): Promise<unknown> =>
+  db.rows`UPDATE enrollments SET claim = NULL WHERE tenant = ${tenant} AND user_id = ${userId}::uuid AND claim = ${claim}::uuid RETURNING 1`
+
 export interface Confirmation {
   tenant: string
   userId: string

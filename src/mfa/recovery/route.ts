@@ -68,7 +68,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       refuseClosed(await settleRefused(db, { tenant, userId, kind: 'recovery', weight: 1, limits, by }))
       throw new Problem('code_refused')
     }
-    const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: person.recovery?.id ?? userId, authTime: unixSeconds(clock()) }
+    const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: stored.setId, authTime: unixSeconds(clock()) }
     const result = await settleRecovered(db, { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, caller, act), by })
     refuseClosed(result)
     if (result.outcome !== 'accepted') throw new Problem('code_refused')
@@ -121,7 +121,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher 
     const result = await settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) })
     if (result.outcome !== 'replaced') throw new Problem('not_enrolled')
     reply.code(201)
-    if (!/(^|,)\s*text\/plain/.test(request.headers.accept ?? '')) return { recoveryCodes: shown }
+    if (!/(^|,)\s*text\/plain/.test(String(request.headers.accept))) return { recoveryCodes: shown }
     return reply.type('text/plain; charset=utf-8').send(recoverySheet(config.TOTP_ISSUER_NAME, person.account, shown, clock()))
   })
 

@@ -2,12 +2,14 @@ import type { HashedCode } from '../../core/recovery-set.ts'
 import type { By } from '../../db/audit.ts'
 import type { Database, Settlement } from '../../db/client.ts'
 
-export interface StoredCode { hash: string, pepperId: string, isUsed: boolean }
+export interface StoredCode { setId: string, hash: string, pepperId: string }
 
 /** The code of one slot, used or not. */
 export async function findCode (db: Database, tenant: string, userId: string, slot: number): Promise<StoredCode | null> {
-  const row = await db.run(() => db.prisma.recoveryCode.findUnique({ where: { tenant_userId_slot: { tenant, userId, slot } } }))
-  return row === null ? null : { hash: row.hash, pepperId: row.pepperId, isUsed: row.usedAt !== null }
+  const [row] = await db.rows<StoredCode>`SELECT s.id::text AS "setId", c.hash, c.pepper_id AS "pepperId" FROM recovery_codes c
+    JOIN recovery_sets s ON s.tenant = c.tenant AND s.user_id = c.user_id
+    WHERE c.tenant = ${tenant} AND c.user_id = ${userId}::uuid AND c.slot = ${slot}::smallint`
+  return row ?? null
 }
 
 /** Decides the race for one code: `accepted` once, `spent` to all others. Names the hash, so that a newer set's slot stays. */

@@ -1,0 +1,101 @@
+// A change that another one overtakes, or of which the database answers what cannot be: nothing happens twice, nothing half.
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { ownDatabase } from '../helpers/database.ts'
+import { asOwner } from '../helpers/role.ts'
+import { type Answer, type Person, startService } from '../helpers/service.ts'
+
+const { url } = await ownDatabase(t)
+const service = await startService(t, { DATABASE_URL: url })
+const { clock, db } = service
+
+/** While `work` lasts, a function of the database answers `result` and does nothing. */
+async function withAnswer (name: string, result: string, work: () => Promise<void>): Promise<void> {
+  const [{ definition, head }] = await db.rows<{ definition: string, head: string }>`SELECT pg_get_functiondef(p.oid) AS definition,
+    format('CREATE OR REPLACE FUNCTION %I(%s) RETURNS %s LANGUAGE plpgsql', p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid)) AS head
+    FROM pg_proc p WHERE p.proname = ${name}` as [{ definition: string, head: string }]
+  await asOwner(url, [`${head} AS $stub$ BEGIN ${result}; END $stub$`])
+  try {
+    await work()
+  } finally {
+    await asOwner(url, [definition])
+  }
+}
+const always = (outcome: string): string => `RETURN jsonb_build_object('outcome', '${outcome}')`
+
+/** Calls while another transaction holds the user's row, which it changes before it lets go. */
+async function overtaken (person: Person, change: string, call: () => Promise<Answer>): Promise<Answer> {
+  const other = new pg.Client({ connectionString: url })
+  await other.connect()
+  try {
+    await other.query('BEGIN')
+    await other.query(`UPDATE users SET ${change} WHERE tenant = $1 AND subject = $2`, [person.tenant, person.sub])
+    const answer = call()
+    const isWaiting = async (): Promise<boolean> => (await other.query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")).rows.length > 0
+    while (!await isWaiting()) await new Promise(resolve => setTimeout(resolve, 5))
+    await other.query('COMMIT')
+    return await answer
+  } finally {
+    await other.end()
+  }
+}
+
+const isUnavailable = (t: Test, answer: Answer): boolean => t.match(answer, { status: 503, body: { code: 'unavailable' } })
+
+t.test('a confirmation beside another change of the factors is decided anew, and succeeds', async t => {
+  const person = service.person()
+  const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
+  const answer = await overtaken(person, 'revision = revision + 1', () => person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) }))
+  t.equal(answer.status, 200)
+  t.equal(answer.body.recoveryCodes.length, 10)
+})
+
+t.test('a confirmation that never gets through is 503, and the same code is good at once when it does', async t => {
+  const person = service.person()
+  const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
+  const confirm = (): Promise<Answer> => person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) })
+  await withAnswer('confirm_factor_v1', always('stale'), async () => { isUnavailable(t, await confirm()) })
+  t.equal((await person.call('GET', '/mfa/status')).body.enrolled, false)
+  t.equal((await confirm()).status, 200)
+})
+
+t.test('a confirmation that somebody else has done is refused', async t => {
+  const person = service.person()
+  const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
+  await withAnswer('confirm_factor_v1', always('spent'), async () => {
+    t.equal((await person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) })).status, 422)
+  })
+})
+
+t.test('a removal that never gets through is 503, and the factor stays', async t => {
+  const person = service.person()
+  const { factorId, token } = await person.enroll()
+  await withAnswer('remove_factor_v1', always('stale'), async () => { isUnavailable(t, await person.call('DELETE', `/mfa/factors/${factorId}`, undefined, token)) })
+  t.equal((await person.call('GET', '/mfa/factors')).body.items.length, 1)
+})
+
+t.test('of two sign-outs at once the second finds its token dead', async t => {
+  const person = service.person()
+  const { token } = await person.enroll()
+  t.equal((await overtaken(person, 'epoch = epoch + 1', () => person.call('DELETE', '/mfa/sessions', undefined, token))).status, 401)
+  t.notOk((await person.events()).some(event => event.action === 'user.signed_out'))
+})
+
+t.test('an answer that cannot be is 503, and no token comes of it', async t => {
+  const person = service.person()
+  const { secret } = await person.enroll()
+  for (const result of ['RETURN NULL', always('lost')]) {
+    await withAnswer('accept_totp_v1', result, async () => {
+      const answer = await person.call('POST', '/mfa/verify', { code: clock.code(secret) })
+      isUnavailable(t, answer)
+      t.notMatch(answer.text, 'eyJ')
+    })
+  }
+  t.equal((await person.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200, 'the code was not spent')
+})
+
+t.test('somebody who is recorded and yet not there is let in nowhere', async t => {
+  const person = service.person()
+  await withAnswer('see_user_v1', 'RETURN', async () => { isUnavailable(t, await person.call('GET', '/mfa/status')) })
+  t.equal((await person.call('GET', '/mfa/status')).status, 200)
+})
