@@ -63,7 +63,7 @@ function fieldErrors (failures: NonNullable<FastifyError['validation']>, part: F
   })
 }
 
-const join = (path: string, name: string): string => path === '' ? name : `${path}.${name}`
+const join = (path: string, name: string): string => `${path}.${name}`.replace(/^\./, '')
 const fieldName = (name: string): string => /^[A-Za-z][A-Za-z0-9]{0,31}$/.test(name) ? name : '(a field)'
 
 /** What Node's parser refuses before there is a request: over-long headers, ambiguous framing, a slow client. */

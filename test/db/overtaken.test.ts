@@ -74,6 +74,14 @@ t.test('a removal that never gets through is 503, and the factor stays', async t
   t.equal((await person.call('GET', '/mfa/factors')).body.items.length, 1)
 })
 
+t.test('what is gone meanwhile is neither renamed nor removed', async t => {
+  const person = service.person()
+  const { body: { factorId } } = await person.call('POST', '/mfa/enroll')
+  const path = `/mfa/factors/${factorId as string}`
+  await withAnswer('rename_factor_v1', always('gone'), async () => { t.equal((await person.call('PATCH', path, { label: 'New' })).status, 404) })
+  await withAnswer('remove_pending_v1', always('gone'), async () => { t.equal((await person.call('DELETE', path)).status, 404) })
+})
+
 t.test('of two sign-outs at once the second finds its token dead', async t => {
   const person = service.person()
   const { token } = await person.enroll()

@@ -58,7 +58,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
     if (result.outcome === 'taken') throw new Problem('label_taken')
     await gate.refresh(request)
     const renamed = listFactors(request.person, clock()).find(factor => factor.id === factorId)
-    if (renamed === undefined) throw new Problem('not_found')
+    if (result.outcome !== 'renamed' || renamed === undefined) throw new Problem('not_found')
     return renamed
   })
 }
