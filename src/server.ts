@@ -1,6 +1,7 @@
 import closeWithGrace from 'close-with-grace'
 import { createApp } from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
+import { startChaining } from './db/audit-worker.ts'
 import { connect } from './db/client.ts'
 import { startSweeping } from './db/sweep.ts'
 import { DATA_DIR, developmentEnvironment } from './dev.ts'
@@ -16,9 +17,17 @@ async function main (): Promise<void> {
   logIdleError = error => { app.log.warn({ err: error }, 'a database connection broke') }
 
   const stopSweeping = startSweeping(db, error => { app.log.warn({ err: error }, 'the sweep of ended rows failed') })
+  const stopChaining = startChaining(db, {
+    keys: config.MFA_SIGNING_KEYS,
+    retentionDays: config.AUDIT_RETENTION_DAYS,
+    onError: error => { app.log.warn({ err: error }, 'chaining the audit failed') },
+    onSigned: ({ tenant, count, digest }) => { app.log.info({ tenant, count, digest }, 'audit checkpoint') },
+    onBroken: (tenant, brokenAt) => { app.log.error({ tenant, brokenAt }, 'the audit was changed') }
+  })
   closeWithGrace({ delay: 10_000, logger: undefined }, async ({ err }) => {
     if (err !== undefined) app.log.fatal({ err }, 'unexpected error: stopping')
     stopSweeping()
+    await stopChaining()
     await app.close()
     await db.close()
     await database.stop()

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { chainTenant } from '../../src/db/audit-chain.ts'
 import { type Answer, type Person, type Service, startService } from '../helpers/service.ts'
 
 const service = await startService(t)
@@ -172,4 +173,18 @@ t.test('an export that fails at once is a 503, and one that fails later is cut o
   const cut = await ask()
   t.equal(cut.status, 200)
   await t.rejects(cut.text())
+})
+
+t.test('whether it is what was written: yes, or the first event that is not', async t => {
+  const { admin, token } = await auditor()
+  const verify = (): Promise<Answer> => admin.call('GET', '/admin/audit/verify', undefined, token)
+  t.same((await verify()).body, { ok: true, events: 2 })
+  t.equal(await chainTenant(service.db, admin.tenant), 2)
+  t.same((await verify()).body, { ok: true, events: 2 })
+  const [changed] = await service.db.rows<{ id: string, at: string }>`
+    UPDATE audit_events SET address = '192.0.2.1' WHERE tenant = ${admin.tenant} AND action = 'factor.confirmed'
+    RETURNING id::text, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`
+  t.same((await verify()).body, { ok: false, events: 2, brokenAt: { position: 2, ...changed, cause: 'changed' } })
+  const stranger = await auditor()
+  t.match((await stranger.admin.call('GET', '/admin/audit/verify', undefined, stranger.token)).body, { ok: true, events: 2 }, 'of the own tenant alone')
 })

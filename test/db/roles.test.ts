@@ -1,9 +1,13 @@
 // The service's own role does all that the service does, and nothing else.
 import pg from 'pg'
 import t from 'tap'
+import { parseSigningKeys } from '../../src/config/signing-keys.ts'
+import { chainTenant } from '../../src/db/audit-chain.ts'
+import { signAnew, signTenant } from '../../src/db/audit-checkpoint.ts'
+import { takeLease } from '../../src/db/lease.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { serviceRole } from '../helpers/role.ts'
-import { startService } from '../helpers/service.ts'
+import { signingKey, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 const role = await serviceRole(t, url)
@@ -26,6 +30,12 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.equal((await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).status, 200)
   t.equal((await admin.call('GET', '/admin/policy', undefined, token)).status, 200)
   t.equal((await admin.call('GET', '/admin/audit', undefined, token)).status, 200)
+  const signing = { keys: service.config.MFA_SIGNING_KEYS, retentionDays: 400 }
+  t.ok(await chainTenant(service.db, admin.tenant) > 0)
+  t.match(await signTenant(service.db, admin.tenant, signing), { tenant: admin.tenant })
+  t.equal(await signAnew(service.db, [...parseSigningKeys('KEYS', JSON.stringify({ keys: [signingKey('next')] })), ...signing.keys]), 1)
+  t.equal(await takeLease(service.db, 'roles', crypto.randomUUID(), 1), true)
+  t.match((await admin.call('GET', '/admin/audit/verify', undefined, token)).body, { brokenAt: { cause: 'checkpoint' } }, 'the next key is not in this ring')
   const { body: pending } = await admin.call('POST', '/mfa/enroll', {}, token)
   t.equal((await admin.call('DELETE', `/mfa/factors/${pending.factorId}`, {}, token)).status, 204)
   t.equal((await admin.call('DELETE', `/mfa/factors/${second.factorId}`, {}, token)).status, 200)
@@ -39,7 +49,7 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
   const { rows: [self] } = await client.query('SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user')
   t.same(self, { rolsuper: false, rolbypassrls: false, rolcreaterole: false, rolcreatedb: false, rolreplication: false })
   const { rows: [{ owner }] } = await client.query("SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'users'")
-  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'throttles', 'policies', 'endings', 'audit_events']
+  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'throttles', 'policies', 'endings', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases']
   const { rows: owned } = await client.query("SELECT relname FROM pg_class WHERE pg_has_role(current_user, relowner, 'MEMBER')")
   t.same(owned, [], 'it owns nothing, and neither does what it is a member of')
 
@@ -50,6 +60,9 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
     ...tables.flatMap(table => [`DROP TABLE ${table}`, `ALTER TABLE ${table} ADD COLUMN x int`, `TRUNCATE ${table}`, `ALTER TABLE ${table} DISABLE TRIGGER ALL`, `CREATE INDEX ON ${table} (tenant)`]),
     "UPDATE audit_events SET action = 'x'",
     'DELETE FROM audit_events',
+    'UPDATE audit_chain SET position = 1',
+    'DELETE FROM audit_chain',
+    'DELETE FROM audit_heads',
     "INSERT INTO audit_events (tenant, at, id, action, outcome) SELECT tenant, at, id, 'x', 'x' FROM audit_events LIMIT 1 ON CONFLICT (tenant, at, id) DO UPDATE SET action = 'x'",
     'SELECT * FROM audit_events FOR UPDATE',
     ...partitions.flatMap(({ name }) => [`UPDATE ${name} SET action = 'x'`, `DELETE FROM ${name}`, `TRUNCATE ${name}`, `DROP TABLE ${name}`, `ALTER TABLE audit_events DETACH PARTITION ${name}`]),

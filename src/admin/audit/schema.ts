@@ -46,4 +46,15 @@ export const AuditPage = Type.Object({
   nextCursor: Type.Union([Cursor, Type.Null()], { description: 'Of the next page; null with the last one' })
 }, { $id: 'AuditPage', examples: [{ items: [auditEventExample], nextCursor: null }] })
 
-export const AUDIT_SCHEMAS = [AuditEvent, AuditPage]
+export const AuditVerdict = Type.Object({
+  ok: Type.Boolean(),
+  events: Type.Integer({ description: 'How many there are' }),
+  brokenAt: Type.Optional(Type.Object({
+    position: Type.Union([Type.Integer(), Type.Null()], { description: 'In the chain, from 1; null for what is in none' }),
+    id: Type.Union([Uuid, Type.Null()], { description: 'Of the event; null where nothing of it is left' }),
+    at: Type.Union([AuditEvent.properties.at, Type.Null()]),
+    cause: Type.Enum(['changed', 'missing', 'added', 'checkpoint'], { description: '`changed`: it, or the order; `missing`; `added` by somebody other than the service; `checkpoint`: what was signed up to here does not open with our keys' })
+  }, { description: 'The first event that is not as it was written' }))
+}, { $id: 'AuditVerdict', examples: [{ ok: false, events: 1204, brokenAt: { position: 731, id: auditEventExample.id, at: auditEventExample.at, cause: 'changed' } }] })
+
+export const AUDIT_SCHEMAS = [AuditEvent, AuditPage, AuditVerdict]

@@ -1,0 +1,80 @@
+// The replica that holds the lease chains and signs the events of all tenants, soon after they happen.
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { Checkpoint } from '../../src/core/checkpoint.ts'
+import { verifyTenant } from '../../src/db/audit-verify.ts'
+import type { Break } from '../../src/db/audit-walk.ts'
+import { startChaining } from '../../src/db/audit-worker.ts'
+import { ownDatabase } from '../helpers/database.ts'
+import { startService } from '../helpers/service.ts'
+
+const { url } = await ownDatabase(t)
+const service = await startService(t, { DATABASE_URL: url })
+const { db, config } = service
+
+function watch (): { keys: typeof config.MFA_SIGNING_KEYS, retentionDays: number, errors: unknown[], signed: Checkpoint[], broken: Array<[string, Break]>, onError: (error: unknown) => void, onSigned: (checkpoint: Checkpoint) => void, onBroken: (tenant: string, broken: Break) => void } {
+  const [errors, signed, broken] = [[] as unknown[], [] as Checkpoint[], [] as Array<[string, Break]>]
+  return {
+    keys: config.MFA_SIGNING_KEYS,
+    retentionDays: 400,
+    errors,
+    signed,
+    broken,
+    onError: error => { errors.push(error) },
+    onSigned: checkpoint => { signed.push(checkpoint) },
+    onBroken: (tenant, found) => { broken.push([tenant, found]) }
+  }
+}
+
+async function until (t: Test, what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (await isSo()) return t.pass(what) as never
+    await sleep(50)
+  }
+  t.fail(what)
+}
+
+const chained = async (tenant: string): Promise<number> => (await db.rows`SELECT 1 FROM audit_chain WHERE tenant = ${tenant}`).length
+
+t.test('of two replicas one works; the other when the first has gone; what is broken stops nobody else', async t => {
+  const [one, two] = [service.person(), service.person()]
+  await one.enroll()
+  await two.enroll()
+  const [first, second] = [watch(), watch()]
+  const stopFirst = startChaining(db, first, { chainMs: 20, signMs: 100 })
+  await until(t, 'both tenants are chained and signed', () => new Set(first.signed.map(({ tenant }) => tenant)).size === 2)
+  t.match(first.signed[0], { count: 2, digest: /^[0-9a-f]{64}$/ })
+  const stopSecond = startChaining(db, second, { chainMs: 20, signMs: 100 })
+  await one.call('POST', '/mfa/recovery/codes')
+  await sleep(300)
+  t.same([second.signed, second.errors, first.errors], [[], [], []])
+  await stopFirst()
+  await db.rows`UPDATE leases SET until = now()`
+
+  await db.rows`UPDATE audit_heads SET count = 1 WHERE tenant = ${one.tenant}`
+  for (const person of [one, two]) await person.call('GET', '/admin/policy')
+  await until(t, 'the other tenant is chained and signed', () => second.signed.some(({ tenant }) => tenant === two.tenant))
+  await until(t, 'and the broken one is reported', () => second.broken.some(([tenant]) => tenant === one.tenant))
+  t.ok(second.signed.every(({ tenant }) => tenant === two.tenant))
+  await stopSecond()
+  t.equal(await chained(two.tenant), 3)
+  t.equal((await verifyTenant(db, two.tenant, config.MFA_SIGNING_KEYS)).broken, null)
+})
+
+t.test('without a database it goes on trying', async t => {
+  const { errors, ...options } = watch()
+  const stop = startChaining({ ...db, settle: () => Promise.reject(new Error('gone')) }, options, { chainMs: 10, signMs: 100 })
+  await until(t, 'more than once', () => errors.length > 1)
+  await stop()
+})
+
+t.test('by itself it begins after a second', async t => {
+  const person = service.person()
+  await person.enroll()
+  await db.rows`UPDATE leases SET until = now()`
+  const options = watch()
+  const stop = startChaining(db, options)
+  t.equal(await chained(person.tenant), 0)
+  await until(t, 'it is chained', async () => await chained(person.tenant) === 2)
+  await stop()
+})
