@@ -7,9 +7,11 @@ import { registerUsers } from './admin/users/route.ts'
 import type { Config } from './config.ts'
 import { Hasher } from './core/hashing.ts'
 import type { Database } from './db/client.ts'
+import { EndingsPoll } from './db/endings.ts'
 import { createGate, decorateRequests } from './gate.ts'
 import { registerAuth } from './http/auth.ts'
 import { answerClientError, registerErrors, sendProblem, toProblem } from './http/errors.ts'
+import { withoutOriginalPath } from './http/forwarded.ts'
 import { registerHealth } from './http/health.ts'
 import { registerJson } from './http/json.ts'
 import { registerJwks } from './http/jwks.ts'
@@ -18,6 +20,7 @@ import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
 import { registerMethods } from './http/methods.ts'
 import { serializerOfAnswers } from './http/serializers.ts'
 import { registerConsole, registerOpenapi } from './http/openapi.ts'
+import { registerAuthorize } from './mfa/authorize/route.ts'
 import { registerEnroll } from './mfa/enroll/route.ts'
 import { registerFactors } from './mfa/factors/route.ts'
 import { registerRecovery } from './mfa/recovery/route.ts'
@@ -48,6 +51,7 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
     frameworkErrors: (error, request, reply) => { sendProblem(request, reply, toProblem(error)) },
     genReqId: requestId,
     requestIdHeader: false,
+    rewriteUrl: withoutOriginalPath,
     trustProxy: config.TRUSTED_PROXIES.length > 0 ? config.TRUSTED_PROXIES : false,
     exposeHeadRoutes: false,
     // Requests on a connection that is open are served to the end; new connections are refused.
@@ -66,7 +70,13 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
 
   const auth = await registerAuth(app, { ...authOptions(config), clock })
   const gate = createGate({ db, auth, clock, assurance: assuranceSettings(config), decision: decisionSettings(config) })
-  const services: Services = { config, db, auth, clock, gate, hasher: new Hasher(config.BCRYPT_COST) }
+  const endings = new EndingsPoll(db, {
+    staleSeconds: config.AUTHORIZE_STALE_SECONDS,
+    onError: error => { app.log.warn({ err: error }, 'what has ended cannot be read: gateways are told 503') }
+  })
+  app.addHook('onReady', async () => { await endings.start() })
+  app.addHook('onClose', async () => { await endings.stop() })
+  const services: Services = { config, db, auth, clock, gate, hasher: new Hasher(config.BCRYPT_COST), endings }
 
   decorateRequests(app)
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema)
@@ -76,6 +86,7 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   registerRecovery(app, services)
   registerSession(app, services)
   registerFactors(app, services)
+  registerAuthorize(app, services)
   registerPolicy(app, services)
   registerPreview(app, services)
   registerUsers(app, services)

@@ -5,9 +5,10 @@ import { parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
 import { parsePolicyFloor } from './config/policy-floor.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
 import {
-  boolean, choice, ConfigError, cidrs, integer, integers, list, names, origins, postgresUrl, secret, text, url, type Reader
+  boolean, choice, ConfigError, cidrs, hosts, integer, integers, list, names, origins, page, postgresUrl, secret, status, text, url, type Reader
 } from './config/readers.ts'
 import type { Issuer } from './core/issuer.ts'
+import { MAX_TOKEN_SECONDS } from './core/mfa-token.ts'
 
 /** One variable: how it is read, and what it is without a value. `required` is of production; `isSecret` has a `_FILE`. */
 interface Variable { read: Reader<unknown>, fallback?: string, isSecret?: true, about: string }
@@ -37,7 +38,7 @@ export const variables = {
   MFA_SIGNING_KEYS: { read: parseSigningKeys, isSecret: true, about: 'JWK set with private keys: the first signs, all are published' },
   MFA_ENCRYPTION_KEYS: { read: parseSealingKeys, isSecret: true, about: '`id:base64,…`, 32 bytes each: the first seals, all open' },
   MFA_PEPPERS: { read: parsePeppers, isSecret: true, about: '`id:base64,…`, 32 bytes each: the first hashes new recovery codes' },
-  MFA_TOKEN_SECONDS: { read: integer(60, 900), fallback: '900', about: 'how long an MFA token counts' },
+  MFA_TOKEN_SECONDS: { read: integer(60, MAX_TOKEN_SECONDS), fallback: '900', about: 'how long an MFA token counts' },
   MFA_SESSION_MAX_AGE_SECONDS: { read: integer(60, 2592000), fallback: '43200', about: 'how long a second factor counts for the login session that it was done in' },
   LOGIN_FRESH_SECONDS: { read: integer(60, 3600), fallback: '900', about: 'how old a login may be that starts the first enrollment' },
   MFA_FRESH_SECONDS: { read: integer(60, 3600), fallback: '900', about: 'how old a second factor may be that changes factors or administers' },
@@ -52,6 +53,12 @@ export const variables = {
   POLICY_FLOOR: { read: parsePolicyFloor, about: 'a JSON policy that no tenant can go below, and `maxExemptionDays`; a field that is left out binds nothing' },
   RATE_LIMIT_PER_MINUTE: { read: integer(0, 1000000), fallback: '600', about: 'requests of one address; 0 is off' },
   TRUSTED_PROXIES: { read: cidrs, fallback: '', about: 'CIDRs whose `X-Forwarded-*` are believed' },
+  ENROLL_PAGE_URL: { read: page, about: 'the page that sets a factor up, for `X-MFA-Location`' },
+  VERIFY_PAGE_URL: { read: page, about: 'the page that asks for a code' },
+  LOGIN_PAGE_URL: { read: page, about: 'the log-in page, for whom no issuer\'s `loginUrl` is known' },
+  RETURN_HOSTS: { read: hosts, fallback: '', about: 'hosts, with a port that is not the usual one, that `return_to` may lead to' },
+  GATEWAY_ENROLL_STATUS: { read: status(401, 403), fallback: '403', about: '`403` or `401`: what a gateway is told of somebody who must enroll' },
+  AUTHORIZE_STALE_SECONDS: { read: integer(1, 60), fallback: '2', about: 'how old what is known of ended tokens may be before a gateway is told 503' },
   CORS_ORIGINS: { read: origins, fallback: '', about: 'pages of other origins that may call' },
   DOCS: { read: boolean, about: 'the OpenAPI console at /docs; on, off in production' },
   LOG_LEVEL: { read: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), fallback: 'info', about: '`trace` to `fatal`, or `silent`' },
@@ -60,7 +67,7 @@ export const variables = {
 
 type Name = keyof typeof variables
 type Value<N extends Name> = ReturnType<typeof variables[N]['read']>
-type Optional = 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR'
+type Optional = 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR' | 'ENROLL_PAGE_URL' | 'VERIFY_PAGE_URL' | 'LOGIN_PAGE_URL'
 type Derived = 'JWT_PUBLIC_KEY_FILE' | 'TRUSTED_ISSUERS_FILE'
 
 /** The whole configuration, frozen: the variables under their own names, and whose first-factor tokens are accepted. */

@@ -6,6 +6,7 @@ import { type Act, actToRemember, mfaTokenClaims, type TokenSubject } from './co
 import type { DecisionSettings } from './core/policy.ts'
 import { MAX_WAIT_SECONDS, type ThrottleLimits } from './core/throttle.ts'
 import type { Database, Settlement } from './db/client.ts'
+import type { EndingsPoll } from './db/endings.ts'
 import type { Auth } from './http/auth.ts'
 import type { Gate } from './gate.ts'
 import { Problem } from './http/problem.ts'
@@ -18,6 +19,7 @@ export interface Services {
   clock: () => Date
   gate: Gate
   hasher: Hasher
+  endings: EndingsPoll
 }
 
 export const assuranceSettings = (config: Config): AssuranceSettings => ({

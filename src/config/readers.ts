@@ -91,6 +91,21 @@ function isProxyRange (cidr: string): boolean {
   return bits > 0 && !(parsed.kind() === 'ipv6' && (parsed as ipaddr.IPv6).isIPv4MappedAddress())
 }
 
+/** A page that people are led to. */
+export const page = url(['https:'], { isLoopbackHttpAllowed: true })
+
+/** Hosts as a URL has them: in lower case, with a port only where it is not the scheme's. */
+export const hosts: Reader<string[]> = (name, raw) => raw === ''
+  ? []
+  : raw.split(',').map(part => {
+    const host = part.trim()
+    if (!URL.canParse(`https://${host}`) || new URL(`https://${host}`).host !== host || host.includes('*')) throw new ConfigError(name, 'holds something that is not a host, as app.example.com or app.example.com:8443')
+    return host
+  })
+
+/** One of these HTTP statuses. */
+export const status = (...statuses: number[]): Reader<number> => (name, raw) => Number(choice(...statuses.map(String))(name, raw))
+
 /** A list of names, each once, perhaps empty. */
 export const names: Reader<string[]> = (name, raw) => {
   if (raw === '') return []

@@ -2,6 +2,9 @@ import { randomUUID } from 'node:crypto'
 import type { Acr, Caller } from './caller.ts'
 import type { RememberedAct } from './person.ts'
 
+/** How long an MFA token may last, whatever is configured. */
+export const MAX_TOKEN_SECONDS = 900
+
 /** The second factor that was just proved, or that an earlier token carries on. Times are unix seconds. */
 export interface Act {
   acr: Acr

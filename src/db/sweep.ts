@@ -1,13 +1,7 @@
+import { ENDING_SECONDS } from '../core/endings.ts'
 import type { Database } from './client.ts'
 
 const INTERVAL_MS = 60_000
-
-/**
- * How long an ending is kept: what an MFA token may last at most (`MFA_TOKEN_SECONDS`), and what clocks and a call under
- * way may add. A session that was logged out of is kept for longer (`end_session_v1`).
- */
-export const ENDING_SECONDS = 1200
-
 /** Removes what has ended: remembered sessions, enrollments that nobody confirmed, endings that no token is older than. Answers how many rows went. */
 export async function sweep (db: Database): Promise<number> {
   const sessions = await db.rows`DELETE FROM mfa_sessions WHERE expires_at < clock_timestamp() RETURNING 1`

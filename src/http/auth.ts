@@ -7,7 +7,7 @@ import { UnavailableError } from '../core/unavailable.ts'
 import { bearerToken, gatewayToken, type JwsHeader, peek } from './bearer.ts'
 import type { Claims } from './claims.ts'
 import { type Issuer, namesAudience, readCaller } from './first-factor.ts'
-import { peerIn, refuseCrossSite, refuseDisagreement } from './gateway.ts'
+import { doAgree, peerIn, refuseCrossSite } from './gateway.ts'
 import { Problem } from './problem.ts'
 import { type FindKey, remoteKeys } from './remote-keys.ts'
 
@@ -22,6 +22,13 @@ export interface AuthOptions {
 export interface Auth {
   /** Who asks. @throws Problem invalid_token, with one body for every cause; UnavailableError where a key cannot be had */
   authenticate: (request: FastifyRequest) => Promise<Caller>
+  /**
+   * The same for a gateway's question: who asks, by each token that may be taken for it, the first that counts first. Beside
+   * a good token in the gateway's header an `Authorization` that is not accepted or that disagrees is as absent.
+   */
+  authenticateForGateway: (request: FastifyRequest) => Promise<Caller[]>
+  /** The issuer that a request's token says it is of, unverified: of a bad one, to know where to sign in. */
+  claimedIssuer: (request: FastifyRequest) => string | undefined
   /** Signs with the first key (RFC 9068 §2.1). */
   sign: (claims: object) => string
 }
@@ -114,11 +121,34 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
       if (gateway === undefined) return await bearerCaller(bearerToken(request))
       const isAlone = request.headers.authorization === undefined
       const caller = isAlone ? gateway : await bearerCaller(bearerToken(request))
-      refuseDisagreement([caller, gateway, ...more])
+      if (!doAgree([caller, gateway, ...more])) refuse()
       if (isAlone) refuseCrossSite(request)
       return caller
+    },
+    async authenticateForGateway (request) {
+      const gateways = await gatewayCallers(request)
+      const [gateway] = gateways
+      if (gateway === undefined) return [await bearerCaller(bearerToken(request))]
+      if (!doAgree(gateways)) refuse()
+      const caller = await optional(async () => await bearerCaller(bearerToken(request)))
+      return caller !== undefined && doAgree([caller, ...gateways]) ? [caller, gateway] : [gateway]
+    },
+    claimedIssuer (request) {
+      const headers = isTrustedPeer(request) ? [...gatewayHeaders] : []
+      const readers = [() => bearerToken(request), ...headers.map(name => () => gatewayToken(request, name))]
+      for (const read of readers) {
+        try {
+          const token = read()
+          if (token !== undefined) return String(peek(token).payload.iss)
+        } catch {} // Not a token at all: it says nothing.
+      }
+      return undefined
     }
   }
+}
+
+async function optional<T> (work: () => Promise<T>): Promise<T | undefined> {
+  try { return await work() } catch { return undefined }
 }
 
 function refuse (): never { throw new Problem('invalid_token') }

@@ -16,11 +16,9 @@ export function peerIn (cidrs: readonly string[]): (request: FastifyRequest) => 
 /**
  * Tokens of one request must be of one user and, where they name a session, of one session: else a stranger's MFA token
  * would lift a session that it has nothing to do with.
- * @throws Problem invalid_token
  */
-export function refuseDisagreement (callers: Caller[]): void {
-  for (const [index, one] of callers.entries()) if (callers.slice(index + 1).some(other => !agree(one, other))) throw new Problem('invalid_token')
-}
+export const doAgree = (callers: Caller[]): boolean =>
+  callers.every((one, index) => callers.slice(index + 1).every(other => agree(one, other)))
 
 function agree (one: Caller, other: Caller): boolean {
   const isSameUser = one.tenant === other.tenant && one.namespace === other.namespace && one.subject === other.subject

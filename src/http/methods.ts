@@ -4,11 +4,11 @@ import { sendProblem } from './errors.ts'
 import { Problem } from './problem.ts'
 
 /** All that Node's parser lets through; CONNECT never becomes a request. */
-const ALL_METHODS = METHODS.filter(method => method !== 'CONNECT')
+export const ALL_METHODS = METHODS.filter(method => method !== 'CONNECT')
 const PREFLIGHT_SECONDS = 600
 
 /** Paths that answer no other origin: they are not a page's business. */
-const NOT_FOR_PAGES = /^\/(docs|health)(\/|$)/
+const NOT_FOR_PAGES = /^\/(docs|health|mfa\/authorize|mfa\/forward-auth)(\/|$)/
 
 /**
  * Completes what the router leaves out: 405 with `Allow` where it would say 404, and CORS for a list of exact origins,
@@ -50,10 +50,11 @@ export function registerMethods (app: FastifyInstance, origins: readonly string[
   for (const method of ALL_METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
   return () => {
     for (const [url, known] of [...methodsOf]) {
-      if (url.includes('*')) continue
+      const others = ALL_METHODS.filter(method => !known.has(method))
+      if (url.includes('*') || others.length === 0) continue
       const answer = answerOther([...known])
       // Before the body is read: whatever it is, the method is what is wrong.
-      app.route({ url, method: ALL_METHODS.filter(method => !known.has(method)), schema: { hide: true }, config: { isFallback: true }, onRequest: answer, handler: answer })
+      app.route({ url, method: others, schema: { hide: true }, config: { isFallback: true }, onRequest: answer, handler: answer })
     }
   }
 }

@@ -23,11 +23,13 @@ interface Answer { schema?: TSchema, description: string, contentTypes?: Record<
 
 interface Operation {
   id: string
-  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Session' | 'Factors' | 'Status' | 'Administration' | 'Operation'
+  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Session' | 'Factors' | 'Gateway' | 'Status' | 'Administration' | 'Operation'
   summary: string
   description?: string
   /** No token needed. */
   isPublic?: true
+  /** Under no flood limit. */
+  isUncounted?: true
   body?: TSchema
   params?: TSchema
   querystring?: TSchema
@@ -44,8 +46,9 @@ const WITH_BODY: ProblemCode[] = ['payload_too_large', 'unsupported_media_type']
 const NO_QUERY = Type.Object({}, { additionalProperties: false })
 
 /** A route's schema and its part of the specification at once: what is documented is what is checked. */
-export function operation ({ id, tag, summary, description, isPublic, body, params, querystring = NO_QUERY, headers, answers, errors }: Operation): FastifySchema {
+export function operation ({ id, tag, summary, description, isPublic, isUncounted, body, params, querystring = NO_QUERY, headers, answers, errors }: Operation): FastifySchema {
   const codes = new Set(isPublic === undefined ? [...EVERYWHERE, ...(body === undefined ? [] : WITH_BODY), ...errors] : errors)
+  if (isUncounted) codes.delete('too_many_attempts')
   return {
     operationId: id,
     tags: [tag],
@@ -94,6 +97,7 @@ const TAGS = [
   { name: 'Recovery', description: 'Codes for the day on which the phone is gone.' },
   { name: 'Session', description: 'One code per login, not one every 15 minutes; and log-out.' },
   { name: 'Factors', description: 'The authenticators of the caller.' },
+  { name: 'Gateway', description: 'What a gateway asks before it lets a request through.' },
   { name: 'Administration', description: 'For administrators, who need a role and an MFA token of the last minutes.' },
   { name: 'Operation', description: 'Keys and probes.' }
 ]

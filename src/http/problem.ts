@@ -4,6 +4,7 @@ export const PROBLEMS = {
   invalid_token: { status: 401, title: 'No token that is accepted here', detail: 'Send a valid token as `Authorization: Bearer …`; sign in again if it has ended.' },
   step_up_required: { status: 401, title: 'This needs a fresher or stronger sign-in', detail: 'Do what `action` says, then repeat the call with the new token: `verify` is POST /mfa/verify, `login` a new sign-in, `recovery` a code from an administrator.' },
   forbidden: { status: 403, title: 'The caller may not do this', detail: 'Ask an administrator for the role, or use another account.' },
+  enrollment_required: { status: 403, title: 'A second factor must be set up first', detail: 'Enroll: POST /mfa/enroll, or the page that `X-MFA-Location` names.' },
   factor_locked: { status: 403, title: 'Too many failures: the factor is locked', detail: 'Use another kind of factor (a recovery code at POST /mfa/recovery), or ask an administrator to unlock it.' },
   not_found: { status: 404, title: 'No such thing, or not yours', detail: 'Check the path and the id; a pending factor ends after ten minutes or five wrong codes: start again with POST /mfa/enroll.' },
   method_not_allowed: { status: 405, title: 'Not a method of this resource', detail: 'Use one of the methods in `Allow`.' },
@@ -30,6 +31,8 @@ export interface ProblemOptions {
   action?: 'verify' | 'login' | 'recovery'
   maxAge?: number
   retryAfter?: number
+  /** Another status than the code's own. */
+  status?: number
   cause?: unknown
 }
 
@@ -40,7 +43,7 @@ export class Problem extends Error {
     super(code, { cause: options.cause })
   }
 
-  get status (): number { return PROBLEMS[this.code].status }
+  get status (): number { return this.options.status ?? PROBLEMS[this.code].status }
 }
 
 export interface ProblemBody {
@@ -56,8 +59,8 @@ export interface ProblemBody {
 
 export const problemType = (code: ProblemCode): string => `urn:headless-mfa:problem:${code}`
 
-export function problemBody (code: ProblemCode, requestId: string, { errors, action }: ProblemOptions = {}): ProblemBody {
-  const { status, title, detail } = PROBLEMS[code]
+export function problemBody (code: ProblemCode, requestId: string, { errors, action, status = PROBLEMS[code].status }: ProblemOptions = {}): ProblemBody {
+  const { title, detail } = PROBLEMS[code]
   return {
     type: problemType(code),
     title,
@@ -73,13 +76,15 @@ export function problemBody (code: ProblemCode, requestId: string, { errors, act
 const RETRY_SECONDS = 2
 
 /** Headers that go with a problem: the challenges of RFC 6750 §3 and RFC 9470 §3, and `Retry-After`. */
-export function problemHeaders (code: ProblemCode, { action, maxAge, retryAfter }: ProblemOptions): Record<string, string> {
+export function problemHeaders (code: ProblemCode, { action, maxAge, retryAfter, status }: ProblemOptions): Record<string, string> {
   switch (code) {
     case 'invalid_token': return { 'www-authenticate': 'Bearer error="invalid_token"' }
     case 'step_up_required': {
       const parts = ['error="insufficient_user_authentication"', ...(action === 'login' ? [] : ['acr_values="mfa"']), ...(maxAge === undefined ? [] : [`max_age=${maxAge}`])]
       return { 'www-authenticate': `Bearer ${parts.join(', ')}` }
     }
+    // A 401 has a challenge, whatever it is about (RFC 9110 §11.6.1).
+    case 'enrollment_required': return status === 401 ? { 'www-authenticate': 'Bearer error="insufficient_user_authentication", acr_values="mfa"' } : {}
     case 'too_many_attempts':
     case 'unavailable': return { 'retry-after': String(retryAfter ?? RETRY_SECONDS) }
     default: return {}

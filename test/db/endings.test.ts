@@ -1,5 +1,7 @@
 // What ends tokens is recorded by the statement that ends them.
 import t from 'tap'
+import { ENDING_SECONDS } from '../../src/core/endings.ts'
+import { sweep } from '../../src/db/sweep.ts'
 import { type Person, startService } from '../helpers/service.ts'
 
 const SESSIONS = { JWT_SESSION_CLAIM: 'sid' }
@@ -26,7 +28,6 @@ t.test('whatever moves an epoch or a generation records it, and what moves none 
 })
 
 t.test('an ending is kept for as long as a token may be older, and its session for longer', async t => {
-  const { ENDING_SECONDS, sweep } = await import('../../src/db/sweep.ts')
   const service = await startService(t, { ...SESSIONS, MFA_TOKEN_SECONDS: '60' })
   const person = service.person({ sid: 's1' })
   await person.enroll()

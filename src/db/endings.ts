@@ -1,0 +1,76 @@
+import type { Caller } from '../core/caller.ts'
+import { type Ending, Endings, ENDING_SECONDS, type Verdict } from '../core/endings.ts'
+import { UnavailableError } from '../core/unavailable.ts'
+import type { Database } from './client.ts'
+
+/** A statement that ran just before a reading may be committed after it: for so long it is read again. Longer than one may last. */
+const LATE_SECONDS = 10
+const INTERVAL_MS = 300
+
+/** What ended in the last `seconds`, the newest first. */
+const findEndings = (db: Database, seconds: number, limit: number): Promise<Ending[]> => db.rows<Ending>`
+  SELECT tenant, user_id::text AS "userId", issuer, session, epoch, generation, extract(epoch FROM now() - at)::float8 AS "ageSeconds"
+  FROM endings WHERE at > now() - ${seconds}::float8 * interval '1 second' ORDER BY at DESC LIMIT ${limit}::int`
+
+export interface EndingsOptions {
+  /** How old what is known may be. */
+  staleSeconds: number
+  /** Once for each time that the database cannot be read. */
+  onError: (error: unknown) => void
+  capacity?: number
+}
+
+/** Keeps what has ended in memory, by a poll: it survives poolers and lost connections, and needs no message to arrive. */
+export class EndingsPoll {
+  readonly #db: Database
+  readonly #options: EndingsOptions
+  readonly #endings: Endings
+  #readAt = -Infinity
+  #isFailing = false
+  #timer: NodeJS.Timeout | undefined
+  #reading: Promise<void> | undefined
+
+  constructor (db: Database, options: EndingsOptions) {
+    this.#db = db
+    this.#options = options
+    this.#endings = new Endings(options.capacity)
+  }
+
+  /** Reads for the first time, then again and again. A database that is not there fails no start. */
+  async start (): Promise<void> {
+    this.#reading = this.#read()
+    await this.#reading
+    this.#timer = setTimeout(() => { void this.start() }, INTERVAL_MS)
+    this.#timer.unref()
+  }
+
+  /** Ends with the reading that is under way. */
+  async stop (): Promise<void> {
+    await this.#reading
+    clearTimeout(this.#timer)
+  }
+
+  /**
+   * Does this MFA token still count? Costs no round trip.
+   * @throws UnavailableError where what is known is too old
+   */
+  judge (caller: Caller & { mfa: NonNullable<Caller['mfa']> }, now: Date): Verdict {
+    const at = performance.now()
+    if (at - this.#readAt > this.#options.staleSeconds * 1000) throw new UnavailableError('what has ended could not be read lately')
+    return this.#endings.judge(caller, now, at)
+  }
+
+  async #read (): Promise<void> {
+    const startedAt = performance.now()
+    // At first all of it; Infinity is more than a token's life, too.
+    const seconds = Math.min((startedAt - this.#readAt) / 1000 + LATE_SECONDS, ENDING_SECONDS)
+    try {
+      this.#endings.note(await findEndings(this.#db, seconds, this.#endings.capacity), startedAt)
+      this.#readAt = startedAt
+      this.#isFailing = false
+    } catch (error) {
+      if (!this.#isFailing) this.#options.onError(error)
+      this.#isFailing = true
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import type { FastifyRequest } from 'fastify'
+
+/** A host as a URL has it: no user, no path, nothing that a parser may take for either. */
+const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
+const MAX_URL_LENGTH = 2048
+
+const headerOf = ({ headers }: FastifyRequest, name: string): string | undefined => {
+  const value = headers[name]
+  return typeof value === 'string' ? value : undefined
+}
+
+/**
+ * The URL that the browser asked the gateway for, if it is of one of these hosts; undefined where the gateway does not say
+ * so. Call it only of a trusted proxy's request.
+ */
+export function originalUrl (request: FastifyRequest, hosts: readonly string[]): string | undefined {
+  const [proto, host, uri] = ['proto', 'host', 'uri'].map(name => headerOf(request, `x-forwarded-${name}`))
+  const text = proto !== undefined && host !== undefined && uri?.startsWith('/') === true && HOST.test(host)
+    ? `${proto}://${host}${uri}`
+    : headerOf(request, 'x-original-url')
+  if (text === undefined || text.length > MAX_URL_LENGTH || !URL.canParse(text)) return undefined
+  const url = new URL(text)
+  const isAllowed = /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' && hosts.includes(url.host)
+  return isAllowed && url.href.length <= MAX_URL_LENGTH ? url.href : undefined
+}
+
+/** The gateways' calls, and what they put behind them: the path that somebody asked them for. */
+const BELOW = /^(\/mfa\/(?:authorize|forward-auth)\/)./
+
+/** What a gateway asks about is its own: its path and query are no part of ours, whatever they hold, and not for our log. */
+export const withoutOriginalPath = ({ url = '' }: { url?: string | undefined }): string => {
+  const base = BELOW.exec(url)?.[1]
+  return base === undefined ? url : `${base}*`
+}
+
+/** Is it a browser that asked the gateway for a page? */
+export function isPageRequest (request: FastifyRequest, isTrusted: boolean): boolean {
+  const method = (isTrusted ? headerOf(request, 'x-forwarded-method') : undefined) ?? request.method
+  return (method === 'GET' || method === 'HEAD') && /(^|,)\s*text\/html\s*(;(?!\s*q=0(\.0*)?\s*(,|$))|,|$)/i.test(request.headers.accept ?? '')
+}
+
+/**
+ * Text as a header's value: percent-encoded (UTF-8) where it is no printable ASCII. And `%` itself, and a space at either
+ * end, which a parser would drop: so that no two texts look the same.
+ */
+export const headerValue = (text: string): string => text.replace(/[^\x20-\x7e]+|%|^ | $/gu, encodeURIComponent)

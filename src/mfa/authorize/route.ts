@@ -1,0 +1,88 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { headerValue, isPageRequest } from '../../http/forwarded.ts'
+import { peerIn } from '../../http/gateway.ts'
+import { ALL_METHODS } from '../../http/methods.ts'
+import { operation } from '../../http/openapi.ts'
+import { Problem } from '../../http/problem.ts'
+import type { Services } from '../../services.ts'
+import { createAsk, type Outcome } from './ask.ts'
+import { createPages } from './pages.ts'
+import { AuthorizeQuery } from './schema.ts'
+
+const ABOUT = 'Any method, and any path below it, where query, body and content type are ignored. `X-MFA-Action` (`verify`, `enroll` or `login`) and `X-MFA-Location` say where a person goes next; `return_to` in it is the URL that a trusted proxy gives in `X-Forwarded-Proto`, `-Host` and `-Uri` (or `X-Original-URL`), if its host is configured. A machine\'s token is 403. An MFA token costs no look into the database. No flood limit, and no answer to pages of other origins.'
+
+const ALLOWED = 'It may. `X-MFA-User` (our `userId`), `X-MFA-Subject`, `X-MFA-Namespace`, `X-MFA-Tenant`, `X-MFA-Acr` (`mfa`, `mfa-recovery`, `idp-mfa` or `none`) and `X-MFA-Reason`, always all, percent-encoded (UTF-8) where they are not printable ASCII. An application takes the user from these and from nothing else.'
+
+/** One question of gateways: may this token pass? */
+export function registerAuthorize (app: FastifyInstance, services: Services): void {
+  const answer = createAnswer(services)
+  const isTrustedPeer = peerIn(services.config.TRUSTED_PROXIES)
+  const answers = { 200: { description: ALLOWED } }
+
+  const authorize: Handler = async (request, reply) => await answer(request, reply, false)
+  register(app, '/mfa/authorize', authorize, {
+    id: 'authorize', summary: 'May this token pass? For gateways that decide from a status', description: ABOUT, answers
+  })
+
+  const forwardAuth: Handler = async (request, reply) => await answer(request, reply, isPageRequest(request, isTrustedPeer(request)))
+  register(app, '/mfa/forward-auth', forwardAuth, {
+    id: 'forwardAuth',
+    summary: 'May this token pass? For gateways that hand the answer to the browser',
+    description: `As \`/mfa/authorize\`; but where there is an \`X-MFA-Location\`, a redirect to it for a GET or HEAD (by a trusted proxy's \`X-Forwarded-Method\`, else the call's own) that accepts \`text/html\`. ${ABOUT}`,
+    answers: { ...answers, 302: { description: 'To `X-MFA-Location`.' } }
+  })
+}
+
+type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
+
+/** Answered before a body is looked at, whatever it is, and by any method; the specification names GET. */
+function register (app: FastifyInstance, url: string, handler: Handler, documented: Pick<Parameters<typeof operation>[0], 'id' | 'summary' | 'description' | 'answers'>): void {
+  const route = { onRequest: handler, handler, config: { isForDisabled: true } }
+  app.get(url, { ...route, schema: operation({ ...documented, tag: 'Gateway', isUncounted: true, querystring: AuthorizeQuery, errors: ['step_up_required', 'enrollment_required'] }) })
+  app.route({ ...route, url, method: ALL_METHODS.filter(method => method !== 'GET'), schema: { hide: true, querystring: AuthorizeQuery } })
+  app.route({ ...route, url: `${url}/*`, method: ALL_METHODS, schema: { hide: true } })
+}
+
+function createAnswer (services: Services): (request: FastifyRequest, reply: FastifyReply, isPage: boolean) => Promise<FastifyReply> {
+  const { auth, config } = services
+  const ask = createAsk(services)
+  const pages = createPages(config)
+
+  /** Why not, and the page that helps. */
+  function refusalOf (outcome: Outcome, request: FastifyRequest): { problem: Problem, page: string | undefined } {
+    switch (outcome.action) {
+      case 'verify': return {
+        problem: new Problem('step_up_required', { action: 'verify', maxAge: outcome.demands.maxAge ?? config.MFA_SESSION_MAX_AGE_SECONDS }),
+        page: pages.verify(request)
+      }
+      case 'enroll': return {
+        problem: new Problem('enrollment_required', { status: config.GATEWAY_ENROLL_STATUS }),
+        page: outcome.isLoginFirst ? pages.login(request, outcome.caller.word?.issuer ?? outcome.caller.session?.issuer, config.LOGIN_FRESH_SECONDS) : pages.enroll(request)
+      }
+      default: return { problem: new Problem('invalid_token'), page: pages.login(request, auth.claimedIssuer(request)) }
+    }
+  }
+
+  return async (request, reply, isPage) => {
+    const outcome = await ask(request)
+    if (outcome.action === 'allow') return await reply.headers(identityHeaders(outcome)).send()
+    if (outcome.action === 'deny') throw new Problem('forbidden')
+    const { problem, page } = refusalOf(outcome, request)
+    reply.header('x-mfa-action', outcome.action)
+    if (page === undefined) throw problem
+    reply.header('x-mfa-location', page)
+    if (isPage) return await reply.redirect(page, 302)
+    throw problem
+  }
+}
+
+function identityHeaders ({ caller: { subject, namespace, tenant }, userId, acr, reason }: Extract<Outcome, { action: 'allow' }>): Record<string, string> {
+  return {
+    'x-mfa-user': userId,
+    'x-mfa-subject': headerValue(subject),
+    'x-mfa-namespace': headerValue(namespace),
+    'x-mfa-tenant': headerValue(tenant),
+    'x-mfa-acr': acr,
+    'x-mfa-reason': reason
+  }
+}
