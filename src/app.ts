@@ -5,11 +5,12 @@ import { registerPreview } from './admin/policy/preview/route.ts'
 import { registerPolicy } from './admin/policy/route.ts'
 import { registerUsers } from './admin/users/route.ts'
 import type { Config } from './config.ts'
-import { Hasher } from './core/hashing.ts'
+import { Hasher, type Hashing } from './core/hashing.ts'
 import type { Database } from './db/client.ts'
 import { EndingsPoll } from './db/endings.ts'
 import { createGate, decorateRequests } from './gate.ts'
 import { registerAuth } from './http/auth.ts'
+import { registerAdminListener } from './http/admin-listener.ts'
 import { answerClientError, registerErrors, sendProblem, toProblem } from './http/errors.ts'
 import { withoutOriginalPath } from './http/forwarded.ts'
 import { registerHealth } from './http/health.ts'
@@ -17,6 +18,7 @@ import { registerJson } from './http/json.ts'
 import { registerJwks } from './http/jwks.ts'
 import { registerLimits, SERVER_LIMITS } from './http/limits.ts'
 import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
+import { Metrics, registerMetrics } from './http/metrics.ts'
 import { registerMethods } from './http/methods.ts'
 import { serializerOfAnswers } from './http/serializers.ts'
 import { registerConsole, registerOpenapi } from './http/openapi.ts'
@@ -39,10 +41,11 @@ export interface AppOptions {
   clock?: () => Date
   /** Where the log goes; standard output if not given. */
   logStream?: DestinationStream
+  metrics?: Metrics
 }
 
 /** The service without a socket: routes, in the order in which a request meets what they need. */
-export async function createApp ({ config, db, clock = () => new Date(), logStream }: AppOptions): Promise<FastifyInstance> {
+export async function createApp ({ config, db, clock = () => new Date(), logStream, metrics = new Metrics() }: AppOptions): Promise<FastifyInstance> {
   const logger = { ...loggerOptions(config.LOG_LEVEL), ...(logStream !== undefined && { stream: logStream }) }
   const app = Fastify({
     ...SERVER_LIMITS,
@@ -63,20 +66,23 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
 
   registerErrors(app)
   registerLogging(app)
+  if (config.ADMIN_PORT !== undefined) registerAdminListener(app)
   const refuseOtherMethods = registerMethods(app, config.CORS_ORIGINS)
   await registerLimits(app, config.RATE_LIMIT_PER_MINUTE)
   registerJson(app)
   await registerOpenapi(app, VERSION)
+  registerMetrics(app, metrics)
+  watchDatabase(db, metrics)
 
   const auth = await registerAuth(app, { ...authOptions(config), clock })
-  const gate = createGate({ db, auth, clock, assurance: assuranceSettings(config), decision: decisionSettings(config) })
+  const gate = createGate({ db, auth, metrics, clock, assurance: assuranceSettings(config), decision: decisionSettings(config) })
   const endings = new EndingsPoll(db, {
     staleSeconds: config.AUTHORIZE_STALE_SECONDS,
     onError: error => { app.log.warn({ err: error }, 'what has ended cannot be read: gateways are told 503') }
   })
   app.addHook('onReady', async () => { await endings.start() })
   app.addHook('onClose', async () => { await endings.stop() })
-  const services: Services = { config, db, auth, clock, gate, hasher: new Hasher(config.BCRYPT_COST), endings }
+  const services: Services = { config, db, auth, clock, gate, hasher: timed(new Hasher(config.BCRYPT_COST), metrics), metrics, endings }
 
   decorateRequests(app)
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema)
@@ -96,6 +102,17 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   await registerConsole(app, config.DOCS)
   refuseOtherMethods()
   return app
+}
+
+/** Hashes, with the time that they take and wait. */
+const timed = (hasher: Hashing, metrics: Metrics): Hashing => ({
+  hash: text => metrics.timeAsync('bcrypt_hash', () => hasher.hash(text)),
+  compare: (text, hash) => metrics.timeAsync('bcrypt_compare', () => hasher.compare(text, hash))
+})
+
+function watchDatabase (db: Database, metrics: Metrics): void {
+  db.onSettled = (name, { outcome }, seconds) => { metrics.settlement(name, outcome, seconds) }
+  metrics.watch('mfa_database_connections', 'Connections of the pool, and calls that wait for one.', 'state', db.connections)
 }
 
 const authOptions = (config: Config): Omit<Parameters<typeof registerAuth>[1], 'clock'> => ({

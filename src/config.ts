@@ -17,6 +17,8 @@ interface Variable { read: Reader<unknown>, fallback?: string, isSecret?: true, 
 export const variables = {
   HOST: { read: text(255), fallback: '127.0.0.1', about: 'address to listen on' },
   PORT: { read: integer(0, 65535), fallback: '3000', about: 'port to listen on' },
+  ADMIN_HOST: { read: text(255), fallback: '127.0.0.1', about: 'address of the second listener' },
+  ADMIN_PORT: { read: integer(0, 65535), about: 'its port; with it `/admin` and `/metrics` answer there alone' },
   DATABASE_URL: { read: postgresUrl, isSecret: true, about: 'PostgreSQL; without it the embedded one, never in production' },
   DATABASE_POOL: { read: integer(1, 200), fallback: '10', about: 'connections of one replica' },
   DATABASE_OWNER_URL: { read: postgresUrl, isSecret: true, about: 'the owner\'s role, for `migrate` and `maintain` alone' },
@@ -67,7 +69,7 @@ export const variables = {
 
 type Name = keyof typeof variables
 type Value<N extends Name> = ReturnType<typeof variables[N]['read']>
-type Optional = 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR' | 'ENROLL_PAGE_URL' | 'VERIFY_PAGE_URL' | 'LOGIN_PAGE_URL'
+type Optional = 'ADMIN_PORT' | 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR' | 'ENROLL_PAGE_URL' | 'VERIFY_PAGE_URL' | 'LOGIN_PAGE_URL'
 type Derived = 'JWT_PUBLIC_KEY_FILE' | 'TRUSTED_ISSUERS_FILE'
 
 /** The whole configuration, frozen: the variables under their own names, and whose first-factor tokens are accepted. */

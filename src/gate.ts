@@ -11,6 +11,7 @@ import type { Database } from './db/client.ts'
 import { findPerson, isWordNew, seePerson, settleNote } from './db/person.ts'
 import type { Auth } from './http/auth.ts'
 import { addressOf } from './http/limits.ts'
+import type { Metrics } from './http/metrics.ts'
 import { Problem } from './http/problem.ts'
 
 declare module 'fastify' {
@@ -26,7 +27,7 @@ declare module 'fastify' {
   }
 }
 
-export interface GateOptions { db: Database, auth: Auth, clock: () => Date, assurance: AssuranceSettings, decision: DecisionSettings }
+export interface GateOptions { db: Database, auth: Auth, metrics: Metrics, clock: () => Date, assurance: AssuranceSettings, decision: DecisionSettings }
 
 export interface Gate {
   /** Hooks of a user's call, before its body is read: who is it, and may he come in at all? */
@@ -40,7 +41,7 @@ export interface Gate {
 /** What a machine may do: read, and tell of an application's people. */
 const MACHINE_ROLES = new Set(['mfa:auditor', 'mfa:sync'])
 
-export function createGate ({ db, auth, clock, assurance, decision }: GateOptions): Gate {
+export function createGate ({ db, auth, metrics, clock, assurance, decision }: GateOptions): Gate {
   async function identify (request: FastifyRequest): Promise<void> {
     request.caller = await auth.authenticate(request)
     if (request.caller.kind !== 'service') await refresh(request)
@@ -59,6 +60,7 @@ export function createGate ({ db, auth, clock, assurance, decision }: GateOption
   async function notePerson (request: FastifyRequest, person: Person): Promise<Person> {
     const note = noteOf(person, request.caller, clock(), decision)
     if (note === null) return person
+    if (note.wouldBe !== null) metrics.wouldEnroll()
     await settleNote(db, person, note, byOf(request, person))
     return await loadPerson(db, request.caller)
   }

@@ -3,6 +3,7 @@ import { createApp } from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { startChaining } from './db/audit-worker.ts'
 import { connect } from './db/client.ts'
+import { Metrics } from './http/metrics.ts'
 import { startSweeping } from './db/sweep.ts'
 import { DATA_DIR, developmentEnvironment } from './dev.ts'
 
@@ -13,7 +14,9 @@ async function main (): Promise<void> {
   const database = await openDatabase(config)
   let logIdleError = (_error: Error): void => {}
   const db = connect(database.url, config.DATABASE_POOL, error => { logIdleError(error) })
-  const app = await createApp({ config, db })
+  const metrics = new Metrics()
+  metrics.collectProcess()
+  const app = await createApp({ config, db, metrics })
   logIdleError = error => { app.log.warn({ err: error }, 'a database connection broke') }
 
   const stopSweeping = startSweeping(db, error => { app.log.warn({ err: error }, 'the sweep of ended rows failed') })
@@ -21,6 +24,7 @@ async function main (): Promise<void> {
     keys: config.MFA_SIGNING_KEYS,
     retentionDays: config.AUDIT_RETENTION_DAYS,
     onError: error => { app.log.warn({ err: error }, 'chaining the audit failed') },
+    onChained: events => { for (const { action, outcome } of events) metrics.event(action, outcome) },
     onSigned: ({ tenant, count, digest }) => { app.log.info({ tenant, count, digest }, 'audit checkpoint') },
     onBroken: (tenant, brokenAt) => { app.log.error({ tenant, brokenAt }, 'the audit was changed') }
   })
@@ -34,6 +38,7 @@ async function main (): Promise<void> {
   })
 
   await app.listen({ host: config.HOST, port: config.PORT })
+  if (config.ADMIN_PORT !== undefined) app.log.info(`Administration at ${await app.listenAdmin(config.ADMIN_HOST, config.ADMIN_PORT)}`)
   if (!isProduction) {
     const { printWelcome } = await import('./cli/welcome.ts')
     printWelcome(app.listeningOrigin, config.DOCS)

@@ -1,7 +1,7 @@
 import type { Config } from './config.ts'
 import type { Caller } from './core/caller.ts'
 import type { AssuranceSettings } from './core/assurance.ts'
-import type { Hasher } from './core/hashing.ts'
+import type { Hashing } from './core/hashing.ts'
 import { type Act, actToRemember, mfaTokenClaims, type TokenSubject } from './core/mfa-token.ts'
 import type { DecisionSettings } from './core/policy.ts'
 import { MAX_WAIT_SECONDS, type ThrottleLimits } from './core/throttle.ts'
@@ -9,6 +9,7 @@ import type { Database, Settlement } from './db/client.ts'
 import type { EndingsPoll } from './db/endings.ts'
 import type { Auth } from './http/auth.ts'
 import type { Gate } from './gate.ts'
+import type { Metrics } from './http/metrics.ts'
 import { Problem } from './http/problem.ts'
 
 /** What features are given; nothing in them is made by a feature. */
@@ -18,7 +19,8 @@ export interface Services {
   auth: Auth
   clock: () => Date
   gate: Gate
-  hasher: Hasher
+  hasher: Hashing
+  metrics: Metrics
   endings: EndingsPoll
 }
 
@@ -45,11 +47,12 @@ export const throttleLimits = (config: Config): ThrottleLimits => ({
 export interface TokenAnswer { token: string, tokenType: 'Bearer', expiresIn: number, acr: string, amr: string[] }
 
 /** An MFA token for the caller after `act`, as every call answers it, for us or for an application. */
-export function issueToken ({ auth, config, clock }: Services, caller: Caller, subject: TokenSubject, act: Act, audience = config.MFA_AUDIENCE): TokenAnswer {
+export function issueToken ({ auth, config, clock, metrics }: Services, caller: Caller, subject: TokenSubject, act: Act, audience = config.MFA_AUDIENCE): TokenAnswer {
   const claims = mfaTokenClaims(caller, subject, act, clock(), {
     issuer: config.MFA_ISSUER, audience, tokenSeconds: config.MFA_TOKEN_SECONDS
   })
-  return { token: auth.sign(claims), tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
+  const token = metrics.time('sign_token', () => auth.sign(claims))
+  return { token, tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
 }
 
 /** The act as its settlement is to remember it, or null. */

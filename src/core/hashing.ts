@@ -4,11 +4,16 @@ import { UnavailableError } from './unavailable.ts'
 /** A bcrypt hash of nothing that anybody has, of the right cost: comparing with it takes as long as with a real one. */
 export const unmatchable = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(22)}${'.'.repeat(31)}`
 
+export interface Hashing {
+  hash: (text: string) => Promise<string>
+  compare: (text: string, hash: string) => Promise<boolean>
+}
+
 /**
  * bcrypt with bounds: so many at once that the cores still answer other requests, so many waiting that a flood ends in
  * a quick 503 and not in a long queue.
  */
-export class Hasher {
+export class Hasher implements Hashing {
   #running = 0
   readonly #waiting: Array<() => void> = []
 

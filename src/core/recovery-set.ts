@@ -1,4 +1,4 @@
-import type { Hasher } from './hashing.ts'
+import type { Hashing } from './hashing.ts'
 import { digest, formatCode, generateCodes, slotOf } from './recovery-code.ts'
 
 /** A code as it is stored. */
@@ -9,7 +9,7 @@ interface Peppers { readonly primary: string, readonly keys: ReadonlyMap<string,
 export interface RecoverySet { shown: string[], hashed: HashedCode[] }
 
 /** A new set: the codes to show once, and what is kept of them. */
-export async function createRecoverySet (hasher: Hasher, peppers: Peppers): Promise<RecoverySet> {
+export async function createRecoverySet (hasher: Hashing, peppers: Peppers): Promise<RecoverySet> {
   const codes = generateCodes()
   const pepper = peppers.keys.get(peppers.primary) as Buffer
   const hashed = await Promise.all(codes.map(async code => ({

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { ChainedEvent } from '../core/audit-chain.ts'
 import type { Checkpoint } from '../core/checkpoint.ts'
 import { chainTenant, findUnchained } from './audit-chain.ts'
 import { findUnsigned, type Signing, signAnew, signTenant } from './audit-checkpoint.ts'
@@ -12,6 +13,8 @@ const LEASE_SECONDS = 30
 
 export interface ChainingOptions extends Signing {
   onError: (error: unknown) => void
+  /** Each event once, over all replicas. */
+  onChained: (events: ChainedEvent[]) => void
   /** Worth keeping where whoever writes to the database cannot: a log, for instance. */
   onSigned: (checkpoint: Checkpoint) => void
   /** Somebody has changed the log: its tenant is not signed until somebody has looked at it. */
@@ -19,12 +22,12 @@ export interface ChainingOptions extends Signing {
 }
 
 /** Chains the events of all tenants that are not chained yet. One tenant's trouble stops no other's. */
-export async function chainAll (db: Database, { onError }: Pick<ChainingOptions, 'onError'>): Promise<void> {
-  for (const tenant of await findUnchained(db)) await chainTenant(db, tenant).catch(onError)
+export async function chainAll (db: Database, { onError, onChained }: Pick<ChainingOptions, 'onError' | 'onChained'>): Promise<void> {
+  for (const tenant of await findUnchained(db)) await chainTenant(db, tenant, onChained).catch(onError)
 }
 
 /** Signs the chains of all tenants that are due. */
-export async function signAll (db: Database, { onError, onSigned, onBroken, ...signing }: ChainingOptions): Promise<void> {
+export async function signAll (db: Database, { onError, onChained: _, onSigned, onBroken, ...signing }: ChainingOptions): Promise<void> {
   await signAnew(db, signing.keys)
   for (const tenant of await findUnsigned(db)) {
     await signTenant(db, tenant, signing).then(result => { 'cause' in result ? onBroken(tenant, result) : onSigned(result) }).catch(onError)

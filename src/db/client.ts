@@ -29,6 +29,10 @@ export interface Database {
   reports: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
   /** A call of one settlement function: `settle`SELECT fn_v1(…) AS result``. */
   settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
+  /** Who is told of each settlement: the function's name, what it answered, and how long that took in seconds. */
+  onSettled: (name: string, result: Settlement, seconds: number) => void
+  /** Connections of the pool, and calls that wait for one. */
+  connections: () => { idle: number, busy: number, waiting: number }
   close: () => Promise<void>
 }
 
@@ -54,16 +58,20 @@ export function connect (url: string, poolSize: number, onIdleError: (error: Err
     run(() => client.$queryRaw<T[]>(Prisma.sql(strings, ...values)))
   const rows = rowsOf(prisma)
 
-  return {
+  const database: Database = {
     prisma,
     run,
     rows,
     reports: rowsOf(reporting.prisma),
     async settle (strings, ...values) {
+      const start = performance.now()
       const [{ result }] = await rows(strings, ...values) as [{ result: Settlement | null }]
       if (result === null || result.outcome === 'lost') throw new UnavailableError('a row that must be there is lost')
+      database.onSettled(settlementOf(strings), result, (performance.now() - start) / 1000)
       return result
     },
+    onSettled: () => {},
+    connections: () => ({ idle: pool.idleCount, busy: pool.totalCount - pool.idleCount, waiting: pool.waitingCount }),
     async close () {
       for (const each of [reporting, { pool, prisma }]) {
         await each.prisma.$disconnect()
@@ -71,7 +79,11 @@ export function connect (url: string, poolSize: number, onIdleError: (error: Err
       }
     }
   }
+  return database
 }
+
+/** `SELECT accept_totp_v1(` is `accept_totp`: releases side by side count as one. */
+const settlementOf = ([head]: TemplateStringsArray): string => (/(\w+)_v\d+\(/.exec(head as string) as RegExpExecArray)[1] as string
 
 function open (url: string, poolSize: number, statementTimeout: number, onIdleError: (error: Error) => void): { pool: pg.Pool, prisma: PrismaClient } {
   const pool = new pg.Pool({

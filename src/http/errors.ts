@@ -19,6 +19,7 @@ const BASE_HEADERS = {
 
 export function sendProblem (request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
   const { code, options, status } = problem
+  request.problemCode = code
   if (status >= 500) request.log.error({ err: problem.cause, code }, 'request failed')
   return reply
     .code(status)

@@ -18,7 +18,7 @@ export const SERVER_LIMITS = {
 }
 
 /** Paths that are not counted: probes, and what many ask for from one address. */
-const UNCOUNTED = /^\/(health\/|\.well-known\/jwks\.json$|mfa\/(authorize|forward-auth)([/?]|$))/
+const UNCOUNTED = /^\/(health\/|metrics$|\.well-known\/jwks\.json$|mfa\/(authorize|forward-auth)([/?]|$))/
 
 /** Headers that every answer carries, and a coarse limit for floods. Guessing is stopped per user, not here. */
 export async function registerLimits (app: FastifyInstance, requestsPerMinute: number): Promise<void> {

@@ -63,9 +63,9 @@ export function operation ({ id, tag, summary, description, isPublic, isUncounte
   } as FastifySchema
 }
 
-const toResponse = ({ schema, description, contentTypes }: Answer): object => schema === undefined
+const toResponse = ({ schema, description, contentTypes }: Answer): object => schema === undefined && contentTypes === undefined
   ? { description, type: 'null' }
-  : { description, content: { 'application/json': { schema }, ...contentTypes } }
+  : { description, content: { ...(schema !== undefined && { 'application/json': { schema } }), ...contentTypes } }
 
 function problemResponses (codes: ProblemCode[]): Record<number, object> {
   return Object.fromEntries([...byStatus(codes)].map(([status, some]) => [status, {

@@ -1,3 +1,10 @@
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of the error that was answered. */
+    problemCode?: ProblemCode
+  }
+}
+
 /** Every error that a client can meet (RFC 9457), with the sentence that says what to do next. */
 export const PROBLEMS = {
   invalid_request: { status: 400, title: 'The request is not well-formed', detail: 'Correct the fields named in `errors`, or see the operation in /openapi.json.' },

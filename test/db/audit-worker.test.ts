@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import type { Checkpoint } from '../../src/core/checkpoint.ts'
 import { verifyTenant } from '../../src/db/audit-verify.ts'
 import type { Break } from '../../src/db/audit-walk.ts'
-import { startChaining } from '../../src/db/audit-worker.ts'
+import { type ChainingOptions, startChaining } from '../../src/db/audit-worker.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { startService } from '../helpers/service.ts'
 
@@ -12,15 +12,17 @@ const { url } = await ownDatabase(t)
 const service = await startService(t, { DATABASE_URL: url })
 const { db, config } = service
 
-function watch (): { keys: typeof config.MFA_SIGNING_KEYS, retentionDays: number, errors: unknown[], signed: Checkpoint[], broken: Array<[string, Break]>, onError: (error: unknown) => void, onSigned: (checkpoint: Checkpoint) => void, onBroken: (tenant: string, broken: Break) => void } {
-  const [errors, signed, broken] = [[] as unknown[], [] as Checkpoint[], [] as Array<[string, Break]>]
+function watch (): ChainingOptions & { errors: unknown[], actions: string[], signed: Checkpoint[], broken: Array<[string, Break]> } {
+  const [errors, actions, signed, broken] = [[] as unknown[], [] as string[], [] as Checkpoint[], [] as Array<[string, Break]>]
   return {
     keys: config.MFA_SIGNING_KEYS,
     retentionDays: 400,
     errors,
+    actions,
     signed,
     broken,
     onError: error => { errors.push(error) },
+    onChained: events => { actions.push(...events.map(({ action }) => action)) },
     onSigned: checkpoint => { signed.push(checkpoint) },
     onBroken: (tenant, found) => { broken.push([tenant, found]) }
   }
@@ -43,6 +45,7 @@ t.test('of two replicas one works; the other when the first has gone; what is br
   const [first, second] = [watch(), watch()]
   const stopFirst = startChaining(db, first, { chainMs: 20, signMs: 100 })
   await until(t, 'both tenants are chained and signed', () => new Set(first.signed.map(({ tenant }) => tenant)).size === 2)
+  t.same(first.actions, ['factor.started', 'factor.confirmed', 'factor.started', 'factor.confirmed'], 'each is told once')
   t.match(first.signed[0], { count: 2, digest: /^[0-9a-f]{64}$/ })
   const stopSecond = startChaining(db, second, { chainMs: 20, signMs: 100 })
   await one.call('POST', '/mfa/recovery/codes')

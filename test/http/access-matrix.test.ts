@@ -100,6 +100,7 @@ const MATRIX: Record<string, Row> = {
   'GET /.well-known/jwks.json': { expected: every('200') },
   'GET /health/live': { expected: every('200') },
   'GET /health/ready': { expected: every('200') },
+  'GET /metrics': { expected: every('200') },
   'GET /openapi.json': { expected: every('200') },
   'GET /openapi.yaml': { expected: every('200') },
   'GET /mfa/status': { expected: users('200', { disabled: '200' }) },

@@ -19,7 +19,7 @@ t.test('every call says what needs a token, and which problems it can answer', a
   const { paths } = (await service.call('GET', '/openapi.json')).body as { paths: Record<string, Record<string, any>> }
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, { operationId, security, responses }] of Object.entries(methods)) {
-      const isPublic = /^\/(health|\.well-known)\//.test(path)
+      const isPublic = /^\/(health\/|\.well-known\/|metrics$)/.test(path)
       t.match(operationId, /^[a-z][A-Za-z]+$/, `${method} ${path}`)
       t.same(security, isPublic ? [] : [{ bearer: [] }], `${method} ${path}`)
       if (!isPublic) for (const status of [400, 401, 403, 500, 503]) t.ok(responses[status]?.content['application/problem+json'], `${method} ${path}: ${status}`)

@@ -74,6 +74,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
 
   app.post('/mfa/enroll/confirm', {
     onRequest: gate.user,
+    config: { codeKind: 'enrollment' },
     schema: operation({
       id: 'confirmEnrollment',
       tag: 'Enroll',

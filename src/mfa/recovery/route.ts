@@ -32,6 +32,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
 
   app.post('/mfa/recovery', {
     onRequest: gate.user,
+    config: { codeKind: 'recovery' },
     schema: operation({
       id: 'recover',
       tag: 'Recovery',

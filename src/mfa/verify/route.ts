@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { nextCodeAt } from '../../core/factors.ts'
+import { stepAt } from '../../core/totp.ts'
 import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
 import { recordEvent, recordUnreadable } from '../../db/audit.ts'
@@ -15,7 +16,7 @@ import { VerifyAnswer, VerifyRequest } from './schema.ts'
 import { settleAccepted } from './store.ts'
 
 export function registerVerify (app: FastifyInstance, services: Services): void {
-  const { config, clock, db, gate } = services
+  const { config, clock, db, gate, metrics } = services
   const settings = { window: config.TOTP_WINDOW, ring: config.MFA_ENCRYPTION_KEYS }
   const limits = throttleLimits(config)
   app.addSchema(VerifyRequest)
@@ -23,6 +24,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
 
   app.post('/mfa/verify', {
     onRequest: gate.user,
+    config: { codeKind: 'totp' },
     schema: operation({
       id: 'verify',
       tag: 'Verify',
@@ -38,7 +40,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
     const { caller, person } = request
     const { tenant, userId, epoch } = person
     const by = byOf(request)
-    const decision = decideVerify(person, code, factorId, clock(), settings)
+    const decision = metrics.time('check_totp', () => decideVerify(person, code, factorId, clock(), settings))
     for (const factor of decision.unreadable) {
       await recordUnreadable(db, person, by, { factorId: factor.id, keyId: factor.keyId })
     }
@@ -51,6 +53,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       const result = await settleAccepted(db, { tenant, userId, epoch, factorId: factor.id, step, act: remembered(services, caller, act), by })
       refuseClosed(result)
       if (result.outcome !== 'accepted') throw new Problem('code_refused')
+      metrics.drift(step - stepAt(now, factor.period))
       return { ...issueSettled(services, caller, person, act, result, audience), factorId: factor.id, nextCodeAt: nextCodeAt({ ...factor, lastStep: step }, now) }
     }
     if (decision.outcome === 'spent') {

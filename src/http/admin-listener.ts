@@ -1,0 +1,43 @@
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { answerClientError } from './errors.ts'
+import { SERVER_LIMITS } from './limits.ts'
+import { Problem } from './problem.ts'
+
+/** What is not for everybody who reaches the first listener. */
+const ADMIN_PATHS = /^\/(admin\/|metrics$)/
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Starts the second listener, and says where it is. It ends with the application. */
+    listenAdmin: (host: string, port: number) => Promise<string>
+  }
+}
+
+/**
+ * A second listener, on which everything answers; `/admin` and `/metrics` answer there alone, and are 404 elsewhere.
+ * Call it before the routes.
+ */
+export function registerAdminListener (app: FastifyInstance): void {
+  const arrived = new WeakSet<IncomingMessage>()
+  app.addHook('onRequest', async request => {
+    if (ADMIN_PATHS.test(String(request.routeOptions.url)) && !arrived.has(request.raw)) throw new Problem('not_found')
+  })
+
+  const { http, requestTimeout, keepAliveTimeout, connectionTimeout } = SERVER_LIMITS
+  const server = createServer({ ...http, requestTimeout, keepAliveTimeout }, (request, response) => {
+    arrived.add(request)
+    app.routing(request, response)
+  })
+  server.setTimeout(connectionTimeout)
+  server.on('clientError', answerClientError)
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response))
+  // Requests under way are served to the end, as on the first listener.
+  app.addHook('preClose', done => { server.close(() => { done() }).closeIdleConnections() })
+
+  app.decorate('listenAdmin', async (host: string, port: number) => {
+    await new Promise<void>((resolve, reject) => { server.once('error', reject).listen(port, host, resolve) })
+    return `http://${host}:${(server.address() as AddressInfo).port}`
+  })
+}

@@ -1,0 +1,84 @@
+import type { FastifyInstance } from 'fastify'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { operation } from './openapi.ts'
+import { Type } from 'typebox'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What kind of code this call takes: its outcomes are counted. */
+    codeKind?: 'totp' | 'recovery' | 'enrollment'
+  }
+}
+
+/** Seconds: from a round trip to the database to what a client no longer waits for. */
+const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
+
+/** What an operator sees of the service. No label names a user, a tenant, a path or anything else without bounds. */
+export class Metrics {
+  readonly registry = new Registry()
+  readonly #requests = this.#histogram('mfa_http_request_duration_seconds', 'Answers, by route.', ['method', 'route', 'status'])
+  readonly #problems = this.#counter('mfa_problems_total', 'Errors that were answered, by their `code`.', ['code'])
+  readonly #codes = this.#counter('mfa_codes_total', 'Codes that were sent: accepted, or the `code` of the error.', ['kind', 'outcome'])
+  readonly #events = this.#counter('mfa_events_total', 'Audit events, by the replica that chained them: locks, resets, changes of the policy.', ['action', 'outcome'])
+  readonly #drift = this.#counter('mfa_accepted_step_drift_total', 'Accepted TOTP codes by the distance of their time step from ours: where one side grows, a clock is wrong.', ['steps'])
+  readonly #wouldEnroll = this.#counter('mfa_would_enroll_total', 'People of whom a report-only policy would ask something, each once for each version of the policy.', [])
+  readonly #crypto = this.#histogram('mfa_crypto_duration_seconds', 'Opening and comparing, hashing (with its wait in the queue), signing.', ['operation'])
+  readonly #settlements = this.#histogram('mfa_settlement_duration_seconds', 'Settlements in the database, by what they decided.', ['settlement', 'outcome'])
+
+  /** Of the process: its memory, the lag of its event loop. Once for each process. */
+  collectProcess (): void { collectDefaultMetrics({ register: this.registry }) }
+
+  /** A number that is read when somebody asks for it. */
+  watch (name: string, help: string, label: string, read: () => Record<string, number> | Promise<Record<string, number>>): void {
+    const gauge = new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.registry],
+      collect: async () => { for (const [value, count] of Object.entries(await read())) gauge.set({ [label]: value }, count) }
+    })
+  }
+
+  request (method: string, route: string, status: number, seconds: number): void { this.#requests.observe({ method, route, status }, seconds) }
+  problem (code: string): void { this.#problems.inc({ code }) }
+  code (kind: string, outcome: string): void { this.#codes.inc({ kind, outcome }) }
+  event (action: string, outcome: string): void { this.#events.inc({ action, outcome }) }
+  drift (steps: number): void { this.#drift.inc({ steps }) }
+  wouldEnroll (): void { this.#wouldEnroll.inc() }
+  settlement (settlement: string, outcome: string, seconds: number): void { this.#settlements.observe({ settlement, outcome }, seconds) }
+
+  time<T> (operation: string, work: () => T): T {
+    const end = this.#crypto.startTimer({ operation })
+    try { return work() } finally { end() }
+  }
+
+  async timeAsync<T> (operation: string, work: () => Promise<T>): Promise<T> {
+    const end = this.#crypto.startTimer({ operation })
+    try { return await work() } finally { end() }
+  }
+
+  #counter (name: string, help: string, labelNames: string[]): Counter { return new Counter({ name, help, labelNames, registers: [this.registry] }) }
+  #histogram (name: string, help: string, labelNames: string[]): Histogram { return new Histogram({ name, help, labelNames, buckets: BUCKETS, registers: [this.registry] }) }
+}
+
+/** Counts every answer, and shows the numbers. Register it before the routes. */
+export function registerMetrics (app: FastifyInstance, metrics: Metrics): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const { url = 'none', config: { codeKind } } = request.routeOptions
+    metrics.request(request.method, url, reply.statusCode, reply.elapsedTime / 1000)
+    const { problemCode } = request
+    if (problemCode !== undefined) metrics.problem(problemCode)
+    if (codeKind !== undefined) metrics.code(codeKind, problemCode ?? 'accepted')
+  })
+  app.get('/metrics', {
+    schema: operation({
+      id: 'getMetrics',
+      tag: 'Operation',
+      summary: 'Numbers for Prometheus',
+      description: 'In Prometheus\' text format. No user, tenant or code is in them.',
+      isPublic: true,
+      answers: { 200: { description: 'The numbers.', contentTypes: { 'text/plain': { schema: Type.String({ examples: ['mfa_codes_total{kind="totp",outcome="accepted"} 1027\n'] }) } } } },
+      errors: []
+    })
+  }, async (_request, reply) => reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()))
+}

@@ -1,0 +1,85 @@
+import t from 'tap'
+import { Metrics } from '../../src/http/metrics.ts'
+import { raw, request } from '../helpers/raw.ts'
+import { type Service, startService } from '../helpers/service.ts'
+
+/** The numbers of a scrape, by name and labels. */
+async function scrape (service: Service): Promise<Record<string, number>> {
+  const { status, text, headers } = await service.call('GET', '/metrics')
+  if (status !== 200 || !/^text\/plain/.test(headers.get('content-type') as string)) throw new Error(text)
+  return Object.fromEntries(text.split('\n').filter(line => line !== '' && !line.startsWith('#')).map(line => [line.replace(/ [^ ]+$/, ''), Number(line.split(' ').at(-1))]))
+}
+
+t.test('codes are counted by kind and outcome, errors by their code', async t => {
+  const service = await startService(t)
+  const person = service.person()
+  const { secret, recoveryCodes } = await person.enroll()
+  await person.verify(secret)
+  const code = service.clock.wrongCode(secret)
+  for (let i = 0; i < 6; i++) await person.call('POST', '/mfa/verify', { code })
+  await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
+  await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
+  t.match(await scrape(service), {
+    'mfa_codes_total{kind="enrollment",outcome="accepted"}': 1,
+    'mfa_codes_total{kind="totp",outcome="accepted"}': 1,
+    'mfa_codes_total{kind="totp",outcome="code_refused"}': 5,
+    'mfa_codes_total{kind="totp",outcome="too_many_attempts"}': 1,
+    'mfa_codes_total{kind="recovery",outcome="accepted"}': 1,
+    'mfa_codes_total{kind="recovery",outcome="code_refused"}': 1,
+    'mfa_problems_total{code="code_refused"}': 6,
+    'mfa_accepted_step_drift_total{steps="0"}': 1,
+    'mfa_settlement_duration_seconds_count{settlement="refuse_code",outcome="refused"}': 5,
+    'mfa_settlement_duration_seconds_count{settlement="accept_totp",outcome="accepted"}': 1,
+    'mfa_crypto_duration_seconds_count{operation="bcrypt_hash"}': 10,
+    'mfa_crypto_duration_seconds_count{operation="bcrypt_compare"}': 2,
+    'mfa_crypto_duration_seconds_count{operation="check_totp"}': 7,
+    'mfa_crypto_duration_seconds_count{operation="sign_token"}': 3,
+    'mfa_http_request_duration_seconds_count{method="POST",route="/mfa/verify",status="422"}': 5
+  })
+})
+
+t.test('the steps that accepted codes are away from ours are told, so that a wrong clock is seen', async t => {
+  const service = await startService(t)
+  const person = service.person()
+  const { secret } = await person.enroll()
+  service.clock.advance(60)
+  await person.call('POST', '/mfa/verify', { code: service.clock.code(secret, -1) })
+  await person.call('POST', '/mfa/verify', { code: service.clock.code(secret, 1) })
+  t.match(await scrape(service), { 'mfa_accepted_step_drift_total{steps="-1"}': 1, 'mfa_accepted_step_drift_total{steps="1"}': 1 })
+})
+
+t.test('whom a report-only policy would ask is counted once', async t => {
+  const service = await startService(t)
+  const admin = service.person({ roles: ['mfa:admin'] })
+  const { token } = await admin.enroll()
+  await admin.call('PUT', '/admin/policy', { enforcement: 'report_only' }, token)
+  const user = service.person({ tenant: admin.tenant })
+  for (let i = 0; i < 3; i++) await user.call('GET', '/mfa/status')
+  t.match(await scrape(service), { mfa_would_enroll_total: 1 })
+})
+
+t.test('labels are bounded: nothing of the caller, of a path or of a code becomes one', async t => {
+  const service = await startService(t)
+  const person = service.person({ sub: 'canary7391', tenant: 'canary7391-tenant' })
+  const { factorId, secret } = await person.enroll()
+  await person.call('PATCH', `/mfa/factors/${factorId}`, { label: 'canary7391' })
+  await person.call('GET', '/mfa/canary7391')
+  await person.call('POST', '/mfa/verify', { code: service.clock.code(secret) })
+  await raw(service.url, request('BREW /mfa/status'))
+  const { text } = await service.call('GET', '/metrics')
+  t.notMatch(text, /canary7391/)
+  t.notMatch(text, factorId)
+  t.match(text, 'route="/mfa/factors/:factorId"')
+})
+
+t.test('the pool is seen, and what the process itself needs', async t => {
+  const service = await startService(t)
+  t.match(await scrape(service), { 'mfa_database_connections{state="waiting"}': 0 })
+  const metrics = new Metrics()
+  metrics.collectProcess()
+  metrics.event('totp.locked', 'failure')
+  const text = await metrics.registry.metrics()
+  t.match(text, 'nodejs_eventloop_lag_p99_seconds')
+  t.match(text, 'process_resident_memory_bytes')
+  t.match(text, 'mfa_events_total{action="totp.locked",outcome="failure"} 1')
+})
