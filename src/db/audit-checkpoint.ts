@@ -18,9 +18,13 @@ export function readCheckpoint (tenant: string, { count, jws }: CheckpointRow, k
   return checkpoint?.tenant === tenant && checkpoint.count === count ? checkpoint : null
 }
 
-/** Tenants whose chain has grown since it was signed; and all once a day, so that the end of their retention is signed too. */
-export const findUnsigned = async (db: Database): Promise<string[]> => (await db.reports<{ tenant: string }>`
-  SELECT tenant FROM audit_heads WHERE signed_count IS DISTINCT FROM count OR signed_at < statement_timestamp() - interval '24 hours'`).map(({ tenant }) => tenant)
+/**
+ * Tenants whose chain has grown since it was signed, or whose newest checkpoint is gone or says another retention; and all
+ * once a day, so that what is older than the retention is signed as such.
+ */
+export const findUnsigned = async (db: Database, retentionDays: number): Promise<string[]> => (await db.reports<{ tenant: string }>`
+  SELECT h.tenant FROM audit_heads h LEFT JOIN audit_checkpoints c ON c.tenant = h.tenant AND c.count = h.count
+  WHERE c.at IS NULL OR c.at < statement_timestamp() - interval '24 hours' OR c.at - c.kept_since <> ${retentionDays}::int * interval '24 hours'`).map(({ tenant }) => tenant)
 
 interface Unsigned extends Head { now: string, keptSince: string, newest: CheckpointRow | null }
 

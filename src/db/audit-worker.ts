@@ -29,7 +29,7 @@ export async function chainAll (db: Database, { onError, onChained }: Pick<Chain
 /** Signs the chains of all tenants that are due. */
 export async function signAll (db: Database, { onError, onChained: _, onSigned, onBroken, ...signing }: ChainingOptions): Promise<void> {
   await signAnew(db, signing.keys)
-  for (const tenant of await findUnsigned(db)) {
+  for (const tenant of await findUnsigned(db, signing.retentionDays)) {
     await signTenant(db, tenant, signing).then(result => { 'cause' in result ? onBroken(tenant, result) : onSigned(result) }).catch(onError)
   }
 }

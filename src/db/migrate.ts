@@ -9,7 +9,7 @@ import { withOfflineSchemaEngine, withSchemaEngine } from './schema-engine.ts'
 export const prismaDir = fileURLToPath(new URL('../../prisma/', import.meta.url))
 
 const noFilters = { externalTables: [], externalEnums: [] }
-/** Any number, but always this one: processes that migrate the same database take turns by it. */
+/** Any number, but always this one: processes that change the tables of the same database take turns by it. */
 const lockKey = 7_366_041_204
 
 /**
@@ -65,8 +65,8 @@ async function listMigrations (baseDir: string) {
   return { baseDir, lockfile, shadowDbInitScript: '', migrationDirectories }
 }
 
-/** The lock is the session's: if this process dies, PostgreSQL gives it to the next one. */
-async function holdingLock<T> (databaseUrl: string, work: () => Promise<T>): Promise<T> {
+/** One at a time changes tables. The lock is the session's: if this process dies, PostgreSQL gives it to the next one. */
+export async function holdingLock<T> (databaseUrl: string, work: () => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 })
   client.on('error', () => {}) // a lost connection shows in the engine's, which does the work
   await client.connect()

@@ -1,0 +1,25 @@
+// npm run maintain: makes the audit's partitions of the months to come and drops those that are older than
+// AUDIT_RETENTION_DAYS. The owner of the tables runs it, once a day or so; exits with 1 if it could not drop what is due.
+import { variables } from '../config.ts'
+import { maintain } from '../db/maintain.ts'
+import { ownerDatabase } from './owner.ts'
+
+const say = (message: string): void => { process.stdout.write(`${message}\n`) }
+
+let database: Awaited<ReturnType<typeof ownerDatabase>> | undefined
+try {
+  const { read, fallback } = variables.AUDIT_RETENTION_DAYS
+  const days = read('AUDIT_RETENTION_DAYS', process.env.AUDIT_RETENTION_DAYS ?? fallback)
+  database = await ownerDatabase(say)
+  const { added, dropped, unsigned } = await maintain(database.url, days)
+  say(`Partitions made: ${added}. Dropped: ${dropped.join(', ') || 'none'}.`)
+  if (unsigned.length > 0) {
+    throw new Error(`Nothing was dropped: no checkpoint says yet that events older than ${days} days may be gone, for ${unsigned.length} tenants, as ${JSON.stringify(unsigned[0])}. ` +
+      'Let the service run for some minutes with that retention, and see what audit:verify says.')
+  }
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n`)
+  process.exitCode = 1
+} finally {
+  await database?.stop()
+}
