@@ -1,0 +1,102 @@
+// What a gateway's question costs, and what is answered while the database is away.
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { ownDatabase } from '../helpers/database.ts'
+import { startProxy } from '../helpers/proxy.ts'
+import { type Service, startService } from '../helpers/service.ts'
+
+const { url } = await ownDatabase(t)
+
+const ask = async (service: Service, token: string): Promise<number> => (await service.call('GET', '/mfa/authorize', { token })).status
+
+/** Milliseconds until the answer is this one. */
+async function until (service: Service, token: string, status: number): Promise<number> {
+  const start = performance.now()
+  while (performance.now() - start < 15_000) {
+    if (await ask(service, token) === status) return performance.now() - start
+    await sleep(50)
+  }
+  return Infinity
+}
+
+async function start (t: Test, env: Record<string, string> = {}) {
+  const proxy = await startProxy(t, url)
+  return { proxy, service: await startService(t, { DATABASE_URL: proxy.url, ...env }) }
+}
+
+t.test('an MFA token costs no look into the database: it is answered while there is none', async t => {
+  const { proxy, service } = await start(t)
+  const person = service.person()
+  const { token } = await person.enroll()
+  await service.db.rows`INSERT INTO policies (tenant, enforcement, version) VALUES (${person.tenant}, 'required', 1)`
+  await until(service, token, 200)
+  proxy.blackHole()
+  const begun = performance.now()
+  const answers = []
+  while (performance.now() - begun < 1000) answers.push(await ask(service, token))
+  t.ok(answers.length > 50, `${answers.length} answers`)
+  t.same(new Set(answers), new Set([200]))
+  t.equal(await ask(service, person.token()), 503, 'a first-factor token is asked about')
+})
+
+for (const trouble of ['refuse', 'blackHole'] as const) {
+  t.test(`${trouble}: what is known of ended tokens is believed for two seconds, then nothing passes, and it heals`, async t => {
+    const { proxy, service } = await start(t)
+    const { token } = await service.person().enroll()
+    t.equal(await ask(service, token), 200)
+    await proxy[trouble]()
+    const milliseconds = await until(service, token, 503)
+    t.ok(milliseconds > 1000 && milliseconds < 2200, `closed after ${Math.round(milliseconds)} ms`)
+    await sleep(1000)
+    const closed = await service.call('GET', '/mfa/authorize', { token })
+    t.match(closed, { status: 503, body: { code: 'unavailable' } })
+    t.match(closed.headers.get('retry-after'), /^\d+$/)
+    t.equal((await service.call('GET', '/health/live')).status, 200)
+    const warnings = service.log.filter(line => line.includes('what has ended cannot be read'))
+    t.equal(warnings.length, 1, 'one line in the log, not one each time')
+    await proxy.restore()
+    t.ok(await until(service, token, 200) < 5000, 'healed without a restart')
+  })
+}
+
+t.test('what ended in an outage is known after it', async t => {
+  const { proxy, service } = await start(t)
+  const direct = await startService(t, { ...service.env, DATABASE_URL: url }, service.clock)
+  const person = service.person()
+  const { token } = await person.enroll()
+  await proxy.refuse()
+  t.equal((await direct.call('DELETE', '/mfa/sessions', { token, body: {} })).status, 204)
+  t.ok(await until(service, token, 503) < 2500)
+  await sleep(3000)
+  await proxy.restore()
+  const answers = new Set<number>()
+  while (!answers.has(401)) {
+    answers.add(await ask(service, token))
+    await sleep(10)
+  }
+  t.same([...answers].sort(), [401, 503], 'it never passed')
+})
+
+t.test('a service that starts without a database starts, closed', async t => {
+  const proxy = await startProxy(t, url)
+  await proxy.refuse()
+  const service = await startService(t, { DATABASE_URL: proxy.url, AUTHORIZE_STALE_SECONDS: '1' })
+  const direct = await startService(t, { ...service.env, DATABASE_URL: url }, service.clock)
+  const { token } = await direct.person().enroll()
+  t.equal(await ask(service, token), 503)
+  t.equal((await service.call('GET', '/health/ready')).status, 503)
+  await proxy.restore()
+  t.ok(await until(service, token, 200) < 5000)
+})
+
+t.test('more endings than are remembered: the database is asked, and nothing dead passes', async t => {
+  const service = await startService(t, { DATABASE_URL: url })
+  const person = service.person()
+  const { token } = await person.enroll()
+  await service.db.rows`INSERT INTO endings (tenant, user_id, issuer, session, epoch, generation)
+    SELECT ${person.tenant}, gen_random_uuid(), '', '', 2, 0 FROM generate_series(1, 100001)`
+  const late = await startService(t, service.env, service.clock)
+  t.equal(await ask(late, token), 200)
+  await late.db.rows`SELECT move_epoch_v1(tenant, id) FROM users WHERE tenant = ${person.tenant}`
+  t.equal(await ask(late, token), 401, 'at once')
+})

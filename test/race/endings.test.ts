@@ -1,0 +1,90 @@
+// Two processes, one database: what ends a token on one replica ends it on all within a second, without a question.
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { startReplicas } from '../helpers/replica.ts'
+import { callTo, type Person, startService } from '../helpers/service.ts'
+
+const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
+const { urls, syncClocks } = await startReplicas(t, service)
+const replicas = urls.map(callTo)
+
+const statuses = (token: string): Promise<number[]> =>
+  Promise.all(replicas.map(async call => (await call('GET', '/mfa/authorize', { token })).status))
+
+/** Milliseconds until no replica lets the token pass. */
+async function untilDead (token: string): Promise<number> {
+  const start = performance.now()
+  while ((await statuses(token)).some(status => status !== 401)) {
+    if (performance.now() - start > 5000) return Infinity
+    await sleep(20)
+  }
+  return performance.now() - start
+}
+
+async function dies (t: Test, token: string, end: () => Promise<unknown>, name: string): Promise<void> {
+  await syncClocks()
+  t.same(await statuses(token), [200, 200], `${name}: before`)
+  await end()
+  const milliseconds = await untilDead(token)
+  t.ok(milliseconds < 1000, `${name}: dead after ${Math.round(milliseconds)} ms`)
+  t.same(await statuses(token), [401, 401], `${name}: and it stays dead`)
+}
+
+const enrolled = async (): Promise<{ person: Person, token: string, secret: string, factorId: string }> => {
+  const person = service.person({ sid: 's1' })
+  return { person, ...await person.enroll() }
+}
+
+t.test('a sign-out, a factor removed, a log-out: the tokens of before are dead on every replica within a second', async t => {
+  const first = await enrolled()
+  await dies(t, first.token, () => first.person.call('DELETE', '/mfa/sessions', {}, first.token), 'sign-out')
+  const anew = await first.person.verify(first.secret)
+  await syncClocks()
+  t.same(await statuses(anew), [200, 200], 'a token of after the sign-out counts')
+
+  const second = await enrolled()
+  const { factorId } = await second.person.enroll(second.token, 'Tablet')
+  let carried = ''
+  const acting = await second.person.verify(second.secret)
+  await dies(t, acting, async () => { carried = (await second.person.call('DELETE', `/mfa/factors/${factorId}`, {}, acting)).body.token }, 'a factor removed')
+  t.same(await statuses(carried), [200, 200], 'the acting session goes on')
+
+  const third = await enrolled()
+  const other = (await third.person.call('POST', '/mfa/verify', { code: service.clock.code(third.secret) }, third.person.token({ sid: 's2' }))).body.token as string
+  service.clock.advance(30)
+  await dies(t, third.token, () => third.person.call('DELETE', '/mfa/session'), 'log-out')
+  t.same(await statuses(other), [200, 200], 'another session goes on')
+  const again = await third.person.verify(third.secret)
+  await syncClocks()
+  t.same(await statuses(again), [200, 200], 'a later code counts again')
+})
+
+t.test('what further settlements end is known by the same function, and outlives the person', async t => {
+  const { person, token } = await enrolled()
+  await dies(t, token, async () => {
+    await service.db.rows`SELECT move_epoch_v1(tenant, id) FROM users WHERE tenant = ${person.tenant}`
+    await service.db.rows`DELETE FROM users WHERE tenant = ${person.tenant}`
+  }, 'an erasure')
+  await sleep(700)
+  t.same(await statuses(token), [401, 401])
+  t.same(await service.db.rows`SELECT move_epoch_v1(${person.tenant}, gen_random_uuid()) AS epoch`, [{ epoch: null }], 'of nobody there is nothing to end')
+})
+
+t.test('an ending that is committed late, after later ones were read, is not missed', async t => {
+  const { person, token } = await enrolled()
+  const { id } = await person.row()
+  const client = new pg.Client({ connectionString: service.config.DATABASE_URL })
+  await client.connect()
+  t.teardown(() => client.end())
+  await dies(t, token, async () => {
+    await client.query('BEGIN')
+    await client.query('SELECT move_epoch_v1($1, $2)', [person.tenant, id])
+    const later = await enrolled()
+    await later.person.call('DELETE', '/mfa/sessions', {}, later.token)
+    await sleep(2500)
+    await syncClocks()
+    t.same(await statuses(token), [200, 200], 'nothing is committed yet')
+    await client.query('COMMIT')
+  }, 'a late commit')
+})
