@@ -227,7 +227,8 @@ t.test('each issuer has its own log-in page, also for a token that has ended', a
 
 t.test('beside a good token in the gateway\'s header, an Authorization that is not accepted or disagrees is as absent', async t => {
   const gateway = await new TestIssuer('https://gateway.test').start(t)
-  const service = await startTrusting(t, [{ issuer: gateway.iss, jwksUrl: gateway.jwksUrl, audience: 'mfa', tenants: '*', sessionClaim: 'sid', header: 'X-Token', door: 'sso' }], { TRUSTED_PROXIES: '127.0.0.1/32' })
+  const entry = { issuer: gateway.iss, jwksUrl: gateway.jwksUrl, tenants: '*', sessionClaim: 'sid', door: 'sso' }
+  const service = await startTrusting(t, [{ ...entry, audience: 'mfa', header: 'X-Token' }, { ...entry, audience: 'other', header: 'X-Other' }], { TRUSTED_PROXIES: '127.0.0.1/32' })
   const { clock } = service
   const claims = { tenant: newTenant(), sub: 'alice', sid: 's1' }
   const login = gateway.sign(clock, { ...claims, sid: 's0' })
@@ -250,6 +251,10 @@ t.test('beside a good token in the gateway\'s header, an Authorization that is n
   }
   t.match(await ask(service, undefined, '', { 'x-token': 'x', authorization: `Bearer ${token}` }), { status: 401, body: { code: 'invalid_token' } }, 'the header must be good')
   t.equal((await service.call('POST', '/mfa/authorize', { headers: { 'x-token': gateway.sign(clock, { ...claims, sid: 's0' }), 'sec-fetch-site': 'cross-site' } })).status, 200, 'a question changes nothing, by any method and from any page')
+
+  const headers = (sub: string): Record<string, string> => ({ 'x-token': gateway.sign(clock, { ...claims, sid: 's0' }), 'x-other': gateway.sign(clock, { ...claims, sid: 's0', aud: 'other', sub }) })
+  t.equal((await ask(service, undefined, '', headers('alice'))).status, 200, 'two headers that agree')
+  t.match(await ask(service, undefined, '', headers('bob')), { status: 401, body: { code: 'invalid_token' } }, 'two that do not')
 
   // An MFA token that was signed out is as absent, too.
   await service.call('DELETE', '/mfa/sessions', { token, body: {} })

@@ -57,7 +57,7 @@ function createAnswer (services: Services): (request: FastifyRequest, reply: Fas
       }
       case 'enroll': return {
         problem: new Problem('enrollment_required', { status: config.GATEWAY_ENROLL_STATUS }),
-        page: outcome.isLoginFirst ? pages.login(request, outcome.caller.word?.issuer ?? outcome.caller.session?.issuer, config.LOGIN_FRESH_SECONDS) : pages.enroll(request)
+        page: outcome.isLoginFirst ? pages.login(request, outcome.caller.word?.issuer, config.LOGIN_FRESH_SECONDS) : pages.enroll(request)
       }
       default: return { problem: new Problem('invalid_token'), page: pages.login(request, auth.claimedIssuer(request)) }
     }
