@@ -19,6 +19,7 @@ import { registerJwks } from './http/jwks.ts'
 import { registerLimits, SERVER_LIMITS } from './http/limits.ts'
 import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
 import { Metrics, registerMetrics } from './http/metrics.ts'
+import type { Tracing } from './http/tracing.ts'
 import { registerMethods } from './http/methods.ts'
 import { serializerOfAnswers } from './http/serializers.ts'
 import { registerConsole, registerOpenapi } from './http/openapi.ts'
@@ -42,10 +43,11 @@ export interface AppOptions {
   /** Where the log goes; standard output if not given. */
   logStream?: DestinationStream
   metrics?: Metrics
+  tracing?: Tracing
 }
 
 /** The service without a socket: routes, in the order in which a request meets what they need. */
-export async function createApp ({ config, db, clock = () => new Date(), logStream, metrics = new Metrics() }: AppOptions): Promise<FastifyInstance> {
+export async function createApp ({ config, db, clock = () => new Date(), logStream, metrics = new Metrics(), tracing }: AppOptions): Promise<FastifyInstance> {
   const logger = { ...loggerOptions(config.LOG_LEVEL), ...(logStream !== undefined && { stream: logStream }) }
   const app = Fastify({
     ...SERVER_LIMITS,
@@ -65,6 +67,7 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   }) as unknown as FastifyInstance
 
   registerErrors(app)
+  tracing?.register(app)
   registerLogging(app)
   if (config.ADMIN_PORT !== undefined) registerAdminListener(app)
   const refuseOtherMethods = registerMethods(app, config.CORS_ORIGINS)
@@ -72,7 +75,7 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   registerJson(app)
   await registerOpenapi(app, VERSION)
   registerMetrics(app, metrics)
-  watchDatabase(db, metrics)
+  watchDatabase(db, metrics, tracing)
 
   const auth = await registerAuth(app, { ...authOptions(config), clock })
   const gate = createGate({ db, auth, metrics, clock, assurance: assuranceSettings(config), decision: decisionSettings(config) })
@@ -110,8 +113,11 @@ const timed = (hasher: Hashing, metrics: Metrics): Hashing => ({
   compare: (text, hash) => metrics.timeAsync('bcrypt_compare', () => hasher.compare(text, hash))
 })
 
-function watchDatabase (db: Database, metrics: Metrics): void {
-  db.onSettled = (name, { outcome }, seconds) => { metrics.settlement(name, outcome, seconds) }
+function watchDatabase (db: Database, metrics: Metrics, tracing: Tracing | undefined): void {
+  db.onSettled = (name, { outcome }, seconds) => {
+    metrics.settlement(name, outcome, seconds)
+    tracing?.settlement(name, outcome, seconds)
+  }
   metrics.watch('mfa_database_connections', 'Connections of the pool, and calls that wait for one.', 'state', db.connections)
 }
 

@@ -63,13 +63,14 @@ export const variables = {
   AUTHORIZE_STALE_SECONDS: { read: integer(1, 60), fallback: '2', about: 'how old what is known of ended tokens may be before a gateway is told 503' },
   CORS_ORIGINS: { read: origins, fallback: '', about: 'pages of other origins that may call' },
   DOCS: { read: boolean, about: 'the OpenAPI console at /docs; on, off in production' },
+  OTEL_EXPORTER_OTLP_ENDPOINT: { read: url(['http:', 'https:']), about: 'collector of traces, by OTLP over HTTP' },
   LOG_LEVEL: { read: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), fallback: 'info', about: '`trace` to `fatal`, or `silent`' },
   NODE_ENV: { read: choice('production', 'development', 'test'), fallback: 'development', about: '`production` refuses what is only good for development' }
 } as const satisfies Record<string, Variable>
 
 type Name = keyof typeof variables
 type Value<N extends Name> = ReturnType<typeof variables[N]['read']>
-type Optional = 'ADMIN_PORT' | 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR' | 'ENROLL_PAGE_URL' | 'VERIFY_PAGE_URL' | 'LOGIN_PAGE_URL'
+type Optional = 'OTEL_EXPORTER_OTLP_ENDPOINT' | 'ADMIN_PORT' | 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR' | 'ENROLL_PAGE_URL' | 'VERIFY_PAGE_URL' | 'LOGIN_PAGE_URL'
 type Derived = 'JWT_PUBLIC_KEY_FILE' | 'TRUSTED_ISSUERS_FILE'
 
 /** The whole configuration, frozen: the variables under their own names, and whose first-factor tokens are accepted. */

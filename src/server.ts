@@ -1,9 +1,10 @@
 import closeWithGrace from 'close-with-grace'
-import { createApp } from './app.ts'
+import { createApp, VERSION } from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { startChaining } from './db/audit-worker.ts'
 import { connect } from './db/client.ts'
 import { Metrics } from './http/metrics.ts'
+import type { Tracing } from './http/tracing.ts'
 import { startSweeping } from './db/sweep.ts'
 import { DATA_DIR, developmentEnvironment } from './dev.ts'
 
@@ -16,7 +17,8 @@ async function main (): Promise<void> {
   const db = connect(database.url, config.DATABASE_POOL, error => { logIdleError(error) })
   const metrics = new Metrics()
   metrics.collectProcess()
-  const app = await createApp({ config, db, metrics })
+  const tracing = await traceTo(config.OTEL_EXPORTER_OTLP_ENDPOINT)
+  const app = await createApp({ config, db, metrics, ...(tracing !== undefined && { tracing }) })
   logIdleError = error => { app.log.warn({ err: error }, 'a database connection broke') }
 
   const stopSweeping = startSweeping(db, error => { app.log.warn({ err: error }, 'the sweep of ended rows failed') })
@@ -34,6 +36,7 @@ async function main (): Promise<void> {
     await stopChaining()
     await app.close()
     await db.close()
+    await tracing?.stop()
     await database.stop()
   })
 
@@ -43,6 +46,11 @@ async function main (): Promise<void> {
     const { printWelcome } = await import('./cli/welcome.ts')
     printWelcome(app.listeningOrigin, config.DOCS)
   }
+}
+
+/** Loaded only where it is wanted: it takes as much memory as all the rest. */
+async function traceTo (endpoint: string | undefined): Promise<Tracing | undefined> {
+  return endpoint === undefined ? undefined : (await import('./http/tracing.ts')).startTracing(endpoint, VERSION)
 }
 
 /** The configured database, or the embedded one. Migrations are a job of their own in production. */

@@ -11,6 +11,9 @@ export function requestId ({ headers }: IncomingMessage): string {
   return typeof given === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(given) ? given : randomUUID()
 }
 
+/** The version that is known, and ids that are not all zeros (W3C Trace Context §3.2). */
+const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
+
 /** The path alone: a query may hold what somebody should not have put there. */
 const pathOf = (url: string): string => url.split(/[?#]/, 1)[0] as string
 
@@ -58,6 +61,7 @@ function serializeError (error: unknown): SafeError {
 export function registerLogging (app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => { reply.header('x-request-id', request.id) })
   app.addHook('onResponse', async (request, reply) => {
-    request.log.info({ method: request.method, path: pathOf(request.url), status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10, address: addressOf(request) }, 'request')
+    const traceId = TRACEPARENT.exec(String(request.headers.traceparent))?.[1]
+    request.log.info({ ...(traceId !== undefined && { traceId }), method: request.method, path: pathOf(request.url), status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10, address: addressOf(request) }, 'request')
   })
 }
