@@ -5,6 +5,7 @@ import { registerPreview } from './admin/policy/preview/route.ts'
 import { registerPolicy } from './admin/policy/route.ts'
 import { registerUsers } from './admin/users/route.ts'
 import type { Config } from './config.ts'
+import { Secrets } from './config/secrets.ts'
 import { Hasher, type Hashing } from './core/hashing.ts'
 import type { Database } from './db/client.ts'
 import { EndingsPoll } from './db/endings.ts'
@@ -37,6 +38,8 @@ export const VERSION = '0.1.0'
 
 export interface AppOptions {
   config: Config
+  /** The keys as they are now; without it those of `config`. */
+  secrets?: Secrets
   db: Database
   /** The time of TOTP steps and tokens; waits and locks are the database's. */
   clock?: () => Date
@@ -47,7 +50,7 @@ export interface AppOptions {
 }
 
 /** The service without a socket: routes, in the order in which a request meets what they need. */
-export async function createApp ({ config, db, clock = () => new Date(), logStream, metrics = new Metrics(), tracing }: AppOptions): Promise<FastifyInstance> {
+export async function createApp ({ config, secrets = new Secrets(config), db, clock = () => new Date(), logStream, metrics = new Metrics(), tracing }: AppOptions): Promise<FastifyInstance> {
   const logger = { ...loggerOptions(config.LOG_LEVEL), ...(logStream !== undefined && { stream: logStream }) }
   const app = Fastify({
     ...SERVER_LIMITS,
@@ -77,7 +80,7 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   registerMetrics(app, metrics)
   watchDatabase(db, metrics, tracing)
 
-  const auth = await registerAuth(app, { ...authOptions(config), clock })
+  const auth = await registerAuth(app, { ...authOptions(config, secrets), clock })
   const gate = createGate({ db, auth, metrics, clock, assurance: assuranceSettings(config), decision: decisionSettings(config) })
   const endings = new EndingsPoll(db, {
     staleSeconds: config.AUTHORIZE_STALE_SECONDS,
@@ -85,7 +88,7 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   })
   app.addHook('onReady', async () => { await endings.start() })
   app.addHook('onClose', async () => { await endings.stop() })
-  const services: Services = { config, db, auth, clock, gate, hasher: timed(new Hasher(config.BCRYPT_COST), metrics), metrics, endings }
+  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(config.BCRYPT_COST), metrics), metrics, endings }
 
   decorateRequests(app)
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema)
@@ -100,8 +103,8 @@ export async function createApp ({ config, db, clock = () => new Date(), logStre
   registerPreview(app, services)
   registerUsers(app, services)
   registerAudit(app, services)
-  registerJwks(app, config.MFA_SIGNING_KEYS)
-  registerHealth(app, () => db.rows`SELECT tenant FROM person_v2 LIMIT 0`)
+  registerJwks(app, () => secrets.signing)
+  registerHealth(app, async () => secrets.sealing && await db.rows`SELECT tenant FROM person_v2 LIMIT 0`)
   await registerConsole(app, config.DOCS)
   refuseOtherMethods()
   return app
@@ -121,8 +124,9 @@ function watchDatabase (db: Database, metrics: Metrics, tracing: Tracing | undef
   metrics.watch('mfa_database_connections', 'Connections of the pool, and calls that wait for one.', 'state', db.connections)
 }
 
-const authOptions = (config: Config): Omit<Parameters<typeof registerAuth>[1], 'clock'> => ({
+const authOptions = (config: Config, secrets: Secrets): Omit<Parameters<typeof registerAuth>[1], 'clock'> => ({
   issuers: config.ISSUERS,
   trustedProxies: config.TRUSTED_PROXIES,
-  own: { issuer: config.MFA_ISSUER, audience: config.MFA_AUDIENCE, keys: config.MFA_SIGNING_KEYS }
+  issuerSecret: index => secrets.issuerKey(index) as string,
+  own: { issuer: config.MFA_ISSUER, audience: config.MFA_AUDIENCE, keys: () => secrets.signing }
 })

@@ -107,6 +107,11 @@ export function readConfig (env: Record<string, string | undefined>): Config {
   return Object.freeze(values) as Config
 }
 
+/** The files that a start reads: those that may hold another secret a moment later. */
+export const secretFiles = (env: Record<string, string | undefined>): string[] => (Object.keys(variables) as Name[])
+  .flatMap(name => (variables[name] as Variable).isSecret ? [env[`${name}_FILE`]] : name.endsWith('_FILE') ? [env[name]] : [])
+  .filter(path => path !== undefined)
+
 function readVariable (name: Name, env: Record<string, string | undefined>): unknown {
   const variable: Variable = variables[name]
   const path = variable.isSecret ? env[`${name}_FILE`] : undefined

@@ -1,4 +1,4 @@
-import type { Config } from './config.ts'
+import type { Secrets, Settings } from './config/secrets.ts'
 import type { Caller } from './core/caller.ts'
 import type { AssuranceSettings } from './core/assurance.ts'
 import type { Hashing } from './core/hashing.ts'
@@ -14,7 +14,9 @@ import { Problem } from './http/problem.ts'
 
 /** What features are given; nothing in them is made by a feature. */
 export interface Services {
-  config: Config
+  config: Settings
+  /** The keys as they are now: ask at each use. */
+  secrets: Secrets
   db: Database
   auth: Auth
   clock: () => Date
@@ -24,19 +26,19 @@ export interface Services {
   endings: EndingsPoll
 }
 
-export const assuranceSettings = (config: Config): AssuranceSettings => ({
+export const assuranceSettings = (config: Settings): AssuranceSettings => ({
   loginFreshSeconds: config.LOGIN_FRESH_SECONDS,
   mfaFreshSeconds: config.MFA_FRESH_SECONDS,
   adminFactorAgeSeconds: config.ADMIN_FACTOR_AGE_SECONDS
 })
 
-export const decisionSettings = (config: Config): DecisionSettings => ({
+export const decisionSettings = (config: Settings): DecisionSettings => ({
   issuers: new Set(config.ISSUERS.map(({ issuer }) => issuer)),
   loginFreshSeconds: config.LOGIN_FRESH_SECONDS,
   floor: config.POLICY_FLOOR ?? null
 })
 
-export const throttleLimits = (config: Config): ThrottleLimits => ({
+export const throttleLimits = (config: Settings): ThrottleLimits => ({
   waits: config.THROTTLE_WAITS,
   maxWait: MAX_WAIT_SECONDS,
   lock: config.THROTTLE_LOCK,

@@ -11,7 +11,7 @@ function partOf (path: string): string {
   const feature = /^(mfa|admin)\/[a-z-]+\//.exec(path)
   if (feature !== null) return `feature:${feature[0]}`
   if (path === 'config.ts' || path.startsWith('config/')) return 'config'
-  if (path === 'gate.ts' || path === 'services.ts') return 'gate'
+  if (path === 'gate.ts' || path === 'services.ts' || path === 'secrets.ts') return 'gate'
   if (path === 'mfa/schema.ts') return 'shared schema'
   return path.includes('/') ? path.split('/')[0] as string : path.replace('.ts', '')
 }

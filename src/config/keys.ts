@@ -1,9 +1,9 @@
-import type { Issuer } from '../core/issuer.ts'
+import { type Issuer, isSymmetric } from '../core/issuer.ts'
+import type { KeyRing, Purpose } from '../core/keys.ts'
 import { ConfigError, refuseSample, type Reader } from './readers.ts'
 import type { SigningKey } from './signing-keys.ts'
 
-/** Keys by id, newest first: the first one is for what is new, the others for what is there. */
-export interface KeyRing { readonly primary: string, readonly keys: ReadonlyMap<string, Buffer> }
+export const variableOf = { sealing: 'MFA_ENCRYPTION_KEYS', pepper: 'MFA_PEPPERS', signing: 'MFA_SIGNING_KEYS' } as const satisfies Record<Purpose, string>
 
 /** `id:base64,…` with 32 bytes each. */
 const readRing: Reader<KeyRing> = (name, raw) => {
@@ -38,7 +38,7 @@ export function refuseReused (values: Record<string, unknown>): void {
   for (const key of values.MFA_SIGNING_KEYS as SigningKey[]) see('MFA_SIGNING_KEYS', key.material)
   // What first-factor tokens are signed with, where that is a secret. One that several issuers share is theirs alone.
   const name = values.JWT_SECRET === undefined ? 'TRUSTED_ISSUERS_FILE' : 'JWT_SECRET'
-  const shared = (values.ISSUERS as Issuer[]).filter(({ algorithms }) => algorithms.some(algorithm => algorithm.startsWith('HS'))).map(({ key }) => key as string)
+  const shared = (values.ISSUERS as Issuer[]).filter(({ algorithms }) => isSymmetric(algorithms)).map(({ key }) => key as string)
   for (const secret of new Set(shared)) {
     see(name, Buffer.from(secret))
     // The same text once as it is and once decoded is one key all the same.

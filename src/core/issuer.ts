@@ -50,3 +50,6 @@ export interface Issuer {
   /** The header, in lower case, in which its gateway hands tokens on. */
   readonly header: string | undefined
 }
+
+/** Are its tokens signed by a secret that it shares with us? */
+export const isSymmetric = (algorithms: readonly string[]): boolean => algorithms.some(algorithm => algorithm.startsWith('HS'))

@@ -1,11 +1,10 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import type { KeyRing } from './keys.ts'
 
 /** Whose secret it is: a sealed secret opens for nobody else. */
 export interface SealContext { tenant: string, userId: string, factorId: string }
 
 export interface Sealed { keyId: string, sealed: Buffer }
-
-interface KeyRing { readonly primary: string, readonly keys: ReadonlyMap<string, Buffer> }
 
 /** The secret cannot be had: unknown key, changed bytes, or somebody else's row. Says nothing of which. */
 export class SealError extends Error {

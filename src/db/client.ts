@@ -42,10 +42,14 @@ function sqlState (error: unknown): string | undefined {
   return meta?.driverAdapterError?.cause?.originalCode ?? code
 }
 
-/** @param onIdleError a pooled connection broke while nobody used it: the next one is made anew */
-export function connect (url: string, poolSize: number, onIdleError: (error: Error) => void): Database {
-  const { pool, prisma } = open(url, poolSize, STATEMENT_TIMEOUT, onIdleError)
-  const reporting = open(url, Math.min(poolSize, REPORT_POOL), REPORT_TIMEOUT, onIdleError)
+/**
+ * @param url asked for each new connection, since its password may come from a file that changes
+ * @param onIdleError a pooled connection broke while nobody used it: the next one is made anew
+ */
+export function connect (url: string | (() => string), poolSize: number, onIdleError: (error: Error) => void): Database {
+  const currentUrl = typeof url === 'string' ? () => url : url
+  const { pool, prisma } = open(currentUrl, poolSize, STATEMENT_TIMEOUT, onIdleError)
+  const reporting = open(currentUrl, Math.min(poolSize, REPORT_POOL), REPORT_TIMEOUT, onIdleError)
 
   const run = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
@@ -85,9 +89,9 @@ export function connect (url: string, poolSize: number, onIdleError: (error: Err
 /** `SELECT accept_totp_v1(` is `accept_totp`: releases side by side count as one. */
 const settlementOf = ([head]: TemplateStringsArray): string => (/(\w+)_v\d+\(/.exec(head as string) as RegExpExecArray)[1] as string
 
-function open (url: string, poolSize: number, statementTimeout: number, onIdleError: (error: Error) => void): { pool: pg.Pool, prisma: PrismaClient } {
+function open (url: () => string, poolSize: number, statementTimeout: number, onIdleError: (error: Error) => void): { pool: pg.Pool, prisma: PrismaClient } {
   const pool = new pg.Pool({
-    connectionString: url,
+    Client: clientTo(url),
     max: poolSize,
     connectionTimeoutMillis: CONNECT_TIMEOUT,
     statement_timeout: statementTimeout,
@@ -101,4 +105,9 @@ function open (url: string, poolSize: number, statementTimeout: number, onIdleEr
   pool.on('error', onIdleError)
   const adapter = new PrismaPg(pool, { statementNameGenerator: ({ sql }) => `s${createHash('sha1').update(sql).digest('base64url')}` })
   return { pool, prisma: new PrismaClient({ adapter }) }
+}
+
+/** Of the pool, which makes one for each connection. */
+const clientTo = (url: () => string): new () => pg.Client => class extends pg.Client {
+  constructor (config: pg.ClientConfig = {}) { super({ ...config, connectionString: url() }) }
 }

@@ -1,6 +1,7 @@
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Caller } from '../core/caller.ts'
+import { isSymmetric } from '../core/issuer.ts'
 import type { MfaTokenClaims } from '../core/mfa-token.ts'
 import { CLOCK_SKEW_SECONDS } from '../core/policy.ts'
 import { UnavailableError } from '../core/unavailable.ts'
@@ -8,6 +9,7 @@ import { bearerToken, gatewayToken, type JwsHeader, peek } from './bearer.ts'
 import type { Claims } from './claims.ts'
 import { type Issuer, namesAudience, readCaller } from './first-factor.ts'
 import { doAgree, peerIn, refuseCrossSite } from './gateway.ts'
+import { type OwnKey, ownTokens } from './own-tokens.ts'
 import { Problem } from './problem.ts'
 import { type FindKey, remoteKeys } from './remote-keys.ts'
 
@@ -15,7 +17,9 @@ export interface AuthOptions {
   issuers: readonly Issuer[]
   /** CIDRs of the gateways whose headers are read. */
   trustedProxies: readonly string[]
-  own: { issuer: string, audience: string, keys: ReadonlyArray<{ kid: string, algorithm: 'ES256' | 'EdDSA', privatePem: string, publicPem: string }> }
+  /** The secret, as it is now, of the n-th issuer whose tokens are signed by one. */
+  issuerSecret: (index: number) => string
+  own: { issuer: string, audience: string, keys: () => readonly OwnKey[] }
   clock: () => Date
 }
 
@@ -34,7 +38,10 @@ export interface Auth {
 }
 
 type Verify = (token: string) => unknown
-type Jwt = Record<string, { verify: Verify, sign: (payload: object) => string }>
+type Jwt = Record<string, { verify: Verify }>
+/** What the library takes, and does not say so in its types: a promise of the key, or a call with it. */
+type Secret = { public: string }
+type TellKey = (error: null, key: string) => void
 
 /** One trusted issuer, or one of its audiences, and what alone decides of its tokens. */
 interface Entry { issuer: Issuer, verify: Verify }
@@ -43,17 +50,22 @@ interface Entry { issuer: Issuer, verify: Verify }
  * Two kinds of token, told apart by `iss` and checked by rules that exclude each other (RFC 8725 §3.11): an issuer's, and
  * ours. Each has its own verifier with one list of algorithms and the keys of that issuer alone.
  */
-export async function registerAuth (app: FastifyInstance, { issuers, trustedProxies, own, clock }: AuthOptions): Promise<Auth> {
+export async function registerAuth (app: FastifyInstance, { issuers, trustedProxies, issuerSecret, own, clock }: AuthOptions): Promise<Auth> {
   const keySets = new Map<string, FindKey>()
-  for (const [index, issuer] of issuers.entries()) {
+
+  function secretOf ({ jwksUrl, key, algorithms }: Issuer, index: number): Secret {
+    if (isSymmetric(algorithms)) return { public: ((_token: object, tell: TellKey) => { tell(null, issuerSecret(index)) }) as never }
+    if (jwksUrl === undefined) return { public: key as string }
     // Entries of one provider ask it for its keys once.
-    if (issuer.jwksUrl !== undefined && !keySets.has(issuer.jwksUrl)) keySets.set(issuer.jwksUrl, remoteKeys(issuer.jwksUrl))
-    const findKey = issuer.jwksUrl === undefined ? undefined : keySets.get(issuer.jwksUrl) as FindKey
+    const findKey = keySets.get(jwksUrl) ?? remoteKeys(jwksUrl)
+    keySets.set(jwksUrl, findKey)
+    return { public: (async ({ header }: { header: JwsHeader }) => await findKey(header) ?? refuse()) as never }
+  }
+
+  for (const [index, issuer] of issuers.entries()) {
     await app.register(fastifyJwt, {
       namespace: `first-${index}`,
-      secret: findKey === undefined
-        ? { public: issuer.key as string }
-        : { public: (async ({ header }: { header: JwsHeader }) => await findKey(header) ?? refuse()) as never },
+      secret: secretOf(issuer, index),
       verify: {
         algorithms: issuer.algorithms as never,
         allowedIss: issuer.issuer,
@@ -64,24 +76,8 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
       }
     })
   }
-  for (const { kid, algorithm, privatePem, publicPem } of own.keys) {
-    await app.register(fastifyJwt, {
-      namespace: `own-${kid}`,
-      secret: { private: privatePem, public: publicPem },
-      sign: { algorithm, kid, header: { alg: algorithm, typ: 'at+jwt' } } as never,
-      verify: {
-        algorithms: [algorithm],
-        allowedIss: own.issuer,
-        allowedAud: own.audience,
-        requiredClaims: ['exp', 'aud', 'sub', 'uid', 'tenant', 'epoch', 'acr', 'auth_time', 'fid'],
-        checkTyp: 'at+jwt',
-        cache: false
-      } as never
-    })
-  }
   const jwt = app.jwt as unknown as Jwt
-  const kids = new Set(own.keys.map(key => key.kid))
-  const firstKid = own.keys[0]?.kid as string
+  const ours = ownTokens(own)
   const entries: Entry[] = issuers.map((issuer, index) => ({ issuer, verify: (jwt[`first-${index}`] as Jwt[string]).verify }))
   const gatewayHeaders = new Set(issuers.flatMap(({ header }) => header ?? []))
   const isTrustedPeer = peerIn(trustedProxies)
@@ -97,8 +93,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
   async function bearerCaller (token: string): Promise<Caller> {
     const { header, payload } = peek(token)
     if (payload.iss !== own.issuer) return await firstCaller(token, entries)
-    if (typeof header.kid !== 'string' || !kids.has(header.kid)) refuse()
-    const claims = await verified(jwt[`own-${header.kid as string}`] as Jwt[string], token) as MfaTokenClaims
+    const claims = await verified({ verify: token => ours.verify(header.kid, token) }, token) as MfaTokenClaims
     // The library lets the last instant pass, and asks a clock of its own.
     if (claims.exp <= clock().getTime() / 1000) refuse()
     return ownCaller(claims)
@@ -115,7 +110,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
   }
 
   return {
-    sign: claims => (jwt[`own-${firstKid}`] as Jwt[string]).sign(claims),
+    sign: ours.sign,
     async authenticate (request) {
       const [gateway, ...more] = await gatewayCallers(request)
       if (gateway === undefined) return await bearerCaller(bearerToken(request))

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
+import { JWKS_SECONDS } from '../core/rotation.ts'
 import { operation } from './openapi.ts'
 
 const JwkSet = Type.Object({
@@ -10,10 +11,8 @@ const JwkSet = Type.Object({
 }, { $id: 'JwkSet', examples: [{ keys: [{ kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo', kid: '2026-11', use: 'sig', alg: 'EdDSA' }] }] })
 
 /** Public keys of our tokens (RFC 7517): whoever verifies one needs nothing else of us. */
-export function registerJwks (app: FastifyInstance, keys: ReadonlyArray<{ publicJwk: Readonly<Record<string, string>> }>): void {
+export function registerJwks (app: FastifyInstance, keys: () => ReadonlyArray<{ publicJwk: Readonly<Record<string, string>> }>): void {
   app.addSchema(JwkSet)
-  const body = { keys: keys.map(key => key.publicJwk) }
-  const etag = `"${createHash('sha256').update(JSON.stringify(body)).digest('base64url').slice(0, 22)}"`
   app.get('/.well-known/jwks.json', {
     schema: operation({
       id: 'getJwks',
@@ -25,7 +24,9 @@ export function registerJwks (app: FastifyInstance, keys: ReadonlyArray<{ public
       errors: []
     })
   }, async (_request, reply) => {
-    reply.headers({ 'cache-control': 'public, max-age=300', etag })
+    const body = { keys: keys().map(key => key.publicJwk) }
+    const etag = `"${createHash('sha256').update(JSON.stringify(body)).digest('base64url').slice(0, 22)}"`
+    reply.headers({ 'cache-control': `public, max-age=${JWKS_SECONDS}`, etag })
     return body
   })
 }

@@ -3,6 +3,7 @@ import { createPrivateKey, createSecretKey, generateKeyPairSync, randomBytes, ra
 import type { FastifyInstance } from 'fastify'
 import { createApp } from '../../src/app.ts'
 import { type Config, readConfig } from '../../src/config.ts'
+import { Secrets } from '../../src/config/secrets.ts'
 import { codeAt, stepAt } from '../../src/core/totp.ts'
 import { connect, type Database } from '../../src/db/client.ts'
 import { databaseUrl } from './database.ts'
@@ -65,6 +66,8 @@ export interface Service {
   app: FastifyInstance
   db: Database
   config: Config
+  /** The keys as they are now. */
+  secrets: Secrets
   env: Record<string, string>
   clock: TestClock
   url: string
@@ -76,19 +79,20 @@ export interface Service {
 }
 
 /** A service of its own process-wide state, closed after the test. */
-export async function startService (t: Teardown, env: Record<string, string | undefined> = {}, clock = new TestClock()): Promise<Service> {
+export async function startService (t: Teardown, env: Record<string, string | undefined> = {}, clock = new TestClock(), areKeysProved = true): Promise<Service> {
   const merged = Object.fromEntries(Object.entries({ ...testEnvironment(), ...env }).filter((entry): entry is [string, string] => entry[1] !== undefined))
   const config = readConfig(merged)
   const log: string[] = []
-  const db = connect(config.DATABASE_URL as string, 10, () => {})
-  const app = await createApp({ config, db, clock: clock.read, logStream: { write: line => { log.push(line) } } })
+  const secrets = new Secrets(config, areKeysProved)
+  const db = connect(() => secrets.databaseUrl as string, 10, () => {})
+  const app = await createApp({ config, secrets, db, clock: clock.read, logStream: { write: line => { log.push(line) } } })
   t.teardown(async () => {
     await app.close()
     await db.close()
   })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   const call = callTo(url)
-  const service: Service = { app, db, config, env: merged, clock, url, log, call, person: options => new Person(service, options) }
+  const service: Service = { app, db, config, secrets, env: merged, clock, url, log, call, person: options => new Person(service, options) }
   return service
 }
 

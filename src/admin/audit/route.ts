@@ -56,7 +56,7 @@ function registerEvents (app: FastifyInstance, { db, gate }: Services): void {
   })
 }
 
-function registerVerify (app: FastifyInstance, { config, db, gate }: Services): void {
+function registerVerify (app: FastifyInstance, { db, gate, secrets }: Services): void {
   app.get('/admin/audit/verify', {
     onRequest: gate.admin(['mfa:admin', 'mfa:auditor']),
     schema: operation({
@@ -68,7 +68,7 @@ function registerVerify (app: FastifyInstance, { config, db, gate }: Services): 
       errors: ['step_up_required', 'not_enrolled']
     })
   }, async ({ caller: { tenant } }) => {
-    const { events, broken } = await verifyTenant(db, tenant, config.MFA_SIGNING_KEYS)
+    const { events, broken } = await verifyTenant(db, tenant, secrets.signing)
     return { ok: broken === null, events, ...(broken !== null && { brokenAt: broken }) }
   })
 }

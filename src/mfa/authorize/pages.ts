@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import type { Config } from '../../config.ts'
+import type { Settings } from '../../config/secrets.ts'
 import { originalUrl } from '../../http/forwarded.ts'
 import { peerIn } from '../../http/gateway.ts'
 
@@ -11,7 +11,7 @@ export interface Pages {
   login: (request: FastifyRequest, issuer: string | undefined, maxAge?: number) => string | undefined
 }
 
-export function createPages ({ ENROLL_PAGE_URL, VERIFY_PAGE_URL, LOGIN_PAGE_URL, RETURN_HOSTS, TRUSTED_PROXIES, ISSUERS }: Config): Pages {
+export function createPages ({ ENROLL_PAGE_URL, VERIFY_PAGE_URL, LOGIN_PAGE_URL, RETURN_HOSTS, TRUSTED_PROXIES, ISSUERS }: Settings): Pages {
   const isTrustedPeer = peerIn(TRUSTED_PROXIES)
 
   function leadTo (page: string | undefined, request: FastifyRequest, maxAge?: number): string | undefined {

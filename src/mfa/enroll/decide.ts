@@ -1,6 +1,7 @@
 import { type AssuranceSettings, decideChange, type StepUp } from '../../core/assurance.ts'
 import { type Caller, sessionKey } from '../../core/caller.ts'
 import { MAX_FACTORS, nextLabel } from '../../core/factors.ts'
+import type { KeyRing } from '../../core/keys.ts'
 import type { Pending, Person } from '../../core/person.ts'
 import { open } from '../../core/seal.ts'
 import { type Closed, closedBy } from '../../core/throttle.ts'
@@ -22,7 +23,7 @@ function conflict ({ factors }: Person, label: string | null | undefined): Confl
   return factors.some(factor => factor.label === label) ? { outcome: 'label_taken' } : null
 }
 
-export interface ConfirmSettings extends AssuranceSettings { window: TotpWindow, ring: Parameters<typeof open>[0] }
+export interface ConfirmSettings extends AssuranceSettings { window: TotpWindow, ring: KeyRing }
 
 export type ConfirmDecision = { outcome: 'not_found' } | { outcome: 'step_up', stepUp: StepUp } | Conflict | Closed | { outcome: 'refused' } |
   { outcome: 'match', pending: Pending, step: number, label: string, isFirst: boolean }

@@ -26,7 +26,7 @@ export function registerEnroll (app: FastifyInstance, services: Services): void 
   registerConfirm(app, services)
 }
 
-function registerStart (app: FastifyInstance, { config, clock, db, gate }: Services): void {
+function registerStart (app: FastifyInstance, { config, clock, db, gate, secrets }: Services): void {
   const settings = assuranceSettings(config)
   app.post('/mfa/enroll', {
     onRequest: gate.user,
@@ -49,7 +49,7 @@ function registerStart (app: FastifyInstance, { config, clock, db, gate }: Servi
 
     const factorId = randomUUID()
     const secret = generateSecret()
-    const sealed = seal(config.MFA_ENCRYPTION_KEYS, { tenant, userId, factorId }, secret)
+    const sealed = seal(secrets.sealing, { tenant, userId, factorId }, secret)
     const started = await settleStarted(db, { tenant, userId, factorId, label: label ?? null, session: sessionKey(caller), ...sealed, by: byOf(request) })
     refuseClosed(started)
     const uri = otpauthUri(secret, config.TOTP_ISSUER_NAME, person.account)
@@ -68,8 +68,8 @@ function confirmedAct ({ mfa }: Caller, factorId: string, now: Date): Act {
 const TRIES = 3
 
 function registerConfirm (app: FastifyInstance, services: Services): void {
-  const { config, clock, db, gate, hasher } = services
-  const settings = { ...assuranceSettings(config), window: config.TOTP_WINDOW, ring: config.MFA_ENCRYPTION_KEYS }
+  const { config, clock, db, gate, hasher, secrets } = services
+  const assurance = assuranceSettings(config)
   const limits = throttleLimits(config)
 
   app.post('/mfa/enroll/confirm', {
@@ -116,7 +116,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       const claimed = await settleClaimed(db, { tenant, userId, factorId, claim })
       refuseClosed(claimed)
       if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
-      const codes = decision.isFirst ? made ??= await createRecoverySet(hasher, config.MFA_PEPPERS) : null
+      const codes = decision.isFirst ? made ??= await createRecoverySet(hasher, secrets.peppers) : null
       const { step, label } = decision
       const act = confirmedAct(caller, factorId, now)
       const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, act: remembered(services, caller, act), by })
@@ -134,6 +134,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
   /** What remains is a code that is wrong, or one that matches. */
   async function decide (request: FastifyRequest, body: ConfirmRequest, now: Date): Promise<Extract<ConfirmDecision, { outcome: 'refused' | 'match' }>> {
     const { caller, person } = request
+    const settings = { ...assurance, window: config.TOTP_WINDOW, ring: secrets.sealing }
     let decision: ConfirmDecision
     try {
       decision = decideConfirm(person, caller, body, now, settings)

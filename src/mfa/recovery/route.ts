@@ -26,9 +26,8 @@ export function registerRecovery (app: FastifyInstance, services: Services): voi
 }
 
 function registerRecover (app: FastifyInstance, services: Services): void {
-  const { config, clock, db, gate, hasher } = services
+  const { config, clock, db, gate, hasher, secrets } = services
   const limits = throttleLimits(config)
-  const peppers = config.MFA_PEPPERS
 
   app.post('/mfa/recovery', {
     onRequest: gate.user,
@@ -58,6 +57,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
 
     const { canonical, slot } = decision
     const stored = await findCode(db, tenant, userId, slot)
+    const { peppers } = secrets
     const pepper = peppers.keys.get(stored?.pepperId ?? peppers.primary)
     if (pepper === undefined) {
       await recordUnreadable(db, person, by, { pepperId: stored?.pepperId }, 'recovery')
@@ -77,7 +77,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
   })
 }
 
-function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher }: Services): void {
+function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher, secrets }: Services): void {
   const settings = assuranceSettings(config)
 
   app.get('/mfa/recovery', {
@@ -118,7 +118,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher 
     if (person.factors.length === 0) throw new Problem('not_enrolled')
     const stepUp = decideChange(person, caller, clock(), settings)
     if (stepUp !== null) throw new Problem('step_up_required', stepUp)
-    const { shown, hashed } = await createRecoverySet(hasher, config.MFA_PEPPERS)
+    const { shown, hashed } = await createRecoverySet(hasher, secrets.peppers)
     const result = await settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) })
     if (result.outcome !== 'replaced') throw new Problem('not_enrolled')
     reply.code(201)

@@ -1,9 +1,10 @@
+import type { KeyRing } from '../../core/keys.ts'
 import type { Factor, Person } from '../../core/person.ts'
 import { open } from '../../core/seal.ts'
 import { type Closed, closedBy } from '../../core/throttle.ts'
 import { generateSecret, matchStep, type TotpWindow } from '../../core/totp.ts'
 
-export interface VerifySettings { window: TotpWindow, ring: Parameters<typeof open>[0] }
+export interface VerifySettings { window: TotpWindow, ring: KeyRing }
 
 export type VerifyDecision = Closed & { unreadable: Factor[] } | {
   unreadable: Factor[]

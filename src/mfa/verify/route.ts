@@ -16,8 +16,7 @@ import { VerifyAnswer, VerifyRequest } from './schema.ts'
 import { settleAccepted } from './store.ts'
 
 export function registerVerify (app: FastifyInstance, services: Services): void {
-  const { config, clock, db, gate, metrics } = services
-  const settings = { window: config.TOTP_WINDOW, ring: config.MFA_ENCRYPTION_KEYS }
+  const { config, clock, db, gate, metrics, secrets } = services
   const limits = throttleLimits(config)
   app.addSchema(VerifyRequest)
   app.addSchema(VerifyAnswer)
@@ -40,7 +39,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
     const { caller, person } = request
     const { tenant, userId, epoch } = person
     const by = byOf(request)
-    const decision = metrics.time('check_totp', () => decideVerify(person, code, factorId, clock(), settings))
+    const decision = metrics.time('check_totp', () => decideVerify(person, code, factorId, clock(), { window: config.TOTP_WINDOW, ring: secrets.sealing }))
     for (const factor of decision.unreadable) {
       await recordUnreadable(db, person, by, { factorId: factor.id, keyId: factor.keyId })
     }

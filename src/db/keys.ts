@@ -1,0 +1,74 @@
+import type { KeyMark, KeyRing, Purpose } from '../core/keys.ts'
+import type { KeyState } from '../core/rotation.ts'
+import { open } from '../core/seal.ts'
+import type { Database } from './client.ts'
+
+/** A key that this database was not used with, or lacks. `why` is for a person. */
+export class KeyError extends Error {
+  override name = 'KeyError'
+  constructor (readonly purpose: Purpose, readonly why: string) { super(why) }
+}
+
+/** Who changes keys: whoever changes the configuration. */
+const OPERATOR = { actor: 'operator', address: null, requestId: null }
+
+/** Rows of each kind that one key's row is tried with, where its fingerprint is not known yet: some may have been changed. */
+const SAMPLES = 10
+
+/**
+ * Do the keys open what the database holds? By the fingerprint of each id, which is kept; and where none is known yet, by
+ * opening some rows. Makes new keys known. Some milliseconds, however many rows there are.
+ * @throws KeyError if they do not
+ */
+export async function proveKeys (db: Database, marks: readonly KeyMark[], ring: KeyRing): Promise<void> {
+  const known = await db.rows<{ purpose: Purpose, id: string, fingerprint: string }>`SELECT purpose, id, fingerprint FROM keys`
+  for (const { purpose, id, fingerprint } of known) {
+    const mark = marks.find(isOf(purpose, id))
+    if (mark !== undefined && mark.fingerprint !== fingerprint) refuseOther(purpose, id)
+  }
+  const [{ needed }] = await db.rows`SELECT keys_in_use_v1() AS needed` as [{ needed: Record<'sealing' | 'pepper', string[]> }]
+  for (const purpose of ['sealing', 'pepper'] as const) {
+    for (const id of needed[purpose]) {
+      if (!marks.some(isOf(purpose, id))) throw new KeyError(purpose, `lacks the key ${JSON.stringify(id)}, which the database needs`)
+      if (purpose === 'sealing' && !known.some(isOf(purpose, id))) await proveByRows(db, ring, id)
+    }
+  }
+  await reportKeys(db, marks)
+}
+
+const isOf = (purpose: Purpose, id: string) => (key: { purpose: Purpose, id: string }): boolean => key.purpose === purpose && key.id === id
+
+const refuseOther = (purpose: Purpose, id: string): never => {
+  throw new KeyError(purpose, `has another key under the id ${JSON.stringify(id)} than the one that this database was used with: give a new key an id of its own`)
+}
+
+async function proveByRows (db: Database, ring: KeyRing, keyId: string): Promise<void> {
+  const rows = await db.rows<{ tenant: string, userId: string, factorId: string, sealed: Uint8Array }>`
+    (SELECT tenant, user_id::text AS "userId", id::text AS "factorId", sealed FROM factors WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)
+    UNION ALL (SELECT tenant, user_id::text, factor_id::text, sealed FROM enrollments WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)`
+  const doesOpen = ({ sealed, ...context }: typeof rows[number]): boolean => {
+    try {
+      open(ring, context, { keyId, sealed: Buffer.from(sealed) }).fill(0)
+      return true
+    } catch { return false }
+  }
+  if (rows.length > 0 && !rows.some(doesOpen)) refuseOther('sealing', keyId)
+}
+
+/**
+ * Says which keys this replica has and which are its first: `rotate` and `retire` wait for what no replica has said. The
+ * first use of a new key is an audit event of every tenant.
+ * @throws KeyError for a key of a known id and other bytes
+ */
+export async function reportKeys (db: Database, marks: readonly KeyMark[]): Promise<void> {
+  const result = await db.settle`SELECT report_keys_v1(${JSON.stringify(marks)}::jsonb) AS result`
+  if (result.outcome === 'other') refuseOther(result.purpose as Purpose, result.id as string)
+  for (const { purpose, id } of result.begun as KeyMark[]) {
+    await db.reports`SELECT begin_key_v1(${purpose}, ${id}, ${OPERATOR}::jsonb)::text`
+  }
+}
+
+export const findKeyStates = (db: Database): Promise<KeyState[]> => db.rows<KeyState>`
+  SELECT purpose, id, extract(epoch FROM clock_timestamp() - added_at)::float8 AS "addedAge",
+    extract(epoch FROM clock_timestamp() - absent_at)::float8 AS "absentAge", extract(epoch FROM clock_timestamp() - first_at)::float8 AS "firstAge"
+  FROM keys ORDER BY added_at`
