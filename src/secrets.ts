@@ -17,6 +17,7 @@ export interface KeepOptions {
   log: (level: 'info' | 'warn' | 'error', text: string, error?: unknown) => void
   /** The keys, which nobody could hold against the database at the start, do not fit it: this process serves nothing. */
   onUnfit: (error: Error) => void
+  reportSeconds?: number
 }
 
 const POLL_MS = 2000
@@ -57,11 +58,11 @@ export class SecretKeeper {
 
   /** One look at the files. @throws ConfigError where the keys that this process began with do not fit the database */
   async check (): Promise<void> {
-    const { secrets, log } = this.#options
+    const { secrets, log, reportSeconds = REPORT_SECONDS } = this.#options
     try {
       const held = await this.#read()
       if (held !== this.#seen) await this.#take(held)
-      else if (performance.now() - this.#reportedAt >= REPORT_SECONDS * 1000) await this.#report()
+      else if (performance.now() - this.#reportedAt >= reportSeconds * 1000) await this.#report()
       this.#isSilent = false
     } catch (error) {
       if (error instanceof ConfigError && !secrets.areProved) throw error

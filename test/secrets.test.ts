@@ -9,7 +9,7 @@ import { asOwner, serviceRole } from './helpers/role.ts'
 import { ownDatabase } from './helpers/database.ts'
 import { key, secretFiles, startKept } from './helpers/keys.ts'
 import { startProxy } from './helpers/proxy.ts'
-import { headerOf, ISSUER, AUDIENCE, SECRET, signingKey, signToken, testEnvironment } from './helpers/service.ts'
+import { headerOf, ISSUER, AUDIENCE, SECRET, signingKey, signToken, TestClock, testEnvironment } from './helpers/service.ts'
 
 const jwks = (...keys: object[]): string => JSON.stringify({ keys })
 
@@ -83,12 +83,14 @@ t.test('it looks by itself, some times a minute, and reports which keys it has',
   const { url } = await ownDatabase(t)
   const [k1, p1] = [`k1:${key()}`, `p1:${key()}`]
   const files = secretFiles(t.testdir(), { MFA_ENCRYPTION_KEYS: k1, MFA_PEPPERS: p1 })
-  const { service, keeper } = await startKept(t, { ...files.env, DATABASE_URL: url })
+  const { service, keeper } = await startKept(t, { ...files.env, DATABASE_URL: url }, new TestClock(), 0.02)
   await keeper.start(20)
   await service.db.rows`INSERT INTO keys (purpose, id, fingerprint, first_at) VALUES ('sealing', 'k0', 'x', now() - interval '1 hour')`
+  await service.db.rows`UPDATE keys SET first_at = now() - interval '1 hour' WHERE id = 'k1'`
   files.put({ MFA_ENCRYPTION_KEYS: `${k1},k2:${key()}` })
   for (let tries = 0; tries < 100 && !service.secrets.sealing.keys.has('k2'); tries++) await sleep(20)
   t.same([...service.secrets.sealing.keys.keys()], ['k1', 'k2'])
+  await sleep(100)
   await keeper.stop()
   const [states] = await service.db.rows<{ keys: unknown }>`SELECT jsonb_object_agg(id, jsonb_build_array(absent_at IS NOT NULL, first_at > now() - interval '1 minute') ORDER BY id) AS keys FROM keys WHERE purpose = 'sealing'`
   t.same(states?.keys, { k0: [true, false], k1: [false, true], k2: [false, null] }, 'which is missing, which is first')
