@@ -1,7 +1,7 @@
 // npm run check:schema: do the migrations make what schema.prisma describes? One database is made by the migrations, one
 // by the SQL "from empty to schema.prisma", and their catalogs are compared (Prisma's engine as WebAssembly cannot
 // describe a live database). What only a migration can say is not drift: functions, CHECK constraints, grants,
-// fillfactor, partial indexes, partitions.
+// fillfactor, partial indexes, those of expressions, how a column is generated, partitions.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -19,7 +19,7 @@ const catalogs = {
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition`,
   column: `
     SELECT format('%s.%s %s%s%s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
-      CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END, ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid))
+      CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END, CASE WHEN a.attgenerated = '' THEN ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) END)
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
       AND a.attnum > 0 AND NOT a.attisdropped`,
@@ -31,7 +31,7 @@ const catalogs = {
   index: `
     SELECT regexp_replace(replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), ' WITH \\(fillfactor=[^)]*\\)', '')
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-    WHERE c.relnamespace = 'public'::regnamespace AND NOT c.relispartition AND i.indpred IS NULL`,
+    WHERE c.relnamespace = 'public'::regnamespace AND NOT c.relispartition AND i.indpred IS NULL AND i.indexprs IS NULL`,
   'enum value': `
     SELECT format('%s.%s', t.typname, e.enumlabel)
     FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid WHERE t.typnamespace = 'public'::regnamespace`

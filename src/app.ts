@@ -3,7 +3,10 @@ import type { DestinationStream } from 'pino'
 import { registerAudit } from './admin/audit/route.ts'
 import { registerPreview } from './admin/policy/preview/route.ts'
 import { registerPolicy } from './admin/policy/route.ts'
+import { registerStats } from './admin/stats/route.ts'
+import { registerUserList } from './admin/users/list/route.ts'
 import { registerUsers } from './admin/users/route.ts'
+import { registerUserSync } from './admin/users/sync/route.ts'
 import type { Config } from './config.ts'
 import { Secrets } from './config/secrets.ts'
 import { Hasher, type Hashing } from './core/hashing.ts'
@@ -102,6 +105,9 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
   registerPolicy(app, services)
   registerPreview(app, services)
   registerUsers(app, services)
+  registerUserList(app, services)
+  registerUserSync(app, services)
+  registerStats(app, services)
   registerAudit(app, services)
   registerJwks(app, () => secrets.signing)
   registerHealth(app, async () => secrets.sealing && await db.rows`SELECT tenant FROM person_v2 LIMIT 0`)

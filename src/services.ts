@@ -4,6 +4,7 @@ import type { AssuranceSettings } from './core/assurance.ts'
 import type { Hashing } from './core/hashing.ts'
 import { type Act, actToRemember, mfaTokenClaims, type TokenSubject } from './core/mfa-token.ts'
 import type { DecisionSettings } from './core/policy.ts'
+import { SYNCED } from './core/sources.ts'
 import { MAX_WAIT_SECONDS, type ThrottleLimits } from './core/throttle.ts'
 import type { Database, Settlement } from './db/client.ts'
 import type { EndingsPoll } from './db/endings.ts'
@@ -33,7 +34,7 @@ export const assuranceSettings = (config: Settings): AssuranceSettings => ({
 })
 
 export const decisionSettings = (config: Settings): DecisionSettings => ({
-  issuers: new Set(config.ISSUERS.map(({ issuer }) => issuer)),
+  issuers: new Set([SYNCED, ...config.ISSUERS.map(({ issuer }) => issuer)]),
   loginFreshSeconds: config.LOGIN_FRESH_SECONDS,
   floor: config.POLICY_FLOOR ?? null
 })

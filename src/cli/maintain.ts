@@ -11,8 +11,8 @@ try {
   const { read, fallback } = variables.AUDIT_RETENTION_DAYS
   const days = read('AUDIT_RETENTION_DAYS', process.env.AUDIT_RETENTION_DAYS ?? fallback)
   database = await ownerDatabase(say)
-  const { added, dropped, unsigned } = await maintain(database.url, days)
-  say(`Partitions made: ${added}. Dropped: ${dropped.join(', ') || 'none'}.`)
+  const { added, dropped, unsigned, mended } = await maintain(database.url, days)
+  say(`Partitions made: ${added}. Dropped: ${dropped.join(', ') || 'none'}. Counts of people put right: ${mended}.`)
   if (unsigned.length > 0) {
     throw new Error(`Nothing was dropped: no checkpoint says yet that events older than ${days} days may be gone, for ${unsigned.length} tenants, as ${JSON.stringify(unsigned[0])}. ` +
       'Let the service run for some minutes with that retention, and see what audit:verify says.')

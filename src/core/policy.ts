@@ -45,8 +45,12 @@ export interface Decision {
 /** What the decision takes from the token. */
 export type Proof = Pick<Caller, 'mfa' | 'isIdpMfa' | 'authTime'> & { word: { door: Door } | undefined }
 
+/** What the decision takes from the person. */
+export type Standing = Pick<Person, 'isDisabled' | 'sources' | 'policyMetAt' | 'graceUntil' | 'exemption' | 'readAt' | 'policy'> &
+  { factors: readonly unknown[], session: Pick<Person['session'], 'act'> }
+
 export interface DecisionSettings {
-  /** Issuers that still count; the word of any other says nothing. */
+  /** Sources that still count: the configured issuers, and what was synced. The word of any other says nothing. */
   issuers: ReadonlySet<string>
   loginFreshSeconds: number
   floor: Floor | null
@@ -58,14 +62,14 @@ export interface DecisionSettings {
  * @param proof an MFA token in it is of the person's present epoch: the caller has checked that
  * @param now of the login's age alone: deadlines and exemptions end by the database's clock (`person.readAt`)
  */
-export function decide (person: Person, proof: Proof, now: Date, settings: DecisionSettings): Decision {
+export function decide (person: Standing, proof: Proof, now: Date, settings: DecisionSettings): Decision {
   if (person.isDisabled) return { action: 'deny', reason: 'user_disabled' }
   if (proof.mfa !== undefined || person.session.act !== null) return { action: 'allow', reason: 'mfa_verified' }
   if (proof.isIdpMfa) return { action: 'allow', reason: 'idp_mfa' }
   return rulesOf(person.policy, settings.floor).map(rule => decideUnder(rule, person, proof, now, settings)).reduce(stricter)
 }
 
-function decideUnder (rule: Rule, person: Person, proof: Proof, now: Date, settings: DecisionSettings): Decision {
+function decideUnder (rule: Rule, person: Standing, proof: Proof, now: Date, settings: DecisionSettings): Decision {
   // A personal token came in by no session: its door is `api` and never this one.
   if (rule.ssoRule === 'exempt_sso_session' && proof.word?.door === 'sso') return { action: 'allow', reason: 'exempt_sso' }
   if (person.factors.length > 0) return { action: 'verify', reason: 'factor_enrolled' }
@@ -85,7 +89,7 @@ function decideUnder (rule: Rule, person: Person, proof: Proof, now: Date, setti
 }
 
 /** A policy for groups covers whoever is in one of them, and those of whom a source says that it left groups out. */
-function isCovered ({ groups }: Rule, { sources }: Person, { issuers }: DecisionSettings): boolean {
+function isCovered ({ groups }: Rule, { sources }: Standing, { issuers }: DecisionSettings): boolean {
   return groups === null || areGroupsUnknown(sources, issuers) || groupsOf(sources, issuers).some(group => groups.includes(group))
 }
 
@@ -99,7 +103,7 @@ export function exemptionEnd ({ maxExemptionDays }: Pick<Rule, 'maxExemptionDays
   return until === null ? bound : earlier(until, bound)
 }
 
-function isExempt (rule: Rule, { exemption, readAt }: Person): boolean {
+function isExempt (rule: Rule, { exemption, readAt }: Standing): boolean {
   if (exemption === null) return false
   const end = exemptionEnd(rule, exemption)
   return end === null || end > readAt
@@ -109,7 +113,7 @@ function isExempt (rule: Rule, { exemption, readAt }: Person): boolean {
  * The later of the person's own deadline and the policy's date. Whom no policy has met yet is met now, so that what is
  * answered before and after is the same. A floor's grace counts from that meeting, whatever the person was given.
  */
-function deadlineOf ({ gracePeriodDays, enforceFrom, maxGraceDays }: Rule, { graceUntil, policyMetAt, readAt }: Person): Date {
+function deadlineOf ({ gracePeriodDays, enforceFrom, maxGraceDays }: Rule, { graceUntil, policyMetAt, readAt }: Standing): Date {
   const given = graceUntil ?? addDays(readAt, gracePeriodDays)
   const own = maxGraceDays === undefined ? given : earlier(given, addDays(policyMetAt ?? readAt, maxGraceDays))
   return enforceFrom !== null && enforceFrom > own ? enforceFrom : own
@@ -127,12 +131,12 @@ export function firstGraceDays (person: Person, proof: Proof, now: Date, setting
 }
 
 /** The session by which somebody comes who has proved no second factor: by SSO if that is all he has, and just now. */
-export const usualSession = ({ sources }: Person, now: Date, { issuers }: DecisionSettings): Proof =>
+export const usualSession = ({ sources }: Pick<Person, 'sources'>, now: Date, { issuers }: DecisionSettings): Proof =>
   ({ mfa: undefined, isIdpMfa: false, authTime: Math.floor(now.getTime() / 1000), word: { door: isSsoOnly(sources, issuers) ? 'sso' : 'local' } })
 
 /** Would this person have to have a factor? What forbids the removal of the last one. */
 export const isMfaRequired = (person: Person, now: Date, settings: DecisionSettings): boolean =>
-  decide({ ...person, factors: [], session: { generation: 0, act: null } }, usualSession(person, now, settings), now, settings).action === 'enroll'
+  decide({ ...person, factors: [], session: { act: null } }, usualSession(person, now, settings), now, settings).action === 'enroll'
 
 /** Seconds of clock difference that two machines may have. */
 export const CLOCK_SKEW_SECONDS = 60

@@ -1,5 +1,8 @@
 import type { SourceWord } from './person.ts'
 
+/** The source that an application is, by PUT /admin/users; no issuer has this name. */
+export const SYNCED = ''
+
 /** What each source last said of somebody; the word of an issuer that is not configured any more says nothing. */
 const wordsOf = (sources: Record<string, SourceWord>, issuers: ReadonlySet<string>): SourceWord[] =>
   Object.entries(sources).filter(([issuer]) => issuers.has(issuer)).map(([, word]) => word)

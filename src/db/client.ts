@@ -17,6 +17,9 @@ export interface Settlement { outcome: string, [name: string]: unknown }
 
 /** A part of a statement, for conditions that are not always asked; values in it are parameters too. */
 export const fragment = Prisma.sql
+/** Parts, one after the other, with a separator. */
+export const joined = Prisma.join
+export type Fragment = Prisma.Sql
 
 export interface Database {
   /** The models, for what no race decides. Wrap calls in `run`. */
@@ -48,8 +51,9 @@ function sqlState (error: unknown): string | undefined {
  */
 export function connect (url: string | (() => string), poolSize: number, onIdleError: (error: Error) => void): Database {
   const currentUrl = typeof url === 'string' ? () => url : url
-  const { pool, prisma } = open(currentUrl, poolSize, STATEMENT_TIMEOUT, onIdleError)
-  const reporting = open(currentUrl, Math.min(poolSize, REPORT_POOL), REPORT_TIMEOUT, onIdleError)
+  const { pool, prisma } = open(currentUrl, poolSize, STATEMENT_TIMEOUT, onIdleError, { statementNameGenerator: nameOf })
+  // Without names each report is planned for what it asks: an index serves one group and not another.
+  const reporting = open(currentUrl, Math.min(poolSize, REPORT_POOL), REPORT_TIMEOUT, onIdleError, {})
 
   const run = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
@@ -89,7 +93,10 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
 /** `SELECT accept_totp_v1(` is `accept_totp`: releases side by side count as one. */
 const settlementOf = ([head]: TemplateStringsArray): string => (/(\w+)_v\d+\(/.exec(head as string) as RegExpExecArray)[1] as string
 
-function open (url: () => string, poolSize: number, statementTimeout: number, onIdleError: (error: Error) => void): { pool: pg.Pool, prisma: PrismaClient } {
+/** A statement that is sent under a name is planned once. */
+const nameOf = ({ sql }: { sql: string }): string => `s${createHash('sha1').update(sql).digest('base64url')}`
+
+function open (url: () => string, poolSize: number, statementTimeout: number, onIdleError: (error: Error) => void, options: { statementNameGenerator?: typeof nameOf }): { pool: pg.Pool, prisma: PrismaClient } {
   const pool = new pg.Pool({
     Client: clientTo(url),
     max: poolSize,
@@ -103,8 +110,7 @@ function open (url: () => string, poolSize: number, statementTimeout: number, on
     application_name: 'headless-mfa'
   })
   pool.on('error', onIdleError)
-  const adapter = new PrismaPg(pool, { statementNameGenerator: ({ sql }) => `s${createHash('sha1').update(sql).digest('base64url')}` })
-  return { pool, prisma: new PrismaClient({ adapter }) }
+  return { pool, prisma: new PrismaClient({ adapter: new PrismaPg(pool, options) }) }
 }
 
 /** Of the pool, which makes one for each connection. */

@@ -8,6 +8,8 @@ export interface Maintained {
   dropped: string[]
   /** Tenants whose newest checkpoint does not say that so much may be gone; while there is one, nothing is dropped. */
   unsigned: string[]
+  /** Kinds of people of which another number was kept than there are. */
+  mended: number
 }
 
 const MONTHS_AHEAD = 3
@@ -18,8 +20,8 @@ const TRIES = 60
 const SIGNING_DAYS = 2
 
 /**
- * Makes the partitions of the months to come, and drops those of which every event is older than the retention. As the
- * owner of the tables: the service's role may not.
+ * Makes the partitions of the months to come, drops those of which every event is older than the retention, and counts
+ * people anew. As the owner of the tables: the service's role may not.
  */
 export async function maintain (databaseUrl: string, retentionDays: number): Promise<Maintained> {
   return await holdingLock(databaseUrl, async () => {
@@ -30,7 +32,7 @@ export async function maintain (databaseUrl: string, retentionDays: number): Pro
       const added = await addPartitions(client)
       const since = await findStart(client, retentionDays + SIGNING_DAYS)
       const unsigned = await findUnsigned(client, since)
-      return { added, dropped: unsigned.length > 0 ? [] : await dropOlder(client, since), unsigned }
+      return { added, dropped: unsigned.length > 0 ? [] : await dropOlder(client, since), unsigned, mended: await recount(client) }
     } finally {
       await client.end()
     }
@@ -51,6 +53,17 @@ async function addPartitions (client: pg.Client): Promise<number> {
     if ((rows[0] as { added: boolean }).added) added++
   }
   return added
+}
+
+/** What each statement counts should be right; what is not, because a row was changed by hand, is put right here. */
+async function recount (client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ tenant: string }>('SELECT tenant FROM users UNION SELECT tenant FROM user_tallies_v1')
+  let mended = 0
+  for (const { tenant } of rows) {
+    const { rows: [counted] } = await client.query<{ mended: number }>("SELECT (recount_users_v1($1)->>'mended')::int AS mended", [tenant])
+    mended += (counted as { mended: number }).mended
+  }
+  return mended
 }
 
 async function findUnsigned (client: pg.Client, since: Date): Promise<string[]> {

@@ -1,12 +1,17 @@
 import { ENDING_SECONDS } from '../core/endings.ts'
 import type { Database } from './client.ts'
+import { foldTallies } from './tallies.ts'
 
 const INTERVAL_MS = 60_000
-/** Removes what has ended: remembered sessions, enrollments that nobody confirmed, endings that no token is older than. Answers how many rows went. */
+/**
+ * Removes what has ended: remembered sessions, enrollments that nobody confirmed, endings that no token is older than.
+ * Answers how many rows went. And keeps the changes few that reports add up.
+ */
 export async function sweep (db: Database): Promise<number> {
   const sessions = await db.rows`DELETE FROM mfa_sessions WHERE expires_at < clock_timestamp() RETURNING 1`
   const enrollments = await db.rows`DELETE FROM enrollments WHERE expires_at < clock_timestamp() RETURNING 1`
   const endings = await db.rows`DELETE FROM endings WHERE at < clock_timestamp() - ${ENDING_SECONDS}::int * interval '1 second' RETURNING 1`
+  await foldTallies(db)
   return sessions.length + enrollments.length + endings.length
 }
 

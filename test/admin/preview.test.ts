@@ -3,11 +3,12 @@ import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { countPreview } from '../../src/admin/policy/preview/store.ts'
-import { type Floor, rulesOf } from '../../src/core/floor.ts'
+import { rulesOf } from '../../src/core/floor.ts'
 import { decide, DEFAULT_POLICY, type Decision, type DecisionSettings, type Policy, usualSession } from '../../src/core/policy.ts'
 import { groupsOf } from '../../src/core/sources.ts'
 import { findPersonById } from '../../src/db/person.ts'
-import { startService } from '../helpers/service.ts'
+import { floors, policies, settle, somebody, SOURCES } from '../helpers/crowd.ts'
+import { recount, startService } from '../helpers/service.ts'
 
 t.test('a draft is counted and changes nothing; what it leaves out is as it is set', async t => {
   const service = await startService(t)
@@ -20,6 +21,7 @@ t.test('a draft is counted and changes nothing; what it leaves out is as it is s
   await come({ sub: 'gone', groups: ['staff'] })
   await service.db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${admin.tenant} AND subject = 'gone'`
   await service.db.rows`UPDATE users SET sources = jsonb_set(sources, '{https://id.test,groupsUnknown}', 'true') WHERE tenant = ${admin.tenant} AND subject = 'guest'`
+  await recount(service.db, admin.tenant)
   const preview = async (draft: object): Promise<any> => (await admin.call('POST', '/admin/policy/preview', draft, token)).body
   const nobody = { users: 0, enrolled: 0, mustEnroll: 0, inGrace: 0, exempt: 0, notCovered: 0 }
 
@@ -53,6 +55,7 @@ t.test('of a tenant without anybody else there is nobody to count, and no more t
   const admin = service.person({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   await service.db.rows`INSERT INTO users (tenant, id, namespace, subject, account) SELECT ${admin.tenant}, gen_random_uuid(), 'n', 's' || n, 'a' FROM generate_series(1, 50) AS n`
+  await recount(service.db, admin.tenant)
   const { body } = await admin.call('POST', '/admin/policy/preview', { enforcement: 'required' }, token)
   t.match(body, { users: 51, enrolled: 1, mustEnroll: 50, byGroup: {} })
   t.equal(new Set(body.sample.map(({ userId }: { userId: string }) => userId)).size, 20)
@@ -67,45 +70,16 @@ t.test('an auditor previews, and support does not', async t => {
   }
 })
 
-// Days from now, never close to it: the two are asked at different moments.
-const day = fc.constantFrom(-40, -9, -2, 2, 5, 40)
-const source = fc.record({ local: fc.boolean(), sso: fc.boolean(), groups: fc.subarray(['x', 'y', 'z']), groupsUnknown: fc.boolean() }, { requiredKeys: [] })
-const somebody = fc.record({
-  sources: fc.dictionary(fc.constantFrom('a', 'b', 'gone'), source, { maxKeys: 3 }),
-  isDisabled: fc.integer({ max: 9, min: 0 }).map(number => number === 0),
-  isEnrolled: fc.integer({ max: 3, min: 0 }).map(number => number === 0),
-  met: fc.option(fc.record({ at: fc.constantFrom(-30, -9, -2), until: day })),
-  exempt: fc.option(fc.record({ since: fc.constantFrom(-60, -10, -1), until: fc.option(day) }))
-})
-const enforcement = fc.constantFrom('optional', 'report_only', 'required', 'required', 'required') as fc.Arbitrary<Policy['enforcement']>
-const ssoRule = fc.constantFrom('exempt_sso_only', 'exempt_sso_session', 'none') as fc.Arbitrary<Policy['ssoRule']>
-const groups = fc.option(fc.subarray(['x', 'y', 'z', 'w'], { minLength: 1 }))
-const gracePeriodDays = fc.constantFrom(0, 7, 30)
-const enforceFrom = fc.option(day.map(days => new Date(Date.now() + days * 86_400_000)))
-const policies = fc.record({ enforcement, ssoRule, groups, gracePeriodDays, enforceFrom })
-const floors = fc.option(fc.record({ enforcement, ssoRule, groups, gracePeriodDays, enforceFrom, maxExemptionDays: fc.constantFrom(0, 5, 30) }, { requiredKeys: [] }))
-
 const BUCKETS: Partial<Record<Decision['reason'], string>> = { not_required: 'notCovered', exempt_sso: 'exempt', exempt_user: 'exempt', grace: 'inGrace', required_by_policy: 'mustEnroll' }
 
 t.test('for any people, policy and floor it counts what the decision function decides of each, report-only as if required', async t => {
   const { db } = await startService(t)
-  await fc.assert(fc.asyncProperty(fc.array(somebody, { minLength: 1, maxLength: 25 }), policies, floors, async (people, drawn, drawnFloor) => {
+  await fc.assert(fc.asyncProperty(fc.array(somebody, { minLength: 1, maxLength: 25 }), policies, floors, async (people, drawn, floor) => {
     const tenant = `tenant-${randomUUID()}`
     const asRequired = <T extends { enforcement?: Policy['enforcement'] }>(fields: T): T => ({ ...fields, ...(fields.enforcement === 'report_only' && { enforcement: 'required' }) })
     const policy: Policy = { ...DEFAULT_POLICY, ...drawn }
-    const floor: Floor | null = drawnFloor
-    const rows = people.map((person, index) => ({ ...person, id: randomUUID(), index }))
-    await db.rows`INSERT INTO users (tenant, id, namespace, subject, account, sources, disabled_at, policy_met_at, grace_until, exempt_since, exempt_until, exempt_reason, exempt_by)
-      SELECT ${tenant}, (p->>'id')::uuid, 'n', p->>'index', 'a', p->'sources', CASE WHEN (p->>'isDisabled')::boolean THEN now() END,
-        now() + (p->'met'->>'at')::int * interval '24 hours', now() + (p->'met'->>'until')::int * interval '24 hours',
-        now() + (p->'exempt'->>'since')::int * interval '24 hours', now() + (p->'exempt'->>'until')::int * interval '24 hours',
-        CASE WHEN p->'exempt'->>'since' IS NOT NULL THEN 'r' END, CASE WHEN p->'exempt'->>'since' IS NOT NULL THEN 'b' END
-      FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p`
-    await db.rows`INSERT INTO factors (tenant, id, user_id, label, sealed, key_id, last_step, created_at, confirmed_at)
-      SELECT ${tenant}, gen_random_uuid(), (p->>'id')::uuid, l, '\\x00', 'k', 1, now(), now()
-      FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p, unnest(ARRAY['one', 'two']) AS l WHERE (p->>'isEnrolled')::boolean`
-
-    const settings: DecisionSettings = { issuers: new Set(['a', 'b']), loginFreshSeconds: 900, floor: floor === null ? null : asRequired(floor) }
+    const rows = await settle(db, tenant, people)
+    const settings: DecisionSettings = { issuers: new Set(SOURCES), loginFreshSeconds: 900, floor: floor === null ? null : asRequired(floor) }
     const wanted = new Map<string, number>()
     const mustEnroll = new Set<string>()
     let unknown = 0
@@ -121,10 +95,10 @@ t.test('for any people, policy and floor it counts what the decision function de
         wanted.set(key, (wanted.get(key) ?? 0) + 1)
       }
       if (bucket === 'mustEnroll') mustEnroll.add(id)
-      if (['a', 'b'].some(issuer => (sources as any)[issuer]?.groupsUnknown === true)) unknown++
+      if (SOURCES.some(source => sources[source]?.groupsUnknown === true)) unknown++
     }
 
-    const { counts, groupsUnknown, sample } = await countPreview(db, tenant, rulesOf(policy, floor), ['a', 'b'])
+    const { counts, groupsUnknown, sample } = await countPreview(db, tenant, rulesOf(policy, floor), SOURCES)
     const counted = new Map(counts.map(({ group, bucket, users }) => [JSON.stringify([group, bucket]), users]))
     assert.deepEqual(counted, wanted)
     assert.equal(groupsUnknown, unknown)

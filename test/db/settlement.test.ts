@@ -28,6 +28,7 @@ const stateOf = async (tenant: string): Promise<unknown> => Promise.all([
   db.rows`SELECT * FROM recovery_codes WHERE tenant = ${tenant} ORDER BY user_id, slot`,
   db.rows`SELECT * FROM throttles WHERE tenant = ${tenant} ORDER BY user_id, kind`,
   db.rows`SELECT * FROM policies WHERE tenant = ${tenant}`,
+  db.rows`SELECT kind, is_enrolled, sum(users) FROM user_tallies_v1 WHERE tenant = ${tenant} GROUP BY 1, 2 ORDER BY 1, 2`,
   db.rows`SELECT * FROM audit_events WHERE tenant = ${tenant} ORDER BY at, id`
 ])
 
@@ -43,6 +44,7 @@ t.test('where the audit cannot be written, nothing happens; when it can again, t
     [422, 'POST', '/mfa/recovery', { code: recoveryCodes?.[0] }],
     [200, 'PATCH', `/mfa/factors/${factorId}`, { label: 'Another' }],
     [201, 'POST', '/mfa/recovery/codes', {}],
+    [200, 'PUT', '/admin/users', { users: [{ subject: 'new' }, { subject: person.sub, groups: ['g'] }, { subject: 'gone', disabled: true }] }],
     [200, 'PUT', '/admin/policy', { enforcement: 'required' }],
     [200, 'PUT', '/admin/policy', { enforcement: 'optional' }],
     [204, 'DELETE', `/mfa/factors/${factorId}`, {}]

@@ -128,6 +128,9 @@ const MATRIX: Record<string, Row> = {
   'GET /admin/users/:userId': { expected: reading, path: () => `/admin/users/${NOBODY_S_FACTOR}` },
   'PUT /admin/users/:userId/exemption': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/exemption`, body: () => ({ exempt: true, reason: 'x' }) },
   'PUT /admin/users/:userId/grace': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/grace`, body: () => ({ until: '2199-01-01T00:00:00Z', reason: 'x' }) },
+  'GET /admin/users': { expected: admins({ auditor: '200', support: '200' }) },
+  'PUT /admin/users': { expected: admins({ support: '200' }), body: () => ({ users: [{ subject: 'somebody' }] }) },
+  'GET /admin/stats': { expected: admins({ auditor: '200', support: '200' }) },
   'PATCH /mfa/factors/:factorId': { expected: changing('200', notFound), path: ofFactor, body: () => ({ label: 'Renamed' }) },
   'DELETE /mfa/factors/:factorId': { expected: changing('204', notFound), path: ofFactor },
   'DELETE /mfa/sessions': { expected: users('204', { ...notEnrolled, enrolledLogin: STEP_UP, adminLogin: STEP_UP }), anew: true }

@@ -1,17 +1,14 @@
-import { Readable } from 'node:stream'
 import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { verifyTenant } from '../../db/audit-verify.ts'
-import type { Database } from '../../db/client.ts'
+import { asksForLines, NDJSON, sendLines } from '../../http/ndjson.ts'
 import { operation } from '../../http/openapi.ts'
 import { readTime } from '../../http/time.ts'
 import type { Services } from '../../services.ts'
 import { AUDIT_SCHEMAS, auditEventExample, AuditQuery } from './schema.ts'
-import { type EventFilter, type EventRow, findEvents } from './store.ts'
+import { type EventRow, findEvents } from './store.ts'
 
 const PAGE = 50
-/** Rows of an export that are in memory at a time. */
-const EXPORT_PAGE = 1000
 
 export function registerAudit (app: FastifyInstance, services: Services): void {
   for (const schema of AUDIT_SCHEMAS) app.addSchema(schema)
@@ -32,7 +29,7 @@ function registerEvents (app: FastifyInstance, { db, gate }: Services): void {
         200: {
           schema: Type.Ref('AuditPage'),
           description: 'A page, and where the next one begins.',
-          contentTypes: { 'application/x-ndjson': { schema: Type.String({ description: 'An `AuditEvent` in each line', examples: [`${JSON.stringify(auditEventExample)}\n`] }) } }
+          contentTypes: { [NDJSON]: { schema: Type.String({ description: 'An `AuditEvent` in each line', examples: [`${JSON.stringify(auditEventExample)}\n`] }) } }
         }
       },
       errors: ['step_up_required', 'not_enrolled']
@@ -45,9 +42,14 @@ function registerEvents (app: FastifyInstance, { db, gate }: Services): void {
       from: from === undefined ? undefined : readTime('querystring.from', from),
       to: to === undefined ? undefined : readTime('querystring.to', to)
     }
-    if (/(^|,)\s*application\/x-ndjson/.test(request.headers.accept ?? '')) {
-      const lines = exportEvents(db, filter, cursor, limit === undefined ? Infinity : Number(limit))
-      return reply.type('application/x-ndjson; charset=utf-8').send(Readable.from(lines, { objectMode: false }))
+    if (asksForLines(request)) {
+      return sendLines<EventRow>(reply, {
+        find: (after, size) => findEvents(db, filter, after, size),
+        cursorOf: row => row.cursor,
+        toLine: ({ cursor: _, ...event }) => event,
+        cursor,
+        limit: limit === undefined ? undefined : Number(limit)
+      })
     }
     const size = Number(limit ?? PAGE)
     const found = await findEvents(db, filter, cursor, size + 1)
@@ -72,17 +74,3 @@ function registerVerify (app: FastifyInstance, { db, gate, secrets }: Services):
     return { ok: broken === null, events, ...(broken !== null && { brokenAt: broken }) }
   })
 }
-
-/** Reads a page when the one before has been taken: a slow client holds no more than that, and one that is gone ends it. */
-async function * exportEvents (db: Database, filter: EventFilter, cursor: string | undefined, limit: number): AsyncGenerator<string> {
-  for (let left = limit, after = cursor; left > 0;) {
-    const size = Math.min(left, EXPORT_PAGE)
-    const page = await findEvents(db, filter, after, size)
-    yield page.map(line).join('')
-    if (page.length < size) return
-    left -= page.length
-    after = (page.at(-1) as EventRow).cursor
-  }
-}
-
-const line = ({ cursor: _, ...event }: EventRow): string => `${JSON.stringify(event)}\n`

@@ -10,6 +10,11 @@ const Lock = Type.Object({
   lockedAt: NullableTime
 })
 
+export const Exemption = Type.Union([
+  Type.Object({ since: Time, until: NullableTime, reason: Type.String(), by: Type.String({ description: 'The `userId` of an administrator' }) }),
+  Type.Null()
+], { $id: 'Exemption', description: 'While it counts; else null', examples: [{ since: '2026-11-24T12:00:00.000Z', until: '2026-11-30T12:00:00.000Z', reason: 'New phone on Monday', by: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3' }] })
+
 export const User = Type.Object({
   userId: Uuid,
   subject: Type.String(),
@@ -22,10 +27,7 @@ export const User = Type.Object({
   factors: Type.Array(Type.Ref('Factor')),
   recoveryCodes: Type.Union([Type.Object({ total: Type.Integer(), remaining: Type.Integer(), acknowledgedAt: NullableTime }), Type.Null()]),
   locks: Type.Object({ totp: Lock, recovery: Lock }),
-  exemption: Type.Union([
-    Type.Object({ since: Time, until: NullableTime, reason: Type.String(), by: Type.String({ description: 'The `userId` of an administrator' }) }),
-    Type.Null()
-  ], { description: 'While it counts' }),
+  exemption: Type.Ref('Exemption'),
   graceUntil: NullableTime,
   disabled: Type.Boolean(),
   createdAt: Time,
@@ -49,4 +51,4 @@ export const GraceChange = Type.Object({ until: GivenTime, reason: Reason }, {
 })
 export type GraceChange = Static<typeof GraceChange>
 
-export const USERS_SCHEMAS = [User, ExemptionChange, GraceChange]
+export const USERS_SCHEMAS = [Exemption, User, ExemptionChange, GraceChange]

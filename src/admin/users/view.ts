@@ -7,7 +7,7 @@ const viewLock = ({ failures, waitUntil, lockedAt }: Throttle): object =>
   ({ failures, waitUntil: waitUntil?.toISOString() ?? null, lockedAt: lockedAt?.toISOString() ?? null })
 
 /** With the end that counts: the floor's, if it is earlier than his own. */
-function viewExemption ({ exemption, readAt }: Person, { floor }: DecisionSettings): object | null {
+export function viewExemption ({ exemption, readAt }: Pick<Person, 'exemption' | 'readAt'>, { floor }: DecisionSettings): object | null {
   if (exemption === null) return null
   const end = exemptionEnd(floor ?? {}, exemption)
   if (end !== null && end <= readAt) return null

@@ -1,0 +1,48 @@
+import { CODES } from '../../core/recovery-code.ts'
+import type { Database } from '../../db/client.ts'
+import { groupNames } from '../../db/standing.ts'
+
+export interface StatsRow {
+  users: number
+  enrolled: number
+  groups: Array<{ group: string, users: number, enrolled: number }>
+  locked: number
+  codesRunningLow: number
+  enrolledPerDay: Array<{ day: string, enrolled: number }>
+  administrators: { enrolled: number, notEnrolled: number }
+}
+
+/** The largest groups that are told one by one. */
+const MAX_GROUPS = 1000
+const DAYS = 30
+/** As many codes left are few: `recovery.low` says so first with them. */
+const FEW_CODES = 3
+
+/** Of all in the tenant who are not disabled, as of now; people in groups are counted by their kinds, and nobody is read who is not counted. */
+export async function countStats (db: Database, tenant: string, sources: readonly string[]): Promise<StatsRow> {
+  const [row] = await db.reports<StatsRow>`
+    WITH kinds AS (
+      SELECT groups, sum(users) AS users, coalesce(sum(users) FILTER (WHERE is_enrolled), 0) AS enrolled
+      FROM user_tallies_v1 WHERE tenant = ${tenant} GROUP BY kind, groups
+    ), grouped AS (
+      SELECT name, sum(users) AS users, sum(enrolled) AS enrolled FROM kinds CROSS JOIN LATERAL (${groupNames(sources)}) AS named
+      GROUP BY name HAVING sum(users) > 0 ORDER BY 2 DESC, name LIMIT ${MAX_GROUPS}::int
+    ), days AS (
+      SELECT day, day AT TIME ZONE 'UTC' AS begins, (day + interval '1 day') AT TIME ZONE 'UTC' AS ends
+      FROM (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') - n * interval '1 day' AS day FROM generate_series(0, ${DAYS - 1}::int) AS n) AS d
+    )
+    SELECT
+      (SELECT coalesce(sum(users), 0)::float8 FROM kinds) AS users,
+      (SELECT coalesce(sum(enrolled), 0)::float8 FROM kinds) AS enrolled,
+      (SELECT coalesce(jsonb_agg(jsonb_build_object('group', name, 'users', users, 'enrolled', enrolled) ORDER BY users DESC, name), '[]') FROM grouped) AS groups,
+      (SELECT count(DISTINCT u.id)::float8 FROM throttles t JOIN users u ON u.tenant = t.tenant AND u.id = t.user_id
+        WHERE t.tenant = ${tenant} AND t.locked_at IS NOT NULL AND u.disabled_at IS NULL) AS locked,
+      (SELECT count(*)::float8 FROM (
+          SELECT user_id FROM recovery_codes WHERE tenant = ${tenant} AND used_at IS NOT NULL GROUP BY user_id HAVING count(*) >= ${CODES - FEW_CODES}::int) AS low
+        JOIN users u ON u.tenant = ${tenant} AND u.id = low.user_id WHERE u.disabled_at IS NULL) AS "codesRunningLow",
+      (SELECT jsonb_agg(jsonb_build_object('day', to_char(day, 'YYYY-MM-DD'), 'enrolled', (
+          SELECT count(*) FROM users WHERE tenant = ${tenant} AND disabled_at IS NULL AND enrolled_at >= begins AND enrolled_at < ends)) ORDER BY day) FROM days) AS "enrolledPerDay",
+      (SELECT jsonb_build_object('enrolled', count(enrolled_at), 'notEnrolled', count(*) - count(enrolled_at)) FROM users
+        WHERE tenant = ${tenant} AND administrator_at IS NOT NULL AND disabled_at IS NULL) AS administrators`
+  return row as StatsRow
+}

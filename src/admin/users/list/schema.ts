@@ -1,0 +1,48 @@
+import { type Static, Type } from 'typebox'
+import { GivenTime, Limit, NullableTime, Time, Uuid } from '../../../mfa/schema.ts'
+
+export const STATUSES = ['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled'] as const
+
+/** An exact name; characters that no name here has would only be a question too many. */
+const Name = (maxLength: number, description: string) => Type.String({ minLength: 1, maxLength, pattern: '^[^\\p{Cc}\\p{Cs}]+$', description })
+
+/** Where a page ended. */
+const Cursor = Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', description: 'The `nextCursor` of the page before', examples: ['8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3'] })
+
+export const UsersQuery = Type.Object({
+  subject: Type.Optional(Name(255, 'As the issuer names them')),
+  account: Type.Optional(Name(255, 'The whole of it, in upper or lower case')),
+  namespace: Type.Optional(Name(512, 'Whose subjects they are')),
+  status: Type.Optional(Type.Enum([...STATUSES], { description: '`must_enroll`, `in_grace` and `exempt` as the decision is now, of a session without a second factor; `enrolled` and `not_enrolled`: has an authenticator or has none; `locked`: too many failures. Whoever is disabled is `disabled` alone' })),
+  group: Type.Optional(Name(128, 'A group that they are in')),
+  deadlineBefore: Type.Optional(Type.String({ ...GivenTime, description: 'RFC 3339; who has to enroll earlier than that, or now' })),
+  cursor: Type.Optional(Cursor),
+  limit: Type.Optional(Limit)
+}, { additionalProperties: false })
+export type UsersQuery = Static<typeof UsersQuery>
+
+export const userSummaryExample = { userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: 'alice', account: 'alice@example.com', namespace: 'https://id.example.com', tenant: 'acme', groups: ['staff'], accounts: ['local'], enrolled: false, locked: false, exemption: null, graceUntil: '2026-12-08T12:00:00.000Z', disabled: false, createdAt: '2026-11-24T12:00:00.000Z', decision: { action: 'allow', reason: 'grace', deadline: '2026-12-08T12:00:00.000Z' } }
+
+export const UserSummary = Type.Object({
+  userId: Uuid,
+  subject: Type.String(),
+  account: Type.String({ description: 'Shown to people, never an identity' }),
+  namespace: Type.String(),
+  tenant: Type.String(),
+  groups: Type.Array(Type.String()),
+  accounts: Type.Array(Type.Enum(['local', 'sso'])),
+  enrolled: Type.Boolean(),
+  locked: Type.Boolean({ description: 'Too many failures with codes of either kind' }),
+  exemption: Type.Ref('Exemption'),
+  graceUntil: NullableTime,
+  disabled: Type.Boolean(),
+  createdAt: Time,
+  decision: Type.Ref('Decision')
+}, { $id: 'UserSummary', description: 'More of one is at GET /admin/users/{userId}', examples: [userSummaryExample] })
+
+export const UserPage = Type.Object({
+  items: Type.Array(Type.Ref('UserSummary')),
+  nextCursor: Type.Union([Cursor, Type.Null()], { description: 'Of the next page; null with the last one' })
+}, { $id: 'UserPage', examples: [{ items: [userSummaryExample], nextCursor: null }] })
+
+export const LIST_SCHEMAS = [UserSummary, UserPage]

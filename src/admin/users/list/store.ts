@@ -1,0 +1,117 @@
+import type { SourceWord } from '../../../core/person.ts'
+import type { Rule } from '../../../core/policy.ts'
+import { type Database, type Fragment, fragment, joined } from '../../../db/client.ts'
+import { findOpenUsers, type Wanted } from '../../../db/open-users.ts'
+import { isInGroup, isSsoOnly, STRICTNESS } from '../../../db/standing.ts'
+
+export type Status = 'enrolled' | 'not_enrolled' | 'must_enroll' | 'in_grace' | 'exempt' | 'locked' | 'disabled'
+
+/** Which people of a tenant; all that is given must hold. */
+export interface UserFilter {
+  tenant: string
+  subject?: string | undefined
+  account?: string | undefined
+  namespace?: string | undefined
+  status?: Status | undefined
+  group?: string | undefined
+  deadlineBefore?: Date | undefined
+  /** Leave out those who were ever seen with an `mfa:` role. */
+  areAdministratorsHidden: boolean
+}
+
+/** By what somebody's status is judged: the rules of which the stricter counts, and the sources whose word does. */
+export interface Judging { rules: readonly Rule[], sources: readonly string[] }
+
+export interface UserRow {
+  id: string
+  namespace: string
+  subject: string
+  account: string
+  sources: Record<string, SourceWord>
+  isEnrolled: boolean
+  isLocked: boolean
+  isDisabled: boolean
+  createdAt: Date
+  readAt: Date
+  policyMetAt: Date | null
+  graceUntil: Date | null
+  exemptSince: Date | null
+  exemptUntil: Date | null
+  exemptReason: string
+  exemptBy: string
+}
+
+/** People in the order of their ids, which never changes, after the one that `cursor` names. */
+export async function findUsers (db: Database, filter: UserFilter, judging: Judging, cursor: string | undefined, limit: number): Promise<UserRow[]> {
+  const page = await findPage(db, filter, judging, cursor, limit)
+  return await db.reports<UserRow>`
+    SELECT u.id::text, u.namespace, u.subject, u.account, u.sources, u.enrolled_at IS NOT NULL AS "isEnrolled",
+      EXISTS (SELECT 1 FROM throttles t WHERE t.tenant = u.tenant AND t.user_id = u.id AND t.locked_at IS NOT NULL) AS "isLocked",
+      u.disabled_at IS NOT NULL AS "isDisabled", u.created_at AS "createdAt", statement_timestamp() AS "readAt",
+      u.policy_met_at AS "policyMetAt", u.grace_until AS "graceUntil",
+      u.exempt_since AS "exemptSince", u.exempt_until AS "exemptUntil", u.exempt_reason AS "exemptReason", u.exempt_by AS "exemptBy"
+    FROM users u JOIN (${page}) AS page ON page.id = u.id
+    WHERE u.tenant = ${filter.tenant}
+    ORDER BY u.id`
+}
+
+const OPEN: Partial<Record<Status, Wanted>> = {
+  not_enrolled: {}, must_enroll: { strictness: STRICTNESS.required }, in_grace: { strictness: STRICTNESS.grace }, exempt: { strictness: STRICTNESS.exempt }
+}
+
+/** The ids of a page. Those who have no factor are found by what the rules ask of them, the others by their rows. */
+async function findPage (db: Database, filter: UserFilter, judging: Judging, cursor: string | undefined, limit: number): Promise<Fragment> {
+  const { tenant, status, group, deadlineBefore } = filter
+  const also = conditions(filter, cursor)
+  const alsoSaid = group === undefined ? fragment`` : fragment`AND ${isInGroup(judging.sources, group)}`
+  const byRow = (condition: Fragment): Fragment => fragment`SELECT id FROM users WHERE tenant = ${tenant} AND ${condition} ${alsoSaid} ${also} ORDER BY id LIMIT ${limit}::int`
+  const open = status === undefined ? undefined : OPEN[status]
+  if (open === undefined && deadlineBefore === undefined) {
+    const ofStatus = ofRow(status, tenant)
+    return group === undefined ? byRow(ofStatus) : await findMembers(db, tenant, fragment`${ofStatus} ${alsoSaid} ${also}`, cursor, limit)
+  }
+  const alsoOpen = open === undefined ? fragment`AND ${status === 'locked' ? isLocked(tenant) : fragment`${status === undefined}::boolean`} ${also}` : also
+  const found = await findOpenUsers(db, { tenant, ...judging, wanted: { ...open, deadlineBefore }, alsoSaid, also: alsoOpen, limit })
+  if (status !== 'exempt' || deadlineBefore !== undefined || judging.rules.some(({ ssoRule }) => ssoRule !== 'exempt_sso_session')) return found
+  // Where each rule leaves SSO sessions alone, that is so with a factor, too.
+  return fragment`SELECT id FROM ((${found}) UNION ALL (${byRow(fragment`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)}`)})) AS exempt ORDER BY id LIMIT ${limit}::int`
+}
+
+/** Of so many people one may be a member, where a page is read by going through all. */
+const SPARSE = 100
+
+/**
+ * The members of a group. Of a large one the first people who come along fill the page; of a small one all members are
+ * read from the index of groups. Which it is, is found out by trying: a planner would have to guess.
+ */
+async function findMembers (db: Database, tenant: string, conditions: Fragment, cursor: string | undefined, limit: number): Promise<Fragment> {
+  const some = await db.reports<{ id: string }>`
+    SELECT id::text FROM (
+      SELECT * FROM users WHERE tenant = ${tenant} AND id > coalesce(${cursor}::uuid, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT ${limit * SPARSE}::int) AS first
+    WHERE ${conditions} ORDER BY id LIMIT ${limit}::int`
+  if (some.length === limit) return fragment`SELECT unnest(${some.map(({ id }) => id)}::uuid[]) AS id`
+  return fragment`WITH members AS MATERIALIZED (SELECT id FROM users WHERE tenant = ${tenant} AND ${conditions}) SELECT id FROM members ORDER BY id LIMIT ${limit}::int`
+}
+
+const isLocked = (tenant: string): Fragment =>
+  fragment`disabled_at IS NULL AND id IN (SELECT user_id FROM throttles WHERE tenant = ${tenant} AND locked_at IS NOT NULL)`
+
+function ofRow (status: Status | undefined, tenant: string): Fragment {
+  switch (status) {
+    case 'enrolled': return fragment`enrolled_at IS NOT NULL AND disabled_at IS NULL`
+    case 'disabled': return fragment`disabled_at IS NOT NULL`
+    case 'locked': return isLocked(tenant)
+    default: return fragment`true`
+  }
+}
+
+/** Only what is asked for stands in the statement: an index serves what is there, not what may be there. */
+function conditions ({ tenant, subject, account, namespace, areAdministratorsHidden }: UserFilter, cursor: string | undefined): Fragment {
+  const parts = [fragment``]
+  if (subject !== undefined) parts.push(fragment`AND subject = ${subject}`)
+  if (account !== undefined) parts.push(fragment`AND lower(account) = lower(${account})`)
+  if (namespace !== undefined) parts.push(fragment`AND namespace = ${namespace}`)
+  if (areAdministratorsHidden) parts.push(fragment`AND id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND administrator_at IS NOT NULL)`)
+  if (cursor !== undefined) parts.push(fragment`AND id > ${cursor}::uuid`)
+  return joined(parts, ' ')
+}

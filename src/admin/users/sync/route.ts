@@ -1,0 +1,53 @@
+import { Type } from 'typebox'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Issuer } from '../../../core/issuer.ts'
+import { recordEvent } from '../../../db/audit.ts'
+import type { Database } from '../../../db/client.ts'
+import { byOf } from '../../../gate.ts'
+import { operation } from '../../../http/openapi.ts'
+import { Problem } from '../../../http/problem.ts'
+import type { Services } from '../../../services.ts'
+import { decideSync, type Synced } from './decide.ts'
+import { SYNC_SCHEMAS, type UserSync } from './schema.ts'
+import { settleSync } from './store.ts'
+
+const BODY_LIMIT = 1024 * 1024
+
+export function registerUserSync (app: FastifyInstance, { config, db, gate }: Services): void {
+  for (const schema of SYNC_SCHEMAS) app.addSchema(schema)
+
+  app.put('/admin/users', {
+    bodyLimit: BODY_LIMIT,
+    onRequest: gate.admin(['mfa:admin', 'mfa:sync']),
+    schema: operation({
+      id: 'syncUsers',
+      tag: 'Administration',
+      summary: 'Tell of an application\'s people, ahead of their first login and when they leave',
+      description: 'Up to 1000, all of them or none. A field that is left out stays as it is, and so do people who are not listed. `namespace` is required where several issuers name people of the tenant. Not oneself to be disabled. Roles `mfa:admin` and `mfa:sync`, with an MFA token of the last 15 minutes; a machine with `mfa:sync` needs none.',
+      body: Type.Ref('UserSync'),
+      answers: { 200: { schema: Type.Ref('UserSyncResult'), description: 'How many.' } },
+      errors: ['step_up_required', 'not_enrolled']
+    })
+  }, async request => {
+    const { tenant } = request.caller
+    const users = decideSync((request.body as UserSync).users, namespacesOf(config.ISSUERS, tenant))
+    if ('field' in users) throw new Problem('invalid_request', { errors: [users] })
+    if (users.some(user => user.disabled === true && isOneself(user, request))) await refuse(db, request)
+    const { created, updated, unchanged } = await settleSync(db, tenant, users, byOf(request))
+    return { created, updated, unchanged }
+  })
+}
+
+/** Of the issuers that may name people of the tenant. */
+const namespacesOf = (issuers: ReadonlyArray<Omit<Issuer, 'key'>>, tenant: string): string[] => [...new Set(issuers
+  .filter(({ door, tenants }) => door !== 'service' && (tenants === '*' || tenants.includes(tenant)))
+  .map(({ namespace }) => namespace))]
+
+/** A machine is nobody. */
+const isOneself = ({ namespace, subject }: Synced, { person }: FastifyRequest): boolean =>
+  person !== null && person.namespace === namespace && person.subject === subject
+
+async function refuse (db: Database, request: FastifyRequest): Promise<never> {
+  await recordEvent(db, { tenant: request.caller.tenant, subject: request.person.userId, action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause: 'oneself' } })
+  throw new Problem('forbidden')
+}

@@ -1,0 +1,78 @@
+import type { Rule } from '../core/policy.ts'
+import { type Database, type Fragment, fragment, joined } from './client.ts'
+import { deadline, type Facts, firstDeadline, STRICTNESS, strictness } from './standing.ts'
+
+/** What the rules ask of those without a factor: all that is given must hold. */
+export interface Wanted {
+  strictness?: typeof STRICTNESS[keyof typeof STRICTNESS] | undefined
+  /** They must enroll, now or at a deadline that is earlier. */
+  deadlineBefore?: Date | undefined
+}
+
+export interface OpenUsers {
+  tenant: string
+  /** One, or two of which the stricter counts. */
+  rules: readonly Rule[]
+  sources: readonly string[]
+  wanted: Wanted
+  /** More conditions, each with its AND: on what is said of people, and on their rows. */
+  alsoSaid: Fragment
+  also: Fragment
+  limit: number
+}
+
+/** Up to so many kinds of people it is cheaper to judge each kind than each person. */
+const MAX_KINDS = 2000
+
+/**
+ * The ids of those in the tenant who have no factor and are not disabled, the first ones in their order, as a query. It finds
+ * them without reading everybody, however few there are.
+ */
+export async function findOpenUsers (db: Database, open: OpenUsers): Promise<Fragment> {
+  const [row] = await db.reports<{ kinds: number }>`
+    SELECT count(*)::int AS kinds FROM (SELECT 1 FROM user_tallies WHERE tenant = ${open.tenant} AND NOT is_enrolled LIMIT ${MAX_KINDS + 1}::int) AS first`
+  return (row as { kinds: number }).kinds <= MAX_KINDS ? byKind(open) : byRow(open)
+}
+
+const isOpen = (tenant: string): Fragment => fragment`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL`
+
+/** Person by person: where nearly everybody is of a kind of his own, as by his groups. */
+const byRow = ({ tenant, rules, sources, wanted, alsoSaid, also, limit }: OpenUsers): Fragment => fragment`
+  SELECT id FROM users WHERE ${isOpen(tenant)} AND ${judge(rules, sources, wanted, rules.map(() => ({})))} ${alsoSaid} ${also} ORDER BY id LIMIT ${limit}::int`
+
+/** Of who has neither a deadline nor an exemption of his own the rules ask what they ask of all of his kind. */
+function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, limit }: OpenUsers): Fragment {
+  const untimed = fragment`${isOpen(tenant)} AND grace_until IS NULL AND exempt_since IS NULL`
+  const timed = fragment`${isOpen(tenant)} AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
+  const ofKind = judge(rules, sources, wanted, rules.map(rule => ({ isExempt: fragment`false`, deadline: firstDeadline(rule) })))
+  const ofPerson = judge(rules, sources, wanted, rules.map(() => ({})))
+  // Each of the two has an index by kind and id. What is said is read once for a kind, the rest is in the index.
+  const some = (people: Fragment, isKindWanted: Fragment, isPersonWanted: Fragment): Fragment => fragment`
+    WITH RECURSIVE kinds (kind) AS (
+      (SELECT kind FROM users WHERE ${people} ORDER BY kind LIMIT 1)
+      UNION ALL
+      SELECT (SELECT kind FROM users WHERE ${people} AND users.kind > kinds.kind ORDER BY kind LIMIT 1) FROM kinds WHERE kinds.kind IS NOT NULL
+    )
+    SELECT found.id FROM kinds
+    CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${people} AND kind = kinds.kind LIMIT 1) AS said
+    CROSS JOIN LATERAL (
+      SELECT id FROM (
+        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${people} AND kind = kinds.kind ${also}) AS person
+      WHERE ${isPersonWanted} ORDER BY id LIMIT ${limit}::int) AS found
+    WHERE ${isKindWanted} ${alsoSaid}`
+  return fragment`
+    SELECT id FROM ((${some(untimed, ofKind, fragment`true`)}) UNION ALL (${some(timed, fragment`true`, ofPerson)})) AS open_users
+    ORDER BY id LIMIT ${limit}::int`
+}
+
+function judge (rules: readonly Rule[], sources: readonly string[], wanted: Wanted, facts: Facts[]): Fragment {
+  const levels = rules.map((rule, index) => strictness(rule, sources, facts[index]))
+  const conditions = [fragment`true`]
+  if (wanted.strictness !== undefined) conditions.push(fragment`greatest(${joined(levels)}) = ${wanted.strictness}::int`)
+  if (wanted.deadlineBefore !== undefined) {
+    const deadlines = rules.map((rule, index) => fragment`CASE WHEN ${levels[index] as Fragment} >= ${STRICTNESS.grace}::int THEN ${facts[index]?.deadline ?? deadline(rule)} END`)
+    // The earliest is the stricter rule's.
+    conditions.push(fragment`least(${joined(deadlines)}) < ${wanted.deadlineBefore}::timestamptz`)
+  }
+  return fragment`(${joined(conditions, ' AND ')})`
+}

@@ -1,0 +1,59 @@
+// Any people under any policy, for properties that hold of all of them; written by SQL and then counted.
+import { randomUUID } from 'node:crypto'
+import fc from 'fast-check'
+import type { Floor } from '../../src/core/floor.ts'
+import type { SourceWord } from '../../src/core/person.ts'
+import type { Policy } from '../../src/core/policy.ts'
+import type { Database } from '../../src/db/client.ts'
+import { recount } from './service.ts'
+
+export interface Drawn {
+  sources: Record<string, SourceWord>
+  isDisabled: boolean
+  isEnrolled: boolean
+  isLocked: boolean
+  met: { at: number, until: number } | null
+  exempt: { since: number, until: number | null } | null
+}
+
+// Days from now, never close to it: the two are asked at different moments.
+export const day = fc.constantFrom(-40, -9, -2, 2, 5, 40)
+const source = fc.record({ local: fc.boolean(), sso: fc.boolean(), groups: fc.subarray(['x', 'y', 'z']), groupsUnknown: fc.boolean() }, { requiredKeys: [] })
+export const oneIn = (count: number): fc.Arbitrary<boolean> => fc.integer({ min: 0, max: count - 1 }).map(number => number === 0)
+
+export const somebody: fc.Arbitrary<Drawn> = fc.record({
+  sources: fc.dictionary(fc.constantFrom('a', 'b', 'gone', ''), source, { maxKeys: 3 }) as fc.Arbitrary<Record<string, SourceWord>>,
+  isDisabled: oneIn(10),
+  isEnrolled: oneIn(4),
+  isLocked: oneIn(4),
+  met: fc.option(fc.record({ at: fc.constantFrom(-30, -9, -2), until: day })),
+  exempt: fc.option(fc.record({ since: fc.constantFrom(-60, -10, -1), until: fc.option(day) }))
+})
+
+/** The sources that count of those that are drawn. */
+export const SOURCES = ['', 'a', 'b']
+
+const enforcement = fc.constantFrom('optional', 'report_only', 'required', 'required', 'required') as fc.Arbitrary<Policy['enforcement']>
+const ssoRule = fc.constantFrom('exempt_sso_only', 'exempt_sso_session', 'none') as fc.Arbitrary<Policy['ssoRule']>
+const groups = fc.option(fc.subarray(['x', 'y', 'z', 'w'], { minLength: 1 }))
+const gracePeriodDays = fc.constantFrom(0, 7, 30)
+const enforceFrom = fc.option(day.map(days => new Date(Date.now() + days * 86_400_000)))
+export const policies = fc.record({ enforcement, ssoRule, groups, gracePeriodDays, enforceFrom })
+export const floors: fc.Arbitrary<Floor | null> = fc.option(fc.record({ enforcement, ssoRule, groups, gracePeriodDays, enforceFrom, maxExemptionDays: fc.constantFrom(0, 5, 30) }, { requiredKeys: [] }))
+
+export async function settle<T extends Drawn> (db: Database, tenant: string, people: T[]): Promise<Array<T & { id: string }>> {
+  const rows = people.map((person, index) => ({ ...person, id: randomUUID(), index }))
+  await db.rows`INSERT INTO users (tenant, id, namespace, subject, account, sources, disabled_at, policy_met_at, grace_until, exempt_since, exempt_until, exempt_reason, exempt_by)
+    SELECT ${tenant}, (p->>'id')::uuid, 'n', p->>'index', 'a', p->'sources', CASE WHEN (p->>'isDisabled')::boolean THEN now() END,
+      now() + (p->'met'->>'at')::int * interval '24 hours', now() + (p->'met'->>'until')::int * interval '24 hours',
+      now() + (p->'exempt'->>'since')::int * interval '24 hours', now() + (p->'exempt'->>'until')::int * interval '24 hours',
+      CASE WHEN p->'exempt'->>'since' IS NOT NULL THEN 'r' END, CASE WHEN p->'exempt'->>'since' IS NOT NULL THEN 'b' END
+    FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p`
+  await db.rows`INSERT INTO factors (tenant, id, user_id, label, sealed, key_id, last_step, created_at, confirmed_at)
+    SELECT ${tenant}, gen_random_uuid(), (p->>'id')::uuid, l, '\\x00', 'k', 1, now(), now()
+    FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p, unnest(ARRAY['one', 'two']) AS l WHERE (p->>'isEnrolled')::boolean`
+  await db.rows`INSERT INTO throttles (tenant, user_id, kind, locked_at)
+    SELECT ${tenant}, (p->>'id')::uuid, 'recovery', now() FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p WHERE (p->>'isLocked')::boolean`
+  await recount(db, tenant)
+  return rows
+}
