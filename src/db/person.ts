@@ -76,7 +76,8 @@ export function isWordNew ({ account, sources }: Person, { word, groups }: First
 function spokenGroups ({ areGroupsUnknown }: IssuerWord, groups: string[] | undefined, known: SourceWord | undefined): Pick<SourceWord, 'groups' | 'groupsUnknown'> {
   const wasUnknown = known?.groupsUnknown
   const isUnknown = areGroupsUnknown || (groups === undefined ? wasUnknown : wasUnknown && false)
-  return { ...(groups !== undefined && { groups }), ...(isUnknown !== undefined && { groupsUnknown: isUnknown }) }
+  // In one order: who is in the same groups is of one kind.
+  return { ...(groups !== undefined && { groups: [...new Set(groups)].sort() }), ...(isUnknown !== undefined && { groupsUnknown: isUnknown }) }
 }
 
 /** Without a claim the door itself shows an account; a personal token shows none. */

@@ -2,7 +2,7 @@ import type { Database } from './client.ts'
 
 /** Changes of one tenant that are worth folding in: as many cost a report next to nothing. */
 const FOLD_FROM = 200
-const BATCH = 5000
+const BATCH = 1000
 
 /**
  * Adds the changes in how many people there are of each kind to the tallies, so that there are never many. Nothing depends
