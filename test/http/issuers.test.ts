@@ -246,7 +246,7 @@ t.test('a machine is no user: nothing is recorded of it, and it does what its ro
   t.equal((await service.call('PUT', '/admin/policy', { token: machine(['mfa:auditor', 'mfa:sync', 'mfa:admin']), body: { enforcement: 'required' } })).status, 403)
   t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${tenant}`).length, 0, 'nobody was recorded')
   t.equal((await service.db.rows`SELECT 1 FROM policies WHERE tenant = ${tenant}`).length, 0)
-  const [event] = await service.db.rows<any>`SELECT * FROM audit_events WHERE tenant = ${tenant}`
+  const [event] = await service.db.rows<any>`SELECT * FROM audit_events WHERE tenant = ${tenant} ORDER BY at LIMIT 1`
   t.match(event, { action: 'access.refused', actor: 'service:crm', subject: 'service:crm', outcome: 'failure', details: { cause: 'machine' } })
   t.equal((await status(service, a.sign(clock, { aud: ['mfa', 'machines'], tenant }))).status, 401, 'a token for people and machines at once is neither\'s')
 })
