@@ -3,6 +3,7 @@ import { ALGORITHMS, type IssuerEntry, readIssuers, ROLES, toIssuer } from './co
 import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './config/public-key.ts'
 import { parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
 import { parsePolicyFloor } from './config/policy-floor.ts'
+import { checkReceiver, parseWebhookSecrets, receiver } from './config/webhook.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
 import {
   boolean, choice, ConfigError, cidrs, hosts, integer, integers, list, names, origins, page, postgresUrl, secret, status, text, url, type Reader
@@ -61,6 +62,9 @@ export const variables = {
   RETURN_HOSTS: { read: hosts, fallback: '', about: 'hosts, with a port that is not the usual one, that `return_to` may lead to' },
   GATEWAY_ENROLL_STATUS: { read: status(401, 403), fallback: '403', about: '`403` or `401`: what a gateway is told of somebody who must enroll' },
   AUTHORIZE_STALE_SECONDS: { read: integer(1, 60), fallback: '2', about: 'how old what is known of ended tokens may be before a gateway is told 503' },
+  WEBHOOK_URL: { read: receiver, about: 'where notices are sent, https: [docs/notices.md](docs/notices.md)' },
+  WEBHOOK_SECRET: { read: parseWebhookSecrets, isSecret: true, about: '`whsec_…`, 24 to 64 bytes: signs them; while it is changed two, with a comma between' },
+  WEBHOOK_ALLOW_PRIVATE: { read: boolean, fallback: 'false', about: 'the receiver may have a private address, and speak http' },
   CORS_ORIGINS: { read: origins, fallback: '', about: 'pages of other origins that may call' },
   DOCS: { read: boolean, about: 'the OpenAPI console at /docs; on, off in production' },
   OTEL_EXPORTER_OTLP_ENDPOINT: { read: url(['http:', 'https:']), about: 'collector of traces, by OTLP over HTTP' },
@@ -70,7 +74,7 @@ export const variables = {
 
 type Name = keyof typeof variables
 type Value<N extends Name> = ReturnType<typeof variables[N]['read']>
-type Optional = 'OTEL_EXPORTER_OTLP_ENDPOINT' | 'ADMIN_PORT' | 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR' | 'ENROLL_PAGE_URL' | 'VERIFY_PAGE_URL' | 'LOGIN_PAGE_URL'
+type Optional = 'WEBHOOK_URL' | 'WEBHOOK_SECRET' | 'OTEL_EXPORTER_OTLP_ENDPOINT' | 'ADMIN_PORT' | 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR' | 'ENROLL_PAGE_URL' | 'VERIFY_PAGE_URL' | 'LOGIN_PAGE_URL'
 type Derived = 'JWT_PUBLIC_KEY_FILE' | 'TRUSTED_ISSUERS_FILE'
 
 /** The whole configuration, frozen: the variables under their own names, and whose first-factor tokens are accepted. */
@@ -102,6 +106,7 @@ export function readConfig (env: Record<string, string | undefined>): Config {
   values.ISSUERS = issuersFile === undefined
     ? [readFirstFactor(values)]
     : readIssuers(issuersFile, { ownIssuer: values.MFA_ISSUER as string, trustedProxies: values.TRUSTED_PROXIES as string[] })
+  checkReceiver(values)
   refuseReused(values)
   if (isProduction) requireProduction(values)
   return Object.freeze(values) as Config

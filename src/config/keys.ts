@@ -2,6 +2,7 @@ import { type Issuer, isSymmetric } from '../core/issuer.ts'
 import type { KeyRing, Purpose } from '../core/keys.ts'
 import { ConfigError, refuseSample, type Reader } from './readers.ts'
 import type { SigningKey } from './signing-keys.ts'
+import { secretBytes } from './webhook.ts'
 
 export const variableOf = { sealing: 'MFA_ENCRYPTION_KEYS', pepper: 'MFA_PEPPERS', signing: 'MFA_SIGNING_KEYS' } as const satisfies Record<Purpose, string>
 
@@ -36,6 +37,7 @@ export function refuseReused (values: Record<string, unknown>): void {
   const rings = ['MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS'] as const
   for (const name of rings) for (const key of (values[name] as KeyRing).keys.values()) see(name, key)
   for (const key of values.MFA_SIGNING_KEYS as SigningKey[]) see('MFA_SIGNING_KEYS', key.material)
+  for (const secret of values.WEBHOOK_SECRET as string[] | undefined ?? []) see('WEBHOOK_SECRET', secretBytes(secret))
   // What first-factor tokens are signed with, where that is a secret. One that several issuers share is theirs alone.
   const name = values.JWT_SECRET === undefined ? 'TRUSTED_ISSUERS_FILE' : 'JWT_SECRET'
   const shared = (values.ISSUERS as Issuer[]).filter(({ algorithms }) => isSymmetric(algorithms)).map(({ key }) => key as string)

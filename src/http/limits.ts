@@ -2,7 +2,7 @@ import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
 import { isIP } from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import ipaddr from 'ipaddr.js'
+import { sourceOf } from '../core/address.ts'
 import { sendProblem } from './errors.ts'
 import { Problem } from './problem.ts'
 
@@ -61,10 +61,4 @@ async function registerFloodLimit (app: FastifyInstance, requestsPerMinute: numb
 export function addressOf ({ ip, socket }: Pick<FastifyRequest, 'ip' | 'socket'>): string {
   const address = /^\[(.+)\](:\d+)?$/.exec(ip)?.[1] ?? /^([\d.]+):\d+$/.exec(ip)?.[1] ?? ip
   return isIP(address) === 0 ? socket.remoteAddress ?? '0.0.0.0' : address
-}
-
-/** One source: an IPv4 address, or the /64 that one customer has of IPv6. */
-export function sourceOf (address: string): string {
-  const parsed = ipaddr.process(address)
-  return parsed.kind() === 'ipv4' ? parsed.toString() : (parsed as ipaddr.IPv6).parts.slice(0, 4).join(':')
 }

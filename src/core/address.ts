@@ -1,0 +1,23 @@
+import ipaddr from 'ipaddr.js'
+
+/** All of IPv6 that is given out to be reached from everywhere. */
+const GLOBAL = ipaddr.IPv6.parseCIDR('2000::/3')
+/** Answers the machines of one cloud what is theirs alone, and looks like any other address. */
+const AZURE_PLATFORM = '168.63.129.16'
+
+/**
+ * May anybody on the Internet have this address? Not: this host, its network, a private one, a carrier's, a cloud's metadata,
+ * one that is reserved, or an IPv4 address in IPv6 clothes, whichever that is.
+ */
+export function isPublicAddress (address: string): boolean {
+  if (!ipaddr.isValid(address)) return false
+  const parsed = ipaddr.parse(address)
+  if (parsed.range() !== 'unicast') return false
+  return parsed.kind() === 'ipv4' ? parsed.toString() !== AZURE_PLATFORM : parsed.match(GLOBAL)
+}
+
+/** One source: an IPv4 address, or the /64 that one customer has of IPv6. */
+export function sourceOf (address: string): string {
+  const parsed = ipaddr.process(address)
+  return parsed.kind() === 'ipv4' ? parsed.toString() : `${(parsed as ipaddr.IPv6).parts.slice(0, 4).map(part => part.toString(16)).join(':')}::/64`
+}

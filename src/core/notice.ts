@@ -1,0 +1,31 @@
+/** Audit actions of which a notice tells: what concerns a user, the policy or an attack. `audit_v1` has the same list. */
+export const NOTICE_TYPES = [
+  'factor.confirmed', 'factor.removed', 'totp.locked', 'recovery.accepted', 'recovery.locked', 'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used',
+  'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set', 'user.disabled', 'user.enabled', 'user.erased',
+  'policy.changed', 'spray.suspected', 'guessing.suspected'
+] as const
+export type NoticeType = typeof NOTICE_TYPES[number]
+
+/** What happened, to whom, and who did it from where. */
+export interface NoticeEvent {
+  type: NoticeType
+  /** RFC 3339, UTC, to the microsecond. */
+  timestamp: string
+  tenant: string
+  /** Null where it is about the whole tenant. */
+  userId: string | null
+  /** As the issuer names him; null where it is about the whole tenant, and of somebody erased. */
+  namespace: string | null
+  subject: string | null
+  account: string | null
+  outcome: string
+  actor: string | null
+  factorKind: string | null
+  address: string | null
+  requestId: string | null
+  details: Record<string, unknown>
+}
+
+/** A Standard Webhooks payload: `type` and `timestamp` of the event, and what else there is of it in `data`. */
+export const noticeBody = ({ type, timestamp, tenant, userId, namespace, subject, account, outcome, actor, factorKind, address, requestId, details }: NoticeEvent): object =>
+  ({ type, timestamp, data: { tenant, userId, namespace, subject, account, outcome, actor, factorKind, address, requestId, details } })

@@ -1,0 +1,61 @@
+import type { NoticeEvent } from '../core/notice.ts'
+import type { Database } from './client.ts'
+
+/** Longer than a delivery may take: another worker has it then. */
+const LEASE_SECONDS = 30
+
+export interface NoticeKey { tenant: string, id: string }
+
+/** A notice that this worker alone has for some seconds. */
+export interface ClaimedNotice extends NoticeKey { attempt: number, event: NoticeEvent }
+
+/** Changes leave notices for a day. */
+export const settleWanted = (db: Database): Promise<unknown> => db.settle`SELECT want_notices_v1() AS result`
+
+/** What is due, of all tenants, the longest due first. Locks nothing: who gets one is decided by `settleClaimed`. */
+export const findDueNotices = (db: Database, limit: number): Promise<NoticeKey[]> => db.rows<NoticeKey>`
+  SELECT tenant, id::text FROM notices
+  WHERE parked_at IS NULL AND due_at <= clock_timestamp() AND (leased_until IS NULL OR leased_until <= clock_timestamp())
+  ORDER BY due_at LIMIT ${limit}::int`
+
+/** Decides who of the workers delivers it, and that somebody's are delivered in their order. Null: not we, or not yet. */
+export async function settleClaimed (db: Database, { tenant, id }: NoticeKey): Promise<ClaimedNotice | null> {
+  const { outcome, attempt, event } = await db.settle`SELECT claim_notice_v1(${tenant}, ${id}::uuid, ${LEASE_SECONDS}::int) AS result`
+  return outcome === 'claimed' ? { tenant, id, attempt: attempt as number, event: event as NoticeEvent } : null
+}
+
+interface Settled {
+  outcome: string
+  /** Of the same person: the one that is due now. */
+  next: NoticeKey | null
+}
+
+const toSettled = (tenant: string, { outcome, next }: { outcome: string, next?: unknown }): Settled =>
+  ({ outcome, next: typeof next === 'string' ? { tenant, id: next } : null })
+
+/** `delivered`, and gone; `stale` if the lease was over and another worker has it now. */
+export const settleDelivered = async (db: Database, { tenant, id, attempt }: ClaimedNotice): Promise<Settled> =>
+  toSettled(tenant, await db.settle`SELECT deliver_notice_v1(${tenant}, ${id}::uuid, ${attempt}::int) AS result`)
+
+export interface Failure {
+  /** What an administrator is told; nothing that the receiver said. */
+  text: string
+  /** Trying again is of no use. */
+  isFinal: boolean
+  /** We ended it ourselves. */
+  isInterrupted: boolean
+}
+
+/** `waiting` for its next try, `parked` if that was the last one, or `stale`. */
+export const settleFailed = async (db: Database, { tenant, id, attempt }: ClaimedNotice, { text, isFinal, isInterrupted }: Failure): Promise<Settled> =>
+  toSettled(tenant, await db.settle`SELECT fail_notice_v1(${tenant}, ${id}::uuid, ${attempt}::int, ${text}, ${isFinal}, ${isInterrupted}) AS result`)
+
+/** How many wait for their first try, wait for another, or are parked. */
+export async function countNotices (db: Database): Promise<{ waiting: number, retrying: number, parked: number }> {
+  const [counts] = await db.reports<{ waiting: number, retrying: number, parked: number }>`
+    SELECT count(*) FILTER (WHERE parked_at IS NULL AND failure IS NULL)::int AS waiting,
+      count(*) FILTER (WHERE parked_at IS NULL AND failure IS NOT NULL)::int AS retrying,
+      count(*) FILTER (WHERE parked_at IS NOT NULL)::int AS parked
+    FROM notices`
+  return counts as NonNullable<typeof counts>
+}
