@@ -12,6 +12,7 @@ import { Secrets } from './config/secrets.ts'
 import { Hasher, type Hashing } from './core/hashing.ts'
 import type { Database } from './db/client.ts'
 import { EndingsPoll } from './db/endings.ts'
+import { countNotices } from './db/notices.ts'
 import { createGate, decorateRequests } from './gate.ts'
 import { registerAuth } from './http/auth.ts'
 import { registerAdminListener } from './http/admin-listener.ts'
@@ -128,6 +129,7 @@ function watchDatabase (db: Database, metrics: Metrics, tracing: Tracing | undef
     tracing?.settlement(name, outcome, seconds)
   }
   metrics.watch('mfa_database_connections', 'Connections of the pool, and calls that wait for one.', 'state', db.connections)
+  metrics.watch('mfa_notices', 'Notices of all replicas that wait for their first try, for another, or for an administrator.', 'state', () => countNotices(db))
 }
 
 const authOptions = (config: Config, secrets: Secrets): Omit<Parameters<typeof registerAuth>[1], 'clock'> => ({

@@ -7,6 +7,7 @@ import { connect } from './db/client.ts'
 import { Metrics } from './http/metrics.ts'
 import type { Tracing } from './http/tracing.ts'
 import { startSweeping } from './db/sweep.ts'
+import { startNotices } from './notices.ts'
 import { DATA_DIR, developmentEnvironment } from './dev.ts'
 import { SecretKeeper } from './secrets.ts'
 
@@ -36,11 +37,13 @@ async function main (): Promise<void> {
     onSigned: ({ tenant, count, digest }) => { app.log.info({ tenant, count, digest }, 'audit checkpoint') },
     onBroken: (tenant, brokenAt) => { app.log.error({ tenant, brokenAt }, 'the audit was changed') }
   })
+  const stopNotices = startNotices({ config, secrets, db, metrics, log: app.log, version: VERSION })
   closeWithGrace({ delay: 10_000, logger: undefined }, async ({ err }) => {
     if (err !== undefined) app.log.fatal({ err }, 'unexpected error: stopping')
     await keeper.stop()
     stopSweeping()
     await stopChaining()
+    await stopNotices()
     await app.close()
     await db.close()
     await tracing?.stop()

@@ -6,7 +6,7 @@ import type { SigningKey } from './signing-keys.ts'
 
 /** What is read once: everything but the keys, of which `Secrets` has the present ones. */
 export type Settings =
-  Omit<Config, 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY' | 'MFA_SIGNING_KEYS' | 'MFA_ENCRYPTION_KEYS' | 'MFA_PEPPERS' | 'ISSUERS'> &
+  Omit<Config, 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY' | 'MFA_SIGNING_KEYS' | 'MFA_ENCRYPTION_KEYS' | 'MFA_PEPPERS' | 'WEBHOOK_SECRET' | 'ISSUERS'> &
   Readonly<{ ISSUERS: ReadonlyArray<Omit<Issuer, 'key'>> }>
 
 /** The keys as they are now. Ask at each use and keep nothing of it: a file may have changed since. */
@@ -24,6 +24,8 @@ export class Secrets {
   get peppers (): KeyRing { return this.#proved().MFA_PEPPERS }
   /** The first signs, all are published. */
   get signing (): readonly SigningKey[] { return this.#config.MFA_SIGNING_KEYS }
+  /** Each signs notices. */
+  get webhook (): readonly string[] { return this.#config.WEBHOOK_SECRET ?? [] }
   get databaseUrl (): string | undefined { return this.#config.DATABASE_URL }
   get areProved (): boolean { return this.#areProved }
 

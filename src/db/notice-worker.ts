@@ -3,7 +3,7 @@ import { type ClaimedNotice, type Failure, findDueNotices, type NoticeKey, settl
 
 const ROUND_MS = 1000
 const BATCH = 100
-/** Deliveries at a time, of one replica. */
+/** Deliveries at a time, of one replica; and failures in a row after which the receiver is taken for down. */
 const LANES = 8
 const WANT_MS = 3_600_000
 
@@ -17,70 +17,78 @@ export interface DeliveringOptions {
   onReceiver: (failure: Failure | null) => void
 }
 
-/** What came of a round. */
-interface Tried { delivered: number, failure: Failure | null }
-
 /**
- * Delivers notices every second, on each replica: what it claims no other has, and whoever has claimed one and is gone loses
- * it to the others after some seconds. A receiver that took nothing of a round is asked for one a round, until it takes one.
- * Answers how to stop it.
+ * Delivers notices on each replica: what it claims no other has, and whoever has claimed one and is gone loses it to the others
+ * after some seconds. One that hangs holds up nobody but its person. A receiver that has taken nothing for a while is asked for
+ * one a round, until it takes one. Answers how to stop it.
  */
 export function startDelivering (db: Database, { deliver, onError, onParked, onReceiver }: DeliveringOptions, roundMs = ROUND_MS): () => Promise<void> {
   const stopping = new AbortController()
+  const lanes = new Set<Promise<void>>()
+  let due: NoticeKey[] = []
+  let looking: Promise<void> | null = null
   let wantedAt = -Infinity
-  /** Why the receiver takes nothing. */
-  let down: Failure | null = null
-  let round: Promise<void> | null = null
+  /** In a row, of all lanes. */
+  let failures = 0
+  const isDown = (): boolean => failures >= LANES
+  const isFull = (): boolean => lanes.size >= (isDown() ? 1 : LANES)
 
-  async function want (): Promise<void> {
-    if (performance.now() - wantedAt < WANT_MS) return
-    await settleWanted(db)
-    wantedAt = performance.now()
+  function note (failure: Failure | null): void {
+    if (failure?.isInterrupted === true) return
+    const wasDown = isDown()
+    failures = failure === null ? 0 : failures + 1
+    if (isDown()) due = []
+    if (isDown() !== wasDown) onReceiver(failure)
   }
 
-  /** One notice, and then those of the same person that wait behind it. */
-  async function deliverFrom (first: NoticeKey, tried: Tried): Promise<void> {
+  /** One notice, and then those of the same person that wait behind it. Answers whether one was taken. */
+  async function deliverFrom (first: NoticeKey): Promise<boolean> {
+    let isTaken = false
     for (let key: NoticeKey | null = first; key !== null && !stopping.signal.aborted;) {
       const notice: ClaimedNotice | null = await settleClaimed(db, key)
-      if (notice === null) return
+      if (notice === null) break
       const failure = await deliver(notice, stopping.signal)
-      if (failure === null) tried.delivered++
-      else if (!failure.isInterrupted) tried.failure = failure
+      note(failure)
+      isTaken ||= failure === null
       const { outcome, next } = failure === null ? await settleDelivered(db, notice) : await settleFailed(db, notice, failure)
       if (failure !== null && outcome === 'parked') onParked(notice, failure)
       key = next
     }
+    return isTaken
   }
 
-  /** True where there may be more to deliver at once. */
-  async function deliverDue (): Promise<boolean> {
-    const tried: Tried = { delivered: 0, failure: null }
-    const due = await findDueNotices(db, BATCH)
-    const lane = async (): Promise<void> => {
-      for (let key; (key = due.shift()) !== undefined && !stopping.signal.aborted;) {
-        await deliverFrom(key, tried)
-        if (down !== null && tried.delivered === 0 && tried.failure !== null) return
-      }
+  function fill (): void {
+    while (due.length > 0 && !isFull() && !stopping.signal.aborted) {
+      const lane = deliverFrom(due.shift() as NoticeKey).catch(onError).then(isTaken => {
+        lanes.delete(lane)
+        if (due.length > 0) fill()
+        // There may be more than was looked for.
+        else if (isTaken === true) look()
+      })
+      lanes.add(lane)
     }
-    const lanes = await Promise.allSettled(Array.from({ length: down === null ? LANES : 1 }, lane))
-    const wasDown = down !== null
-    if (tried.delivered > 0) down = null
-    else down = tried.failure ?? down
-    if (wasDown !== (down !== null)) onReceiver(down)
-    for (const lane of lanes) if (lane.status === 'rejected') throw lane.reason
-    return tried.delivered > 0
   }
 
-  async function work (): Promise<void> {
-    await want()
-    while (await deliverDue() && !stopping.signal.aborted);
+  function look (): void {
+    if (stopping.signal.aborted || isFull()) return
+    looking ??= findDue().catch(onError).finally(() => { looking = null })
   }
 
-  const timer = setInterval(() => { round ??= work().catch(onError).finally(() => { round = null }) }, roundMs)
+  async function findDue (): Promise<void> {
+    if (performance.now() - wantedAt > WANT_MS) {
+      await settleWanted(db)
+      wantedAt = performance.now()
+    }
+    due = await findDueNotices(db, BATCH)
+    fill()
+  }
+
+  const timer = setInterval(look, roundMs)
   timer.unref()
   return async () => {
     clearInterval(timer)
     stopping.abort()
-    await round
+    await looking
+    await Promise.all(lanes)
   }
 }

@@ -52,7 +52,7 @@ export const settleFailed = async (db: Database, { tenant, id, attempt }: Claime
 
 /** How many wait for their first try, wait for another, or are parked. */
 export async function countNotices (db: Database): Promise<{ waiting: number, retrying: number, parked: number }> {
-  const [counts] = await db.reports<{ waiting: number, retrying: number, parked: number }>`
+  const [counts] = await db.rows<{ waiting: number, retrying: number, parked: number }>`
     SELECT count(*) FILTER (WHERE parked_at IS NULL AND failure IS NULL)::int AS waiting,
       count(*) FILTER (WHERE parked_at IS NULL AND failure IS NOT NULL)::int AS retrying,
       count(*) FILTER (WHERE parked_at IS NOT NULL)::int AS parked

@@ -3,16 +3,20 @@ import type { Database } from './client.ts'
 import { foldTallies } from './tallies.ts'
 
 const INTERVAL_MS = 60_000
+/** How long a notice stays that could not be delivered. Less than an audit event does. */
+const NOTICE_DAYS = 30
+
 /**
- * Removes what has ended: remembered sessions, enrollments that nobody confirmed, endings that no token is older than.
- * Answers how many rows went. And keeps the changes few that reports add up.
+ * Removes what has ended: remembered sessions, enrollments that nobody confirmed, endings that no token is older than, notices
+ * that nobody could deliver. Answers how many rows went. And keeps the changes few that reports add up.
  */
 export async function sweep (db: Database): Promise<number> {
   const sessions = await db.rows`DELETE FROM mfa_sessions WHERE expires_at < clock_timestamp() RETURNING 1`
   const enrollments = await db.rows`DELETE FROM enrollments WHERE expires_at < clock_timestamp() RETURNING 1`
   const endings = await db.rows`DELETE FROM endings WHERE at < clock_timestamp() - ${ENDING_SECONDS}::int * interval '1 second' RETURNING 1`
+  const notices = await db.rows`DELETE FROM notices WHERE at < clock_timestamp() - ${NOTICE_DAYS}::int * interval '24 hours' RETURNING 1`
   await foldTallies(db)
-  return sessions.length + enrollments.length + endings.length
+  return sessions.length + enrollments.length + endings.length + notices.length
 }
 
 /** Sweeps every minute, at a moment of this replica's own. A sweep that fails is only logged: nothing depends on it. */

@@ -22,6 +22,7 @@ export class Metrics {
   readonly #events = this.#counter('mfa_events_total', 'Audit events, by the replica that chained them: locks, resets, changes of the policy.', ['action', 'outcome'])
   readonly #drift = this.#counter('mfa_accepted_step_drift_total', 'Accepted TOTP codes by the distance of their time step from ours: where one side grows, a clock is wrong.', ['steps'])
   readonly #wouldEnroll = this.#counter('mfa_would_enroll_total', 'People of whom a report-only policy would ask something, each once for each version of the policy.', [])
+  readonly #deliveries = this.#counter('mfa_notice_deliveries_total', 'Tries to deliver a notice, by what became of it.', ['outcome'])
   readonly #crypto = this.#histogram('mfa_crypto_duration_seconds', 'Opening and comparing, hashing (with its wait in the queue), signing.', ['operation'])
   readonly #settlements = this.#histogram('mfa_settlement_duration_seconds', 'Settlements in the database, by what they decided.', ['settlement', 'outcome'])
 
@@ -35,7 +36,12 @@ export class Metrics {
       help,
       labelNames: [label],
       registers: [this.registry],
-      collect: async () => { for (const [value, count] of Object.entries(await read())) gauge.set({ [label]: value }, count) }
+      async collect () {
+        // What cannot be read now is not shown, and the other numbers are.
+        gauge.reset()
+        const values = await Promise.resolve().then(read).catch(() => ({}))
+        for (const [value, count] of Object.entries(values)) gauge.set({ [label]: value }, count)
+      }
     })
   }
 
@@ -44,6 +50,7 @@ export class Metrics {
   code (kind: string, outcome: string): void { this.#codes.inc({ kind, outcome }) }
   event (action: string, outcome: string): void { this.#events.inc({ action, outcome }) }
   drift (steps: number): void { this.#drift.inc({ steps }) }
+  delivery (outcome: string): void { this.#deliveries.inc({ outcome }) }
   wouldEnroll (): void { this.#wouldEnroll.inc() }
   settlement (settlement: string, outcome: string, seconds: number): void { this.#settlements.observe({ settlement, outcome }, seconds) }
 

@@ -7,8 +7,9 @@ import { isPublicAddress } from '../core/address.ts'
 
 /** Milliseconds for all of a delivery: the name, the connection, the answer. */
 const TIMEOUT = 10_000
-/** What is read of an answer before the connection is closed: its status alone counts. */
+/** How much is read of an answer, and how long, before the connection is closed: its status alone counts. */
 const MAX_BYTES = 16 * 1024
+const READ_TIMEOUT = 1000
 
 export interface Receiver {
   url: string
@@ -60,7 +61,11 @@ export function createWebhook ({ url, secrets, isPrivateAllowed, userAgent }: Re
       sent.on('response', response => {
         drain(response)
         resolve(response.statusCode as number)
-      }).on('error', reject).on('close', () => { clearTimeout(timer) }).end(body)
+      }).on('error', reject).on('close', () => {
+        clearTimeout(timer)
+        // As after an answer that would change the protocol: there is no error then.
+        reject(Object.assign(new Error('closed without an answer'), { code: 'ECONNRESET' }))
+      }).end(body)
     })
   }
 
@@ -79,7 +84,8 @@ export function createWebhook ({ url, secrets, isPrivateAllowed, userAgent }: Re
 /** Lets the receiver finish what it says, if that is little and soon. */
 function drain (response: http.IncomingMessage): void {
   let size = 0
-  response.on('error', () => {}).on('data', (chunk: Buffer) => {
+  const timer = setTimeout(() => { response.destroy() }, READ_TIMEOUT)
+  response.on('error', () => {}).on('close', () => { clearTimeout(timer) }).on('data', (chunk: Buffer) => {
     size += chunk.length
     if (size > MAX_BYTES) response.destroy()
   })

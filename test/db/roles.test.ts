@@ -5,6 +5,7 @@ import { parseSigningKeys } from '../../src/config/signing-keys.ts'
 import { chainTenant } from '../../src/db/audit-chain.ts'
 import { signAnew, signTenant } from '../../src/db/audit-checkpoint.ts'
 import { takeLease } from '../../src/db/lease.ts'
+import { type ClaimedNotice, findDueNotices, type NoticeKey, settleClaimed, settleDelivered, settleFailed, settleWanted } from '../../src/db/notices.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { serviceRole } from '../helpers/role.ts'
 import { signingKey, startService } from '../helpers/service.ts'
@@ -17,6 +18,7 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   const admin = service.person({ roles: ['mfa:admin'] })
   t.equal((await service.call('GET', '/health/ready')).status, 200)
   t.equal((await admin.call('GET', '/mfa/status')).status, 200)
+  await settleWanted(service.db)
   const first = await admin.enroll()
   const second = await admin.enroll(first.token, 'Tablet')
   t.equal((await admin.call('POST', '/mfa/verify', { code: service.clock.wrongCode(first.secret) })).status, 422)
@@ -36,6 +38,10 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.equal(await signAnew(service.db, [...parseSigningKeys('KEYS', JSON.stringify({ keys: [signingKey('next')] })), ...signing.keys]), 1)
   t.equal(await takeLease(service.db, 'roles', crypto.randomUUID(), 1), true)
   t.match((await admin.call('GET', '/admin/audit/verify', undefined, token)).body, { brokenAt: { cause: 'checkpoint' } }, 'the next key is not in this ring')
+  const [due] = await findDueNotices(service.db, 1) as [NoticeKey]
+  await settleFailed(service.db, await settleClaimed(service.db, due) as ClaimedNotice, { text: 'x', isFinal: true, isInterrupted: false })
+  await service.db.rows`SELECT retry_notice_v1(${due.tenant}, ${due.id}::uuid, '{}')`
+  t.match(await settleDelivered(service.db, await settleClaimed(service.db, due) as ClaimedNotice), { outcome: 'delivered' })
   const { body: pending } = await admin.call('POST', '/mfa/enroll', {}, token)
   t.equal((await admin.call('DELETE', `/mfa/factors/${pending.factorId}`, {}, token)).status, 204)
   t.equal((await admin.call('DELETE', `/mfa/factors/${second.factorId}`, {}, token)).status, 200)
@@ -49,7 +55,7 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
   const { rows: [self] } = await client.query('SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user')
   t.same(self, { rolsuper: false, rolbypassrls: false, rolcreaterole: false, rolcreatedb: false, rolreplication: false })
   const { rows: [{ owner }] } = await client.query("SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'users'")
-  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'throttles', 'policies', 'endings', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases']
+  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'throttles', 'policies', 'endings', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases', 'notices', 'notice_receivers']
   const { rows: owned } = await client.query("SELECT relname FROM pg_class WHERE pg_has_role(current_user, relowner, 'MEMBER')")
   t.same(owned, [], 'it owns nothing, and neither does what it is a member of')
 

@@ -74,7 +74,13 @@ t.test('labels are bounded: nothing of the caller, of a path or of a code become
 
 t.test('the pool is seen, and what the process itself needs', async t => {
   const service = await startService(t)
-  t.match(await scrape(service), { 'mfa_database_connections{state="waiting"}': 0 })
+  t.match(await scrape(service), { 'mfa_database_connections{state="waiting"}': 0, 'mfa_notices{state="parked"}': 0 })
+  const { rows } = service.db
+  service.db.rows = async () => { throw new Error('gone') }
+  const shown = await scrape(service)
+  service.db.rows = rows
+  t.match(shown, { 'mfa_database_connections{state="waiting"}': 0 }, 'what can be read is shown')
+  t.notOk('mfa_notices{state="parked"}' in shown)
   const metrics = new Metrics()
   metrics.collectProcess()
   metrics.event('totp.locked', 'failure')

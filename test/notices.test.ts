@@ -1,0 +1,209 @@
+// Notices from the change to a receiver, over real HTTP: it fails, hangs, goes away and comes back, and so does the database.
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { connect } from '../src/db/client.ts'
+import { countNotices } from '../src/db/notices.ts'
+import { Metrics } from '../src/http/metrics.ts'
+import { type NoticesOptions, startNotices } from '../src/notices.ts'
+import { ownDatabase } from './helpers/database.ts'
+import { startProxy } from './helpers/proxy.ts'
+import { TestReceiver } from './helpers/receiver.ts'
+import { type Service, startService } from './helpers/service.ts'
+
+interface Line { level: 'info' | 'warn', fields: any, text: string }
+
+interface Delivering { service: Service, receiver: TestReceiver, lines: Line[], metrics: Metrics, stop: () => Promise<void>, start: (options?: Partial<NoticesOptions>) => void }
+
+/** A service with a receiver and a database of its own, and a worker that looks for notices all the time. */
+async function startDelivering (t: Test, options: Partial<NoticesOptions> = {}): Promise<Delivering> {
+  const { url } = await ownDatabase(t)
+  const receiver = await new TestReceiver().start(t)
+  const service = await startService(t, { DATABASE_URL: url, ...receiver.environment })
+  const lines: Line[] = []
+  const metrics = new Metrics()
+  const log = { info: (...line: [any, string?]) => { note('info', line) }, warn: (...line: [any, string?]) => { note('warn', line) } } as NoticesOptions['log']
+  const note = (level: Line['level'], line: [any, string?]): void => { lines.push(line.length === 1 ? { level, fields: {}, text: line[0] } : { level, fields: line[0], text: line[1] as string }) }
+  const { config, secrets, db } = service
+  let stop = async (): Promise<void> => {}
+  const start = (more: Partial<NoticesOptions> = {}): void => { stop = startNotices({ config, secrets, db, metrics, log, version: 'test', roundMs: 20, timeout: 300, ...options, ...more }) }
+  start()
+  await until(async () => (await db.rows`SELECT 1 FROM notice_receivers`).length === 1)
+  t.teardown(() => stop())
+  return { service, receiver, lines, metrics, stop: () => stop(), start }
+}
+
+async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; !await isSo(); tries++) {
+    if (tries > 400) throw new Error('not within time')
+    await sleep(20)
+  }
+}
+
+const typesOf = (receiver: TestReceiver): string[] => receiver.accepted.map(({ body }) => body.type)
+/** Lets waits between tries be over, as time would. */
+const endWaits = ({ db }: Service): Promise<unknown> => db.rows`UPDATE notices SET due_at = clock_timestamp() WHERE parked_at IS NULL`
+const policyChange = ({ db }: Service, tenant: string): Promise<unknown> => db.rows`SELECT audit_v1(${tenant}, NULL, 'policy.changed', 'success', NULL, '{}', '{}')::text`
+
+t.test('each is told once, signed, in order, soon after it happened; and then it is gone', async t => {
+  const { service, receiver, lines } = await startDelivering(t)
+  const person = service.person({ roles: ['mfa:admin'] })
+  const { token, recoveryCodes, factorId } = await person.enroll()
+  await person.call('PUT', '/admin/policy', { enforcement: 'report_only' }, token)
+  for (const code of recoveryCodes!.slice(0, 7)) t.equal((await person.call('POST', '/mfa/recovery', { code })).status, 200)
+  await person.call('POST', '/mfa/recovery/codes', {}, token)
+  await person.call('DELETE', `/mfa/factors/${factorId}`, {}, token)
+  await receiver.until(12)
+  const { id: userId } = await person.row()
+  t.same(typesOf(receiver).filter(type => type !== 'policy.changed'), ['factor.confirmed', ...Array(7).fill('recovery.accepted'), 'recovery.low', 'recovery.regenerated', 'factor.removed'])
+  t.equal(typesOf(receiver).length, 12)
+  t.equal(receiver.received.length, 12, 'once each')
+  for (const received of receiver.received) t.same(receiver.verify(received), received.body)
+  const events = new Map((await person.events() as any[]).map(event => [event.id, event]))
+  for (const { id, body: { type, data, timestamp } } of receiver.received) {
+    const event = events.get(id)
+    t.match({ type, ...data }, { type: event.action, tenant: person.tenant, outcome: event.outcome, actor: event.actor, requestId: event.request_id, address: '127.0.0.1', details: event.details })
+    t.equal(new Date(timestamp).getTime(), event.at.getTime())
+    t.match(data, type === 'policy.changed' ? { userId: null, subject: null } : { userId, subject: person.sub, account: person.sub, namespace: 'https://id.test' })
+  }
+  t.same(await countNotices(service.db), { waiting: 0, retrying: 0, parked: 0 })
+  t.same(lines, [])
+})
+
+t.test('a receiver that is down is asked for one at a time, told of in the log once, and gets all when it is back', async t => {
+  const { service, receiver, lines, metrics } = await startDelivering(t)
+  const { tenant } = service.person()
+  receiver.answer = response => response.writeHead(503).end()
+  await Promise.all(Array.from({ length: 20 }, (_, index) => service.db.rows`SELECT audit_v1(${tenant}, ${`user-${index}`}, 'user.reset', 'success', NULL, '{}', '{}')::text`))
+  await until(() => lines.length > 0)
+  await until(async () => (await countNotices(service.db)).retrying === 20)
+  t.same(lines, [{ level: 'warn', fields: { cause: 'answered 503' }, text: 'the receiver takes no notices' }])
+  const before = receiver.received.length
+  let busiest = 0
+  let busy = 0
+  receiver.answer = async response => {
+    busiest = Math.max(busiest, ++busy)
+    await sleep(10)
+    busy--
+    response.writeHead(500).end()
+  }
+  await endWaits(service)
+  await until(() => receiver.received.length > before + 3)
+  t.equal(busiest, 1)
+  receiver.recover()
+  await until(async () => {
+    await endWaits(service)
+    return receiver.accepted.length === 20
+  })
+  t.equal(lines.length, 2)
+  t.same(lines[1], { level: 'info', fields: {}, text: 'the receiver takes notices again' })
+  t.equal(new Set(receiver.accepted.map(({ id }) => id)).size, 20)
+  const text = await metrics.registry.metrics()
+  t.match(text, /mfa_notice_deliveries_total\{outcome="failed"\} \d+/)
+  t.match(text, 'mfa_notice_deliveries_total{outcome="delivered"} 20')
+})
+
+t.test('somebody\'s notices stay in order while one of them fails and one hangs, and nobody else waits for that', async t => {
+  const { service, receiver } = await startDelivering(t)
+  const [one, other] = [service.person(), service.person()]
+  const fates = ['fail', 'hang', 'fail']
+  receiver.answer = (response, { body }) => {
+    const fate = body.data.subject === one.sub ? fates.shift() : undefined
+    if (fate !== 'hang') response.writeHead(fate === 'fail' ? 500 : 200).end()
+  }
+  const { recoveryCodes } = await one.enroll()
+  for (const code of recoveryCodes!.slice(0, 3)) await one.call('POST', '/mfa/recovery', { code })
+  await other.enroll()
+  await until(async () => {
+    await endWaits(service)
+    return receiver.accepted.length === 5
+  })
+  t.same(fates, [])
+  t.same(receiver.accepted.filter(({ body }) => body.data.subject === one.sub).map(({ body }) => [body.type, body.data.details.remaining]),
+    [['factor.confirmed', undefined], ['recovery.accepted', 9], ['recovery.accepted', 8], ['recovery.accepted', 7]])
+  const first = receiver.received.filter(({ id }) => id === receiver.received[0]!.id)
+  t.equal(first.length, 4, 'each try of one has its id')
+  t.ok(receiver.accepted.findIndex(({ body }) => body.data.subject === other.sub) < 2)
+})
+
+t.test('410 Gone parks a notice at once, and the log says which, not what it says', async t => {
+  const { service, receiver, lines } = await startDelivering(t)
+  const person = service.person({ preferred_username: 'canary@example.com' })
+  receiver.answer = response => response.writeHead(410).end('canary-answer')
+  await person.enroll()
+  await until(() => lines.length === 1)
+  t.same(await countNotices(service.db), { waiting: 0, retrying: 0, parked: 1 })
+  t.match(lines[0], { level: 'warn', fields: { tenant: person.tenant, noticeId: receiver.received[0]!.id, attempts: 1, cause: 'answered 410' }, text: 'a notice is parked: see GET /admin/notices' })
+  t.notMatch(JSON.stringify(lines), /canary/)
+})
+
+t.test('while the receiver hangs, nobody who logs in waits', async t => {
+  const { service, receiver } = await startDelivering(t, { timeout: 10_000 })
+  receiver.answer = () => {}
+  const people = await Promise.all(Array.from({ length: 12 }, async () => {
+    const person = service.person()
+    return { person, ...await person.enroll() }
+  }))
+  await until(() => receiver.received.length === 8)
+  t.equal(receiver.received.length, 8, 'so many at a time')
+  const start = performance.now()
+  for (const { person, recoveryCodes } of people) t.equal((await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
+  t.ok(performance.now() - start < 3000, `${performance.now() - start} ms`)
+})
+
+t.test('a stop interrupts what hangs, and the next worker has it at once', async t => {
+  const { service, receiver, stop, start, lines } = await startDelivering(t, { timeout: 10_000 })
+  receiver.answer = () => {}
+  await service.person().enroll()
+  await until(() => receiver.received.length === 1)
+  const at = performance.now()
+  await stop()
+  t.ok(performance.now() - at < 1000)
+  receiver.recover()
+  start()
+  await receiver.until(1)
+  t.equal(receiver.accepted.length, 1)
+  t.same(lines, [], 'that is no trouble of the receiver')
+})
+
+t.test('a database that goes away and comes back loses nothing', async t => {
+  const { url } = await ownDatabase(t)
+  const proxy = await startProxy(t, url)
+  const receiver = await new TestReceiver().start(t)
+  const service = await startService(t, { DATABASE_URL: url, ...receiver.environment })
+  const db = connect(() => proxy.url, 4, () => {})
+  const warnings: string[] = []
+  const log = { info: () => {}, warn: (_fields: unknown, text: string) => { warnings.push(text) } } as unknown as NoticesOptions['log']
+  const stop = startNotices({ config: service.config, secrets: service.secrets, db, metrics: new Metrics(), log, version: 'test', roundMs: 20 })
+  t.teardown(async () => {
+    await stop()
+    await db.close()
+  })
+  await until(async () => (await service.db.rows`SELECT 1 FROM notice_receivers`).length === 1)
+  // It goes between a delivery and its mark.
+  receiver.answer = async response => {
+    await proxy.refuse()
+    response.writeHead(200).end()
+  }
+  const { tenant } = service.person()
+  await policyChange(service, tenant)
+  await until(() => warnings.length > 2)
+  t.ok(warnings.every(text => text === 'delivering notices failed'))
+  t.equal(receiver.accepted.length, 1)
+  await policyChange(service, tenant)
+  receiver.recover()
+  await proxy.restore()
+  await service.db.rows`UPDATE notices SET leased_until = clock_timestamp()`
+  await receiver.until(3)
+  const [first, again, second] = receiver.accepted.map(({ id }) => id)
+  t.equal(first, again, 'what may not have been marked is delivered again, with its id')
+  t.not(second, first)
+  t.same(await countNotices(service.db), { waiting: 0, retrying: 0, parked: 0 })
+})
+
+t.test('without a receiver nothing is delivered', async t => {
+  const service = await startService(t)
+  const stop = startNotices({ config: service.config, secrets: service.secrets, db: service.db, metrics: new Metrics(), log: service.app.log, version: 'test', roundMs: 1 })
+  await sleep(50)
+  t.same(await service.db.rows`SELECT 1 FROM notice_receivers`, [])
+  await stop()
+})

@@ -1,0 +1,96 @@
+// Several processes deliver the notices of one database: each is delivered, by one of them, in its person's order; and what
+// one of them had when it died is delivered by another.
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { countNotices, findDueNotices, settleClaimed, settleWanted } from '../../src/db/notices.ts'
+import { ownDatabase } from '../helpers/database.ts'
+import { TestReceiver } from '../helpers/receiver.ts'
+import { startService } from '../helpers/service.ts'
+
+const { url } = await ownDatabase(t)
+const receiver = await new TestReceiver().start(t)
+const service = await startService(t, { DATABASE_URL: url, ...receiver.environment })
+const { db } = service
+await settleWanted(db)
+
+async function startWorker (t: Test, ...args: string[]): Promise<ChildProcess> {
+  const child = fork(fileURLToPath(new URL('../helpers/notices-process.ts', import.meta.url)), args, { execArgv: ['--import=tsx'], env: { PATH: process.env.PATH, ...service.env } })
+  t.teardown(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const exit = once(child, 'exit')
+    child.disconnect()
+    const [code] = await exit as [number]
+    if (code !== 0) throw new Error(`a worker had ${code} errors`)
+  })
+  await once(child, 'message')
+  return child
+}
+
+/** `each` notices of each of `people`, one after the other, with their number. */
+const write = (tenant: string, people: number, each: number): Promise<unknown> => db.rows`
+  SELECT count(audit_v1(${tenant}, 'user-' || p, 'user.reset', 'success', NULL, '{}', jsonb_build_object('number', n))::text)
+  FROM (SELECT n, p FROM generate_series(1, ${each}::int) AS n, generate_series(1, ${people}::int) AS p ORDER BY n, p) AS all_of_them`
+
+t.test('two processes deliver each notice once, and somebody\'s in their order', async t => {
+  receiver.answer = async response => {
+    await sleep(Math.floor(performance.now()) % 7)
+    response.writeHead(200).end()
+  }
+  const tenants = [service.person().tenant, service.person().tenant]
+  const workers = [await startWorker(t), await startWorker(t)]
+  for (const tenant of tenants) await write(tenant, 20, 5)
+  for (const worker of workers) worker.send('start')
+  await write(tenants[0] as string, 20, 1)
+  const accepted = await receiver.until(220)
+  await sleep(100)
+  t.equal(accepted.length, 220)
+  t.equal(new Set(accepted.map(({ id }) => id)).size, 220)
+  const orders = new Map<string, number[]>()
+  for (const { body: { data } } of accepted) orders.set(`${data.tenant} ${data.userId}`, [...orders.get(`${data.tenant} ${data.userId}`) ?? [], data.details.number])
+  t.equal(orders.size, 40)
+  for (const [who, order] of orders) t.match(JSON.stringify(order), /^\[1,2,3,4,5(,1)?\]$/, who)
+  t.same(await countNotices(db), { waiting: 0, retrying: 0, parked: 0 })
+})
+
+t.test('of any number of workers that want one at once, one has it, and none waits', async t => {
+  const { tenant } = service.person()
+  await write(tenant, 1, 1)
+  const [{ id }] = await db.rows<{ id: string }>`SELECT id::text FROM notices WHERE tenant = ${tenant}` as [{ id: string }]
+  const claimed = await Promise.all(Array.from({ length: 20 }, () => settleClaimed(db, { tenant, id })))
+  t.equal(claimed.filter(notice => notice !== null).length, 1)
+  await write(tenant, 1, 1)
+  const [{ id: second }] = await db.rows<{ id: string }>`DELETE FROM notices WHERE tenant = ${tenant} AND id = ${id}::uuid RETURNING (SELECT id::text FROM notices WHERE tenant = ${tenant} AND id <> ${id}::uuid) AS id` as [{ id: string }]
+  await db.prisma.$transaction(async client => {
+    await client.$queryRaw`SELECT 1 FROM notices WHERE tenant = ${tenant} AND id = ${second}::uuid FOR UPDATE`
+    const start = performance.now()
+    t.equal(await settleClaimed(db, { tenant, id: second }), null)
+    t.ok((await findDueNotices(db, 100)).some(due => due.id === second))
+    t.ok(performance.now() - start < 500, 'held by another that works on it')
+  })
+  t.ok(await settleClaimed(db, { tenant, id: second }))
+  await db.rows`DELETE FROM notices`
+})
+
+t.test('a process that dies between a delivery and its mark: it is delivered again, and nothing is lost or out of order', async t => {
+  receiver.recover()
+  receiver.accepted = []
+  const { tenant } = service.person()
+  await write(tenant, 1, 3)
+  const dying = await startWorker(t, 'dies')
+  const exit = once(dying, 'exit')
+  dying.send('start')
+  t.same(await exit, [null, 'SIGKILL'])
+  t.equal(receiver.accepted.length, 1)
+  const survivor = await startWorker(t)
+  survivor.send('start')
+  await sleep(200)
+  t.equal(receiver.accepted.length, 1, 'nobody takes it while it may be under way')
+  await db.rows`UPDATE notices SET leased_until = clock_timestamp() WHERE leased_until IS NOT NULL`
+  await db.rows`UPDATE notices SET due_at = clock_timestamp()`
+  const accepted = await receiver.until(4)
+  t.same(accepted.map(({ body }) => body.data.details.number), [1, 1, 2, 3])
+  t.equal(accepted[0]!.id, accepted[1]!.id)
+})
