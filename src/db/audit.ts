@@ -1,7 +1,10 @@
 import type { Database } from './client.ts'
 
 /** Who did it and from where. */
-export interface By { actor: string, address: string, requestId: string }
+export interface By { actor: string, address: string | null, requestId: string | null }
+
+/** Whoever has a shell where the service runs, or changes its configuration. */
+export const OPERATOR: By = { actor: 'operator', address: null, requestId: null }
 
 export interface Event {
   tenant: string

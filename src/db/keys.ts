@@ -1,6 +1,7 @@
 import type { KeyMark, KeyRing, Purpose } from '../core/keys.ts'
 import type { KeyState } from '../core/rotation.ts'
 import { open } from '../core/seal.ts'
+import { OPERATOR } from './audit.ts'
 import type { Database } from './client.ts'
 
 /** A key that this database was not used with, or lacks. `why` is for a person. */
@@ -8,9 +9,6 @@ export class KeyError extends Error {
   override name = 'KeyError'
   constructor (readonly purpose: Purpose, readonly why: string) { super(why) }
 }
-
-/** Who changes keys: whoever changes the configuration. */
-const OPERATOR = { actor: 'operator', address: null, requestId: null }
 
 /** Rows of each kind that one key's row is tried with, where its fingerprint is not known yet: some may have been changed. */
 const SAMPLES = 10
@@ -21,7 +19,7 @@ const SAMPLES = 10
  * @throws KeyError if they do not
  */
 export async function proveKeys (db: Database, marks: readonly KeyMark[], ring: KeyRing): Promise<void> {
-  const known = await db.rows<{ purpose: Purpose, id: string, fingerprint: string }>`SELECT purpose, id, fingerprint FROM keys`
+  const known = await db.rows<{ purpose: Purpose, id: string, fingerprint: string, isLost: boolean }>`SELECT purpose, id, fingerprint, lost_at IS NOT NULL AS "isLost" FROM keys`
   for (const { purpose, id, fingerprint } of known) {
     const mark = marks.find(isOf(purpose, id))
     if (mark !== undefined && mark.fingerprint !== fingerprint) refuseOther(purpose, id)
@@ -29,6 +27,7 @@ export async function proveKeys (db: Database, marks: readonly KeyMark[], ring: 
   const [{ needed }] = await db.rows`SELECT keys_in_use_v1() AS needed` as [{ needed: Record<'sealing' | 'pepper', string[]> }]
   for (const purpose of ['sealing', 'pepper'] as const) {
     for (const id of needed[purpose]) {
+      if (known.some(key => key.isLost && isOf(purpose, id)(key))) continue
       if (!marks.some(isOf(purpose, id))) throw new KeyError(purpose, `lacks the key ${JSON.stringify(id)}, which the database needs`)
       if (purpose === 'sealing' && !known.some(isOf(purpose, id))) await proveByRows(db, ring, id)
     }
@@ -68,7 +67,22 @@ export async function reportKeys (db: Database, marks: readonly KeyMark[]): Prom
   }
 }
 
+/** False for a key that this database does not know, or that was forgotten already. */
+export async function forgetKey (db: Database, purpose: Purpose, id: string): Promise<boolean> {
+  const [row] = await db.reports<{ result: { outcome: string } }>`SELECT forget_key_v1(${purpose}, ${id}, ${OPERATOR}::jsonb) AS result`
+  return row?.result.outcome === 'forgotten'
+}
+
 export const findKeyStates = (db: Database): Promise<KeyState[]> => db.rows<KeyState>`
   SELECT purpose, id, extract(epoch FROM clock_timestamp() - added_at)::float8 AS "addedAge",
     extract(epoch FROM clock_timestamp() - absent_at)::float8 AS "absentAge", extract(epoch FROM clock_timestamp() - first_at)::float8 AS "firstAge"
   FROM keys ORDER BY added_at`
+
+/** Rows that need a key; `what` is for people. */
+export interface KeyUse { purpose: Purpose, id: string, what: string, rows: number }
+
+export const findKeyUses = (db: Database): Promise<KeyUse[]> => db.reports<KeyUse>`
+  SELECT 'sealing' AS purpose, key_id AS id, 'authenticators' AS what, count(*)::float8 AS rows FROM factors GROUP BY key_id
+  UNION ALL SELECT 'sealing', key_id, 'enrollments under way', count(*)::float8 FROM enrollments WHERE expires_at > clock_timestamp() GROUP BY key_id
+  UNION ALL SELECT 'pepper', pepper_id, 'people with recovery codes', count(*)::float8 FROM recovery_codes WHERE slot = 0 GROUP BY pepper_id
+  UNION ALL SELECT 'signing', kid, 'audit checkpoints', count(*)::float8 FROM audit_checkpoints GROUP BY kid`

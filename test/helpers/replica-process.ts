@@ -3,7 +3,9 @@
 import bcrypt from 'bcrypt'
 import { createApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
+import { Secrets } from '../../src/config/secrets.ts'
 import { connect } from '../../src/db/client.ts'
+import { SecretKeeper } from '../../src/secrets.ts'
 
 export type Order = { now: number } | { count: true }
 export type Report = { url: string } | { now: number } | { hashes: number, compares: number }
@@ -15,8 +17,12 @@ bcrypt.hash = ((...args: Parameters<typeof hash>) => { counts.hashes++; return h
 bcrypt.compare = ((...args: Parameters<typeof compare>) => { counts.compares++; return compare(...args) }) as typeof compare
 
 const config = readConfig(process.env)
+const secrets = new Secrets(config)
 const db = connect(config.DATABASE_URL as string, config.DATABASE_POOL, () => {})
-const app = await createApp({ config, db, clock: () => new Date(now), logStream: { write: () => {} } })
+// Only where a test says so: the keys of most tests are of no other service on their database.
+const keeper = new SecretKeeper({ env: process.env, secrets, db, log: () => {}, onUnfit: () => {}, reportSeconds: 0 })
+if (process.env.KEEP_SECRETS !== undefined) await keeper.start(50)
+const app = await createApp({ config, secrets, db, clock: () => new Date(now), logStream: { write: () => {} } })
 const report = (message: Report): void => { process.send?.(message) }
 
 process.on('message', (order: Order) => {
@@ -28,6 +34,6 @@ process.on('message', (order: Order) => {
   }
 })
 process.once('disconnect', () => {
-  void app.close().then(() => db.close()).finally(() => process.exit())
+  void keeper.stop().then(() => app.close()).then(() => db.close()).finally(() => process.exit())
 })
 report({ url: await app.listen({ host: '127.0.0.1', port: 0 }) })

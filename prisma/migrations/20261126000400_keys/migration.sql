@@ -11,7 +11,7 @@ CREATE TABLE "keys" (
 );
 
 -- CreateIndex
-CREATE INDEX "factors_key_id_idx" ON "factors"("key_id");
+CREATE INDEX "factors_key_id_tenant_idx" ON "factors"("key_id", "tenant");
 
 -- By hand, beyond what schema.prisma can say. A set is hashed with one pepper: its first code speaks for all ten.
 CREATE INDEX "recovery_codes_pepper_id" ON "recovery_codes"("pepper_id") WHERE slot = 0;

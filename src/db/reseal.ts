@@ -1,0 +1,67 @@
+import type { KeyRing } from '../core/keys.ts'
+import { open, seal } from '../core/seal.ts'
+import type { By } from './audit.ts'
+import type { Database } from './client.ts'
+
+const BATCH = 500
+
+export interface Batch {
+  tenant: string
+  /** Rows that are of the first key now. */
+  resealed: number
+  /** Factors whose secret does not open: left as they are. */
+  unreadable: string[]
+}
+
+/**
+ * Puts every secret that an older key of the ring has sealed under the first one, tenant by tenant, a batch at a time. What
+ * is done is done: whoever is stopped begins where he was.
+ */
+export async function * resealAll (db: Database, ring: KeyRing, by: By, size = BATCH): AsyncGenerator<Batch> {
+  for (const from of [...ring.keys.keys()].filter(id => id !== ring.primary)) {
+    for (let tenant = await findTenant(db, from, ''); tenant !== null; tenant = await findTenant(db, from, tenant)) {
+      for (const except: string[] = []; ;) {
+        const rows = await findRows(db, from, tenant, except, size)
+        if (rows.length === 0) break
+        const batch = await resealRows(db, ring, from, tenant, rows, by)
+        except.push(...batch.unreadable)
+        yield batch
+      }
+    }
+  }
+}
+
+/** The next tenant that has something of a key, by its name. */
+async function findTenant (db: Database, from: string, after: string): Promise<string | null> {
+  const [row] = await db.reports<{ tenant: string | null }>`SELECT min(tenant) AS tenant FROM (
+    SELECT min(tenant) AS tenant FROM factors WHERE key_id = ${from} AND tenant > ${after}
+    UNION ALL SELECT min(tenant) FROM enrollments WHERE key_id = ${from} AND tenant > ${after}) AS each`
+  return (row as { tenant: string | null }).tenant
+}
+
+interface Row { userId: string, factorId: string, sealed: Uint8Array }
+
+const findRows = (db: Database, from: string, tenant: string, except: readonly string[], size: number): Promise<Row[]> => db.reports<Row>`
+  (SELECT user_id::text AS "userId", id::text AS "factorId", sealed FROM factors
+    WHERE tenant = ${tenant} AND key_id = ${from} AND id <> ALL(${except}::uuid[]) LIMIT ${size}::int)
+  UNION ALL (SELECT user_id::text, factor_id::text, sealed FROM enrollments
+    WHERE tenant = ${tenant} AND key_id = ${from} AND factor_id <> ALL(${except}::uuid[]) LIMIT ${size}::int)`
+
+/** One statement, with its audit row. */
+async function resealRows (db: Database, ring: KeyRing, from: string, tenant: string, rows: Row[], by: By): Promise<Batch> {
+  const changes: Array<{ id: string, was: string, sealed: string }> = []
+  const unreadable: string[] = []
+  for (const { userId, factorId, sealed } of rows) {
+    const was = Buffer.from(sealed)
+    const context = { tenant, userId, factorId }
+    try {
+      const secret = open(ring, context, { keyId: from, sealed: was })
+      changes.push({ id: factorId, was: was.toString('hex'), sealed: seal(ring, context, secret).sealed.toString('hex') })
+      secret.fill(0)
+    } catch {
+      unreadable.push(factorId)
+    }
+  }
+  const result = await db.settle`SELECT reseal_v1(${tenant}, ${from}, ${ring.primary}, ${JSON.stringify(changes)}::jsonb, ${by}::jsonb) AS result`
+  return { tenant, resealed: result.rows as number, unreadable }
+}
