@@ -5,6 +5,9 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { ConfigError } from '../src/config.ts'
+import { keySet } from '../src/config/secrets.ts'
+import { markKeys } from '../src/core/keys.ts'
+import { reportKeys } from '../src/db/keys.ts'
 import { asOwner, serviceRole } from './helpers/role.ts'
 import { ownDatabase } from './helpers/database.ts'
 import { key, secretFiles, startKept } from './helpers/keys.ts'
@@ -116,6 +119,7 @@ t.test('the proof: same ids and other bytes, and keys that are missing, are refu
   for (const [env, message] of wrong) {
     const { service, keeper } = await startKept(t, { ...first.service.env, ...env })
     await t.rejects(keeper.check(), { name: 'ConfigError', message: new RegExp(`^${message}`) }, 'before there is a row')
+    await t.rejects(reportKeys(service.db, markKeys(keySet(service.config))), { name: 'KeyError' }, 'nor does the statement itself take it')
     t.equal((await service.call('GET', '/health/ready')).status, 503)
     const person = service.person()
     t.equal((await person.call('POST', '/mfa/enroll')).status, 503, 'nothing is sealed')
