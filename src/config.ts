@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { ALGORITHMS, type IssuerEntry, readIssuers, ROLES, toIssuer } from './config/issuers.ts'
 import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './config/public-key.ts'
 import { parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
+import { requireTls } from './config/database.ts'
 import { parsePolicyFloor } from './config/policy-floor.ts'
 import { checkReceiver, parseWebhookSecrets, receiver } from './config/webhook.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
@@ -20,7 +21,7 @@ export const variables = {
   PORT: { read: integer(0, 65535), fallback: '3000', about: 'port to listen on' },
   ADMIN_HOST: { read: text(255), fallback: '127.0.0.1', about: 'address of the second listener' },
   ADMIN_PORT: { read: integer(0, 65535), about: 'its port; with it `/admin` and `/metrics` answer there alone' },
-  DATABASE_URL: { read: postgresUrl, isSecret: true, about: 'PostgreSQL; without it the embedded one, never in production' },
+  DATABASE_URL: { read: postgresUrl, isSecret: true, about: 'PostgreSQL, in production with `sslmode=verify-full`; without it the embedded one, never in production' },
   DATABASE_POOL: { read: integer(1, 200), fallback: '10', about: 'connections of one replica' },
   DATABASE_OWNER_URL: { read: postgresUrl, isSecret: true, about: 'the owner\'s role, for `migrate` and `maintain` alone' },
   AUDIT_RETENTION_DAYS: { read: integer(30, 36500), fallback: '400', about: 'how long audit events stay' },
@@ -177,6 +178,7 @@ function readFirstFactor (values: Record<string, unknown>): Issuer {
 
 function requireProduction (values: Record<string, unknown>): void {
   if (values.DATABASE_URL === undefined) throw new ConfigError('DATABASE_URL', 'is missing: the embedded database is not for production')
+  for (const name of ['DATABASE_URL', 'DATABASE_OWNER_URL'] as const) if (values[name] !== undefined) requireTls(name, values[name] as string)
   const floors: Array<[Name, boolean, string]> = [
     ['BCRYPT_COST', (values.BCRYPT_COST as number) < 10, 'is under 10'],
     ['THROTTLE_LOCK', (values.THROTTLE_LOCK as number) > 30, 'is over 30'],

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { readConfig, variables } from '../src/config.ts'
@@ -145,6 +145,17 @@ t.test('a bad configuration ends the process before it listens, with one line', 
     t.match(stderr, line)
     t.equal(stdout, '', 'it had not begun')
   }))
+})
+
+t.test('no key stands in the sources, the documents or the migrations', t => {
+  const root = fileURLToPath(new URL('..', import.meta.url))
+  const roots = ['src', 'prisma', 'docs', 'scripts', '.env.example', 'README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'Dockerfile', 'openapi.yaml', 'package.json']
+  const files = roots.flatMap(name => statSync(root + name).isDirectory() ? readdirSync(root + name, { recursive: true, encoding: 'utf8' }).map(file => `${name}/${file}`) : [name]).filter(name => statSync(root + name).isFile())
+  t.ok(files.length > 100)
+  // A private PEM or JWK, a ring of 32 bytes, a webhook secret.
+  const KEYS = /-----BEGIN [A-Z ]*PRIVATE KEY-----\s*[A-Za-z0-9+/]{16}|"d":\s*"[A-Za-z0-9_-]{43}"|\b[A-Za-z0-9._-]{1,32}:[A-Za-z0-9+/]{43}=|whsec_[A-Za-z0-9+/]{32}/
+  t.same(files.filter(name => KEYS.test(readFileSync(root + name, 'utf8'))), [])
+  t.end()
 })
 
 t.test('.env.example has every variable, with its default, and no secret', t => {

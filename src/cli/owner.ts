@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { requireTls } from '../config/database.ts'
 import { startEmbedded } from '../db/embedded.ts'
 import { DATA_DIR } from '../dev.ts'
 
@@ -10,6 +11,8 @@ function fromEnvironment (name: string): string | undefined {
 
 /** The database as the owner of its tables: the configured one, or the embedded one of a developer. */
 export async function ownerDatabase (log: (line: string) => void): Promise<{ url: string, stop: () => Promise<void> }> {
-  const url = fromEnvironment('DATABASE_OWNER_URL') ?? fromEnvironment('DATABASE_URL')
+  const name = ['DATABASE_OWNER_URL', 'DATABASE_URL'].find(each => fromEnvironment(each)) ?? ''
+  const url = fromEnvironment(name)
+  if (url && process.env.NODE_ENV === 'production') requireTls(name, url)
   return url ? { url, stop: async () => {} } : await startEmbedded({ dataDir: DATA_DIR, log })
 }

@@ -35,12 +35,16 @@ export function seal (ring: KeyRing, context: SealContext, secret: Uint8Array): 
 export function open (ring: KeyRing, context: SealContext, { keyId, sealed }: Sealed): Buffer {
   const key = ring.keys.get(keyId)
   if (key === undefined || sealed[0] !== VERSION || sealed.length <= 1 + NONCE_BYTES + TAG_BYTES) throw new SealError()
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(1, 1 + NONCE_BYTES), { authTagLength: TAG_BYTES })
+  decipher.setAAD(additionalData(context, keyId))
+  decipher.setAuthTag(sealed.subarray(-TAG_BYTES))
+  // The one copy of it, which the caller overwrites when he has used it.
+  const secret = decipher.update(sealed.subarray(1 + NONCE_BYTES, -TAG_BYTES))
   try {
-    const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(1, 1 + NONCE_BYTES), { authTagLength: TAG_BYTES })
-    decipher.setAAD(additionalData(context, keyId))
-    decipher.setAuthTag(sealed.subarray(-TAG_BYTES))
-    return Buffer.concat([decipher.update(sealed.subarray(1 + NONCE_BYTES, -TAG_BYTES)), decipher.final()])
+    decipher.final()
+    return secret
   } catch {
+    secret.fill(0)
     throw new SealError()
   }
 }

@@ -1,5 +1,6 @@
 // A process of its own that serves as one more replica: for test/helpers/replica.ts. Its configuration is its
 // environment; its clock stands still until the parent says how many milliseconds since 1970 it is.
+import { writeHeapSnapshot } from 'node:v8'
 import bcrypt from 'bcrypt'
 import { createApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
@@ -7,8 +8,8 @@ import { Secrets } from '../../src/config/secrets.ts'
 import { connect } from '../../src/db/client.ts'
 import { SecretKeeper } from '../../src/secrets.ts'
 
-export type Order = { now: number } | { count: true }
-export type Report = { url: string } | { now: number } | { hashes: number, compares: number }
+export type Order = { now: number } | { count: true } | { heap: string }
+export type Report = { url: string } | { now: number } | { hashes: number, compares: number } | { heap: string }
 
 let now = Number(process.argv[2])
 const counts = { hashes: 0, compares: 0 }
@@ -29,6 +30,8 @@ process.on('message', (order: Order) => {
   if ('now' in order) {
     now = order.now
     report({ now })
+  } else if ('heap' in order) {
+    report({ heap: writeHeapSnapshot(order.heap) })
   } else {
     report(counts)
   }

@@ -23,6 +23,8 @@ export interface Replicas {
   race: (person: Person, count: number, call: (index: number) => RaceCall) => Promise<Answer[]>
   /** Sets every replica's clock to the service's. */
   syncClocks: () => Promise<void>
+  /** Writes all that the further replica has in its heap to a file. */
+  writeHeap: (path: string) => Promise<void>
   /** bcrypt runs of the further replicas so far. */
   bcryptRuns: () => Promise<{ hashes: number, compares: number }>
 }
@@ -55,6 +57,7 @@ export async function startReplicas (t: Teardown, service: Service, count = 1): 
       await Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])('GET', '/health/ready')))
       return await holding(person, () => Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])(...call(index)))))
     },
+    async writeHeap (path) { await askAll({ heap: path }) },
     async bcryptRuns () {
       const runs = await askAll<{ hashes: number, compares: number }>({ count: true })
       return { hashes: runs.reduce((sum, run) => sum + run.hashes, 0), compares: runs.reduce((sum, run) => sum + run.compares, 0) }

@@ -50,11 +50,12 @@ function registerStart (app: FastifyInstance, { config, clock, db, gate, secrets
     const factorId = randomUUID()
     const secret = generateSecret()
     const sealed = seal(secrets.sealing, { tenant, userId, factorId }, secret)
+    const [text, uri] = [base32(secret), otpauthUri(secret, config.TOTP_ISSUER_NAME, person.account)]
+    secret.fill(0)
     const started = await settleStarted(db, { tenant, userId, factorId, label: label ?? null, session: sessionKey(caller), ...sealed, by: byOf(request) })
     refuseClosed(started)
-    const uri = otpauthUri(secret, config.TOTP_ISSUER_NAME, person.account)
     reply.code(201)
-    return { factorId, secret: base32(secret), otpauthUri: uri, qrCode: await qrCode(uri), expiresAt: new Date(started.expiresAt as string).toISOString() }
+    return { factorId, secret: text, otpauthUri: uri, qrCode: await qrCode(uri), expiresAt: new Date(started.expiresAt as string).toISOString() }
   })
 }
 
