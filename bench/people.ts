@@ -20,8 +20,8 @@ export async function fillPeople (client: pg.Client, tenant: string, count: numb
       CASE WHEN n % 100 = 1 THEN now() END, CASE WHEN n % 100 = 1 THEN now() + interval '9 days' END,
       CASE WHEN n % 100 = 1 THEN 'lost phone' END, CASE WHEN n % 100 = 1 THEN 'admin' END,
       CASE WHEN n % 1000 = 2 THEN now() END,
-      -- As in the third year of its use: some enroll each day.
-      CASE WHEN hashint4(n::int) % 2 = 0 THEN now() - interval '1 second' * (n % 63000000) END,
+      -- Over two years, some each day.
+      CASE WHEN hashint4(n::int) % 2 = 0 THEN now() - interval '1 second' * (n % 63000 * 1000) END,
       CASE WHEN n % 100000 = 3 THEN now() END
     FROM generate_series(1, $2::bigint) AS n`, [tenant, count])
   await client.query(`INSERT INTO throttles (tenant, user_id, kind, locked_at)
@@ -36,4 +36,17 @@ export async function fillPeople (client: pg.Client, tenant: string, count: numb
   await client.query('COMMIT')
   await client.query('SELECT recount_users_v1($1)', [tenant])
   await client.query('SELECT fold_tallies_v1($1, 1000000)', [tenant])
+}
+
+/** Events over a year, mostly logins, of the first hundred thousand of these people. */
+export async function fillAudit (client: pg.Client, tenant: string, count: number): Promise<void> {
+  await client.query("SELECT add_audit_partition_v1(now() - n * interval '1 month') FROM generate_series(0, 12) AS n")
+  const { rows: [{ people }] } = await client.query('SELECT least(count(*), 100000) AS people FROM users WHERE tenant = $1', [tenant])
+  await client.query(`
+    INSERT INTO audit_events (tenant, at, actor, subject, action, outcome, factor_kind, address, request_id, details)
+    SELECT $1, now() - n * (interval '365 days' / $2::bigint), id, id,
+      CASE WHEN n % 1000 = 1 THEN 'factor.confirmed' WHEN n % 100000 = 2 THEN 'policy.changed' WHEN n % 50 = 3 THEN 'totp.refused' ELSE 'totp.accepted' END,
+      CASE WHEN n % 50 = 3 THEN 'failure' ELSE 'success' END, 'totp', '192.0.2.' || n % 250, gen_random_uuid()::text, '{"factorId": "5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11"}'
+    FROM generate_series(1, $2::bigint) AS n
+    JOIN (SELECT id::text, row_number() OVER () AS number FROM users WHERE tenant = $1) AS u ON u.number = 1 + n % $3::bigint`, [tenant, count, people])
 }

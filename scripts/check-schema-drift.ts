@@ -1,7 +1,7 @@
 // npm run check:schema: do the migrations make what schema.prisma describes? One database is made by the migrations, one
 // by the SQL "from empty to schema.prisma", and their catalogs are compared (Prisma's engine as WebAssembly cannot
 // describe a live database). What only a migration can say is not drift: functions, CHECK constraints, grants,
-// fillfactor, partial indexes, those of expressions, how a column is generated, partitions.
+// storage parameters, partial indexes, those of expressions, how a column is generated, partitions.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -29,7 +29,7 @@ const catalogs = {
     WHERE o.connamespace = 'public'::regnamespace AND o.contype IN ('p', 'u', 'f') AND o.conparentid = 0
       AND NOT c.relispartition`,
   index: `
-    SELECT regexp_replace(replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), ' WITH \\(fillfactor=[^)]*\\)', '')
+    SELECT regexp_replace(replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), ' WITH \\([^)]*\\)', '')
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
     WHERE c.relnamespace = 'public'::regnamespace AND NOT c.relispartition AND i.indpred IS NULL AND i.indexprs IS NULL`,
   'enum value': `

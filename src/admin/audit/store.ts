@@ -47,6 +47,7 @@ export async function findEvents (db: Database, { tenant, subject, actor, action
       (extract(epoch FROM at) * 1000000)::bigint || '_' || id AS cursor
     FROM audit_events
     WHERE tenant = ${tenant} ${conditions[0]} ${conditions[1]} ${conditions[2]} ${conditions[3]} ${conditions[4]} ${conditions[5]}
-    ORDER BY at DESC, id DESC
+    -- By the columns, of which the index is: the bare names are the texts above.
+    ORDER BY audit_events.at DESC, audit_events.id DESC
     LIMIT ${limit}::int`
 }

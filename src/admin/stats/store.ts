@@ -1,5 +1,5 @@
 import { CODES } from '../../core/recovery-code.ts'
-import type { Database } from '../../db/client.ts'
+import { type Database, fragment } from '../../db/client.ts'
 import { groupNames } from '../../db/standing.ts'
 
 export interface StatsRow {
@@ -20,6 +20,7 @@ const FEW_CODES = 3
 
 /** Of all in the tenant who are not disabled, as of now; people in groups are counted by their kinds, and nobody is read who is not counted. */
 export async function countStats (db: Database, tenant: string, sources: readonly string[]): Promise<StatsRow> {
+  const isNotDisabled = fragment`user_id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND disabled_at IS NOT NULL)`
   const [row] = await db.reports<StatsRow>`
     WITH kinds AS (
       SELECT groups, sum(users) AS users, coalesce(sum(users) FILTER (WHERE is_enrolled), 0) AS enrolled
@@ -35,11 +36,9 @@ export async function countStats (db: Database, tenant: string, sources: readonl
       (SELECT coalesce(sum(users), 0)::float8 FROM kinds) AS users,
       (SELECT coalesce(sum(enrolled), 0)::float8 FROM kinds) AS enrolled,
       (SELECT coalesce(jsonb_agg(jsonb_build_object('group', name, 'users', users, 'enrolled', enrolled) ORDER BY users DESC, name), '[]') FROM grouped) AS groups,
-      (SELECT count(DISTINCT u.id)::float8 FROM throttles t JOIN users u ON u.tenant = t.tenant AND u.id = t.user_id
-        WHERE t.tenant = ${tenant} AND t.locked_at IS NOT NULL AND u.disabled_at IS NULL) AS locked,
-      (SELECT count(*)::float8 FROM (
-          SELECT user_id FROM recovery_codes WHERE tenant = ${tenant} AND used_at IS NOT NULL GROUP BY user_id HAVING count(*) >= ${CODES - FEW_CODES}::int) AS low
-        JOIN users u ON u.tenant = ${tenant} AND u.id = low.user_id WHERE u.disabled_at IS NULL) AS "codesRunningLow",
+      (SELECT count(DISTINCT user_id)::float8 FROM throttles WHERE tenant = ${tenant} AND locked_at IS NOT NULL AND ${isNotDisabled}) AS locked,
+      (SELECT count(*)::float8 FROM (SELECT user_id FROM recovery_codes WHERE tenant = ${tenant} AND used_at IS NOT NULL AND ${isNotDisabled}
+        GROUP BY user_id HAVING count(*) >= ${CODES - FEW_CODES}::int) AS low) AS "codesRunningLow",
       (SELECT jsonb_agg(jsonb_build_object('day', to_char(day, 'YYYY-MM-DD'), 'enrolled', (
           SELECT count(*) FROM users WHERE tenant = ${tenant} AND disabled_at IS NULL AND enrolled_at >= begins AND enrolled_at < ends)) ORDER BY day) FROM days) AS "enrolledPerDay",
       (SELECT jsonb_build_object('enrolled', count(enrolled_at), 'notEnrolled', count(*) - count(enrolled_at)) FROM users

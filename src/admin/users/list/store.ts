@@ -88,7 +88,7 @@ async function findMembers (db: Database, tenant: string, conditions: Fragment, 
   const some = await db.reports<{ id: string }>`
     SELECT id::text FROM (
       SELECT * FROM users WHERE tenant = ${tenant} AND id > coalesce(${cursor}::uuid, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT ${limit * SPARSE}::int) AS first
-    WHERE ${conditions} ORDER BY id LIMIT ${limit}::int`
+    WHERE ${conditions} ORDER BY first.id LIMIT ${limit}::int`
   if (some.length === limit) return fragment`SELECT unnest(${some.map(({ id }) => id)}::uuid[]) AS id`
   return fragment`WITH members AS MATERIALIZED (SELECT id FROM users WHERE tenant = ${tenant} AND ${conditions}) SELECT id FROM members ORDER BY id LIMIT ${limit}::int`
 }

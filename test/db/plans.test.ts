@@ -1,0 +1,99 @@
+// No page and no figure reads all that there is: PostgreSQL is asked what it would do, with enough people for it to choose.
+import pg from 'pg'
+import t from 'tap'
+import { findEvents } from '../../src/admin/audit/store.ts'
+import { countPreview } from '../../src/admin/policy/preview/store.ts'
+import { countStats } from '../../src/admin/stats/store.ts'
+import { findUsers, type UserFilter } from '../../src/admin/users/list/store.ts'
+import { DEFAULT_POLICY, type Policy } from '../../src/core/policy.ts'
+import { connect, type Database, fragment } from '../../src/db/client.ts'
+import { fillAudit, fillPeople, SOURCE } from '../../bench/people.ts'
+import { ownDatabase } from '../helpers/database.ts'
+
+const PEOPLE = 20_000
+const EVENTS = 60_000
+const TENANT = 'big'
+const SOURCES = ['', SOURCE]
+
+const { url } = await ownDatabase(t)
+const client = new pg.Client({ connectionString: url })
+await client.connect()
+await fillPeople(client, TENANT, PEOPLE)
+await fillPeople(client, 'small', 10)
+await fillAudit(client, TENANT, EVENTS)
+await client.query('VACUUM ANALYZE')
+t.teardown(() => client.end())
+
+const db = connect(url, 5, () => {})
+t.teardown(() => db.close())
+
+/** The same database, which keeps the plans of all reports. */
+function planning (plans: unknown[]): Database {
+  return {
+    ...db,
+    async reports (strings, ...values) {
+      // As it is sent to PostgreSQL: with the parameters of its fragments.
+      const { text, values: parameters } = fragment(strings, ...values)
+      const { rows } = await client.query({ text: `EXPLAIN (FORMAT JSON) ${text}`, values: parameters })
+      plans.push(rows[0]['QUERY PLAN'][0].Plan)
+      return await db.reports(strings, ...values)
+    }
+  }
+}
+
+interface Node { 'Node Type': string, 'Relation Name'?: string, Plans?: Node[] }
+
+const nodes = (plan: Node): Node[] => [plan, ...(plan.Plans ?? []).flatMap(nodes)]
+
+const { rows: months } = await client.query<{ name: string }>('SELECT DISTINCT tableoid::regclass::text AS name FROM audit_events')
+/** Of a partition without events it is the same to read all. */
+const LARGE = new Set(['users', 'factors', 'throttles', 'recovery_codes', 'recovery_sets', ...months.map(({ name }) => name)])
+
+/** The tables that the reports of `work` read from end to end. */
+async function scans (work: (db: Database) => Promise<unknown>): Promise<string[]> {
+  const plans: Node[] = []
+  await work(planning(plans))
+  if (plans.length === 0) throw new Error('nothing was asked')
+  return plans.flatMap(nodes).filter(node => node['Node Type'].includes('Seq Scan')).map(node => node['Relation Name'] as string).filter(name => LARGE.has(name))
+}
+
+const required: Policy = { ...DEFAULT_POLICY, enforcement: 'required' }
+const DRAFTS: Array<Partial<Policy>> = [{}, { groups: ['g1', 'h2'] }, { gracePeriodDays: 30 }, { ssoRule: 'none' }, { ssoRule: 'exempt_sso_session' }, { enforcement: 'report_only' }, { enforcement: 'optional' }, { enforceFrom: new Date('2199-01-01') }]
+
+t.test('a preview reads nobody one by one who has no deadline of his own', async t => {
+  for (const draft of DRAFTS) {
+    for (const rules of [[{ ...required, ...draft }], [required, { ...required, ...draft, maxGraceDays: 9, maxExemptionDays: 5 }]]) {
+      t.same(await scans(db => countPreview(db, TENANT, rules, SOURCES)), [], JSON.stringify(draft))
+    }
+  }
+})
+
+t.test('no page of people is found by reading everybody, whatever is asked', async t => {
+  const someone = { tenant: TENANT, areAdministratorsHidden: false }
+  const filters: Array<Partial<UserFilter>> = [
+    {}, { subject: 'user-4711' }, { account: 'USER-4711@example.com' }, { namespace: SOURCE }, { namespace: 'none' }, { group: 'all' }, { group: 'g1' }, { group: 'none' },
+    ...(['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled'] as const).flatMap(status => [{ status }, { status, group: 'g1' }, { status, subject: 'user-1' }]),
+    { deadlineBefore: new Date() }, { deadlineBefore: new Date('2199-01-01') }, { areAdministratorsHidden: true }, { areAdministratorsHidden: true, status: 'must_enroll' }
+  ]
+  for (const draft of DRAFTS) {
+    for (const filter of draft === DRAFTS[0] ? filters : filters.filter(({ status, deadlineBefore }) => status !== undefined || deadlineBefore !== undefined)) {
+      for (const cursor of [undefined, '7fffffff-ffff-4fff-bfff-ffffffffffff']) {
+        t.same(await scans(db => findUsers(db, { ...someone, ...filter }, { rules: [{ ...required, ...draft }], sources: SOURCES }, cursor, 51)), [], JSON.stringify([draft, filter, cursor]))
+      }
+    }
+  }
+})
+
+t.test('figures are counted from indexes', async t => {
+  t.same(await scans(db => countStats(db, TENANT, SOURCES)), [])
+})
+
+t.test('no page of the audit is found by reading all of a month', async t => {
+  const { rows: [{ subject, at }] } = await client.query('SELECT subject, at FROM audit_events WHERE tenant = $1 ORDER BY at OFFSET 500 LIMIT 1', [TENANT])
+  const filters = [{}, { subject }, { actor: subject }, { action: 'totp.accepted' }, { action: 'totp.refused' }, { action: 'policy.changed' }, { from: at }, { to: at }, { from: at, to: new Date() }, { subject, action: 'totp.refused' }, { actor: subject, from: at }]
+  for (const filter of filters) {
+    for (const cursor of [undefined, '1764000000000000_7fffffff-ffff-4fff-bfff-ffffffffffff']) {
+      t.same(await scans(db => findEvents(db, { tenant: TENANT, ...filter }, cursor, 51)), [], JSON.stringify([filter, cursor]))
+    }
+  }
+})
