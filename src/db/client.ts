@@ -9,7 +9,7 @@ const CONNECT_TIMEOUT = 1500
 const STATEMENT_TIMEOUT = 1500
 const LOCK_TIMEOUT = 1000
 /** Of a report, which many rows are read for: at most two run at a time, and a third waits for no longer than to connect. */
-const REPORT_TIMEOUT = 10_000
+const REPORT_TIMEOUT = 20_000
 const REPORT_POOL = 2
 
 /** What a settlement function answers: an outcome, and what belongs to it. */

@@ -1,5 +1,6 @@
 import type { Rule } from '../core/policy.ts'
 import { type Database, type Fragment, fragment, joined } from './client.ts'
+import { after, findFirstUsers } from './first-users.ts'
 import { deadline, type Facts, firstDeadline, STRICTNESS, strictness } from './standing.ts'
 
 /** What the rules ask of those without a factor: all that is given must hold. */
@@ -18,30 +19,38 @@ export interface OpenUsers {
   /** More conditions, each with its AND: on what is said of people, and on their rows. */
   alsoSaid: Fragment
   also: Fragment
+  /** Not those up to this id. */
+  cursor: string | undefined
   limit: number
 }
 
 /** Up to so many kinds of people it is cheaper to judge each kind than each person. */
-const MAX_KINDS = 2000
+const MAX_KINDS = 20_000
 
 /**
- * The ids of those in the tenant who have no factor and are not disabled, the first ones in their order, as a query. It finds
- * them without reading everybody, however few there are.
+ * The ids of those in the tenant who have no factor and are not disabled, the first ones in their order, as a query. Where
+ * they are rare it finds them by their kinds, and does not read everybody; but for a tenant where nearly everybody is of a
+ * kind of his own, as by his groups.
  */
 export async function findOpenUsers (db: Database, open: OpenUsers): Promise<Fragment> {
+  const { tenant, cursor, limit } = open
+  const conditions = ofRow(open)
+  const first = await findFirstUsers(db, { tenant, conditions, cursor, limit })
+  if (first !== null) return first
   const [row] = await db.reports<{ kinds: number }>`
     SELECT count(*)::int AS kinds FROM (SELECT 1 FROM user_tallies WHERE tenant = ${open.tenant} AND NOT is_enrolled LIMIT ${MAX_KINDS + 1}::int) AS first`
-  return (row as { kinds: number }).kinds <= MAX_KINDS ? byKind(open) : byRow(open)
+  return (row as { kinds: number }).kinds <= MAX_KINDS
+    ? byKind(open)
+    : fragment`SELECT id FROM users WHERE ${conditions} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
 }
 
 const isOpen = (tenant: string): Fragment => fragment`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL`
 
-/** Person by person: where nearly everybody is of a kind of his own, as by his groups. */
-const byRow = ({ tenant, rules, sources, wanted, alsoSaid, also, limit }: OpenUsers): Fragment => fragment`
-  SELECT id FROM users WHERE ${isOpen(tenant)} AND ${judge(rules, sources, wanted, rules.map(() => ({})))} ${alsoSaid} ${also} ORDER BY id LIMIT ${limit}::int`
+const ofRow = ({ tenant, rules, sources, wanted, alsoSaid, also }: OpenUsers): Fragment =>
+  fragment`${isOpen(tenant)} AND ${judge(rules, sources, wanted, rules.map(() => ({})))} ${alsoSaid} ${also}`
 
 /** Of who has neither a deadline nor an exemption of his own the rules ask what they ask of all of his kind. */
-function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, limit }: OpenUsers): Fragment {
+function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, cursor, limit }: OpenUsers): Fragment {
   const untimed = fragment`${isOpen(tenant)} AND grace_until IS NULL AND exempt_since IS NULL`
   const timed = fragment`${isOpen(tenant)} AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
   const ofKind = judge(rules, sources, wanted, rules.map(rule => ({ isExempt: fragment`false`, deadline: firstDeadline(rule) })))
@@ -57,7 +66,7 @@ function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, limit }: Open
     CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${people} AND kind = kinds.kind LIMIT 1) AS said
     CROSS JOIN LATERAL (
       SELECT id FROM (
-        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${people} AND kind = kinds.kind ${also}) AS person
+        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${people} AND kind = kinds.kind ${after(cursor)} ${also}) AS person
       WHERE ${isPersonWanted} ORDER BY id LIMIT ${limit}::int) AS found
     WHERE ${isKindWanted} ${alsoSaid}`
   return fragment`

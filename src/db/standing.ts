@@ -20,10 +20,17 @@ export const isSsoOnly = (sources: readonly string[]): Fragment =>
 
 export const isInGroup = (sources: readonly string[], group: string): Fragment => fragment`groups && ${words(sources, [group])}::text[]`
 
-/** A query of the groups that a row of `groups` names, each once as `name`. */
-export const groupNames = (sources: readonly string[]): Fragment => fragment`
-  SELECT DISTINCT split_part(word, E'\n', 2) AS name FROM unnest(groups) AS word
-  WHERE strpos(word, E'\n') > 0 AND split_part(word, E'\n', 1) = ANY(${sources}::text[])`
+/**
+ * The words of a row's `groups`, each group once, for `groupOf`. Most people's groups are of one source; of two that name the
+ * same group one word remains, as if it were synced.
+ */
+export const distinctGroups = (sources: readonly string[]): Fragment => fragment`
+  CASE WHEN split_part(groups[1], E'\n', 1) IS NOT DISTINCT FROM split_part(groups[cardinality(groups)], E'\n', 1) THEN groups
+  ELSE ARRAY(SELECT DISTINCT E'\n' || split_part(w, E'\n', 2) FROM unnest(groups) AS w WHERE strpos(w, E'\n') > 0 AND split_part(w, E'\n', 1) = ANY(${sources}::text[])) END`
+
+/** The group that a `word` names, if its source counts; else null. */
+export const groupOf = (sources: readonly string[]): Fragment =>
+  fragment`CASE WHEN split_part(word, E'\n', 1) = ANY(${sources}::text[]) THEN nullif(split_part(word, E'\n', 2), '') END`
 
 /** A source left some out: he may be in any. */
 export const areGroupsUnknown = (sources: readonly string[]): Fragment => fragment`groups && ${sources}::text[]`

@@ -75,9 +75,10 @@ t.test('no page of people is found by reading everybody, whatever is asked', asy
     ...(['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled'] as const).flatMap(status => [{ status }, { status, group: 'g1' }, { status, subject: 'user-1' }]),
     { deadlineBefore: new Date() }, { deadlineBefore: new Date('2199-01-01') }, { areAdministratorsHidden: true }, { areAdministratorsHidden: true, status: 'must_enroll' }
   ]
-  for (const draft of DRAFTS) {
-    for (const filter of draft === DRAFTS[0] ? filters : filters.filter(({ status, deadlineBefore }) => status !== undefined || deadlineBefore !== undefined)) {
-      for (const cursor of [undefined, '7fffffff-ffff-4fff-bfff-ffffffffffff']) {
+  const ofPolicy = filters.filter(({ status, deadlineBefore }) => ['must_enroll', 'in_grace', 'exempt'].includes(status as string) || deadlineBefore !== undefined)
+  for (const [index, draft] of DRAFTS.entries()) {
+    for (const filter of index === 0 ? filters : ofPolicy) {
+      for (const cursor of index === 0 ? [undefined, '7fffffff-ffff-4fff-bfff-ffffffffffff'] : [undefined]) {
         t.same(await scans(db => findUsers(db, { ...someone, ...filter }, { rules: [{ ...required, ...draft }], sources: SOURCES }, cursor, 51)), [], JSON.stringify([draft, filter, cursor]))
       }
     }

@@ -1,6 +1,6 @@
 import { CODES } from '../../core/recovery-code.ts'
 import { type Database, fragment } from '../../db/client.ts'
-import { groupNames } from '../../db/standing.ts'
+import { distinctGroups, groupOf } from '../../db/standing.ts'
 
 export interface StatsRow {
   users: number
@@ -15,6 +15,8 @@ export interface StatsRow {
 /** The largest groups that are told one by one. */
 const MAX_GROUPS = 1000
 const DAYS = 30
+/** Everybody is counted as a group is; none has this word. */
+const EVERYBODY = '\n'
 /** As many codes left are few: `recovery.low` says so first with them. */
 const FEW_CODES = 3
 
@@ -22,20 +24,22 @@ const FEW_CODES = 3
 export async function countStats (db: Database, tenant: string, sources: readonly string[]): Promise<StatsRow> {
   const isNotDisabled = fragment`user_id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND disabled_at IS NOT NULL)`
   const [row] = await db.reports<StatsRow>`
-    WITH kinds AS (
-      SELECT groups, sum(users) AS users, coalesce(sum(users) FILTER (WHERE is_enrolled), 0) AS enrolled
-      FROM user_tallies_v1 WHERE tenant = ${tenant} GROUP BY kind, groups
+    WITH counted AS MATERIALIZED (
+      SELECT word, sum(users) AS users, coalesce(sum(users) FILTER (WHERE is_enrolled), 0) AS enrolled FROM (
+        SELECT is_enrolled, users, ${distinctGroups(sources)} || ${EVERYBODY}::text AS words FROM user_tallies_v1 WHERE tenant = ${tenant} OFFSET 0) AS kinds
+      CROSS JOIN LATERAL unnest(words) AS word GROUP BY 1
     ), grouped AS (
-      SELECT name, sum(users) AS users, sum(enrolled) AS enrolled FROM kinds CROSS JOIN LATERAL (${groupNames(sources)}) AS named
-      GROUP BY name HAVING sum(users) > 0 ORDER BY 2 DESC, name LIMIT ${MAX_GROUPS}::int
+      SELECT ${groupOf(sources)} AS name, sum(users) AS users, sum(enrolled) AS enrolled FROM counted GROUP BY 1
+    ), largest AS (
+      SELECT * FROM grouped WHERE name IS NOT NULL AND users > 0 ORDER BY users DESC, name LIMIT ${MAX_GROUPS}::int
     ), days AS (
       SELECT day, day AT TIME ZONE 'UTC' AS begins, (day + interval '1 day') AT TIME ZONE 'UTC' AS ends
       FROM (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') - n * interval '1 day' AS day FROM generate_series(0, ${DAYS - 1}::int) AS n) AS d
     )
     SELECT
-      (SELECT coalesce(sum(users), 0)::float8 FROM kinds) AS users,
-      (SELECT coalesce(sum(enrolled), 0)::float8 FROM kinds) AS enrolled,
-      (SELECT coalesce(jsonb_agg(jsonb_build_object('group', name, 'users', users, 'enrolled', enrolled) ORDER BY users DESC, name), '[]') FROM grouped) AS groups,
+      (SELECT coalesce(sum(users), 0)::float8 FROM counted WHERE word = ${EVERYBODY}) AS users,
+      (SELECT coalesce(sum(enrolled), 0)::float8 FROM counted WHERE word = ${EVERYBODY}) AS enrolled,
+      (SELECT coalesce(jsonb_agg(jsonb_build_object('group', name, 'users', users, 'enrolled', enrolled) ORDER BY users DESC, name), '[]') FROM largest) AS groups,
       (SELECT count(DISTINCT user_id)::float8 FROM throttles WHERE tenant = ${tenant} AND locked_at IS NOT NULL AND ${isNotDisabled}) AS locked,
       (SELECT count(*)::float8 FROM (SELECT user_id FROM recovery_codes WHERE tenant = ${tenant} AND used_at IS NOT NULL AND ${isNotDisabled}
         GROUP BY user_id HAVING count(*) >= ${CODES - FEW_CODES}::int) AS low) AS "codesRunningLow",

@@ -1,7 +1,7 @@
 import type { Rule } from '../../../core/policy.ts'
 import { type Database, fragment } from '../../../db/client.ts'
 import { findOpenUsers } from '../../../db/open-users.ts'
-import { areGroupsUnknown, deadline, firstDeadline, groupNames, isExempt, STRICTNESS, strictness } from '../../../db/standing.ts'
+import { areGroupsUnknown, deadline, distinctGroups, firstDeadline, groupOf, isExempt, STRICTNESS, strictness } from '../../../db/standing.ts'
 
 /** What the decision is, for somebody without a second factor in his session. */
 export type Bucket = 'enrolled' | 'mustEnroll' | 'inGrace' | 'exempt' | 'notCovered'
@@ -16,6 +16,10 @@ export interface PreviewRow { counts: Counted[], groupsUnknown: number, sample: 
 export const MAX_GROUPS = 1000
 const MAX_SAMPLE = 20
 
+/** What is counted as groups are: everybody, and those of whom a source left groups out. No group has these words. */
+const EVERYBODY = '\n'
+const UNKNOWN = '\n\n'
+
 /** Of a draft, report-only counts as if required. */
 const asRequired = (rule: Rule): Rule => ({ ...rule, ...(rule.enforcement === 'report_only' && { enforcement: 'required' }) })
 
@@ -24,40 +28,53 @@ const asRequired = (rule: Rule): Rule => ({ ...rule, ...(rule.enforcement === 'r
  * instead of one. How many there are of each kind is kept; only those who have a deadline or an exemption of their own
  * are counted one by one.
  */
-export async function countPreview (db: Database, tenant: string, [first, second = first]: Rule[], sources: readonly string[]): Promise<PreviewRow> {
-  const [one, two] = [asRequired(first as Rule), asRequired(second as Rule)]
+export async function countPreview (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<PreviewRow> {
+  const drafts = rules.map(asRequired)
+  const counted = await countKinds(db, tenant, drafts, sources)
+  const mustSome = counted.counts.some(({ bucket }) => bucket === 'mustEnroll')
+  return { ...counted, sample: mustSome ? await findSample(db, tenant, drafts, sources) : [] }
+}
+
+async function findSample (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Sampled[]> {
+  const wanted = { strictness: STRICTNESS.required }
+  const found = await findOpenUsers(db, { tenant, rules, sources, wanted, alsoSaid: fragment``, also: fragment``, cursor: undefined, limit: MAX_SAMPLE })
+  return await db.reports<Sampled>`
+    SELECT id::text AS "userId", subject, account, namespace FROM users WHERE tenant = ${tenant} AND id IN (${found})`
+}
+
+async function countKinds (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Omit<PreviewRow, 'sample'>> {
+  const [one, two] = [rules[0], rules.at(-1)] as [Rule, Rule]
+  const timed = fragment`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
+  const untimed = fragment`false AS is_exempt_1, false AS is_exempt_2, ${firstDeadline(one)} > statement_timestamp() AS is_graced_1, ${firstDeadline(two)} > statement_timestamp() AS is_graced_2`
   const [row] = await db.reports<Omit<PreviewRow, 'sample'>>`
     WITH timed AS MATERIALIZED (
-      SELECT kind, ${isExempt(one)} AS is_exempt_1, ${isExempt(two)} AS is_exempt_2,
-        ${deadline(one)} > statement_timestamp() AS is_graced_1, ${deadline(two)} > statement_timestamp() AS is_graced_2, count(*) AS users
-      FROM users WHERE tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL) GROUP BY 1, 2, 3, 4, 5
-    ), tallied AS (
-      SELECT kind, is_enrolled, accounts, groups, sum(users) AS users FROM user_tallies_v1 WHERE tenant = ${tenant} GROUP BY 1, 2, 3, 4
+      SELECT t.*, said.accounts, said.groups FROM (
+        SELECT kind, ${isExempt(one)} AS is_exempt_1, ${isExempt(two)} AS is_exempt_2,
+          ${deadline(one)} > statement_timestamp() AS is_graced_1, ${deadline(two)} > statement_timestamp() AS is_graced_2, count(*) AS users
+        FROM users WHERE ${timed} GROUP BY 1, 2, 3, 4, 5) AS t
+      CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${timed} AND kind = t.kind LIMIT 1) AS said
     ), kinds AS (
-      SELECT t.accounts, t.groups, t.is_enrolled, false AS is_exempt_1, false AS is_exempt_2, ${firstDeadline(one)} > statement_timestamp() AS is_graced_1,
-        ${firstDeadline(two)} > statement_timestamp() AS is_graced_2, t.users - coalesce(d.users, 0) AS users
-      FROM tallied t LEFT JOIN (SELECT kind, sum(users) AS users FROM timed GROUP BY kind) AS d ON d.kind = t.kind AND NOT t.is_enrolled
-      UNION ALL
-      SELECT t.accounts, t.groups, false, d.is_exempt_1, d.is_exempt_2, d.is_graced_1, d.is_graced_2, d.users FROM timed d JOIN tallied t ON t.kind = d.kind AND NOT t.is_enrolled
-    ), judged AS MATERIALIZED (
-      SELECT groups, users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace', 'mustEnroll'])[1 + greatest(
-        ${strictness(one, sources, { isExempt: fragment`is_exempt_1`, isGraced: fragment`is_graced_1` })},
-        ${strictness(two, sources, { isExempt: fragment`is_exempt_2`, isGraced: fragment`is_graced_2` })})] END AS bucket
-      FROM kinds WHERE users <> 0
+      SELECT accounts, groups, is_enrolled, ${untimed}, users FROM user_tallies_v1 WHERE tenant = ${tenant}
+      UNION ALL SELECT accounts, groups, false, ${untimed}, -users FROM timed
+      UNION ALL SELECT accounts, groups, false, is_exempt_1, is_exempt_2, is_graced_1, is_graced_2, users FROM timed
+    ), judged AS (
+      -- Each kind is judged once, and not once for each of its groups.
+      SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace', 'mustEnroll'])[1 + greatest(
+          ${strictness(one, sources, { isExempt: fragment`is_exempt_1`, isGraced: fragment`is_graced_1` })},
+          ${strictness(two, sources, { isExempt: fragment`is_exempt_2`, isGraced: fragment`is_graced_2` })})] END AS bucket,
+        ${distinctGroups(sources)} || ARRAY[${EVERYBODY}, CASE WHEN ${areGroupsUnknown(sources)} THEN ${UNKNOWN} END]::text[] AS words
+      FROM kinds OFFSET 0
+    ), counted AS MATERIALIZED (
+      SELECT word, bucket, sum(users) AS users FROM judged CROSS JOIN LATERAL unnest(words) AS word GROUP BY 1, 2
     ), grouped AS (
-      SELECT name, bucket, sum(users) AS users FROM judged CROSS JOIN LATERAL (${groupNames(sources)}) AS named GROUP BY 1, 2
+      SELECT ${groupOf(sources)} AS name, bucket, sum(users) AS users FROM counted GROUP BY 1, 2 HAVING sum(users) <> 0
     ), largest AS (
-      SELECT name FROM grouped GROUP BY name ORDER BY sum(users) DESC, name LIMIT ${MAX_GROUPS}::int
+      SELECT name FROM grouped WHERE name IS NOT NULL GROUP BY name ORDER BY sum(users) DESC, name LIMIT ${MAX_GROUPS}::int
     )
     SELECT
       (SELECT coalesce(jsonb_agg(jsonb_build_object('group', c.name, 'bucket', c.bucket, 'users', c.users)), '[]') FROM (
-        SELECT NULL AS name, bucket, sum(users) AS users FROM judged GROUP BY bucket
+        SELECT NULL AS name, bucket, users FROM counted WHERE word = ${EVERYBODY} AND users <> 0
         UNION ALL SELECT name, bucket, users FROM grouped WHERE name IN (SELECT name FROM largest)) AS c) AS counts,
-      (SELECT coalesce(sum(users), 0)::float8 FROM judged WHERE ${areGroupsUnknown(sources)}) AS "groupsUnknown"`
-  const rules = first === second ? [one] : [one, two]
-  const open = await findOpenUsers(db, { tenant, rules, sources, wanted: { strictness: STRICTNESS.required }, alsoSaid: fragment``, also: fragment``, limit: MAX_SAMPLE })
-  const sample = await db.reports<Sampled>`
-    SELECT id::text AS "userId", subject, account, namespace FROM users
-    WHERE tenant = ${tenant} AND id IN (${open})`
-  return { ...row as Omit<PreviewRow, 'sample'>, sample }
+      (SELECT coalesce(sum(users), 0)::float8 FROM counted WHERE word = ${UNKNOWN}) AS "groupsUnknown"`
+  return row as Omit<PreviewRow, 'sample'>
 }

@@ -1,6 +1,7 @@
 import type { SourceWord } from '../../../core/person.ts'
 import type { Rule } from '../../../core/policy.ts'
 import { type Database, type Fragment, fragment, joined } from '../../../db/client.ts'
+import { after, findFirstUsers, type Wish } from '../../../db/first-users.ts'
 import { findOpenUsers, type Wanted } from '../../../db/open-users.ts'
 import { isInGroup, isSsoOnly, STRICTNESS } from '../../../db/standing.ts'
 
@@ -62,36 +63,28 @@ const OPEN: Partial<Record<Status, Wanted>> = {
 /** The ids of a page. Those who have no factor are found by what the rules ask of them, the others by their rows. */
 async function findPage (db: Database, filter: UserFilter, judging: Judging, cursor: string | undefined, limit: number): Promise<Fragment> {
   const { tenant, status, group, deadlineBefore } = filter
-  const also = conditions(filter, cursor)
+  const also = conditions(filter)
   const alsoSaid = group === undefined ? fragment`` : fragment`AND ${isInGroup(judging.sources, group)}`
-  const byRow = (condition: Fragment): Fragment => fragment`SELECT id FROM users WHERE tenant = ${tenant} AND ${condition} ${alsoSaid} ${also} ORDER BY id LIMIT ${limit}::int`
+  const byRow = (condition: Fragment): Fragment => fragment`SELECT id FROM users WHERE tenant = ${tenant} AND ${condition} ${alsoSaid} ${also} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
   const open = status === undefined ? undefined : OPEN[status]
   if (open === undefined && deadlineBefore === undefined) {
     const ofStatus = ofRow(status, tenant)
-    return group === undefined ? byRow(ofStatus) : await findMembers(db, tenant, fragment`${ofStatus} ${alsoSaid} ${also}`, cursor, limit)
+    return group === undefined ? byRow(ofStatus) : await findMembers(db, { tenant, conditions: fragment`${ofStatus} ${alsoSaid} ${also}`, cursor, limit })
   }
   const alsoOpen = open === undefined ? fragment`AND ${status === 'locked' ? isLocked(tenant) : fragment`${status === undefined}::boolean`} ${also}` : also
-  const found = await findOpenUsers(db, { tenant, ...judging, wanted: { ...open, deadlineBefore }, alsoSaid, also: alsoOpen, limit })
+  const found = await findOpenUsers(db, { tenant, ...judging, wanted: { ...open, deadlineBefore }, alsoSaid, also: alsoOpen, cursor, limit })
   if (status !== 'exempt' || deadlineBefore !== undefined || judging.rules.some(({ ssoRule }) => ssoRule !== 'exempt_sso_session')) return found
   // Where each rule leaves SSO sessions alone, that is so with a factor, too.
   return fragment`SELECT id FROM ((${found}) UNION ALL (${byRow(fragment`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)}`)})) AS exempt ORDER BY id LIMIT ${limit}::int`
 }
 
-/** Of so many people one may be a member, where a page is read by going through all. */
-const SPARSE = 100
-
 /**
- * The members of a group. Of a large one the first people who come along fill the page; of a small one all members are
- * read from the index of groups. Which it is, is found out by trying: a planner would have to guess.
+ * The members of a group. Of a large one the first people who come along fill the page; of a small one all members are read
+ * from the index of groups.
  */
-async function findMembers (db: Database, tenant: string, conditions: Fragment, cursor: string | undefined, limit: number): Promise<Fragment> {
-  const some = await db.reports<{ id: string }>`
-    SELECT id::text FROM (
-      SELECT * FROM users WHERE tenant = ${tenant} AND id > coalesce(${cursor}::uuid, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT ${limit * SPARSE}::int) AS first
-    WHERE ${conditions} ORDER BY first.id LIMIT ${limit}::int`
-  if (some.length === limit) return fragment`SELECT unnest(${some.map(({ id }) => id)}::uuid[]) AS id`
-  return fragment`WITH members AS MATERIALIZED (SELECT id FROM users WHERE tenant = ${tenant} AND ${conditions}) SELECT id FROM members ORDER BY id LIMIT ${limit}::int`
-}
+const findMembers = async (db: Database, wish: Wish): Promise<Fragment> => await findFirstUsers(db, wish) ?? fragment`
+  WITH members AS MATERIALIZED (SELECT id FROM users WHERE tenant = ${wish.tenant} AND ${wish.conditions} ${after(wish.cursor)})
+  SELECT id FROM members ORDER BY id LIMIT ${wish.limit}::int`
 
 const isLocked = (tenant: string): Fragment =>
   fragment`disabled_at IS NULL AND id IN (SELECT user_id FROM throttles WHERE tenant = ${tenant} AND locked_at IS NOT NULL)`
@@ -106,12 +99,11 @@ function ofRow (status: Status | undefined, tenant: string): Fragment {
 }
 
 /** Only what is asked for stands in the statement: an index serves what is there, not what may be there. */
-function conditions ({ tenant, subject, account, namespace, areAdministratorsHidden }: UserFilter, cursor: string | undefined): Fragment {
+function conditions ({ tenant, subject, account, namespace, areAdministratorsHidden }: UserFilter): Fragment {
   const parts = [fragment``]
   if (subject !== undefined) parts.push(fragment`AND subject = ${subject}`)
   if (account !== undefined) parts.push(fragment`AND lower(account) = lower(${account})`)
   if (namespace !== undefined) parts.push(fragment`AND namespace = ${namespace}`)
   if (areAdministratorsHidden) parts.push(fragment`AND id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND administrator_at IS NOT NULL)`)
-  if (cursor !== undefined) parts.push(fragment`AND id > ${cursor}::uuid`)
   return joined(parts, ' ')
 }
