@@ -66,8 +66,6 @@ CREATE INDEX "users_tenant_subject_idx" ON "users"("tenant", "subject");
 
 -- CreateIndex
 CREATE INDEX "users_groups_idx" ON "users" USING GIN ("groups");
--- By hand: no login waits for what others have left to be sorted in.
-ALTER INDEX "users_groups_idx" SET (fastupdate = off);
 
 -- For pages of people and for counts. Nothing in them changes at a login.
 CREATE INDEX "users_account_idx" ON "users"("tenant", lower("account"));
