@@ -1,6 +1,8 @@
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { DestinationStream } from 'pino'
 import { registerAudit } from './admin/audit/route.ts'
+import { registerNotices } from './admin/notices/route.ts'
+import { NOTICE_WEBHOOKS } from './admin/notices/webhook.ts'
 import { registerPreview } from './admin/policy/preview/route.ts'
 import { registerPolicy } from './admin/policy/route.ts'
 import { registerStats } from './admin/stats/route.ts'
@@ -80,7 +82,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
   const refuseOtherMethods = registerMethods(app, config.CORS_ORIGINS)
   await registerLimits(app, config.RATE_LIMIT_PER_MINUTE)
   registerJson(app)
-  await registerOpenapi(app, VERSION)
+  await registerOpenapi(app, VERSION, NOTICE_WEBHOOKS)
   registerMetrics(app, metrics)
   watchDatabase(db, metrics, tracing)
 
@@ -110,6 +112,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
   registerUserSync(app, services)
   registerStats(app, services)
   registerAudit(app, services)
+  registerNotices(app, services)
   registerJwks(app, () => secrets.signing)
   registerHealth(app, async () => secrets.sealing && await db.rows`SELECT tenant FROM person_v2 LIMIT 0`)
   await registerConsole(app, config.DOCS)

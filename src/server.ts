@@ -6,6 +6,7 @@ import { startChaining } from './db/audit-worker.ts'
 import { connect } from './db/client.ts'
 import { Metrics } from './http/metrics.ts'
 import type { Tracing } from './http/tracing.ts'
+import { startWatching, watchAttempts } from './db/suspicions.ts'
 import { startSweeping } from './db/sweep.ts'
 import { startNotices } from './notices.ts'
 import { DATA_DIR, developmentEnvironment } from './dev.ts'
@@ -33,16 +34,21 @@ async function main (): Promise<void> {
     get keys () { return secrets.signing },
     retentionDays: config.AUDIT_RETENTION_DAYS,
     onError: error => { app.log.warn({ err: error }, 'chaining the audit failed') },
-    onChained: events => { for (const { action, outcome } of events) metrics.event(action, outcome) },
+    onChained: async events => {
+      for (const { action, outcome } of events) metrics.event(action, outcome)
+      await watchAttempts(db, events)
+    },
     onSigned: ({ tenant, count, digest }) => { app.log.info({ tenant, count, digest }, 'audit checkpoint') },
     onBroken: (tenant, brokenAt) => { app.log.error({ tenant, brokenAt }, 'the audit was changed') }
   })
+  const stopWatching = startWatching(db, error => { app.log.warn({ err: error }, 'looking for attacks failed') })
   const stopNotices = startNotices({ config, secrets, db, metrics, log: app.log, version: VERSION })
   closeWithGrace({ delay: 10_000, logger: undefined }, async ({ err }) => {
     if (err !== undefined) app.log.fatal({ err }, 'unexpected error: stopping')
     await keeper.stop()
     stopSweeping()
     await stopChaining()
+    stopWatching()
     await stopNotices()
     await app.close()
     await db.close()

@@ -1,15 +1,21 @@
 // A whole life of a user with known secrets, at the loudest log level: then the log, everything that was printed, the whole
 // database and every answer are searched for them.
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
+import { Metrics } from '../src/http/metrics.ts'
+import { startNotices } from '../src/notices.ts'
 import { ownDatabase } from './helpers/database.ts'
+import { TestReceiver } from './helpers/receiver.ts'
 import { type Answer, fromBase32, startService } from './helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 const printed = capture()
-const service = await startService(t, { DATABASE_URL: url, LOG_LEVEL: 'trace' })
+const receiver = await new TestReceiver().start(t)
+const service = await startService(t, { DATABASE_URL: url, LOG_LEVEL: 'trace', ...receiver.environment })
 const { clock, env } = service
+const stopNotices = startNotices({ config: service.config, secrets: service.secrets, db: service.db, metrics: new Metrics(), log: service.app.log, version: 'test', roundMs: 20 })
 
 /** What may be found nowhere, by name, in all the ways in which it might be written down. */
 const canaries = new Map<string, string[]>()
@@ -51,6 +57,9 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
     return answer
   }
 
+  const refusing = hide('what the receiver says', `canary-${randomUUID()}`)
+  receiver.answer = response => response.writeHead(receiver.received.length % 2 === 0 ? 500 : 410, { 'x-said': refusing }).end(refusing)
+  while ((await service.db.rows`SELECT 1 FROM notice_receivers`).length === 0) await sleep(10)
   await call(200, 'GET', '/mfa/status')
   const { body: { factorId, secret, otpauthUri } } = await call(201, 'POST', '/mfa/enroll', { label: 'Phone' })
   hideSecret('secret', secret)
@@ -101,6 +110,14 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   await person.endWait()
   const { body: { token: last } } = await call(200, 'POST', '/mfa/verify', { code: late })
 
+  // What failed is sent once more.
+  receiver.recover()
+  for (let left = 1; left > 0; await sleep(20)) {
+    await service.db.rows`UPDATE notices SET due_at = clock_timestamp(), parked_at = NULL`
+    left = (await service.db.rows`SELECT 1 FROM notices`).length
+  }
+  await stopNotices()
+
   // Whatever can be read is read once more at the end.
   const { paths } = (await service.call('GET', '/openapi.json')).body as { paths: Record<string, object> }
   for (const [path, methods] of Object.entries(paths)) {
@@ -126,7 +143,10 @@ t.test('neither secrets nor codes nor tokens nor keys stand in the log, on the c
   if (password.length > 8) hide('the password of the database', decodeURIComponent(password))
   canaries.set('a key URI of any kind', ['otpauth:'])
 
-  const places = { log: service.log.join(''), console: printed.join(''), database: await dump(url) }
+  hide('WEBHOOK_SECRET', receiver.secret)
+  const places = { log: service.log.join(''), console: printed.join(''), database: await dump(url), notices: receiver.received.map(({ text, headers }) => text + JSON.stringify(headers)).join('\n') }
+  for (const type of ['factor.confirmed', 'factor.removed', 'recovery.accepted', 'recovery.regenerated', 'policy.changed']) t.match(places.notices, `"type":"${type}"`)
+  t.match(places.log, /parked/)
   t.match(places.log, /"level":(10|20|30)/)
   t.match(places.log, /\/mfa\/recovery/)
   t.match(places.database, /recovery.accepted/)

@@ -24,7 +24,7 @@ const findHead = async (db: Database, tenant: string): Promise<Head> =>
  * the transaction that it tells of, so that none is missed however late that commits. The head is read before the events:
  * whatever another replica chains in between makes the head stale, and nothing is appended twice.
  */
-export async function chainTenant (db: Database, tenant: string, onChained: (events: ChainedEvent[]) => void = () => {}): Promise<number> {
+export async function chainTenant (db: Database, tenant: string, onChained: (events: ChainedEvent[]) => void | Promise<void> = () => {}): Promise<number> {
   for (let chained = 0; ;) {
     const head = await findHead(db, tenant)
     const events = await db.rows<ChainedEvent>`
@@ -33,7 +33,7 @@ export async function chainTenant (db: Database, tenant: string, onChained: (eve
       ORDER BY p.at, p.id LIMIT ${BATCH}::int`
     if (events.length === 0 || !await settleAppended(db, tenant, head, events)) return chained
     chained += events.length
-    onChained(events)
+    await onChained(events)
     if (events.length < BATCH) return chained
   }
 }

@@ -13,8 +13,8 @@ const LEASE_SECONDS = 30
 
 export interface ChainingOptions extends Signing {
   onError: (error: unknown) => void
-  /** Each event once, over all replicas. */
-  onChained: (events: ChainedEvent[]) => void
+  /** Each event once, over all replicas; some of one tenant at a time. */
+  onChained: (events: ChainedEvent[]) => void | Promise<void>
   /** Worth keeping where whoever writes to the database cannot: a log, for instance. */
   onSigned: (checkpoint: Checkpoint) => void
   /** Somebody has changed the log: its tenant is not signed until somebody has looked at it. */

@@ -99,11 +99,12 @@ const TAGS = [
   { name: 'Factors', description: 'The authenticators of the caller.' },
   { name: 'Gateway', description: 'What a gateway asks before it lets a request through.' },
   { name: 'Administration', description: 'For administrators, who need a role and an MFA token of the last minutes.' },
-  { name: 'Operation', description: 'Keys and probes.' }
+  { name: 'Operation', description: 'Keys and probes.' },
+  { name: 'Notices', description: 'What a receiver of yours is told.' }
 ]
 
-/** Collects the routes into an OpenAPI 3.1 document. Register it before them. */
-export async function registerOpenapi (app: FastifyInstance, version: string): Promise<void> {
+/** Collects the routes into an OpenAPI 3.1 document, beside the calls that we make. Register it before them. */
+export async function registerOpenapi (app: FastifyInstance, version: string, webhooks: Record<string, object>): Promise<void> {
   app.addSchema(ProblemSchema)
   await app.register(swagger, {
     openapi: {
@@ -117,6 +118,7 @@ export async function registerOpenapi (app: FastifyInstance, version: string): P
       },
       servers: [{ url: '/', description: 'This service' }],
       tags: TAGS,
+      webhooks,
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A first-factor token of the configured issuer, or an MFA token.' } } }
     },
     hideUntagged: true,

@@ -29,6 +29,9 @@ export const Reason = Type.String({ minLength: 1, maxLength: 500, pattern: PRINT
 /** Of a page; the query is text, and nothing is coerced. */
 export const Limit = Type.String({ pattern: '^([1-9][0-9]?|100)$', description: 'How many, 1 to 100; 50 without it', examples: ['50'] })
 
+/** Where a page of what happened ended: microseconds since 1970, and the id. */
+export const EventCursor = Type.String({ pattern: '^[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', description: 'The `nextCursor` of the page before', examples: ['1795521600123456_3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20'] })
+
 export const FactorStatus = Type.Enum(['pending', 'active', 'locked'])
 
 export const Factor = Type.Object({

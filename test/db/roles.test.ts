@@ -4,8 +4,11 @@ import t from 'tap'
 import { parseSigningKeys } from '../../src/config/signing-keys.ts'
 import { chainTenant } from '../../src/db/audit-chain.ts'
 import { signAnew, signTenant } from '../../src/db/audit-checkpoint.ts'
+import { recordEvent } from '../../src/db/audit.ts'
 import { takeLease } from '../../src/db/lease.ts'
 import { type ClaimedNotice, findDueNotices, type NoticeKey, settleClaimed, settleDelivered, settleFailed, settleWanted } from '../../src/db/notices.ts'
+import { watchAttempts, watchSprays } from '../../src/db/suspicions.ts'
+import { sweep } from '../../src/db/sweep.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { serviceRole } from '../helpers/role.ts'
 import { signingKey, startService } from '../helpers/service.ts'
@@ -33,7 +36,11 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.equal((await admin.call('GET', '/admin/policy', undefined, token)).status, 200)
   t.equal((await admin.call('GET', '/admin/audit', undefined, token)).status, 200)
   const signing = { keys: service.config.MFA_SIGNING_KEYS, retentionDays: 400 }
-  t.ok(await chainTenant(service.db, admin.tenant) > 0)
+  for (let n = 0; n < 5; n++) await recordEvent(service.db, { tenant: admin.tenant, subject: 'x', action: 'totp.refused', outcome: 'failure', by: { actor: 'x', address: '192.0.2.1', requestId: 'x' } })
+  t.ok(await chainTenant(service.db, admin.tenant, events => watchAttempts(service.db, events)) > 0)
+  await watchSprays(service.db)
+  t.match(await service.db.settle`SELECT suspect_spray_v1(${admin.tenant}, NULL, 9) AS result`, { outcome: 'suspected' })
+  await sweep(service.db)
   t.match(await signTenant(service.db, admin.tenant, signing), { tenant: admin.tenant })
   t.equal(await signAnew(service.db, [...parseSigningKeys('KEYS', JSON.stringify({ keys: [signingKey('next')] })), ...signing.keys]), 1)
   t.equal(await takeLease(service.db, 'roles', crypto.randomUUID(), 1), true)
@@ -42,6 +49,7 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   await settleFailed(service.db, await settleClaimed(service.db, due) as ClaimedNotice, { text: 'x', isFinal: true, isInterrupted: false })
   await service.db.rows`SELECT retry_notice_v1(${due.tenant}, ${due.id}::uuid, '{}')`
   t.match(await settleDelivered(service.db, await settleClaimed(service.db, due) as ClaimedNotice), { outcome: 'delivered' })
+  t.ok((await admin.call('GET', '/admin/notices', undefined, token)).body.items.length > 0)
   const { body: pending } = await admin.call('POST', '/mfa/enroll', {}, token)
   t.equal((await admin.call('DELETE', `/mfa/factors/${pending.factorId}`, {}, token)).status, 204)
   t.equal((await admin.call('DELETE', `/mfa/factors/${second.factorId}`, {}, token)).status, 200)
@@ -55,7 +63,7 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
   const { rows: [self] } = await client.query('SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user')
   t.same(self, { rolsuper: false, rolbypassrls: false, rolcreaterole: false, rolcreatedb: false, rolreplication: false })
   const { rows: [{ owner }] } = await client.query("SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'users'")
-  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'throttles', 'policies', 'endings', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases', 'notices', 'notice_receivers']
+  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'throttles', 'policies', 'endings', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases', 'notices', 'notice_receivers', 'failures', 'suspicions']
   const { rows: owned } = await client.query("SELECT relname FROM pg_class WHERE pg_has_role(current_user, relowner, 'MEMBER')")
   t.same(owned, [], 'it owns nothing, and neither does what it is a member of')
 

@@ -125,6 +125,8 @@ const MATRIX: Record<string, Row> = {
   'POST /admin/policy/preview': { expected: admins({ auditor: '200' }) },
   'GET /admin/audit': { expected: admins({ auditor: '200' }) },
   'GET /admin/audit/verify': { expected: admins({ auditor: '200' }) },
+  'GET /admin/notices': { expected: admins({ auditor: '200' }) },
+  'POST /admin/notices/:id/retry': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/notices/${NOBODY_S_FACTOR}/retry` },
   'GET /admin/users/:userId': { expected: reading, path: () => `/admin/users/${NOBODY_S_FACTOR}` },
   'PUT /admin/users/:userId/exemption': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/exemption`, body: () => ({ exempt: true, reason: 'x' }) },
   'PUT /admin/users/:userId/grace': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/grace`, body: () => ({ until: '2199-01-01T00:00:00Z', reason: 'x' }) },

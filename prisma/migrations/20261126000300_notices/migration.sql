@@ -106,10 +106,11 @@ END $$;
 -- The next one of the same person is due at once. Answers its id, or null.
 CREATE FUNCTION wake_notice_v1(p_tenant text, p_subject text) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
+  v_now timestamptz := clock_timestamp();
   v_id uuid;
 BEGIN
   SELECT id INTO v_id FROM notices WHERE tenant = p_tenant AND subject = p_subject AND parked_at IS NULL ORDER BY at, id LIMIT 1;
-  UPDATE notices SET due_at = least(due_at, clock_timestamp()) WHERE tenant = p_tenant AND id = v_id;
+  UPDATE notices SET due_at = least(due_at, v_now) WHERE tenant = p_tenant AND id = v_id;
   RETURN v_id;
 END $$;
 
@@ -154,10 +155,11 @@ END $$;
 -- still waits. `gone` for one that is not there: delivered, or nobody's.
 CREATE FUNCTION retry_notice_v1(p_tenant text, p_id uuid, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
+  v_now timestamptz := clock_timestamp();
   v_row notices%ROWTYPE;
   v_action text;
 BEGIN
-  UPDATE notices SET due_at = clock_timestamp(), tried_since = NULL, parked_at = NULL WHERE tenant = p_tenant AND id = p_id RETURNING * INTO v_row;
+  UPDATE notices SET due_at = v_now, tried_since = NULL, parked_at = NULL WHERE tenant = p_tenant AND id = p_id RETURNING * INTO v_row;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   SELECT action INTO v_action FROM audit_events WHERE tenant = p_tenant AND at = v_row.at AND id = p_id;
   PERFORM audit_v1(p_tenant, nullif(v_row.subject, ''), 'notice.retried', 'success', NULL, p_by,

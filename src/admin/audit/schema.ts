@@ -1,10 +1,10 @@
 import { type Static, Type } from 'typebox'
-import { GivenTime, Limit, Uuid } from '../../mfa/schema.ts'
+import { EventCursor, GivenTime, Limit, Uuid } from '../../mfa/schema.ts'
 
 export const ACTIONS = [
   'factor.started', 'factor.confirmed', 'factor.renamed', 'factor.removed', 'totp.accepted', 'totp.refused', 'totp.locked', 'recovery.accepted', 'recovery.refused',
   'recovery.locked', 'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used', 'session.ended', 'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set',
-  'user.disabled', 'user.enabled', 'user.erased', 'users.synced', 'policy.changed', 'access.refused', 'secret.unreadable', 'key.rotated', 'spray.suspected', 'guessing.suspected', 'policy.would_enroll'
+  'user.disabled', 'user.enabled', 'user.erased', 'users.synced', 'policy.changed', 'access.refused', 'secret.unreadable', 'key.rotated', 'spray.suspected', 'guessing.suspected', 'policy.would_enroll', 'notice.retried'
 ] as const
 
 const Nullable = (description: string) => Type.Union([Type.String(), Type.Null()], { description })
@@ -27,23 +27,20 @@ export const AuditEvent = Type.Object({
   details: Type.Object({}, { additionalProperties: true, description: 'More, by action; never a secret' })
 }, { $id: 'AuditEvent', examples: [auditEventExample] })
 
-/** Where a page ended: microseconds since 1970, and the id. */
-const Cursor = Type.String({ pattern: '^[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', description: 'The `nextCursor` of the page before', examples: ['1795521600123456_3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20'] })
-
 export const AuditQuery = Type.Object({
   subject: Type.Optional(Name('Whom it is about')),
   actor: Type.Optional(Name('Who did it')),
   action: Type.Optional(Type.Enum([...ACTIONS], { description: 'What was done' })),
   from: Type.Optional(GivenTime),
   to: Type.Optional(Type.String({ ...GivenTime, description: 'RFC 3339; up to, and not with, this time' })),
-  cursor: Type.Optional(Cursor),
+  cursor: Type.Optional(EventCursor),
   limit: Type.Optional(Limit)
 }, { additionalProperties: false })
 export type AuditQuery = Static<typeof AuditQuery>
 
 export const AuditPage = Type.Object({
   items: Type.Array(Type.Ref('AuditEvent')),
-  nextCursor: Type.Union([Cursor, Type.Null()], { description: 'Of the next page; null with the last one' })
+  nextCursor: Type.Union([EventCursor, Type.Null()], { description: 'Of the next page; null with the last one' })
 }, { $id: 'AuditPage', examples: [{ items: [auditEventExample], nextCursor: null }] })
 
 export const AuditVerdict = Type.Object({

@@ -1,0 +1,53 @@
+import { type NoticeEvent, type NoticeType, noticeBody } from '../../core/notice.ts'
+
+const ALICE = { userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', namespace: 'https://id.example.com', subject: 'alice', account: 'alice@example.com' }
+const ADMIN = { actor: 'c0a1b2d3-4e5f-4a6b-8c7d-9e0f1a2b3c4d' }
+const NOBODY = { userId: null, namespace: null, subject: null, account: null }
+const NAMELESS = { namespace: null, subject: null, account: null }
+const TOTP = { factorKind: 'totp' }
+const RECOVERY = { factorKind: 'recovery' }
+const FACTOR = { factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', label: 'My phone' }
+const USED = { confirmedAt: '2026-10-02T08:00:00+00:00', lastUsedAt: '2026-11-24T11:00:00+00:00' }
+const POLICY = { enforcement: 'optional', groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule: 'exempt_sso_only' }
+const CLEARED = { totp: { failures: 30, waitUntil: null, lockedAt: '2026-11-24T11:30:00+00:00', budget: 30 } }
+const reason = 'Ticket 4711'
+
+interface Example { about: string, event: Partial<NoticeEvent> }
+
+/** One of each type, with when it comes; a test holds them against what is really sent. */
+export const NOTICE_EXAMPLES: Record<NoticeType, Example> = {
+  'factor.confirmed': { about: 'an authenticator was set up', event: { ...TOTP, details: FACTOR } },
+  'factor.removed': { about: 'an authenticator was removed', event: { ...TOTP, details: { ...FACTOR, ...USED } } },
+  'totp.locked': { about: 'too many failures: the authenticators are locked', event: { ...TOTP, outcome: 'failure', details: {} } },
+  'recovery.accepted': { about: 'a recovery code was used', event: { ...RECOVERY, details: { remaining: 3 } } },
+  'recovery.locked': { about: 'too many failures: the recovery codes are locked', event: { ...RECOVERY, outcome: 'failure', details: {} } },
+  'recovery.low': { about: '3, 1 or no recovery codes are left', event: { ...RECOVERY, details: { remaining: 3 } } },
+  'recovery.regenerated': { about: 'new recovery codes took the place of the old', event: { ...RECOVERY, details: {} } },
+  'bypass.issued': { about: 'an administrator made a code for one login', event: { ...ADMIN, details: { reason, expiresAt: '2026-11-24T12:15:00+00:00' } } },
+  'bypass.used': { about: 'such a code was used', event: { factorKind: 'bypass', details: {} } },
+  'user.unlocked': { about: 'an administrator ended waits and locks', event: { ...ADMIN, details: { reason, cleared: CLEARED } } },
+  'user.reset': { about: 'an administrator removed all factors and codes', event: { ...ADMIN, details: { reason, requireCode: false, factors: [{ ...FACTOR, ...USED }], cleared: CLEARED } } },
+  'user.signed_out': { about: 'signed out everywhere; with a reason where an administrator did it', event: { details: {} } },
+  'user.exempted': { about: 'exempt from the policy, or no more', event: { ...ADMIN, details: { exempt: true, reason, until: '2026-11-30T12:00:00+00:00' } } },
+  'user.grace_set': { about: 'an administrator moved the deadline', event: { ...ADMIN, details: { reason, before: '2026-12-01T12:00:00+00:00', after: '2026-12-24T12:00:00+00:00' } } },
+  'user.disabled': { about: 'an application said that he has left', event: { actor: 'service:people-sync', details: {} } },
+  'user.enabled': { about: 'or that he is back; with a reason where the operator did it', event: { actor: 'service:people-sync', details: {} } },
+  'user.erased': { about: 'the person is gone, and with him what he was called', event: { ...ADMIN, ...NAMELESS, details: { reason } } },
+  'policy.changed': { about: 'who must have MFA', event: { ...ADMIN, ...NOBODY, details: { before: POLICY, after: { ...POLICY, enforcement: 'required', gracePeriodDays: 14 } } } },
+  'spray.suspected': { about: 'in an hour, codes of 200 people were refused from one address (a /64 of IPv6); or, without `source`, of more people than `passed`', event: { ...NOBODY, actor: null, address: null, requestId: null, outcome: 'failure', details: { source: '192.0.2.7', users: 214, hours: 1 } } },
+  'guessing.suspected': { about: 'five codes were refused in a day (`failure`), or one was accepted after that (`success`)', event: { ...TOTP, actor: null, outcome: 'failure', details: { failures: 5, hours: 24 } } }
+}
+
+/** The whole of what is sent. */
+export const noticeExample = (type: NoticeType): object => noticeBody({
+  type,
+  timestamp: '2026-11-24T12:00:00.123456Z',
+  tenant: 'acme',
+  ...ALICE,
+  outcome: 'success',
+  actor: ALICE.userId,
+  factorKind: null,
+  address: '192.0.2.7',
+  requestId: '0b6b2b2e-5a53-4d4e-9a53-3f9d3f1c2a10',
+  ...NOTICE_EXAMPLES[type].event
+} as NoticeEvent)

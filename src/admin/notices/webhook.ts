@@ -1,0 +1,36 @@
+import { NOTICE_TYPES } from '../../core/notice.ts'
+import { NOTICE_EXAMPLES, noticeExample } from './examples.ts'
+
+const text = (name: string, description: string, example: string): object => ({ in: 'header', name, required: true, description, schema: { type: 'string' }, example })
+
+/** What the receiver is called with: the part of the specification that is not about us. */
+export const NOTICE_WEBHOOKS = {
+  notice: {
+    post: {
+      operationId: 'notice',
+      tags: ['Notices'],
+      summary: 'Something concerns a user, the policy or an attack',
+      description: 'Sent to `WEBHOOK_URL`, by Standard Webhooks: at least once, in order per user, tried for a day.',
+      security: [],
+      parameters: [
+        text('webhook-id', 'The same with each try; the `id` of the audit event', '3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20'),
+        text('webhook-timestamp', 'Of this try, in seconds since 1970', '1795521600'),
+        text('webhook-signature', '`v1,` and the base64 of HMAC-SHA-256 over id, timestamp and body, one for each secret', 'v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=')
+      ],
+      requestBody: {
+        required: true,
+        content: {
+          'application/json': {
+            schema: { $ref: '#/components/schemas/Notice' },
+            examples: Object.fromEntries(NOTICE_TYPES.map(type => [type, { summary: NOTICE_EXAMPLES[type].about, value: noticeExample(type) }]))
+          }
+        }
+      },
+      responses: {
+        '2XX': { description: 'Taken: it is not sent again.' },
+        410: { description: 'Of no use: it is parked at once.' },
+        default: { description: 'Not taken: it is tried again.' }
+      }
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto'
+import { sourceOf } from '../core/address.ts'
+import type { ChainedEvent } from '../core/audit-chain.ts'
+import type { Database } from './client.ts'
+import { takeLease } from './lease.ts'
+
+/** So many people failing in an hour from one source are no company on a Monday morning. */
+const SPRAYED_USERS = 200
+const LOOK_MS = 60_000
+const LEASE_SECONDS = 90
+
+/** A code that somebody sent: what came of it, and from where. */
+interface Attempt extends ChainedEvent { subject: string, address: string }
+
+const REFUSED = new Set(['totp.refused', 'recovery.refused'])
+const ACCEPTED = new Set(['totp.accepted', 'recovery.accepted', 'bypass.used'])
+
+/** A code that was spent, or a recovery code that was mistyped, is nobody's guess: it has cost no attempt. */
+const isGuess = ({ action, details }: ChainedEvent): boolean => REFUSED.has(action) && !('cause' in JSON.parse(details))
+
+/**
+ * Looks at events of one tenant as they are chained: enters who failed, and suspects guessing where somebody has failed often,
+ * or passes after that. Nothing of it waits for, or is waited for by, a login.
+ */
+export async function watchAttempts (db: Database, events: ChainedEvent[]): Promise<void> {
+  const attempts = events.filter((event): event is Attempt => event.subject !== null && event.address !== null)
+  const refused = attempts.filter(isGuess)
+  if (refused.length > 0) await settleFailures(db, refused)
+  for (const [outcome, some] of [['failure', refused], ['success', attempts.filter(({ action }) => ACCEPTED.has(action))]] as const) {
+    for (const attempt of await findGuessing(db, outcome, some)) await settleGuessing(db, attempt, outcome)
+  }
+}
+
+const settleFailures = (db: Database, attempts: [Attempt, ...Attempt[]] | Attempt[]): Promise<unknown> => db.settle`
+  SELECT note_failures_v1(${(attempts[0] as Attempt).tenant}, ${attempts.map(({ subject }) => subject)}::text[], ${attempts.map(({ address }) => sourceOf(address))}::text[],
+    ${attempts.map(({ at }) => at)}::text[]::timestamptz[]) AS result`
+
+/** Those of whom `suspect_guessing_v1` may say more than `few` or `known`, in one look. */
+async function findGuessing (db: Database, outcome: 'failure' | 'success', attempts: Attempt[]): Promise<Attempt[]> {
+  if (attempts.length === 0) return []
+  const { tenant } = attempts[0] as Attempt
+  const found = await db.rows<{ n: number }>`
+    SELECT a.n::int FROM unnest(${attempts.map(({ subject }) => subject)}::text[], ${attempts.map(({ at }) => at)}::text[]::timestamptz[]) WITH ORDINALITY AS a (subject, at, n)
+    WHERE EXISTS (SELECT 1 FROM failures f WHERE f.tenant = ${tenant} AND f.user_id = a.subject)
+      AND NOT EXISTS (SELECT 1 FROM suspicions s WHERE s.tenant = ${tenant} AND s.action = 'guessing.suspected' AND s.key = a.subject || ' ' || ${outcome} AND s.at > now() - interval '24 hours')
+      AND (SELECT count(*) FROM (
+        SELECT 1 FROM audit_events e WHERE e.tenant = ${tenant} AND e.subject = a.subject AND e.at > a.at - interval '24 hours' AND e.at <= a.at
+          AND e.action IN ('totp.refused', 'recovery.refused') AND e.details->'cause' IS NULL LIMIT 5) AS failed) = 5
+    ORDER BY a.n`
+  return found.map(({ n }) => attempts[n - 1] as Attempt)
+}
+
+/** Decides that it is told once in 24 hours: `suspected`, else `known` or `few`. */
+const settleGuessing = (db: Database, { tenant, subject, at, factorKind, address, requestId }: Attempt, outcome: 'failure' | 'success'): Promise<unknown> => db.settle`
+  SELECT suspect_guessing_v1(${tenant}, ${subject}, ${at}::timestamptz, ${outcome}, ${factorKind}, ${{ address, requestId }}::jsonb) AS result`
+
+interface Spray { tenant: string, source: string | null, users: number }
+
+/** Looks for codes that are tried on many people: from one source, over all tenants; and in one tenant, from wherever. */
+export async function watchSprays (db: Database): Promise<void> {
+  const sprays = await db.reports<Spray>`
+    SELECT tenant, source, count(*)::int AS users FROM failures
+    WHERE at > now() - interval '1 hour'
+      AND source IN (SELECT source FROM failures WHERE at > now() - interval '1 hour' GROUP BY source HAVING count(*) >= ${SPRAYED_USERS}::int)
+    GROUP BY tenant, source
+    UNION ALL
+    SELECT tenant, NULL, count(DISTINCT user_id)::int FROM failures
+    WHERE at > now() - interval '1 hour'
+    GROUP BY tenant HAVING count(DISTINCT user_id) >= ${SPRAYED_USERS}::int`
+  for (const { tenant, source, users } of sprays) await db.settle`SELECT suspect_spray_v1(${tenant}, ${source}, ${users}::int) AS result`
+}
+
+/** Every minute, on the one replica that holds the lease. Answers how to stop it. */
+export function startWatching (db: Database, onError: (error: unknown) => void, intervalMs = LOOK_MS): () => void {
+  const holder = randomUUID()
+  const look = async (): Promise<void> => { if (await takeLease(db, 'attacks', holder, LEASE_SECONDS)) await watchSprays(db) }
+  const timer = setInterval(() => { look().catch(onError) }, intervalMs)
+  timer.unref()
+  return () => { clearInterval(timer) }
+}

@@ -1,0 +1,168 @@
+// Attacks, seen behind the log: many failures on one person, a success after them, a few failures on each of many people.
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { chainTenant } from '../../src/db/audit-chain.ts'
+import { settleWanted } from '../../src/db/notices.ts'
+import { startWatching, watchAttempts, watchSprays } from '../../src/db/suspicions.ts'
+import { sweep } from '../../src/db/sweep.ts'
+import { ownDatabase } from '../helpers/database.ts'
+import { type Person, startService } from '../helpers/service.ts'
+
+const { url } = await ownDatabase(t)
+const service = await startService(t, { DATABASE_URL: url })
+const { db } = service
+await settleWanted(db)
+
+const chain = (tenant: string): Promise<number> => chainTenant(db, tenant, events => watchAttempts(db, events))
+const suspected = async (tenant: string): Promise<any[]> => await db.rows`
+  SELECT e.action, e.outcome, e.actor, e.subject, e.factor_kind, e.address, e.request_id, e.details, n.id IS NOT NULL AS noticed
+  FROM audit_events e LEFT JOIN notices n USING (tenant, at, id) WHERE e.tenant = ${tenant} AND e.action LIKE '%.suspected' ORDER BY e.at, e.id`
+
+async function fail (person: Person, secret: string, times: number): Promise<void> {
+  for (let n = 0; n < times; n++) {
+    await person.endWait()
+    const { status } = await person.call('POST', '/mfa/verify', { code: service.clock.wrongCode(secret) })
+    if (status !== 422) throw new Error(`answered ${status}`)
+  }
+}
+
+/** Attempts of `users` people of a tenant, the n-th from `192.0.2.n` or another address that `address` gives. */
+const attempts = (tenant: string, action: string, users: number, address: string, details = {}): Promise<unknown> => db.reports`
+  SELECT count(audit_v1(${tenant}, 'user-' || n, ${action}, 'failure', 'totp', jsonb_build_object('actor', 'x', 'address', replace(${address}, '*', to_hex(n))), ${details}::jsonb)::text)
+  FROM generate_series(1, ${users}::int) AS n`
+
+t.test('five failures on one person within a day are told, once, with from where', async t => {
+  const person = service.person()
+  const { secret } = await person.enroll()
+  const { id } = await person.row()
+  await fail(person, secret, 4)
+  await chain(person.tenant)
+  t.same(await suspected(person.tenant), [])
+  await fail(person, secret, 1)
+  await chain(person.tenant)
+  const refused = (await person.events()).filter(({ action }) => action === 'totp.refused')
+  t.same(await suspected(person.tenant), [{ action: 'guessing.suspected', outcome: 'failure', actor: null, subject: id, factor_kind: 'totp', address: '127.0.0.1', request_id: refused.at(-1)!.request_id, details: { failures: 5, hours: 24 }, noticed: true }])
+  await fail(person, secret, 3)
+  await chain(person.tenant)
+  t.equal((await suspected(person.tenant)).length, 1, 'once')
+  await db.rows`UPDATE suspicions SET at = at - interval '24 hours' WHERE tenant = ${person.tenant}`
+  await fail(person, secret, 1)
+  await chain(person.tenant)
+  t.match((await suspected(person.tenant))[1], { details: { failures: 9 } }, 'and once more the next day')
+})
+
+t.test('a success after them is told, once, whatever was used; one after few is none', async t => {
+  for (const means of ['totp', 'recovery'] as const) {
+    const person = service.person()
+    const { secret, recoveryCodes } = await person.enroll()
+    await fail(person, secret, 4)
+    await chain(person.tenant)
+    await person.verify(secret)
+    await chain(person.tenant)
+    t.same(await suspected(person.tenant), [], 'success clears the run, and not what is known')
+    await fail(person, secret, 1)
+    await person.endWait()
+    if (means === 'totp') await person.verify(secret)
+    else await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
+    await chain(person.tenant)
+    t.match(await suspected(person.tenant), [{ outcome: 'failure' }, { action: 'guessing.suspected', outcome: 'success', factor_kind: means, details: { failures: 5 }, noticed: true }], means)
+    await person.verify(secret)
+    await chain(person.tenant)
+    t.equal((await suspected(person.tenant)).length, 2, 'once')
+  }
+})
+
+t.test('what costs no attempt, is of yesterday, or of somebody else counts for nothing', async t => {
+  const { tenant } = service.person()
+  await attempts(tenant, 'totp.refused', 1, '192.0.2.9', { cause: 'spent' })
+  for (let n = 0; n < 6; n++) await attempts(tenant, 'recovery.refused', 1, '192.0.2.9', { cause: 'checksum' })
+  for (let n = 0; n < 4; n++) await attempts(tenant, 'recovery.refused', 1, '192.0.2.9')
+  await attempts(tenant, 'totp.refused', 3, '192.0.2.9')
+  await db.rows`UPDATE audit_events SET at = at - interval '25 hours' WHERE tenant = ${tenant} AND action = 'totp.refused' AND subject = 'user-1'`
+  await db.rows`UPDATE audit_pending p SET at = e.at FROM audit_events e WHERE p.tenant = ${tenant} AND e.tenant = p.tenant AND e.id = p.id`
+  await attempts(tenant, 'totp.accepted', 1, '192.0.2.9')
+  await chain(tenant)
+  t.same(await suspected(tenant), [])
+  t.same(await db.rows`SELECT user_id AS "userId", source FROM failures WHERE tenant = ${tenant} ORDER BY 1`, ['user-1', 'user-2', 'user-3'].map(userId => ({ userId, source: '192.0.2.9' })))
+  await db.rows`SELECT audit_v1(${tenant}, 'nobody', 'totp.refused', 'failure', 'totp', '{}', '{}')::text, audit_v1(${tenant}, NULL, 'totp.refused', 'failure', 'totp', '{"address": "192.0.2.1"}', '{}')::text`
+  t.equal(await chain(tenant), 2, 'an event without a person or an address is chained like any other')
+})
+
+t.test('of any number that suspect at once one tells of it', async t => {
+  const { tenant } = service.person()
+  for (let n = 0; n < 5; n++) await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
+  const answers = await Promise.all(Array.from({ length: 20 }, () => db.settle`SELECT suspect_guessing_v1(${tenant}, 'user-1', clock_timestamp(), 'failure', 'totp', '{}') AS result`))
+  t.same(answers.map(({ outcome }) => outcome).sort(), [...Array(19).fill('known'), 'suspected'])
+  t.equal((await suspected(tenant)).length, 1)
+  t.same(await db.settle`SELECT suspect_guessing_v1(${tenant}, 'user-2', clock_timestamp(), 'failure', 'totp', '{}') AS result`, { outcome: 'few' })
+})
+
+t.test('one wrong code on each of two hundred people from one /64 is spraying, told once an hour', async t => {
+  const { tenant } = service.person()
+  await attempts(tenant, 'totp.refused', 199, '2001:db8:1:2::*')
+  await attempts(tenant, 'totp.accepted', 250, '198.51.100.1')
+  await chain(tenant)
+  await watchSprays(db)
+  t.same(await suspected(tenant), [], 'not yet')
+  await attempts(tenant, 'totp.refused', 200, '2001:db8:1:2:ffff::*')
+  await chain(tenant)
+  await watchSprays(db)
+  t.same(await suspected(tenant), [{ action: 'spray.suspected', outcome: 'failure', actor: null, subject: null, factor_kind: null, address: null, request_id: null, details: { source: '2001:db8:1:2::/64', users: 200, hours: 1 }, noticed: true }])
+  await watchSprays(db)
+  t.equal((await suspected(tenant)).length, 1)
+  await db.rows`UPDATE suspicions SET at = at - interval '1 hour' WHERE tenant = ${tenant}`
+  await watchSprays(db)
+  t.equal((await suspected(tenant)).length, 2, 'it goes on')
+  await db.rows`UPDATE suspicions SET at = at - interval '1 hour' WHERE tenant = ${tenant}`
+  await db.rows`UPDATE failures SET at = at - interval '1 hour' WHERE tenant = ${tenant}`
+  await watchSprays(db)
+  t.equal((await suspected(tenant)).length, 2, 'it is over')
+})
+
+t.test('one source over many tenants is spraying too: each is told of its own people', async t => {
+  const [one, other, third] = [service.person().tenant, service.person().tenant, service.person().tenant]
+  await attempts(one, 'totp.refused', 150, '203.0.113.5')
+  await attempts(other, 'recovery.refused', 50, '::ffff:203.0.113.5')
+  await attempts(third, 'totp.refused', 1, '203.0.113.6')
+  for (const tenant of [one, other, third]) await chain(tenant)
+  await watchSprays(db)
+  t.match(await suspected(one), [{ action: 'spray.suspected', details: { source: '203.0.113.5', users: 150 } }])
+  t.match(await suspected(other), [{ action: 'spray.suspected', details: { source: '203.0.113.5', users: 50 } }])
+  t.same(await suspected(third), [])
+})
+
+t.test('from many sources, it is where more people fail than pass', async t => {
+  const [one, other] = [service.person().tenant, service.person().tenant]
+  for (const tenant of [one, other]) await attempts(tenant, 'totp.refused', 210, '2001:db8:*::1')
+  await attempts(one, 'totp.accepted', 100, '192.0.2.1')
+  await attempts(other, 'totp.accepted', 300, '192.0.2.1')
+  for (const tenant of [one, other]) await chain(tenant)
+  for (let n = 0; n < 2; n++) await watchSprays(db)
+  t.match(await suspected(one), [{ action: 'spray.suspected', subject: null, details: { users: 210, passed: 100, hours: 1 } }])
+  t.equal((await suspected(one)).length, 1)
+  t.same(await suspected(other), [], 'a large company on a Monday morning')
+})
+
+t.test('of two replicas one looks, and a database that is not there is told of', async t => {
+  const { tenant } = service.person()
+  await attempts(tenant, 'totp.refused', 200, '203.0.113.77')
+  await chain(tenant)
+  const errors: unknown[] = []
+  const stops = [1, 2].map(() => startWatching(db, error => { errors.push(error) }, 10))
+  for (let tries = 0; tries < 100 && (await suspected(tenant)).length === 0; tries++) await sleep(20)
+  for (const stop of stops) stop()
+  t.ok((await suspected(tenant)).length > 0)
+  t.same(errors, [])
+  const stop = startWatching({ ...db, settle: () => Promise.reject(new Error('gone')) }, error => { errors.push(error) }, 10)
+  for (let tries = 0; tries < 100 && errors.length === 0; tries++) await sleep(20)
+  stop()
+  t.ok(errors.length > 0)
+  startWatching(db, () => {})()
+})
+
+t.test('what it is seen by is kept for a day', async t => {
+  await db.rows`UPDATE failures SET at = at - interval '24 hours'`
+  await db.rows`UPDATE suspicions SET at = at - interval '24 hours'`
+  t.ok(await sweep(db) > 400)
+  t.same(await db.rows`SELECT 1 FROM failures UNION ALL SELECT 1 FROM suspicions`, [])
+})
