@@ -38,7 +38,8 @@ export function createWebhook ({ url, secrets, isPrivateAllowed, userAgent }: Re
   const target = new URL(url)
   const { request, Agent } = target.protocol === 'https:' ? https : http
   const host = target.hostname.replace(/^\[|\]$/g, '')
-  const agent = new Agent({ keepAlive: false, autoSelectFamily: true })
+  const isAllowed = isPrivateAllowed ? () => true : isPublicAddress
+  const agent = new Agent({ keepAlive: false, autoSelectFamily: true, rejectUnauthorized: true, lookup: lookupAllowed(isAllowed) })
 
   function sign ({ id, body }: Message): Record<string, string> {
     const now = new Date()
@@ -52,11 +53,11 @@ export function createWebhook ({ url, secrets, isPrivateAllowed, userAgent }: Re
   /** The status of the answer. */
   async function post (message: Message, signal: AbortSignal): Promise<number> {
     // A name is resolved; what is an address already is not.
-    if (isIP(host) !== 0 && !isPrivateAllowed && !isPublicAddress(host)) throw new AddressError()
+    if (isIP(host) !== 0 && !isAllowed(host)) throw new AddressError()
     const body = Buffer.from(message.body)
     const headers = { ...sign(message), 'content-type': 'application/json', 'content-length': body.length, 'user-agent': userAgent }
     return await new Promise<number>((resolve, reject) => {
-      const sent = request(target, { method: 'POST', headers, agent, signal, maxHeaderSize: MAX_BYTES, ...(!isPrivateAllowed && { lookup: lookupPublic }) })
+      const sent = request(target, { method: 'POST', headers, agent, signal, maxHeaderSize: MAX_BYTES })
       const timer = setTimeout(() => { sent.destroy(new TimeoutError()) }, timeout)
       sent.on('response', response => {
         drain(response)
@@ -99,11 +100,11 @@ function ofStatus (status: number): Delivery {
   return { outcome: status < 500 ? 'refused' : 'failed', text }
 }
 
-/** Resolves a name, and refuses it if any of its addresses is not for everybody. What is answered here is connected to: one of them. */
-const lookupPublic: LookupFunction = (hostname, options, callback) => {
+/** Resolves a name, and refuses it if any of its addresses is. What is answered here is connected to: one of them. */
+const lookupAllowed = (isAllowed: (address: string) => boolean): LookupFunction => (hostname, options, callback) => {
   lookup(hostname, { ...options, all: true }, (error, addresses) => {
     if (error !== null) return callback(error, '', 0)
-    if (!addresses.every(({ address }) => isPublicAddress(address))) return callback(new AddressError(), '', 0)
+    if (!addresses.every(({ address }) => isAllowed(address))) return callback(new AddressError(), '', 0)
     callback(null, addresses)
   })
 }

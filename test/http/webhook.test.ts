@@ -104,7 +104,7 @@ t.test('nothing is sent to an address that is not public, as such or behind a na
   const { port } = new URL(receiver.url)
   const refused = { outcome: 'address', text: 'the address is not a public one' }
   for (const host of ['127.0.0.1', '127.1', '0x7f000001', '2130706433', '[::1]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '0.0.0.0', '[::]', '169.254.169.254', '[fd00:ec2::254]', '10.0.0.1', '[64:ff9b::7f00:1]', 'localhost', 'LOCALHOST']) {
-    t.same(await sender(`http://${host}:${port}/`, undefined, { isPrivateAllowed: false })(), refused, host)
+    for (const scheme of ['http', 'https']) t.same(await sender(`${scheme}://${host}:${port}/`, undefined, { isPrivateAllowed: false })(), refused, `${scheme}://${host}`)
   }
   t.equal((await sender('http://nobody.invalid/', undefined, { isPrivateAllowed: false })()).outcome, 'unreachable')
   t.equal(receiver.connections, 0, 'nobody was asked')
