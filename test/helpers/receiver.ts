@@ -45,7 +45,7 @@ export class TestReceiver {
 
   /** The accepted ones, as soon as there are so many; else what there is after some seconds. */
   async until (count: number): Promise<Received[]> {
-    for (let tries = 0; tries < 300 && this.accepted.length < count; tries++) await sleep(20)
+    for (let tries = 0; tries < 1000 && this.accepted.length < count; tries++) await sleep(20)
     return this.accepted
   }
 

@@ -41,16 +41,16 @@ t.test('two processes deliver each notice once, and somebody\'s in their order',
   }
   const tenants = [service.person().tenant, service.person().tenant]
   const workers = [await startWorker(t), await startWorker(t)]
-  for (const tenant of tenants) await write(tenant, 20, 5)
+  for (const tenant of tenants) await write(tenant, 10, 5)
   for (const worker of workers) worker.send('start')
-  await write(tenants[0] as string, 20, 1)
-  const accepted = await receiver.until(220)
+  await write(tenants[0] as string, 10, 1)
+  const accepted = await receiver.until(110)
   await sleep(100)
-  t.equal(accepted.length, 220)
-  t.equal(new Set(accepted.map(({ id }) => id)).size, 220)
+  t.equal(accepted.length, 110)
+  t.equal(new Set(accepted.map(({ id }) => id)).size, 110)
   const orders = new Map<string, number[]>()
   for (const { body: { data } } of accepted) orders.set(`${data.tenant} ${data.userId}`, [...orders.get(`${data.tenant} ${data.userId}`) ?? [], data.details.number])
-  t.equal(orders.size, 40)
+  t.equal(orders.size, 20)
   for (const [who, order] of orders) t.match(JSON.stringify(order), /^\[1,2,3,4,5(,1)?\]$/, who)
   t.same(await countNotices(db), { waiting: 0, retrying: 0, parked: 0 })
 })
