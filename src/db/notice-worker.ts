@@ -85,6 +85,7 @@ export function startDelivering (db: Database, { deliver, onError, onParked, onR
 
   const timer = setInterval(look, roundMs)
   timer.unref()
+  look()
   return async () => {
     clearInterval(timer)
     stopping.abort()

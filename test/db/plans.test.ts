@@ -2,11 +2,13 @@
 import pg from 'pg'
 import t from 'tap'
 import { findEvents } from '../../src/admin/audit/store.ts'
+import { findUndelivered } from '../../src/admin/notices/store.ts'
 import { countPreview } from '../../src/admin/policy/preview/store.ts'
 import { countStats } from '../../src/admin/stats/store.ts'
 import { findUsers, type UserFilter } from '../../src/admin/users/list/store.ts'
 import { DEFAULT_POLICY, type Policy } from '../../src/core/policy.ts'
 import { connect, type Database, fragment } from '../../src/db/client.ts'
+import { findDueNotices } from '../../src/db/notices.ts'
 import { fillAudit, fillPeople, SOURCE } from '../../bench/people.ts'
 import { ownDatabase } from '../helpers/database.ts'
 
@@ -21,24 +23,24 @@ await client.connect()
 await fillPeople(client, TENANT, PEOPLE)
 await fillPeople(client, 'small', 10)
 await fillAudit(client, TENANT, EVENTS)
+// As after a day without the receiver: half of them are tried again and again.
+await client.query("INSERT INTO notices (tenant, id, at, subject, due_at, failure, tried_at) SELECT tenant, id, at, coalesce(subject, ''), now() + (random() - 0.5) * interval '1 hour', 'answered 503', now() FROM audit_events")
 await client.query('VACUUM ANALYZE')
 t.teardown(() => client.end())
 
 const db = connect(url, 5, () => {})
 t.teardown(() => db.close())
 
-/** The same database, which keeps the plans of all reports. */
+/** The same database, which keeps the plans of all that is asked. */
 function planning (plans: unknown[]): Database {
-  return {
-    ...db,
-    async reports (strings, ...values) {
-      // As it is sent to PostgreSQL: with the parameters of its fragments.
-      const { text, values: parameters } = fragment(strings, ...values)
-      const { rows } = await client.query({ text: `EXPLAIN (FORMAT JSON) ${text}`, values: parameters })
-      plans.push(rows[0]['QUERY PLAN'][0].Plan)
-      return await db.reports(strings, ...values)
-    }
+  const explained: Database['rows'] = async (strings, ...values) => {
+    // As it is sent to PostgreSQL: with the parameters of its fragments.
+    const { text, values: parameters } = fragment(strings, ...values)
+    const { rows } = await client.query({ text: `EXPLAIN (FORMAT JSON) ${text}`, values: parameters })
+    plans.push(rows[0]['QUERY PLAN'][0].Plan)
+    return await db.reports(strings, ...values)
   }
+  return { ...db, reports: explained, rows: explained }
 }
 
 interface Node { 'Node Type': string, 'Relation Name'?: string, Plans?: Node[] }
@@ -47,7 +49,7 @@ const nodes = (plan: Node): Node[] => [plan, ...(plan.Plans ?? []).flatMap(nodes
 
 const { rows: months } = await client.query<{ name: string }>('SELECT DISTINCT tableoid::regclass::text AS name FROM audit_events')
 /** Of a partition without events it is the same to read all. */
-const LARGE = new Set(['users', 'factors', 'throttles', 'recovery_codes', 'recovery_sets', ...months.map(({ name }) => name)])
+const LARGE = new Set(['users', 'factors', 'throttles', 'recovery_codes', 'recovery_sets', 'notices', ...months.map(({ name }) => name)])
 
 /** The tables that the reports of `work` read from end to end. */
 async function scans (work: (db: Database) => Promise<unknown>): Promise<string[]> {
@@ -97,4 +99,9 @@ t.test('no page of the audit is found by reading all of a month', async t => {
       t.same(await scans(db => findEvents(db, { tenant: TENANT, ...filter }, cursor, 51)), [], JSON.stringify([filter, cursor]))
     }
   }
+})
+
+t.test('what is due is found, and a page of what was not delivered, without reading all that waits', async t => {
+  t.same(await scans(db => findDueNotices(db, 100)), [])
+  for (const cursor of [undefined, '1764000000000000_7fffffff-ffff-4fff-bfff-ffffffffffff']) t.same(await scans(db => findUndelivered(db, TENANT, cursor, 51)), [], cursor ?? 'first')
 })
