@@ -1,5 +1,5 @@
 import t from 'tap'
-import { boolean, choice, cidrs, ConfigError, integer, integers, isLoopback, list, names, origins, postgresUrl, type Reader, refuseSample, secret, text, url } from '../../src/config/readers.ts'
+import { boolean, choice, cidrs, ConfigError, hosts, integer, integers, isLoopback, list, names, origins, postgresUrl, type Reader, refuseSample, secret, text, url } from '../../src/config/readers.ts'
 
 /** Each is refused by an error that names the variable and never the value. */
 function refuses (t: { throws: any, notOk: any }, read: Reader<unknown>, values: string[]): void {
@@ -68,6 +68,12 @@ t.test('an origin is exact: scheme, host and port', async t => {
   t.same(origins('NAME', ''), [])
   t.same(origins('NAME', 'https://app.test, http://localhost:5173'), ['https://app.test', 'http://localhost:5173'])
   refuses(t, origins, ['*', 'null', 'https://app.test/', 'https://app.test/path', 'https://*.app.test', 'https://app.test:443', 'HTTPS://app.test', 'https://App.test', 'app.test', 'https://user@app.test', 'https://a.test,,https://b.test', 'https://app.test?x', 'file://x', 'data:x'])
+})
+
+t.test('a host is exact: in lower case, with a port only where it is not the usual one', async t => {
+  t.same(hosts('NAME', ''), [])
+  t.same(hosts('NAME', 'app.test, app.test:8443,[::1]:8443'), ['app.test', 'app.test:8443', '[::1]:8443'])
+  refuses(t, hosts, ['*', '*.app.test', 'App.test', 'app.test:443', 'https://app.test', 'app.test/path', 'user@app.test', 'app test', 'app.test,', ',app.test', 'app.test:99999'])
 })
 
 t.test('trusted proxies are ranges: not everybody, and none that matches something else than it seems to', async t => {

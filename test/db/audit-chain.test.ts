@@ -195,6 +195,30 @@ t.test('all of it, but for what was signed; and a head alone', async t => {
   await isBroken(t, tenant, { position: 1, cause: 'missing' })
 })
 
+t.test('a head that says fewer events than were signed', async t => {
+  const { tenant, at } = await chained()
+  await db.rows`UPDATE audit_heads SET count = 8 WHERE tenant = ${tenant}`
+  await isBroken(t, tenant, { id: at(9).id, cause: 'added' })
+  t.match(await signTenant(db, tenant, signing), { cause: 'changed' }, 'and is not signed')
+})
+
+t.test('of several changes the one that is known by its time comes first, and then the one of the earlier look', async t => {
+  const { tenant, at } = await chained()
+  await db.rows`UPDATE audit_checkpoints SET jws = 'x.y.z' WHERE tenant = ${tenant} AND count = 10`
+  await db.rows`UPDATE audit_heads SET count = 12 WHERE tenant = ${tenant}`
+  await isBroken(t, tenant, { position: 10, cause: 'checkpoint' })
+  await db.rows`UPDATE audit_events SET actor = NULL WHERE tenant = ${tenant} AND id = ${at(7).id}::uuid`
+  await isBroken(t, tenant, { position: 7, id: at(7).id, cause: 'changed' })
+})
+
+t.test('a retention that was made longer: what an earlier checkpoint had let go stays gone, and the rest verifies', async t => {
+  const { tenant } = await chained()
+  const result = await signTenant(db, tenant, { keys, retentionDays: 800 })
+  t.notOk('cause' in result)
+  await write(tenant, 1)
+  t.same(await verify(tenant), { events: 11, broken: null })
+})
+
 t.test('a checkpoint that nobody of us has signed, or for another tenant or place', async t => {
   const strange = parseSigningKeys('KEYS', JSON.stringify({ keys: [signingKey(keys[0]?.kid)] })) as [SigningKey]
   const { tenant } = await chained()
