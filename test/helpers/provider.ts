@@ -5,29 +5,43 @@ import type { AddressInfo } from 'node:net'
 // @ts-expect-error -- it has no types of its own
 import { Provider } from 'oidc-provider'
 import { newKey } from './issuers.ts'
+import { TestClock } from './service.ts'
 
-const RESOURCE = 'https://mfa.test/api'
-const SECRET = 'client-secret-of-the-test-client-0123456789'
+export const RESOURCE = 'https://mfa.test/api'
+export const CLIENT_SECRET = 'client-secret-of-the-test-client-0123456789'
 const base64url = (bytes: Buffer): string => bytes.toString('base64url')
 
 export interface Login { accessToken: string, idToken: string, refreshToken: string | undefined }
 
-/** Cookies by name and path: the provider has several of one name. */
-class CookieJar {
+/** Cookies by name and path: the provider has several of one name. As in a browser, all ports of a host have the same. */
+export class CookieJar {
   #cookies = new Map<string, { path: string, pair: string }>()
   for (location: string): string {
     const { pathname } = new URL(location)
     return [...this.#cookies.values()].filter(({ path }) => pathname.startsWith(path)).map(({ pair }) => pair).join('; ')
   }
 
-  take (response: Response): void {
-    for (const cookie of response.headers.getSetCookie()) {
+  take (location: string, cookies: string[]): void {
+    for (const cookie of cookies) {
       const [pair, ...attributes] = cookie.split(/; */) as [string, ...string[]]
       const path = attributes.find(attribute => /^path=/i.test(attribute))?.slice(5) ?? '/'
       const [name, value] = pair.split('=') as [string, string]
       if (value === '') this.#cookies.delete(`${name} ${path}`)
       else this.#cookies.set(`${name} ${path}`, { path, pair })
     }
+  }
+}
+
+/** The provider's clock is the machine's, so a service's that trusts it is too. */
+export class MachineClock extends TestClock {
+  #ahead = 0
+  override read = (): Date => new Date(Date.now() + this.#ahead * 1000)
+  override get seconds (): number { return Math.floor(this.read().getTime() / 1000) }
+  override advance (seconds: number): void { this.#ahead += seconds }
+  override code (secret: string, offset = 0): string {
+    const still = new TestClock()
+    still.advance(Math.floor(this.read().getTime() / 30_000) * 30 + 5 - still.seconds)
+    return still.code(secret, offset)
   }
 }
 
@@ -39,6 +53,10 @@ export class TestProvider {
   claims: Record<string, unknown> = {}
   /** How the person proves who it is. */
   amr = ['pwd']
+  /** Who signs in where the client does not say. */
+  user = 'alice'
+  /** Where the clients gateway-0, gateway-1, … take people back. */
+  gateways: string[] = []
 
   async start (t: { teardown: (action: () => unknown) => unknown }): Promise<this> {
     const server = createServer((request, response) => {
@@ -61,10 +79,12 @@ export class TestProvider {
   }
 
   #create (): any {
-    const client = { client_secret: SECRET, token_endpoint_auth_method: 'client_secret_post' }
+    const client = { client_secret: CLIENT_SECRET, token_endpoint_auth_method: 'client_secret_post' }
     return new Provider(this.url, {
       clients: [
         { ...client, client_id: 'app', redirect_uris: [`${this.url}/callback`], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] },
+        // A gateway, which signs people in by itself.
+        ...this.gateways.map((uri, index) => ({ client_secret: CLIENT_SECRET, client_id: `gateway-${index}`, redirect_uris: [uri], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] })),
         { ...client, client_id: 'machine', redirect_uris: [], grant_types: ['client_credentials'], response_types: [] }
       ],
       jwks: { keys: this.keys },
@@ -97,7 +117,7 @@ export class TestProvider {
     const provider = this.#provider
     const { prompt, params, session, grantId } = await provider.interactionDetails(request, response)
     if (prompt.name === 'login') {
-      await provider.interactionFinished(request, response, { login: { accountId: params.login_hint, amr: this.amr } }, { mergeWithLastSubmission: false })
+      await provider.interactionFinished(request, response, { login: { accountId: params.login_hint ?? this.user, amr: this.amr } }, { mergeWithLastSubmission: false })
       return
     }
     const grant = grantId === undefined ? new provider.Grant({ accountId: session.accountId, clientId: params.client_id }) : await provider.Grant.find(grantId)
@@ -128,7 +148,7 @@ export class TestProvider {
     let location = `${this.url}/auth?${query.toString()}`
     for (let hops = 0; !location.startsWith(`${this.url}/callback`); hops++) {
       const response = await fetch(location, { redirect: 'manual', headers: { cookie: cookies.for(location) } })
-      cookies.take(response)
+      cookies.take(location, response.headers.getSetCookie())
       const next = response.headers.get('location')
       if (next === null || hops > 10) throw new Error(`sign-in: ${response.status} ${await response.text()}`)
       location = new URL(next, location).href
@@ -144,7 +164,7 @@ export class TestProvider {
   machine = (): Promise<Login> => this.#token({ grant_type: 'client_credentials', scope: 'api', client_id: 'machine' })
 
   async #token (body: Record<string, string>): Promise<Login> {
-    const response = await fetch(`${this.url}/token`, { method: 'POST', body: new URLSearchParams({ ...body, client_secret: SECRET }) })
+    const response = await fetch(`${this.url}/token`, { method: 'POST', body: new URLSearchParams({ ...body, client_secret: CLIENT_SECRET }) })
     const answer = await response.json() as Record<string, string>
     if (response.status !== 200) throw new Error(`token: ${JSON.stringify(answer)}`)
     return { accessToken: answer.access_token as string, idToken: answer.id_token as string, refreshToken: answer.refresh_token }

@@ -2,23 +2,10 @@
 import { createHmac, generateKeyPairSync } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { KEY_SET_LIMITS } from '../../src/http/remote-keys.ts'
-import { claimsOf, headerOf, type Service, startService, TestClock } from '../helpers/service.ts'
+import { claimsOf, headerOf, type Service, startService } from '../helpers/service.ts'
 import { issuersEnvironment, newTenant } from '../helpers/issuers.ts'
-import { TestProvider } from '../helpers/provider.ts'
+import { MachineClock, TestProvider } from '../helpers/provider.ts'
 import { compact, hmac, refuseAll, unsigned, withKey } from '../helpers/tokens.ts'
-
-/** The provider's clock is the machine's, so the service's is too. */
-class MachineClock extends TestClock {
-  #ahead = 0
-  override read = (): Date => new Date(Date.now() + this.#ahead * 1000)
-  override get seconds (): number { return Math.floor(this.read().getTime() / 1000) }
-  override advance (seconds: number): void { this.#ahead += seconds }
-  override code (secret: string, offset = 0): string {
-    const still = new TestClock()
-    still.advance(Math.floor(this.read().getTime() / 30_000) * 30 + 5 - still.seconds)
-    return still.code(secret, offset)
-  }
-}
 
 interface Stage { service: Service, provider: TestProvider, tenant: string }
 

@@ -1,0 +1,110 @@
+// Real gateways before a real application: processes of Debian's packages, on free ports, ended after the test.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingHttpHeaders } from 'node:http'
+import net, { type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { temporaryDir } from './temporary.ts'
+
+interface Teardown { teardown: (action: () => unknown) => unknown }
+
+export const EXAMPLES = join(import.meta.dirname, '../../examples/gateways')
+
+/** What is behind the gateway, and where the gateway is to listen: `host:port` each. */
+export interface Addresses { listen: string, mfa: string, application: string }
+
+/** A directory that is gone after the test. */
+export function gatewayDir (t: Teardown, purpose: string): string {
+  const dir = temporaryDir(purpose)
+  t.teardown(() => { rmSync(dir, { recursive: true, force: true }) })
+  return dir
+}
+
+/** The operator's own file, with other values in it. */
+export function change (path: string, changes: Record<string, string>): void {
+  let text = readFileSync(path, 'utf8')
+  for (const [from, to] of Object.entries(changes)) {
+    if (!text.includes(from)) throw new Error(`${path} has no ${from}`)
+    text = text.replace(from, () => to)
+  }
+  writeFileSync(path, text)
+}
+
+export async function freePort (): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
+
+/** What arrived at the application. */
+export interface Arrival { user: string | undefined, method: string, url: string, headers: IncomingHttpHeaders, names: string[], body: string }
+
+export interface Application { address: string, arrivals: Arrival[] }
+
+/** An application that takes the user from `X-MFA-User` alone, without which it serves nobody, and keeps what arrived. */
+export async function startApplication (t: Teardown): Promise<Application> {
+  const arrivals: Arrival[] = []
+  const server = createServer({ maxHeaderSize: 65536 }, (request, response) => {
+    const hash = createHash('sha256')
+    request.on('data', chunk => { hash.update(chunk) }).on('end', () => {
+      const user = request.headers['x-mfa-user'] as string | undefined
+      arrivals.push({ user, method: request.method as string, url: request.url as string, headers: request.headers, names: request.rawHeaders.filter((_, index) => index % 2 === 0), body: hash.digest('hex') })
+      const isNobody = user === undefined || user === ''
+      const status = isNobody ? 403 : Number(request.headers['x-please-answer'] ?? 200)
+      const text = isNobody ? 'whoever you are' : `hello ${user}`
+      response.writeHead(status, { 'content-type': 'text/plain', 'content-length': text.length, 'x-application': 'yes' }).end(text)
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => { server.closeAllConnections(); server.close() })
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, arrivals }
+}
+
+/** Starts a gateway and waits until it listens there. */
+export async function startGateway (t: Teardown, listen: string, command: string, args: string[], env: Record<string, string> = {}): Promise<void> {
+  const child = spawn(command, args, { env: { PATH: `${process.env.PATH}:/usr/sbin`, CI_RUN_MARK: process.env.CI_RUN_MARK ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { output += String(chunk) })
+  const ended = new Promise<string>(resolve => { child.once('error', error => { resolve(String(error)) }).once('exit', code => { resolve(`exit ${code}`) }) })
+  t.teardown(() => stop(child, ended))
+  let end: string | undefined
+  void ended.then(text => { end = text })
+  for (let i = 0; !await accepts(listen); i++) {
+    if (end !== undefined || i > 400) throw new Error(`${command}: ${end ?? 'does not listen'}\n${output}`)
+    await sleep(25)
+  }
+}
+
+async function stop (child: ChildProcess, ended: Promise<unknown>): Promise<void> {
+  child.kill('SIGTERM')
+  const late = setTimeout(() => { child.kill('SIGKILL') }, 5000)
+  await ended
+  clearTimeout(late)
+}
+
+async function accepts (address: string): Promise<boolean> {
+  const [host, port] = address.split(':') as [string, string]
+  const socket = net.connect(Number(port), host)
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** Debian's Caddy, with examples/gateways/Caddyfile as it is; the addresses are in the environment. */
+export async function startCaddy (t: Teardown, { listen, mfa, application }: Addresses, env: Record<string, string> = {}): Promise<void> {
+  const dir = gatewayDir(t, 'caddy')
+  await startGateway(t, listen, 'caddy', ['run', '--adapter', 'caddyfile', '--config', join(EXAMPLES, 'Caddyfile')], {
+    // Without a host, so that it answers to each that a test forges.
+    SITE: `http://:${listen.split(':')[1]}`, MFA_SERVICE: mfa, APPLICATION: application, CADDY_ADMIN: `unix//${dir}/admin.sock`, HOME: dir, XDG_CONFIG_HOME: dir, XDG_DATA_HOME: dir, ...env
+  })
+}
