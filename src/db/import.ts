@@ -1,0 +1,37 @@
+import { OPERATOR } from './audit.ts'
+import type { Database, Settlement } from './client.ts'
+
+export interface Known {
+  subject: string
+  userId: string
+  isDisabled: boolean
+  factors: string[]
+  /** One of those that are to come was here before. */
+  wasImported: boolean
+}
+
+/** Who of these is known here, with what an import depends on. */
+export const findKnown = (db: Database, tenant: string, namespace: string, people: Array<{ subject: string, ids: string[] }>): Promise<Known[]> => db.reports<Known>`
+  SELECT u.subject, u.id::text AS "userId", u.disabled_at IS NOT NULL AS "isDisabled",
+    ARRAY(SELECT f.id::text FROM factors f WHERE f.tenant = u.tenant AND f.user_id = u.id) AS factors,
+    EXISTS (SELECT 1 FROM audit_events e WHERE e.tenant = ${tenant} AND e.subject = u.id::text AND e.action = 'factor.confirmed'
+      AND p.ids ? (e.details->>'factorId')) AS "wasImported"
+  FROM jsonb_to_recordset(${JSON.stringify(people)}::jsonb) AS p (subject text, ids jsonb)
+  JOIN users u ON u.tenant = ${tenant} AND u.namespace = ${namespace} AND u.subject = p.subject`
+
+export interface Import {
+  tenant: string
+  namespace: string
+  subject: string
+  account: string
+  userId: string
+  keyId: string
+  factors: Array<{ id: string, label: string, sealed: string }>
+  step: number
+  source: string
+}
+
+/** Decides whether somebody gets what is imported: `imported`, or why not; `moved` if he is another than it was sealed for. */
+export const settleImported = (db: Database, { tenant, namespace, subject, account, userId, keyId, factors, step, source }: Import): Promise<Settlement> =>
+  db.settle`SELECT import_user_v1(${tenant}, ${userId}::uuid, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
+    ${step}::bigint, ${source}, ${OPERATOR}::jsonb) AS result`

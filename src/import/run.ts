@@ -1,0 +1,68 @@
+import { randomUUID } from 'node:crypto'
+import type { KeyRing } from '../core/keys.ts'
+import { seal } from '../core/seal.ts'
+import { stepAt } from '../core/totp.ts'
+import type { Database } from '../db/client.ts'
+import { findKnown, type Known, settleImported } from '../db/import.ts'
+import type { PlannedPerson, Target } from './plan.ts'
+
+export type Outcome = 'imported' | 'would_import' | 'already' | 'enrolled' | 'removed' | 'disabled'
+
+/** What became of one row. */
+export interface Line { row: string, subject: string, factorId: string, outcome: Outcome }
+
+export interface RunOptions {
+  db: Database
+  /** Asked for each person, since keys may be rotated meanwhile. */
+  ring: () => KeyRing
+  target: Target
+  isDry: boolean
+  clock: () => Date
+}
+
+const BATCH = 200
+/** At once; the service's own calls need connections, too. */
+const CONCURRENCY = 4
+const TRIES = 3
+
+/** Brings people, one after the other, and says what became of each row. Whoever is stopped begins again: who is there already is left alone. */
+export async function * importPeople (people: readonly PlannedPerson[], options: RunOptions): AsyncGenerator<Line> {
+  const { db, target: { tenant, namespace } } = options
+  for (let start = 0; start < people.length; start += BATCH) {
+    const batch = people.slice(start, start + BATCH)
+    const known = new Map((await findKnown(db, tenant, namespace, batch.map(asAsked))).map(each => [each.subject, each]))
+    for (let next = 0; next < batch.length; next += CONCURRENCY) {
+      const some = batch.slice(next, next + CONCURRENCY)
+      const outcomes = await Promise.all(some.map(person => importPerson(person, known.get(person.subject), options)))
+      for (const [index, { subject, factors }] of some.entries()) {
+        for (const { row, id } of factors) yield { row, subject, factorId: id, outcome: outcomes[index] as Outcome }
+      }
+    }
+  }
+}
+
+const asAsked = ({ subject, factors }: PlannedPerson): { subject: string, ids: string[] } => ({ subject, ids: factors.map(({ id }) => id) })
+
+/** What the statement would answer as of now. */
+function foresee ({ factors }: PlannedPerson, known: Known | undefined): Outcome {
+  if (known === undefined) return 'would_import'
+  if (known.isDisabled) return 'disabled'
+  if (known.factors.length > 0) return factors.every(({ id }) => known.factors.includes(id)) ? 'already' : 'enrolled'
+  return known.wasImported ? 'removed' : 'would_import'
+}
+
+async function importPerson (person: PlannedPerson, known: Known | undefined, { db, ring: currentRing, target, isDry, clock }: RunOptions): Promise<Outcome> {
+  const { tenant, namespace, source } = target
+  const { subject, account } = person
+  for (let tries = 1; ; tries++) {
+    const foreseen = foresee(person, known)
+    if (isDry || foreseen !== 'would_import') return foreseen
+    const userId = known?.userId ?? randomUUID()
+    const ring = currentRing()
+    const factors = person.factors.map(({ id, label, secret }) => ({ id, label, sealed: seal(ring, { tenant, userId, factorId: id }, secret).sealed.toString('hex') }))
+    const { outcome } = await settleImported(db, { tenant, namespace, subject, account, userId, keyId: ring.primary, factors, step: stepAt(clock()), source })
+    if (outcome !== 'moved' || tries === TRIES) return outcome as Outcome
+    // First seen or erased between the two.
+    [known] = await findKnown(db, tenant, namespace, [asAsked(person)])
+  }
+}

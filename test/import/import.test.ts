@@ -1,0 +1,129 @@
+// Imported people, in a running service: their apps work as before, nothing is brought twice, and nobody loses what he has here.
+import { readFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { Secret } from 'otpauth'
+import t from 'tap'
+import { readOtpauthCsv } from '../../src/import/otpauth-csv.ts'
+import { planImport, type Target } from '../../src/import/plan.ts'
+import { importPeople, type Line } from '../../src/import/run.ts'
+import { ISSUER, type Person, type Service, startService } from '../helpers/service.ts'
+
+const service = await startService(t)
+const { clock } = service
+
+/** A file of one person, or of several, with secrets of their own. */
+function fileOf (...people: Person[]): { file: string, secrets: string[] } {
+  const secrets = people.map(() => new Secret({ size: 20 }).base32)
+  return { secrets, file: ['subject,account,otpauth', ...people.map(({ sub }, index) => `${sub},${sub}@example.com,otpauth://totp/x?secret=${secrets[index] as string}`)].join('\n') }
+}
+
+async function run (file: string, tenant: string, options: { isDry?: boolean, on?: Service } = {}): Promise<Line[]> {
+  const { isDry = false, on = service } = options
+  const target: Target = { source: 'otpauth-csv', tenant, namespace: ISSUER, subject: 'id' }
+  const lines: Line[] = []
+  for await (const line of importPeople(planImport(readOtpauthCsv(file), target).people, { db: on.db, ring: () => on.secrets.sealing, target, isDry, clock: clock.read })) lines.push(line)
+  return lines
+}
+const outcomes = (lines: Line[]): string[] => lines.map(({ outcome }) => outcome)
+
+t.test('somebody who is imported logs in with the app that he has, and is told to make recovery codes', async t => {
+  const alice = service.person()
+  const { file, secrets: [secret] } = fileOf(alice)
+  t.match(await run(file, alice.tenant, { isDry: true }), [{ row: '2', subject: alice.sub, outcome: 'would_import' }])
+  t.same(await service.db.rows`SELECT 1 FROM users WHERE tenant = ${alice.tenant}`, [], 'dry: nobody is written')
+  const [line] = await run(file, alice.tenant)
+  t.match(line, { outcome: 'imported', factorId: /^[0-9a-f-]{36}$/ })
+  t.equal((await alice.call('POST', '/mfa/verify', { code: clock.code(secret as string) })).status, 422, 'a code from before the import is spent')
+  t.match((await alice.call('GET', '/mfa/status')).body, { enrolled: true, account: `${alice.sub}@example.com`, recoveryCodes: null, decision: { action: 'verify', reason: 'factor_enrolled' } })
+  t.equal((await alice.call('GET', '/mfa/recovery')).body.code, 'not_enrolled')
+  t.equal((await alice.call('POST', '/mfa/recovery', { code: '0000-0000-0000-0000' })).status, 422)
+  clock.advance(30)
+  const verified = await alice.call('POST', '/mfa/verify', { code: clock.code(secret as string) })
+  t.match(verified, { status: 200, body: { factorId: line?.factorId, acr: 'mfa' } })
+  const codes = await alice.call('POST', '/mfa/recovery/codes', {}, verified.body.token)
+  t.equal(codes.status, 201)
+  t.equal((await alice.call('POST', '/mfa/recovery', { code: codes.body.recoveryCodes[0] })).status, 200)
+  const [event] = await alice.events()
+  t.match(event, { actor: 'operator', action: 'factor.confirmed', outcome: 'success', details: { factorId: line?.factorId, label: 'Authenticator 1', importedFrom: 'otpauth-csv' } })
+  t.equal(event?.subject, (await alice.row()).id)
+  t.same((await service.db.rows<{ is_enrolled: boolean, users: number }>`SELECT is_enrolled, sum(users)::int AS users FROM user_tallies_v1 WHERE tenant = ${alice.tenant} GROUP BY 1 HAVING sum(users) <> 0`), [{ is_enrolled: true, users: 1 }], 'and is counted')
+})
+
+t.test('again: who is there already is left alone; a run that was cut off goes on', async t => {
+  const tenant = `tenant-${randomUUID()}`
+  const people = Array.from({ length: 5 }, () => service.person({ tenant }))
+  const { file } = fileOf(...people)
+  const cut = `${file.split('\n').slice(0, 3).join('\n')}\n`
+  t.same(outcomes(await run(cut, tenant)), ['imported', 'imported'])
+  t.same(outcomes(await run(file, tenant)), ['already', 'already', 'imported', 'imported', 'imported'])
+  t.same(outcomes(await run(file, tenant)), Array(5).fill('already'))
+  t.equal((await service.db.rows`SELECT 1 FROM factors WHERE tenant = ${tenant}`).length, 5)
+})
+
+t.test('several authenticators of one person come together, or not at all', async t => {
+  const alice = service.person()
+  const [one, two] = [fileOf(alice), fileOf(alice)]
+  const file = `${one.file}\n${two.file.split('\n')[1] as string}`
+  t.same(outcomes(await run(file, alice.tenant)), ['imported', 'imported'])
+  t.same((await alice.call('GET', '/mfa/status')).body.factors.map(({ label }: { label: string }) => label), ['Authenticator 1', 'Authenticator 2'])
+  t.same(outcomes(await run(one.file, alice.tenant)), ['already'])
+})
+
+t.test('who has an authenticator here keeps it; what was removed here does not come back; whoever is disabled stays out', async t => {
+  const alice = service.person()
+  const { secret } = await alice.enroll()
+  const { file } = fileOf(alice)
+  t.same(outcomes(await run(file, alice.tenant)), ['enrolled'])
+  t.equal((await alice.call('GET', '/mfa/status')).body.factors.length, 1)
+  await alice.verify(secret)
+
+  const bob = service.person()
+  const ofBob = fileOf(bob)
+  const [line] = await run(ofBob.file, bob.tenant)
+  clock.advance(30)
+  const { body: { token } } = await bob.call('POST', '/mfa/verify', { code: clock.code(ofBob.secrets[0] as string) })
+  t.equal((await bob.call('DELETE', `/mfa/factors/${line?.factorId as string}`, {}, token)).status, 204)
+  for (const isDry of [true, false]) t.same(outcomes(await run(ofBob.file, bob.tenant, { isDry })), ['removed'])
+
+  const carol = service.person()
+  await carol.call('GET', '/mfa/status')
+  await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${carol.tenant}`
+  t.same(outcomes(await run(fileOf(carol).file, carol.tenant)), ['disabled'])
+})
+
+t.test('beside what happens meanwhile the statement decides, whatever was read before', async t => {
+  const [alice, bob, carol, dave] = [service.person(), service.person(), service.person(), service.person()]
+  /** The import reads, then something happens, and then it writes. */
+  const overtaken = async (person: Person, meanwhile: () => Promise<unknown>, file = fileOf(person).file): Promise<Line[]> => {
+    let isDone = false
+    const { settle } = service.db
+    const late = async (...args: Parameters<typeof settle>): ReturnType<typeof settle> => {
+      if (!isDone && args[0][0]?.includes('import_user_v1') === true) {
+        isDone = true
+        await meanwhile()
+      }
+      return await settle(...args)
+    }
+    return await run(file, person.tenant, { on: { ...service, db: { ...service.db, settle: late } } })
+  }
+  t.same(outcomes(await overtaken(alice, () => alice.call('GET', '/mfa/status'))), ['imported'], 'first seen: sealed anew for who he is')
+  t.same(outcomes(await overtaken(bob, () => bob.enroll())), ['enrolled'])
+  t.equal((await bob.call('GET', '/mfa/status')).body.factors.length, 1)
+  const ofCarol = fileOf(carol)
+  t.same(outcomes(await overtaken(carol, () => run(ofCarol.file, carol.tenant), ofCarol.file)), ['already'])
+  await dave.call('GET', '/mfa/status')
+  t.same(outcomes(await overtaken(dave, () => service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${dave.tenant}`)), ['disabled'])
+  await service.db.rows`UPDATE users SET disabled_at = NULL WHERE tenant = ${dave.tenant}`
+  const ofDave = fileOf(dave)
+  const remove = async (): Promise<void> => {
+    await run(ofDave.file, dave.tenant)
+    await service.db.rows`DELETE FROM factors WHERE tenant = ${dave.tenant}`
+  }
+  t.same(outcomes(await overtaken(dave, remove, ofDave.file)), ['removed'])
+})
+
+t.test('the real files, each whole', async t => {
+  const tenant = `tenant-${randomUUID()}`
+  const file = readFileSync(new URL('../fixtures/import/otpauth.csv', import.meta.url), 'utf8')
+  t.same(outcomes(await run(file, tenant)), ['imported', 'imported', 'imported'], 'u-1 has two')
+})
