@@ -122,6 +122,7 @@ t.test('all come at once as lines, as many as are asked for', async t => {
 t.test('support sees no people with a role, and a query that is not well-formed is named', async t => {
   const { admin } = await administrator()
   await service.person({ tenant: admin.tenant, sub: 'plain' }).call('GET', '/mfa/status')
+  await service.person({ tenant: admin.tenant, roles: ['mfa:auditor'] }).call('GET', '/mfa/status')
   const support = service.person({ tenant: admin.tenant, roles: ['mfa:support'] })
   const { token } = await support.enroll()
   const ask = async (query: string): Promise<any> => (await support.call('GET', `/admin/users${query}`, undefined, token)).body
