@@ -39,7 +39,10 @@ async function main (): Promise<void> {
       await watchAttempts(db, events)
     },
     onSigned: ({ tenant, count, digest }) => { app.log.info({ tenant, count, digest }, 'audit checkpoint') },
-    onBroken: (tenant, brokenAt) => { app.log.error({ tenant, brokenAt }, 'the audit was changed') }
+    onBroken: (tenant, brokenAt) => {
+      metrics.auditBreak()
+      app.log.error({ tenant, brokenAt }, 'the audit was changed')
+    }
   })
   const stopWatching = startWatching(db, error => { app.log.warn({ err: error }, 'looking for attacks failed') })
   const stopNotices = startNotices({ config, secrets, db, metrics, log: app.log, version: VERSION })

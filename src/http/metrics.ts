@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { operation } from './openapi.ts'
 import { Type } from 'typebox'
+import { operation } from './openapi.ts'
+import { PROBLEMS } from './problem.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -20,11 +21,19 @@ export class Metrics {
   readonly #problems = this.#counter('mfa_problems_total', 'Errors that were answered, by their `code`.', ['code'])
   readonly #codes = this.#counter('mfa_codes_total', 'Codes that were sent: accepted, or the `code` of the error.', ['kind', 'outcome'])
   readonly #events = this.#counter('mfa_events_total', 'Audit events, by the replica that chained them: locks, resets, changes of the policy.', ['action', 'outcome'])
+  readonly #auditBreaks = this.#counter('mfa_audit_breaks_total', 'Times that the audit was found to be not what was written.', [])
   readonly #drift = this.#counter('mfa_accepted_step_drift_total', 'Accepted TOTP codes by the distance of their time step from ours: where one side grows, a clock is wrong.', ['steps'])
   readonly #wouldEnroll = this.#counter('mfa_would_enroll_total', 'People of whom a report-only policy would ask something, each once for each version of the policy.', [])
   readonly #deliveries = this.#counter('mfa_notice_deliveries_total', 'Tries to deliver a notice, by what became of it.', ['outcome'])
   readonly #crypto = this.#histogram('mfa_crypto_duration_seconds', 'Opening and comparing, hashing (with its wait in the queue), signing.', ['operation'])
   readonly #settlements = this.#histogram('mfa_settlement_duration_seconds', 'Settlements in the database, by what they decided.', ['settlement', 'outcome'])
+
+  /** What an alert waits for is there from the beginning, as 0: else its first time would be no increase. */
+  constructor () {
+    for (const code of Object.keys(PROBLEMS)) this.#problems.inc({ code }, 0)
+    for (const action of ['secret.unreadable', 'spray.suspected', 'guessing.suspected']) this.#events.inc({ action, outcome: 'failure' }, 0)
+    for (const outcome of ['delivered', 'failed']) this.#deliveries.inc({ outcome }, 0)
+  }
 
   /** Of the process: its memory, the lag of its event loop. Once for each process. */
   collectProcess (): void { collectDefaultMetrics({ register: this.registry }) }
@@ -49,6 +58,7 @@ export class Metrics {
   problem (code: string): void { this.#problems.inc({ code }) }
   code (kind: string, outcome: string): void { this.#codes.inc({ kind, outcome }) }
   event (action: string, outcome: string): void { this.#events.inc({ action, outcome }) }
+  auditBreak (): void { this.#auditBreaks.inc() }
   drift (steps: number): void { this.#drift.inc({ steps }) }
   delivery (outcome: string): void { this.#deliveries.inc({ outcome }) }
   wouldEnroll (): void { this.#wouldEnroll.inc() }

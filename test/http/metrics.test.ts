@@ -84,8 +84,15 @@ t.test('the pool is seen, and what the process itself needs', async t => {
   const metrics = new Metrics()
   metrics.collectProcess()
   metrics.event('totp.locked', 'failure')
+  metrics.auditBreak()
   const text = await metrics.registry.metrics()
   t.match(text, 'nodejs_eventloop_lag_p99_seconds')
   t.match(text, 'process_resident_memory_bytes')
   t.match(text, 'mfa_events_total{action="totp.locked",outcome="failure"} 1')
+  t.match(text, 'mfa_audit_breaks_total 1')
+})
+
+t.test('what an alert waits for is there before it happens: its first time is an increase', async t => {
+  const text = await new Metrics().registry.metrics()
+  for (const series of ['mfa_problems_total{code="unavailable"} 0', 'mfa_problems_total{code="internal"} 0', 'mfa_audit_breaks_total 0', 'mfa_events_total{action="secret.unreadable",outcome="failure"} 0', 'mfa_events_total{action="spray.suspected",outcome="failure"} 0', 'mfa_notice_deliveries_total{outcome="delivered"} 0']) t.match(text, series)
 })
