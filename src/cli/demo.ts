@@ -73,15 +73,47 @@ async function tell (origin: string): Promise<void> {
   await call(origin, 'POST', '/mfa/recovery', alice, { code: (first as string).toLowerCase().replaceAll('-', ' ') }, ({ body }) => `acr: ${body.acr}, ${body.remaining} codes left`)
   await call(origin, 'POST', '/mfa/recovery', alice, { code: first }, refused)
 
-  title('Alice is an administrator. She turns the flag on, for everybody.')
   ahead += 30
   const admin = await call(origin, 'POST', '/mfa/verify', alice, { code: code() }, ({ body }) => `acr: ${body.acr}`)
-  await call(origin, 'PUT', '/admin/policy', admin.body.token, { enforcement: 'required' }, ({ body }) => `enforcement: ${body.enforcement}, version ${body.version}`)
+  await tellFlag(origin, admin.body.token)
+}
 
-  title('Bob has a local account and no second factor; Carol signs in by SSO alone.')
-  await call(origin, 'GET', '/mfa/status', token('bob', { accounts: ['local', 'sso'] }), undefined, ({ body }) => `Bob: ${body.decision.action} (${body.decision.reason})`)
-  await call(origin, 'GET', '/mfa/status', token('carol', { accounts: ['sso'] }), undefined, ({ body }) => `Carol: ${body.decision.action} (${body.decision.reason})`)
+/** The flag's story: whom it would hit, whom it does, and whom it leaves alone. */
+async function tellFlag (origin: string, admin: string): Promise<void> {
+  const put = (policy: object): Promise<Answer> => call(origin, 'PUT', '/admin/policy', admin, policy, ({ body }) => `enforcement: ${body.enforcement}, ${body.gracePeriodDays} days, version ${body.version}`)
+  const bob = token('bob', { accounts: ['local', 'sso'] })
+  const carol = token('carol', { accounts: ['sso'] })
+  const dave = token('dave', { accounts: ['local'] })
+
+  title('Alice is an administrator. Bob has a local account beside his SSO one, Carol signs in by SSO alone. The flag is off.')
+  await decisionOf(origin, 'Bob', bob)
+  await decisionOf(origin, 'Carol', carol)
+
+  title('First report-only: nobody is asked for anything, and each decision says what would be asked.')
+  await put({ enforcement: 'report_only' })
+  await decisionOf(origin, 'Bob', bob)
+
+  title('Whom would the flag hit? A preview, which changes nothing.')
+  await call(origin, 'POST', '/admin/policy/preview', admin, { enforcement: 'required' }, ({ body }) => `of ${body.users}: ${body.enrolled} enrolled, ${body.mustEnroll} must enroll, ${body.exempt} left to SSO`)
+
+  title('Required, with two weeks for each, from when the flag first meets him, and only once.')
+  await put({ enforcement: 'required', gracePeriodDays: 14 })
+  await decisionOf(origin, 'Bob', bob)
+
+  title('Enforced: who comes from now on sets it up first. A gateway lets Dave through to no page until then.')
+  await put({ gracePeriodDays: 0 })
+  await decisionOf(origin, 'Dave', dave)
+  await call(origin, 'GET', '/mfa/authorize', dave, undefined, refused, 403)
+
+  title('Carol is left to her identity provider, as long as she has no local account.')
+  await decisionOf(origin, 'Carol', carol)
+  await decisionOf(origin, 'Carol, with a password now', token('carol', { accounts: ['sso', 'local'] }))
   say()
+}
+
+async function decisionOf (origin: string, name: string, bearer: string): Promise<void> {
+  await call(origin, 'GET', '/mfa/status', bearer, undefined, ({ body: { decision: { action, reason, deadline, wouldBe } } }) =>
+    `${name}: ${action} (${reason}${deadline === undefined ? '' : ` until ${deadline}`})${wouldBe === undefined ? '' : `; would be: ${wouldBe.action}`}`)
 }
 
 function refused ({ status, body }: Answer): string { return `${status} ${body.code}: ${body.detail}` }
@@ -93,7 +125,7 @@ function token (sub: string, claims: Record<string, unknown>): string {
   return createSigner({ key: config.JWT_SECRET as string, algorithm: 'HS256' })({ iss: DEV_ISSUER, aud: DEV_AUDIENCE, sub, tenant: 'acme', amr: ['pwd'], auth_time: now, iat: now, exp: now + 900, ...claims })
 }
 
-async function call (origin: string, method: string, path: string, bearer: string, body: unknown, tellAnswer: (answer: Answer) => string): Promise<Answer> {
+async function call (origin: string, method: string, path: string, bearer: string, body: unknown, tellAnswer: (answer: Answer) => string, expected?: number): Promise<Answer> {
   const response = await fetch(origin + path, {
     method, headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' }, ...(body !== undefined && { body: JSON.stringify(body) })
   })
@@ -101,6 +133,6 @@ async function call (origin: string, method: string, path: string, bearer: strin
   const answer = { status: response.status, body: text === '' ? {} : JSON.parse(text) as Record<string, any> }
   say(`  ${method} ${path} → ${response.status}`)
   say(`    ${tellAnswer(answer)}`)
-  if (response.status >= 400 && response.status !== 422) throw new Error(`${method} ${path}: ${text}`)
+  if (response.status >= 400 && response.status !== 422 && response.status !== expected) throw new Error(`${method} ${path}: ${text}`)
   return answer
 }

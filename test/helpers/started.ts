@@ -1,0 +1,42 @@
+// The service as a newcomer starts it, and commands as he pastes them.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from './gateways.ts'
+
+interface Teardown { teardown: (action: () => unknown) => unknown }
+
+// What tap adds for its own files.
+const { NODE_OPTIONS: _, ...inherited } = process.env
+
+export interface Running { child: ChildProcess, output: () => string, ended: Promise<number | null> }
+
+function run (command: string, args: string[], env: Record<string, string> = {}): Running {
+  const child = spawn(command, args, { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { text += String(chunk) })
+  return { child, output: () => text, ended: new Promise(resolve => child.on('exit', resolve)) }
+}
+
+/** What `npm start` starts, with its embedded database and development keys, ended after the test. */
+export async function startAsNewcomer (t: Teardown): Promise<{ origin: string, output: () => string }> {
+  const port = await freePort()
+  const service = run(process.execPath, ['--import=tsx', 'src/server.ts'], { PORT: String(port) })
+  t.teardown(async () => { service.child.kill('SIGTERM'); await service.ended })
+  for (let i = 0; !service.output().includes('Ctrl-C stops'); i++) {
+    if (i > 300) throw new Error(service.output())
+    await sleep(100)
+  }
+  return { origin: `http://127.0.0.1:${port}`, output: service.output }
+}
+
+/**
+ * Runs a script, in a tenant of its own, against that service, and stops at its first failure.
+ * @returns what it printed
+ */
+export async function paste (script: string, origin: string): Promise<string> {
+  const own = script.replaceAll('http://127.0.0.1:3000', origin).replaceAll('--tenant acme', `--tenant acme-${Date.now()}`)
+  const bash = run('bash', ['-euo', 'pipefail', '-c', own])
+  const code = await bash.ended
+  if (code !== 0) throw new Error(`exit ${code}\n${bash.output()}`)
+  return bash.output().trim()
+}
