@@ -47,7 +47,7 @@ export async function findUsers (db: Database, filter: UserFilter, judging: Judg
   const page = await findPage(db, filter, judging, cursor, limit)
   return await db.reports<UserRow>`
     SELECT u.id::text, u.namespace, u.subject, u.account, u.sources, u.enrolled_at IS NOT NULL AS "isEnrolled",
-      EXISTS (SELECT 1 FROM throttles t WHERE t.tenant = u.tenant AND t.user_id = u.id AND t.locked_at IS NOT NULL) AS "isLocked",
+      EXISTS (SELECT 1 FROM throttles t WHERE t.tenant = ${filter.tenant} AND t.user_id = u.id AND t.locked_at IS NOT NULL) AS "isLocked",
       u.disabled_at IS NOT NULL AS "isDisabled", u.created_at AS "createdAt", statement_timestamp() AS "readAt",
       u.policy_met_at AS "policyMetAt", u.grace_until AS "graceUntil",
       u.exempt_since AS "exemptSince", u.exempt_until AS "exemptUntil", u.exempt_reason AS "exemptReason", u.exempt_by AS "exemptBy"
