@@ -65,9 +65,9 @@ export async function startApplication (t: Teardown): Promise<Application> {
   return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, arrivals }
 }
 
-/** Starts a gateway and waits until it listens there. */
+/** Starts a gateway and waits until it listens there. It ends with us, however we end. */
 export async function startGateway (t: Teardown, listen: string, command: string, args: string[], env: Record<string, string> = {}): Promise<void> {
-  const child = spawn(command, args, { env: { PATH: `${process.env.PATH}:/usr/sbin`, CI_RUN_MARK: process.env.CI_RUN_MARK ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', command, ...args], { env: { PATH: `${process.env.PATH}:/usr/sbin`, CI_RUN_MARK: process.env.CI_RUN_MARK ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { output += String(chunk) })
   const ended = new Promise<string>(resolve => { child.once('error', error => { resolve(String(error)) }).once('exit', code => { resolve(`exit ${code}`) }) })

@@ -165,6 +165,39 @@ t.test('the session is that of the first claim that is there, else of sid', asyn
   t.equal(await sidOf(b, { one: '1' }), undefined)
 })
 
+t.test('a second factor counts for the session of the issuer that it was done in, not for another\'s of the same name', async t => {
+  const [a, b] = await twoIssuers(t)
+  const people = { namespace: 'people', sessionClaim: 'sid' }
+  const service = await startTrusting(t, [entryOf(a, people), entryOf(b, people)])
+  const person = service.person({ sid: 'session-1' })
+  const claims = { sub: person.sub, tenant: person.tenant, sid: 'session-1' }
+  await person.enroll(a.sign(service.clock, claims))
+  const ask = async (issuer: TestIssuer): Promise<string[]> => {
+    const token = issuer.sign(service.clock, claims)
+    const [{ body: { decision } }, renewed, asked] = [await status(service, token), await service.call('POST', '/mfa/token', { token }), await service.call('GET', '/mfa/authorize', { token })]
+    return [decision.reason, renewed.body.code ?? renewed.body.acr, asked.body?.code ?? asked.headers.get('x-mfa-acr')]
+  }
+  t.same(await ask(a), ['mfa_verified', 'mfa', 'mfa'])
+  t.same(await ask(b), ['factor_enrolled', 'step_up_required', 'step_up_required'])
+})
+
+t.test('a personal token passes where MFA is required if it was issued to a session with MFA, and not otherwise', async t => {
+  const [a] = await twoIssuers(t)
+  const service = await startTrusting(t, [entryOf(a, { door: 'api', mfa: { amr: 'mfa', acr: 'high', maxAgeSeconds: 2_592_000 } })])
+  const tenant = newTenant()
+  await service.db.rows`INSERT INTO policies (tenant, enforcement, version, updated_at, updated_by) VALUES (${tenant}, 'required', 1, clock_timestamp(), 'test')`
+  const { seconds } = service.clock
+  const personal = { tenant, sub: 'alice', exp: seconds + 300 * 86400, iat: seconds - 86400, auth_time: seconds - 86400, amr: ['pwd', 'mfa'], acr: 'high' }
+  const ask = async (change: object): Promise<unknown> => {
+    const { headers, body } = await service.call('GET', '/mfa/authorize', { token: a.sign(service.clock, { ...personal, ...change }) })
+    return body?.code ?? headers.get('x-mfa-reason')
+  }
+  t.equal(await ask({}), 'idp_mfa')
+  for (const change of [{ amr: ['pwd'] }, { amr: undefined }, { acr: 'low' }, { acr: undefined }, { auth_time: undefined }, { auth_time: seconds - 2_592_100 }]) {
+    t.equal(await ask(change), 'enrollment_required', JSON.stringify(change))
+  }
+})
+
 t.test('another claim may say whom the token is for', async t => {
   const [a] = await twoIssuers(t)
   const service = await startTrusting(t, [entryOf(a, { audienceClaim: 'client_id' })])

@@ -60,6 +60,31 @@ t.test('a sign-out, a factor removed, a log-out: the tokens of before are dead o
   t.same(await statuses(again), [200, 200], 'a later code counts again')
 })
 
+t.test('what is remembered for a session ends with them: every replica asks its first-factor token again', async t => {
+  const passes = async (person: Person, claims = {}): Promise<number[]> => {
+    await syncClocks()
+    return await Promise.all(replicas.map(async call => (await call('GET', '/mfa/authorize', { token: person.token(claims) })).status))
+  }
+  const ends: Array<[string, (one: Awaited<ReturnType<typeof enrolled>>) => Promise<unknown>]> = [
+    ['a log-out', ({ person }) => person.call('DELETE', '/mfa/session')],
+    ['a sign-out', ({ person, token }) => person.call('DELETE', '/mfa/sessions', {}, token)],
+    ['another session removes a factor', async ({ person, secret, token }) => {
+      const { factorId } = await person.enroll(token, 'Tablet')
+      const acting = (await person.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, person.token({ sid: 's2' }))).body.token as string
+      await person.call('DELETE', `/mfa/factors/${factorId}`, {}, acting)
+    }]
+  ]
+  for (const [name, end] of ends) {
+    const one = await enrolled()
+    t.same(await passes(one.person), [200, 200], `${name}: before`)
+    await end(one)
+    const begun = performance.now()
+    while ((await passes(one.person)).some(status => status !== 401) && performance.now() - begun < 2000);
+    t.ok(performance.now() - begun < 1000, name)
+    t.same(await passes(one.person), [401, 401], `${name}: and it stays so`)
+  }
+})
+
 t.test('what further settlements end is known by the same function, and outlives the person', async t => {
   const { person, token } = await enrolled()
   await dies(t, token, async () => {

@@ -1,10 +1,10 @@
 // Two processes, one database: what a policy does to somebody once, it does once.
 import t from 'tap'
 import { startReplicas, tally } from '../helpers/replica.ts'
-import { startService } from '../helpers/service.ts'
+import { callTo, startService } from '../helpers/service.ts'
 
 const service = await startService(t)
-const { race } = await startReplicas(t, service)
+const { race, urls, syncClocks } = await startReplicas(t, service)
 
 async function tenantWith (policy: object): Promise<string> {
   const admin = service.person({ roles: ['mfa:admin'] })
@@ -39,6 +39,37 @@ t.test('of 50 parallel calls under report-only one is in the audit', async t => 
   const answers = await race(person, 50, () => ['GET', '/mfa/status', { token: person.token() }])
   t.same(Object.keys(tally(answers)), ['200'])
   t.equal((await person.events()).filter(({ action }) => action === 'policy.would_enroll').length, 1)
+})
+
+t.test('what is set on one replica is what every replica decides by, within a second', async t => {
+  const replicas = urls.map(callTo)
+  const admin = service.person({ roles: ['mfa:admin'] })
+  const { token } = await admin.enroll()
+  const user = service.person({ tenant: admin.tenant })
+  await syncClocks()
+  const decided = async (): Promise<string[]> => {
+    const answers = await Promise.all(replicas.flatMap(call => [call('GET', '/mfa/status', { token: user.token() }), call('GET', '/mfa/authorize', { token: user.token() })]))
+    return [...new Set(answers.map(({ status, headers, body }) => headers.get('x-mfa-reason') ?? body.decision?.reason ?? `${status} ${String(body.code)}`))].sort()
+  }
+  t.same(await decided(), ['not_required'])
+  const { userId } = (await user.call('GET', '/mfa/status')).body
+  const changes: Array<[string, object, string[]]> = [
+    ['/admin/policy', { enforcement: 'required' }, ['403 enrollment_required', 'required_by_policy']],
+    [`/admin/users/${String(userId)}/exemption`, { exempt: true, reason: 'test' }, ['exempt_user']],
+    [`/admin/users/${String(userId)}/exemption`, { exempt: false, reason: 'test' }, ['403 enrollment_required', 'required_by_policy']],
+    ['/admin/policy', { enforcement: 'report_only' }, ['report_only']],
+    ['/admin/policy', { enforcement: 'required', enforceFrom: new Date(Date.now() + 86_400_000).toISOString() }, ['grace']],
+    ['/admin/policy', { enforcement: 'optional' }, ['not_required']]
+  ]
+  for (const [index, [path, body, wanted]] of changes.entries()) {
+    const answer = await (replicas[index % 2] as typeof replicas[0])('PUT', path, { token, body })
+    t.equal(answer.status, 200, answer.text)
+    const begun = performance.now()
+    while (JSON.stringify(await decided()) !== JSON.stringify(wanted) && performance.now() - begun < 2000);
+    const milliseconds = performance.now() - begun
+    t.ok(milliseconds < 1000, `${JSON.stringify(body)}: after ${Math.round(milliseconds)} ms`)
+    t.same(await decided(), wanted)
+  }
 })
 
 t.test('of a policy that was changed since the decision no deadline is given', async t => {

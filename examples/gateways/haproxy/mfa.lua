@@ -18,6 +18,8 @@ local function values (headers, name)
   return list
 end
 
+-- Nothing that the client sent but this. A gateway before HAProxy that hands its token on in a header of its own has that
+-- header named here, too.
 local function question (txn)
   local headers = txn.http:req_get_headers()
   return {
