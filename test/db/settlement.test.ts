@@ -92,6 +92,30 @@ t.test('a factor whose recovery codes cannot be stored is not active', async t =
   t.equal((await confirm()).status, 200)
 })
 
+t.test('a code whose session cannot be remembered is not accepted; when it can, the same one is good', async t => {
+  const remembering = await startService(t, { ...service.env, JWT_SESSION_CLAIM: 'sid' }, clock)
+  const person = remembering.person({ sid: 'session-1' })
+  const { secret, recoveryCodes, token } = await person.enroll()
+  const { body: pending } = await person.call('POST', '/mfa/enroll', {}, token)
+  const fresh = person.token({ sid: 'session-2' })
+  const calls: Array<[string, object, string]> = [
+    ['/mfa/verify', { code: clock.code(secret) }, fresh],
+    ['/mfa/recovery', { code: recoveryCodes?.[0] }, fresh],
+    ['/mfa/enroll/confirm', { factorId: pending.factorId, code: clock.code(pending.secret) }, token]
+  ]
+  const before = await stateOf(person.tenant)
+  await without('INSERT', 'mfa_sessions', async () => {
+    for (const [path, body, by] of calls) t.match(await person.call('POST', path, body, by), { status: 503, body: { code: 'unavailable' } }, path)
+    t.same(await stateOf(person.tenant), before)
+  })
+  await db.rows`UPDATE enrollments SET claimed_until = clock_timestamp() - interval '1 second' WHERE tenant = ${person.tenant}`
+  for (const [path, body, by] of calls) {
+    t.equal((await person.call('POST', path, body, by)).status, 200, path)
+    const remembered = await person.call('POST', '/mfa/token', {}, by === fresh ? fresh : person.token())
+    t.equal(remembered.body.acr, path === '/mfa/recovery' ? 'mfa-recovery' : 'mfa', `${path}: remembered`)
+  }
+})
+
 t.test('recovery codes that cannot be replaced stay good', async t => {
   const person = service.person()
   const { token, recoveryCodes } = await person.enroll()
