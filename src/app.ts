@@ -6,6 +6,7 @@ import { NOTICE_WEBHOOKS } from './admin/notices/webhook.ts'
 import { registerPreview } from './admin/policy/preview/route.ts'
 import { registerPolicy } from './admin/policy/route.ts'
 import { registerStats } from './admin/stats/route.ts'
+import { registerUserActs } from './admin/users/acts/route.ts'
 import { registerUserList } from './admin/users/list/route.ts'
 import { registerUsers } from './admin/users/route.ts'
 import { registerUserSync } from './admin/users/sync/route.ts'
@@ -87,7 +88,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
   watchDatabase(db, metrics, tracing)
 
   const auth = await registerAuth(app, { ...authOptions(config, secrets), clock })
-  const gate = createGate({ db, auth, metrics, clock, assurance: assuranceSettings(config), decision: decisionSettings(config) })
+  const gate = createGate({ db, auth, metrics, clock, peppers: () => secrets.peppers, assurance: assuranceSettings(config), decision: decisionSettings(config) })
   const endings = new EndingsPoll(db, {
     staleSeconds: config.AUTHORIZE_STALE_SECONDS,
     onError: error => { app.log.warn({ err: error }, 'what has ended cannot be read: gateways are told 503') }
@@ -108,13 +109,14 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
   registerPolicy(app, services)
   registerPreview(app, services)
   registerUsers(app, services)
+  registerUserActs(app, services)
   registerUserList(app, services)
   registerUserSync(app, services)
   registerStats(app, services)
   registerAudit(app, services)
   registerNotices(app, services)
   registerJwks(app, () => secrets.signing)
-  registerHealth(app, async () => secrets.sealing && await db.rows`SELECT tenant FROM person_v2 LIMIT 0`)
+  registerHealth(app, async () => secrets.sealing && await db.rows`SELECT tenant FROM person_v3 LIMIT 0`)
   await registerConsole(app, config.DOCS)
   refuseOtherMethods()
   return app

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import type { Caller, FirstFactor } from './core/caller.ts'
 import { decideAdmin, type AssuranceSettings } from './core/assurance.ts'
+import type { KeyRing } from './core/keys.ts'
 import { noteOf } from './core/note.ts'
 import type { Person } from './core/person.ts'
 import type { DecisionSettings } from './core/policy.ts'
+import { traceOf } from './core/trace.ts'
 import { UnavailableError } from './core/unavailable.ts'
 import { recordEvent } from './db/audit.ts'
 import type { Database } from './db/client.ts'
@@ -27,7 +29,7 @@ declare module 'fastify' {
   }
 }
 
-export interface GateOptions { db: Database, auth: Auth, metrics: Metrics, clock: () => Date, assurance: AssuranceSettings, decision: DecisionSettings }
+export interface GateOptions { db: Database, auth: Auth, metrics: Metrics, clock: () => Date, peppers: () => KeyRing, assurance: AssuranceSettings, decision: DecisionSettings }
 
 export interface Gate {
   /** Hooks of a user's call, before its body is read: who is it, and may he come in at all? */
@@ -41,7 +43,7 @@ export interface Gate {
 /** What a machine may do: read, and tell of an application's people. */
 const MACHINE_ROLES = new Set(['mfa:auditor', 'mfa:sync'])
 
-export function createGate ({ db, auth, metrics, clock, assurance, decision }: GateOptions): Gate {
+export function createGate ({ db, auth, metrics, clock, peppers, assurance, decision }: GateOptions): Gate {
   async function identify (request: FastifyRequest): Promise<void> {
     request.caller = await auth.authenticate(request)
     if (request.caller.kind !== 'service') await refresh(request)
@@ -52,7 +54,7 @@ export function createGate ({ db, auth, metrics, clock, assurance, decision }: G
   }
 
   async function refresh (request: FastifyRequest): Promise<void> {
-    request.person = await notePerson(request, await loadPerson(db, request.caller))
+    request.person = await notePerson(request, await loadPerson(db, request.caller, peppers))
     if (request.person.isDisabled && request.routeOptions.config.isForDisabled !== true) await refuse(request, 'disabled')
   }
 
@@ -62,7 +64,7 @@ export function createGate ({ db, auth, metrics, clock, assurance, decision }: G
     if (note === null) return person
     if (note.wouldBe !== null) metrics.wouldEnroll()
     await settleNote(db, person, note, byOf(request, person))
-    return await loadPerson(db, request.caller)
+    return await loadPerson(db, request.caller, peppers)
   }
 
   async function refuse (request: FastifyRequest, cause: string): Promise<never> {
@@ -85,8 +87,11 @@ export function createGate ({ db, auth, metrics, clock, assurance, decision }: G
   return { user: [identify, refuseMachine], admin: roles => [identify, admin(roles)], refresh }
 }
 
-/** The person of a token, recorded at first sight. An MFA token of an older epoch, or of before its session's log-out, is dead. */
-async function loadPerson (db: Database, caller: Caller): Promise<Person> {
+/**
+ * The person of a token, recorded at first sight. An MFA token of an older epoch, or of before its session's log-out, is
+ * dead, and so is any token of before somebody was erased.
+ */
+async function loadPerson (db: Database, caller: Caller, peppers: () => KeyRing): Promise<Person> {
   let person = await findPerson(db, caller)
   if (caller.mfa !== undefined) {
     if (person === null || person.epoch !== caller.mfa.epoch || person.session.generation > caller.mfa.generation) throw new Problem('invalid_token')
@@ -94,13 +99,17 @@ async function loadPerson (db: Database, caller: Caller): Promise<Person> {
   }
   // What is no machine's and not ours is a first factor's.
   const first = caller as FirstFactor
+  if (person !== null && isOlder(first, person.tokensSince)) throw new Problem('invalid_token')
   if (person === null || isWordNew(person, first)) {
-    await seePerson(db, first, randomUUID(), person)
+    const { outcome } = await seePerson(db, first, randomUUID(), person, traceOf(peppers(), caller).hashes)
+    if (outcome === 'erased') throw new Problem('invalid_token')
     person = await findPerson(db, caller)
   }
   if (person === null) throw new UnavailableError('a person that was just recorded is lost')
   return person
 }
+
+const isOlder = ({ word: { issuedAt } }: FirstFactor, since: Date | null): boolean => since !== null && issuedAt * 1000 <= since.getTime()
 
 /** A user's id, or a machine's name. */
 const actorOf = (caller: Caller, person: Person | null): string => person?.userId ?? `service:${caller.subject}`

@@ -84,6 +84,22 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   await call(200, 'PUT', '/admin/policy', { enforcement: 'required' }, token)
   await call(403, 'GET', '/admin/policy', undefined, hide('a stranger\'s token', service.person({ tenant: person.tenant }).token()))
 
+  // Somebody whom an administrator helps, and erases.
+  const other = service.person({ tenant: person.tenant })
+  const theirs = hide('his token', other.token())
+  const { body: { userId } } = await call(200, 'GET', '/mfa/status', undefined, theirs)
+  const path = `/admin/users/${userId as string}`
+  const { body: bypass } = await call(201, 'POST', `${path}/bypass`, { reason: 'x' }, token)
+  hideRecoveryCodes([bypass.code])
+  await call(200, 'POST', '/mfa/recovery', { code: bypass.code }, theirs)
+  await call(422, 'POST', '/mfa/recovery', { code: bypass.code }, theirs)
+  await call(201, 'POST', '/mfa/enroll', {}, theirs)
+  const { body: required } = await call(200, 'POST', `${path}/reset`, { reason: 'x', requireCode: true }, token)
+  hideRecoveryCodes([required.code])
+  await call(401, 'POST', '/mfa/enroll', {}, theirs)
+  for (const what of ['unlock', 'sign-out', 'erase']) await call(204, 'POST', `${path}/${what}`, { reason: 'x' }, token)
+  await call(401, 'GET', '/mfa/status', undefined, theirs)
+
   // What is not well-formed, with something in it that nobody may find again.
   const lost = hide('lost text', `canary-${randomUUID()}`)
   for (const path of ['/mfa/verify', '/mfa/recovery', '/mfa/enroll', '/mfa/enroll/confirm']) {

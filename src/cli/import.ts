@@ -63,7 +63,7 @@ async function main (): Promise<void> {
       say({ ...line, outcome: 'left_behind' })
       count(`left_behind: ${line.reason}`)
     }
-    for await (const line of importPeople(people, { db, ring: () => secrets.sealing, target, isDry: !commit, clock: () => new Date() })) {
+    for await (const line of importPeople(people, { db, ring: () => secrets.sealing, peppers: () => secrets.peppers, target, isDry: !commit, clock: () => new Date() })) {
       say(line)
       count(line.outcome)
     }

@@ -2,20 +2,41 @@ import type { Caller } from './caller.ts'
 import type { Person } from './person.ts'
 import { isFresh } from './policy.ts'
 
-/** What is missing: RFC 9470's challenge, or the login itself. */
-export interface StepUp { action: 'verify' | 'login', maxAge: number }
+/** What is missing: RFC 9470's challenge, the login itself, or a code of an administrator. */
+export interface StepUp { action: 'verify' | 'login' | 'recovery', maxAge: number }
 
 export interface AssuranceSettings { loginFreshSeconds: number, mfaFreshSeconds: number, adminFactorAgeSeconds: number }
 
 /**
- * May the caller change factors? With an active one that takes a second factor of the last minutes (a recovery code's
- * too); the first one takes a login of the last minutes.
+ * May the caller change an active factor or the codes? That takes a second factor of the last minutes: a recovery code's
+ * too, but not what an administrator gave, which is for setting up alone.
  */
-export function decideChange (person: Person, caller: Caller, now: Date, settings: AssuranceSettings): StepUp | null {
-  if (person.factors.length === 0) {
-    return isFresh(caller.authTime, now, settings.loginFreshSeconds) ? null : { action: 'login', maxAge: settings.loginFreshSeconds }
-  }
-  return hasFreshMfa(caller, now, settings.mfaFreshSeconds) ? null : { action: 'verify', maxAge: settings.mfaFreshSeconds }
+export const decideChange = (caller: Caller, now: Date, { mfaFreshSeconds }: AssuranceSettings): StepUp | null =>
+  hasFreshMfa(caller, now, mfaFreshSeconds) && caller.mfa?.isBypass === false ? null : { action: 'verify', maxAge: mfaFreshSeconds }
+
+/** May the caller set up a factor? With an active one that takes a second factor of the last minutes; the first one takes a login of the last minutes. */
+export function decideSetUp (person: Person, caller: Caller, isCodeDue: boolean, now: Date, { loginFreshSeconds, mfaFreshSeconds }: AssuranceSettings): StepUp | null {
+  if (person.factors.length > 0) return hasFreshMfa(caller, now, mfaFreshSeconds) ? null : { action: 'verify', maxAge: mfaFreshSeconds }
+  if (isCodeDue) return hasFreshMfa(caller, now, mfaFreshSeconds) && caller.mfa?.isBypass === true ? null : { action: 'recovery', maxAge: mfaFreshSeconds }
+  return isFresh(caller.authTime, now, loginFreshSeconds) ? null : { action: 'login', maxAge: loginFreshSeconds }
+}
+
+/** Whose first enrollment needs a code of an administrator. */
+export type CodeMode = 'never' | 'roles' | 'always'
+
+/**
+ * What a first factor rests on. `due`: a code. `lone`: that nobody is there yet who could give one. `young`: on nothing,
+ * where administrators need a code: who becomes one does not administer by it at once. `free`: nothing is asked.
+ */
+export type CodeRule = 'due' | 'lone' | 'young' | 'free'
+
+/** @param hasAdministrator the tenant has an administrator who has enrolled; asked only where the mode is `roles` */
+export function decideCodeRule ({ factors, isAdministrator, isCodeRequired }: Person, mode: CodeMode, hasAdministrator: boolean): CodeRule {
+  if (factors.length > 0) return 'free'
+  if (isCodeRequired || mode === 'always') return 'due'
+  if (mode === 'never') return 'free'
+  if (isAdministrator) return hasAdministrator ? 'due' : 'lone'
+  return hasAdministrator ? 'young' : 'free'
 }
 
 export const hasFreshMfa = (caller: Caller, now: Date, maxAgeSeconds: number): boolean =>

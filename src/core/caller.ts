@@ -48,6 +48,8 @@ export interface IssuerWord {
   accounts: Array<'local' | 'sso'> | undefined
   /** The token says that it left groups out. */
   areGroupsUnknown: boolean
+  /** When it was issued, or as early as it may have been. */
+  issuedAt: number
 }
 
 export type Acr = 'mfa' | 'mfa-recovery'
@@ -59,6 +61,8 @@ export interface MfaClaims {
   factorId: string
   /** How often its session had been logged out of when it was issued. */
   generation: number
+  /** It was earned by a code of an administrator, or carries that on. */
+  isBypass: boolean
 }
 
 /** The session that an enrollment is bound to: what the token names, else just the user. */

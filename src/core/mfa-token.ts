@@ -11,6 +11,8 @@ export interface Act {
   methods: string[]
   factorId: string
   authTime: number
+  /** It rests on a code of an administrator: then it sets up a factor, and changes no other. */
+  isBypass?: boolean
   /** Of a remembered one: when it stops to count. */
   endsAt?: number
 }
@@ -39,6 +41,7 @@ export interface MfaTokenClaims {
   amr: string[]
   acr: Acr
   fid: string
+  bypass?: true
   epoch: number
   jti: string
   iat: number
@@ -65,13 +68,14 @@ export function mfaTokenClaims (caller: Caller, subject: TokenSubject, act: Act,
     amr: [...new Set([...provedBefore(caller), ...act.methods, 'mfa'])],
     acr: act.acr,
     fid: act.factorId,
+    ...(act.isBypass === true && { bypass: true as const }),
     iat,
     exp: Math.min(iat + settings.tokenSeconds, isCapped ? caller.expiresAt : Infinity, act.endsAt ?? Infinity)
   }
 }
 
 /** Who it is and what he may do: the verified token's words, and our own name for him. */
-const identityClaims = (caller: Caller, { userId, epoch, generation }: TokenSubject, { issuer, audience }: Pick<TokenSettings, 'issuer' | 'audience'>): Omit<MfaTokenClaims, 'auth_time' | 'amr' | 'acr' | 'fid' | 'iat' | 'exp'> => ({
+const identityClaims = (caller: Caller, { userId, epoch, generation }: TokenSubject, { issuer, audience }: Pick<TokenSettings, 'issuer' | 'audience'>): Omit<MfaTokenClaims, 'auth_time' | 'amr' | 'acr' | 'fid' | 'bypass' | 'iat' | 'exp'> => ({
   iss: issuer,
   aud: audience,
   sub: caller.subject,
@@ -93,7 +97,8 @@ export const actOf = (caller: Caller): Act | null => caller.mfa === undefined ||
       acr: caller.mfa.acr,
       methods: caller.amr.filter(method => method === 'otp' || method === 'recovery'),
       factorId: caller.mfa.factorId,
-      authTime: caller.authTime
+      authTime: caller.authTime,
+      isBypass: caller.mfa.isBypass
     }
 
 /** A session that is not remembered is named too, but a log-out of it cannot be known. */
@@ -101,9 +106,17 @@ const sessionClaims = ({ session }: Caller, generation: number): Pick<MfaTokenCl
   ? {}
   : { sid: session.id, sid_iss: session.issuer, ...(session.isRemembered && { sid_gen: generation }) }
 
+/** Among the methods of a remembered act, and nowhere else: it rests on a code of an administrator. */
+const BYPASS = 'bypass'
+
 /** The act as the database remembers it for the caller's login session; null where nothing is remembered. */
-export const actToRemember = ({ session }: Caller, { acr, methods, factorId, authTime }: Act, maxAgeSeconds: number): object | null =>
-  session?.isRemembered === true ? { issuer: session.issuer, session: session.id, acr, methods, factorId, authTime, maxAge: maxAgeSeconds } : null
+export const actToRemember = ({ session }: Caller, { acr, methods, factorId, authTime, isBypass }: Act, maxAgeSeconds: number): object | null => session?.isRemembered === true
+  ? { issuer: session.issuer, session: session.id, acr, methods: isBypass === true ? [...methods, BYPASS] : methods, factorId, authTime, maxAge: maxAgeSeconds }
+  : null
+
+/** The same as it was read. */
+export const actRemembered = (act: RememberedAct): RememberedAct =>
+  ({ ...act, methods: act.methods.filter(method => method !== BYPASS), isBypass: act.methods.includes(BYPASS) })
 
 /** The act that a renewal carries on: an MFA token's own, else what is remembered for the session. */
 export const renewableAct = (caller: Caller, remembered: RememberedAct | null): Act | null => actOf(caller) ?? remembered
@@ -114,7 +127,7 @@ const APPLICATION_TOKEN_SECONDS = 300
  * Claims for an application where MFA was not asked for: so that it need know our key alone. `acr` says that no second
  * factor was proved, `mfa_reason` why that is enough. Never past the grace that it rests on.
  */
-export function allowedTokenClaims (caller: Caller, { userId, epoch, generation }: TokenSubject, decision: { reason: string, deadline?: string }, now: Date, settings: Omit<TokenSettings, 'tokenSeconds'>): Omit<MfaTokenClaims, 'acr' | 'fid' | 'auth_time'> & { acr: string, mfa_reason: string, auth_time?: number } {
+export function allowedTokenClaims (caller: Caller, { userId, epoch, generation }: TokenSubject, decision: { reason: string, deadline?: string }, now: Date, settings: Omit<TokenSettings, 'tokenSeconds'>): Omit<MfaTokenClaims, 'acr' | 'fid' | 'bypass' | 'auth_time'> & { acr: string, mfa_reason: string, auth_time?: number } {
   const iat = Math.floor(now.getTime() / 1000)
   const graceEnds = decision.deadline === undefined ? Infinity : Math.floor(Date.parse(decision.deadline) / 1000)
   return {

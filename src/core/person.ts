@@ -22,6 +22,10 @@ export interface Person {
   isDisabled: boolean
   /** Was he ever seen with an `mfa:` role? */
   isAdministrator: boolean
+  /** An administrator wants him to set up a first factor with a code alone. */
+  isCodeRequired: boolean
+  /** First-factor tokens of until then are somebody's who was erased. */
+  tokensSince: Date | null
   createdAt: Date
   /** The database's time of this snapshot: what deadlines and exemptions end by. */
   readAt: Date
@@ -36,7 +40,7 @@ export interface Person {
   recovery: RecoverySet | null
   /** The caller's login session, where it is remembered. */
   session: RememberedSession
-  throttles: { totp: Throttle, recovery: Throttle }
+  throttles: { totp: Throttle, recovery: Throttle, bypass: Throttle }
   policy: Policy
 }
 
@@ -71,7 +75,7 @@ export interface Pending extends SealedSecret {
 export interface RememberedSession { generation: number, act: RememberedAct | null }
 
 /** Times in unix seconds. */
-export interface RememberedAct { acr: 'mfa' | 'mfa-recovery', methods: string[], factorId: string, authTime: number, endsAt: number }
+export interface RememberedAct { acr: 'mfa' | 'mfa-recovery', methods: string[], factorId: string, authTime: number, endsAt: number, isBypass?: boolean }
 
 export interface RecoverySet { id: string, total: number, remaining: number, generatedAt: Date, acknowledgedAt: Date | null }
 

@@ -4,6 +4,8 @@ import { createHmac, randomBytes } from 'node:crypto'
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 const LENGTH = 16
 export const CODES = 10
+/** What an administrator gives for one login: a code whose first character, `B`, is the slot of no recovery code. */
+export const BYPASS_SLOT = ALPHABET.indexOf('B')
 
 /**
  * One code of a set: the slot, 14 random characters (70 bits), a checksum. The slot names the row, so that one try costs

@@ -1,3 +1,5 @@
+import type { KeyRing } from '../core/keys.ts'
+import { traceOf } from '../core/trace.ts'
 import { OPERATOR } from './audit.ts'
 import type { Database, Settlement } from './client.ts'
 
@@ -29,9 +31,10 @@ export interface Import {
   factors: Array<{ id: string, label: string, sealed: string }>
   step: number
   source: string
+  peppers: KeyRing
 }
 
 /** Decides whether somebody gets what is imported: `imported`, or why not; `moved` if he is another than it was sealed for. */
-export const settleImported = (db: Database, { tenant, namespace, subject, account, userId, keyId, factors, step, source }: Import): Promise<Settlement> =>
-  db.settle`SELECT import_user_v1(${tenant}, ${userId}::uuid, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
-    ${step}::bigint, ${source}, ${OPERATOR}::jsonb) AS result`
+export const settleImported = (db: Database, { tenant, namespace, subject, account, userId, keyId, factors, step, source, peppers }: Import): Promise<Settlement> =>
+  db.settle`SELECT import_user_v2(${tenant}, ${userId}::uuid, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
+    ${step}::bigint, ${source}, ${JSON.stringify(traceOf(peppers, { tenant, namespace, subject }).hashes)}::jsonb, ${OPERATOR}::jsonb) AS result`

@@ -3,6 +3,7 @@ import type { KeyState } from '../core/rotation.ts'
 import { open } from '../core/seal.ts'
 import { OPERATOR } from './audit.ts'
 import type { Database } from './client.ts'
+import { findOtherPeppers } from './peppers.ts'
 
 /** A key that this database was not used with, or lacks. `why` is for a person. */
 export class KeyError extends Error {
@@ -25,6 +26,7 @@ export async function proveKeys (db: Database, marks: readonly KeyMark[], ring: 
     if (mark !== undefined && mark.fingerprint !== fingerprint) refuseOther(purpose, id)
   }
   const [{ needed }] = await db.rows`SELECT keys_in_use_v1() AS needed` as [{ needed: Record<'sealing' | 'pepper', string[]> }]
+  needed.pepper.push(...await findOtherPeppers(db))
   for (const purpose of ['sealing', 'pepper'] as const) {
     for (const id of needed[purpose]) {
       if (known.some(key => key.isLost && isOf(purpose, id)(key))) continue
@@ -85,4 +87,6 @@ export const findKeyUses = (db: Database): Promise<KeyUse[]> => db.reports<KeyUs
   SELECT 'sealing' AS purpose, key_id AS id, 'authenticators' AS what, count(*)::float8 AS rows FROM factors GROUP BY key_id
   UNION ALL SELECT 'sealing', key_id, 'enrollments under way', count(*)::float8 FROM enrollments WHERE expires_at > clock_timestamp() GROUP BY key_id
   UNION ALL SELECT 'pepper', pepper_id, 'people with recovery codes', count(*)::float8 FROM recovery_codes WHERE slot = 0 GROUP BY pepper_id
+  UNION ALL SELECT 'pepper', pepper_id, 'codes of administrators', count(*)::float8 FROM bypasses GROUP BY pepper_id
+  UNION ALL SELECT 'pepper', pepper_id, 'traces of erased people', count(*)::float8 FROM traces GROUP BY pepper_id
   UNION ALL SELECT 'signing', kid, 'audit checkpoints', count(*)::float8 FROM audit_checkpoints GROUP BY kid`

@@ -1,8 +1,9 @@
 import type { Caller, FirstFactor, IssuerWord } from '../core/caller.ts'
 import type { Factor, Pending, Person, RecoverySet, RememberedAct, SourceWord, Throttle } from '../core/person.ts'
+import { actRemembered } from '../core/mfa-token.ts'
 import type { Note } from '../core/note.ts'
 import type { By } from './audit.ts'
-import type { Database } from './client.ts'
+import type { Database, Settlement } from './client.ts'
 import { type PolicyRow, toPolicy } from './policy.ts'
 
 type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
@@ -18,6 +19,8 @@ interface Row {
   sources: Record<string, SourceWord>
   is_disabled: boolean
   is_administrator: boolean
+  is_code_required: boolean
+  tokens_since: Date | null
   created_at: Date
   read_at: Date
   policy_met_at: Date | null
@@ -43,11 +46,11 @@ export async function findPerson (db: Database, { tenant, namespace, subject, se
   // One of the two finds him, each by a unique index: our own tokens name the user, others the subject.
   const [row] = mfa === undefined
     ? await db.rows<Row>`
-      SELECT p.*, s.generation, s.act FROM person_v2 p
+      SELECT p.*, s.generation, s.act FROM person_v3 p
       LEFT JOIN session_v1 s ON s.tenant = p.tenant AND s.user_id = p.id AND s.issuer = ${remembered.issuer} AND s.session = ${remembered.id}
       WHERE p.tenant = ${tenant} AND p.namespace = ${namespace} AND p.subject = ${subject}`
     : await db.rows<Row>`
-      SELECT p.*, s.generation, s.act FROM person_v2 p
+      SELECT p.*, s.generation, s.act FROM person_v3 p
       LEFT JOIN session_v1 s ON s.tenant = p.tenant AND s.user_id = p.id AND s.issuer = ${remembered.issuer} AND s.session = ${remembered.id}
       WHERE p.tenant = ${tenant} AND p.id = ${mfa.userId}::uuid`
   return row === undefined ? null : toPerson(row)
@@ -55,7 +58,7 @@ export async function findPerson (db: Database, { tenant, namespace, subject, se
 
 /** Somebody of a tenant, as an administrator names him: of no session. */
 export async function findPersonById (db: Database, tenant: string, userId: string): Promise<Person | null> {
-  const [row] = await db.rows<Row>`SELECT p.*, NULL AS generation, NULL AS act FROM person_v2 p WHERE p.tenant = ${tenant} AND p.id = ${userId}::uuid`
+  const [row] = await db.rows<Row>`SELECT p.*, NULL AS generation, NULL AS act FROM person_v3 p WHERE p.tenant = ${tenant} AND p.id = ${userId}::uuid`
   return row === undefined ? null : toPerson(row)
 }
 
@@ -86,11 +89,14 @@ function spoken ({ accounts, door }: IssuerWord): { local: boolean, sso: boolean
   return { local: shown.includes('local'), sso: shown.includes('sso') }
 }
 
-/** Records the first sight, or the issuer's newer word. `id` is used for somebody new, `known` is what he was said to be. */
-export async function seePerson (db: Database, { tenant, namespace, subject, word, groups }: FirstFactor, id: string, known: Person | null): Promise<void> {
+/**
+ * Records the first sight, or the issuer's newer word: `seen`, or `erased` where the token is older than the person's
+ * erasure. `id` is used for somebody new, `known` is what he was said to be, `hashes` are what his trace would be.
+ */
+export async function seePerson (db: Database, { tenant, namespace, subject, word, groups }: FirstFactor, id: string, known: Person | null, hashes: string[]): Promise<Settlement> {
   const said = { ...spoken(word), ...spokenGroups(word, groups, known?.sources[word.issuer]) }
-  await db.rows`SELECT see_user_v1(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
-    ${word.accounts !== undefined}, ${said}::jsonb)::text`
+  return await db.settle`SELECT see_user_v2(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
+    ${word.accounts !== undefined}, ${said}::jsonb, to_timestamp(${word.issuedAt}::float8), ${JSON.stringify(hashes)}::jsonb) AS result`
 }
 
 /** Records what was noted of somebody. Decides which of parallel first calls gives him his deadline. */
@@ -114,6 +120,8 @@ function toPerson (row: Row): Person {
     sources: row.sources,
     isDisabled: row.is_disabled,
     isAdministrator: row.is_administrator,
+    isCodeRequired: row.is_code_required,
+    tokensSince: row.tokens_since,
     createdAt: row.created_at,
     readAt: row.read_at,
     policyMetAt: row.policy_met_at,
@@ -131,8 +139,8 @@ function toPerson (row: Row): Person {
     pending: row.pending === null ? null : { ...row.pending, sealed: bytes(row.pending.sealed), createdAt: new Date(row.pending.createdAt) },
     recovery: row.recovery === null ? null : { ...row.recovery, generatedAt: new Date(row.recovery.generatedAt), acknowledgedAt: date(row.recovery.acknowledgedAt) },
     // An act of an older epoch is dead.
-    session: { generation: row.generation ?? 0, act: row.act?.epoch === row.epoch ? row.act : null },
-    throttles: { totp: toThrottle(row.throttles?.totp), recovery: toThrottle(row.throttles?.recovery) },
+    session: { generation: row.generation ?? 0, act: row.act?.epoch === row.epoch ? actRemembered(row.act) : null },
+    throttles: { totp: toThrottle(row.throttles?.totp), recovery: toThrottle(row.throttles?.recovery), bypass: toThrottle(row.throttles?.bypass) },
     policy: toPolicy(row.policy)
   }
 }

@@ -7,18 +7,20 @@ const INTERVAL_MS = 60_000
 const NOTICE_DAYS = 30
 
 /**
- * Removes what has ended: remembered sessions, enrollments that nobody confirmed, endings that no token is older than, notices
- * that nobody could deliver, what attacks are seen by. Answers how many rows went. And keeps the changes few that reports add up.
+ * Removes what has ended: remembered sessions, enrollments that nobody confirmed, codes of administrators, endings that no
+ * token is older than, notices that nobody could deliver, what attacks are seen by. Answers how many rows went. And keeps the
+ * changes few that reports add up.
  */
 export async function sweep (db: Database): Promise<number> {
   const sessions = await db.rows`DELETE FROM mfa_sessions WHERE expires_at < now() RETURNING 1`
   const enrollments = await db.rows`DELETE FROM enrollments WHERE expires_at < now() RETURNING 1`
+  const bypasses = await db.rows`DELETE FROM bypasses WHERE expires_at < now() RETURNING 1`
   const endings = await db.rows`DELETE FROM endings WHERE at < now() - ${ENDING_SECONDS}::int * interval '1 second' RETURNING 1`
   const notices = await db.rows`DELETE FROM notices WHERE at < now() - ${NOTICE_DAYS}::int * interval '24 hours' RETURNING 1`
   const failures = await db.rows`DELETE FROM failures WHERE at < now() - interval '24 hours' RETURNING 1`
   const suspicions = await db.rows`DELETE FROM suspicions WHERE at < now() - interval '24 hours' RETURNING 1`
   await foldTallies(db)
-  return [sessions, enrollments, endings, notices, failures, suspicions].reduce((count, rows) => count + rows.length, 0)
+  return [sessions, enrollments, bypasses, endings, notices, failures, suspicions].reduce((count, rows) => count + rows.length, 0)
 }
 
 /** Sweeps every minute, at a moment of this replica's own. A sweep that fails is only logged: nothing depends on it. */

@@ -5,7 +5,7 @@ import type { Database, Settlement } from './client.ts'
 export interface Refusal {
   tenant: string
   userId: string
-  kind: 'totp' | 'recovery'
+  kind: 'totp' | 'recovery' | 'bypass'
   /** How many factors the code was tried against. */
   weight: number
   limits: ThrottleLimits

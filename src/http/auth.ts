@@ -176,5 +176,5 @@ const ownCaller = (claims: MfaTokenClaims): Caller => ({
   isIdpMfa: false,
   isTokenCapped: true,
   word: undefined,
-  mfa: { userId: claims.uid, epoch: claims.epoch, acr: claims.acr, factorId: claims.fid, generation: claims.sid_gen ?? 0 }
+  mfa: { userId: claims.uid, epoch: claims.epoch, acr: claims.acr, factorId: claims.fid, generation: claims.sid_gen ?? 0, isBypass: claims.bypass === true }
 })

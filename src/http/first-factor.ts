@@ -65,7 +65,7 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
     expiresAt,
     isIdpMfa: !isMachine && hasIdpMfa(claims, issuer, loginAt, nowSeconds),
     isTokenCapped: issuer.isTokenCapped,
-    word: isMachine ? undefined : readWord(claims, issuer),
+    word: isMachine ? undefined : readWord(claims, issuer, issuedAt ?? expiresAt - MAX_LIFETIME_SECONDS[issuer.door]),
     mfa: undefined
   }
 }
@@ -123,13 +123,14 @@ function readSession (claims: Claims, { issuer, sessionClaims }: Issuer): Sessio
 const sessionOf = (value: unknown): string | undefined =>
   typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? String(value) : string(value, 255)
 
-function readWord (claims: Claims, { issuer, door, claims: paths }: Issuer): IssuerWord {
+function readWord (claims: Claims, { issuer, door, claims: paths }: Issuer, issuedAt: number): IssuerWord {
   return {
     issuer,
     account: paths.account.map(path => string(claimAt(claims, path), 255)).find(account => account !== undefined),
     door,
     accounts: strings(claimAt(claims, paths.accounts), 10, 64)?.filter(account => account === 'local' || account === 'sso'),
-    areGroupsUnknown: areGroupsLeftOut(claims, paths.groups.at(-1) as string)
+    areGroupsUnknown: areGroupsLeftOut(claims, paths.groups.at(-1) as string),
+    issuedAt
   }
 }
 

@@ -15,6 +15,7 @@ export interface RunOptions {
   db: Database
   /** Asked for each person, since keys may be rotated meanwhile. */
   ring: () => KeyRing
+  peppers: () => KeyRing
   target: Target
   isDry: boolean
   clock: () => Date
@@ -51,7 +52,7 @@ function foresee ({ factors }: PlannedPerson, known: Known | undefined): Outcome
   return known.wasImported ? 'removed' : 'would_import'
 }
 
-async function importPerson (person: PlannedPerson, known: Known | undefined, { db, ring: currentRing, target, isDry, clock }: RunOptions): Promise<Outcome> {
+async function importPerson (person: PlannedPerson, known: Known | undefined, { db, ring: currentRing, peppers, target, isDry, clock }: RunOptions): Promise<Outcome> {
   const { tenant, namespace, source } = target
   const { subject, account } = person
   for (let tries = 1; ; tries++) {
@@ -60,7 +61,7 @@ async function importPerson (person: PlannedPerson, known: Known | undefined, { 
     const userId = known?.userId ?? randomUUID()
     const ring = currentRing()
     const factors = person.factors.map(({ id, label, secret }) => ({ id, label, sealed: seal(ring, { tenant, userId, factorId: id }, secret).sealed.toString('hex') }))
-    const { outcome } = await settleImported(db, { tenant, namespace, subject, account, userId, keyId: ring.primary, factors, step: stepAt(clock()), source })
+    const { outcome } = await settleImported(db, { tenant, namespace, subject, account, userId, keyId: ring.primary, factors, step: stepAt(clock()), source, peppers: peppers() })
     if (outcome !== 'moved' || tries === TRIES) return outcome as Outcome
     // First seen or erased between the two.
     [known] = await findKnown(db, tenant, namespace, [asAsked(person)])

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type AdminRefusal, decideAdmin, decideChange } from '../../src/core/assurance.ts'
+import { type AdminRefusal, type CodeMode, type CodeRule, decideAdmin, decideChange, decideCodeRule, decideSetUp } from '../../src/core/assurance.ts'
 import type { Acr, Caller } from '../../src/core/caller.ts'
 import type { Factor, Person } from '../../src/core/person.ts'
 
@@ -15,13 +15,13 @@ const personWith = (factors: Record<string, number | null>): Person => ({
   factors: Object.entries(factors).map(([id, age]) => ({ id, afterRecoveryAt: age === null ? null : new Date(NOW.getTime() - age * 1000) }) as Factor)
 }) as Person
 
-const caller = (kind: 'first' | Acr, age: number | undefined, factorId = 'A'): Caller => ({
+const caller = (kind: 'first' | Acr, age: number | undefined, factorId = 'A', isBypass = false): Caller => ({
   kind: kind === 'first' ? 'first' : 'mfa',
   authTime: age === undefined ? undefined : SECONDS - age,
-  mfa: kind === 'first' ? undefined : { userId: 'u', epoch: 1, acr: kind, factorId }
+  mfa: kind === 'first' ? undefined : { userId: 'u', epoch: 1, acr: kind, factorId, isBypass }
 }) as Caller
 
-t.test('who may change factors: the first takes a fresh login, any further change a fresh second factor', async t => {
+t.test('who may set up a factor: the first takes a fresh login, a further one a fresh second factor', async t => {
   const table: Array<[factors: number, token: 'first' | Acr, age: number | undefined, missing: object | null]> = [
     [0, 'first', 0, null],
     [0, 'first', 900, null],
@@ -35,7 +35,50 @@ t.test('who may change factors: the first takes a fresh login, any further chang
     [1, 'mfa-recovery', 601, VERIFY]
   ]
   for (const [factors, token, age, missing] of table) {
-    t.same(decideChange(personWith(factors === 0 ? {} : { A: null }), caller(token, age), NOW, settings), missing, `${factors} ${token} ${age}`)
+    t.same(decideSetUp(personWith(factors === 0 ? {} : { A: null }), caller(token, age), false, NOW, settings), missing, `${factors} ${token} ${age}`)
+  }
+})
+
+t.test('where a code of an administrator is due, it alone sets up the first factor, while it is fresh, however old the login is', async t => {
+  const RECOVERY = { action: 'recovery', maxAge: 600 }
+  const due = (token: Caller, factors: Record<string, null> = {}): unknown => decideSetUp(personWith(factors), token, true, NOW, settings)
+  t.same(due(caller('first', 0)), RECOVERY)
+  t.same(due(caller('first', 5000)), RECOVERY)
+  t.same(due(caller('mfa-recovery', 0)), RECOVERY, 'a recovery code is none')
+  t.same(due(caller('mfa-recovery', 0, 'b', true)), null)
+  t.same(due(caller('mfa-recovery', 600, 'b', true)), null)
+  t.same(due(caller('mfa-recovery', 601, 'b', true)), RECOVERY)
+  t.same(due(caller('mfa', 0), { A: null }), null)
+})
+
+t.test('who may change what is active: a fresh second factor, which no code of an administrator is', async t => {
+  const table: Array<[Caller, object | null]> = [
+    [caller('first', 0), VERIFY],
+    [caller('mfa', 600), null],
+    [caller('mfa', 601), VERIFY],
+    [caller('mfa-recovery', 0), null],
+    [caller('mfa-recovery', 0, 'b', true), VERIFY]
+  ]
+  for (const [token, missing] of table) t.same(decideChange(token, NOW, settings), missing)
+})
+
+t.test('whose first factor needs a code', async t => {
+  const table: Array<[mode: CodeMode, person: Partial<Person>, hasAdministrator: boolean, rule: CodeRule]> = [
+    ['never', {}, false, 'free'],
+    ['never', { isAdministrator: true }, true, 'free'],
+    ['never', { isCodeRequired: true }, false, 'due'],
+    ['roles', {}, false, 'free'],
+    ['roles', {}, true, 'young'],
+    ['roles', { isAdministrator: true }, false, 'lone'],
+    ['roles', { isAdministrator: true }, true, 'due'],
+    ['roles', { isCodeRequired: true }, true, 'due'],
+    ['always', {}, false, 'due'],
+    ['always', { isAdministrator: true }, false, 'due']
+  ]
+  for (const [mode, person, hasAdministrator, rule] of table) {
+    const somebody = { ...personWith({}), isAdministrator: false, isCodeRequired: false, ...person }
+    t.equal(decideCodeRule(somebody, mode, hasAdministrator), rule, `${mode} ${JSON.stringify(person)}`)
+    t.equal(decideCodeRule({ ...somebody, ...personWith({ A: null }) }, mode, hasAdministrator), 'free', 'a further one')
   }
 })
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Caller } from '../../src/core/caller.ts'
-import { type Act, actOf, actToRemember, allowedTokenClaims, mfaTokenClaims } from '../../src/core/mfa-token.ts'
+import { type Act, actOf, actRemembered, actToRemember, allowedTokenClaims, mfaTokenClaims } from '../../src/core/mfa-token.ts'
 
 const NOW = new Date('2026-11-24T12:00:00.900Z')
 const SECONDS = 1795521600
@@ -103,13 +103,26 @@ t.test('carrying an act on makes it no stronger and no fresher', async t => {
     kind: 'mfa',
     amr: ['pwd', 'recovery', 'mfa'],
     authTime: SECONDS - 500,
-    mfa: { userId: 'u1', epoch: 7, acr: 'mfa-recovery', factorId: 'set', generation: 0 }
+    mfa: { userId: 'u1', epoch: 7, acr: 'mfa-recovery', factorId: 'set', generation: 0, isBypass: false }
   }
-  t.same(actOf(mfa), { acr: 'mfa-recovery', methods: ['recovery'], factorId: 'set', authTime: SECONDS - 500 })
+  t.same(actOf(mfa), { acr: 'mfa-recovery', methods: ['recovery'], factorId: 'set', authTime: SECONDS - 500, isBypass: false })
   t.match(mfaTokenClaims(mfa, { userId: 'u1', epoch: 8, generation: 0 }, actOf(mfa) as NonNullable<ReturnType<typeof actOf>>, NOW, settings), {
     acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], auth_time: SECONDS - 500, fid: 'set', epoch: 8
   })
   t.equal(actOf(first), null)
+})
+
+t.test('what rests on a code of an administrator says so in every token, also by way of a remembered session, and nothing else does', async t => {
+  const bypass: Act = { ...act, acr: 'mfa-recovery', methods: ['recovery'], isBypass: true }
+  t.match(claims({}, bypass), { bypass: true, amr: ['pwd', 'recovery', 'mfa'] })
+  t.notOk('bypass' in claims())
+  const session = { id: 's', issuer: 'i', isRemembered: true }
+  const kept = (of: Act): string[] => (actToRemember({ ...first, session }, of, 60) as { methods: string[] }).methods
+  t.same(kept(bypass), ['recovery', 'bypass'])
+  t.same(kept(act), act.methods)
+  const remembered = { acr: 'mfa-recovery' as const, factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }
+  t.match(actRemembered({ ...remembered, methods: ['recovery', 'bypass'] }), { methods: ['recovery'], isBypass: true })
+  t.match(actRemembered({ ...remembered, methods: ['recovery'] }), { methods: ['recovery'], isBypass: false })
 })
 
 t.test('the cap of the first token is lifted where its issuer says so, and never for what is only renewed', async t => {

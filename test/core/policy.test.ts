@@ -5,7 +5,7 @@ import { NOW, somebody } from '../helpers/people.ts'
 
 const SECONDS = NOW.getTime() / 1000
 const settings: DecisionSettings = { issuers: new Set(['a', 'b']), loginFreshSeconds: 900, floor: null }
-const mfa = { userId: 'u', epoch: 1, acr: 'mfa' as const, factorId: 'f', generation: 0 }
+const mfa = { userId: 'u', epoch: 1, acr: 'mfa' as const, factorId: 'f', generation: 0, isBypass: false }
 const days = (number: number): Date => new Date(NOW.getTime() + number * 86_400_000)
 
 const ACCOUNTS: Record<string, Person['sources']> = {

@@ -104,6 +104,6 @@ t.test('an answer that cannot be is 503, and no token comes of it', async t => {
 
 t.test('somebody who is recorded and yet not there is let in nowhere', async t => {
   const person = service.person()
-  await withAnswer('see_user_v1', 'RETURN', async () => { isUnavailable(t, await person.call('GET', '/mfa/status')) })
+  await withAnswer('see_user_v2', always('seen'), async () => { isUnavailable(t, await person.call('GET', '/mfa/status')) })
   t.equal((await person.call('GET', '/mfa/status')).status, 200)
 })

@@ -35,6 +35,17 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.equal((await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).status, 200)
   t.equal((await admin.call('GET', '/admin/policy', undefined, token)).status, 200)
   t.equal((await admin.call('GET', '/admin/audit', undefined, token)).status, 200)
+  const user = service.person({ tenant: admin.tenant })
+  await user.enroll()
+  const { body: { userId } } = await user.call('GET', '/mfa/status')
+  const act = (what: string, body: object = {}): Promise<{ status: number, body: any }> => admin.call('POST', `/admin/users/${userId as string}/${what}`, { reason: 'x', ...body }, token)
+  for (const what of ['unlock', 'sign-out']) t.equal((await act(what)).status, 204, what)
+  t.equal((await user.call('POST', '/mfa/recovery', { code: (await act('bypass')).body.code })).status, 200)
+  t.equal((await act('reset', { requireCode: true })).status, 200)
+  t.equal((await act('erase')).status, 204)
+  t.equal((await user.call('GET', '/mfa/status')).status, 401)
+  service.clock.advance(60)
+  t.equal((await user.call('GET', '/mfa/status')).status, 200)
   const signing = { keys: service.config.MFA_SIGNING_KEYS, retentionDays: 400 }
   for (let n = 0; n < 5; n++) await recordEvent(service.db, { tenant: admin.tenant, subject: 'x', action: 'totp.refused', outcome: 'failure', by: { actor: 'x', address: '192.0.2.1', requestId: 'x' } })
   t.ok(await chainTenant(service.db, admin.tenant, events => watchAttempts(service.db, events)) > 0)
@@ -63,7 +74,7 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
   const { rows: [self] } = await client.query('SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user')
   t.same(self, { rolsuper: false, rolbypassrls: false, rolcreaterole: false, rolcreatedb: false, rolreplication: false })
   const { rows: [{ owner }] } = await client.query("SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'users'")
-  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'throttles', 'policies', 'endings', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases', 'notices', 'notice_receivers', 'failures', 'suspicions']
+  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'bypasses', 'traces', 'throttles', 'policies', 'endings', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases', 'notices', 'notice_receivers', 'failures', 'suspicions']
   const { rows: owned } = await client.query("SELECT relname FROM pg_class WHERE pg_has_role(current_user, relowner, 'MEMBER')")
   t.same(owned, [], 'it owns nothing, and neither does what it is a member of')
 
@@ -91,8 +102,8 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
     'CREATE VIEW x AS SELECT 1 AS one',
     'CREATE FUNCTION x() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$',
     'DROP FUNCTION audit_v1',
-    'DROP VIEW person_v2',
-    'UPDATE person_v2 SET epoch = 1',
+    'DROP VIEW person_v3',
+    'UPDATE person_v3 SET epoch = 1',
     'SELECT * FROM _prisma_migrations',
     'DELETE FROM _prisma_migrations',
     'ALTER SYSTEM SET log_statement = \'all\'',

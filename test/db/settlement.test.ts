@@ -26,6 +26,9 @@ const stateOf = async (tenant: string): Promise<unknown> => Promise.all([
   db.rows`SELECT factor_id, label, sealed, attempts FROM enrollments WHERE tenant = ${tenant} ORDER BY factor_id`,
   db.rows`SELECT * FROM recovery_sets WHERE tenant = ${tenant} ORDER BY id`,
   db.rows`SELECT * FROM recovery_codes WHERE tenant = ${tenant} ORDER BY user_id, slot`,
+  db.rows`SELECT * FROM bypasses WHERE tenant = ${tenant} ORDER BY user_id`,
+  db.rows`SELECT * FROM traces WHERE tenant = ${tenant}`,
+  db.rows`SELECT * FROM endings WHERE tenant = ${tenant} ORDER BY user_id`,
   db.rows`SELECT * FROM throttles WHERE tenant = ${tenant} ORDER BY user_id, kind`,
   db.rows`SELECT * FROM policies WHERE tenant = ${tenant}`,
   db.rows`SELECT kind, is_enrolled, sum(users) FROM user_tallies_v1 WHERE tenant = ${tenant} GROUP BY 1, 2 ORDER BY 1, 2`,
@@ -36,6 +39,9 @@ t.test('where the audit cannot be written, nothing happens; when it can again, t
   const person = service.person({ roles: ['mfa:admin'] })
   const { secret, recoveryCodes, factorId, token } = await person.enroll()
   const { body: pending } = await person.call('POST', '/mfa/enroll', {}, token)
+  const user = service.person({ tenant: person.tenant })
+  const { body: { userId } } = await user.call('GET', '/mfa/status')
+  await user.enroll()
   const calls: Array<[number, string, string, object]> = [
     [201, 'POST', '/mfa/enroll', {}],
     [200, 'POST', '/mfa/verify', { code: clock.code(secret) }],
@@ -44,6 +50,7 @@ t.test('where the audit cannot be written, nothing happens; when it can again, t
     [422, 'POST', '/mfa/recovery', { code: recoveryCodes?.[0] }],
     [200, 'PATCH', `/mfa/factors/${factorId}`, { label: 'Another' }],
     [201, 'POST', '/mfa/recovery/codes', {}],
+    ...([['unlock', 204], ['sign-out', 204], ['bypass', 201], ['reset', 204], ['erase', 204]] as const).map(([what, status]): [number, string, string, object] => [status, 'POST', `/admin/users/${userId as string}/${what}`, { reason: 'x' }]),
     [200, 'PUT', '/admin/users', { users: [{ subject: 'new' }, { subject: person.sub, groups: ['g'] }, { subject: 'gone', disabled: true }] }],
     [200, 'PUT', '/admin/policy', { enforcement: 'required' }],
     [200, 'PUT', '/admin/policy', { enforcement: 'optional' }],

@@ -21,7 +21,7 @@ t.test('whatever is done with people over the calls, as many are counted as ther
   const subjects = ['a', 'b', 'c']
   const act = fc.record({
     sub: fc.constantFrom(...subjects),
-    act: fc.constantFrom('come', 'enroll', 'remove', 'sync', 'disable', 'enable', 'fold'),
+    act: fc.constantFrom('come', 'enroll', 'remove', 'sync', 'disable', 'enable', 'reset', 'erase', 'fold'),
     groups: fc.subarray(['x', 'y']),
     accounts: fc.subarray(['local', 'sso'])
   })
@@ -42,6 +42,13 @@ t.test('whatever is done with people over the calls, as many are counted as ther
           enrolled.delete(sub)
           break
         case 'sync': await sync({ subject: sub, groups, accounts }); break
+        case 'reset':
+        case 'erase': {
+          const [row] = await db.rows<{ id: string }>`SELECT id::text FROM users WHERE tenant = ${tenant} AND subject = ${sub}`
+          if (row !== undefined) await admin.call('POST', `/admin/users/${row.id}/${act}`, { reason: 'x' }, await admin.verify(secret))
+          enrolled.delete(sub)
+          break
+        }
         case 'fold': await db.settle`SELECT fold_tallies_v1(${tenant}, 3) AS result`; break
         default: await sync({ subject: sub, disabled: act === 'disable' })
       }
@@ -63,7 +70,7 @@ t.test('every statement that makes or erases people, disables them or gives them
 async function tenantOf (count: number): Promise<string> {
   const admin = service.person({ roles: ['mfa:admin'] })
   await admin.enroll()
-  await db.rows`SELECT sync_users_v1(${admin.tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', n::text, 'groups', jsonb_build_array('g' || n % 7))) FROM generate_series(1, ${count}::int) AS n), '{}')`
+  await db.rows`SELECT sync_users_v2(${admin.tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', n::text, 'groups', jsonb_build_array('g' || n % 7))) FROM generate_series(1, ${count}::int) AS n), '{}')`
   return admin.tenant
 }
 
@@ -80,7 +87,7 @@ t.test('changes are folded in, each once, whoever does it beside: and a kind of 
   await db.settle`SELECT fold_tallies_v1(${tenant}, 1000) AS result`
   t.equal(await changesOf(tenant), 0)
   t.same(await kept(tenant), before)
-  await db.rows`SELECT sync_users_v1(${tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', subject, 'disabled', true)) FROM users WHERE tenant = ${tenant} AND namespace = 'n'), '{}')`
+  await db.rows`SELECT sync_users_v2(${tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', subject, 'disabled', true)) FROM users WHERE tenant = ${tenant} AND namespace = 'n'), '{}')`
   await db.settle`SELECT fold_tallies_v1(${tenant}, 1000) AS result`
   t.equal((await db.rows`SELECT 1 FROM user_tallies WHERE tenant = ${tenant}`).length, 1)
 })

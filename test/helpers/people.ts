@@ -17,6 +17,8 @@ export const somebody = (known: Partial<Person> = {}): Person => ({
   sources: {},
   isDisabled: false,
   isAdministrator: false,
+  isCodeRequired: false,
+  tokensSince: null,
   createdAt: NOW,
   readAt: NOW,
   policyMetAt: null,
@@ -27,7 +29,7 @@ export const somebody = (known: Partial<Person> = {}): Person => ({
   pending: null,
   recovery: null,
   session: { generation: 0, act: null },
-  throttles: { totp: OPEN, recovery: OPEN },
+  throttles: { totp: OPEN, recovery: OPEN, bypass: OPEN },
   policy: DEFAULT_POLICY,
   ...known
 })

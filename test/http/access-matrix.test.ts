@@ -86,6 +86,9 @@ const admins = (others: Partial<Expected>): Expected => users('403 forbidden', {
 /** Of nobody: whoever may read learns that there is no such user. */
 const reading = admins({ adminMfa: '404 not_found', otherTenant: '404 not_found', auditor: '404 not_found', support: '404 not_found' })
 
+/** The same for whoever may help people, which an auditor may not. */
+const helping = admins({ adminMfa: '404 not_found', otherTenant: '404 not_found', support: '404 not_found' })
+
 /** What changes an active factor: a fresh second factor, a recovery's too. */
 const changing = (answer: string, others: Partial<Expected>): Expected => users(answer, { enrolledLogin: STEP_UP, adminLogin: STEP_UP, adminStale: STEP_UP, ...others })
 const notEnrolled = { login: '409 not_enrolled', admin: '409 not_enrolled' }
@@ -128,6 +131,11 @@ const MATRIX: Record<string, Row> = {
   'GET /admin/notices': { expected: admins({ auditor: '200' }) },
   'POST /admin/notices/:id/retry': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/notices/${NOBODY_S_FACTOR}/retry` },
   'GET /admin/users/:userId': { expected: reading, path: () => `/admin/users/${NOBODY_S_FACTOR}` },
+  'POST /admin/users/:userId/reset': { expected: helping, path: () => `/admin/users/${NOBODY_S_FACTOR}/reset`, body: () => ({ reason: 'x' }) },
+  'POST /admin/users/:userId/unlock': { expected: helping, path: () => `/admin/users/${NOBODY_S_FACTOR}/unlock`, body: () => ({ reason: 'x' }) },
+  'POST /admin/users/:userId/bypass': { expected: helping, path: () => `/admin/users/${NOBODY_S_FACTOR}/bypass`, body: () => ({ reason: 'x' }) },
+  'POST /admin/users/:userId/sign-out': { expected: helping, path: () => `/admin/users/${NOBODY_S_FACTOR}/sign-out`, body: () => ({ reason: 'x' }) },
+  'POST /admin/users/:userId/erase': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/erase`, body: () => ({ reason: 'x' }) },
   'PUT /admin/users/:userId/exemption': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/exemption`, body: () => ({ exempt: true, reason: 'x' }) },
   'PUT /admin/users/:userId/grace': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/grace`, body: () => ({ until: '2199-01-01T00:00:00Z', reason: 'x' }) },
   'GET /admin/users': { expected: admins({ auditor: '200', support: '200' }) },

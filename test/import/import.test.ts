@@ -21,7 +21,7 @@ async function run (file: string, tenant: string, options: { isDry?: boolean, on
   const { isDry = false, on = service } = options
   const target: Target = { source: 'otpauth-csv', tenant, namespace: ISSUER, subject: 'id' }
   const lines: Line[] = []
-  for await (const line of importPeople(planImport(readOtpauthCsv(file), target).people, { db: on.db, ring: () => on.secrets.sealing, target, isDry, clock: clock.read })) lines.push(line)
+  for await (const line of importPeople(planImport(readOtpauthCsv(file), target).people, { db: on.db, ring: () => on.secrets.sealing, peppers: () => on.secrets.peppers, target, isDry, clock: clock.read })) lines.push(line)
   return lines
 }
 const outcomes = (lines: Line[]): string[] => lines.map(({ outcome }) => outcome)
@@ -98,7 +98,7 @@ t.test('beside what happens meanwhile the statement decides, whatever was read b
     let isDone = false
     const { settle } = service.db
     const late = async (...args: Parameters<typeof settle>): ReturnType<typeof settle> => {
-      if (!isDone && args[0][0]?.includes('import_user_v1') === true) {
+      if (!isDone && args[0][0]?.includes('import_user_v2') === true) {
         isDone = true
         await meanwhile()
       }

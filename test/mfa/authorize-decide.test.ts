@@ -21,7 +21,7 @@ const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), word: { door:
 const OLD_LOGIN = { ...LOGIN, authTime: ago(901) }
 const IDP = { ...LOGIN, isIdpMfa: true }
 const token = (acr: 'mfa' | 'mfa-recovery', seconds: number): Caller =>
-  ({ ...LOGIN, kind: 'mfa', word: undefined, authTime: ago(seconds), mfa: { userId: 'u', epoch: 1, acr, factorId: 'f', generation: 0 } })
+  ({ ...LOGIN, kind: 'mfa', word: undefined, authTime: ago(seconds), mfa: { userId: 'u', epoch: 1, acr, factorId: 'f', generation: 0, isBypass: false } })
 
 const ENROLLED = { ...PERSON, factors: FACTORS }
 const ACR: Demands = { acr: 'mfa' }

@@ -20,7 +20,7 @@ t.test('of imports and a confirmation at once either all imports find him enroll
     const target = { source: 'otpauth-csv', tenant: person.tenant, namespace: ISSUER, subject: 'id' as const }
     const bring = async (): Promise<string | undefined> => {
       const { people } = planImport(readOtpauthCsv(`subject,account,otpauth\n${person.sub},x,otpauth://totp/x?secret=${secret}`), target)
-      const lines = importPeople(people, { db: service.db, ring: () => service.secrets.sealing, target, isDry: false, clock: service.clock.read })
+      const lines = importPeople(people, { db: service.db, ring: () => service.secrets.sealing, peppers: () => service.secrets.peppers, target, isDry: false, clock: service.clock.read })
       return (await lines.next()).value?.outcome
     }
     const confirm = (index: number): Promise<number> => (calls[index % 2] as typeof service.call)('POST', '/mfa/enroll/confirm', { token: person.token(), body: { factorId, code: service.clock.code(own) } }).then(({ status }) => status)

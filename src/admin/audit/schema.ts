@@ -21,7 +21,7 @@ export const AuditEvent = Type.Object({
   subject: Nullable('Whom it is about: a `userId`, or a machine'),
   action: Type.String({ description: 'What was done', examples: [...ACTIONS] }),
   outcome: Type.Enum(['success', 'failure']),
-  factorKind: Nullable('`totp` or `recovery`'),
+  factorKind: Nullable('`totp`, `recovery`, or `bypass`: the code of an administrator'),
   address: Nullable('Where it came from'),
   requestId: Nullable('As in `X-Request-Id`'),
   details: Type.Object({}, { additionalProperties: true, description: 'More, by action; never a secret' })

@@ -1,9 +1,6 @@
 import { Type } from 'typebox'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Person } from '../../core/person.ts'
-import { recordEvent } from '../../db/audit.ts'
-import type { Database, Settlement } from '../../db/client.ts'
-import { findPersonById } from '../../db/person.ts'
+import type { FastifyInstance } from 'fastify'
+import type { Settlement } from '../../db/client.ts'
 import { byOf } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
@@ -11,6 +8,7 @@ import { readTime } from '../../http/time.ts'
 import { decisionSettings, type Services } from '../../services.ts'
 import { type ExemptionChange, type GraceChange, UserParams, USERS_SCHEMAS } from './schema.ts'
 import { settleExemption, settleGrace } from './store.ts'
+import { findUser, isSupport, notFound, refuseOneself, refuseSupport, userIdOf } from './target.ts'
 import { viewUser } from './view.ts'
 
 export function registerUsers (app: FastifyInstance, services: Services): void {
@@ -36,8 +34,7 @@ function registerUser (app: FastifyInstance, { config, db, clock, gate }: Servic
     })
   }, async request => {
     const person = await findUser(db, request)
-    const isForSupport = !request.caller.roles.some(role => role === 'mfa:admin' || role === 'mfa:auditor')
-    if (isForSupport && person.isAdministrator) await refuse(db, request, 'support of an administrator')
+    if (isSupport(request, 'mfa:auditor') && person.isAdministrator) await refuseSupport(db, request)
     return viewUser(person, clock(), settings)
   })
 }
@@ -62,7 +59,7 @@ function registerExemption (app: FastifyInstance, { config, db, clock, gate }: S
     const { exempt, reason, until } = request.body as ExemptionChange
     const { tenant } = request.caller
     const userId = userIdOf(request)
-    if (exempt && userId === request.person.userId) await refuse(db, request, 'oneself')
+    if (exempt) await refuseOneself(db, request)
     if (!exempt && until !== undefined) throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
     const end = until === undefined ? null : readTime('until', until)
     refuseUnset(await settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) }))
@@ -80,7 +77,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
       id: 'setGrace',
       tag: 'Administration',
       summary: 'Set until when a user may pass without a factor',
-      description: 'In place of the deadline that the policy gave. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
+      description: 'In place of the deadline that the policy gave. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
       params: UserParams,
       body: Type.Ref('GraceChange'),
       answers: { 200: { schema: Type.Ref('User'), description: 'The user as he is now.' } },
@@ -90,23 +87,10 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
     const { until, reason } = request.body as GraceChange
     const { tenant } = request.caller
     const userId = userIdOf(request)
+    await refuseOneself(db, request)
     refuseUnset(await settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) }))
     return viewUser(await findUser(db, request), clock(), settings)
   })
-}
-
-/** As the database writes it, so that it can be compared. */
-const userIdOf = ({ params }: FastifyRequest): string => (params as UserParams).userId.toLowerCase()
-
-/** Of the administrator's own tenant: anybody else is as nobody. */
-const findUser = async (db: Database, request: FastifyRequest): Promise<Person> =>
-  await findPersonById(db, request.caller.tenant, userIdOf(request)) ?? notFound()
-
-function notFound (): never { throw new Problem('not_found') }
-
-async function refuse (db: Database, request: FastifyRequest, cause: string): Promise<never> {
-  await recordEvent(db, { tenant: request.caller.tenant, subject: userIdOf(request), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
-  throw new Problem('forbidden')
 }
 
 function refuseUnset ({ outcome }: Settlement): void {

@@ -1,4 +1,4 @@
-import { type AssuranceSettings, decideChange, type StepUp } from '../../core/assurance.ts'
+import { type AssuranceSettings, decideSetUp, type StepUp } from '../../core/assurance.ts'
 import { type Caller, sessionKey } from '../../core/caller.ts'
 import { MAX_FACTORS, nextLabel } from '../../core/factors.ts'
 import type { KeyRing } from '../../core/keys.ts'
@@ -11,9 +11,9 @@ export type StartDecision = { outcome: 'start' } | { outcome: 'step_up', stepUp:
 
 export type Conflict = { outcome: 'too_many_factors' } | { outcome: 'label_taken' }
 
-/** May the caller start to set up a further authenticator, or the first? */
-export function decideStart (person: Person, caller: Caller, label: string | undefined, now: Date, settings: AssuranceSettings): StartDecision {
-  const stepUp = decideChange(person, caller, now, settings)
+/** May the caller start to set up a further authenticator, or the first? `isCodeDue`: the first needs a code of an administrator. */
+export function decideStart (person: Person, caller: Caller, label: string | undefined, isCodeDue: boolean, now: Date, settings: AssuranceSettings): StartDecision {
+  const stepUp = decideSetUp(person, caller, isCodeDue, now, settings)
   if (stepUp !== null) return { outcome: 'step_up', stepUp }
   return conflict(person, label) ?? { outcome: 'start' }
 }
@@ -29,15 +29,15 @@ export type ConfirmDecision = { outcome: 'not_found' } | { outcome: 'step_up', s
   { outcome: 'match', pending: Pending, step: number, label: string, isFirst: boolean }
 
 /**
- * Does the code prove the pending factor, and may it become active? The first factor's freshness was asked at its start,
- * to which the session is bound; a further one needs the second factor still.
+ * Does the code prove the pending factor, and may it become active? The first factor's login was asked at its start, to
+ * which the session is bound; a further one needs the second factor still, and so does a first one that needs a code.
  * @throws SealError if the secret does not open
  */
-export function decideConfirm (person: Person, caller: Caller, { factorId, code }: { factorId: string, code: string }, now: Date, settings: ConfirmSettings): ConfirmDecision {
+export function decideConfirm (person: Person, caller: Caller, { factorId, code }: { factorId: string, code: string }, isCodeDue: boolean, now: Date, settings: ConfirmSettings): ConfirmDecision {
   const { pending, factors } = person
   if (pending === null || pending.factorId !== factorId || pending.session !== sessionKey(caller)) return { outcome: 'not_found' }
   const isFirst = factors.length === 0
-  const stepUp = isFirst ? null : decideChange(person, caller, now, settings)
+  const stepUp = isFirst && !isCodeDue ? null : decideSetUp(person, caller, isCodeDue, now, settings)
   if (stepUp !== null) return { outcome: 'step_up', stepUp }
   const impediment = conflict(person, pending.label) ?? closedBy(person.throttles.totp)
   if (impediment !== null) return impediment

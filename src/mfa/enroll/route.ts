@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { Type } from 'typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { type CodeRule, decideCodeRule } from '../../core/assurance.ts'
 import { type Caller, sessionKey } from '../../core/caller.ts'
 import { nextCodeAt } from '../../core/factors.ts'
 import { DEFAULT_PARAMETERS, base32, generateSecret, otpauthUri, qrCode } from '../../core/totp.ts'
 import type { Act } from '../../core/mfa-token.ts'
+import type { Person } from '../../core/person.ts'
 import { createRecoverySet, type RecoverySet } from '../../core/recovery-set.ts'
 import { seal } from '../../core/seal.ts'
 import { unixSeconds } from '../../core/time.ts'
@@ -18,7 +20,10 @@ import { Problem } from '../../http/problem.ts'
 import { assuranceSettings, checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
 import { type ConfirmDecision, decideConfirm, decideStart } from './decide.ts'
 import { type ConfirmRequest, ENROLL_SCHEMAS, type EnrollRequest } from './schema.ts'
-import { releaseClaim, settleClaimed, settleConfirmed, settleStarted } from './store.ts'
+import { hasAdministrator, releaseClaim, settleClaimed, settleConfirmed, settleStarted } from './store.ts'
+
+/** How often a start or a confirmation is decided anew when another change of the factors came between. */
+const TRIES = 3
 
 export function registerEnroll (app: FastifyInstance, services: Services): void {
   for (const schema of ENROLL_SCHEMAS) app.addSchema(schema)
@@ -26,51 +31,74 @@ export function registerEnroll (app: FastifyInstance, services: Services): void 
   registerConfirm(app, services)
 }
 
-function registerStart (app: FastifyInstance, { config, clock, db, gate, secrets }: Services): void {
+function registerStart (app: FastifyInstance, services: Services): void {
+  const { config, clock, db, gate, secrets } = services
   const settings = assuranceSettings(config)
+  const findCodeRule = codeRuleOf(services)
   app.post('/mfa/enroll', {
     onRequest: gate.user,
     schema: operation({
       id: 'startEnrollment',
       tag: 'Enroll',
       summary: 'Start to set up an authenticator',
-      description: 'Answers the secret as a QR code and as text, once. It counts only after `POST /mfa/enroll/confirm` within ten minutes, in the same login session. A start replaces an earlier one that was not confirmed; active authenticators stay as they are. The first needs a login of the last 15 minutes, a further one an MFA token of the last 15 minutes.',
+      description: 'Answers the secret as a QR code and as text, once. It counts only after `POST /mfa/enroll/confirm` within ten minutes, in the same login session. A start replaces an earlier one that was not confirmed; active authenticators stay as they are. The first needs a login of the last 15 minutes, or a code of an administrator at `POST /mfa/recovery` where the `action` of `step_up_required` is `recovery`; a further one an MFA token of the last 15 minutes.',
       body: Type.Ref('EnrollRequest'),
       answers: { 201: { schema: Type.Ref('EnrollAnswer'), description: 'Started: show the QR code, and the secret beside it.' } },
       errors: ['step_up_required', 'too_many_factors', 'label_taken']
     })
   }, async (request, reply) => {
     const label = (request.body as EnrollRequest).label?.normalize('NFC')
-    const { caller, person } = request
-    const { tenant, userId } = person
-    const decision = decideStart(person, caller, label, clock(), settings)
-    if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
-    if (decision.outcome !== 'start') throw new Problem(decision.outcome)
-
+    const { caller } = request
     const factorId = randomUUID()
     const secret = generateSecret()
-    const sealed = seal(secrets.sealing, { tenant, userId, factorId }, secret)
-    const [text, uri] = [base32(secret), otpauthUri(secret, config.TOTP_ISSUER_NAME, person.account)]
-    secret.fill(0)
-    const started = await settleStarted(db, { tenant, userId, factorId, label: label ?? null, session: sessionKey(caller), ...sealed, by: byOf(request) })
-    refuseClosed(started)
-    reply.code(201)
-    return { factorId, secret: text, otpauthUri: uri, qrCode: await qrCode(uri), expiresAt: new Date(started.expiresAt as string).toISOString() }
+    try {
+      for (let attempt = 1; attempt <= TRIES; attempt++) {
+        const { person } = request
+        const { tenant, userId, epoch } = person
+        const isCodeDue = await findCodeRule(person) === 'due'
+        const decision = decideStart(person, caller, label, isCodeDue, clock(), settings)
+        if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
+        if (decision.outcome !== 'start') throw new Problem(decision.outcome)
+
+        const sealed = seal(secrets.sealing, { tenant, userId, factorId }, secret)
+        const started = await settleStarted(db, { tenant, userId, epoch, factorId, label: label ?? null, session: sessionKey(caller), ...sealed, by: byOf(request) })
+        refuseClosed(started)
+        if (started.outcome === 'started') {
+          reply.code(201)
+          return await show(secret, { factorId, account: person.account, expiresAt: started.expiresAt as string })
+        }
+        await gate.refresh(request)
+      }
+      throw new UnavailableError('the factors of one user change all the time')
+    } finally {
+      secret.fill(0)
+    }
   })
+
+  /** All of it, once. */
+  async function show (secret: Uint8Array, { factorId, account, expiresAt }: { factorId: string, account: string, expiresAt: string }): Promise<object> {
+    const uri = otpauthUri(secret, config.TOTP_ISSUER_NAME, account)
+    return { factorId, secret: base32(secret), otpauthUri: uri, qrCode: await qrCode(uri), expiresAt: new Date(expiresAt).toISOString() }
+  }
+}
+
+/** What somebody's first factor rests on; the database is asked only where that says something. */
+const codeRuleOf = ({ config, db }: Services) => async (person: Person): Promise<CodeRule> => {
+  const mode = config.ENROLL_REQUIRES_CODE
+  const isAsked = mode === 'roles' && person.factors.length === 0
+  return decideCodeRule(person, mode, isAsked && await hasAdministrator(db, person.tenant))
 }
 
 /** What a confirmation proves: TOTP; after a recovery it stays one, since that is how this session came in. */
 function confirmedAct ({ mfa }: Caller, factorId: string, now: Date): Act {
   const isRecovery = mfa?.acr === 'mfa-recovery'
-  return { acr: isRecovery ? 'mfa-recovery' : 'mfa', methods: isRecovery ? ['otp', 'recovery'] : ['otp'], factorId, authTime: unixSeconds(now) }
+  return { acr: isRecovery ? 'mfa-recovery' : 'mfa', methods: isRecovery ? ['otp', 'recovery'] : ['otp'], factorId, authTime: unixSeconds(now), isBypass: mfa?.isBypass === true }
 }
-
-/** How often a confirmation is decided anew when another change of the factors came between. */
-const TRIES = 3
 
 function registerConfirm (app: FastifyInstance, services: Services): void {
   const { config, clock, db, gate, hasher, secrets } = services
   const assurance = assuranceSettings(config)
+  const findCodeRule = codeRuleOf(services)
   const limits = throttleLimits(config)
 
   app.post('/mfa/enroll/confirm', {
@@ -109,7 +137,8 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       const { person } = request
       const { tenant, userId, epoch, revision } = person
       const now = clock()
-      const decision = await decide(request, body, now)
+      const rule = await findCodeRule(person)
+      const decision = await decide(request, body, rule === 'due', now)
       if (decision.outcome === 'refused') {
         refuseClosed(await settleRefused(db, { tenant, userId, kind: 'totp', weight: 1, limits, pendingId: factorId, by }))
         throw new Problem('code_refused')
@@ -120,7 +149,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       const codes = decision.isFirst ? made ??= await createRecoverySet(hasher, secrets.peppers) : null
       const { step, label } = decision
       const act = confirmedAct(caller, factorId, now)
-      const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, act: remembered(services, caller, act), by })
+      const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, caller, act), by })
       refuseClosed(result)
       if (result.outcome === 'confirmed') {
         const token = issueSettled(services, caller, person, act, result, audience)
@@ -133,12 +162,12 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
   }
 
   /** What remains is a code that is wrong, or one that matches. */
-  async function decide (request: FastifyRequest, body: ConfirmRequest, now: Date): Promise<Extract<ConfirmDecision, { outcome: 'refused' | 'match' }>> {
+  async function decide (request: FastifyRequest, body: ConfirmRequest, isCodeDue: boolean, now: Date): Promise<Extract<ConfirmDecision, { outcome: 'refused' | 'match' }>> {
     const { caller, person } = request
     const settings = { ...assurance, window: config.TOTP_WINDOW, ring: secrets.sealing }
     let decision: ConfirmDecision
     try {
-      decision = decideConfirm(person, caller, body, now, settings)
+      decision = decideConfirm(person, caller, body, isCodeDue, now, settings)
     } catch (cause) {
       await recordUnreadable(db, person, byOf(request), { factorId: body.factorId, keyId: person.pending?.keyId })
       throw new UnavailableError('a sealed secret does not open', { cause })

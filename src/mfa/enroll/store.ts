@@ -1,3 +1,4 @@
+import type { CodeRule } from '../../core/assurance.ts'
 import type { HashedCode } from '../../core/recovery-set.ts'
 import type { Sealed } from '../../core/seal.ts'
 import { STARTS_PER_HOUR } from '../../core/throttle.ts'
@@ -8,11 +9,17 @@ const PENDING_SECONDS = 600
 /** Ten hashes take half a second of one core; what waits longer than this for them was lost. */
 const CLAIM_SECONDS = 10
 
-export interface Start extends Sealed { tenant: string, userId: string, factorId: string, label: string | null, session: string | null, by: By }
+/** Has the tenant an administrator with a factor, who could give somebody a code? */
+export async function hasAdministrator (db: Database, tenant: string): Promise<boolean> {
+  const [row] = await db.rows<{ has: boolean }>`SELECT has_administrator_v1(${tenant}) AS has`
+  return row?.has === true
+}
 
-/** Puts a pending factor in the place of any earlier one: `started`, or `waiting` after too many starts. */
-export const settleStarted = (db: Database, { tenant, userId, factorId, label, session, sealed, keyId, by }: Start): Promise<Settlement> =>
-  db.settle`SELECT start_enrollment_v1(${tenant}, ${userId}::uuid, ${factorId}::uuid, ${label}, ${session}, ${sealed}, ${keyId},
+export interface Start extends Sealed { tenant: string, userId: string, epoch: number, factorId: string, label: string | null, session: string | null, by: By }
+
+/** Puts a pending factor in the place of any earlier one: `started`, `waiting` after too many starts, `stale` if a reset came between. */
+export const settleStarted = (db: Database, { tenant, userId, epoch, factorId, label, session, sealed, keyId, by }: Start): Promise<Settlement> =>
+  db.settle`SELECT start_enrollment_v2(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${label}, ${session}, ${sealed}, ${keyId},
     ${PENDING_SECONDS}::int, ${STARTS_PER_HOUR}::int, ${by}::jsonb) AS result`
 
 /** Decides who of parallel confirmations hashes the recovery codes: `claimed` by one, `spent` for the others. */
@@ -34,11 +41,12 @@ export interface Confirmation {
   step: number
   setId: string
   codes: HashedCode[] | null
+  rule: CodeRule
   act: object | null
   by: By
 }
 
-/** Decides the race of confirmations: `confirmed` once; `stale` if the set of factors is another than the decision's. */
-export const settleConfirmed = (db: Database, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes, act, by }: Confirmation): Promise<Settlement> =>
-  db.settle`SELECT confirm_factor_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${label}, ${step}::bigint,
-    ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${act}::jsonb, ${by}::jsonb) AS result`
+/** Decides the race of confirmations: `confirmed` once; `stale` if the set of factors, or what the rule rests on, is another than the decision's. */
+export const settleConfirmed = (db: Database, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes, rule, act, by }: Confirmation): Promise<Settlement> =>
+  db.settle`SELECT confirm_factor_v2(${tenant}, ${userId}::uuid, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${label}, ${step}::bigint,
+    ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${rule}, ${act}::jsonb, ${by}::jsonb) AS result`

@@ -11,7 +11,7 @@ export type ChangeDecision = Refused | { outcome: 'active' } | { outcome: 'pendi
 export function decideFactorChange (person: Person, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings): ChangeDecision {
   if (person.pending?.factorId === factorId && person.pending.session === sessionKey(caller)) return { outcome: 'pending' }
   if (!person.factors.some(factor => factor.id === factorId)) return { outcome: 'not_found' }
-  const stepUp = decideChange(person, caller, now, settings)
+  const stepUp = decideChange(caller, now, settings)
   return stepUp === null ? { outcome: 'active' } : { outcome: 'step_up', stepUp }
 }
 

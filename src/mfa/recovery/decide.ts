@@ -1,4 +1,4 @@
-import { canonicalize, CODES, hasValidChecksum, slotOf } from '../../core/recovery-code.ts'
+import { BYPASS_SLOT, canonicalize, CODES, hasValidChecksum, slotOf } from '../../core/recovery-code.ts'
 import type { Person } from '../../core/person.ts'
 import { type Closed, closedBy } from '../../core/throttle.ts'
 
@@ -8,14 +8,18 @@ export type RecoverDecision =
   | Closed
   /** A typo: refused, and it costs nothing. */
   | { outcome: 'mistyped' }
-  /** Compare it with the code of this slot. */
-  | { outcome: 'compare', canonical: string, slot: number }
+  /** Compare it with the code of this slot; of a bypass its failures are counted apart. */
+  | { outcome: 'compare', kind: CodeKind, canonical: string, slot: number }
+
+export type CodeKind = 'recovery' | 'bypass'
 
 /** What a typed code is, before the one bcrypt that it may cost. */
 export function decideRecover (person: Person, input: string): RecoverDecision {
   const canonical = canonicalize(input)
   if (canonical === null) return { outcome: 'malformed' }
-  const closed = closedBy(person.throttles.recovery)
+  const slot = slotOf(canonical)
+  const kind = slot === BYPASS_SLOT ? 'bypass' : 'recovery'
+  const closed = closedBy(person.throttles[kind])
   if (closed !== null) return closed
-  return hasValidChecksum(canonical) ? { outcome: 'compare', canonical, slot: Math.min(slotOf(canonical), CODES) } : { outcome: 'mistyped' }
+  return hasValidChecksum(canonical) ? { outcome: 'compare', kind, canonical, slot: Math.min(slot, CODES) } : { outcome: 'mistyped' }
 }

@@ -17,7 +17,7 @@ import { assuranceSettings, checkAudience, issueSettled, remembered, type Servic
 import { decideRecover } from './decide.ts'
 import { type RecoverRequest, RECOVERY_SCHEMAS } from './schema.ts'
 import { recoverySheet } from './sheet.ts'
-import { findCode, settleAcknowledged, settleRecovered, settleReplaced } from './store.ts'
+import { findBypass, findCode, settleAcknowledged, settleBypassed, settleRecovered, settleReplaced } from './store.ts'
 
 export function registerRecovery (app: FastifyInstance, services: Services): void {
   for (const schema of RECOVERY_SCHEMAS) app.addSchema(schema)
@@ -35,8 +35,8 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     schema: operation({
       id: 'recover',
       tag: 'Recovery',
-      summary: 'Prove the second factor with a recovery code',
-      description: 'Spends the code. The token says `mfa-recovery`: it may set up a new authenticator, remove old ones and make new codes, and opens no administration. It ends the waits and the lock of the authenticators.',
+      summary: 'Prove the second factor with a recovery code, or a code of an administrator',
+      description: 'Spends the code. The token says `mfa-recovery`: it may set up a new authenticator, remove old ones and make new codes, and opens no administration; a token from the code of an administrator may set up an authenticator alone. It ends the waits and the lock of the authenticators.',
       body: Type.Ref('RecoverRequest'),
       answers: { 200: { schema: Type.Ref('RecoverAnswer'), description: 'Accepted: the MFA token.' } },
       errors: ['factor_locked', 'code_refused']
@@ -55,8 +55,8 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       throw new Problem('code_refused')
     }
 
-    const { canonical, slot } = decision
-    const stored = await findCode(db, tenant, userId, slot)
+    const { canonical, kind, slot } = decision
+    const stored = kind === 'bypass' ? await findBypass(db, tenant, userId) : await findCode(db, tenant, userId, slot)
     const { peppers } = secrets
     const pepper = peppers.keys.get(stored?.pepperId ?? peppers.primary)
     if (pepper === undefined) {
@@ -66,11 +66,12 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     // One bcrypt, whether there is such a code or not.
     const isMatch = await hasher.compare(digest(pepper, canonical), stored?.hash ?? unmatchable(config.BCRYPT_COST))
     if (stored === null || !isMatch) {
-      refuseClosed(await settleRefused(db, { tenant, userId, kind: 'recovery', weight: 1, limits, by }))
+      refuseClosed(await settleRefused(db, { tenant, userId, kind, weight: 1, limits, by }))
       throw new Problem('code_refused')
     }
-    const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: stored.setId, authTime: unixSeconds(clock()) }
-    const result = await settleRecovered(db, { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, caller, act), by })
+    const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
+    const settling = { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, caller, act), by }
+    const result = kind === 'bypass' ? await settleBypassed(db, settling) : await settleRecovered(db, settling)
     refuseClosed(result)
     if (result.outcome !== 'accepted') throw new Problem('code_refused')
     return { ...issueSettled(services, caller, person, act, result, audience), remaining: result.remaining as number }
@@ -101,7 +102,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
       id: 'replaceRecoveryCodes',
       tag: 'Recovery',
       summary: 'New recovery codes in place of all from before',
-      description: 'Needs an MFA token of the last 15 minutes. With `Accept: text/plain` the answer is a sheet to print or save.',
+      description: 'Needs an MFA token of the last 15 minutes, not by the code of an administrator. With `Accept: text/plain` the answer is a sheet to print or save.',
       body: Type.Object({}, { additionalProperties: false }),
       answers: {
         201: {
@@ -116,7 +117,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
     const { caller, person } = request
     const { tenant, userId, epoch } = person
     if (person.factors.length === 0) throw new Problem('not_enrolled')
-    const stepUp = decideChange(person, caller, clock(), settings)
+    const stepUp = decideChange(caller, clock(), settings)
     if (stepUp !== null) throw new Problem('step_up_required', stepUp)
     const { shown, hashed } = await createRecoverySet(hasher, secrets.peppers)
     const result = await settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) })

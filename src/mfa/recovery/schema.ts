@@ -8,7 +8,7 @@ export const RecoverRequest = Type.Object({
 
 export type RecoverRequest = Static<typeof RecoverRequest>
 
-export const RecoverAnswer = Type.Object({ ...tokenFields, remaining: Type.Integer({ description: 'Codes that are left; offer new ones at 3 or fewer' }) }, {
+export const RecoverAnswer = Type.Object({ ...tokenFields, remaining: Type.Integer({ description: 'Recovery codes that are left; offer new ones at 3 or fewer' }) }, {
   $id: 'RecoverAnswer', examples: [{ ...tokenExample, acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], remaining: 9 }]
 })
 

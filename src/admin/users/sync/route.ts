@@ -13,7 +13,7 @@ import { settleSync } from './store.ts'
 
 const BODY_LIMIT = 1024 * 1024
 
-export function registerUserSync (app: FastifyInstance, { config, db, gate }: Services): void {
+export function registerUserSync (app: FastifyInstance, { config, db, gate, secrets }: Services): void {
   for (const schema of SYNC_SCHEMAS) app.addSchema(schema)
 
   app.put('/admin/users', {
@@ -33,7 +33,7 @@ export function registerUserSync (app: FastifyInstance, { config, db, gate }: Se
     const users = decideSync((request.body as UserSync).users, namespacesOf(config.ISSUERS, tenant))
     if ('field' in users) throw new Problem('invalid_request', { errors: [users] })
     if (users.some(user => user.disabled === true && isOneself(user, request))) await refuse(db, request)
-    const { created, updated, unchanged } = await settleSync(db, tenant, users, byOf(request))
+    const { created, updated, unchanged } = await settleSync(db, tenant, users, secrets.peppers, byOf(request))
     return { created, updated, unchanged }
   })
 }

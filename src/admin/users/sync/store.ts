@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto'
+import type { KeyRing } from '../../../core/keys.ts'
+import { traceOf } from '../../../core/trace.ts'
 import type { By } from '../../../db/audit.ts'
 import type { Database, Settlement } from '../../../db/client.ts'
 
 /** All of them or none: `synced`, and how many were `created`, `updated` and `unchanged`. */
-export const settleSync = (db: Database, tenant: string, users: ReadonlyArray<{ namespace: string, subject: string }>, by: By): Promise<Settlement> =>
-  db.settle`SELECT sync_users_v1(${tenant}, ${JSON.stringify(users.map(user => ({ ...user, id: randomUUID() })))}::jsonb, ${by}::jsonb) AS result`
+export function settleSync (db: Database, tenant: string, users: ReadonlyArray<{ namespace: string, subject: string }>, peppers: KeyRing, by: By): Promise<Settlement> {
+  const named = users.map(user => ({ ...user, id: randomUUID(), hashes: traceOf(peppers, { tenant, ...user }).hashes }))
+  return db.settle`SELECT sync_users_v2(${tenant}, ${JSON.stringify(named)}::jsonb, ${by}::jsonb) AS result`
+}

@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto'
+import { Type } from 'typebox'
+import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
+import { createBypass } from '../../../core/bypass.ts'
+import type { Person } from '../../../core/person.ts'
+import { traceOf } from '../../../core/trace.ts'
+import type { Settlement } from '../../../db/client.ts'
+import { byOf } from '../../../gate.ts'
+import { operation } from '../../../http/openapi.ts'
+import { Problem } from '../../../http/problem.ts'
+import type { Services } from '../../../services.ts'
+import { UserParams } from '../schema.ts'
+import { findUser, isSupport, notFound, refuseOneself, refuseSupport } from '../target.ts'
+import { ACT_SCHEMAS, type BypassRequest, type ResetRequest, type UserAct } from './schema.ts'
+import { type Act, settleErased, settleIssued, settleReset, settleSignOut, settleUnlocked } from './store.ts'
+
+const BYPASS_SECONDS = 900
+const HELPERS = ['mfa:admin', 'mfa:support']
+const OF_HELPERS = 'Not oneself. Roles `mfa:admin`, and `mfa:support` of people never seen with an `mfa:` role; with an MFA token of the last 15 minutes.'
+
+/** What administrators do to one user, each with a reason that is kept in the audit. */
+export function registerUserActs (app: FastifyInstance, services: Services): void {
+  for (const schema of ACT_SCHEMAS) app.addSchema(schema)
+  registerReset(app, services)
+  registerUnlock(app, services)
+  registerBypass(app, services)
+  registerSignOut(app, services)
+  registerErase(app, services)
+}
+
+const act = (id: string, summary: string, description: string, { body = 'UserAct', answers, errors = [] }: { body?: string, answers: Parameters<typeof operation>[0]['answers'], errors?: Parameters<typeof operation>[0]['errors'] }): FastifySchema => operation({
+  id, tag: 'Administration', summary, description, params: UserParams, body: Type.Ref(body), answers, errors: ['step_up_required', 'not_enrolled', 'not_found', ...errors]
+})
+
+function registerReset (app: FastifyInstance, services: Services): void {
+  const { db, gate } = services
+  app.post('/admin/users/:userId/reset', {
+    onRequest: gate.admin(HELPERS),
+    schema: act('resetUser', 'Take all authenticators and codes from a user',
+      `He is signed out everywhere, and sets up anew at his next login. With \`requireCode\` not without the code in the answer: the phone is lost, and somebody else may have the password. His grace period does not begin again. \`not_enrolled\` where he has nothing. ${OF_HELPERS}`, {
+        body: 'ResetRequest',
+        answers: {
+          200: { schema: Type.Ref('BypassAnswer'), description: 'With `requireCode`: the code, to be handed to the user in person.' },
+          204: { description: 'Reset.' }
+        }
+      })
+  }, async (request, reply) => {
+    const { requireCode } = request.body as ResetRequest
+    const target = await mayAct(services, request)
+    const bypass = requireCode === true ? await makeBypass(services, BYPASS_SECONDS) : null
+    const result = await settled(services, request, settleReset(db, actOn(request, target), bypass?.kept ?? null))
+    if (result.outcome === 'nothing') throw new Problem('not_enrolled')
+    return bypass === null ? reply.code(204).send() : answerBypass(bypass.shown, result)
+  })
+}
+
+function registerUnlock (app: FastifyInstance, services: Services): void {
+  const { db, gate } = services
+  app.post('/admin/users/:userId/unlock', {
+    onRequest: gate.admin(HELPERS),
+    schema: act('unlockUser', 'End a user\'s waits and locks',
+      `Clears failures, wait, lock and rolling budget of authenticators, recovery codes and bypasses. Who still guesses may lock him again: see the audit, and reset or sign out. ${OF_HELPERS}`, {
+        answers: { 204: { description: 'Unlocked.' } }
+      })
+  }, async (request, reply) => {
+    const target = await mayAct(services, request)
+    await settled(services, request, settleUnlocked(db, actOn(request, target)))
+    return reply.code(204).send()
+  })
+}
+
+function registerBypass (app: FastifyInstance, services: Services): void {
+  const { db, gate } = services
+  app.post('/admin/users/:userId/bypass', {
+    onRequest: gate.admin(HELPERS),
+    schema: act('issueBypass', 'A code that stands for a user\'s second factor in one login',
+      `He gives it at \`POST /mfa/recovery\`, within \`expiresInSeconds\`, once; a newer one replaces it. The token says \`mfa-recovery\`, may set up an authenticator, changes no other, and opens no administration. Whoever has no authenticator may be given one too. ${OF_HELPERS}`, {
+        body: 'BypassRequest',
+        answers: { 201: { schema: Type.Ref('BypassAnswer'), description: 'The code, to be handed to the user in person.' } }
+      })
+  }, async (request, reply) => {
+    const { expiresInSeconds = BYPASS_SECONDS } = request.body as BypassRequest
+    const target = await mayAct(services, request)
+    const { shown, kept } = await makeBypass(services, expiresInSeconds)
+    const result = await settled(services, request, settleIssued(db, actOn(request, target), kept))
+    reply.code(201)
+    return answerBypass(shown, result)
+  })
+}
+
+function registerSignOut (app: FastifyInstance, services: Services): void {
+  const { db, gate } = services
+  app.post('/admin/users/:userId/sign-out', {
+    onRequest: gate.admin(HELPERS),
+    schema: act('signOutUser', 'Sign a user out everywhere',
+      `All his MFA tokens and remembered sessions end, on every replica within a second; the first factor's sessions are their issuer's. ${OF_HELPERS}`, {
+        answers: { 204: { description: 'Signed out.' } }
+      })
+  }, async (request, reply) => {
+    const target = await mayAct(services, request)
+    await settled(services, request, settleSignOut(db, actOn(request, target)))
+    return reply.code(204).send()
+  })
+}
+
+function registerErase (app: FastifyInstance, services: Services): void {
+  const { clock, db, gate, secrets } = services
+  app.post('/admin/users/:userId/erase', {
+    onRequest: gate.admin(['mfa:admin']),
+    schema: act('eraseUser', 'Erase a user',
+      'With authenticators, codes and sessions. A keyed hash of who it was stays, so that tokens of before are refused and somebody disabled stays so; audit events stay until their retention ends. Whoever comes back by a later login is somebody new. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.', {
+        answers: { 204: { description: 'Gone.' } }
+      })
+  }, async (request, reply) => {
+    const target = await mayAct(services, request)
+    await settled(services, request, settleErased(db, actOn(request, target), traceOf(secrets.peppers, target), clock()))
+    return reply.code(204).send()
+  })
+}
+
+/** Who is acted on, if the caller may. A courtesy: the statement that acts asks again. */
+async function mayAct ({ db }: Services, request: FastifyRequest): Promise<Person> {
+  const target = await findUser(db, request)
+  await refuseOneself(db, request)
+  if (isSupport(request) && target.isAdministrator) await refuseSupport(db, request)
+  return target
+}
+
+const actOn = (request: FastifyRequest, { tenant, userId }: Person): Act =>
+  ({ tenant, userId, reason: (request.body as UserAct).reason, isSupport: isSupport(request), by: byOf(request) })
+
+/** What came between: somebody erased him, or saw him as an administrator. */
+async function settled ({ db }: Services, request: FastifyRequest, settling: Promise<Settlement>): Promise<Settlement> {
+  const result = await settling
+  if (result.outcome === 'gone') notFound()
+  if (result.outcome === 'forbidden') await refuseSupport(db, request)
+  return result
+}
+
+async function makeBypass ({ hasher, secrets }: Services, seconds: number): Promise<{ shown: string, kept: { id: string, hash: string, pepperId: string, seconds: number } }> {
+  const { shown, hashed } = await createBypass(hasher, secrets.peppers)
+  return { shown, kept: { id: randomUUID(), ...hashed, seconds } }
+}
+
+const answerBypass = (code: string, { expiresAt }: Settlement): object => ({ code, expiresAt: new Date(expiresAt as string).toISOString() })

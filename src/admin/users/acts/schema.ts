@@ -1,0 +1,26 @@
+import { type Static, Type } from 'typebox'
+import { Reason, Time } from '../../../mfa/schema.ts'
+
+const example = { reason: 'Lost his phone, ticket 4711' }
+
+export const UserAct = Type.Object({ reason: Reason }, { $id: 'UserAct', additionalProperties: false, examples: [example] })
+export type UserAct = Static<typeof UserAct>
+
+export const ResetRequest = Type.Object({
+  reason: Reason,
+  requireCode: Type.Optional(Type.Boolean({ description: 'Nobody sets up a factor anew without the code in the answer, or one of a later bypass' }))
+}, { $id: 'ResetRequest', additionalProperties: false, examples: [{ ...example, requireCode: true }] })
+export type ResetRequest = Static<typeof ResetRequest>
+
+export const BypassRequest = Type.Object({
+  reason: Reason,
+  expiresInSeconds: Type.Optional(Type.Integer({ minimum: 60, maximum: 900, description: 'How long it counts; 900 without it' }))
+}, { $id: 'BypassRequest', additionalProperties: false, examples: [{ ...example, expiresInSeconds: 600 }] })
+export type BypassRequest = Static<typeof BypassRequest>
+
+export const BypassAnswer = Type.Object({
+  code: Type.String({ pattern: '^B[0-9A-HJKMNP-TV-Z]{3}(-[0-9A-HJKMNP-TV-Z]{4}){3}$', description: 'For `POST /mfa/recovery`, once. It is shown now and never again' }),
+  expiresAt: Time
+}, { $id: 'BypassAnswer', examples: [{ code: 'B7KM-2Q9R-WX4T-BN3C', expiresAt: '2026-11-24T12:15:00.000Z' }] })
+
+export const ACT_SCHEMAS = [UserAct, ResetRequest, BypassRequest, BypassAnswer]

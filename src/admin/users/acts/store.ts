@@ -1,0 +1,29 @@
+import type { Trace } from '../../../core/trace.ts'
+import type { By } from '../../../db/audit.ts'
+import type { Database, Settlement } from '../../../db/client.ts'
+
+/** Whom, why, and who; `isSupport`: not whoever was ever seen with an `mfa:` role. Each answers `gone` for nobody, and `forbidden`. */
+export interface Act { tenant: string, userId: string, reason: string, isSupport: boolean, by: By }
+
+/** A code as it is kept, for so long. */
+export interface NewBypass { id: string, hash: string, pepperId: string, seconds: number }
+
+/** Decides the race of resets: `reset` once, with how many factors it took and when the bypass ends, if one goes with it; `nothing` to all others. */
+export const settleReset = (db: Database, { tenant, userId, reason, isSupport, by }: Act, bypass: NewBypass | null): Promise<Settlement> =>
+  db.settle`SELECT reset_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${bypass}::jsonb, ${isSupport}, ${by}::jsonb) AS result`
+
+/** `unlocked`, whether or not there was something to clear. */
+export const settleUnlocked = (db: Database, { tenant, userId, reason, isSupport, by }: Act): Promise<Settlement> =>
+  db.settle`SELECT unlock_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb) AS result`
+
+/** `issued`, with when it ends; of parallel ones the last stands. */
+export const settleIssued = (db: Database, { tenant, userId, reason, isSupport, by }: Act, bypass: NewBypass): Promise<Settlement> =>
+  db.settle`SELECT issue_bypass_v1(${tenant}, ${userId}::uuid, ${reason}, ${bypass}::jsonb, ${isSupport}, ${by}::jsonb) AS result`
+
+/** `signed_out`, whatever the epoch was. */
+export const settleSignOut = (db: Database, { tenant, userId, reason, isSupport, by }: Act): Promise<Settlement> =>
+  db.settle`SELECT sign_out_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb) AS result`
+
+/** `erased`; `now` is the replica's, by whose clock tokens were issued. */
+export const settleErased = (db: Database, { tenant, userId, reason, by }: Omit<Act, 'isSupport'>, trace: Trace, now: Date): Promise<Settlement> =>
+  db.settle`SELECT erase_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${{ ...trace, at: now.toISOString() }}::jsonb, ${by}::jsonb) AS result`

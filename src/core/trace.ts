@@ -1,0 +1,21 @@
+import { createHmac } from 'node:crypto'
+import type { KeyRing } from './keys.ts'
+
+/** What is kept of an erased person, by whom nobody finds him who has not the pepper. */
+export interface Trace {
+  hash: string
+  pepperId: string
+  /** The same under every pepper: an older trace may be of any. */
+  hashes: string[]
+}
+
+interface Identity { tenant: string, namespace: string, subject: string }
+
+/** JSON, so that no two people give the same bytes; and what recovery codes are hashed from is no JSON. */
+const hashOf = (pepper: Buffer, { tenant, namespace, subject }: Identity): string =>
+  createHmac('sha256', pepper).update(JSON.stringify(['trace', tenant, namespace, subject])).digest('hex')
+
+export function traceOf ({ primary, keys }: KeyRing, identity: Identity): Trace {
+  const hashes = new Map([...keys].map(([id, pepper]) => [id, hashOf(pepper, identity)]))
+  return { hash: hashes.get(primary) as string, pepperId: primary, hashes: [...hashes.values()] }
+}

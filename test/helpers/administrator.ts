@@ -1,0 +1,35 @@
+// Somebody who administers a tenant of his own, and people of it, as tests of what administrators do need them.
+import type { Answer, Claims, Enrolled, Person, Service } from './service.ts'
+
+export interface Administrator {
+  admin: Person
+  token: string
+  /** `POST /admin/users/{id}/{what}`, with a reason unless the body has one. */
+  act: (id: string, what: string, body?: object, token?: string) => Promise<Answer>
+  /** Somebody of the tenant who has been here once. */
+  seen: (claims?: Partial<Claims>) => Promise<Seen>
+  /** The same, enrolled. */
+  enrolled: (claims?: Partial<Claims>) => Promise<Seen & Enrolled>
+}
+
+export interface Seen { user: Person, id: string }
+
+export async function administrator (service: Service, roles = ['mfa:admin'], tenant?: string): Promise<Administrator> {
+  const admin = service.person({ roles, ...(tenant !== undefined && { tenant }) })
+  const { token } = await admin.enroll()
+  const seen = async (claims: Partial<Claims> = {}): Promise<Seen> => {
+    const user = service.person({ tenant: admin.tenant, ...claims })
+    const { body } = await user.call('GET', '/mfa/status')
+    return { user, id: body.userId }
+  }
+  return {
+    admin,
+    token,
+    act: (id, what, body = {}, bearer = token) => admin.call('POST', `/admin/users/${id}/${what}`, { reason: 'Ticket 4711', ...body }, bearer),
+    seen,
+    enrolled: async claims => {
+      const { user, id } = await seen(claims)
+      return { user, id, ...await user.enroll() }
+    }
+  }
+}
