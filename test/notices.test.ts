@@ -41,7 +41,9 @@ async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
 
 const typesOf = (receiver: TestReceiver): string[] => receiver.accepted.map(({ body }) => body.type)
 /** Lets waits between tries be over, as time would. */
-const endWaits = ({ db }: Service): Promise<unknown> => db.rows`UPDATE notices SET due_at = clock_timestamp() WHERE parked_at IS NULL`
+/** Of those that nobody is settling right now: all at once, in whatever order, would be a deadlock. */
+const endWaits = ({ db }: Service): Promise<unknown> => db.rows`UPDATE notices SET due_at = clock_timestamp()
+  WHERE (tenant, id) IN (SELECT tenant, id FROM notices WHERE parked_at IS NULL FOR UPDATE SKIP LOCKED)`
 const policyChange = ({ db }: Service, tenant: string): Promise<unknown> => db.rows`SELECT audit_v1(${tenant}, NULL, 'policy.changed', 'success', NULL, '{}', '{}')::text`
 
 t.test('each is told once, signed, in order, soon after it happened; and then it is gone', async t => {
