@@ -105,3 +105,12 @@ t.test('what is due is found, and a page of what was not delivered, without read
   t.same(await scans(db => findDueNotices(db, 100)), [])
   for (const cursor of [undefined, '1764000000000000_7fffffff-ffff-4fff-bfff-ffffffffffff']) t.same(await scans(db => findUndelivered(db, TENANT, cursor, 51)), [], cursor ?? 'first')
 })
+
+t.test('what changes at each login is in no index, so that the row\'s next version needs no entry in any', async t => {
+  const changing = { users: ['epoch', 'revision', 'recovered_at', 'reported_version'], factors: ['last_step', 'last_used_at'], throttles: ['failures', 'tries', 'wait_until', 'recent'], user_tallies: ['users'] }
+  for (const [table, columns] of Object.entries(changing)) {
+    const { rows } = await client.query<{ definition: string }>('SELECT indexdef AS definition FROM pg_indexes WHERE tablename = $1', [table])
+    t.ok(rows.length > 0, table)
+    for (const column of columns) t.same(rows.filter(({ definition }) => new RegExp(`\\b${column}\\b`).test(definition.replace(/^.* USING /, ''))), [], `${table}.${column}`)
+  }
+})
