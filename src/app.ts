@@ -29,7 +29,7 @@ import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
 import { Metrics, registerMetrics } from './http/metrics.ts'
 import type { Tracing } from './http/tracing.ts'
 import { registerMethods } from './http/methods.ts'
-import { serializerOfAnswers } from './http/serializers.ts'
+import { compilersAtFirstUse } from './http/compilers.ts'
 import { registerConsole, registerOpenapi } from './http/openapi.ts'
 import { registerAuthorize } from './mfa/authorize/route.ts'
 import { registerEnroll } from './mfa/enroll/route.ts'
@@ -72,7 +72,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
     // Requests on a connection that is open are served to the end; new connections are refused.
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
-    schemaController: { compilersFactory: { buildSerializer: serializerOfAnswers } },
+    schemaController: { compilersFactory: compilersAtFirstUse },
     clientErrorHandler: answerClientError
   }) as unknown as FastifyInstance
 
