@@ -1,0 +1,5 @@
+export { createMfaClient, type MfaClient, type MfaClientOptions } from './client.ts'
+export { MfaError, type Problem, problemOf, type StepUp } from './problem.ts'
+export type { CallOptions, Fetch } from './send.ts'
+export type { MfaToken } from './token.ts'
+export type * from './schema.ts'

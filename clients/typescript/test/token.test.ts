@@ -1,0 +1,197 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { claimsOf, type Person, startService } from '../../../test/helpers/service.ts'
+import { problemOf, type StepUp } from '../src/index.ts'
+import { wire } from './wired.ts'
+
+const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
+
+/** Somebody enrolled in an earlier login, who has to prove a code in this one. */
+async function enrolled (): Promise<{ person: Person, secret: string, code: () => string }> {
+  const person = service.person({ sid: 'now' })
+  const { secret } = await person.enroll(person.token({ sid: 'before' }))
+  return { person, secret, code: () => service.clock.code(secret) }
+}
+/** Waits for what happens by itself. */
+async function until (isSo: () => boolean): Promise<void> {
+  for (let i = 0; !isSo(); i++) {
+    if (i > 400) throw new Error('It does not happen.')
+    await sleep(25)
+  }
+}
+/** A first-factor token that ends in so many seconds, and with it the MFA token that is made from it. */
+const endingIn = (person: Person, seconds: number): string => person.token({ exp: service.clock.seconds + seconds })
+
+t.test('the MFA token is sent from then on; what asks for a code sends the login\'s, so that the next lives longer', async t => {
+  const { person, code } = await enrolled()
+  const wired = wire(person)
+  wired.login.token = endingIn(person, 100)
+  await wired.mfa.verify({ code: code() })
+  t.equal((await wired.mfa.getStatus()).decision.reason, 'mfa_verified')
+  const first = wired.heard[0]
+  t.equal(await wired.mfa.token(), first?.token)
+  service.clock.advance(30)
+  wired.login.token = endingIn(person, 800)
+  await wired.mfa.verify({ code: code() })
+  t.ok(claimsOf(wired.heard[1]?.token as string).exp > claimsOf(first?.token as string).exp + 600)
+})
+
+t.test('it is renewed before it ends, once for all calls of that moment, and its owner is not asked again', async t => {
+  const { person, code } = await enrolled()
+  const asked: StepUp[] = []
+  const { mfa, login, sent } = wire(person, { onStepUp: problem => { asked.push(problem); return false } }, false)
+  login.token = endingIn(person, 2)
+  await mfa.verify({ code: code() })
+  login.token = person.token()
+  await sleep(1550)
+  sent()
+  await Promise.all([mfa.listFactors(), mfa.getStatus(), mfa.getRecovery(), mfa.token()])
+  t.equal(sent().filter(line => line === 'POST /mfa/token').length, 1)
+  const renewed = claimsOf(await mfa.token() as string)
+  t.ok(renewed.exp > service.clock.seconds + 600)
+  service.clock.advance(5)
+  t.match(await mfa.replaceRecoveryCodes(), { recoveryCodes: Array }, 'where nothing less than an MFA token will do')
+  t.same(asked, [])
+})
+
+t.test('who wants to hear of tokens hears of the next one before the last one ends, without a call', async t => {
+  const { person, code } = await enrolled()
+  const { mfa, login, heard, sent } = wire(person)
+  login.token = endingIn(person, 2)
+  await mfa.verify({ code: code() })
+  login.token = person.token()
+  sent()
+  await until(() => heard.length > 1)
+  t.same(sent(), ['POST /mfa/token'])
+  t.match(heard, [{ acr: 'mfa' }, { acr: 'mfa' }])
+  t.not(heard[0]?.token, heard[1]?.token)
+})
+
+t.test('a session that is not remembered keeps its token to the end, and asks for another once', async t => {
+  const forgetful = await startService(t)
+  const person = forgetful.person({ sid: 'now' })
+  const { secret } = await person.enroll()
+  const { mfa, login, heard, sent } = wire(person)
+  login.token = person.token({ exp: forgetful.clock.seconds + 2 })
+  await mfa.verify({ code: forgetful.clock.code(secret) })
+  login.token = person.token()
+  sent()
+  const lines: string[] = []
+  await until(() => lines.push(...sent()) > 0)
+  await mfa.listFactors()
+  await mfa.listFactors()
+  t.same([...lines, ...sent()], ['POST /mfa/token', 'GET /mfa/factors', 'GET /mfa/factors'])
+  await until(() => heard.length > 1)
+  t.equal(heard.at(-1), null, 'and its end is told')
+  t.equal((await mfa.getStatus()).decision.action, 'verify')
+})
+
+t.test('after a reload nobody is asked again: the session gives the token anew', async t => {
+  const { person, code } = await enrolled()
+  await wire(person).mfa.verify({ code: code() })
+  const { mfa, sent } = wire(person, { onStepUp: () => { throw new Error('asked') } })
+  t.equal((await mfa.getStatus()).decision.reason, 'mfa_verified')
+  sent()
+  t.match(await mfa.replaceRecoveryCodes(), { recoveryCodes: Array })
+  t.same(sent(), ['POST /mfa/recovery/codes', 'POST /mfa/token', 'POST /mfa/recovery/codes'])
+  t.equal(typeof await wire(person).mfa.token(), 'string')
+})
+
+t.test('where more is needed one question is asked, whoever waits for it, and the calls are made again', async t => {
+  const { person, code } = await enrolled()
+  const asked: StepUp[] = []
+  const { mfa, sent } = wire(person, {
+    onStepUp: async problem => {
+      asked.push(problem)
+      await sleep(20)
+      await mfa.verify({ code: code() })
+      return true
+    }
+  })
+  const answers = await Promise.all([mfa.startEnrollment({ label: 'Second' }), mfa.replaceRecoveryCodes(), mfa.renameFactor((await mfa.listFactors()).items[0]?.id as string, { label: 'First' })])
+  t.match(answers, [{ secret: String }, { recoveryCodes: Array }, { label: 'First' }])
+  t.match(asked, [{ action: 'verify', maxAge: 900 }])
+  t.equal(sent().filter(line => line === 'POST /mfa/verify').length, 1)
+})
+
+t.test('an old second factor is asked for again, though the session is remembered', async t => {
+  const { person, code } = await enrolled()
+  let asked = 0
+  const { mfa, login } = wire(person, { onStepUp: async () => { asked++; await mfa.verify({ code: code() }); return true } })
+  await mfa.verify({ code: code() })
+  service.clock.advance(1200)
+  login.token = person.token()
+  mfa.forget()
+  t.match(await mfa.replaceRecoveryCodes(), { recoveryCodes: Array })
+  t.equal(asked, 1)
+})
+
+t.test('who does not answer gets the problem, and so does who has no callback', async t => {
+  const { person } = await enrolled()
+  for (const options of [{ onStepUp: () => false }, {}]) {
+    t.match(await wire(person, options).mfa.replaceRecoveryCodes().catch(problemOf), { code: 'step_up_required', action: 'verify' })
+  }
+})
+
+t.test('a token that ended somewhere else is dropped, and the call goes on with the login\'s', async t => {
+  const { person, code } = await enrolled()
+  const [here, there] = [wire(person), wire(person)]
+  await here.mfa.verify({ code: code() })
+  service.clock.advance(30)
+  await there.mfa.verify({ code: code() })
+  await there.mfa.endAllSessions()
+  t.same(there.heard.map(token => token?.acr ?? null), ['mfa', null])
+  here.sent()
+  const [status] = await Promise.all([here.mfa.getStatus(), here.mfa.listFactors()])
+  t.equal(status.decision.action, 'verify')
+  t.same(here.heard.map(token => token?.acr ?? null), ['mfa', null])
+  t.same(here.sent().sort(), ['GET /mfa/factors', 'GET /mfa/factors', 'GET /mfa/status', 'GET /mfa/status'])
+})
+
+t.test('log-out ends it at the service and here; forgetting it is of this client alone', async t => {
+  const { person, code } = await enrolled()
+  const { mfa, heard } = wire(person)
+  const { token } = await mfa.verify({ code: code() })
+  mfa.forget()
+  t.equal((await person.call('GET', '/mfa/status', undefined, token)).status, 200)
+  await mfa.token()
+  await mfa.endSession()
+  t.same(heard.map(each => each?.acr ?? null), ['mfa', null, 'mfa', null])
+  t.equal((await person.call('GET', '/mfa/status', undefined, token)).status, 401)
+  t.equal(await mfa.token(), null)
+})
+
+t.test('a renewal that is overtaken by a code, or by the log-out, changes nothing', async t => {
+  const { person, code } = await enrolled()
+  let answer: () => void = () => {}
+  const late = new Promise<void>(resolve => { answer = resolve })
+  const { mfa, heard } = wire(person, {
+    fetch: async (url, init) => {
+      const response = await fetch(url, init)
+      if (url.endsWith('/mfa/token')) await late
+      return response
+    }
+  })
+  await mfa.verify({ code: code() })
+  mfa.forget()
+  const renewal = mfa.token()
+  await sleep(50)
+  service.clock.advance(30)
+  const { token } = await mfa.verify({ code: code() })
+  answer()
+  t.equal(await renewal, token)
+  t.same(heard.map(each => each?.acr ?? null), ['mfa', null, 'mfa'])
+})
+
+t.test('while the service cannot be reached, what is held counts on', async t => {
+  const { person, code } = await enrolled()
+  let isGone = false
+  const { mfa, login, heard } = wire(person, { fetch: async (url, init) => await fetch(isGone && url.endsWith('/mfa/token') ? 'http://127.0.0.1:1' : url, init) })
+  login.token = endingIn(person, 2)
+  const { token } = await mfa.verify({ code: code() })
+  login.token = person.token()
+  isGone = true
+  await sleep(1550)
+  t.equal(await mfa.token(), token)
+  t.equal(heard.length, 1)
+})

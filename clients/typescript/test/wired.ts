@@ -1,0 +1,36 @@
+// A client before the real service, which counts what it sends.
+import { createMfaClient, type MfaClient, type MfaClientOptions, type MfaToken } from '../src/index.ts'
+import type { Person } from '../../../test/helpers/service.ts'
+
+export interface Wired {
+  mfa: MfaClient
+  /** `METHOD /path` of what was sent since the last time. */
+  sent: () => string[]
+  /** What `onToken` heard. */
+  heard: Array<MfaToken | null>
+  /** What the next calls send as the first factor. */
+  login: { token: string | null }
+}
+
+export function wire (person: Person, options: Partial<MfaClientOptions> = {}, isListening = true): Wired {
+  const { url } = person.service
+  let log: string[] = []
+  const heard: Array<MfaToken | null> = []
+  const login = { token: person.token() as string | null }
+  const mfa = createMfaClient({
+    baseUrl: url,
+    getToken: () => login.token,
+    ...(isListening && { onToken: (token: MfaToken | null) => { heard.push(token) } }),
+    fetch: async (address, init) => {
+      log.push(`${init.method} ${address.slice(url.length)}`)
+      return await fetch(address, init)
+    },
+    ...options
+  })
+  const sent = (): string[] => {
+    const lines = log
+    log = []
+    return lines
+  }
+  return { mfa, sent, heard, login }
+}
