@@ -25,7 +25,7 @@ export interface OpenUsers {
 }
 
 /** Up to so many kinds of people it is cheaper to judge each kind than each person. */
-const MAX_KINDS = 20_000
+export const MAX_KINDS = 20_000
 
 /**
  * The ids of those in the tenant who have no factor and are not disabled, the first ones in their order, as a query. Where

@@ -142,6 +142,12 @@ t.test('a chain that is made anew, with the change in it, does not fit what was 
   t.match(await signTenant(db, tenant, signing), { position: 10, cause: 'changed' }, 'and is not signed')
 })
 
+t.test('what has come since it was signed is signed only if it holds', async t => {
+  const { tenant, at } = await chained({ isOpen: true })
+  await db.rows`DELETE FROM audit_events WHERE tenant = ${tenant} AND id = ${at(8).id}::uuid`
+  t.match(await signTenant(db, tenant, signing), { position: 8, id: at(8).id, cause: 'missing' })
+})
+
 t.test('a head that is cut off', async t => {
   for (const isAnchored of [false, true]) {
     const { tenant } = await chained()
