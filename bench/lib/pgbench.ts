@@ -1,0 +1,52 @@
+// The limit of the database: pgbench, on the same server, doing the statements that a login does, prepared.
+import { execFile, execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { type Database as Statements, fragment } from '../../src/db/client.ts'
+import { findPerson } from '../../src/db/person.ts'
+import { settleAccepted } from '../../src/mfa/verify/store.ts'
+import { idInSql, TENANT } from './enrolled.ts'
+import { ISSUER } from './keys.ts'
+
+export function pgbenchVersion (): string {
+  try { return execFileSync('pgbench', ['--version'], { encoding: 'utf8' }).trim() } catch { return 'none' }
+}
+
+/** The statements of `work` as it sends them, with their values as pgbench's variables or expressions. */
+async function statementsOf (work: (db: Statements) => Promise<unknown>): Promise<string[]> {
+  const statements: string[] = []
+  const record = async (strings: TemplateStringsArray, ...values: unknown[]): Promise<never[]> => {
+    const { text, values: parameters } = fragment(strings, ...values)
+    // Of a statement in several lines pgbench ends the line for itself.
+    statements.push(`${text.replaceAll(/\s+/g, ' ').replaceAll(/\$(\d+)/g, (_, index) => String(parameters[Number(index) - 1]))};`)
+    return []
+  }
+  await work({ rows: record, settle: record } as unknown as Statements)
+  return statements
+}
+
+/** Reads the person and accepts the code: all that a login asks of the database, each client with users of its own. */
+async function script (): Promise<string> {
+  const user = idInSql('user', ':n')
+  const lines = await statementsOf(async db => {
+    await findPerson(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n", session: { isRemembered: true, issuer: ':none', id: ':none' } } as never)
+    await settleAccepted(db, { tenant: ':tenant', userId: user, epoch: 1, factorId: idInSql('factor', ':n'), step: ':step', act: 'NULL', by: ':by' } as never)
+  })
+  return ['\\set i :i + 1', '\\set n (:client_id + :clients * :i) % :users + 1', '\\set step :base + :i', ...lines].join('\n') + '\n'
+}
+
+/** Transactions a second: each at least once, with users of its own; `count` of them. */
+export async function pgbench (dir: string, databaseUrl: string, { clients, count, users }: { clients: number, count: number, users: number }): Promise<number> {
+  const file = `${dir}/login.sql`
+  writeFileSync(file, await script())
+  const by = JSON.stringify({ actor: 'bench', address: '127.0.0.1', requestId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11' })
+  const variables = { i: 0, users, clients, base: 2, tenant: TENANT, issuer: ISSUER, none: '-', by }
+  const { stdout } = await promisify(execFile)('pgbench', [
+    '-n', '-M', 'prepared', '-c', String(clients), '-j', '2', '-t', String(Math.ceil(count / clients)), '-f', file,
+    ...Object.entries(variables).map(([name, value]) => `-D${name}=${value}`), databaseUrl
+  ])
+  const done = Number(/actually processed: (\d+)/.exec(stdout)?.[1])
+  const perSecond = Number(/tps = ([\d.]+) \(without/.exec(stdout)?.[1])
+  if (!(done >= count) || !(perSecond > 0) || !/failed transactions: 0 /.test(stdout)) throw new Error(`pgbench: ${stdout}`)
+  return perSecond
+}

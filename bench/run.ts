@@ -1,0 +1,54 @@
+// npm run bench [-- [NAME …] [--short]]: every benchmark, or those named. A whole run writes RESULTS.md, results.json and
+// chart.svg; a part of it only says what it found. `--short` tells whether they work, and nothing of how fast.
+import { rmSync } from 'node:fs'
+import { temporaryDir } from '../test/helpers/temporary.ts'
+import type { Benchmark, Outcome } from './lib/benchmark.ts'
+import { startServer } from './lib/database.ts'
+import { startLoad } from './lib/load.ts'
+import { commit, machine } from './lib/machine.ts'
+import { pgbenchVersion } from './lib/pgbench.ts'
+import { section, writeReport } from './lib/report.ts'
+import { endReplicas } from './lib/service.ts'
+import { verify } from './verify.ts'
+
+const BENCHMARKS: Benchmark[] = [verify]
+
+const isShort = process.argv.includes('--short')
+const names = process.argv.slice(2).filter(argument => !argument.startsWith('--'))
+const unknown = names.filter(name => !BENCHMARKS.some(benchmark => benchmark.name === name))
+if (unknown.length > 0) throw new Error(`no benchmark ${unknown.join(', ')}: there are ${BENCHMARKS.map(({ name }) => name).join(', ')}`)
+const chosen = names.length === 0 ? BENCHMARKS : BENCHMARKS.filter(({ name }) => names.includes(name))
+
+const write = (line: string): void => { process.stdout.write(`${line}\n`) }
+const dir = temporaryDir('bench')
+const started = performance.now()
+const server = await startServer(`${dir}/postgres`)
+const load = startLoad()
+const facts = machine(server.version, pgbenchVersion())
+write(JSON.stringify(facts))
+
+const outcomes = new Map<Benchmark, Outcome | Error>()
+for (const benchmark of chosen) {
+  const start = performance.now()
+  write(`\n${benchmark.name}`)
+  try {
+    const outcome = await benchmark.run({ dir, server, load, isShort, say: line => { write(`  ${line}`) } })
+    outcomes.set(benchmark, outcome)
+    write(`${section(benchmark, outcome)}\n  ${JSON.stringify(outcome.figures)}`)
+  } catch (error) {
+    outcomes.set(benchmark, error as Error)
+    write(`  failed: ${(error as Error).stack ?? String(error)}`)
+    process.exitCode = 1
+    endReplicas()
+  }
+  write(`  ${Math.round((performance.now() - start) / 1000)} s`)
+}
+
+load.stop()
+await server.stop()
+rmSync(dir, { recursive: true, force: true })
+const seconds = Math.round((performance.now() - started) / 1000)
+if (names.length === 0 && !isShort) writeReport({ outcomes, machine: facts, commit: commit(), date: new Date(), seconds })
+write(`\n${seconds} s; ${[...outcomes.values()].filter(outcome => outcome instanceof Error).length} failed`)
+// What a benchmark that failed has left running does not keep us.
+process.exit()

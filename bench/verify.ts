@@ -1,0 +1,78 @@
+// Row 1: right codes of distinct users, against the database doing the same statements.
+import type { Benchmark } from './lib/benchmark.ts'
+import { ROUNDS } from './lib/benchmark.ts'
+import { meter } from './lib/cpu.ts'
+import { fillEnrolled, refill, spread, verifies } from './lib/enrolled.ts'
+import { median, short } from './lib/figures.ts'
+import { demand } from './lib/load.ts'
+import { pgbench, pgbenchVersion } from './lib/pgbench.ts'
+import { startReplica } from './lib/service.ts'
+import { untilChained } from './lib/chained.ts'
+
+const CONNECTIONS = 16
+
+export const verify: Benchmark = {
+  name: 'verify',
+  title: 'Verify: right codes of distinct users',
+  async run ({ dir, server, load, isShort, say }) {
+    const users = isShort ? 1000 : 100_000
+    const count = isShort ? 400 : 12_000
+    const ours = await server.create('bench_verify')
+    const theirs = await server.create('bench_pgbench')
+    for (const database of [ours, theirs]) await fillEnrolled(database, dir, users)
+    const replica = await startReplica(dir, ours.url)
+    const warmUp = async (): Promise<void> => {
+      await refill(ours)
+      await load.run(replica.url, [{ name: 'verify', connections: CONNECTIONS, ...verifies(spread(isShort ? 100 : 3000, users)) }])
+      await untilChained(ours)
+    }
+    for (let time = 0; time < (isShort ? 1 : 3); time++) await warmUp()
+
+    const hasPgbench = pgbenchVersion() !== 'none'
+    const rounds: Array<Record<'limit' | 'perSecond' | 'p50' | 'p99' | 'node' | 'postgres' | 'late' | 'load', number>> = []
+    for (let round = 0; round < (isShort ? 1 : ROUNDS); round++) {
+      let limit = NaN
+      if (hasPgbench) {
+        await refill(theirs)
+        await pgbench(dir, theirs.url, { clients: CONNECTIONS, count: count / 5, users })
+        await refill(theirs)
+        limit = await pgbench(dir, theirs.url, { clients: CONNECTIONS, count: count * 2, users })
+        const { rows: [{ refused }] } = await theirs.client.query("SELECT count(*)::int AS refused FROM audit_events WHERE action <> 'totp.accepted'")
+        if (refused > 0) throw new Error(`pgbench: ${refused as number} codes were not accepted`)
+      }
+      await warmUp()
+      await refill(ours)
+      const requests = verifies(spread(count, users))
+      const stop = meter([replica.pid], server.pid)
+      const { groups, cpuMs } = await load.run(replica.url, [{ name: 'verify', connections: CONNECTIONS, ...requests }])
+      const during = stop()
+      await untilChained(ours)
+      const spent = stop()
+      const answers = groups.verify as NonNullable<typeof groups.verify>
+      demand(answers, 200, 'verify')
+      const each = { limit, perSecond: answers.perSecond, p50: answers.p50, p99: answers.p99, node: spent.node / count, postgres: spent.postgres / count, late: (spent.node + spent.postgres - during.node - during.postgres) / count, load: cpuMs / count }
+      rounds.push(each)
+      say(`round ${round + 1}: pgbench ${short(limit)}/s, verify ${short(each.perSecond)}/s, p99 ${short(each.p99)} ms, CPU ${short(each.node)} + ${short(each.postgres)} ms (${short(each.late)} of it after the last answer), load ${short(each.load)} ms`)
+    }
+    await replica.stop()
+    for (const database of [ours, theirs]) await database.drop()
+
+    const of = (name: keyof typeof rounds[0]): number => median(rounds.map(round => round[name]))
+    const why = 'pgbench is not installed: apt-get install postgresql-15'
+    return {
+      figures: {
+        verifyOfPgbench: hasPgbench ? median(rounds.map(({ limit, perSecond }) => perSecond / limit)) : null,
+        verifyCpuMs: median(rounds.map(({ node, postgres }) => node + postgres))
+      },
+      ...(!hasPgbench && { why: { verifyOfPgbench: why } }),
+      table: [
+        ['what', 'a second', 'p50 / p99 ms', 'CPU of each, Node + PostgreSQL, ms'],
+        ['pgbench, the same two statements', short(of('limit')), '', ''],
+        ['`POST /mfa/verify`', short(of('perSecond')), `${short(of('p50'))} / ${short(of('p99'))}`, `${short(of('node'))} + ${short(of('postgres'))}`]
+      ],
+      notes: [
+        `${short(users)} enrolled users, ${CONNECTIONS} connections, ${short(count)} logins a round. CPU is counted until the last event is in its chain; the load takes ${short(of('load'))} ms more of each, on the same cores.`
+      ]
+    }
+  }
+}
