@@ -24,6 +24,7 @@ export const variables = {
   DATABASE_URL: { read: postgresUrl, isSecret: true, about: 'PostgreSQL, in production with `sslmode=verify-full`; without it the embedded one, never in production' },
   DATABASE_POOL: { read: integer(1, 200), fallback: '10', about: 'connections of one replica' },
   DATABASE_OWNER_URL: { read: postgresUrl, isSecret: true, about: 'the owner\'s role, for `migrate` and `maintain` alone' },
+  CITUS: { read: choice('auto', 'on', 'off'), fallback: 'auto', about: 'whether `migrate` distributes the tables by tenant: where the database is one of Citus, always, or never: [docs/scaling.md](docs/scaling.md)' },
   AUDIT_RETENTION_DAYS: { read: integer(30, 36500), fallback: '400', about: 'how long audit events stay' },
   JWT_ISSUER: { read: text(512), about: '`iss` of first-factor tokens, exact' },
   JWT_AUDIENCE: { read: text(512), about: '`aud` of first-factor tokens' },

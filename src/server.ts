@@ -73,11 +73,13 @@ async function traceTo (endpoint: string | undefined): Promise<Tracing | undefin
 }
 
 /** The configured database, or the embedded one. Migrations are a job of their own in production. */
-async function openDatabase ({ DATABASE_URL, DATABASE_OWNER_URL, NODE_ENV }: Config): Promise<{ url?: string, stop: () => Promise<void> }> {
+async function openDatabase ({ DATABASE_URL, DATABASE_OWNER_URL, CITUS, NODE_ENV }: Config): Promise<{ url?: string, stop: () => Promise<void> }> {
   if (NODE_ENV === 'production' && DATABASE_URL !== undefined) return { stop: async () => {} }
   const { applyMigrations } = await import('./db/migrate.ts')
   if (DATABASE_URL !== undefined) {
     await applyMigrations(DATABASE_OWNER_URL ?? DATABASE_URL)
+    const { distribute } = await import('./db/distribute.ts')
+    await distribute(DATABASE_OWNER_URL ?? DATABASE_URL, CITUS)
     return { stop: async () => {} }
   }
   const { startEmbedded } = await import('./db/embedded.ts')

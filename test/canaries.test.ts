@@ -129,7 +129,7 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   // What failed is sent once more.
   receiver.recover()
   for (let left = 1; left > 0; await sleep(20)) {
-    await service.db.rows`UPDATE notices SET due_at = clock_timestamp(), parked_at = NULL`
+    await service.db.rows`UPDATE notices SET due_at = now(), parked_at = NULL`
     left = (await service.db.rows`SELECT 1 FROM notices`).length
   }
   await stopNotices()

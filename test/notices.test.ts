@@ -42,7 +42,7 @@ async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
 const typesOf = (receiver: TestReceiver): string[] => receiver.accepted.map(({ body }) => body.type)
 /** Lets waits between tries be over, as time would. */
 /** Of those that nobody is settling right now: all at once, in whatever order, would be a deadlock. */
-const endWaits = ({ db }: Service): Promise<unknown> => db.rows`UPDATE notices SET due_at = clock_timestamp()
+const endWaits = ({ db }: Service): Promise<unknown> => db.rows`UPDATE notices SET due_at = now()
   WHERE (tenant, id) IN (SELECT tenant, id FROM notices WHERE parked_at IS NULL FOR UPDATE SKIP LOCKED)`
 const policyChange = ({ db }: Service, tenant: string): Promise<unknown> => db.rows`SELECT audit_v1(${tenant}, NULL, 'policy.changed', 'success', NULL, '{}', '{}')::text`
 
@@ -194,7 +194,7 @@ t.test('a database that goes away and comes back loses nothing', async t => {
   await policyChange(service, tenant)
   receiver.recover()
   await proxy.restore()
-  await service.db.rows`UPDATE notices SET leased_until = clock_timestamp()`
+  await service.db.rows`UPDATE notices SET leased_until = now()`
   await receiver.until(3)
   const [first, again, second] = receiver.accepted.map(({ id }) => id)
   t.equal(first, again, 'what may not have been marked is delivered again, with its id')

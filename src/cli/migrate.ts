@@ -1,5 +1,7 @@
 // npm run migrate [-- --rolled-back <migration>]: brings a database up to date. The owner of the tables runs it; the
-// service's own role need not be allowed to.
+// service's own role need not be allowed to. On Citus it also distributes what is new (CITUS).
+import { variables } from '../config.ts'
+import { distribute } from '../db/distribute.ts'
 import { applyMigrations, markRolledBack } from '../db/migrate.ts'
 import { ownerDatabase } from './owner.ts'
 
@@ -8,6 +10,7 @@ const say = (message: string) => process.stdout.write(`${message}\n`)
 const [flag, failed] = process.argv.slice(2)
 let database: Awaited<ReturnType<typeof ownerDatabase>> | undefined
 try {
+  const citus = variables.CITUS.read('CITUS', process.env.CITUS ?? variables.CITUS.fallback)
   database = await ownerDatabase(say)
   if (flag !== undefined) {
     if (flag !== '--rolled-back' || !failed) throw new Error('Usage: npm run migrate [-- --rolled-back <migration>]')
@@ -16,6 +19,8 @@ try {
   }
   const applied = await applyMigrations(database.url)
   say(applied.length > 0 ? `Applied ${applied.join(', ')}` : 'The database is up to date.')
+  const distributed = await distribute(database.url, citus)
+  if (distributed.length > 0) say(`Distributed ${distributed.join(', ')}`)
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`)
   process.exitCode = 1

@@ -8,6 +8,7 @@ import { type PolicyRow, toPolicy } from './policy.ts'
 
 type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
 
+/** What `find_person_v1` answers. */
 interface Row {
   tenant: string
   id: string
@@ -17,19 +18,19 @@ interface Row {
   epoch: number
   revision: number
   sources: Record<string, SourceWord>
-  is_disabled: boolean
-  is_administrator: boolean
-  is_code_required: boolean
-  tokens_since: Date | null
-  created_at: Date
-  read_at: Date
-  policy_met_at: Date | null
-  grace_until: Date | null
-  reported_version: number | null
-  exempt_since: Date | null
-  exempt_until: Date | null
-  exempt_reason: string
-  exempt_by: string
+  isDisabled: boolean
+  isAdministrator: boolean
+  isCodeRequired: boolean
+  tokensSince: string | null
+  createdAt: string
+  readAt: string
+  policyMetAt: string | null
+  graceUntil: string | null
+  reportedVersion: number | null
+  exemptSince: string | null
+  exemptUntil: string | null
+  exemptReason: string
+  exemptBy: string
   factors: Array<Json<Factor>> | null
   pending: Json<Pending> | null
   recovery: Json<RecoverySet> | null
@@ -41,25 +42,21 @@ interface Row {
 
 /** Everything that a decision about the caller needs, in one statement; null if nobody was seen by this name yet. */
 export async function findPerson (db: Database, { tenant, namespace, subject, session, mfa }: Caller): Promise<Person | null> {
-  // One of the two columns is null for a session that is not remembered, so that none is found.
-  const remembered = session?.isRemembered === true ? session : { issuer: null, id: null }
   // One of the two finds him, each by a unique index: our own tokens name the user, others the subject.
-  const [row] = mfa === undefined
-    ? await db.rows<Row>`
-      SELECT p.*, s.generation, s.act FROM person_v3 p
-      LEFT JOIN session_v1 s ON s.tenant = p.tenant AND s.user_id = p.id AND s.issuer = ${remembered.issuer} AND s.session = ${remembered.id}
-      WHERE p.tenant = ${tenant} AND p.namespace = ${namespace} AND p.subject = ${subject}`
-    : await db.rows<Row>`
-      SELECT p.*, s.generation, s.act FROM person_v3 p
-      LEFT JOIN session_v1 s ON s.tenant = p.tenant AND s.user_id = p.id AND s.issuer = ${remembered.issuer} AND s.session = ${remembered.id}
-      WHERE p.tenant = ${tenant} AND p.id = ${mfa.userId}::uuid`
-  return row === undefined ? null : toPerson(row)
+  return await find(db, tenant, mfa === undefined ? { namespace, subject } : { userId: mfa.userId }, session?.isRemembered === true ? session : NONE)
 }
 
 /** Somebody of a tenant, as an administrator names him: of no session. */
-export async function findPersonById (db: Database, tenant: string, userId: string): Promise<Person | null> {
-  const [row] = await db.rows<Row>`SELECT p.*, NULL AS generation, NULL AS act FROM person_v3 p WHERE p.tenant = ${tenant} AND p.id = ${userId}::uuid`
-  return row === undefined ? null : toPerson(row)
+export const findPersonById = (db: Database, tenant: string, userId: string): Promise<Person | null> => find(db, tenant, { userId })
+
+const NONE = { issuer: null, id: null }
+
+async function find (
+  db: Database, tenant: string, { namespace = null, subject = null, userId = null }: Partial<Record<'namespace' | 'subject' | 'userId', string | null>>, { issuer, id }: { issuer: string | null, id: string | null } = NONE
+): Promise<Person | null> {
+  const [{ person }] = await db.rows`
+    SELECT find_person_v1(${tenant}, ${namespace}, ${subject}, ${userId}::uuid, ${issuer}, ${id}) AS person` as [{ person: Row | null }]
+  return person === null ? null : toPerson(person)
 }
 
 /** Does the token say something of the person that is not recorded? Then, and only then, it costs a write. */
@@ -118,16 +115,16 @@ function toPerson (row: Row): Person {
     epoch: row.epoch,
     revision: row.revision,
     sources: row.sources,
-    isDisabled: row.is_disabled,
-    isAdministrator: row.is_administrator,
-    isCodeRequired: row.is_code_required,
-    tokensSince: row.tokens_since,
-    createdAt: row.created_at,
-    readAt: row.read_at,
-    policyMetAt: row.policy_met_at,
-    graceUntil: row.grace_until,
-    exemption: row.exempt_since === null ? null : { since: row.exempt_since, until: row.exempt_until, reason: row.exempt_reason, by: row.exempt_by },
-    reportedVersion: row.reported_version,
+    isDisabled: row.isDisabled,
+    isAdministrator: row.isAdministrator,
+    isCodeRequired: row.isCodeRequired,
+    tokensSince: date(row.tokensSince),
+    createdAt: new Date(row.createdAt),
+    readAt: new Date(row.readAt),
+    policyMetAt: date(row.policyMetAt),
+    graceUntil: date(row.graceUntil),
+    exemption: row.exemptSince === null ? null : { since: new Date(row.exemptSince), until: date(row.exemptUntil), reason: row.exemptReason, by: row.exemptBy },
+    reportedVersion: row.reportedVersion,
     factors: (row.factors ?? []).map(factor => ({
       ...factor,
       sealed: bytes(factor.sealed),

@@ -70,7 +70,7 @@ t.test('a reset gives no second grace period', async t => {
   const { graceUntil } = (await admin.call('GET', path, undefined, token)).body
   await act(id, 'reset')
   t.match((await user.call('GET', '/mfa/status')).body, { decision: { action: 'allow', reason: 'grace', deadline: graceUntil } })
-  await db.rows`UPDATE users SET grace_until = clock_timestamp() - interval '1 second' WHERE tenant = ${user.tenant} AND id = ${id}::uuid`
+  await db.rows`UPDATE users SET grace_until = now() - interval '1 second' WHERE tenant = ${user.tenant} AND id = ${id}::uuid`
   await user.enroll()
   await act(id, 'reset')
   t.match((await user.call('GET', '/mfa/status')).body, { decision: { action: 'enroll', reason: 'required_by_policy' } })
@@ -79,7 +79,7 @@ t.test('a reset gives no second grace period', async t => {
 t.test('an unlock clears run, wait, lock and budget of every kind, is audited with what there was, and moves no epoch', async t => {
   const { admin, act, enrolled } = await administrator(service)
   const { user, id, secret, recoveryCodes, token } = await enrolled()
-  await db.rows`UPDATE throttles SET failures = 30, tries = 30, locked_at = clock_timestamp(), wait_until = clock_timestamp() + interval '1 hour', recent = array_fill(clock_timestamp(), ARRAY[20])
+  await db.rows`UPDATE throttles SET failures = 30, tries = 30, locked_at = now(), wait_until = now() + interval '1 hour', recent = array_fill(now(), ARRAY[20])
     WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND kind IN ('totp', 'recovery')`
   t.match(await user.call('POST', '/mfa/verify', { code: clock.code(secret) }), { status: 403, body: { code: 'factor_locked' } })
   t.match(await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] }), { status: 403, body: { code: 'factor_locked' } })

@@ -111,9 +111,9 @@ t.test('what is wrong, used, over, replaced, another\'s or nobody\'s is refused 
   t.same(said(await on(user, `${code.slice(0, -1) as string}${code.endsWith('Z') ? 'Y' : 'Z'}`)), reference, 'mistyped')
   const nobody = quiet.person()
   t.same(said(await on(nobody, code)), reference, 'without a bypass')
-  await db.rows`UPDATE bypasses SET expires_at = clock_timestamp() WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`
+  await db.rows`UPDATE bypasses SET expires_at = now() WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`
   t.same(said(await on(user, code)), reference, 'over')
-  await db.rows`UPDATE bypasses SET expires_at = clock_timestamp() + interval '1 minute' WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`
+  await db.rows`UPDATE bypasses SET expires_at = now() + interval '1 minute' WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`
   t.equal((await on(user, code)).status, 200)
   t.same(said(await on(user, code)), reference, 'used')
 })
@@ -135,7 +135,7 @@ t.test('guesses have a counter of their own: neither recovery nor TOTP wait, and
   t.match(await bypassThrottle(user, id), { failures: 0, tries: 0 })
 
   await act(id, 'bypass')
-  await db.rows`UPDATE throttles SET locked_at = clock_timestamp() WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND kind = 'bypass'`
+  await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND kind = 'bypass'`
   t.match(await recover(user, code), { status: 403, body: { code: 'factor_locked' } })
   t.equal((await act(id, 'unlock')).status, 204)
   t.equal((await recover(user, code)).status, 422)
@@ -158,7 +158,7 @@ t.test('a reset, a sign-out or disabling ends what a bypass earned; a disabled u
   await act(id, 'reset')
   t.equal((await recover(user, code)).status, 422, 'a reset takes the code too')
   const given = (await act(id, 'bypass')).body.code
-  await db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${user.tenant} AND id = ${id}::uuid`
+  await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${user.tenant} AND id = ${id}::uuid`
   t.equal((await recover(user, given)).status, 403)
 })
 
@@ -181,7 +181,7 @@ t.test('what has ended is swept away', async t => {
   const count = async (): Promise<number> => (await db.rows`SELECT 1 FROM bypasses WHERE tenant = ${user.tenant}`).length
   await sweep(db)
   t.equal(await count(), 1)
-  await db.rows`UPDATE bypasses SET expires_at = clock_timestamp() WHERE tenant = ${user.tenant}`
+  await db.rows`UPDATE bypasses SET expires_at = now() WHERE tenant = ${user.tenant}`
   t.ok(await sweep(db) >= 1)
   t.equal(await count(), 0)
 })

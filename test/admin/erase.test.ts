@@ -167,7 +167,7 @@ t.test('an import makes him anew as his login would: tokens of before are not hi
   for (const isDisabled of [false, true]) {
     const { user, id } = await enrolled()
     const old = user.token()
-    if (isDisabled) await db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${user.tenant} AND id = ${id}::uuid`
+    if (isDisabled) await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${user.tenant} AND id = ${id}::uuid`
     await act(id, 'erase')
     const secret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
     const target = { source: 'otpauth-csv', subject: 'id' as const, tenant: admin.tenant, namespace: ISSUER }

@@ -19,7 +19,7 @@ const decision = async (person: Person, claims: Record<string, unknown> = {}): P
 
 /** Lets the deadline be over, as time would: it is the database's time. */
 const endGrace = ({ service, tenant, sub }: Person): Promise<unknown> => service.db.rows`
-  UPDATE users SET grace_until = clock_timestamp() - interval '1 second' WHERE tenant = ${tenant} AND subject = ${sub}`
+  UPDATE users SET grace_until = now() - interval '1 second' WHERE tenant = ${tenant} AND subject = ${sub}`
 
 t.test('a deadline is given when the policy first meets a user, by the database\'s clock, and a login does not renew it', async t => {
   const service = await startService(t)
@@ -86,7 +86,7 @@ t.test('a session that the SSO rule exempts, an exempt user and somebody disable
   t.match(await decision(sso, { accounts: ['sso', 'local'] }), { reason: 'grace' })
   const disabled = service.person({ tenant: admin.tenant, accounts: ['sso'] })
   await decision(disabled)
-  await service.db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${admin.tenant} AND subject = ${disabled.sub}`
+  await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${admin.tenant} AND subject = ${disabled.sub}`
   t.match(await decision(disabled, { accounts: ['local'] }), { action: 'deny' })
   t.equal(await graceOf(disabled), null)
 })

@@ -80,7 +80,7 @@ t.test('a retry by hand is due at once, for another day, in its place; it is aud
   t.equal((await retry(first.id)).status, 204)
   t.match((await list()).body.items[1], { id: first.id, status: 'retrying', nextTryAt: /Z$/, attempts: 1 })
   t.equal(await settleClaimed(db, { tenant: admin.tenant, id: second.id }), null, 'it comes first again')
-  await db.rows`UPDATE notices SET tried_since = clock_timestamp() - interval '23 hours' WHERE tenant = ${admin.tenant} AND id = ${first.id}::uuid`
+  await db.rows`UPDATE notices SET tried_since = now() - interval '23 hours' WHERE tenant = ${admin.tenant} AND id = ${first.id}::uuid`
   await fail(admin.tenant, first.id)
   t.equal((await retry(first.id)).status, 204, 'one that waits for its next try, too')
   const { id: actor } = await admin.row()

@@ -19,7 +19,7 @@ t.test('a draft is counted and changes nothing; what it leaves out is as it is s
   await come({ sub: 'guest', groups: ['guests', '__proto__'] })
   await come({ sub: 'sso', accounts: ['sso'], groups: ['staff'] })
   await come({ sub: 'gone', groups: ['staff'] })
-  await service.db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${admin.tenant} AND subject = 'gone'`
+  await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${admin.tenant} AND subject = 'gone'`
   await service.db.rows`UPDATE users SET sources = jsonb_set(sources, '{https://id.test,groupsUnknown}', 'true') WHERE tenant = ${admin.tenant} AND subject = 'guest'`
   await recount(service.db, admin.tenant)
   const preview = async (draft: object): Promise<any> => (await admin.call('POST', '/admin/policy/preview', draft, token)).body

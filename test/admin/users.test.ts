@@ -37,8 +37,8 @@ t.test('an administrator sees all that is known of a user, and never a secret', 
   const enrolled = await admin.call('GET', path.toUpperCase().replace('/ADMIN/USERS', '/admin/users'), undefined, token)
   t.match(enrolled.body, { enrolled: true, factors: [{ kind: 'totp', status: 'active' }], recoveryCodes: { total: 10, remaining: 10, acknowledgedAt: null }, locks: { totp: { failures: 5, waitUntil: /Z$/, lockedAt: null } }, decision: { action: 'verify', reason: 'factor_enrolled' } })
   for (const word of [secret, ...recoveryCodes as string[], 'sealed', 'hash', 'pepper', 'otpauth']) t.notMatch(enrolled.text, word)
-  await service.db.rows`UPDATE throttles SET locked_at = clock_timestamp() WHERE tenant = ${admin.tenant} AND user_id = ${id}::uuid AND kind = 'totp'`
-  await service.db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${admin.tenant} AND id = ${id}::uuid`
+  await service.db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${admin.tenant} AND user_id = ${id}::uuid AND kind = 'totp'`
+  await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${admin.tenant} AND id = ${id}::uuid`
   await user.call('POST', '/mfa/recovery/acknowledge')
   t.match((await admin.call('GET', path, undefined, token)).body, { disabled: true, locks: { totp: { lockedAt: /Z$/ } }, decision: { action: 'deny' } })
 })
@@ -101,7 +101,7 @@ t.test('an exemption lets a user pass until it ends, with a reason that is audit
   t.match(exempted, { status: 200, body: { exemption: { since: /Z$/, until, reason: 'Ticket 4711', by: adminId }, decision: { action: 'allow', reason: 'exempt_user' } } })
   t.match((await admin.events()).at(-1), { action: 'user.exempted', actor: adminId, subject: id, outcome: 'success', details: { exempt: true, reason: 'Ticket 4711' } })
   t.same(await decision(user), { action: 'allow', reason: 'exempt_user' })
-  await service.db.rows`UPDATE users SET exempt_until = clock_timestamp() - interval '1 second' WHERE id = ${id}::uuid AND tenant = ${admin.tenant}`
+  await service.db.rows`UPDATE users SET exempt_until = now() - interval '1 second' WHERE id = ${id}::uuid AND tenant = ${admin.tenant}`
   t.match(await decision(user), { action: 'enroll' })
   t.equal((await admin.call('GET', path, undefined, token)).body.exemption, null)
 
@@ -179,7 +179,7 @@ t.test('the floor bounds exemptions and deadlines: 409, and those of before end 
   t.equal((await put('exemption', { exempt: false })).status, 200)
   t.match(await put('grace', { until: inDays(8) }), { status: 409, body: { code: 'required_by_policy', errors: [{ field: 'until' }] } })
   t.equal((await put('grace', { until: inDays(6) })).status, 200)
-  await service.db.rows`UPDATE users SET policy_met_at = clock_timestamp() - interval '5 days' WHERE tenant = ${admin.tenant} AND id = ${id}::uuid`
+  await service.db.rows`UPDATE users SET policy_met_at = now() - interval '5 days' WHERE tenant = ${admin.tenant} AND id = ${id}::uuid`
   t.equal((await put('grace', { until: inDays(3) })).status, 409, 'from the first meeting')
   t.equal((await put('grace', { until: inDays(1) })).status, 200)
 
@@ -187,7 +187,7 @@ t.test('the floor bounds exemptions and deadlines: 409, and those of before end 
   await admin.call('PUT', `${path}/exemption`, { exempt: true, reason: 'For good' }, token)
   const bounded = (await floored.call('GET', path, { token })).body
   t.equal(Date.parse(bounded.exemption.until) - Date.parse(bounded.exemption.since), 30 * DAY)
-  await service.db.rows`UPDATE users SET exempt_since = clock_timestamp() - interval '31 days', grace_until = clock_timestamp() + interval '1 year', policy_met_at = clock_timestamp() - interval '8 days'
+  await service.db.rows`UPDATE users SET exempt_since = now() - interval '31 days', grace_until = now() + interval '1 year', policy_met_at = now() - interval '8 days'
     WHERE tenant = ${admin.tenant} AND id = ${id}::uuid`
   t.match(await decision(user), { reason: 'exempt_user' })
   t.match((await floored.call('GET', '/mfa/status', { token: user.token() })).body.decision, { action: 'enroll' })

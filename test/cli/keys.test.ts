@@ -105,7 +105,7 @@ t.test('what still needs the old key keeps it, also while a replica may be using
   t.match(await keys('rotate', 'sealing'), { out: [`1 rows were sealed with ${fresh}.`], error: `These authenticators do not open and stay as they are: ${factorId}. Their owners must be reset.` })
   t.match(await keys('retire', 'sealing', 'k1'), { error: 'k1 is needed: 1 authenticators. npm run keys -- rotate sealing, to seal the rest with the first key.' })
   await service.db.rows`DELETE FROM factors WHERE tenant = ${broken.tenant}`
-  await service.db.rows`UPDATE keys SET first_at = clock_timestamp() WHERE id = 'k1'`
+  await service.db.rows`UPDATE keys SET first_at = now() WHERE id = 'k1'`
   t.match(await keys('retire', 'sealing', 'k1'), { error: /^k1 may be in use still: do this again in (29|30) seconds\.$/ })
   t.match((await keys('status')).out[3], 'nothing yet: k1 may be in use still')
   await age(31)

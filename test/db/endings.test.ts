@@ -33,7 +33,7 @@ t.test('an ending is kept for as long as a token may be older, and its session f
   await person.enroll()
   await person.call('DELETE', '/mfa/session')
   const age = (seconds: number): Promise<unknown> => service.db.rows`
-    UPDATE endings SET at = clock_timestamp() - ${seconds}::int * interval '1 second' WHERE tenant = ${person.tenant}`
+    UPDATE endings SET at = now() - ${seconds}::int * interval '1 second' WHERE tenant = ${person.tenant}`
   await age(ENDING_SECONDS - 30)
   await sweep(service.db)
   t.equal((await endingsOf(person)).length, 1)

@@ -28,7 +28,7 @@ const claim = async (tenant: string, id: string): Promise<ClaimedNotice> => {
 }
 /** As if the first try had been so long ago; and due. */
 const age = (tenant: string, interval: string): Promise<unknown> =>
-  db.rows`UPDATE notices SET tried_since = clock_timestamp() - ${interval}::interval, due_at = clock_timestamp() WHERE tenant = ${tenant}`
+  db.rows`UPDATE notices SET tried_since = now() - ${interval}::interval, due_at = now() WHERE tenant = ${tenant}`
 const FAILURE = { text: 'answered 500', isFinal: false, isInterrupted: false }
 const newTenant = (): string => service.person().tenant
 
@@ -37,7 +37,7 @@ t.test('without a receiver nothing is written', async t => {
   await person.enroll()
   t.same(await outbox(person.tenant), [])
   await settleWanted(db)
-  await db.rows`UPDATE notice_receivers SET wanted_until = clock_timestamp()`
+  await db.rows`UPDATE notice_receivers SET wanted_until = now()`
   await write(person.tenant, null, 'policy.changed')
   t.same(await outbox(person.tenant), [], 'nor a day after the last that had one')
 })
@@ -97,7 +97,7 @@ t.test('one that is claimed is nobody else\'s until the lease ends; an attempt t
   const first = await claim(tenant, id)
   t.equal(await settleClaimed(db, { tenant, id }), null)
   t.notOk((await findDueNotices(db, 1000)).some(due => due.id === id))
-  await db.rows`UPDATE notices SET leased_until = clock_timestamp() WHERE tenant = ${tenant}`
+  await db.rows`UPDATE notices SET leased_until = now() WHERE tenant = ${tenant}`
   t.ok((await findDueNotices(db, 1000)).some(due => due.id === id && due.tenant === tenant))
   const second = await claim(tenant, id)
   t.equal(second.attempt, 2)
@@ -122,7 +122,7 @@ t.test('somebody\'s notices come one after the other; somebody else\'s do not wa
   t.same((await settleDelivered(db, head)).next, { tenant, id: second.id }, 'the next is due when the one before is delivered')
   const failed = await claim(tenant, second.id)
   t.same(await settleFailed(db, failed, FAILURE), { outcome: 'waiting', next: null })
-  await db.rows`UPDATE notices SET due_at = clock_timestamp() WHERE tenant = ${tenant} AND id = ${third.id}::uuid`
+  await db.rows`UPDATE notices SET due_at = now() WHERE tenant = ${tenant} AND id = ${third.id}::uuid`
   t.equal(await settleClaimed(db, { tenant, id: third.id }), null, 'while one is tried again and again the rest waits')
   await age(tenant, '2 days')
   t.same(await settleFailed(db, await claim(tenant, second.id), FAILURE), { outcome: 'parked', next: { tenant, id: third.id } }, 'and goes on when it is given up')

@@ -95,7 +95,7 @@ t.test('a factor whose recovery codes cannot be stored is not active', async t =
     t.same(await stateOf(person.tenant), before)
     t.match((await person.call('GET', '/mfa/status')).body, { enrolled: false, recoveryCodes: null })
   })
-  await db.rows`UPDATE enrollments SET claimed_until = clock_timestamp() - interval '1 second' WHERE tenant = ${person.tenant}`
+  await db.rows`UPDATE enrollments SET claimed_until = now() - interval '1 second' WHERE tenant = ${person.tenant}`
   t.equal((await confirm()).status, 200)
 })
 
@@ -115,7 +115,7 @@ t.test('a code whose session cannot be remembered is not accepted; when it can, 
     for (const [path, body, by] of calls) t.match(await person.call('POST', path, body, by), { status: 503, body: { code: 'unavailable' } }, path)
     t.same(await stateOf(person.tenant), before)
   })
-  await db.rows`UPDATE enrollments SET claimed_until = clock_timestamp() - interval '1 second' WHERE tenant = ${person.tenant}`
+  await db.rows`UPDATE enrollments SET claimed_until = now() - interval '1 second' WHERE tenant = ${person.tenant}`
   for (const [path, body, by] of calls) {
     t.equal((await person.call('POST', path, body, by)).status, 200, path)
     const remembered = await person.call('POST', '/mfa/token', {}, by === fresh ? fresh : person.token())

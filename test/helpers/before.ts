@@ -3,6 +3,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { distribute } from '../../src/db/distribute.ts'
 import { applyMigrations } from '../../src/db/migrate.ts'
 import { createDatabase, execute, uniqueName, urlOf, writeRun } from './database.ts'
 
@@ -25,6 +26,7 @@ await applyMigrations(urlOf(server, template))
 for (const table of ['recovery_codes', 'bypasses']) {
   await execute(urlOf(server, template), `ALTER TABLE ${table} DROP CONSTRAINT ${table}_bcrypt, ADD CONSTRAINT ${table}_bcrypt CHECK (hash ~ '^[$]2[aby][$][01][0-9][$]')`)
 }
+await distribute(urlOf(server, template), 'auto')
 const shared = uniqueName('shared')
 await createDatabase(server, shared, template)
 writeRun({ server, template, shared, ...(holder ? { holder } : {}) })

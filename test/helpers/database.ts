@@ -35,12 +35,59 @@ export function urlOf (server: string, database: string): string {
   return url.href
 }
 
-export async function createDatabase (server: string, name: string, template = 'template0'): Promise<void> {
-  await execute(server, `CREATE DATABASE ${name} TEMPLATE ${template}`)
+/** On a cluster of Citus one on every node, and they know each other. */
+export async function createDatabase (server: string, name: string, template?: string): Promise<void> {
+  const nodes = await nodesOf(server)
+  await Promise.all(nodes.map(node => createOn(node, name, template ?? 'template0')))
+  const [coordinator, ...workers] = nodes.map(node => urlOf(node, name)) as [string, ...string[]]
+  if (template !== undefined || workers.length === 0) return
+  await Promise.all([coordinator, ...workers].map(node => execute(node, 'CREATE EXTENSION citus')))
+  const add = (call: string, url: string): string => `SELECT ${call}('${new URL(url).hostname}', ${new URL(url).port})`
+  // Few shards: a test has few tenants, and each shard of each table is a table that every copy of the template copies.
+  await execute(coordinator, `ALTER DATABASE ${name} SET citus.shard_count = 2; ${add('citus_set_coordinator_host', coordinator)}`)
+  for (const worker of workers) await execute(coordinator, add('citus_add_node', worker))
 }
 
 export async function dropDatabase (server: string, name: string): Promise<void> {
-  await execute(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+  await Promise.all((await nodesOf(server)).map(node => execute(node, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)))
+}
+
+async function createOn (node: string, name: string, template: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      // A daemon of Citus for each database holds the template, and comes back some seconds after it was ended.
+      await execute(node, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${template}'`)
+      return await execute(node, `CREATE DATABASE ${name} TEMPLATE ${template}`)
+    } catch (error) {
+      if ((error as { code?: string }).code !== '55006' || tries === 5) throw error
+    }
+  }
+}
+
+const known = new Map<string, Promise<string[]>>()
+
+/** The servers behind a URL, by the same role: one, or the coordinator of Citus and then its workers. */
+export function nodesOf (server: string): Promise<string[]> {
+  if (!known.has(server)) known.set(server, findNodes(server))
+  return known.get(server) as Promise<string[]>
+}
+
+async function findNodes (server: string): Promise<string[]> {
+  const client = new pg.Client({ connectionString: server })
+  await client.connect()
+  try {
+    const { rowCount: isCitus } = await client.query("SELECT 1 FROM pg_extension WHERE extname = 'citus'")
+    if (!isCitus) return [server]
+    const { rows } = await client.query<{ nodename: string, nodeport: number }>("SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0 AND noderole = 'primary' ORDER BY groupid")
+    return [server, ...rows.map(({ nodename, nodeport }) => {
+      const url = new URL(server)
+      url.hostname = nodename
+      url.port = String(nodeport)
+      return url.href
+    })]
+  } finally {
+    await client.end()
+  }
 }
 
 export async function execute (url: string, sql: string): Promise<void> {

@@ -146,7 +146,7 @@ async function proveAudiences (t: Test, stage: Stage): Promise<void> {
   }
   const gone = (await enforce(stage))()
   await stage.go('/', gone.token())
-  await stage.service.db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${gone.tenant}`
+  await stage.service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${gone.tenant}`
   t.match(await stage.browse('/data', gone.token()), { status: 403, body: { code: 'forbidden' } }, 'who is disabled is led nowhere')
   t.same(stage.arrived(), [])
 }

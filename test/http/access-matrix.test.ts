@@ -18,13 +18,13 @@ const CALLERS = {
   disabled: async service => {
     const person = service.person(ADMIN)
     const enrolled = await person.enroll()
-    await service.db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${person.tenant}`
+    await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${person.tenant}`
     return asLogin(person, enrolled)
   },
   disabledMfa: async service => {
     const person = service.person(ADMIN)
     const enrolled = await person.enroll()
-    await service.db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${person.tenant}`
+    await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${person.tenant}`
     await endTokens(person)
     return asMfa(enrolled)
   },

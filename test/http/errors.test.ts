@@ -42,9 +42,9 @@ t.test('every error that somebody can meet is a problem document', async t => {
   check(t, await call('PUT', '/admin/policy', { token, body: { enforcement: 'required' }, headers: { 'if-match': `"${CANARY}"` } }), 412, 'precondition_failed')
   await ask('PUT', '/admin/policy', { enforcement: 'required' }, token)
   check(t, await ask('DELETE', `/mfa/factors/${factorId}`, undefined, token), 409, 'required_by_policy')
-  await service.db.rows`UPDATE throttles SET wait_until = clock_timestamp() + interval '1 hour' WHERE tenant = ${person.tenant} AND kind = 'totp'`
+  await service.db.rows`UPDATE throttles SET wait_until = now() + interval '1 hour' WHERE tenant = ${person.tenant} AND kind = 'totp'`
   check(t, await ask('POST', '/mfa/verify', { code: service.clock.code(secret) }), 429, 'too_many_attempts')
-  await service.db.rows`UPDATE throttles SET wait_until = NULL, locked_at = clock_timestamp() WHERE tenant = ${person.tenant} AND kind = 'totp'`
+  await service.db.rows`UPDATE throttles SET wait_until = NULL, locked_at = now() WHERE tenant = ${person.tenant} AND kind = 'totp'`
   check(t, await ask('POST', '/mfa/verify', { code: service.clock.code(secret) }), 403, 'factor_locked')
 })
 

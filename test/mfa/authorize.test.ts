@@ -101,7 +101,7 @@ t.test('whoever is disabled, and a machine, is turned away without a page', asyn
   const service = await startService(t, BEHIND)
   const person = service.person()
   await ask(service, person.token())
-  await service.db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${person.tenant}`
   for (const token of [person.token(), service.person().token({ gty: 'client-credentials' })]) {
     for (const path of ['/mfa/authorize', '/mfa/forward-auth']) {
       const answer = await ask(service, token, '', { accept: 'text/html' }, path)

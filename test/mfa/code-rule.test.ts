@@ -46,7 +46,7 @@ t.test('the code may end unused: then a bypass helps, and a reset has nothing to
   const { act, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
   const { code } = (await act(id, 'reset', { requireCode: true })).body
-  await db.rows`UPDATE bypasses SET expires_at = clock_timestamp() WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`
+  await db.rows`UPDATE bypasses SET expires_at = now() WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`
   t.equal((await user.call('POST', '/mfa/recovery', { code })).status, 422)
   t.match(await user.call('POST', '/mfa/enroll'), NEEDS_CODE)
   t.equal((await act(id, 'reset')).status, 409)
@@ -110,7 +110,7 @@ t.test('roles: the first administrator of a tenant needs none, further ones do, 
   t.equal((await roles.person(ADMIN).enroll()).recoveryCodes?.length, 10, 'of another tenant')
   const other = await administrator(roles, ['mfa:admin'], `${tenant}-b`)
   t.ok(other)
-  await db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${tenant} AND subject = ${first.sub}`
+  await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${tenant} AND subject = ${first.sub}`
   t.equal((await second.enroll()).recoveryCodes?.length, 10, 'nobody is there to ask')
 })
 

@@ -99,7 +99,7 @@ t.test('a pending factor ends after ten minutes, with a valid code too', async t
   const service = await startService(t)
   const person = service.person()
   const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
-  await service.db.rows`UPDATE enrollments SET expires_at = clock_timestamp() WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE enrollments SET expires_at = now() WHERE tenant = ${person.tenant}`
   t.equal((await person.call('POST', '/mfa/enroll/confirm', { factorId, code: service.clock.code(secret) })).status, 404)
 })
 

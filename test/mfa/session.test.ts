@@ -61,7 +61,7 @@ t.test('it ends at MFA_SESSION_MAX_AGE_SECONDS after the act, and no token of it
   await person.enroll()
   const { auth_time: authTime, exp } = claimsOf((await person.call('POST', '/mfa/token')).body.token)
   t.equal(exp, authTime + 300)
-  await service.db.rows`UPDATE mfa_sessions SET expires_at = clock_timestamp() WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE mfa_sessions SET expires_at = now() WHERE tenant = ${person.tenant}`
   t.equal((await person.call('POST', '/mfa/token')).body.code, 'step_up_required')
   t.equal((await person.call('GET', '/mfa/status')).body.decision.action, 'verify')
 })
@@ -142,8 +142,8 @@ t.test('rows that have ended are swept away, others stay', async t => {
   await sweep(service.db)
   t.equal((await service.db.rows`SELECT 1 FROM mfa_sessions WHERE tenant = ${person.tenant}`).length, 1)
   t.equal((await service.db.rows`SELECT 1 FROM enrollments WHERE tenant = ${person.tenant}`).length, 1)
-  await service.db.rows`UPDATE mfa_sessions SET expires_at = clock_timestamp() WHERE tenant = ${person.tenant}`
-  await service.db.rows`UPDATE enrollments SET expires_at = clock_timestamp() WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE mfa_sessions SET expires_at = now() WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE enrollments SET expires_at = now() WHERE tenant = ${person.tenant}`
   t.ok(await sweep(service.db) >= 2)
   t.equal((await service.db.rows`SELECT 1 FROM mfa_sessions WHERE tenant = ${person.tenant}`).length, 0)
 })
@@ -153,7 +153,7 @@ t.test('the service sweeps by itself, and survives a sweep that fails', async t 
   const service = await startService(t, REMEMBERING)
   const person = service.person({ sid: 's1' })
   await person.enroll()
-  await service.db.rows`UPDATE mfa_sessions SET expires_at = clock_timestamp() WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE mfa_sessions SET expires_at = now() WHERE tenant = ${person.tenant}`
   const failures: unknown[] = []
   const stop = startSweeping(service.db, error => { failures.push(error) }, 10)
   const broken = startSweeping({ ...service.db, rows: () => Promise.reject(new Error('gone')) }, error => { failures.push(error) }, 10)

@@ -68,7 +68,7 @@ t.test('somebody disabled is denied everything but the status that says so, his 
   const service = await startService(t)
   const person = service.person()
   const { secret, token } = await person.enroll()
-  await service.db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${person.tenant}`
   t.match((await person.call('GET', '/mfa/status')).body.decision, { action: 'deny', reason: 'user_disabled' })
   for (const bearer of [token, person.token()]) {
     t.match(await person.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, bearer), { status: 403, body: { code: 'forbidden' } })

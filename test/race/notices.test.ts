@@ -88,8 +88,8 @@ t.test('a process that dies between a delivery and its mark: it is delivered aga
   survivor.send('start')
   await sleep(200)
   t.equal(receiver.accepted.length, 1, 'nobody takes it while it may be under way')
-  await db.rows`UPDATE notices SET leased_until = clock_timestamp() WHERE leased_until IS NOT NULL`
-  await db.rows`UPDATE notices SET due_at = clock_timestamp()`
+  await db.rows`UPDATE notices SET leased_until = now() WHERE leased_until IS NOT NULL`
+  await db.rows`UPDATE notices SET due_at = now()`
   const accepted = await receiver.until(4)
   t.same(accepted.map(({ body }) => body.data.details.number), [1, 1, 2, 3])
   t.equal(accepted[0]!.id, accepted[1]!.id)

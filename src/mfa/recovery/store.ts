@@ -33,5 +33,5 @@ export const settleReplaced = (db: Database, { tenant, userId, epoch, setId, cod
 
 /** Marks the present set as saved; the first time counts. */
 export const settleAcknowledged = (db: Database, tenant: string, userId: string, setId: string): Promise<unknown> =>
-  db.rows`UPDATE recovery_sets SET acknowledged_at = clock_timestamp()
+  db.rows`UPDATE recovery_sets SET acknowledged_at = now()
     WHERE tenant = ${tenant} AND user_id = ${userId}::uuid AND id = ${setId}::uuid AND acknowledged_at IS NULL RETURNING 1`

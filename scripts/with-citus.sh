@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# scripts/with-citus.sh COMMAND [ARGUMENT…]
+# Runs the command beside a cluster of Citus, a coordinator and two workers, whose superuser's URL it finds in TEST_DATABASE_URL:
+# the one that TEST_CITUS_URL names, else a throw-away one of shared/citus, beside this checkout (or, of a further worktree,
+# beside the first one). Of that one CITUS_DIR says where its nodes' data are. For root, since PostgreSQL itself must not be root.
+set -euo pipefail
+if [ -n "${TEST_CITUS_URL:-}" ]; then TEST_DATABASE_URL=$TEST_CITUS_URL exec "$@"; fi
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+first=$(git -C "$root" rev-parse --path-format=absolute --git-common-dir 2>/dev/null || true)
+shared=$root/../shared/citus
+[ -x "$shared/up" ] || shared=${first:-/none}/../../shared/citus
+if [ ! -x "$shared/up" ]; then
+  echo "No Citus: $(realpath -m "$root/../shared/citus/up") is not there, and TEST_CITUS_URL names no cluster." >&2
+  exit 1
+fi
+
+dir=$(mktemp -d /tmp/headless-mfa-citus-XXXXXX)
+chmod 755 "$dir" # its owner is not who runs the servers
+trap '"$shared/down" "$dir/cluster" || true; rm -rf "$dir"' EXIT
+trap 'exit 130' INT TERM HUP
+
+port=$(node -e "
+  const { createServer } = require('net')
+  const free = port => new Promise(resolve => { const server = createServer().once('error', () => resolve(false)).listen(port, '127.0.0.1', () => server.close(() => resolve(true))) })
+  ;(async () => {
+    for (let port = 20000 + process.pid % 2000 * 5; ; port += 5) if (await free(port) && await free(port + 1) && await free(port + 2)) return console.log(port)
+  })()")
+url=$("$shared/up" "$dir/cluster" "$port" | tail -n 1)
+for node in 0 1 2; do
+  # What it holds is thrown away, so nothing needs to reach the disk.
+  psql -qX -h 127.0.0.1 -p $((port + node)) -U postgres postgres -c 'ALTER SYSTEM SET fsync = off' -c 'ALTER SYSTEM SET synchronous_commit = off' \
+    -c 'ALTER SYSTEM SET full_page_writes = off' -c 'SELECT pg_reload_conf()' >/dev/null
+done
+CITUS_DIR=$dir/cluster TEST_DATABASE_URL=$url "$@"
