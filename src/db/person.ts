@@ -59,6 +59,20 @@ async function find (
   return person === null ? null : toPerson(person)
 }
 
+/** Somebody as people call him. */
+export interface Named { userId: string, namespace: string, subject: string }
+
+/** Who has a `sub`: one for each namespace. */
+export const findBySubject = (db: Database, tenant: string, subject: string): Promise<Named[]> => db.rows<Named>`
+  SELECT id::text AS "userId", namespace, subject FROM users WHERE tenant = ${tenant} AND subject = ${subject} ORDER BY namespace`
+
+/** Who is shown under a name, in whatever case: no index knows that. */
+export const findByAccount = (db: Database, tenant: string, account: string): Promise<Named[]> => db.reports<Named>`
+  SELECT id::text AS "userId", namespace, subject FROM users WHERE tenant = ${tenant} AND lower(account) = lower(${account}) ORDER BY id LIMIT 3`
+
+export const hasPeople = async (db: Database, tenant: string): Promise<boolean> =>
+  (await db.rows`SELECT 1 FROM users WHERE tenant = ${tenant} LIMIT 1`).length > 0
+
 /** Does the token say something of the person that is not recorded? Then, and only then, it costs a write. */
 export function isWordNew ({ account, sources }: Person, { word, groups }: FirstFactor): boolean {
   const known = sources[word.issuer]

@@ -510,7 +510,7 @@ export interface components {
             /** @description Its `ETag`; 0 until somebody changes it */
             version: number;
             updatedAt: string | null;
-            /** @description The `userId` of an administrator */
+            /** @description The `userId` of an administrator, or `operator` */
             updatedBy: string | null;
             floor: components["schemas"]["PolicyFloor"] | null;
         };

@@ -33,7 +33,7 @@ export const NOTICE_EXAMPLES: Record<NoticeType, Example> = {
   'user.disabled': { about: 'an application said that he has left', event: { actor: 'service:people-sync', details: {} } },
   'user.enabled': { about: 'or that he is back; with a reason where the operator did it', event: { actor: 'service:people-sync', details: {} } },
   'user.erased': { about: 'the person is gone, and with him what he was called', event: { ...ADMIN, ...NAMELESS, details: { reason } } },
-  'policy.changed': { about: 'who must have MFA', event: { ...ADMIN, ...NOBODY, details: { before: POLICY, after: { ...POLICY, enforcement: 'required', gracePeriodDays: 14 } } } },
+  'policy.changed': { about: 'who must have MFA; with a reason where the operator did it', event: { ...ADMIN, ...NOBODY, details: { before: POLICY, after: { ...POLICY, enforcement: 'required', gracePeriodDays: 14 } } } },
   'spray.suspected': { about: 'in an hour, codes of 200 people were refused from one address (a /64 of IPv6); or, without `source`, of more people than `passed`', event: { ...NOBODY, actor: null, address: null, requestId: null, outcome: 'failure', details: { source: '192.0.2.7', users: 214, hours: 1 } } },
   'guessing.suspected': { about: 'five codes were refused in a day (`failure`), or one was accepted after that (`success`)', event: { ...TOTP, actor: null, outcome: 'failure', details: { failures: 5, hours: 24 } } }
 }

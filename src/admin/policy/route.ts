@@ -42,7 +42,7 @@ export function registerPolicy (app: FastifyInstance, { config, db, gate }: Serv
   }, async (request, reply) => {
     const change = readChange(request.body as PolicyChange)
     refuseBelow(change, floor)
-    const result = await settlePolicy(db, request.caller.tenant, expectedVersion(request.headers['if-match']), change, byOf(request))
+    const result = await settlePolicy(db, { tenant: request.caller.tenant, expected: expectedVersion(request.headers['if-match']), change, reason: null, by: byOf(request) })
     if (result.outcome === 'stale') throw new Problem('precondition_failed')
     return answer(reply, toPolicy(result.policy as PolicyRow), floor)
   })

@@ -38,7 +38,7 @@ export const Policy = Type.Object({
   ssoRule: SsoRule,
   version: Type.Integer({ description: 'Its `ETag`; 0 until somebody changes it' }),
   updatedAt: NullableTime,
-  updatedBy: Type.Union([Type.String(), Type.Null()], { description: 'The `userId` of an administrator' }),
+  updatedBy: Type.Union([Type.String(), Type.Null()], { description: 'The `userId` of an administrator, or `operator`' }),
   floor: Type.Union([Type.Ref('PolicyFloor'), Type.Null()])
 }, {
   $id: 'Policy',

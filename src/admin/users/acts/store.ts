@@ -24,6 +24,10 @@ export const settleIssued = (db: Database, { tenant, userId, reason, isSupport, 
 export const settleSignOut = (db: Database, { tenant, userId, reason, isSupport, by }: Act): Promise<Settlement> =>
   db.settle`SELECT sign_out_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb) AS result`
 
+/** `enabled` for somebody who was disabled, `nothing` to whoever was not. */
+export const settleEnabled = (db: Database, { tenant, userId, reason, by }: Omit<Act, 'isSupport'>): Promise<Settlement> =>
+  db.settle`SELECT enable_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${by}::jsonb) AS result`
+
 /** `erased`; `now` is the replica's, by whose clock tokens were issued. */
 export const settleErased = (db: Database, { tenant, userId, reason, by }: Omit<Act, 'isSupport'>, trace: Trace, now: Date): Promise<Settlement> =>
   db.settle`SELECT erase_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${{ ...trace, at: now.toISOString() }}::jsonb, ${by}::jsonb) AS result`

@@ -1,0 +1,107 @@
+import { parseArgs } from 'node:util'
+import { Value } from 'typebox/value'
+import type { Enforcement } from '../core/policy.ts'
+import { Reason } from '../mfa/schema.ts'
+
+export const USAGE = `npm run admin -- COMMAND --tenant TENANT --user SUB --reason "why" [--json]
+
+  reset     takes all authenticators and codes, and signs him out: he sets up anew at his next login
+            --require-code   not without the code that is printed, once
+  unlock    ends waits and locks
+  sign-out  ends all his MFA tokens and remembered sessions
+  bypass    prints a code that stands for his second factor in one login
+            --seconds 900    how long it counts, 60 to 900
+  enable    lets somebody in again whom an application has disabled
+  policy optional|report_only|required    who must have MFA, of the whole tenant; without --user
+
+  --tenant TENANT     default: "default"
+  --user SUB          the sub of his tokens
+  --namespace NAME    whose sub it is, where several issuers have the same
+  --reason "why"      is kept in the audit; the actor there is "operator"
+  --json              one line of JSON instead of a sentence
+
+Exits with 0 when it is done, 1 if it was not (nobody has that name, there is nothing to do, the deployment's floor),
+2 for a wrong call, a configuration or a database that cannot be used. Nothing is half done.`
+
+/** Why it was not done, for a person, and what the process exits with. */
+export class Refusal extends Error {
+  constructor (message: string, readonly exitCode: 1 | 2) { super(message) }
+}
+
+export const wrong = (why: string): never => { throw new Refusal(`${why} (--help says how)`, 2) }
+export const refuse = (why: string): never => { throw new Refusal(why, 1) }
+
+const ENFORCEMENTS: readonly string[] = ['optional', 'report_only', 'required'] satisfies Enforcement[]
+
+type Options = ReturnType<typeof parse>['values']
+
+const parse = (args: string[]) => parseArgs({
+  args,
+  allowPositionals: true,
+  options: {
+    tenant: { type: 'string' },
+    namespace: { type: 'string' },
+    user: { type: 'string' },
+    reason: { type: 'string' },
+    seconds: { type: 'string' },
+    'require-code': { type: 'boolean' },
+    json: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' }
+  }
+})
+
+const COMMON: ReadonlyArray<keyof Options> = ['tenant', 'reason', 'json']
+const OF_USER = [...COMMON, 'user', 'namespace'] as const
+const ALLOWED: Record<string, ReadonlyArray<keyof Options>> = {
+  reset: [...OF_USER, 'require-code'],
+  unlock: OF_USER,
+  'sign-out': OF_USER,
+  bypass: [...OF_USER, 'seconds'],
+  enable: OF_USER,
+  policy: COMMON
+}
+
+/** What is asked of one person, or of a tenant's policy. */
+export interface Call {
+  command: 'reset' | 'unlock' | 'sign-out' | 'bypass' | 'enable' | 'policy'
+  tenant: string
+  user: string
+  namespace: string | undefined
+  reason: string
+  seconds: number
+  isCodeRequired: boolean
+  /** Of `policy`. */
+  enforcement: Enforcement
+  isJson: boolean
+}
+
+function parsed (args: string[]): ReturnType<typeof parse> {
+  try { return parse(args) } catch (error) { return wrong((error as Error).message.split('. ', 1)[0] as string) }
+}
+
+/** All that is wrong with a call is said before anything is opened. Null: help is asked for. */
+export function readCall (args: string[]): Call | null {
+  const { values: options, positionals: [command = '', ...more] } = parsed(args)
+  if (options.help === true) return null
+  const allowed = Object.hasOwn(ALLOWED, command) ? ALLOWED[command] as ReadonlyArray<keyof Options> : wrong(command === '' ? 'Which command?' : `There is no command ${JSON.stringify(command)}`)
+  for (const option of Object.keys(options) as Array<keyof Options>) if (!allowed.includes(option)) wrong(`${command} has no --${option}`)
+  const { tenant = 'default', user = '', namespace, reason = '', seconds = '900' } = options
+  if (reason === '') wrong('--reason "why" is missing: it is kept in the audit')
+  if (!Value.Check(Reason, reason)) wrong('--reason is one line of up to 500 characters')
+  const [enforcement = '', ...rest] = command === 'policy' ? more : ['', ...more]
+  if (command === 'policy' && (!ENFORCEMENTS.includes(enforcement) || rest.length > 0)) wrong(`policy is one of ${ENFORCEMENTS.join(', ')}`)
+  if (rest.length > 0) wrong(`What is ${JSON.stringify(rest[0])}?`)
+  if (command !== 'policy' && user === '') wrong('--user SUB is missing')
+  if (!/^\d{1,4}$/.test(seconds) || Number(seconds) < 60 || Number(seconds) > 900) wrong('--seconds is a number from 60 to 900')
+  return {
+    command: command as Call['command'],
+    tenant,
+    user,
+    namespace,
+    reason,
+    seconds: Number(seconds),
+    isCodeRequired: options['require-code'] === true,
+    enforcement: enforcement as Enforcement,
+    isJson: options.json === true
+  }
+}

@@ -1,0 +1,157 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { settlePolicy } from '../admin/policy/store.ts'
+import { type Act, settleEnabled, settleIssued, settleReset, settleSignOut, settleUnlocked } from '../admin/users/acts/store.ts'
+import { type Config, readConfig } from '../config.ts'
+import { ConfigError } from '../config/readers.ts'
+import { Secrets } from '../config/secrets.ts'
+import { createBypass } from '../core/bypass.ts'
+import { fieldsBelow } from '../core/floor.ts'
+import { Hasher } from '../core/hashing.ts'
+import { UnavailableError } from '../core/unavailable.ts'
+import { OPERATOR } from '../db/audit.ts'
+import { connect, type Database, type Settlement } from '../db/client.ts'
+import { startEmbedded } from '../db/embedded.ts'
+import { findByAccount, findBySubject, hasPeople, type Named } from '../db/person.ts'
+import type { PolicyRow } from '../db/policy.ts'
+import { DATA_DIR } from '../dev.ts'
+import { SecretKeeper } from '../secrets.ts'
+import { decisionSettings } from '../services.ts'
+import { type Call, readCall, Refusal, refuse, USAGE, wrong } from './admin-call.ts'
+import type { Terminal } from './keys-command.ts'
+
+/** What was done: for a program, and for a person. */
+interface Done { result: Record<string, unknown>, text: string }
+
+/** Does one thing, says one thing, and answers what the process exits with. */
+export async function adminCommand (args: string[], terminal: Terminal): Promise<0 | 1 | 2> {
+  try {
+    const call = readCall(args)
+    if (call === null) {
+      terminal.say(USAGE)
+      return 0
+    }
+    const { result, text } = await withSite(terminal, site => call.command === 'policy' ? setPolicy(site, call) : actOn(site, call))
+    terminal.say(call.isJson ? JSON.stringify(result) : text)
+    return 0
+  } catch (error) {
+    terminal.note(lineOf(error as Error))
+    return error instanceof Refusal ? error.exitCode : 2
+  }
+}
+
+function lineOf (error: Error): string {
+  if (error instanceof ConfigError) return `configuration: ${error.message}`
+  if (error instanceof UnavailableError) return `Nothing was done: ${error.message}${causeOf(error)}.`
+  return error.message.split('\n', 1)[0] as string
+}
+
+/** What the database or the way to it says, out of what wraps that. */
+function causeOf ({ cause }: UnavailableError): string {
+  const text = (cause as Error | undefined)?.message ?? ''
+  const said = /Message: `([^`\n]+)`/.exec(text)?.[1] ?? text.trim().split('\n').at(-1) as string
+  return said === '' ? '' : ` (${said})`
+}
+
+interface Site { db: Database, config: Config, makeCode: (seconds: number) => Promise<{ shown: string, kept: { id: string, hash: string, pepperId: string, seconds: number } }> }
+
+async function withSite (terminal: Terminal, work: (site: Site) => Promise<Done>): Promise<Done> {
+  const config = readConfig(terminal.env)
+  const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: terminal.note }) : undefined
+  const secrets = new Secrets(config, false)
+  const db = connect(() => secrets.databaseUrl ?? embedded?.url as string, 2, () => {})
+  const makeCode: Site['makeCode'] = async seconds => {
+    // Only for a code must the keys be those of the database: who is locked out is unlocked without.
+    const keeper = new SecretKeeper({ env: terminal.env, secrets, db, log: (_level, text) => { terminal.note(text) }, onUnfit: error => { throw error } })
+    await keeper.check()
+    const { shown, hashed } = await createBypass(new Hasher(config.BCRYPT_COST), secrets.peppers)
+    return { shown, kept: { id: randomUUID(), ...hashed, seconds } }
+  }
+  try {
+    await reach(db)
+    return await work({ db, config, makeCode })
+  } finally {
+    await db.close()
+    await embedded?.stop()
+  }
+}
+
+/** A machine in trouble is slow to connect to: what costs a request its answer is tried again here. */
+async function reach (db: Database): Promise<void> {
+  for (let tries = 5; ; tries--) {
+    try {
+      await hasPeople(db, '')
+      return
+    } catch (error) {
+      if (tries === 1 || (error as UnavailableError).code === '28P01') throw error
+      await sleep(300)
+    }
+  }
+}
+
+async function findOne (db: Database, { tenant, user, namespace }: Call): Promise<Named> {
+  const all = await findBySubject(db, tenant, user)
+  const found = all.filter(each => namespace === undefined || each.namespace === namespace)
+  if (found.length > 1) wrong(`Several people of tenant ${tenant} have the sub ${user}: add --namespace, one of ${found.map(each => each.namespace).join(', ')}`)
+  if (found[0] !== undefined) return found[0]
+  if (all[0] !== undefined) refuse(`Nobody of tenant ${tenant} and that namespace has the sub ${user}: --namespace ${all.map(each => each.namespace).join(' or ')}`)
+  const [shown] = await findByAccount(db, tenant, user)
+  return refuse(`Nobody of tenant ${tenant} has the sub ${user}${shown === undefined ? '' : `: it is the account of --user ${shown.subject}`}.`)
+}
+
+/** What the settlement answered; `text` goes on from the name. */
+interface Acted { settled: Settlement, code?: string, text: string }
+
+async function resetUser ({ db, makeCode }: Site, target: Act, { isCodeRequired, seconds }: Call): Promise<Acted> {
+  const bypass = isCodeRequired ? await makeCode(seconds) : null
+  const settled = await settleReset(db, target, bypass?.kept ?? null)
+  if (settled.outcome === 'nothing') return { settled, text: 'has neither authenticators nor codes.' }
+  return {
+    settled,
+    text: `was reset: ${settled.factors as number} authenticators and all codes are gone. At the next login a new one is set up${bypass === null ? '' : ', with this code'}.`,
+    ...(bypass !== null && { code: bypass.shown })
+  }
+}
+
+async function unlockUser ({ db }: Site, target: Act): Promise<Acted> {
+  return { settled: await settleUnlocked(db, target), text: 'was unlocked: no wait, no lock, and the budget is whole.' }
+}
+
+async function signOutUser ({ db }: Site, target: Act): Promise<Acted> {
+  return { settled: await settleSignOut(db, target), text: 'was signed out: all MFA tokens and remembered sessions have ended.' }
+}
+
+async function issueBypass ({ db, makeCode }: Site, target: Act, { seconds }: Call): Promise<Acted> {
+  const { shown, kept } = await makeCode(seconds)
+  return { settled: await settleIssued(db, target, kept), code: shown, text: 'has a code for one login.' }
+}
+
+async function enableUser ({ db }: Site, target: Act): Promise<Acted> {
+  const settled = await settleEnabled(db, target)
+  return { settled, text: settled.outcome === 'nothing' ? 'is not disabled.' : 'is let in again.' }
+}
+
+const ACTS = { reset: resetUser, unlock: unlockUser, 'sign-out': signOutUser, bypass: issueBypass, enable: enableUser }
+
+async function actOn (site: Site, call: Call): Promise<Done> {
+  const { command, tenant, user, reason } = call
+  const found = await findOne(site.db, call)
+  const { settled, code, text } = await ACTS[command as keyof typeof ACTS](site, { tenant, userId: found.userId, reason, isSupport: false, by: OPERATOR }, call)
+  if (settled.outcome === 'gone') refuse(`${user} was erased meanwhile.`)
+  if (settled.outcome === 'nothing') refuse(`Nothing to do: ${user} ${text}`)
+  const expiresAt = code === undefined ? undefined : new Date(settled.expiresAt as string).toISOString()
+  const shown = code === undefined ? '' : `\n${code}  for POST /mfa/recovery, once, until ${expiresAt as string}. It is not shown again: hand it over in person.`
+  const { outcome, factors } = settled
+  return {
+    result: { outcome, tenant, ...found, ...(factors !== undefined && { factors }), ...(code !== undefined && { code, expiresAt }) },
+    text: `${user} of ${tenant} ${text}${shown}`
+  }
+}
+
+async function setPolicy ({ db, config }: Site, { tenant, enforcement, reason }: Call): Promise<Done> {
+  if (!await hasPeople(db, tenant)) refuse(`There is nobody of tenant ${tenant}.`)
+  if (fieldsBelow({ enforcement }, decisionSettings(config).floor).length > 0) refuse('The deployment asks more: POLICY_FLOOR.')
+  const { from, policy } = await settlePolicy(db, { tenant, expected: null, change: { enforcement }, reason, by: OPERATOR }) as unknown as { from: number, policy: PolicyRow }
+  const isChanged = policy.version !== from
+  return { result: { outcome: isChanged ? 'changed' : 'unchanged', tenant, policy }, text: `The policy of ${tenant} ${isChanged ? 'is' : 'already was'} ${enforcement}.` }
+}
