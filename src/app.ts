@@ -19,6 +19,7 @@ import { countNotices } from './db/notices.ts'
 import { createGate, decorateRequests } from './gate.ts'
 import { registerAuth } from './http/auth.ts'
 import { registerAdminListener } from './http/admin-listener.ts'
+import { registerConsole } from './http/console.ts'
 import { answerClientError, registerErrors, sendProblem, toProblem } from './http/errors.ts'
 import { withoutOriginalPath } from './http/forwarded.ts'
 import { registerHealth } from './http/health.ts'
@@ -30,7 +31,7 @@ import { Metrics, registerMetrics } from './http/metrics.ts'
 import type { Tracing } from './http/tracing.ts'
 import { registerMethods } from './http/methods.ts'
 import { compilersAtFirstUse } from './http/compilers.ts'
-import { registerConsole, registerOpenapi } from './http/openapi.ts'
+import { registerOpenapi } from './http/openapi.ts'
 import { registerAuthorize } from './mfa/authorize/route.ts'
 import { registerEnroll } from './mfa/enroll/route.ts'
 import { registerFactors } from './mfa/factors/route.ts'
@@ -79,7 +80,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
   registerErrors(app)
   tracing?.register(app)
   registerLogging(app)
-  if (config.ADMIN_PORT !== undefined) registerAdminListener(app)
+  const isInside = config.ADMIN_PORT === undefined ? () => true : registerAdminListener(app)
   const refuseOtherMethods = registerMethods(app, config.CORS_ORIGINS)
   await registerLimits(app, config.RATE_LIMIT_PER_MINUTE)
   registerJson(app)
@@ -108,17 +109,17 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
   registerAuthorize(app, services)
   registerPolicy(app, services)
   registerPreview(app, services)
-  registerUsers(app, services)
-  registerUserActs(app, services)
   registerUserList(app, services)
   registerUserSync(app, services)
+  registerUsers(app, services)
+  registerUserActs(app, services)
   registerStats(app, services)
   registerAudit(app, services)
   registerNotices(app, services)
   registerJwks(app, () => secrets.signing)
   // A table that no worker of Citus has: without one of them, the tenants of the others go on.
   registerHealth(app, async () => secrets.sealing && await db.rows`SELECT 'find_person_v1(text,text,text,uuid,text,text)'::regprocedure::text FROM leases LIMIT 0`)
-  await registerConsole(app, config.DOCS)
+  await registerConsole(app, config.DOCS, isInside)
   refuseOtherMethods()
   return app
 }

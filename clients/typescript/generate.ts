@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import openapiTS, { astToString, type OpenAPI3 } from 'openapi-typescript'
 import { parse } from 'yaml'
 
-interface Parameter { name: string, in: 'path' | 'query' | 'header', required?: boolean, description?: string, example?: unknown, schema: { pattern?: string } }
+interface Parameter { name: string, in: 'path' | 'query' | 'header', required?: boolean, description?: string, schema: { pattern?: string } }
 interface Media { schema?: { $ref?: string, required?: string[] }, examples?: Record<string, unknown> }
 interface Operation {
   operationId: string
@@ -33,7 +33,7 @@ const EVERYWHERE = ['invalid_request', 'invalid_token', 'forbidden', 'payload_to
 schemas.Decision = union(schemas.Decision)
 for (const { operationId, parameters = [] } of operations) {
   const query = parameters.filter(parameter => parameter.in === 'query')
-  if (query.length > 0) schemas[queryName(operationId)] = { type: 'object', additionalProperties: false, properties: Object.fromEntries(query.map(({ name, schema, description, example }) => [name, { description, ...schema, ...(isNumber(example, schema) && { type: 'integer' }) }])), required: query.filter(({ required }) => required).map(({ name }) => name) }
+  if (query.length > 0) schemas[queryName(operationId)] = { type: 'object', additionalProperties: false, properties: Object.fromEntries(query.map(({ name, schema, description }) => [name, { description, ...schema, ...(isNumber(schema) && { type: 'integer' }) }])), required: query.filter(({ required }) => required).map(({ name }) => name) }
 }
 
 const types = await openapiTS({ openapi: '3.1.0', info: { title: '', version: '' }, paths: {}, components: { schemas } } as OpenAPI3, { rootTypes: true, rootTypesNoSchemaPrefix: true })
@@ -68,7 +68,7 @@ function union ({ description, properties: { action, reason, ...more } }: any): 
 }
 
 /** Of text that is digits alone, as all of a query is text. */
-function isNumber (example: unknown, { pattern }: { pattern?: string }): boolean { return pattern !== undefined && /^\d+$/.test(String(example)) }
+function isNumber ({ pattern }: { pattern?: string }): boolean { return pattern !== undefined && new RegExp(pattern, 'u').test('7') && !new RegExp(pattern, 'u').test('x') }
 
 function queryName (id: string): string { return `${id[0]?.toUpperCase()}${id.slice(1)}Query` }
 

@@ -1,12 +1,12 @@
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { answerClientError } from './errors.ts'
 import { SERVER_LIMITS } from './limits.ts'
 import { Problem } from './problem.ts'
 
 /** What is not for everybody who reaches the first listener. */
-const ADMIN_PATHS = /^\/(admin\/|metrics$)/
+export const ADMIN_PATHS = /^\/(admin\/|metrics$)/
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -17,12 +17,13 @@ declare module 'fastify' {
 
 /**
  * A second listener, on which everything answers; `/admin` and `/metrics` answer there alone, and are 404 elsewhere.
- * Call it before the routes.
+ * Call it before the routes. What it returns says by which of the two a request came.
  */
-export function registerAdminListener (app: FastifyInstance): void {
+export function registerAdminListener (app: FastifyInstance): (request: FastifyRequest) => boolean {
   const arrived = new WeakSet<IncomingMessage>()
+  const isInside = ({ raw }: FastifyRequest): boolean => arrived.has(raw)
   app.addHook('onRequest', async request => {
-    if (ADMIN_PATHS.test(String(request.routeOptions.url)) && !arrived.has(request.raw)) throw new Problem('not_found')
+    if (ADMIN_PATHS.test(String(request.routeOptions.url)) && !isInside(request)) throw new Problem('not_found')
   })
 
   const { http, requestTimeout, keepAliveTimeout, connectionTimeout } = SERVER_LIMITS
@@ -40,4 +41,5 @@ export function registerAdminListener (app: FastifyInstance): void {
     await new Promise<void>((resolve, reject) => { server.once('error', reject).listen(port, host, resolve) })
     return `http://${host}:${(server.address() as AddressInfo).port}`
   })
+  return isInside
 }

@@ -1,5 +1,4 @@
 import swagger from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
 import { Type } from 'typebox'
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import type { TSchema } from 'typebox'
@@ -23,7 +22,7 @@ interface Answer { schema?: TSchema, description: string, contentTypes?: Record<
 
 interface Operation {
   id: string
-  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Session' | 'Factors' | 'Gateway' | 'Status' | 'Administration' | 'Operation'
+  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Session' | 'Factors' | 'Gateway' | 'Status' | 'Policy' | 'People' | 'Audit' | 'Notices' | 'Operation'
   summary: string
   description?: string
   /** No token needed. */
@@ -43,7 +42,7 @@ interface Operation {
 const EVERYWHERE: ProblemCode[] = ['invalid_token', 'forbidden', 'invalid_request', 'too_many_attempts', 'unavailable', 'internal']
 const WITH_BODY: ProblemCode[] = ['payload_too_large', 'unsupported_media_type']
 
-const NO_QUERY = Type.Object({}, { additionalProperties: false })
+export const NO_QUERY = Type.Object({}, { additionalProperties: false })
 
 /** A route's schema and its part of the specification at once: what is documented is what is checked. */
 export function operation ({ id, tag, summary, description, isPublic, isUncounted, body, params, querystring = NO_QUERY, headers, answers, errors }: Operation): FastifySchema {
@@ -57,10 +56,16 @@ export function operation ({ id, tag, summary, description, isPublic, isUncounte
     security: isPublic === undefined ? [{ bearer: [] }] : [],
     ...(body !== undefined && { body }),
     ...(params !== undefined && { params }),
-    ...(headers !== undefined && { headers }),
-    querystring,
+    ...(headers !== undefined && { headers: withoutExamples(headers) }),
+    querystring: withoutExamples(querystring),
     response: { ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, toResponse(answer)])), ...problemResponses([...codes]) }
   } as FastifySchema
+}
+
+/** Consoles fill in what has an example, and an optional filter that nobody chose would find nothing. */
+const withoutExamples = (schema: TSchema): TSchema => {
+  const { properties } = schema as { properties: Record<string, TSchema> }
+  return { ...schema, properties: Object.fromEntries(Object.entries(properties).map(([name, { examples: _, ...rest }]: [string, TSchema & { examples?: unknown }]) => [name, rest])) }
 }
 
 const toResponse = ({ schema, description, contentTypes }: Answer): object => schema === undefined && contentTypes === undefined
@@ -98,9 +103,11 @@ const TAGS = [
   { name: 'Session', description: 'One code per login, not one every 15 minutes; and log-out.' },
   { name: 'Factors', description: 'The authenticators of the caller.' },
   { name: 'Gateway', description: 'What a gateway asks before it lets a request through.' },
-  { name: 'Administration', description: 'For administrators, who need a role and an MFA token of the last minutes.' },
-  { name: 'Operation', description: 'Keys and probes.' },
-  { name: 'Notices', description: 'What a receiver of yours is told.' }
+  { name: 'Policy', description: 'For administrators: who must have MFA, and whom a draft would hit.' },
+  { name: 'People', description: 'For administrators: who has MFA and who must, and help for whoever lost a phone or is attacked.' },
+  { name: 'Audit', description: 'For administrators: what happened, and the proof that nobody has changed it.' },
+  { name: 'Notices', description: 'What a receiver of yours is told; for administrators, what did not reach it.' },
+  { name: 'Operation', description: 'Keys, probes and numbers.' }
 ]
 
 /** Collects the routes into an OpenAPI 3.1 document, beside the calls that we make. Register it before them. */
@@ -119,23 +126,9 @@ export async function registerOpenapi (app: FastifyInstance, version: string, we
       servers: [{ url: '/', description: 'This service' }],
       tags: TAGS,
       webhooks,
-      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A first-factor token of the configured issuer, or an MFA token.' } } }
+      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A first-factor token of the configured issuer, or an MFA token, as it is, without `Bearer` before it. Administrators need an MFA token of the last minutes: `POST /mfa/verify` answers with one.' } } }
     },
     hideUntagged: true,
     refResolver: { buildLocalReference: json => json.$id as string }
-  })
-}
-
-/** The specification as JSON and YAML, and the console. Register it after `registerOpenapi` and before `ready`. */
-export async function registerConsole (app: FastifyInstance, hasDocs: boolean): Promise<void> {
-  const hidden = { schema: { hide: true, querystring: NO_QUERY } }
-  app.get('/openapi.json', hidden, async () => app.swagger())
-  app.get('/openapi.yaml', hidden, async (_request, reply) => reply.type('application/yaml; charset=utf-8').send(app.swagger({ yaml: true })))
-  if (!hasDocs) return
-  await app.register(swaggerUi, {
-    routePrefix: '/docs',
-    staticCSP: true,
-    transformStaticCSP: header => header.replace(/ https:/g, '').replace('upgrade-insecure-requests;', ''),
-    uiConfig: { persistAuthorization: false, displayRequestDuration: true, tryItOutEnabled: true }
   })
 }

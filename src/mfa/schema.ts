@@ -15,6 +15,9 @@ export const TotpCode = Type.String({ pattern: '^[0-9]{6}$', description: 'Six d
 /** No control, bidirectional or line-breaking characters, no space at the ends. */
 const PRINTABLE = '^(?! )[^\\p{Cc}\\p{Cs}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069\\uFEFF]+(?<! )$'
 
+/** For a query: no control characters, said so that a console understands it, which reads patterns without `u`. */
+export const PLAIN = '^[^\\u0000-\\u001F\\u007F-\\u009F]+$'
+
 export const Label = Type.String({
   minLength: 1,
   maxLength: 64,

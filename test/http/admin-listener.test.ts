@@ -26,6 +26,10 @@ t.test('the console works on the second listener: all that it calls is there', a
   const person = service.person()
   for (const path of ['/docs/', '/openapi.json', '/health/ready', '/.well-known/jwks.json']) t.equal((await inside('GET', path)).status, 200, path)
   t.equal((await inside('GET', '/mfa/status', { token: person.token() })).status, 200)
+  const pathsOf = async (call: Service['call']): Promise<string[]> => Object.keys((await call('GET', '/docs/json')).body.paths)
+  const all = Object.keys((await service.call('GET', '/openapi.json')).body.paths)
+  t.same(await pathsOf(inside), all)
+  t.same(await pathsOf(service.call), all.filter(path => path !== '/metrics' && !path.startsWith('/admin/')), 'that of the first shows what answers there')
 })
 
 t.test('the second listener has the same limits as the first, and ends with it', async t => {

@@ -102,6 +102,16 @@ export const operations = (send: Send) => ({
    */
   previewPolicy: (body?: api.PolicyDraft, options?: CallOptions) => send<api.PolicyPreview>('POST', '/admin/policy/preview', options, body),
   /**
+   * Who is known in the tenant, and what MFA asks of them (`GET /admin/users`).
+   * @throws MfaError with `step_up_required`, `not_enrolled`, or what any call may meet
+   */
+  listUsers: (query?: api.ListUsersQuery, options?: CallOptions) => send<api.UserPage>('GET', '/admin/users', options, undefined, query),
+  /**
+   * Tell of an application's people, ahead of their first login and when they leave (`PUT /admin/users`).
+   * @throws MfaError with `step_up_required`, `not_enrolled`, or what any call may meet
+   */
+  syncUsers: (body: api.UserSync, options?: CallOptions) => send<api.UserSyncResult>('PUT', '/admin/users', options, body),
+  /**
    * What is known of a user (`GET /admin/users/{userId}`).
    * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, or what any call may meet
    */
@@ -141,16 +151,6 @@ export const operations = (send: Send) => ({
    * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, or what any call may meet
    */
   eraseUser: (userId: string, body: api.UserAct, options?: CallOptions) => send<undefined>('POST', `/admin/users/${encodeURIComponent(userId)}/erase`, options, body),
-  /**
-   * Who is known in the tenant, and what MFA asks of them (`GET /admin/users`).
-   * @throws MfaError with `step_up_required`, `not_enrolled`, or what any call may meet
-   */
-  listUsers: (query?: api.ListUsersQuery, options?: CallOptions) => send<api.UserPage>('GET', '/admin/users', options, undefined, query),
-  /**
-   * Tell of an application's people, ahead of their first login and when they leave (`PUT /admin/users`).
-   * @throws MfaError with `step_up_required`, `not_enrolled`, or what any call may meet
-   */
-  syncUsers: (body: api.UserSync, options?: CallOptions) => send<api.UserSyncResult>('PUT', '/admin/users', options, body),
   /**
    * How many have MFA, in all and by group, and who needs a look (`GET /admin/stats`).
    * @throws MfaError with `step_up_required`, `not_enrolled`, or what any call may meet

@@ -368,6 +368,7 @@ export interface components {
             recoveryCodes: string[];
         };
         /**
+         * @example {}
          * @example {
          *       "audience": "billing"
          *     }
@@ -645,209 +646,6 @@ export interface components {
             }[];
         };
         /**
-         * @description While it counts; else null
-         * @example {
-         *       "since": "2026-11-24T12:00:00.000Z",
-         *       "until": "2026-11-30T12:00:00.000Z",
-         *       "reason": "New phone on Monday",
-         *       "by": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3"
-         *     }
-         */
-        Exemption: {
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC
-             * @example 2026-11-24T12:00:00.000Z
-             */
-            since: string;
-            until: string | null;
-            reason: string;
-            /** @description The `userId` of an administrator */
-            by: string;
-        } | null;
-        /**
-         * @example {
-         *       "userId": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
-         *       "subject": "alice",
-         *       "account": "alice@example.com",
-         *       "namespace": "https://id.example.com",
-         *       "tenant": "acme",
-         *       "groups": [
-         *         "staff"
-         *       ],
-         *       "accounts": [
-         *         "local"
-         *       ],
-         *       "enrolled": false,
-         *       "factors": [],
-         *       "recoveryCodes": null,
-         *       "locks": {
-         *         "totp": {
-         *           "failures": 0,
-         *           "waitUntil": null,
-         *           "lockedAt": null
-         *         },
-         *         "recovery": {
-         *           "failures": 0,
-         *           "waitUntil": null,
-         *           "lockedAt": null
-         *         }
-         *       },
-         *       "exemption": null,
-         *       "graceUntil": "2026-12-08T12:00:00.000Z",
-         *       "disabled": false,
-         *       "createdAt": "2026-11-24T12:00:00.000Z",
-         *       "decision": {
-         *         "action": "allow",
-         *         "reason": "grace",
-         *         "deadline": "2026-12-08T12:00:00.000Z"
-         *       }
-         *     }
-         */
-        User: {
-            /**
-             * Format: uuid
-             * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
-             */
-            userId: string;
-            subject: string;
-            /** @description Shown to people, never an identity */
-            account: string;
-            namespace: string;
-            tenant: string;
-            groups: string[];
-            accounts: ("local" | "sso")[];
-            enrolled: boolean;
-            factors: components["schemas"]["Factor"][];
-            recoveryCodes: {
-                total: number;
-                remaining: number;
-                acknowledgedAt: string | null;
-            } | null;
-            locks: {
-                totp: {
-                    /** @description In a row */
-                    failures: number;
-                    waitUntil: string | null;
-                    lockedAt: string | null;
-                };
-                recovery: {
-                    /** @description In a row */
-                    failures: number;
-                    waitUntil: string | null;
-                    lockedAt: string | null;
-                };
-            };
-            exemption: components["schemas"]["Exemption"];
-            graceUntil: string | null;
-            disabled: boolean;
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC
-             * @example 2026-11-24T12:00:00.000Z
-             */
-            createdAt: string;
-            decision: components["schemas"]["Decision"];
-        };
-        /**
-         * @example {
-         *       "exempt": true,
-         *       "reason": "New phone on Monday",
-         *       "until": "2026-11-30T12:00:00Z"
-         *     }
-         */
-        ExemptionChange: {
-            exempt: boolean;
-            /**
-             * @description Why; kept in the audit
-             * @example Ticket 4711
-             */
-            reason: string;
-            /**
-             * Format: date-time
-             * @description RFC 3339
-             * @example 2027-01-01T00:00:00Z
-             */
-            until?: string;
-        };
-        /**
-         * @example {
-         *       "until": "2026-12-24T12:00:00Z",
-         *       "reason": "On parental leave"
-         *     }
-         */
-        GraceChange: {
-            /**
-             * Format: date-time
-             * @description RFC 3339
-             * @example 2027-01-01T00:00:00Z
-             */
-            until: string;
-            /**
-             * @description Why; kept in the audit
-             * @example Ticket 4711
-             */
-            reason: string;
-        };
-        /**
-         * @example {
-         *       "reason": "Lost his phone, ticket 4711"
-         *     }
-         */
-        UserAct: {
-            /**
-             * @description Why; kept in the audit
-             * @example Ticket 4711
-             */
-            reason: string;
-        };
-        /**
-         * @example {
-         *       "reason": "Lost his phone, ticket 4711",
-         *       "requireCode": true
-         *     }
-         */
-        ResetRequest: {
-            /**
-             * @description Why; kept in the audit
-             * @example Ticket 4711
-             */
-            reason: string;
-            /** @description Nobody sets up a factor anew without the code in the answer, or one of a later bypass */
-            requireCode?: boolean;
-        };
-        /**
-         * @example {
-         *       "reason": "Lost his phone, ticket 4711",
-         *       "expiresInSeconds": 600
-         *     }
-         */
-        BypassRequest: {
-            /**
-             * @description Why; kept in the audit
-             * @example Ticket 4711
-             */
-            reason: string;
-            /** @description How long it counts; 900 without it */
-            expiresInSeconds?: number;
-        };
-        /**
-         * @example {
-         *       "code": "B7KM-2Q9R-WX4T-BN3C",
-         *       "expiresAt": "2026-11-24T12:15:00.000Z"
-         *     }
-         */
-        BypassAnswer: {
-            /** @description For `POST /mfa/recovery`, once. It is shown now and never again */
-            code: string;
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC
-             * @example 2026-11-24T12:00:00.000Z
-             */
-            expiresAt: string;
-        };
-        /**
          * @description More of one is at GET /admin/users/{userId}
          * @example {
          *       "userId": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
@@ -987,6 +785,212 @@ export interface components {
             updated: number;
             /** @description All was known already */
             unchanged: number;
+        };
+        /**
+         * @description While it counts; else null
+         * @example {
+         *       "since": "2026-11-24T12:00:00.000Z",
+         *       "until": "2026-11-30T12:00:00.000Z",
+         *       "reason": "New phone on Monday",
+         *       "by": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3"
+         *     }
+         */
+        Exemption: {
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            since: string;
+            until: string | null;
+            reason: string;
+            /** @description The `userId` of an administrator */
+            by: string;
+        } | null;
+        /**
+         * @example {
+         *       "userId": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
+         *       "subject": "alice",
+         *       "account": "alice@example.com",
+         *       "namespace": "https://id.example.com",
+         *       "tenant": "acme",
+         *       "groups": [
+         *         "staff"
+         *       ],
+         *       "accounts": [
+         *         "local"
+         *       ],
+         *       "enrolled": false,
+         *       "factors": [],
+         *       "recoveryCodes": null,
+         *       "locks": {
+         *         "totp": {
+         *           "failures": 0,
+         *           "waitUntil": null,
+         *           "lockedAt": null
+         *         },
+         *         "recovery": {
+         *           "failures": 0,
+         *           "waitUntil": null,
+         *           "lockedAt": null
+         *         }
+         *       },
+         *       "exemption": null,
+         *       "graceUntil": "2026-12-08T12:00:00.000Z",
+         *       "disabled": false,
+         *       "createdAt": "2026-11-24T12:00:00.000Z",
+         *       "decision": {
+         *         "action": "allow",
+         *         "reason": "grace",
+         *         "deadline": "2026-12-08T12:00:00.000Z"
+         *       }
+         *     }
+         */
+        User: {
+            /**
+             * Format: uuid
+             * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
+             */
+            userId: string;
+            subject: string;
+            /** @description Shown to people, never an identity */
+            account: string;
+            namespace: string;
+            tenant: string;
+            groups: string[];
+            accounts: ("local" | "sso")[];
+            enrolled: boolean;
+            factors: components["schemas"]["Factor"][];
+            recoveryCodes: {
+                total: number;
+                remaining: number;
+                acknowledgedAt: string | null;
+            } | null;
+            locks: {
+                totp: {
+                    /** @description In a row */
+                    failures: number;
+                    waitUntil: string | null;
+                    lockedAt: string | null;
+                };
+                recovery: {
+                    /** @description In a row */
+                    failures: number;
+                    waitUntil: string | null;
+                    lockedAt: string | null;
+                };
+            };
+            exemption: components["schemas"]["Exemption"];
+            graceUntil: string | null;
+            disabled: boolean;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            createdAt: string;
+            decision: components["schemas"]["Decision"];
+        };
+        /**
+         * @example {
+         *       "exempt": true,
+         *       "reason": "New phone on Monday",
+         *       "until": "2030-01-07T12:00:00Z"
+         *     }
+         */
+        ExemptionChange: {
+            exempt: boolean;
+            /**
+             * @description Why; kept in the audit
+             * @example Ticket 4711
+             */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339
+             * @example 2027-01-01T00:00:00Z
+             */
+            until?: string;
+        };
+        /**
+         * @example {
+         *       "until": "2030-01-07T12:00:00Z",
+         *       "reason": "On parental leave"
+         *     }
+         */
+        GraceChange: {
+            /**
+             * Format: date-time
+             * @description RFC 3339
+             * @example 2027-01-01T00:00:00Z
+             */
+            until: string;
+            /**
+             * @description Why; kept in the audit
+             * @example Ticket 4711
+             */
+            reason: string;
+        };
+        /**
+         * @example {
+         *       "reason": "Lost his phone, ticket 4711"
+         *     }
+         */
+        UserAct: {
+            /**
+             * @description Why; kept in the audit
+             * @example Ticket 4711
+             */
+            reason: string;
+        };
+        /**
+         * @example {
+         *       "reason": "Lost his phone, ticket 4711"
+         *     }
+         * @example {
+         *       "reason": "Lost his phone, ticket 4711",
+         *       "requireCode": true
+         *     }
+         */
+        ResetRequest: {
+            /**
+             * @description Why; kept in the audit
+             * @example Ticket 4711
+             */
+            reason: string;
+            /** @description Nobody sets up a factor anew without the code in the answer, or one of a later bypass */
+            requireCode?: boolean;
+        };
+        /**
+         * @example {
+         *       "reason": "Lost his phone, ticket 4711",
+         *       "expiresInSeconds": 600
+         *     }
+         */
+        BypassRequest: {
+            /**
+             * @description Why; kept in the audit
+             * @example Ticket 4711
+             */
+            reason: string;
+            /** @description How long it counts; 900 without it */
+            expiresInSeconds?: number;
+        };
+        /**
+         * @example {
+         *       "code": "B7KM-2Q9R-WX4T-BN3C",
+         *       "expiresAt": "2026-11-24T12:15:00.000Z"
+         *     }
+         */
+        BypassAnswer: {
+            /** @description For `POST /mfa/recovery`, once. It is shown now and never again */
+            code: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            expiresAt: string;
         };
         /**
          * @example {
@@ -1432,6 +1436,10 @@ export type PolicyChange = components['schemas']['PolicyChange'];
 export type PolicyDraft = components['schemas']['PolicyDraft'];
 export type PreviewCounts = components['schemas']['PreviewCounts'];
 export type PolicyPreview = components['schemas']['PolicyPreview'];
+export type UserSummary = components['schemas']['UserSummary'];
+export type UserPage = components['schemas']['UserPage'];
+export type UserSync = components['schemas']['UserSync'];
+export type UserSyncResult = components['schemas']['UserSyncResult'];
 export type Exemption = components['schemas']['Exemption'];
 export type User = components['schemas']['User'];
 export type ExemptionChange = components['schemas']['ExemptionChange'];
@@ -1440,10 +1448,6 @@ export type UserAct = components['schemas']['UserAct'];
 export type ResetRequest = components['schemas']['ResetRequest'];
 export type BypassRequest = components['schemas']['BypassRequest'];
 export type BypassAnswer = components['schemas']['BypassAnswer'];
-export type UserSummary = components['schemas']['UserSummary'];
-export type UserPage = components['schemas']['UserPage'];
-export type UserSync = components['schemas']['UserSync'];
-export type UserSyncResult = components['schemas']['UserSyncResult'];
 export type Stats = components['schemas']['Stats'];
 export type AuditEvent = components['schemas']['AuditEvent'];
 export type AuditPage = components['schemas']['AuditPage'];

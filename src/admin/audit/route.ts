@@ -21,7 +21,7 @@ function registerEvents (app: FastifyInstance, { db, gate }: Services): void {
     onRequest: gate.admin(['mfa:admin', 'mfa:auditor']),
     schema: operation({
       id: 'listAuditEvents',
-      tag: 'Administration',
+      tag: 'Audit',
       summary: 'What happened in the tenant, newest first',
       description: 'In pages, or with `Accept: application/x-ndjson` all at once, one event a line: then `limit` counts for the whole answer, and without it all come. Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
       querystring: AuditQuery,
@@ -63,7 +63,7 @@ function registerVerify (app: FastifyInstance, { db, gate, secrets }: Services):
     onRequest: gate.admin(['mfa:admin', 'mfa:auditor']),
     schema: operation({
       id: 'verifyAudit',
-      tag: 'Administration',
+      tag: 'Audit',
       summary: 'Is the audit what was written?',
       description: 'Computes the tenant\'s hash chain anew and holds it against the signed checkpoints: an event that was changed, moved, removed or put in is named, the first one. It reads every event, a million in about a minute: for more use `npm run audit:verify`. Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
       answers: { 200: { schema: Type.Ref('AuditVerdict'), description: 'The verdict; `brokenAt` where it is not `ok`.' } },

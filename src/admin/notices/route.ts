@@ -16,7 +16,7 @@ export function registerNotices (app: FastifyInstance, { db, gate }: Services): 
     onRequest: gate.admin(['mfa:admin', 'mfa:auditor']),
     schema: operation({
       id: 'listUndeliveredNotices',
-      tag: 'Administration',
+      tag: 'Notices',
       summary: 'What could not be delivered to the receiver, newest first',
       description: 'Empty, or with what happened in the last second, while all is well. Kept for thirty days. Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
       querystring: NoticesQuery,
@@ -35,7 +35,7 @@ export function registerNotices (app: FastifyInstance, { db, gate }: Services): 
     onRequest: gate.admin(['mfa:admin']),
     schema: operation({
       id: 'retryNotice',
-      tag: 'Administration',
+      tag: 'Notices',
       summary: 'Try to deliver a notice again',
       description: 'At once, and for another day; before whatever of the same person came later and still waits. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
       params: NoticeParams,

@@ -19,7 +19,7 @@ export function registerPolicy (app: FastifyInstance, { config, db, gate }: Serv
     onRequest: gate.admin(['mfa:admin', 'mfa:auditor']),
     schema: operation({
       id: 'getPolicy',
-      tag: 'Administration',
+      tag: 'Policy',
       summary: 'Who must have MFA',
       description: 'Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
       answers: { 200: { schema: Type.Ref('Policy'), description: 'The tenant\'s policy, with its `ETag`.' } },
@@ -31,7 +31,7 @@ export function registerPolicy (app: FastifyInstance, { config, db, gate }: Serv
     onRequest: gate.admin(['mfa:admin']),
     schema: operation({
       id: 'setPolicy',
-      tag: 'Administration',
+      tag: 'Policy',
       summary: 'Set who must have MFA',
       description: 'Fields that are left out stay. Counts on every replica with the next request. What the deployment\'s `floor` asks can only be tightened. Whoever has an authenticator is asked for his code whatever is set. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
       headers: IfMatch,

@@ -25,7 +25,7 @@ function registerUser (app: FastifyInstance, { config, db, clock, gate }: Servic
     onRequest: gate.admin(['mfa:admin', 'mfa:support', 'mfa:auditor']),
     schema: operation({
       id: 'getUser',
-      tag: 'Administration',
+      tag: 'People',
       summary: 'What is known of a user',
       description: 'As of now; `decision` is that of a session without a second factor. Roles `mfa:admin`, `mfa:auditor`, and `mfa:support` of people never seen with an `mfa:` role; with an MFA token of the last 15 minutes.',
       params: UserParams,
@@ -47,7 +47,7 @@ function registerExemption (app: FastifyInstance, { config, db, clock, gate }: S
     onRequest: gate.admin(['mfa:admin']),
     schema: operation({
       id: 'setExemption',
-      tag: 'Administration',
+      tag: 'People',
       summary: 'Exempt a user from the policy, or end that',
       description: 'Until `until`, or without an end. Whoever has an authenticator is asked for his code all the same. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
       params: UserParams,
@@ -75,7 +75,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
     onRequest: gate.admin(['mfa:admin']),
     schema: operation({
       id: 'setGrace',
-      tag: 'Administration',
+      tag: 'People',
       summary: 'Set until when a user may pass without a factor',
       description: 'In place of the deadline that the policy gave. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
       params: UserParams,

@@ -43,11 +43,11 @@ export const ExemptionChange = Type.Object({
   exempt: Type.Boolean(),
   reason: Reason,
   until: Type.Optional(GivenTime)
-}, { $id: 'ExemptionChange', additionalProperties: false, examples: [{ exempt: true, reason: 'New phone on Monday', until: '2026-11-30T12:00:00Z' }] })
+}, { $id: 'ExemptionChange', additionalProperties: false, examples: [{ exempt: true, reason: 'New phone on Monday', until: '2030-01-07T12:00:00Z' }] })
 export type ExemptionChange = Static<typeof ExemptionChange>
 
 export const GraceChange = Type.Object({ until: GivenTime, reason: Reason }, {
-  $id: 'GraceChange', additionalProperties: false, examples: [{ until: '2026-12-24T12:00:00Z', reason: 'On parental leave' }]
+  $id: 'GraceChange', additionalProperties: false, examples: [{ until: '2030-01-07T12:00:00Z', reason: 'On parental leave' }]
 })
 export type GraceChange = Static<typeof GraceChange>
 

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { Audience, tokenExample, tokenFields } from '../schema.ts'
 
-export const TokenRequest = Type.Object({ audience: Audience }, { $id: 'TokenRequest', additionalProperties: false, examples: [{ audience: 'billing' }] })
+export const TokenRequest = Type.Object({ audience: Audience }, { $id: 'TokenRequest', additionalProperties: false, examples: [{}, { audience: 'billing' }] })
 
 export type TokenRequest = Static<typeof TokenRequest>
 

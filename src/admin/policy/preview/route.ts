@@ -18,7 +18,7 @@ export function registerPreview (app: FastifyInstance, { config, db, gate }: Ser
     onRequest: gate.admin(['mfa:admin', 'mfa:auditor']),
     schema: operation({
       id: 'previewPolicy',
-      tag: 'Administration',
+      tag: 'Policy',
       summary: 'Who would be asked for what under a draft policy',
       description: 'Changes nothing. Fields that are left out are as they are set. Counts everybody as he would come in next, without a second factor; `report_only` counts as if `required`. Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes.',
       body: Type.Ref('PolicyDraft'),

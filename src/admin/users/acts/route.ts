@@ -29,7 +29,7 @@ export function registerUserActs (app: FastifyInstance, services: Services): voi
 }
 
 const act = (id: string, summary: string, description: string, { body = 'UserAct', answers, errors = [] }: { body?: string, answers: Parameters<typeof operation>[0]['answers'], errors?: Parameters<typeof operation>[0]['errors'] }): FastifySchema => operation({
-  id, tag: 'Administration', summary, description, params: UserParams, body: Type.Ref(body), answers, errors: ['step_up_required', 'not_enrolled', 'not_found', ...errors]
+  id, tag: 'People', summary, description, params: UserParams, body: Type.Ref(body), answers, errors: ['step_up_required', 'not_enrolled', 'not_found', ...errors]
 })
 
 function registerReset (app: FastifyInstance, services: Services): void {

@@ -9,7 +9,7 @@ export type UserAct = Static<typeof UserAct>
 export const ResetRequest = Type.Object({
   reason: Reason,
   requireCode: Type.Optional(Type.Boolean({ description: 'Nobody sets up a factor anew without the code in the answer, or one of a later bypass' }))
-}, { $id: 'ResetRequest', additionalProperties: false, examples: [{ ...example, requireCode: true }] })
+}, { $id: 'ResetRequest', additionalProperties: false, examples: [example, { ...example, requireCode: true }] })
 export type ResetRequest = Static<typeof ResetRequest>
 
 export const BypassRequest = Type.Object({

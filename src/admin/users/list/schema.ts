@@ -1,10 +1,10 @@
 import { type Static, Type } from 'typebox'
-import { GivenTime, Limit, NullableTime, Time, Uuid } from '../../../mfa/schema.ts'
+import { GivenTime, Limit, NullableTime, PLAIN, Time, Uuid } from '../../../mfa/schema.ts'
 
 export const STATUSES = ['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled'] as const
 
 /** An exact name; characters that no name here has would only be a question too many. */
-const Name = (maxLength: number, description: string) => Type.String({ minLength: 1, maxLength, pattern: '^[^\\p{Cc}\\p{Cs}]+$', description })
+const Name = (maxLength: number, description: string) => Type.String({ minLength: 1, maxLength, pattern: PLAIN, description })
 
 /** Where a page ended. */
 const Cursor = Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', description: 'The `nextCursor` of the page before', examples: ['8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3'] })

@@ -21,7 +21,7 @@ export function registerUserSync (app: FastifyInstance, { config, db, gate, secr
     onRequest: gate.admin(['mfa:admin', 'mfa:sync']),
     schema: operation({
       id: 'syncUsers',
-      tag: 'Administration',
+      tag: 'People',
       summary: 'Tell of an application\'s people, ahead of their first login and when they leave',
       description: 'Up to 1000, all of them or none. A field that is left out stays as it is, and so do people who are not listed. `namespace` is required where several issuers name people of the tenant. Not oneself to be disabled. Roles `mfa:admin` and `mfa:sync`, with an MFA token of the last 15 minutes; a machine with `mfa:sync` needs none.',
       body: Type.Ref('UserSync'),
