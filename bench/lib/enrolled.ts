@@ -1,6 +1,6 @@
 // People who are enrolled, as many as one likes, made in the database; and their right codes. All have one secret, sealed for
 // each of them, and one set of recovery codes: the service cannot tell, and the load knows every code.
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { createWriteStream, rmSync, chmodSync } from 'node:fs'
 import { once } from 'node:events'
 import bcrypt from 'bcrypt'
@@ -8,7 +8,7 @@ import { digest, formatCode, generateCode } from '../../src/core/recovery-code.t
 import { seal } from '../../src/core/seal.ts'
 import { codeAt, generateSecret, PERIOD_SECONDS } from '../../src/core/totp.ts'
 import type { Database } from './database.ts'
-import { firstToken, ISSUER, PEPPER, SEALING_KEY } from './keys.ts'
+import { firstToken, ISSUER, type Sign, PEPPER, SEALING_KEY } from './keys.ts'
 import { CODE_PLACE, type Group, request } from './load.ts'
 
 export const TENANT = 'bench'
@@ -47,10 +47,20 @@ export function spread (count: number, of: number): number[] {
 }
 
 /** Verifies of these users, each by the right code of its moment. */
-export const verifies = (numbers: number[], claims: (n: number) => object = () => ({})): Pick<Group, 'requests' | 'codes'> => ({
-  requests: numbers.map(n => request({ method: 'POST', path: '/mfa/verify', token: firstToken(TENANT, subjectOf(n), claims(n)), body: { code: CODE_PLACE } })),
+export const verifies = (numbers: number[], claims: (n: number) => object = () => ({}), sign?: Sign): Pick<Group, 'requests' | 'codes'> => ({
+  requests: numbers.map(n => request({ method: 'POST', path: '/mfa/verify', token: firstToken(TENANT, subjectOf(n), claims(n), sign), body: { code: CODE_PLACE } })),
   codes: { firstStep: currentStep(), codes: Array.from({ length: 120 }, (_, index) => code(currentStep() + index)) }
 })
+
+/** Claims of somebody's login session, which is remembered. */
+export const sessionOf = (n: number): object => ({ sid: `session-${n}` })
+
+/** What a remembered login is worth. */
+export async function mfaToken (url: string, token: string): Promise<string> {
+  const response = await fetch(`${url}/mfa/token`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: '{}' })
+  if (!response.ok) throw new Error(`token: ${await response.text()}`)
+  return (await response.json() as { token: string }).token
+}
 
 export async function fillEnrolled ({ client }: Database, dir: string, count: number): Promise<void> {
   const hashes = await Promise.all(recoveryCodes.map(each => bcrypt.hash(digest(PEPPER, each.replaceAll('-', '')), BCRYPT_COST)))
@@ -105,5 +115,3 @@ export async function refill (database: Database): Promise<void> {
   await client.query("UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}' WHERE failures > 0 OR tries > 0 OR recent <> '{}'")
   await database.settle('factors, throttles, audit_events, audit_pending, audit_chain, audit_heads, mfa_sessions')
 }
-
-export const randomSession = (): string => randomBytes(12).toString('base64url')

@@ -1,5 +1,6 @@
 // The keys of one run, and what they sign: the issuer's tokens.
-import { createHmac, createSecretKey, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { createHmac, createSecretKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
 
 export const ISSUER = 'https://id.test'
 export const AUDIENCE = 'mfa'
@@ -28,12 +29,31 @@ export const environment = (databaseUrl: string, port: number): Record<string, s
 })
 
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-const HEADER = encode({ alg: 'HS256', typ: 'JWT' })
-const key = createSecretKey(Buffer.from(SECRET))
 
-/** A first-factor token of a login just now. */
-export function firstToken (tenant: string, subject: string, claims: object = {}): string {
+/** Of `header.payload`. */
+export type Sign = (input: string) => string
+
+const key = createSecretKey(Buffer.from(SECRET))
+const HEADERS = new Map<Sign | undefined, string>()
+
+/** A first-factor token of a login just now; HS256, or as `sign` says. */
+export function firstToken (tenant: string, subject: string, claims: object = {}, sign?: Sign): string {
   const now = Math.floor(Date.now() / 1000)
-  const input = `${HEADER}.${encode({ iss: ISSUER, aud: AUDIENCE, sub: subject, tenant, amr: ['pwd'], auth_time: now, iat: now, exp: now + 3600, ...claims })}`
-  return `${input}.${createHmac('sha256', key).update(input).digest('base64url')}`
+  const header = HEADERS.get(sign) ?? encode({ alg: sign === undefined ? 'HS256' : 'ES256', typ: 'JWT' })
+  HEADERS.set(sign, header)
+  const input = `${header}.${encode({ iss: ISSUER, aud: AUDIENCE, sub: subject, tenant, amr: ['pwd'], auth_time: now, iat: now, exp: now + 3600, ...claims })}`
+  return `${input}.${sign === undefined ? createHmac('sha256', key).update(input).digest('base64url') : sign(input)}`
+}
+
+/** An issuer that signs as identity providers do, by a key pair. */
+export function asymmetricIssuer (dir: string): { env: Record<string, string | undefined>, publicPem: string, sign: Sign } {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const publicPem = publicKey.export({ format: 'pem', type: 'spki' }).toString()
+  const file = `${dir}/issuer.pem`
+  writeFileSync(file, publicPem)
+  return {
+    env: { JWT_SECRET: undefined, JWT_PUBLIC_KEY_FILE: file },
+    publicPem,
+    sign: input => sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')
+  }
 }

@@ -21,7 +21,7 @@ let replicas = 0
 /** Of a benchmark that failed. */
 export function endReplicas (): void { for (const child of running) child.kill('SIGKILL') }
 
-export async function startReplica (dir: string, databaseUrl: string, env: Record<string, string> = {}, nodeArguments: string[] = []): Promise<Replica> {
+export async function startReplica (dir: string, databaseUrl: string, env: Record<string, string | undefined> = {}, nodeArguments: string[] = []): Promise<Replica> {
   const port = await freePort()
   const logFile = `${dir}/replica-${++replicas}.log`
   const log = openSync(logFile, 'w')
