@@ -2,6 +2,8 @@
 // chart.svg; a part of it only says what it found. `--short` tells whether they work, and nothing of how fast.
 import { rmSync } from 'node:fs'
 import { temporaryDir } from '../test/helpers/temporary.ts'
+import { admin } from './admin.ts'
+import { attack } from './attack.ts'
 import { authorize } from './authorize.ts'
 import { enroll } from './enroll.ts'
 import type { Benchmark, Outcome } from './lib/benchmark.ts'
@@ -11,11 +13,13 @@ import { commit, machine } from './lib/machine.ts'
 import { pgbenchVersion } from './lib/pgbench.ts'
 import { section, writeReport } from './lib/report.ts'
 import { endReplicas } from './lib/service.ts'
+import { million } from './million.ts'
 import { recovery } from './recovery.ts'
+import { replicas } from './replicas.ts'
 import { start } from './start.ts'
 import { verify } from './verify.ts'
 
-const BENCHMARKS: Benchmark[] = [verify, authorize, recovery, enroll, start]
+const BENCHMARKS: Benchmark[] = [verify, million, authorize, recovery, enroll, attack, replicas, start, admin]
 
 const isShort = process.argv.includes('--short')
 const names = process.argv.slice(2).filter(argument => !argument.startsWith('--'))

@@ -47,8 +47,8 @@ export function spread (count: number, of: number): number[] {
 }
 
 /** Verifies of these users, each by the right code of its moment. */
-export const verifies = (numbers: number[], claims: (n: number) => object = () => ({}), sign?: Sign): Pick<Group, 'requests' | 'codes'> => ({
-  requests: numbers.map(n => request({ method: 'POST', path: '/mfa/verify', token: firstToken(TENANT, subjectOf(n), claims(n), sign), body: { code: CODE_PLACE } })),
+export const verifies = (numbers: number[], claims: (n: number) => object = () => ({}), sign?: Sign, headers: (n: number) => Record<string, string> = () => ({})): Pick<Group, 'requests' | 'codes'> => ({
+  requests: numbers.map(n => request({ method: 'POST', path: '/mfa/verify', token: firstToken(TENANT, subjectOf(n), claims(n), sign), body: { code: CODE_PLACE }, headers: headers(n) })),
   codes: { firstStep: currentStep(), codes: Array.from({ length: 120 }, (_, index) => code(currentStep() + index)) }
 })
 

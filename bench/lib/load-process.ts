@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface Group {
   name: string
+  /** Another service than that of the load. */
+  url?: string
   connections: number
   /** Whole HTTP requests, sent in this order. */
   requests: string[]
@@ -90,8 +92,8 @@ async function runGroup ({ name, connections, requests, isRepeated = false, perS
 }
 
 async function run ({ host, port, groups, seconds }: Load): Promise<LoadResult> {
-  const sockets = await Promise.all(groups.map(({ connections }) => Promise.all(Array.from({ length: connections }, async () => {
-    const socket = connect(port, host)
+  const sockets = await Promise.all(groups.map(({ connections, url }) => Promise.all(Array.from({ length: connections }, async () => {
+    const socket = url === undefined ? connect(port, host) : connect(Number(new URL(url).port), new URL(url).hostname)
     await once(socket, 'connect')
     return socket
   }))))

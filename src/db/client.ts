@@ -46,12 +46,14 @@ function sqlState (error: unknown): string | undefined {
 }
 
 /**
- * @param url asked for each new connection, since its password may come from a file that changes
+ * @param url asked for each new connection, since its password may come from a file that changes; `?pgbouncer=true` in it: a
+ *   pooler gives each transaction another connection, which has no statements with names
  * @param onIdleError a pooled connection broke while nobody used it: the next one is made anew
  */
 export function connect (url: string | (() => string), poolSize: number, onIdleError: (error: Error) => void): Database {
   const currentUrl = typeof url === 'string' ? () => url : url
-  const { pool, prisma } = open(currentUrl, poolSize, STATEMENT_TIMEOUT, onIdleError, { statementNameGenerator: nameOf })
+  const isPooled = new URL(currentUrl()).searchParams.get('pgbouncer') === 'true'
+  const { pool, prisma } = open(currentUrl, poolSize, STATEMENT_TIMEOUT, onIdleError, isPooled ? {} : { statementNameGenerator: nameOf })
   // Without names each report is planned for what it asks: an index serves one group and not another.
   const reporting = open(currentUrl, Math.min(poolSize, REPORT_POOL), REPORT_TIMEOUT, onIdleError, {})
 

@@ -1,0 +1,123 @@
+// Row 7: one, two and four replicas behind one PostgreSQL, and through PgBouncer in transaction mode.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { type Benchmark, ROUNDS } from './lib/benchmark.ts'
+import { untilChained } from './lib/chained.ts'
+import { meter } from './lib/cpu.ts'
+import { fillEnrolled, refill, spread, verifies } from './lib/enrolled.ts'
+import { median, short } from './lib/figures.ts'
+import { type Answers, demand } from './lib/load.ts'
+import { freePort, startReplica } from './lib/service.ts'
+
+const CONNECTIONS = 16
+/** Of a short run, in which starting them takes most of the time. */
+const SHORT = ['one replica', 'two', 'one, through PgBouncer']
+const PGBOUNCER = '/usr/sbin/pgbouncer'
+
+export const replicas: Benchmark = {
+  name: 'replicas',
+  title: 'Replicas behind one PostgreSQL',
+  async run ({ dir, server, load, isShort, say }) {
+    const users = isShort ? 400 : 100_000
+    const count = isShort ? 160 : 8000
+    const database = await server.create('bench_replicas')
+    await fillEnrolled(database, dir, users)
+    const pooler = existsSync(PGBOUNCER) ? await startPooler(dir, database.url) : undefined
+    const kinds = [
+      { name: 'one replica', size: 1, url: database.url },
+      { name: 'two', size: 2, url: database.url },
+      { name: 'four', size: 4, url: database.url },
+      ...(pooler === undefined ? [] : [{ name: 'one, through PgBouncer', size: 1, url: pooler.url }, { name: 'four, through PgBouncer', size: 4, url: pooler.url }])
+    ]
+    interface Measured { perSecond: number, p99: number, node: number, postgres: number }
+    const rounds: Measured[][] = []
+    for (let round = 0; round < (isShort ? 1 : ROUNDS); round++) {
+      const measured: Measured[] = []
+      for (const { name, size, url } of kinds) {
+        const running = await Promise.all(Array.from({ length: size }, async () => await startReplica(dir, url)))
+        const run = async (numbers: number[]): Promise<Answers[]> => {
+          const { groups } = await load.run(url, running.map((replica, index) => ({
+            name: String(index), url: replica.url, connections: CONNECTIONS / size, ...verifies(numbers.filter((_, place) => place % size === index))
+          })))
+          return Object.values(groups)
+        }
+        await refill(database)
+        // A process that has just begun is slow: each has its share of these.
+        await run(spread(isShort ? 16 : 2000 * size, users))
+        await untilChained(database)
+        await refill(database)
+        const stop = meter(running.map(({ pid }) => pid), server.pid)
+        const answers = await run(spread(count, users))
+        await untilChained(database)
+        const { node, postgres } = stop()
+        for (const each of answers) demand(each, 200, name)
+        measured.push({
+          perSecond: count / Math.max(...answers.map(each => each.count / each.perSecond)), p99: Math.max(...answers.map(({ p99 }) => p99)), node: node / count, postgres: postgres / count
+        })
+        for (const replica of running) await replica.stop()
+      }
+      rounds.push(measured)
+      say(`round ${round + 1}: ${kinds.map(({ name }, index) => `${name} ${short(measured[index]?.perSecond as number)}/s`).join(', ')}`)
+    }
+    await pooler?.stop()
+    await database.drop()
+
+    const of = (index: number, name: keyof Measured): number => median(rounds.map(round => round[index]?.[name] as number))
+    return {
+      figures: { fourReplicasOfOne: median(rounds.map(measured => (measured[kinds.findIndex(({ name }) => name === 'four')]?.perSecond ?? NaN) / (measured[0] as Measured).perSecond)) },
+      table: [
+        ['what', 'a second', 'p99 ms', 'CPU of each, Node + PostgreSQL, ms', 'the database\'s share'],
+        ...kinds.map(({ name }, index) => [name, short(of(index, 'perSecond')), short(of(index, 'p99')), `${short(of(index, 'node'))} + ${short(of(index, 'postgres'))}`, `${Math.round(100 * of(index, 'postgres') / (of(index, 'node') + of(index, 'postgres')))} %`])
+      ],
+      notes: [
+        `Logins on ${CONNECTIONS} connections in all, ten database connections for each replica.`,
+        pooler === undefined ? 'PgBouncer is not installed: apt-get install pgbouncer.' : 'PgBouncer 1.18 in transaction mode knows no named statements: `?pgbouncer=true` in `DATABASE_URL` does without.'
+      ]
+    }
+  }
+}
+
+/** Debian's PgBouncer in transaction mode before `databaseUrl`. */
+async function startPooler (dir: string, databaseUrl: string): Promise<{ url: string, stop: () => Promise<void> }> {
+  const { hostname, port, username, password, pathname } = new URL(databaseUrl)
+  const own = await freePort()
+  const [file, auth] = [`${dir}/pgbouncer.ini`, `${dir}/pgbouncer-users.txt`]
+  writeFileSync(auth, `"${username}" "${password}"\n`)
+  writeFileSync(file, `[databases]
+* = host=${hostname} port=${port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${own}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = ${auth}
+pool_mode = transaction
+max_client_conn = 200
+default_pool_size = 20
+ignore_startup_parameters = extra_float_digits,statement_timeout,lock_timeout,idle_in_transaction_session_timeout
+`)
+  for (const path of [file, auth]) chmodSync(path, 0o644)
+  // It refuses to run as root.
+  const isRoot = process.getuid?.() === 0
+  const child: ChildProcess = isRoot ? spawn('setpriv', ['--reuid=postgres', '--regid=postgres', '--clear-groups', PGBOUNCER, '-q', file], { stdio: 'ignore' }) : spawn(PGBOUNCER, ['-q', file], { stdio: 'ignore' })
+  const url = `postgresql://${username}:${password}@127.0.0.1:${own}${pathname}`
+  for (const start = performance.now(); ; await sleep(50)) {
+    const client = new pg.Client({ connectionString: url })
+    client.on('error', () => {})
+    if (await client.connect().then(() => true, () => false)) {
+      await client.end()
+      return {
+        url: `${url}?pgbouncer=true`,
+        async stop () {
+          const exit = once(child, 'exit')
+          child.kill('SIGTERM')
+          await exit
+        }
+      }
+    }
+    if (child.exitCode !== null || performance.now() - start > 20_000) throw new Error('PgBouncer does not start')
+  }
+}
