@@ -57,7 +57,7 @@ interface Site { db: Database, config: Config, makeCode: (seconds: number) => Pr
 
 async function withSite (terminal: Terminal, work: (site: Site) => Promise<Done>): Promise<Done> {
   const config = readConfig(terminal.env)
-  const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: terminal.note }) : undefined
+  const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: () => {} }) : undefined
   const secrets = new Secrets(config, false)
   const db = connect(() => secrets.databaseUrl ?? embedded?.url as string, 2, () => {})
   const makeCode: Site['makeCode'] = async seconds => {
