@@ -31,7 +31,7 @@ export const replicas: Benchmark = {
       { name: 'two', size: 2, url: database.url },
       { name: 'four', size: 4, url: database.url },
       ...(pooler === undefined ? [] : [{ name: 'one, through PgBouncer', size: 1, url: pooler.url }, { name: 'four, through PgBouncer', size: 4, url: pooler.url }])
-    ]
+    ].filter(({ name }) => !isShort || SHORT.includes(name))
     interface Measured { perSecond: number, p99: number, node: number, postgres: number }
     const rounds: Measured[][] = []
     for (let round = 0; round < (isShort ? 1 : ROUNDS); round++) {

@@ -1,10 +1,11 @@
-// Row 1: right codes of distinct users, against the database doing the same statements.
+// Row 1: right codes of distinct users, against the database doing the same statements, and against better-auth.
 import type { Benchmark } from './lib/benchmark.ts'
 import { ROUNDS } from './lib/benchmark.ts'
+import { startBetterAuth } from './lib/better-auth.ts'
 import { meter } from './lib/cpu.ts'
 import { fillEnrolled, refill, spread, verifies } from './lib/enrolled.ts'
 import { median, short } from './lib/figures.ts'
-import { demand } from './lib/load.ts'
+import { type Answers, demand } from './lib/load.ts'
 import { pgbench, pgbenchVersion } from './lib/pgbench.ts'
 import { startReplica } from './lib/service.ts'
 import { untilChained } from './lib/chained.ts'
@@ -28,9 +29,22 @@ export const verify: Benchmark = {
     }
     for (let time = 0; time < (isShort ? 1 : 3); time++) await warmUp()
 
+    const peerDatabase = await server.create('bench_better_auth')
+    const peer = await startBetterAuth(peerDatabase.url, isShort ? 20 : 1000).catch((error: unknown) => String(error))
+    const peerLogins = async (some: number): Promise<Answers> => {
+      if (typeof peer === 'string') throw new Error(peer)
+      const logins = await peer.logins(some)
+      await peerDatabase.settle()
+      const { groups } = await load.run(peer.url, [{ name: 'login', connections: CONNECTIONS, ...logins }])
+      demand(groups.login as Answers, 200, 'better-auth')
+      return groups.login as Answers
+    }
+    if (typeof peer !== 'string') await peerLogins(isShort ? 16 : 300)
+
     const hasPgbench = pgbenchVersion() !== 'none'
-    const rounds: Array<Record<'limit' | 'perSecond' | 'p50' | 'p99' | 'node' | 'postgres' | 'late' | 'load', number>> = []
+    const rounds: Array<Record<'limit' | 'peer' | 'perSecond' | 'p50' | 'p99' | 'node' | 'postgres' | 'late' | 'load', number>> = []
     for (let round = 0; round < (isShort ? 1 : ROUNDS); round++) {
+      const { perSecond: peerRate } = typeof peer === 'string' ? { perSecond: NaN } : await peerLogins(isShort ? 32 : 600)
       let limit = NaN
       if (hasPgbench) {
         await refill(theirs)
@@ -50,24 +64,27 @@ export const verify: Benchmark = {
       const spent = stop()
       const answers = groups.verify as NonNullable<typeof groups.verify>
       demand(answers, 200, 'verify')
-      const each = { limit, perSecond: answers.perSecond, p50: answers.p50, p99: answers.p99, node: spent.node / count, postgres: spent.postgres / count, late: (spent.node + spent.postgres - during.node - during.postgres) / count, load: cpuMs / count }
+      const each = { limit, peer: peerRate, perSecond: answers.perSecond, p50: answers.p50, p99: answers.p99, node: spent.node / count, postgres: spent.postgres / count, late: (spent.node + spent.postgres - during.node - during.postgres) / count, load: cpuMs / count }
       rounds.push(each)
-      say(`round ${round + 1}: pgbench ${short(limit)}/s, verify ${short(each.perSecond)}/s, p99 ${short(each.p99)} ms, CPU ${short(each.node)} + ${short(each.postgres)} ms (${short(each.late)} of it after the last answer), load ${short(each.load)} ms`)
+      say(`round ${round + 1}: pgbench ${short(limit)}/s, better-auth ${short(peerRate)}/s, verify ${short(each.perSecond)}/s, p99 ${short(each.p99)} ms, CPU ${short(each.node)} + ${short(each.postgres)} ms (${short(each.late)} of it after the last answer), load ${short(each.load)} ms`)
     }
     await replica.stop()
-    for (const database of [ours, theirs]) await database.drop()
+    if (typeof peer !== 'string') peer.stop()
+    for (const database of [ours, theirs, peerDatabase]) await database.drop()
 
     const of = (name: keyof typeof rounds[0]): number => median(rounds.map(round => round[name]))
     const why = 'pgbench is not installed: apt-get install postgresql-15'
     return {
       figures: {
         verifyOfPgbench: hasPgbench ? median(rounds.map(({ limit, perSecond }) => perSecond / limit)) : null,
+        verifyOfBetterAuth: typeof peer === 'string' ? null : median(rounds.map(({ peer, perSecond }) => perSecond / peer)),
         verifyCpuMs: median(rounds.map(({ node, postgres }) => node + postgres))
       },
-      ...(!hasPgbench && { why: { verifyOfPgbench: why } }),
+      why: { ...(!hasPgbench && { verifyOfPgbench: why }), ...(typeof peer === 'string' && { verifyOfBetterAuth: `better-auth did not start: ${peer}` }) },
       table: [
         ['what', 'a second', 'p50 / p99 ms', 'CPU of each, Node + PostgreSQL, ms'],
         ['pgbench, the same two statements', short(of('limit')), '', ''],
+        ['better-auth 1.7, `verify-totp` as the second step of a sign-in', short(of('peer')), '', ''],
         ['`POST /mfa/verify`', short(of('perSecond')), `${short(of('p50'))} / ${short(of('p99'))}`, `${short(of('node'))} + ${short(of('postgres'))}`]
       ],
       notes: [

@@ -15,11 +15,11 @@ export function pgbenchVersion (): string {
 /** The statements of `work` as it sends them, with their values as pgbench's variables or expressions. */
 async function statementsOf (work: (db: Statements) => Promise<unknown>): Promise<string[]> {
   const statements: string[] = []
-  const record = async (strings: TemplateStringsArray, ...values: unknown[]): Promise<never[]> => {
+  const record = async (strings: TemplateStringsArray, ...values: unknown[]): Promise<object[]> => {
     const { text, values: parameters } = fragment(strings, ...values)
     // Of a statement in several lines pgbench ends the line for itself.
     statements.push(`${text.replaceAll(/\s+/g, ' ').replaceAll(/\$(\d+)/g, (_, index) => String(parameters[Number(index) - 1]))};`)
-    return []
+    return [{ person: null }]
   }
   await work({ rows: record, settle: record } as unknown as Statements)
   return statements
@@ -29,7 +29,7 @@ async function statementsOf (work: (db: Statements) => Promise<unknown>): Promis
 async function script (): Promise<string> {
   const user = idInSql('user', ':n')
   const lines = await statementsOf(async db => {
-    await findPerson(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n", session: { isRemembered: true, issuer: ':none', id: ':none' } } as never)
+    await findPerson(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n" } as never)
     await settleAccepted(db, { tenant: ':tenant', userId: user, epoch: 1, factorId: idInSql('factor', ':n'), step: ':step', act: 'NULL', by: ':by' } as never)
   })
   return ['\\set i :i + 1', '\\set n (:client_id + :clients * :i) % :users + 1', '\\set step :base + :i', ...lines].join('\n') + '\n'
@@ -40,7 +40,7 @@ export async function pgbench (dir: string, databaseUrl: string, { clients, coun
   const file = `${dir}/login.sql`
   writeFileSync(file, await script())
   const by = JSON.stringify({ actor: 'bench', address: '127.0.0.1', requestId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11' })
-  const variables = { i: 0, users, clients, base: 2, tenant: TENANT, issuer: ISSUER, none: '-', by }
+  const variables = { i: 0, users, clients, base: 2, tenant: TENANT, issuer: ISSUER, by }
   const { stdout } = await promisify(execFile)('pgbench', [
     '-n', '-M', 'prepared', '-c', String(clients), '-j', '2', '-t', String(Math.ceil(count / clients)), '-f', file,
     ...Object.entries(variables).map(([name, value]) => `-D${name}=${value}`), databaseUrl
