@@ -3,9 +3,10 @@ import { execFile } from 'node:child_process'
 import t from 'tap'
 import { adminCommand } from '../../src/cli/admin-command.ts'
 import { settleWanted } from '../../src/db/notices.ts'
+import { administrator } from '../helpers/administrator.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { key } from '../helpers/keys.ts'
-import { serviceRole } from '../helpers/role.ts'
+import { asOwner, serviceRole } from '../helpers/role.ts'
 import { type Person, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
@@ -149,6 +150,28 @@ t.test('keys that are not the database\'s make no code; to unlock none is needed
   t.match(await admin(['reset', '--require-code', ...on(user)], other), { code: 2, out: [] })
   t.equal((await admin(['unlock', ...on(user)], other)).code, 0)
   t.same((await byOperator(user.tenant)).map(({ action }) => action), ['bypass.issued', 'user.unlocked'])
+})
+
+t.test('what cannot be audited is not done, by an administrator or the operator', async t => {
+  const { admin: alice, token, act, seen } = await administrator(service)
+  const { user, id } = await seen()
+  await user.call('POST', '/mfa/enroll')
+  const state = (): Promise<unknown[]> => Promise.all([
+    db.rows`SELECT * FROM users WHERE tenant = ${user.tenant} ORDER BY id`, db.rows`SELECT * FROM enrollments WHERE tenant = ${user.tenant}`,
+    db.rows`SELECT * FROM bypasses WHERE tenant = ${user.tenant}`, db.rows`SELECT * FROM policies WHERE tenant = ${user.tenant}`, db.rows`SELECT * FROM traces WHERE tenant = ${user.tenant}`
+  ])
+  const before = await state()
+  await asOwner(url, ['REVOKE INSERT ON audit_events FROM headless_mfa'])
+  t.teardown(() => asOwner(url, ['GRANT INSERT ON audit_events TO headless_mfa']))
+  for (const what of ['reset', 'unlock', 'bypass', 'sign-out', 'erase']) t.equal((await act(id, what)).status, 503, what)
+  const puts = { [`/admin/users/${id}/exemption`]: { exempt: true, reason: 'x' }, [`/admin/users/${id}/grace`]: { until: '2199-01-01T00:00:00Z', reason: 'x' }, '/admin/policy': { enforcement: 'required' }, '/admin/users': { users: [{ subject: user.sub, disabled: true }] } }
+  for (const [path, body] of Object.entries(puts)) t.equal((await alice.call('PUT', path, body, token)).status, 503, path)
+  for (const args of [['reset', ...on(user)], ['unlock', ...on(user)], ['bypass', ...on(user)], ['sign-out', ...on(user)], ['policy', 'required', '--tenant', user.tenant, ...WHY]]) {
+    t.match(await admin(args), { code: 2, out: [], notes: ['Nothing was done: the database did not do it (permission denied for table audit_events).'] }, args[0])
+  }
+  t.same(await state(), before)
+  await asOwner(url, ['GRANT INSERT ON audit_events TO headless_mfa'])
+  t.equal((await act(id, 'reset')).status, 204)
 })
 
 t.test('the process itself: help, and a refusal', async t => {
