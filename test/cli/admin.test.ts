@@ -167,7 +167,7 @@ t.test('what cannot be audited is not done, by an administrator or the operator'
   const puts = { [`/admin/users/${id}/exemption`]: { exempt: true, reason: 'x' }, [`/admin/users/${id}/grace`]: { until: '2199-01-01T00:00:00Z', reason: 'x' }, '/admin/policy': { enforcement: 'required' }, '/admin/users': { users: [{ subject: user.sub, disabled: true }] } }
   for (const [path, body] of Object.entries(puts)) t.equal((await alice.call('PUT', path, body, token)).status, 503, path)
   for (const args of [['reset', ...on(user)], ['unlock', ...on(user)], ['bypass', ...on(user)], ['sign-out', ...on(user)], ['policy', 'required', '--tenant', user.tenant, ...WHY]]) {
-    t.match(await admin(args), { code: 2, out: [], notes: ['Nothing was done: the database did not do it (permission denied for table audit_events).'] }, args[0])
+    t.match(await admin(args), { code: 2, out: [], notes: ['Nothing was done: the database did not do it (permission denied for table audit_events).'] }, args.join(' '))
   }
   t.same(await state(), before)
   await asOwner(url, ['GRANT INSERT ON audit_events TO headless_mfa'])
