@@ -181,9 +181,10 @@ t.test('whether it is what was written: yes, or the first event that is not', as
   t.same((await verify()).body, { ok: true, events: 2 })
   t.equal(await chainTenant(service.db, admin.tenant), 2)
   t.same((await verify()).body, { ok: true, events: 2 })
+  await service.db.rows`UPDATE audit_events SET address = '192.0.2.1' WHERE tenant = ${admin.tenant} AND action = 'factor.confirmed'`
   const [changed] = await service.db.rows<{ id: string, at: string }>`
-    UPDATE audit_events SET address = '192.0.2.1' WHERE tenant = ${admin.tenant} AND action = 'factor.confirmed'
-    RETURNING id::text, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`
+    SELECT id::text, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at
+    FROM audit_events WHERE tenant = ${admin.tenant} AND action = 'factor.confirmed'`
   t.same((await verify()).body, { ok: false, events: 2, brokenAt: { position: 2, ...changed, cause: 'changed' } })
   const stranger = await auditor()
   t.match((await stranger.admin.call('GET', '/admin/audit/verify', undefined, stranger.token)).body, { ok: true, events: 2 }, 'of the own tenant alone')

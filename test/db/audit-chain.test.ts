@@ -36,7 +36,7 @@ async function chained ({ isOpen = false } = {}): Promise<{ tenant: string, at: 
   await chainTenant(db, tenant)
   await sign(tenant)
   // Kept as if of the day before: of a day the newest is kept.
-  await db.rows`UPDATE audit_checkpoints SET at = at - interval '24 hours' WHERE tenant = ${tenant}`
+  await db.rows`UPDATE audit_checkpoints SET at = (at AT TIME ZONE 'UTC' - interval '24 hours') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
   await write(tenant, 4)
   await chainTenant(db, tenant)
   if (!isOpen) await sign(tenant)
@@ -72,7 +72,7 @@ t.test('each column of an event is in its digest', async t => {
 
 t.test('an event that is moved in time or to another tenant', async t => {
   const { tenant, at } = await chained()
-  await db.rows`UPDATE audit_events SET at = at - interval '1 microsecond' WHERE tenant = ${tenant} AND id = ${at(4).id}::uuid`
+  await db.rows`UPDATE audit_events SET at = (at AT TIME ZONE 'UTC' - interval '1 microsecond') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND id = ${at(4).id}::uuid`
   await isBroken(t, tenant, { id: at(4).id })
   const other = await chained()
   await db.rows`UPDATE audit_events SET tenant = ${tenant} WHERE tenant = ${other.tenant} AND id = ${other.at(2).id}::uuid`

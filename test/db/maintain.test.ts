@@ -24,7 +24,7 @@ const sign = ({ db, config }: Service, tenant: string, retentionDays = 400): Pro
 const verify = ({ db, config }: Service, tenant: string): ReturnType<typeof verifyTenant> => verifyTenant(db, tenant, config.MFA_SIGNING_KEYS)
 
 /** As if the checkpoints so far were of days before. */
-const age = ({ db }: Service, tenant: string): Promise<unknown> => db.rows`UPDATE audit_checkpoints SET at = at - interval '48 hours' WHERE tenant = ${tenant}`
+const age = ({ db }: Service, tenant: string): Promise<unknown> => db.rows`UPDATE audit_checkpoints SET at = (at AT TIME ZONE 'UTC' - interval '48 hours') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
 
 /** Two events of long ago, signed as the end of that day; then a late one of long ago and two of now. */
 async function fill (service: Service, tenant: string): Promise<void> {
@@ -119,7 +119,8 @@ t.test('partitions of the months to come are made, also where events have come b
   const maintained = maintain(url, 400)
   setTimeout(() => { void client.query('COMMIT') }, 700)
   t.match(await maintained, { added: 2, dropped: [] })
-  t.same(await db.rows`SELECT DISTINCT tableoid::regclass::text AS name FROM audit_events`, [{ name: await month(0) }])
+  t.not((await client.query(`SELECT 1 FROM ${await month(0)}`)).rowCount, 0)
+  t.equal((await client.query('SELECT 1 FROM audit_events_default')).rowCount, 0)
   t.equal((await verify(service, 'a')).broken, null)
 })
 

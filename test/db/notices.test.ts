@@ -179,8 +179,8 @@ t.test('they are counted, and those that nobody could deliver stay for thirty da
   await settleFailed(db, await claim(tenant, a.id), FAILURE)
   await settleFailed(db, await claim(tenant, b.id), { ...FAILURE, isFinal: true })
   t.same(await countNotices(db), { waiting: 2, retrying: 1, parked: 1 })
-  await db.rows`UPDATE notices SET at = at - interval '29 days' WHERE tenant = ${tenant} AND subject = 'c'`
-  await db.rows`UPDATE notices SET at = at - interval '31 days' WHERE tenant = ${tenant} AND subject = 'b'`
+  await db.rows`UPDATE notices SET at = (at AT TIME ZONE 'UTC' - interval '29 days') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND subject = 'c'`
+  await db.rows`UPDATE notices SET at = (at AT TIME ZONE 'UTC' - interval '31 days') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND subject = 'b'`
   t.equal(await sweep(db), 1)
   t.same(await countNotices(db), { waiting: 2, retrying: 1, parked: 0 })
 })

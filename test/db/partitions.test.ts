@@ -13,8 +13,12 @@ async function connect (t: Test, url: string): Promise<pg.Client> {
   return client
 }
 
-const partitionOf = (client: pg.Client): Promise<Array<{ partition: string, action: string }>> =>
-  client.query("SELECT tableoid::regclass::text AS partition, action FROM audit_events WHERE tenant = 'partitions' ORDER BY at").then(({ rows }) => rows)
+/** Each partition is asked: where they are distributed, a row names the part of it that lies on a worker. */
+async function partitionOf (client: pg.Client): Promise<Array<{ partition: string, action: string }>> {
+  const { rows } = await client.query<{ name: string }>("SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit_events'::regclass")
+  const parts = rows.map(({ name }) => `SELECT '${name}' AS partition, action, at FROM ${name} WHERE tenant = 'partitions'`)
+  return (await client.query(`SELECT partition, action FROM (${parts.join(' UNION ALL ')}) AS p ORDER BY at`)).rows
+}
 
 t.test('events from before the partitions are kept, each in its month', async t => {
   const { url } = await ownDatabase(t, { isMigrated: false })

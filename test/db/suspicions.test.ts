@@ -45,7 +45,7 @@ t.test('five failures on one person within a day are told, once, with from where
   await fail(person, secret, 3)
   await chain(person.tenant)
   t.equal((await suspected(person.tenant)).length, 1, 'once')
-  await db.rows`UPDATE suspicions SET at = at - interval '24 hours' WHERE tenant = ${person.tenant}`
+  await db.rows`UPDATE suspicions SET at = (at AT TIME ZONE 'UTC' - interval '24 hours') AT TIME ZONE 'UTC' WHERE tenant = ${person.tenant}`
   await fail(person, secret, 1)
   await chain(person.tenant)
   t.match((await suspected(person.tenant))[1], { details: { failures: 9 } }, 'and once more the next day')
@@ -78,7 +78,7 @@ t.test('what costs no attempt, is of yesterday, or of somebody else counts for n
   for (let n = 0; n < 6; n++) await attempts(tenant, 'recovery.refused', 1, '192.0.2.9', { cause: 'checksum' })
   for (let n = 0; n < 4; n++) await attempts(tenant, 'recovery.refused', 1, '192.0.2.9')
   await attempts(tenant, 'totp.refused', 3, '192.0.2.9')
-  await db.rows`UPDATE audit_events SET at = at - interval '25 hours' WHERE tenant = ${tenant} AND action = 'totp.refused' AND subject = 'user-1'`
+  await db.rows`UPDATE audit_events SET at = (at AT TIME ZONE 'UTC' - interval '25 hours') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND action = 'totp.refused' AND subject = 'user-1'`
   await db.rows`UPDATE audit_pending p SET at = e.at FROM audit_events e WHERE p.tenant = ${tenant} AND e.tenant = p.tenant AND e.id = p.id`
   await attempts(tenant, 'totp.accepted', 1, '192.0.2.9')
   await chain(tenant)
@@ -110,11 +110,11 @@ t.test('one wrong code on each of two hundred people from one /64 is spraying, t
   t.same(await suspected(tenant), [{ action: 'spray.suspected', outcome: 'failure', actor: null, subject: null, factor_kind: null, address: null, request_id: null, details: { source: '2001:db8:1:2::/64', users: 200, hours: 1 }, noticed: true }])
   await watchSprays(db)
   t.equal((await suspected(tenant)).length, 1)
-  await db.rows`UPDATE suspicions SET at = at - interval '1 hour' WHERE tenant = ${tenant}`
+  await db.rows`UPDATE suspicions SET at = (at AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
   await watchSprays(db)
   t.equal((await suspected(tenant)).length, 2, 'it goes on')
-  await db.rows`UPDATE suspicions SET at = at - interval '1 hour' WHERE tenant = ${tenant}`
-  await db.rows`UPDATE failures SET at = at - interval '1 hour' WHERE tenant = ${tenant}`
+  await db.rows`UPDATE suspicions SET at = (at AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
+  await db.rows`UPDATE failures SET at = (at AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
   await watchSprays(db)
   t.equal((await suspected(tenant)).length, 2, 'it is over')
 })
@@ -161,8 +161,8 @@ t.test('of two replicas one looks, and a database that is not there is told of',
 })
 
 t.test('what it is seen by is kept for a day', async t => {
-  await db.rows`UPDATE failures SET at = at - interval '24 hours'`
-  await db.rows`UPDATE suspicions SET at = at - interval '24 hours'`
+  await db.rows`UPDATE failures SET at = (at AT TIME ZONE 'UTC' - interval '24 hours') AT TIME ZONE 'UTC'`
+  await db.rows`UPDATE suspicions SET at = (at AT TIME ZONE 'UTC' - interval '24 hours') AT TIME ZONE 'UTC'`
   t.ok(await sweep(db) > 400)
   t.same(await db.rows`SELECT 1 FROM failures UNION ALL SELECT 1 FROM suspicions`, [])
 })

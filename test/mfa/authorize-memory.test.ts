@@ -93,10 +93,10 @@ t.test('more endings than are remembered: the database is asked, and nothing dea
   const service = await startService(t, { DATABASE_URL: url })
   const person = service.person()
   const { token } = await person.enroll()
-  await service.db.rows`INSERT INTO endings (tenant, user_id, issuer, session, epoch, generation)
+  await service.db.reports`INSERT INTO endings (tenant, user_id, issuer, session, epoch, generation)
     SELECT ${person.tenant}, gen_random_uuid(), '', '', 2, 0 FROM generate_series(1, 100001)`
   const late = await startService(t, service.env, service.clock)
   t.equal(await ask(late, token), 200)
-  await late.db.rows`SELECT move_epoch_v1(tenant, id) FROM users WHERE tenant = ${person.tenant}`
+  await late.db.rows`SELECT move_epoch_v1(${person.tenant}, ${(await person.row()).id}::uuid)`
   t.equal(await ask(late, token), 401, 'at once')
 })

@@ -126,7 +126,7 @@ t.test('roles: a first factor that was set up without a code administers after a
   for (const each of [secret, second.secret]) {
     t.match(await promoted.call('GET', '/admin/policy', undefined, await promoted.verify(each)), { status: 403, body: { code: 'forbidden' } })
   }
-  await db.rows`UPDATE factors SET after_recovery_at = after_recovery_at - interval '1 day' WHERE tenant = ${tenant} AND id = ${second.factorId}::uuid`
+  await db.rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND id = ${second.factorId}::uuid`
   t.match(await promoted.call('GET', '/admin/policy', undefined, await promoted.verify(secret)), { status: 401, body: { code: 'step_up_required', action: 'verify' } }, 'an older one is asked for')
   t.equal((await promoted.call('GET', '/admin/policy', undefined, await promoted.verify(second.secret))).status, 200)
 
@@ -144,7 +144,7 @@ t.test('roles: by a bypass a further administrator sets up, and administers afte
   const { body: { token } } = await second.call('POST', '/mfa/recovery', { code: (await act(userId, 'bypass')).body.code })
   const { secret } = await second.enroll(token)
   t.match(await second.call('GET', '/admin/policy', undefined, await second.verify(secret)), { status: 403 })
-  await db.rows`UPDATE factors SET after_recovery_at = after_recovery_at - interval '1 day' WHERE tenant = ${admin.tenant}`
+  await db.rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC' WHERE tenant = ${admin.tenant}`
   t.equal((await second.call('GET', '/admin/policy', undefined, await second.verify(secret))).status, 200)
 })
 

@@ -94,7 +94,7 @@ t.test('a recovery opens no administration, nor does a factor that was set up af
   const { body: removed } = await person.call('DELETE', `/mfa/factors/${old.factorId}`, {}, await person.verify(young.secret))
   t.match(removed, { acr: 'mfa' })
   t.match(await person.call('GET', '/admin/policy', undefined, removed.token), { status: 403, body: { code: 'forbidden' } })
-  await service.db.rows`UPDATE factors SET after_recovery_at = after_recovery_at - interval '1 day' WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC' WHERE tenant = ${person.tenant}`
   t.equal((await person.call('GET', '/admin/policy', undefined, removed.token)).status, 200)
 })
 

@@ -101,8 +101,9 @@ t.test('what is remembered for a session ends with them: every replica asks its 
 
 t.test('what further settlements end is known by the same function, and outlives the person', async t => {
   const { person, token } = await enrolled()
+  const { id } = await person.row()
   await dies(t, token, async () => {
-    await service.db.rows`SELECT move_epoch_v1(tenant, id) FROM users WHERE tenant = ${person.tenant}`
+    await service.db.rows`SELECT move_epoch_v1(${person.tenant}, ${id}::uuid)`
     await service.db.rows`DELETE FROM users WHERE tenant = ${person.tenant}`
   }, 'an erasure')
   await sleep(700)
