@@ -1,7 +1,7 @@
 // A change that another one overtakes, or of which the database answers what cannot be: nothing happens twice, nothing half.
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { ownDatabase } from '../helpers/database.ts'
+import { isSomebodyWaiting, ownDatabase } from '../helpers/database.ts'
 import { asOwner } from '../helpers/role.ts'
 import { type Answer, type Person, startService } from '../helpers/service.ts'
 
@@ -31,8 +31,7 @@ async function overtaken (person: Person, change: string, call: () => Promise<An
     await other.query('BEGIN')
     await other.query(`UPDATE users SET ${change} WHERE tenant = $1 AND subject = $2`, [person.tenant, person.sub])
     const answer = call()
-    const isWaiting = async (): Promise<boolean> => (await other.query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")).rows.length > 0
-    while (!await isWaiting()) await new Promise(resolve => setTimeout(resolve, 5))
+    while (!await isSomebodyWaiting(url)) await new Promise(resolve => setTimeout(resolve, 5))
     await other.query('COMMIT')
     return await answer
   } finally {

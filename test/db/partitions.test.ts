@@ -46,7 +46,8 @@ t.test('there is a partition for now and the next three months; what comes later
   }
   const isDefault = async (): Promise<boolean[]> => (await partitionOf(client)).map(({ partition }) => partition === 'audit_events_default')
   t.same(await isDefault(), [false, false, false, false, true])
-  const add = async (): Promise<boolean> => (await client.query("SELECT add_audit_partition_v1(max(at)) AS is_added FROM audit_events WHERE tenant = 'partitions'")).rows[0].is_added
+  const { rows: [{ at }] } = await client.query("SELECT max(at) AS at FROM audit_events WHERE tenant = 'partitions'")
+  const add = async (): Promise<boolean> => (await client.query('SELECT add_audit_partition_v1($1) AS is_added', [at])).rows[0].is_added
   t.equal(await add(), true)
   t.same(await isDefault(), [false, false, false, false, false])
   t.equal(await add(), false, 'once')

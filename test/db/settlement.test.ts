@@ -141,14 +141,11 @@ t.test('a policy that cannot be read is never taken for an optional one', async 
   const decision = { action: 'enroll', reason: 'required_by_policy' }
   t.match((await user.call('GET', '/mfa/status')).body, { decision })
   await without('SELECT', 'policies', async () => {
-    const { status, body } = await user.call('GET', '/mfa/status')
-    t.ok(status === 503 || (body.decision.action === 'enroll' && body.decision.reason === 'required_by_policy'), 'unavailable, or what it says')
-    const read = await admin.call('GET', '/admin/policy', undefined, token)
-    t.ok(read.status === 503 || read.body.enforcement === 'required', 'and to an administrator')
+    t.match(await user.call('GET', '/mfa/status'), { status: 503, body: { code: 'unavailable' } })
+    t.equal((await admin.call('GET', '/admin/policy', undefined, token)).status, 503, 'and to an administrator')
     t.equal((await admin.call('PUT', '/admin/policy', { enforcement: 'optional' }, token)).status, 503, 'nor is it changed')
   })
-  const views = await db.rows<{ viewname: string }>`SELECT viewname FROM pg_views WHERE schemaname = 'public' AND viewname LIKE 'person\_v%'`
-  await without('SELECT', views.map(({ viewname }) => viewname).join(', '), async () => {
+  await without('SELECT', 'users, leases', async () => {
     t.match(await user.call('GET', '/mfa/status'), { status: 503, body: { code: 'unavailable' } })
     t.equal((await admin.call('POST', '/mfa/verify', { code: '123456' })).status, 503)
     t.equal((await service.call('GET', '/health/ready')).status, 503)

@@ -90,6 +90,21 @@ async function findNodes (server: string): Promise<string[]> {
   }
 }
 
+/** Does a statement wait for a row or a table in this database, on whichever node? */
+export async function isSomebodyWaiting (url: string): Promise<boolean> {
+  for (const node of await nodesOf(url)) {
+    const client = new pg.Client({ connectionString: node })
+    await client.connect()
+    try {
+      const { rowCount } = await client.query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+      if (rowCount !== 0) return true
+    } finally {
+      await client.end()
+    }
+  }
+  return false
+}
+
 export async function execute (url: string, sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
