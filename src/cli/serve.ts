@@ -1,0 +1,84 @@
+import closeWithGrace from 'close-with-grace'
+import { createApp, VERSION } from '../app.ts'
+import type { Config } from '../config.ts'
+import { Secrets } from '../config/secrets.ts'
+import { startChaining } from '../db/audit-worker.ts'
+import { connect } from '../db/client.ts'
+import { startWatching, watchAttempts } from '../db/suspicions.ts'
+import { startSweeping } from '../db/sweep.ts'
+import { Metrics } from '../http/metrics.ts'
+import type { Tracing } from '../http/tracing.ts'
+import { startNotices } from '../notices.ts'
+import { SecretKeeper } from '../secrets.ts'
+
+export interface Serving {
+  origin: string
+  /** Ends what was begun, in the order in which it may end, and the database last. */
+  stop: (error?: Error) => Promise<void>
+}
+
+export interface ServeOptions {
+  env: NodeJS.ProcessEnv
+  config: Config
+  database: { url?: string, stop: () => Promise<void> }
+  /** Hears why what is running must not go on. */
+  onUnfit: (error: unknown) => never
+  /** The time of codes and tokens, where it is not the machine's. */
+  clock?: () => Date
+}
+
+/** The service with its workers, on its socket. */
+export async function serve ({ env, config, database, onUnfit, clock }: ServeOptions): Promise<Serving> {
+  const secrets = new Secrets(config, false)
+  let logIdleError = (_error: Error): void => {}
+  const db = connect(() => secrets.databaseUrl ?? database.url as string, config.DATABASE_POOL, error => { logIdleError(error) })
+  const metrics = new Metrics()
+  metrics.collectProcess()
+  const tracing = await traceTo(config.OTEL_EXPORTER_OTLP_ENDPOINT)
+  const app = await createApp({ config, secrets, db, metrics, ...(tracing !== undefined && { tracing }), ...(clock !== undefined && { clock }) })
+  logIdleError = error => { app.log.warn({ err: error }, 'a database connection broke') }
+
+  const keeper = new SecretKeeper({ env, secrets, db, log: (level, text, err) => { app.log[level]({ err }, text) }, onUnfit })
+  await keeper.start()
+  const stopSweeping = startSweeping(db, error => { app.log.warn({ err: error }, 'the sweep of ended rows failed') })
+  const stopChaining = startChaining(db, {
+    get keys () { return secrets.signing },
+    retentionDays: config.AUDIT_RETENTION_DAYS,
+    onError: error => { app.log.warn({ err: error }, 'chaining the audit failed') },
+    onChained: async events => {
+      for (const { action, outcome } of events) metrics.event(action, outcome)
+      await watchAttempts(db, events)
+    },
+    onSigned: ({ tenant, count, digest }) => { app.log.info({ tenant, count, digest }, 'audit checkpoint') },
+    onBroken: (tenant, brokenAt) => {
+      metrics.auditBreak()
+      app.log.error({ tenant, brokenAt }, 'the audit was changed')
+    }
+  })
+  const stopWatching = startWatching(db, error => { app.log.warn({ err: error }, 'looking for attacks failed') })
+  const stopNotices = startNotices({ config, secrets, db, metrics, log: app.log, version: VERSION })
+  let stopping: Promise<void> | undefined
+  const end = async (error?: Error): Promise<void> => {
+    if (error !== undefined) app.log.fatal({ err: error }, 'unexpected error: stopping')
+    await keeper.stop()
+    stopSweeping()
+    await stopChaining()
+    stopWatching()
+    await stopNotices()
+    await app.close()
+    await db.close()
+    await tracing?.stop()
+    await database.stop()
+  }
+  const stop = (error?: Error): Promise<void> => (stopping ??= end(error))
+  closeWithGrace({ delay: 10_000, logger: undefined }, ({ err }) => stop(err))
+
+  await app.listen({ host: config.HOST, port: config.PORT })
+  if (config.ADMIN_PORT !== undefined) app.log.info(`Administration at ${await app.listenAdmin(config.ADMIN_HOST, config.ADMIN_PORT)}`)
+  return { origin: app.listeningOrigin, stop }
+}
+
+/** Loaded only where it is wanted: it takes as much memory as all the rest. */
+async function traceTo (endpoint: string | undefined): Promise<Tracing | undefined> {
+  return endpoint === undefined ? undefined : (await import('../http/tracing.ts')).startTracing(endpoint, VERSION)
+}
