@@ -1,0 +1,62 @@
+import { el, field } from './dom.ts'
+import { type Complaint, complaint } from './problems.ts'
+import type { Texts } from './texts.ts'
+
+export interface CodeForm { form: HTMLFormElement, input: HTMLInputElement, complaint: Complaint }
+
+export interface CodeFormOptions {
+  label: string
+  submit: string
+  hint?: string
+  /** A recovery code instead of six digits. */
+  isRecovery?: boolean
+  /** Rejects with what the service says. */
+  onCode: (code: string) => Promise<void>
+  words?: Parameters<Complaint['explain']>[1]
+}
+
+const RECOVERY_WORDS: CodeFormOptions['words'] = { code_refused: 'recovery_refused' satisfies keyof Texts }
+
+/** A field for a code: the keyboard of digits, the phone's own suggestion, pasting in any form, and off it goes at the sixth digit. */
+export function codeForm ({ label, submit, hint, isRecovery = false, onCode, words = isRecovery ? RECOVERY_WORDS : {} }: CodeFormOptions): CodeForm {
+  const input = el('input', {
+    name: 'code',
+    required: true,
+    className: isRecovery ? 'recovery' : 'digits',
+    autocapitalize: 'characters',
+    spellcheck: false,
+    attributes: isRecovery ? { autocomplete: 'off' } : { autocomplete: 'one-time-code', inputmode: 'numeric', pattern: '[0-9]{6}' }
+  })
+  const form = el('form', { noValidate: true }, field(label, input, hint))
+  const complains = complaint(form)
+  form.append(complains.element, el('button', {}, submit))
+  let isBusy = false
+  const go = async (): Promise<void> => {
+    if (isBusy) return
+    isBusy = true
+    complains.clear()
+    input.removeAttribute('aria-invalid')
+    form.setAttribute('aria-busy', 'true')
+    try {
+      await onCode(input.value)
+    } catch (error) {
+      complains.explain(error, words)
+      input.setAttribute('aria-invalid', 'true')
+      if (!isRecovery) input.value = ''
+      input.focus()
+    } finally {
+      isBusy = false
+      form.removeAttribute('aria-busy')
+    }
+  }
+  form.addEventListener('submit', event => { event.preventDefault(); void go() })
+  if (!isRecovery) {
+    input.addEventListener('input', () => {
+      // Pasted as "123 456", or with what else a message says around it.
+      const digits = input.value.replace(/\D/g, '').slice(0, 6)
+      if (digits !== input.value) input.value = digits
+      if (digits.length === 6) void go()
+    })
+  }
+  return { form, input, complaint: complains }
+}

@@ -1,0 +1,59 @@
+import type { Status } from '@headless-mfa/client'
+import { codeForm } from '../code-form.ts'
+import { el, link } from '../dom.ts'
+import type { Page } from '../main.ts'
+import { mfa, nextPage, returnTo } from '../session.ts'
+import { text } from '../texts.ts'
+
+/** Whoever needs no code any more goes on: after a second tab, or the button "back". */
+async function unlessPassed (page: (status: Status) => Node[]): Promise<Node[]> {
+  const status = await mfa.getStatus()
+  if (status.decision.action === 'verify') return page(status)
+  location.replace(nextPage(status, returnTo()))
+  return []
+}
+
+const back = (): string => `return_to=${encodeURIComponent(returnTo())}`
+
+export const codePage: Page = async () => await unlessPassed(({ factors }) => {
+  const { form, input } = codeForm({
+    label: text('code'),
+    submit: text('verify'),
+    onCode: async code => {
+      await mfa.verify({ code })
+      location.assign(returnTo())
+    }
+  })
+  input.dataset.first = ''
+  return [el('h1', {}, text('codeTitle')), el('p', {}, text('codeText')), ...spentHint(factors), form, el('p', {}, link(text('lost'), `/second-factor/recovery?${back()}`))]
+})
+
+/** The right code of a step that was used is refused, too: say so before somebody types it. */
+export function spentHint (factors: Status['factors']): Node[] {
+  const active = factors.filter(({ status }) => status === 'active')
+  const wait = (): number => Math.ceil((Math.min(...active.map(({ nextCodeAt }) => nextCodeAt === null || nextCodeAt === undefined ? 0 : Date.parse(nextCodeAt))) - Date.now()) / 1000)
+  if (active.length === 0 || wait() <= 0) return []
+  const hint = el('p', { className: 'note' })
+  const show = (): void => {
+    const seconds = wait()
+    if (seconds <= 0) { clearInterval(timer); hint.remove() } else hint.textContent = text('spent', { seconds })
+  }
+  const timer = setInterval(show, 500)
+  show()
+  return [hint]
+}
+
+export const recoveryPage: Page = async () => await unlessPassed(() => {
+  const { form, input } = codeForm({
+    label: text('recoveryCode'),
+    submit: text('verify'),
+    hint: 'XXXX-XXXX-XXXX-XXXX',
+    isRecovery: true,
+    onCode: async code => {
+      await mfa.recover({ code })
+      location.assign(`/second-factor/set-up?lost=1&${back()}`)
+    }
+  })
+  input.dataset.first = ''
+  return [el('h1', {}, text('recoveryTitle')), el('p', {}, text('recoveryText')), form, el('p', {}, link(text('backToCode'), `/second-factor/code?${back()}`))]
+})

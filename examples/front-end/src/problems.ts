@@ -1,0 +1,65 @@
+import { type Problem, problemOf } from '@headless-mfa/client'
+import { el } from './dom.ts'
+import { type Texts, text } from './texts.ts'
+
+const IN_WORDS: Partial<Record<Problem['code'], keyof Texts>> = {
+  code_refused: 'code_refused',
+  too_many_attempts: 'too_many_attempts',
+  factor_locked: 'factor_locked',
+  label_taken: 'label_taken',
+  too_many_factors: 'too_many_factors',
+  required_by_policy: 'required_by_policy',
+  not_found: 'not_found',
+  invalid_request: 'invalid_request',
+  step_up_required: 'step_up_required',
+  forbidden: 'forbidden',
+  unavailable: 'unavailable',
+  unreachable: 'unreachable'
+}
+
+/** Where a form says what went wrong: read aloud as soon as it is there. */
+export interface Complaint {
+  element: HTMLElement
+  clear: () => void
+  say: (message: string) => void
+  /** A refusal in words; with a wait, the seconds that are left, and the form sleeps until then. */
+  explain: (error: unknown, words?: Partial<Record<Problem['code'], keyof Texts>>) => void
+}
+
+export function complaint (form?: HTMLElement): Complaint {
+  const element = el('p', { className: 'complaint', attributes: { role: 'alert' } })
+  let timer: number | undefined
+  const clear = (): void => {
+    clearInterval(timer)
+    element.textContent = ''
+    sleep(form, false)
+  }
+  const countDown = (key: keyof Texts, seconds: number): void => {
+    const end = Date.now() + seconds * 1000
+    // Read aloud once: the seconds that run down are for the eyes.
+    const [before = '', after = ''] = text(key, { seconds: '|' }).split('|')
+    const left = el('span', { attributes: { role: 'timer' } }, String(seconds))
+    element.replaceChildren(before, left, after)
+    sleep(form, true)
+    timer = window.setInterval(() => {
+      const rest = Math.ceil((end - Date.now()) / 1000)
+      if (rest <= 0) { clear(); form?.querySelector('input')?.focus() } else left.textContent = String(rest)
+    }, 250)
+  }
+  return {
+    element,
+    clear,
+    say: message => { clear(); element.textContent = message },
+    explain: (error, words = {}) => {
+      clear()
+      const problem = problemOf(error)
+      const key = words[problem.code] ?? IN_WORDS[problem.code] ?? 'other'
+      if (problem.code === 'too_many_attempts' || problem.code === 'unavailable') countDown(key, problem.retryAfter)
+      else element.textContent = text(key)
+    }
+  }
+}
+
+function sleep (form: HTMLElement | undefined, isAsleep: boolean): void {
+  for (const control of form?.querySelectorAll<HTMLInputElement | HTMLButtonElement>('input, button:not(.awake)') ?? []) control.disabled = isAsleep
+}
