@@ -23,6 +23,16 @@ export async function ownDatabase (t: Teardown, { isMigrated = true } = {}): Pro
   return { url: urlOf(server, name), drop }
 }
 
+/** As a service has it: through the pooler of scripts/with-pgbouncer.sh, where there is one. */
+export function pooled (databaseUrl: string): string {
+  const pooler = process.env.TEST_POOLER
+  if (pooler === undefined) return databaseUrl
+  const url = new URL(databaseUrl)
+  url.host = pooler
+  url.searchParams.set('pgbouncer', 'true')
+  return url.href
+}
+
 interface Teardown { teardown (action: () => Promise<void>): void }
 
 export function uniqueName (purpose: string): string {
@@ -49,7 +59,11 @@ export async function createDatabase (server: string, name: string, template?: s
 }
 
 export async function dropDatabase (server: string, name: string): Promise<void> {
-  await Promise.all((await nodesOf(server)).map(node => execute(node, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)))
+  await Promise.all((await nodesOf(server)).map(async node => {
+    // Whoever is still connected would have Citus begin a daemon for it anew, in the moment in which it ends the one that there is.
+    await execute(node, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}' AND backend_type = 'client backend'`)
+    await execute(node, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+  }))
 }
 
 async function createOn (node: string, name: string, template: string): Promise<void> {

@@ -6,7 +6,7 @@ import { type Config, readConfig } from '../../src/config.ts'
 import { Secrets } from '../../src/config/secrets.ts'
 import { codeAt, stepAt } from '../../src/core/totp.ts'
 import { connect, type Database } from '../../src/db/client.ts'
-import { databaseUrl } from './database.ts'
+import { databaseUrl, pooled } from './database.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
@@ -81,6 +81,7 @@ export interface Service {
 /** A service of its own process-wide state, closed after the test. */
 export async function startService (t: Teardown, env: Record<string, string | undefined> = {}, clock = new TestClock(), areKeysProved = true): Promise<Service> {
   const merged = Object.fromEntries(Object.entries({ ...testEnvironment(), ...env }).filter((entry): entry is [string, string] => entry[1] !== undefined))
+  if (merged.DATABASE_URL !== undefined) merged.DATABASE_URL = pooled(merged.DATABASE_URL)
   const config = readConfig(merged)
   const log: string[] = []
   const secrets = new Secrets(config, areKeysProved)
