@@ -5,6 +5,7 @@ import { temporaryDir } from '../test/helpers/temporary.ts'
 import { admin } from './admin.ts'
 import { attack } from './attack.ts'
 import { authorize } from './authorize.ts'
+import { citus } from './citus.ts'
 import { enroll } from './enroll.ts'
 import type { Benchmark, Outcome } from './lib/benchmark.ts'
 import { startServer } from './lib/database.ts'
@@ -19,7 +20,7 @@ import { replicas } from './replicas.ts'
 import { start } from './start.ts'
 import { verify } from './verify.ts'
 
-const BENCHMARKS: Benchmark[] = [verify, million, authorize, recovery, enroll, attack, replicas, start, admin]
+const BENCHMARKS: Benchmark[] = [verify, million, authorize, recovery, enroll, attack, replicas, start, admin, citus]
 
 const isShort = process.argv.includes('--short')
 const names = process.argv.slice(2).filter(argument => !argument.startsWith('--'))
