@@ -15,13 +15,13 @@ export function pgbenchVersion (): string {
 /** The statements of `work` as it sends them, with their values as pgbench's variables or expressions. */
 async function statementsOf (work: (db: Statements) => Promise<unknown>): Promise<string[]> {
   const statements: string[] = []
-  const record = async (strings: TemplateStringsArray, ...values: unknown[]): Promise<object[]> => {
+  const record = async (strings: TemplateStringsArray, ...values: unknown[]): Promise<null> => {
     const { text, values: parameters } = fragment(strings, ...values)
     // Of a statement in several lines pgbench ends the line for itself.
     statements.push(`${text.replaceAll(/\s+/g, ' ').replaceAll(/\$(\d+)/g, (_, index) => String(parameters[Number(index) - 1]))};`)
-    return [{ person: null }]
+    return null
   }
-  await work({ rows: record, settle: record } as unknown as Statements)
+  await work({ value: record, settle: record } as unknown as Statements)
   return statements
 }
 

@@ -30,6 +30,8 @@ export interface Database {
   rows: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
   /** The same for a statement about everybody of a tenant: few at a time, with more time, and on connections of their own. */
   reports: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
+  /** What one function answers, as JSON: `value`SELECT fn_v1(…) AS result``. The driver alone does it, at half of what Prisma takes. */
+  value: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T | null>
   /** A call of one settlement function: `settle`SELECT fn_v1(…) AS result``. */
   settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
   /** Who is told of each settlement: the function's name, what it answered, and how long that took in seconds. */
@@ -66,16 +68,21 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
   }
   const rowsOf = (client: PrismaClient) => <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> =>
     run(() => client.$queryRaw<T[]>(Prisma.sql(strings, ...values)))
-  const rows = rowsOf(prisma)
+  const value = async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T | null> => {
+    const { text, values: parameters } = Prisma.sql(strings, ...values)
+    const { rows: [row] } = await run(() => pool.query<[T | null]>({ text, values: parameters, rowMode: 'array', ...(!isPooled && { name: nameOf({ sql: text }) }) }))
+    return (row as [T | null])[0]
+  }
 
   const database: Database = {
     prisma,
     run,
-    rows,
+    rows: rowsOf(prisma),
+    value,
     reports: rowsOf(reporting.prisma),
     async settle (strings, ...values) {
       const start = performance.now()
-      const [{ result }] = await rows(strings, ...values) as [{ result: Settlement | null }]
+      const result = await value<Settlement>(strings, ...values)
       if (result === null || result.outcome === 'lost') throw new UnavailableError('a row that must be there is lost')
       database.onSettled(settlementOf(strings), result, (performance.now() - start) / 1000)
       return result
@@ -96,7 +103,13 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
 const settlementOf = ([head]: TemplateStringsArray): string => (/(\w+)_v\d+\(/.exec(head as string) as RegExpExecArray)[1] as string
 
 /** A statement that is sent under a name is planned once. */
-const nameOf = ({ sql }: { sql: string }): string => `s${createHash('sha1').update(sql).digest('base64url')}`
+function nameOf ({ sql }: { sql: string }): string {
+  const name = names.get(sql) ?? `s${createHash('sha1').update(sql).digest('base64url')}`
+  names.set(sql, name)
+  return name
+}
+/** As many as a connection has statements. */
+const names = new Map<string, string>()
 
 function open (url: () => string, poolSize: number, statementTimeout: number, onIdleError: (error: Error) => void, options: { statementNameGenerator?: typeof nameOf }): { pool: pg.Pool, prisma: PrismaClient } {
   const pool = new pg.Pool({

@@ -54,8 +54,8 @@ const NONE = { issuer: null, id: null }
 async function find (
   db: Database, tenant: string, { namespace = null, subject = null, userId = null }: Partial<Record<'namespace' | 'subject' | 'userId', string | null>>, { issuer, id }: { issuer: string | null, id: string | null } = NONE
 ): Promise<Person | null> {
-  const [{ person }] = await db.rows`
-    SELECT find_person_v1(${tenant}, ${namespace}, ${subject}, ${userId}::uuid, ${issuer}, ${id}) AS person` as [{ person: Row | null }]
+  const person = await db.value<Row>`
+    SELECT find_person_v1(${tenant}, ${namespace}, ${subject}, ${userId}::uuid, ${issuer}, ${id}) AS person`
   return person === null ? null : toPerson(person)
 }
 
