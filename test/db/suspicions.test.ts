@@ -161,8 +161,8 @@ t.test('of two replicas one looks, and a database that is not there is told of',
 })
 
 t.test('what it is seen by is kept for a day', async t => {
-  await db.rows`UPDATE failures SET at = (at AT TIME ZONE 'UTC' - interval '24 hours') AT TIME ZONE 'UTC'`
-  await db.rows`UPDATE suspicions SET at = (at AT TIME ZONE 'UTC' - interval '24 hours') AT TIME ZONE 'UTC'`
+  await db.rows`UPDATE failures SET at = (at AT TIME ZONE 'UTC' - interval '24 hours 1 minute') AT TIME ZONE 'UTC'`
+  await db.rows`UPDATE suspicions SET at = (at AT TIME ZONE 'UTC' - interval '24 hours 1 minute') AT TIME ZONE 'UTC'`
   t.ok(await sweep(db) > 400)
   t.same(await db.rows`SELECT 1 FROM failures UNION ALL SELECT 1 FROM suspicions`, [])
 })
