@@ -2,12 +2,17 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Secrets } from '../../src/config/secrets.ts'
+import { markKeys } from '../../src/core/keys.ts'
 import { SecretKeeper } from '../../src/secrets.ts'
 import { type Service, startService, TestClock } from './service.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
 export const key = (): string => randomBytes(32).toString('base64')
+
+/** Which keys somebody has, the first of each purpose before the others. */
+export const keyNames = (secrets: Secrets): string[] => markKeys(secrets).map(({ purpose, id }) => `${purpose} ${id}`)
 
 export interface SecretFiles {
   /** `NAME_FILE` for each, and NAME taken away. */

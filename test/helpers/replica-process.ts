@@ -7,9 +7,10 @@ import { readConfig } from '../../src/config.ts'
 import { Secrets } from '../../src/config/secrets.ts'
 import { connect } from '../../src/db/client.ts'
 import { SecretKeeper } from '../../src/secrets.ts'
+import { keyNames } from './keys.ts'
 
-export type Order = { now: number } | { count: true } | { heap: string }
-export type Report = { url: string } | { now: number } | { hashes: number, compares: number } | { heap: string }
+export type Order = { now: number } | { count: true } | { keys: true } | { heap: string }
+export type Report = { url: string } | { now: number } | { hashes: number, compares: number } | { keys: string[] } | { heap: string }
 
 let now = Number(process.argv[2])
 const counts = { hashes: 0, compares: 0 }
@@ -32,6 +33,8 @@ process.on('message', (order: Order) => {
     report({ now })
   } else if ('heap' in order) {
     report({ heap: writeHeapSnapshot(order.heap) })
+  } else if ('keys' in order) {
+    report({ keys: keyNames(secrets) })
   } else {
     report(counts)
   }

@@ -25,6 +25,8 @@ export interface Replicas {
   syncClocks: () => Promise<void>
   /** Writes all that the further replica has in its heap to a file. */
   writeHeap: (path: string) => Promise<void>
+  /** What `keyNames` says of each further replica. */
+  keyNames: () => Promise<string[][]>
   /** bcrypt runs of the further replicas so far. */
   bcryptRuns: () => Promise<{ hashes: number, compares: number }>
 }
@@ -40,11 +42,18 @@ export async function startReplicas (t: Teardown, service: Service, count = 1): 
   const started = await Promise.all(children.map(child => answerOf<{ url: string }>(child)))
   const urls = [service.url, ...started.map(({ url }) => url)]
   const calls = urls.map(callTo)
-  const askAll = <T extends object>(order: Order): Promise<T[]> => Promise.all(children.map(child => {
+  const ask = <T extends object>(child: ChildProcess, order: Order): Promise<T> => {
     const answer = answerOf<T>(child)
     child.send(order)
     return answer
-  }))
+  }
+  let asked: Promise<unknown> = Promise.resolve()
+  /** One order after the other: the next message is the answer to the last. */
+  const askAll = <T extends object>(order: Order): Promise<T[]> => {
+    const answers = asked.then(() => Promise.all(children.map(child => ask<T>(child, order))))
+    asked = answers.catch(() => {})
+    return answers
+  }
 
   const syncClocks = async (): Promise<void> => { await askAll({ now: service.clock.read().getTime() }) }
 
@@ -58,6 +67,7 @@ export async function startReplicas (t: Teardown, service: Service, count = 1): 
       return await holding(person, () => Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])(...call(index)))))
     },
     async writeHeap (path) { await askAll({ heap: path }) },
+    async keyNames () { return (await askAll<{ keys: string[] }>({ keys: true })).map(({ keys }) => keys) },
     async bcryptRuns () {
       const runs = await askAll<{ hashes: number, compares: number }>({ count: true })
       return { hashes: runs.reduce((sum, run) => sum + run.hashes, 0), compares: runs.reduce((sum, run) => sum + run.compares, 0) }

@@ -96,7 +96,10 @@ t.test('more endings than are remembered: the database is asked, and nothing dea
   await service.db.reports`INSERT INTO endings (tenant, user_id, issuer, session, epoch, generation)
     SELECT ${person.tenant}, gen_random_uuid(), '', '', 2, 0 FROM generate_series(1, 100001)`
   const late = await startService(t, service.env, service.clock)
-  t.equal(await ask(late, token), 200)
+  t.ok(await until(late, token, 200) < 15_000)
   await late.db.rows`SELECT move_epoch_v1(${person.tenant}, ${(await person.row()).id}::uuid)`
-  t.equal(await ask(late, token), 401, 'at once')
+  // A busy machine that is not done with reading all those says 503: that passes nobody, either.
+  let status
+  do { status = await ask(late, token) } while (status === 503)
+  t.equal(status, 401, 'at once')
 })

@@ -33,7 +33,9 @@ t.test('no account name injects anything into the key URI', async t => {
 
 t.test('200 starts give 200 different secrets whose bytes look random', async t => {
   const service = await startService(t)
-  const secrets = await Promise.all(Array.from({ length: 200 }, async () => (await service.person().call('POST', '/mfa/enroll')).body.secret as string))
+  const secrets: string[] = []
+  // As many at once as a busy machine answers in time.
+  while (secrets.length < 200) secrets.push(...await Promise.all(Array.from({ length: 20 }, async () => (await service.person().call('POST', '/mfa/enroll')).body.secret as string)))
   t.equal(new Set(secrets).size, 200)
   const counts = new Array<number>(16).fill(0)
   for (const secret of secrets) for (const byte of fromBase32(secret)) { counts[byte >> 4] = (counts[byte >> 4] ?? 0) + 1 }
