@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { readConfig, variables } from '../src/config.ts'
+import { nodeArguments } from './helpers/program.ts'
 import { SECRET, testEnvironment } from './helpers/service.ts'
 
 type Env = Record<string, string | undefined>
@@ -127,7 +128,6 @@ t.test('in production the embedded database, weaker throttles and cheaper hashes
 })
 
 t.test('a bad configuration ends the process before it listens, with one line', async t => {
-  const server = fileURLToPath(new URL('../src/server.ts', import.meta.url))
   const good: Env = { ...testEnvironment(), ...PRODUCTION }
   const cases: Array<[Env, RegExp]> = [
     [{ NODE_ENV: 'production' }, /^configuration: JWT_ISSUER is missing\n$/],
@@ -136,7 +136,7 @@ t.test('a bad configuration ends the process before it listens, with one line', 
     [{ ...good, MFA_ENCRYPTION_KEYS: good.MFA_PEPPERS }, /^configuration: MFA_PEPPERS holds a key of MFA_ENCRYPTION_KEYS too: [^\n]*\n$/]
   ]
   await Promise.all(cases.map(async ([env, line]) => {
-    const child = spawn(process.execPath, ['--import=tsx', server], { env: { PATH: process.env.PATH, ...env } as NodeJS.ProcessEnv })
+    const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { PATH: process.env.PATH, ...env } as NodeJS.ProcessEnv })
     let [stdout, stderr] = ['', '']
     child.stdout.on('data', data => { stdout += data })
     child.stderr.on('data', data => { stderr += data })

@@ -8,6 +8,7 @@ import { ConfigError } from '../src/config.ts'
 import { keySet } from '../src/config/secrets.ts'
 import { markKeys } from '../src/core/keys.ts'
 import { reportKeys } from '../src/db/keys.ts'
+import { nodeArguments } from './helpers/program.ts'
 import { asOwner, serviceRole } from './helpers/role.ts'
 import { ownDatabase } from './helpers/database.ts'
 import { key, secretFiles, startKept } from './helpers/keys.ts'
@@ -136,7 +137,7 @@ t.test('the process ends before it listens, with one line', async t => {
   const { service, keeper } = await startKept(t, { DATABASE_URL: url })
   await keeper.check()
   const env = { ...service.env, MFA_ENCRYPTION_KEYS: `k1:${key()}`, NODE_ENV: 'production', BCRYPT_COST: '10', PORT: '0', LOG_LEVEL: 'trace' }
-  const child = spawn(process.execPath, ['--import=tsx', 'src/server.ts'], { env: { PATH: process.env.PATH, ...env } })
+  const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { PATH: process.env.PATH, ...env } })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', data => { stdout += data })
   child.stderr.on('data', data => { stderr += data })

@@ -6,6 +6,7 @@ import { settleWanted } from '../../src/db/notices.ts'
 import { administrator } from '../helpers/administrator.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { key } from '../helpers/keys.ts'
+import { nodeArguments } from '../helpers/program.ts'
 import { asOwner, serviceRole } from '../helpers/role.ts'
 import { type Person, startService } from '../helpers/service.ts'
 
@@ -176,7 +177,7 @@ t.test('what cannot be audited is not done, by an administrator or the operator'
 
 t.test('the process itself: help, and a refusal', async t => {
   const run = (...args: string[]): Promise<unknown> => new Promise(resolve => {
-    execFile(process.execPath, ['--import=tsx', 'src/cli/admin.ts', ...args], { env: { PATH: process.env.PATH, ...service.env } }, (error, stdout, stderr) => { resolve([error?.code ?? 0, stdout, stderr]) })
+    execFile(process.execPath, nodeArguments('src/cli/admin.ts', ...args), { env: { PATH: process.env.PATH, ...service.env } }, (error, stdout, stderr) => { resolve([error?.code ?? 0, stdout, stderr]) })
   })
   const user = service.person()
   await user.call('GET', '/mfa/status')

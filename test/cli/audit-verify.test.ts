@@ -2,13 +2,14 @@ import { execFile } from 'node:child_process'
 import t from 'tap'
 import { chainTenant } from '../../src/db/audit-chain.ts'
 import { ownDatabase } from '../helpers/database.ts'
+import { nodeArguments } from '../helpers/program.ts'
 import { startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 const service = await startService(t, { DATABASE_URL: url })
 
 const run = (...args: string[]): Promise<{ code: number, stdout: string, stderr: string }> => new Promise(resolve => {
-  execFile(process.execPath, ['--import=tsx', 'src/cli/audit-verify.ts', ...args], { env: { PATH: process.env.PATH, ...service.env, NODE_ENV: 'production', BCRYPT_COST: '10' } }, (error, stdout, stderr) => {
+  execFile(process.execPath, nodeArguments('src/cli/audit-verify.ts', ...args), { env: { PATH: process.env.PATH, ...service.env, NODE_ENV: 'production', BCRYPT_COST: '10' } }, (error, stdout, stderr) => {
     resolve({ code: (error?.code ?? 0) as number, stdout, stderr })
   })
 })

@@ -6,6 +6,7 @@ import t from 'tap'
 import { codeAt, stepAt } from '../../src/core/totp.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { startKept } from '../helpers/keys.ts'
+import { nodeArguments } from '../helpers/program.ts'
 import { serviceRole } from '../helpers/role.ts'
 import { fromBase32 } from '../helpers/service.ts'
 
@@ -17,7 +18,7 @@ const path = (name: string): string => `test/fixtures/import/${name}`
 
 interface Ran { code: number, lines: any[], notes: string, stdout: string }
 const run = (...args: string[]): Promise<Ran> => new Promise(resolve => {
-  execFile(process.execPath, ['--import=tsx', 'src/cli/import.ts', ...args], { env: { PATH: process.env.PATH, ...service.env, NODE_ENV: 'production', BCRYPT_COST: '10', THROTTLE_WAITS: '0,0,0,0,30' } }, (error, stdout, stderr) => {
+  execFile(process.execPath, nodeArguments('src/cli/import.ts', ...args), { env: { PATH: process.env.PATH, ...service.env, NODE_ENV: 'production', BCRYPT_COST: '10', THROTTLE_WAITS: '0,0,0,0,30' } }, (error, stdout, stderr) => {
     resolve({ code: (error?.code ?? 0) as number, stdout, notes: stderr, lines: stdout.split('\n').filter(line => line !== '').map(line => JSON.parse(line)) })
   })
 })

@@ -7,6 +7,7 @@ import { signAll } from '../../src/db/audit-worker.ts'
 import { chainTenant } from '../../src/db/audit-chain.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { key, startKept, type Kept } from '../helpers/keys.ts'
+import { nodeArguments } from '../helpers/program.ts'
 import { serviceRole } from '../helpers/role.ts'
 import { type Answer, headerOf, type Person, signingKey } from '../helpers/service.ts'
 
@@ -253,7 +254,7 @@ t.test('a key that is lost: the service starts again, nobody is let in for it, a
 
 t.test('as a command: what it does not understand it does not do', async t => {
   const command = (...args: string[]): Promise<{ code: unknown, stderr: string }> => new Promise(resolve => {
-    execFile(process.execPath, ['--import=tsx', 'src/cli/keys.ts', ...args], { env: { PATH: process.env.PATH, NODE_ENV: 'production' } }, (error, _stdout, stderr) => { resolve({ code: error?.code ?? 0, stderr }) })
+    execFile(process.execPath, nodeArguments('src/cli/keys.ts', ...args), { env: { PATH: process.env.PATH, NODE_ENV: 'production' } }, (error, _stdout, stderr) => { resolve({ code: error?.code ?? 0, stderr }) })
   })
   t.match(await command('rotate', 'everything'), { code: 1, stderr: /^npm run keys -- status/ })
   for (const args of [[], ['status', 'sealing'], ['add'], ['retire', 'sealing'], ['retire', 'sealing', 'k1', 'k2'], ['forget', 'sealing']]) t.match(await run({}, args), { error: /^npm run keys -- status/ })

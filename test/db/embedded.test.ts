@@ -4,10 +4,10 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, stat
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { startEmbedded, type EmbeddedOptions } from '../../src/db/embedded.ts'
+import { program } from '../helpers/program.ts'
 import { temporaryDir } from '../helpers/temporary.ts'
 
 const isRoot = process.getuid!() === 0
@@ -175,7 +175,8 @@ async function start (t: Test, options: EmbeddedOptions) {
 }
 
 async function startElsewhere (dataDir: string): Promise<{ child: ChildProcess, url: string }> {
-  const child = fork(fileURLToPath(new URL('../helpers/embedded-process.ts', import.meta.url)), [dataDir])
+  const { file, execArgv } = program('test/helpers/embedded-process.ts')
+  const child = fork(file, [dataDir], { execArgv })
   const [url] = await once(child, 'message')
   return { child, url }
 }

@@ -2,11 +2,11 @@ import { execFile, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { applyMigrations, diffSql, markRolledBack, prismaDir } from '../../src/db/migrate.ts'
 import { ownDatabase, readRun } from '../helpers/database.ts'
+import { nodeArguments, program } from '../helpers/program.ts'
 
 const first = '20260101000000_first'
 const second = '20260102000000_second'
@@ -30,8 +30,8 @@ t.test('each migration is applied once, in the order of the names, functions inc
 t.test('processes that migrate at the same time take turns: one applies, the others find nothing to do', async t => {
   const { url } = await ownDatabase(t, { isMigrated: false })
   const dir = migrationsIn(t, { [first]: `SELECT pg_sleep(0.5); ${firstSql}`, [second]: secondSql })
-  const script = fileURLToPath(new URL('../helpers/migrate-process.ts', import.meta.url))
-  const applied = await Promise.all([1, 2, 3].map(async () => (await once(fork(script, [url, dir]), 'message'))[0]))
+  const { file, execArgv } = program('test/helpers/migrate-process.ts')
+  const applied = await Promise.all([1, 2, 3].map(async () => (await once(fork(file, [url, dir], { execArgv }), 'message'))[0]))
   t.same(applied.flat(), [first, second])
   t.same(await query(url, 'SELECT count(*)::integer FROM _prisma_migrations'), [{ count: 2 }])
 })
@@ -126,9 +126,8 @@ function writeMigrations (dir: string, migrations: Record<string, string>): stri
 }
 
 async function run (script: string, args: string[], env: Record<string, string> = {}) {
-  const file = fileURLToPath(new URL(`../../${script}`, import.meta.url))
   return await new Promise<{ code: unknown, stdout: string, stderr: string }>(resolve => {
-    execFile(process.execPath, ['--import=tsx', file, ...args], { env: { ...process.env, ...env } },
+    execFile(process.execPath, nodeArguments(script, ...args), { env: { ...process.env, ...env } },
       (error, stdout, stderr) => resolve({ code: error ? error.code : 0, stdout, stderr }))
   })
 }

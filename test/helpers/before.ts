@@ -2,16 +2,17 @@
 // names, as a role that may create databases), with a migrated template and a database made from it for all test files.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { distribute } from '../../src/db/distribute.ts'
 import { applyMigrations } from '../../src/db/migrate.ts'
 import { createDatabase, execute, uniqueName, urlOf, writeRun } from './database.ts'
+import { program } from './program.ts'
 
 let server = process.env.TEST_DATABASE_URL
 let holder: number | undefined
 if (!server) {
-  const child = fork(fileURLToPath(new URL('server.ts', import.meta.url)), [String(process.ppid)], {
-    detached: true, execArgv: ['--import=tsx'], stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+  const { file, execArgv } = program('test/helpers/server.ts')
+  const child = fork(file, [String(process.ppid)], {
+    detached: true, execArgv, stdio: ['ignore', 'ignore', 'inherit', 'ipc']
   })
   holder = child.pid
   const [answer] = await Promise.race([once(child, 'message'), once(child, 'exit')])

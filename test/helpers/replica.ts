@@ -3,8 +3,8 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import pg from 'pg'
+import { program } from './program.ts'
 import type { Order, Report } from './replica-process.ts'
 import { type Answer, type Call, callTo, type Person, type Service } from './service.ts'
 
@@ -33,11 +33,10 @@ export interface Replicas {
 
 /** `count` further processes beside `service`, ended after the test. */
 export async function startReplicas (t: Teardown, service: Service, count = 1): Promise<Replicas> {
-  const children = Array.from({ length: count }, () => fork(
-    fileURLToPath(new URL('replica-process.ts', import.meta.url)),
-    [String(service.clock.read().getTime())],
-    { execArgv: ['--import=tsx'], env: { PATH: process.env.PATH, ...service.env } }
-  ))
+  const { file, execArgv } = program('test/helpers/replica-process.ts')
+  const children = Array.from({ length: count }, () => fork(file, [String(service.clock.read().getTime())], {
+    execArgv, env: { PATH: process.env.PATH, ...service.env }
+  }))
   t.teardown(() => Promise.all(children.map(end)))
   const started = await Promise.all(children.map(child => answerOf<{ url: string }>(child)))
   const urls = [service.url, ...started.map(({ url }) => url)]

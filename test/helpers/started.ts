@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from './gateways.ts'
+import { nodeArguments } from './program.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
@@ -20,7 +21,7 @@ function run (command: string, args: string[], env: Record<string, string> = {})
 /** What `npm start` starts, with its embedded database and development keys, ended after the test. */
 export async function startAsNewcomer (t: Teardown): Promise<{ origin: string, output: () => string }> {
   const port = await freePort()
-  const service = run(process.execPath, ['--import=tsx', 'src/server.ts'], { PORT: String(port) })
+  const service = run(process.execPath, nodeArguments('src/server.ts'), { PORT: String(port) })
   t.teardown(async () => { service.child.kill('SIGTERM'); await service.ended })
   for (let i = 0; !service.output().includes('Ctrl-C stops'); i++) {
     if (i > 300) throw new Error(service.output())

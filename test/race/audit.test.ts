@@ -2,11 +2,11 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { verifyTenant } from '../../src/db/audit-verify.ts'
 import { takeLease } from '../../src/db/lease.ts'
+import { program } from '../helpers/program.ts'
 import { startService } from '../helpers/service.ts'
 
 const service = await startService(t)
@@ -14,7 +14,8 @@ const { db, config } = service
 const url = config.DATABASE_URL as string
 
 async function startChainer (t: Test, tenant: string): Promise<ChildProcess> {
-  const child = fork(fileURLToPath(new URL('../helpers/chain-process.ts', import.meta.url)), [url, tenant], { execArgv: ['--import=tsx'] })
+  const { file, execArgv } = program('test/helpers/chain-process.ts')
+  const child = fork(file, [url, tenant], { execArgv })
   t.teardown(async () => {
     const exit = once(child, 'exit')
     child.disconnect()

@@ -3,10 +3,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { countNotices, findDueNotices, settleClaimed, settleWanted } from '../../src/db/notices.ts'
 import { ownDatabase } from '../helpers/database.ts'
+import { program } from '../helpers/program.ts'
 import { TestReceiver } from '../helpers/receiver.ts'
 import { startService } from '../helpers/service.ts'
 
@@ -17,7 +17,8 @@ const { db } = service
 await settleWanted(db)
 
 async function startWorker (t: Test, ...args: string[]): Promise<ChildProcess> {
-  const child = fork(fileURLToPath(new URL('../helpers/notices-process.ts', import.meta.url)), args, { execArgv: ['--import=tsx'], env: { PATH: process.env.PATH, ...service.env } })
+  const { file, execArgv } = program('test/helpers/notices-process.ts')
+  const child = fork(file, args, { execArgv, env: { PATH: process.env.PATH, ...service.env } })
   t.teardown(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return
     const exit = once(child, 'exit')

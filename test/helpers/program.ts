@@ -1,0 +1,17 @@
+// Programs of this repository that a test starts: as scripts/test.mjs compiled them, or else as they stand in `src` and `test`.
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const { TEST_BUILD } = process.env
+
+/** What Node is to run, and what it needs for that; `path` is below the repository's root. */
+export const program = (path: string): { file: string, execArgv: string[] } => TEST_BUILD === undefined
+  ? { file: join(root, path), execArgv: ['--import=tsx'] }
+  : { file: join(TEST_BUILD, path.replace(/\.ts$/, '.js')), execArgv: [] }
+
+/** The arguments of `node`. */
+export function nodeArguments (path: string, ...args: string[]): string[] {
+  const { file, execArgv } = program(path)
+  return [...execArgv, file, ...args]
+}
