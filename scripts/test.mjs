@@ -46,12 +46,14 @@ await build({
       // Other packages stay where they are, but for those that are hundreds of small modules.
       onResolve({ filter: /^[^./]/ }, ({ kind, path }) => kind === 'entry-point' || /^(typebox|jose)(\/|$)/.test(path) ? undefined : { external: true })
       // What is looked for beside a source file is there still.
-      onLoad({ filter: /\.ts$/ }, ({ path }) => path.includes('/node_modules/') ? undefined : ({
-        loader: 'ts',
-        contents: readFileSync(path, 'utf8')
-          .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
-          .replaceAll('import.meta.dirname', JSON.stringify(dirname(path)))
-      }))
+      onLoad({ filter: /\.ts$/ }, ({ path }) => path.includes('/node_modules/')
+        ? undefined
+        : ({
+            loader: 'ts',
+            contents: readFileSync(path, 'utf8')
+              .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
+              .replaceAll('import.meta.dirname', JSON.stringify(dirname(path)))
+          }))
     }
   }]
 })

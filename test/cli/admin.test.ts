@@ -80,7 +80,7 @@ t.test('unlock, sign-out, bypass and enable do what their names say, with their 
   t.ok(left > 30_000 && left <= 60_000)
   t.match(await user.call('POST', '/mfa/recovery', { code }), { status: 200, body: { acr: 'mfa-recovery' } })
 
-  await db.rows`UPDATE users SET disabled_at = clock_timestamp() WHERE tenant = ${user.tenant}`
+  await db.rows`UPDATE users SET disabled_at = ${new Date()}::timestamptz WHERE tenant = ${user.tenant}`
   t.equal((await user.call('GET', '/mfa/factors')).status, 403)
   t.same((await admin(['enable', ...on(user)])).out, [`${user.sub} of ${user.tenant} is let in again.`])
   t.equal((await user.call('GET', '/mfa/factors')).status, 200)

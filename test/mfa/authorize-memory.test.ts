@@ -9,10 +9,10 @@ const { url } = await ownDatabase(t)
 
 const ask = async (service: Service, token: string): Promise<number> => (await service.call('GET', '/mfa/authorize', { token })).status
 
-/** Milliseconds until the answer is this one. */
-async function until (service: Service, token: string, status: number): Promise<number> {
+/** Milliseconds until the answer is this one; Infinity after `patience`. */
+async function until (service: Service, token: string, status: number, patience = 15_000): Promise<number> {
   const start = performance.now()
-  while (performance.now() - start < 15_000) {
+  while (performance.now() - start < patience) {
     if (await ask(service, token) === status) return performance.now() - start
     await sleep(50)
   }
@@ -96,7 +96,7 @@ t.test('more endings than are remembered: the database is asked, and nothing dea
   await service.db.reports`INSERT INTO endings (tenant, user_id, issuer, session, epoch, generation)
     SELECT ${person.tenant}, gen_random_uuid(), '', '', 2, 0 FROM generate_series(1, 100001)`
   const late = await startService(t, service.env, service.clock)
-  t.ok(await until(late, token, 200) < 15_000)
+  t.ok(await until(late, token, 200, 60_000) < Infinity)
   await late.db.rows`SELECT move_epoch_v1(${person.tenant}, ${(await person.row()).id}::uuid)`
   // A busy machine that is not done with reading all those says 503: that passes nobody, either.
   let status

@@ -135,7 +135,7 @@ t.test('twenty enrollments an hour are started, and the window rolls', async t =
   const wait = Number(headers.get('retry-after'))
   t.ok(wait <= 3600 && wait > 3500, `${wait} seconds`)
   t.equal((await service.db.rows`SELECT 1 AS one FROM enrollments WHERE tenant = ${person.tenant}`).length, 1)
-  await service.db.rows`UPDATE throttles SET recent[1] = recent[1] - interval '1 hour', recent[2] = recent[2] - interval '30 minutes' WHERE tenant = ${person.tenant} AND kind = 'enroll'`
+  await service.db.rows`UPDATE throttles SET recent[1] = (recent[1] AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC', recent[2] = (recent[2] AT TIME ZONE 'UTC' - interval '30 minutes') AT TIME ZONE 'UTC' WHERE tenant = ${person.tenant} AND kind = 'enroll'`
   t.equal((await person.call('POST', '/mfa/enroll')).status, 201, 'the oldest start is over an hour ago')
   const again = Number((await person.call('POST', '/mfa/enroll')).headers.get('retry-after'))
   t.ok(again <= 1800 && again > 1700, `${again} seconds, until the next oldest is`)
