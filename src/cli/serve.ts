@@ -6,6 +6,7 @@ import { startChaining } from '../db/audit-worker.ts'
 import { connect } from '../db/client.ts'
 import { startWatching, watchAttempts } from '../db/suspicions.ts'
 import { startSweeping } from '../db/sweep.ts'
+import { openLog } from '../http/logging.ts'
 import { Metrics } from '../http/metrics.ts'
 import type { Tracing } from '../http/tracing.ts'
 import { startNotices } from '../notices.ts'
@@ -35,7 +36,7 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   const metrics = new Metrics()
   metrics.collectProcess()
   const tracing = await traceTo(config.OTEL_EXPORTER_OTLP_ENDPOINT)
-  const app = await createApp({ config, secrets, db, metrics, ...(tracing !== undefined && { tracing }), ...(clock !== undefined && { clock }) })
+  const app = await createApp({ config, secrets, db, metrics, logStream: openLog(), ...(tracing !== undefined && { tracing }), ...(clock !== undefined && { clock }) })
   logIdleError = error => { app.log.warn({ err: error }, 'a database connection broke') }
 
   const keeper = new SecretKeeper({ env, secrets, db, log: (level, text, err) => { app.log[level]({ err }, text) }, onUnfit })

@@ -1,0 +1,53 @@
+// The process as it runs in production: what its log and its end do to those who are calling.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { ownDatabase } from './helpers/database.ts'
+import { freePort } from './helpers/gateways.ts'
+import { nodeArguments } from './helpers/program.ts'
+import { request } from './helpers/raw.ts'
+import { AUDIENCE, callTo, ISSUER, signToken, testEnvironment } from './helpers/service.ts'
+
+const { NODE_OPTIONS: _, ...inherited } = process.env
+
+t.test('a log that nobody reads holds nobody up; at SIGTERM a call under way is answered, and the process ends by itself', async t => {
+  const { url: DATABASE_URL } = await ownDatabase(t)
+  const port = await freePort()
+  const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { ...inherited, ...testEnvironment(), DATABASE_URL, PORT: String(port) }, stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = once(child, 'exit')
+  t.teardown(() => child.kill('SIGKILL'))
+  const call = callTo(`http://127.0.0.1:${port}`)
+  const isUp = async (path = '/health/ready'): Promise<boolean> => (await call('GET', path).catch(() => ({ status: 0 }))).status === 200
+  for (let i = 0; i < 300 && !await isUp(); i++) await sleep(100)
+
+  // Two megabytes, which is more than a pipe holds and the process keeps.
+  const path = `/${'x'.repeat(10_000)}`
+  for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 10 }, () => call('GET', path)))
+  t.ok(await isUp(), 'what reads the log stands still')
+  let unread = 0
+  child.stdout.on('data', (chunk: Buffer) => { unread += chunk.length })
+  for (let before = -1; before < unread; await sleep(500)) before = unread
+  t.ok(unread > 500_000 && unread < 1_600_000, `what is kept is bounded: ${unread}`)
+  child.stdout.destroy()
+  await call('GET', path)
+  t.ok(await isUp(), 'what reads the log is gone')
+
+  const slow = connect(port, '127.0.0.1')
+  let answer = ''
+  slow.on('data', chunk => { answer += String(chunk) })
+  const now = Math.floor(Date.now() / 1000)
+  const token = signToken({ iss: ISSUER, aud: AUDIENCE, sub: 'slow', iat: now, exp: now + 60 })
+  const body = '{"code":"123456"}'
+  const head = request('POST /mfa/verify', [`Authorization: Bearer ${token}`, 'Content-Type: application/json', `Content-Length: ${body.length}`])
+  slow.write(head)
+  await sleep(100)
+  child.kill('SIGTERM')
+  await sleep(300)
+  t.notOk(await isUp('/health/live'), 'nobody else is let in')
+  slow.write(body)
+  await once(slow, 'close')
+  t.match(answer, /^HTTP\/1\.1 422 /, 'whoever was, is answered')
+  t.same(await ended, [0, null])
+})
