@@ -50,7 +50,7 @@ for (const trouble of ['refuse', 'blackHole'] as const) {
       t.match(headers.get('retry-after'), /^[1-9][0-9]*$/)
       t.equal(headers.get('cache-control'), 'no-store')
       t.notMatch(text, /ECONN|postgres|prisma|pool|timeout|eyJ/i)
-      t.ok(seconds <= 4.5, `${seconds} seconds`)
+      t.ok(seconds <= 3.5, `${seconds} seconds`)
     }
     t.equal((await timed(service.call('GET', '/health/live'))).status, 200)
     t.equal((await service.call('GET', '/health/ready')).status, 503)
