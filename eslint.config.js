@@ -23,7 +23,7 @@ const COMPARISONS = [{
   message: 'Compare secrets in constant time.'
 }]
 
-const IGNORED = ['dist/**', 'src/db/generated/**', '.data/**', '.tap/**']
+const IGNORED = ['dist/**', 'src/db/generated/**', '.data/**', '.tap/**', '.test/**']
 
 export default [
   { ignores: IGNORED },

@@ -9,10 +9,12 @@ import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 process.chdir(root)
-const OUT = '.tap/build'
+const OUT = '.test' // not in .tap, of which tap notes no coverage
 
+const args = process.argv.slice(2)
+const env = { ...process.env, TEST_BUILD: join(root, OUT), ...(args.includes('--disable-coverage') && { _TAPJS_PROCESSINFO_COVERAGE_: '0' /* tap forgets it for `before` */ }) }
 const run = (...args) => {
-  const { status } = spawnSync(process.execPath, args, { stdio: 'inherit', env: { ...process.env, TEST_BUILD: join(root, OUT) } })
+  const { status } = spawnSync(process.execPath, args, { stdio: 'inherit', env })
   if (status !== 0) process.exit(status ?? 1)
 }
 run('scripts/generate.mjs')
@@ -20,7 +22,6 @@ run('scripts/tap-plugins.mjs')
 
 const below = dir => readdirSync(dir, { recursive: true }).map(name => join(dir, name)).sort()
 const testsOf = path => statSync(path).isDirectory() ? below(path).filter(name => name.endsWith('.test.ts')) : [path]
-const args = process.argv.slice(2)
 const isPath = arg => !arg.startsWith('-')
 const tests = args.some(isPath)
   ? args.filter(isPath).flatMap(arg => testsOf(relative(root, arg)))
@@ -39,6 +40,8 @@ await build({
   platform: 'node',
   target: 'node20',
   sourcemap: 'linked',
+  minifyWhitespace: true,
+  keepNames: true,
   logLevel: 'warning',
   plugins: [{
     name: 'headless-mfa',

@@ -6,11 +6,11 @@ import { startChaining } from '../db/audit-worker.ts'
 import { connect } from '../db/client.ts'
 import { startWatching, watchAttempts } from '../db/suspicions.ts'
 import { startSweeping } from '../db/sweep.ts'
-import { openLog } from '../http/logging.ts'
 import { Metrics } from '../http/metrics.ts'
 import type { Tracing } from '../http/tracing.ts'
 import { startNotices } from '../notices.ts'
 import { SecretKeeper } from '../secrets.ts'
+import { openLog } from './output.ts'
 
 export interface Serving {
   origin: string

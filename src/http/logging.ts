@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import pino, { type DestinationStream, type LoggerOptions } from 'pino'
+import type { LoggerOptions } from 'pino'
 import { addressOf } from './limits.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 
@@ -16,12 +16,6 @@ const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{
 
 /** The path alone: a query may hold what somebody should not have put there. */
 const pathOf = (url: string): string => url.split(/[?#]/, 1)[0] as string
-
-/** How much of the log waits for a reader that stands still, in bytes; what is more is lost, where memory would grow without end. */
-const MOST_UNREAD = 1024 * 1024
-
-/** Standard output, written beside what the process does: a pipe that is full or broken holds up no request. */
-export const openLog = (): DestinationStream => pino.destination({ dest: 1, sync: false, maxLength: MOST_UNREAD })
 
 /**
  * What pino may write. Headers and bodies are not logged at all; the redaction is for the day on which somebody adds
