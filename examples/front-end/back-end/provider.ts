@@ -48,7 +48,7 @@ export async function startProvider (port: number, client: SsoClient): Promise<{
       return await provider.interactionFinished(request, response, { login: { accountId: account.name, amr: ['pwd'] } }, { mergeWithLastSubmission: false })
     }
     const grant = grantId === undefined ? new provider.Grant({ accountId: session.accountId, clientId: params.client_id }) : await provider.Grant.find(grantId)
-    grant.addOIDCScope('openid')
+    grant.addOIDCScope(params.scope)
     grant.addResourceScope(RESOURCE, 'api')
     await provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } }, { mergeWithLastSubmission: true })
   }

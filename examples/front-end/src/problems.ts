@@ -2,7 +2,8 @@ import { type Problem, problemOf } from '@headless-mfa/client'
 import { el } from './dom.ts'
 import { type Texts, text } from './texts.ts'
 
-const IN_WORDS: Partial<Record<Problem['code'], keyof Texts>> = {
+/** Every code of the API in words that a person understands: one that is missing here, or there in a language, does not compile. */
+const IN_WORDS: Record<Problem['code'], keyof Texts> = {
   code_refused: 'code_refused',
   too_many_attempts: 'too_many_attempts',
   factor_locked: 'factor_locked',
@@ -11,10 +12,19 @@ const IN_WORDS: Partial<Record<Problem['code'], keyof Texts>> = {
   required_by_policy: 'required_by_policy',
   not_found: 'not_found',
   invalid_request: 'invalid_request',
+  invalid_token: 'step_up_required',
   step_up_required: 'step_up_required',
+  enrollment_required: 'setUpRequired',
+  not_enrolled: 'not_enrolled',
+  precondition_failed: 'precondition_failed',
   forbidden: 'forbidden',
   unavailable: 'unavailable',
-  unreachable: 'unreachable'
+  unreachable: 'unreachable',
+  // A fault of these pages, or of the service: nothing that who reads it could do.
+  method_not_allowed: 'other',
+  payload_too_large: 'other',
+  unsupported_media_type: 'other',
+  internal: 'other'
 }
 
 /** Where a form says what went wrong: read aloud as soon as it is there. */
@@ -53,7 +63,7 @@ export function complaint (form?: HTMLElement): Complaint {
     explain: (error, words = {}) => {
       clear()
       const problem = problemOf(error)
-      const key = words[problem.code] ?? IN_WORDS[problem.code] ?? 'other'
+      const key = words[problem.code] ?? IN_WORDS[problem.code] ?? 'other' /* a code of a newer service */
       if (problem.code === 'too_many_attempts' || problem.code === 'unavailable') countDown(key, problem.retryAfter)
       else element.textContent = text(key)
     }

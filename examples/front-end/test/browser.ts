@@ -18,12 +18,16 @@ export interface Stage {
   origin: string
   /** Time goes on at once: to the next code, or to the end of a wait. */
   advance: (seconds: number) => void
+  /** The service's time. */
+  now: () => Date
   /** A browser of somebody's own: cookies, language. */
   visitor: (options?: Parameters<Browser['newContext']>[0]) => Promise<{ page: Page, context: BrowserContext }>
   /** What oathtool makes of a secret at the service's time, or some steps away. */
   code: (secret: string, steps?: number) => string
   /** Scans the QR code on the page. */
   scan: (page: Page) => Promise<string>
+  /** For docs/front-end.md; only where SCREENSHOTS is set, so that a test run changes no file. */
+  picture: (page: Page, name: string) => Promise<void>
 }
 
 export async function stage (t: Test): Promise<Stage> {
@@ -35,12 +39,16 @@ export async function stage (t: Test): Promise<Stage> {
   t.teardown(async () => { await browser.close(); await example.stop() })
   return {
     origin: example.origin,
+    now: clock,
     advance: seconds => { ahead += seconds },
     visitor: async options => {
       const context = await browser.newContext({ baseURL: example.origin, viewport: PHONE, locale: 'en', reducedMotion: 'reduce', ...options })
       return { context, page: await context.newPage() }
     },
     code: (secret, steps = 0) => execFileSync('oathtool', ['--totp', '--base32', '--now', `@${Math.floor(clock().getTime() / 1000) + steps * 30}`, secret], { encoding: 'utf8' }).trim(),
+    picture: async (page, name) => {
+      if (process.env.SCREENSHOTS !== undefined) await page.screenshot({ path: `docs/front-end/${name}.png`, fullPage: true })
+    },
     scan: async page => {
       const file = join(directory, 'screenshot.png')
       await page.getByRole('img', { name: 'QR' }).waitFor()
