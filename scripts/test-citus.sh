@@ -3,4 +3,4 @@
 set -uo pipefail
 node scripts/test.mjs --disable-coverage "$@"
 suite=$?
-node scripts/test.mjs --disable-coverage test/citus && [ $suite = 0 ]
+node scripts/test.mjs --disable-coverage --jobs=1 test/citus && [ $suite = 0 ]

@@ -40,8 +40,6 @@ await build({
   platform: 'node',
   target: 'node20',
   sourcemap: 'linked',
-  minifyWhitespace: true,
-  keepNames: true,
   logLevel: 'warning',
   plugins: [{
     name: 'headless-mfa',

@@ -25,7 +25,9 @@ const findHead = async (db: Database, tenant: string): Promise<Head> =>
  * whatever another replica chains in between makes the head stale, and nothing is appended twice.
  */
 export async function chainTenant (db: Database, tenant: string, onChained: (events: ChainedEvent[]) => void | Promise<void> = () => {}): Promise<number> {
-  for (let chained = 0; ;) {
+  let chained = 0
+  let isMore = true
+  while (isMore) {
     const head = await findHead(db, tenant)
     const events = await db.rows<ChainedEvent>`
       SELECT ${CHAINED} FROM audit_pending p JOIN audit_events e ON e.tenant = p.tenant AND e.at = p.at AND e.id = p.id
@@ -34,8 +36,9 @@ export async function chainTenant (db: Database, tenant: string, onChained: (eve
     if (events.length === 0 || !await settleAppended(db, tenant, head, events)) return chained
     chained += events.length
     await onChained(events)
-    if (events.length < BATCH) return chained
+    isMore = events.length === BATCH
   }
+  return chained
 }
 
 /** False where somebody else has appended to that head. */

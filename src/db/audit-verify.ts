@@ -3,7 +3,7 @@ import type { Checkpoint, CheckpointKey } from '../core/checkpoint.ts'
 import { type Head, UTC } from './audit-chain.ts'
 import { type CheckpointRow, readCheckpoint } from './audit-checkpoint.ts'
 import { type Break, walkChain } from './audit-walk.ts'
-import { type Database, fragment } from './client.ts'
+import { type Database, type Fragment, fragment } from './client.ts'
 
 export interface Verdict { events: number, broken: Break | null }
 
@@ -63,13 +63,15 @@ async function findState (db: Database, tenant: string): Promise<State> {
 }
 
 const PAGE = 5000
+interface Page { events: number, last: { at: string, id: string } | null, added: Pick<Break, 'at' | 'id'> | null }
 
 /** How many events there are, and the first that is neither chained nor entered for it. */
 async function findAdded (db: Database, tenant: string): Promise<{ events: number, added: Break | null }> {
   let events = 0
   let added: Break | null = null
-  for (let after = fragment``; ;) {
-    const [page] = await db.reports<{ events: number, last: { at: string, id: string } | null, added: Pick<Break, 'at' | 'id'> | null }>`
+  let after: Fragment | undefined = fragment``
+  while (after !== undefined) {
+    const pages: Page[] = await db.reports<Page>`
       WITH page AS MATERIALIZED (
         SELECT at, id FROM audit_events WHERE tenant = ${tenant} ${after} ORDER BY at, id LIMIT ${PAGE}::int
       ), strange AS (
@@ -82,12 +84,12 @@ async function findAdded (db: Database, tenant: string): Promise<{ events: numbe
       SELECT (SELECT count(*)::float8 FROM page) AS events,
         (SELECT jsonb_build_object('at', at, 'id', id) FROM page ORDER BY at DESC, id DESC LIMIT 1) AS last,
         (SELECT jsonb_build_object('at', to_char(at AT TIME ZONE 'UTC', ${UTC}), 'id', id) FROM strange) AS added`
-    const { events: count, last, added: first } = page as NonNullable<typeof page>
+    const { events: count, last, added: first } = pages[0] as Page
     events += count
     if (first !== null) added ??= { ...first, position: null, cause: 'added' }
-    if (last === null || count < PAGE) return { events, added }
-    after = fragment`AND (at, id) > (${last.at}::timestamptz, ${last.id}::uuid)`
+    after = last === null || count < PAGE ? undefined : fragment`AND (at, id) > (${last.at}::timestamptz, ${last.id}::uuid)`
   }
+  return { events, added }
 }
 
 /** The first event that was entered for the chain and is gone before it got there. */

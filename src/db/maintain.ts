@@ -98,13 +98,12 @@ async function dropOlder (client: pg.Client, since: Date): Promise<string[]> {
 }
 
 /** Waits in many short turns instead of one long one, in which everybody else would wait behind it. */
-async function retried<T> (work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await work()
-    } catch (error) {
-      if ((error as { code?: string }).code !== '55P03' || tries === TRIES) throw error
-      await sleep(500)
-    }
+async function retried<T> (work: () => Promise<T>, tries = 1): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if ((error as { code?: string }).code !== '55P03' || tries === TRIES) throw error
   }
+  await sleep(500)
+  return await retried(work, tries + 1)
 }

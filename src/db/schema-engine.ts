@@ -12,6 +12,7 @@ import * as glue from '@prisma/schema-engine-wasm/schema_engine_bg'
  */
 export async function withSchemaEngine<T> (databaseUrl: string, use: (engine: glue.SchemaEngine) => Promise<T>): Promise<T> {
   const pool = new pg.Pool({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 })
+  /* c8 ignore next -- a race */
   pool.on('error', () => {}) // an idle connection that is lost shows in the next statement
   try {
     return await lend(async () => sendingScriptsWhole(await new PrismaPg(pool).connect()), use)
@@ -29,10 +30,12 @@ export async function withOfflineSchemaEngine<T> (use: (engine: glue.SchemaEngin
     provider: 'postgres',
     adapterName: '@prisma/adapter-pg',
     queryRaw: async () => ({ columnNames: [], columnTypes: [], rows: [] }),
+    /* c8 ignore start -- which of these the engine calls is its own business */
     executeRaw: async () => 0,
     executeScript: async () => {},
     startTransaction: async () => { throw new Error('There is no database here.') },
     dispose: async () => {}
+    /* c8 ignore stop */
   }
   return await lend(async () => unanswering, use)
 }

@@ -114,6 +114,12 @@ export const callTo = (url: string): Service['call'] => async (method, path, { t
   return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : undefined }
 }
 
+/** Once a busy machine has time for it: a 503 says that nothing happened, and that the call may be repeated. */
+export async function inTime (call: () => Promise<Answer>, tries = 5): Promise<Answer> {
+  const answer = await call()
+  return answer.status === 503 && tries > 1 ? await inTime(call, tries - 1) : answer
+}
+
 export interface Claims {
   sub: string
   tenant: string

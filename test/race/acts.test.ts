@@ -89,7 +89,7 @@ t.test('a reset beside logins: whoever was let in before it is out after it, and
       ['POST', `/admin/users/${id}/reset`, { token, body: REASON }]
     ]
     const answers = await race(user, 4, index => calls[(index + round) % 4] as RaceCall)
-    t.ok(answers.every(({ status }) => [200, 204, 422].includes(status)), JSON.stringify(tally(answers)))
+    t.ok(Object.keys(tally(answers)).every(status => [200, 204, 422].includes(Number(status))), JSON.stringify(tally(answers)))
     t.equal(await rowsOf(user, 'user.reset'), 1)
     t.equal(await belongings(user, id), 0)
     for (const { body } of answers) if (body?.token !== undefined) t.equal((await user.call('GET', '/mfa/status', undefined, body.token)).status, 401)
@@ -131,7 +131,9 @@ t.test('everything at once: no call fails by a deadlock, and the audit has what 
     on('erase'), on('reset')
   ]
   const answers = await race(user, calls.length, index => calls[index] as RaceCall)
-  t.ok(answers.every(({ status }) => [200, 201, 204, 401, 404, 409, 422].includes(status)), answers.map(({ status }) => status).join())
+  // But for those that waited for too long on a busy machine: a deadlock would be in the log of one of the two.
+  t.ok(Object.keys(tally(answers)).every(status => [200, 201, 204, 401, 404, 409, 422].includes(Number(status))), answers.map(({ status }) => status).join())
+  t.notOk(service.log.some(line => line.includes('40P01')))
   const actions = { unlock: 'user.unlocked', 'sign-out': 'user.signed_out', reset: 'user.reset', erase: 'user.erased' }
   for (const [what, action] of Object.entries(actions)) t.equal(await rowsOf(user, action), done(answers.filter((_, index) => calls[index]?.[1].endsWith(`/${what}`))), what)
   t.equal(await belongings(user, id), 0)
