@@ -6,6 +6,8 @@ import { bodyOf, RESOURCE, type SsoClient } from './provider.ts'
 
 /** Where the browser keeps its first-factor token: nginx turns this cookie into `Authorization` when it asks the service. */
 export const COOKIE = '__Host-token'
+/** Which log-in by SSO this browser has begun: nobody else's may end in it. */
+const STATE_COOKIE = '__Host-state'
 const SESSION_SECONDS = 8 * 3600
 
 export interface ApplicationOptions {
@@ -58,16 +60,16 @@ export async function startApplication (port: number, options: ApplicationOption
         const state = randomBytes(16).toString('base64url')
         underWay.set(state, url.searchParams.get('return_to') ?? '')
         const query = { client_id: client.id, response_type: 'code', redirect_uri: client.redirectUri, scope: 'openid api', resource: RESOURCE, state, prompt: 'login' }
-        send(response, 302, { location: `${provider}/auth?${new URLSearchParams(query).toString()}` })
+        send(response, 302, { ...cookie(state, 600, STATE_COOKIE), location: `${provider}/auth?${new URLSearchParams(query).toString()}` })
       }
     },
     {
       method: 'GET',
       path: '/auth/callback',
-      handle: async (_request, response, url) => {
+      handle: async (request, response, url) => {
         const state = url.searchParams.get('state') ?? ''
         const returnTo = underWay.get(state)
-        if (returnTo === undefined || !underWay.delete(state)) return send(response, 302, { location: '/sign-in' })
+        if (returnTo === undefined || cookieOf(request, STATE_COOKIE) !== state || !underWay.delete(state)) return send(response, 302, { location: '/sign-in' })
         const body = new URLSearchParams({ grant_type: 'authorization_code', code: url.searchParams.get('code') ?? '', redirect_uri: client.redirectUri, client_id: client.id, client_secret: client.secret })
         const answer = await fetch(`${provider}/token`, { method: 'POST', body })
         if (!answer.ok) return send(response, 302, { location: '/sign-in' })
@@ -80,7 +82,7 @@ export async function startApplication (port: number, options: ApplicationOption
       method: 'GET',
       path: '/auth/token',
       handle: (request, response) => {
-        const token = new RegExp(`(?:^|; *)${COOKIE}=([^;]+)`).exec(request.headers.cookie ?? '')?.[1]
+        const token = cookieOf(request, COOKIE)
         if (token === undefined) return send(response, 401)
         response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify({ token }))
       }
@@ -112,7 +114,9 @@ export async function startApplication (port: number, options: ApplicationOption
 
 const send = (response: ServerResponse, status: number, headers: Record<string, string> = {}): void => { response.writeHead(status, { 'cache-control': 'no-store', ...headers }).end() }
 
-const cookie = (value: string, seconds: number): Record<string, string> => ({ 'set-cookie': `${COOKIE}=${value}; Secure; HttpOnly; SameSite=Lax; Path=/; Max-Age=${seconds}` })
+const cookieOf = ({ headers }: IncomingMessage, name: string): string | undefined => new RegExp(`(?:^|; *)${name}=([^;]+)`).exec(headers.cookie ?? '')?.[1]
+
+const cookie = (value: string, seconds: number, name = COOKIE): Record<string, string> => ({ 'set-cookie': `${name}=${value}; Secure; HttpOnly; SameSite=Lax; Path=/; Max-Age=${seconds}` })
 
 function isSame (one: string, other: string): boolean {
   const [a, b] = [Buffer.from(one), Buffer.from(other)]

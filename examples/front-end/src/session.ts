@@ -37,7 +37,8 @@ export function returnTo (): string {
   const wanted = new URLSearchParams(location.search).get('return_to') ?? ''
   try {
     const url = new URL(wanted || '/app/', location.origin)
-    if (url.origin === location.origin) return url.pathname + url.search
+    // Whole: of /.//elsewhere.example the path alone would lead away.
+    if (url.origin === location.origin) return url.href
   } catch {}
   return '/app/'
 }

@@ -290,6 +290,37 @@ t.test('too many wrong codes: the wait is counted down, the form sleeps meanwhil
   await context.close()
 })
 
+t.test('nobody is led away, or signed in as somebody else, by a link', async t => {
+  const { page, context } = await visitor()
+  for (const target of ['/.//elsewhere.example/x', '//elsewhere.example/x', 'https://elsewhere.example/x', '/\\\\elsewhere.example/x']) {
+    await page.goto(`/sign-in?return_to=${encodeURIComponent(target)}`)
+    await heading(page, 'Sign in')
+    await page.getByLabel('Name').fill('bob')
+    await page.getByLabel('Password').fill(PASSWORDS.bob)
+    await page.getByLabel('Password').press('Enter')
+    await heading(page, 'Enter your code')
+    const wanted = new URL(new URL(page.url()).searchParams.get('return_to') as string, page.url())
+    t.equal(wanted.origin, new URL(page.url()).origin, target)
+  }
+  await context.close()
+
+  // Mallory begins to sign in with the company, and sends the link with which it would end.
+  const mallory = await visitor()
+  await mallory.page.goto('/sign-in')
+  await follow(mallory.page, 'Sign in with your company')
+  await mallory.page.getByLabel('Name').fill('carol')
+  const [callback] = await Promise.all([
+    mallory.page.waitForRequest(request => request.url().includes('/auth/callback?')),
+    mallory.page.route('**/auth/callback?*', route => route.abort()),
+    click(mallory.page, 'Sign in')
+  ])
+  const victim = await visitor()
+  await victim.page.goto(callback.url())
+  await heading(victim.page, 'Sign in')
+  t.equal((await victim.page.request.get('/auth/token')).status(), 401)
+  for (const each of [mallory, victim]) await each.context.close()
+})
+
 t.test('it speaks the browser\'s language, and the one that is chosen from then on', async t => {
   const { page, context } = await visitor({ locale: 'de-AT' })
   await page.goto('/sign-in')

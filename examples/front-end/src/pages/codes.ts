@@ -7,8 +7,7 @@ export function recoveryCodes (codes: string[], onSaved: () => void): Node[] {
   const all = `${codes.join('\n')}\n`
   const told = el('span', { attributes: { role: 'status' } })
   const copy = async (): Promise<void> => {
-    await navigator.clipboard.writeText(all)
-    told.textContent = text('copied')
+    told.textContent = await navigator.clipboard.writeText(all).then(() => text('copied'), () => text('notCopied'))
   }
   const download = (): void => {
     const href = URL.createObjectURL(new Blob([all], { type: 'text/plain' }))

@@ -55,7 +55,7 @@ function scan (before: Status, { factorId, qrCode, secret }: EnrollAnswer, isLos
     el('p', {}, text('scanText')),
     el('img', { src: qrCode, alt: text('qrAlt'), className: 'qr' }),
     el('p', {}, text('key'), el('br'), el('code', { className: 'secret' }, (secret.match(/.{1,4}/g) ?? []).join(' '))),
-    el('p', { className: 'row' }, button(text('copyKey'), () => { void navigator.clipboard.writeText(secret).then(() => { told.textContent = text('copied') }) }, 'quiet'), told),
+    el('p', { className: 'row' }, button(text('copyKey'), () => { void navigator.clipboard.writeText(secret).then(() => text('copied'), () => text('notCopied')).then(words => { told.textContent = words }) }, 'quiet'), told),
     form
   ]
 }
