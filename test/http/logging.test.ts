@@ -1,3 +1,4 @@
+import fastify from 'fastify'
 import pino from 'pino'
 import t from 'tap'
 import { loggerOptions } from '../../src/http/logging.ts'
@@ -91,4 +92,18 @@ t.test('what somebody adds to the log one day is redacted, and of an error comes
   t.equal(JSON.parse(lines[1] as string).any.token, '[Redacted]')
   for (const line of lines.slice(2)) t.match(JSON.parse(line).err, { name: 'TypeError', frames: [/logging\.test/], cause: { name: 'Error', code: 'P2002' } })
   t.same(lines.slice(2).map(line => JSON.parse(line).msg), ['error', 'error', 'a text'])
+})
+
+t.test('a request and an answer that somebody logs whole are their line and their status', async t => {
+  const lines: string[] = []
+  const app = fastify({ logger: { ...loggerOptions('trace'), stream: { write: (line: string) => { lines.push(line) } } } })
+  t.teardown(() => app.close())
+  app.get('/whole', (request, reply) => {
+    request.log.info({ req: request, res: reply }, 'whole')
+    return {}
+  })
+  await app.inject({ url: '/whole?token=canary', headers: { authorization: 'Bearer canary' } })
+  const whole = lines.map(line => JSON.parse(line)).find(({ msg }) => msg === 'whole')
+  t.same([whole.req, whole.res], [{ method: 'GET', path: '/whole', address: '127.0.0.1' }, { status: 200 }])
+  t.notMatch(lines.join(''), 'canary')
 })
