@@ -201,6 +201,8 @@ t.test('a database that goes away and comes back loses nothing', async t => {
   const [first, again, second] = receiver.accepted.map(({ id }) => id)
   t.equal(first, again, 'what may not have been marked is delivered again, with its id')
   t.not(second, first)
+  // What was delivered is marked a moment later.
+  await until(async () => (await countNotices(service.db)).waiting === 0)
   t.same(await countNotices(service.db), { waiting: 0, retrying: 0, parked: 0 })
 })
 
