@@ -1,4 +1,4 @@
-// `npm test [-- FILES, DIRECTORIES and options of tap]`: compiles what the tests run, once, and lets tap run that. Else each
+// `npm test [-- FILES, DIRECTORIES and options of tap, with "="]`: compiles what the tests run, once, and lets tap run that. Else each
 // of more than a hundred processes would load a thousand modules through the hooks of a loader, which is most of what a
 // small file costs. `npx tap FILE` does without.
 import { spawnSync } from 'node:child_process'
@@ -9,6 +9,7 @@ import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 process.chdir(root)
+const { tap } = JSON.parse(readFileSync('package.json', 'utf8'))
 const OUT = '.test' // not in .tap, of which tap notes no coverage
 
 const args = process.argv.slice(2)
@@ -25,7 +26,7 @@ const testsOf = path => statSync(path).isDirectory() ? below(path).filter(name =
 const isPath = arg => !arg.startsWith('-')
 const tests = args.some(isPath)
   ? args.filter(isPath).flatMap(arg => testsOf(relative(root, arg)))
-  : testsOf('test').filter(name => !/^test\/(citus|e2e)\//.test(name)) // what package.json has for `npx tap`
+  : testsOf('test').filter(name => !tap.exclude.some(glob => name.startsWith(glob.replace(/\*\*$/, ''))))
 
 const isProgram = name => /^test\/helpers\/(before|after|server|.*-process)\.ts$|^src\/(server|cli\/[^/]*)\.ts$|^scripts\/[^/]*\.ts$/.test(name)
 const builtFrom = name => join(OUT, name.replace(/\.ts$/, '.js'))
@@ -59,5 +60,5 @@ await build({
   }]
 })
 run('node_modules/tap/dist/esm/run.mjs',
-  `--before=${builtFrom('test/helpers/before.ts')}`, `--after=${builtFrom('test/helpers/after.ts')}`,
+  `--before=${builtFrom(tap.before)}`, `--after=${builtFrom(tap.after)}`,
   ...args.filter(arg => !isPath(arg)), ...tests.map(builtFrom))

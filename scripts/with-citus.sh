@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# scripts/with-citus.sh COMMAND [ARGUMENT…]
+# scripts/with-citus.sh [COMMAND [ARGUMENT…]]
 # Runs the command beside a cluster of Citus, a coordinator and two workers, whose superuser's URL it finds in TEST_DATABASE_URL:
 # the one that TEST_CITUS_URL names, else a throw-away one of shared/citus, beside this checkout (or, of a further worktree,
 # beside the first one). Of that one CITUS_DIR says where its nodes' data are. For root, since PostgreSQL itself must not be root.
 set -euo pipefail
+# Without a command it only tells whether there is one.
+if [ -n "${TEST_CITUS_URL:-}" ] && [ $# = 0 ]; then exit; fi
 if [ -n "${TEST_CITUS_URL:-}" ]; then TEST_DATABASE_URL=$TEST_CITUS_URL exec "$@"; fi
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -14,6 +16,7 @@ if [ ! -x "$shared/up" ]; then
   echo "No Citus: $(realpath -m "$root/../shared/citus/up") is not there, and TEST_CITUS_URL names no cluster." >&2
   exit 1
 fi
+[ $# -gt 0 ] || exit 0
 
 dir=$(mktemp -d /tmp/headless-mfa-citus-XXXXXX)
 chmod 755 "$dir" # its owner is not who runs the servers

@@ -1,3 +1,4 @@
+import { copying } from '../copy.ts'
 import { button, el, newId } from '../dom.ts'
 import { mfa } from '../session.ts'
 import { text } from '../texts.ts'
@@ -5,10 +6,7 @@ import { text } from '../texts.ts'
 /** The recovery codes, this once: to copy, to download, to print; and on it goes when they are said to be saved. */
 export function recoveryCodes (codes: string[], onSaved: () => void): Node[] {
   const all = `${codes.join('\n')}\n`
-  const told = el('span', { attributes: { role: 'status' } })
-  const copy = async (): Promise<void> => {
-    told.textContent = await navigator.clipboard.writeText(all).then(() => text('copied'), () => text('notCopied'))
-  }
+  const { copy, told } = copying('copy', all)
   const download = (): void => {
     const href = URL.createObjectURL(new Blob([all], { type: 'text/plain' }))
     const anchor = el('a', { href, download: 'recovery-codes.txt' })
@@ -27,7 +25,7 @@ export function recoveryCodes (codes: string[], onSaved: () => void): Node[] {
     el('h1', { tabIndex: -1 }, text('codesTitle')),
     el('p', {}, text('codesText')),
     el('ol', { className: 'codes' }, ...codes.map(code => el('li', {}, el('code', {}, code)))),
-    el('p', { className: 'row' }, button(text('copy'), () => { void copy() }, 'quiet'), button(text('download'), download, 'quiet'), button(text('print'), () => { print() }, 'quiet'), told),
+    el('p', { className: 'row' }, copy, button(text('download'), download, 'quiet'), button(text('print'), () => { print() }, 'quiet'), told),
     el('p', { className: 'check' }, box, el('label', { htmlFor: id }, text('saved'))),
     done
   ]

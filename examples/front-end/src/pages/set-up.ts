@@ -1,5 +1,6 @@
 import { type EnrollAnswer, problemOf, type Status } from '@headless-mfa/client'
 import { codeForm } from '../code-form.ts'
+import { copying } from '../copy.ts'
 import { button, el, field } from '../dom.ts'
 import type { Page } from '../main.ts'
 import { complaint } from '../problems.ts'
@@ -33,7 +34,7 @@ export const setUpPage: Page = async () => {
 }
 
 function scan (before: Status, { factorId, qrCode, secret }: EnrollAnswer, isLost: boolean): Node[] {
-  const told = el('span', { attributes: { role: 'status' } })
+  const { copy, told } = copying('copyKey', secret)
   const { form } = codeForm({
     label: text('codeOfApp'),
     submit: text('confirm'),
@@ -55,7 +56,7 @@ function scan (before: Status, { factorId, qrCode, secret }: EnrollAnswer, isLos
     el('p', {}, text('scanText')),
     el('img', { src: qrCode, alt: text('qrAlt'), className: 'qr' }),
     el('p', {}, text('key'), el('br'), el('code', { className: 'secret' }, (secret.match(/.{1,4}/g) ?? []).join(' '))),
-    el('p', { className: 'row' }, button(text('copyKey'), () => { void navigator.clipboard.writeText(secret).then(() => text('copied'), () => text('notCopied')).then(words => { told.textContent = words }) }, 'quiet'), told),
+    el('p', { className: 'row' }, copy, told),
     form
   ]
 }
