@@ -1,20 +1,12 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { UnavailableError } from '../core/unavailable.ts'
+import { BASE_HEADERS } from './base-headers.ts'
 import { type FieldError, Problem, problemBody, problemHeaders } from './problem.ts'
 
 /** Every error becomes a problem document: ours, the framework's, the parser's. Register it before any plugin. */
 export function registerErrors (app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(request, reply, toProblem(error)))
-}
-
-/** What every problem carries, where no hook has set it too. */
-const BASE_HEADERS = {
-  'cache-control': 'no-store',
-  'content-security-policy': "default-src 'none';frame-ancestors 'none'",
-  'referrer-policy': 'no-referrer',
-  'strict-transport-security': 'max-age=31536000; includeSubDomains',
-  'x-content-type-options': 'nosniff'
 }
 
 export function sendProblem (request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {

@@ -1,8 +1,8 @@
-import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
 import { isIP } from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { sourceOf } from '../core/address.ts'
+import { BASE_HEADERS } from './base-headers.ts'
 import { sendProblem } from './errors.ts'
 import { Problem } from './problem.ts'
 
@@ -22,14 +22,8 @@ const UNCOUNTED = /^\/(health\/|metrics$|\.well-known\/jwks\.json$|mfa\/(authori
 
 /** Headers that every answer carries, and a coarse limit for floods. Guessing is stopped per user, not here. */
 export async function registerLimits (app: FastifyInstance, requestsPerMinute: number): Promise<void> {
-  await app.register(helmet, {
-    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
-    frameguard: { action: 'deny' },
-    referrerPolicy: { policy: 'no-referrer' },
-    hsts: { maxAge: 31_536_000, includeSubDomains: true }
-  })
   app.addHook('onRequest', async (request, reply) => {
-    reply.header('cache-control', 'no-store')
+    reply.headers(BASE_HEADERS)
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') throw new Problem('invalid_request', { errors: [{ field: 'headers.host', message: 'is required' }] })
   })
   // An expectation that nobody knows may be ignored (RFC 9110 §10.1.1); Node would answer it by itself.
