@@ -10,6 +10,9 @@ export interface OwnTokens {
   verify: (kid: unknown, token: string) => MfaTokenClaims
 }
 
+/** Of each key; a kilobyte for each of them. */
+const CACHED_TOKENS = 5000
+
 /**
  * Our own tokens, with the keys as they are at each call. @fastify/jwt has the keys of its start for ever; this is the
  * library under it, and each key's signer and verifier are made once.
@@ -36,7 +39,8 @@ export function ownTokens ({ issuer, audience, keys }: { issuer: string, audienc
         allowedAud: audience,
         requiredClaims: ['exp', 'aud', 'sub', 'uid', 'tenant', 'epoch', 'acr', 'auth_time', 'fid'],
         checkTyp: 'at+jwt',
-        cache: false
+        // A gateway asks of one token again and again: what it says, by a hash of all of it, until it ends.
+        cache: CACHED_TOKENS
       })
       verifiers.set(key, verify)
       return verify(token)

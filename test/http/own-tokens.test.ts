@@ -66,6 +66,29 @@ t.test('an MFA token counts as it was signed and in no other form', async t => {
 const claimsSwapped = (payload: string): string =>
   Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(payload, 'base64url').toString()), roles: ['mfa:admin', 'x'] })).toString('base64url')
 
+// CVE-2026-35039: what was said of one token is said of another that shares a part of it.
+t.test('what is remembered of an MFA token that was checked is of that token alone, whole', async t => {
+  const { service, person, token, claims, forge } = await enrolled(t)
+  const other = service.person({ tenant: person.tenant })
+  const { token: others } = await other.enroll()
+  const [head, payload, signature] = token.split('.') as [string, string, string]
+  const [, otherPayload, otherSignature] = others.split('.') as [string, string, string]
+  // Alike but for the last claim, so that almost all of the text is the same.
+  const twin = forge({ tail: 'a' })
+  const twins = forge({ tail: 'b', uid: claimsOf(others).uid, sub: other.sub })
+  for (const time of ['first', 'second']) {
+    for (const [of, mine] of [[person, token], [other, others], [person, twin], [other, twins]] as const) {
+      t.equal((await service.call('GET', '/mfa/authorize', { token: mine })).headers.get('x-mfa-subject'), of.sub, `${time} time`)
+    }
+    await refuseAll(t, service, {
+      'another signature': `${head}.${payload}.${otherSignature}`,
+      'another payload': `${head}.${otherPayload}.${signature}`,
+      'more rights': `${head}.${claimsSwapped(payload)}.${signature}`
+    })
+  }
+  t.same(claimsOf(token), claims)
+})
+
 t.test('an MFA token is good until its last second and not one longer', async t => {
   const { service, forge } = await enrolled(t)
   const token = forge({ exp: service.clock.seconds + 20 })
