@@ -8,9 +8,22 @@ import { type PolicyRow, toPolicy } from './policy.ts'
 
 type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
 
-/** What `find_person_v1` answers. */
-interface Row {
-  tenant: string
+/** What `find_person_v2` answers: rows as they are. */
+interface Answer {
+  readAt: string
+  user: UserRow
+  factors: Array<Json<Factor>> | null
+  pending: Json<Pending> | null
+  recovery: Pick<Json<RecoverySet>, 'id' | 'generatedAt' | 'acknowledgedAt'> | null
+  /** Of the set. */
+  codes: number | null
+  usedCodes: number | null
+  throttles: Array<{ kind: string, failures: number, waitUntil: string | null, lockedAt: string | null }> | null
+  policy: PolicyRow | null
+  session: SessionRow | null
+}
+
+interface UserRow {
   id: string
   namespace: string
   subject: string
@@ -23,7 +36,6 @@ interface Row {
   isCodeRequired: boolean
   tokensSince: string | null
   createdAt: string
-  readAt: string
   policyMetAt: string | null
   graceUntil: string | null
   reportedVersion: number | null
@@ -31,14 +43,10 @@ interface Row {
   exemptUntil: string | null
   exemptReason: string
   exemptBy: string
-  factors: Array<Json<Factor>> | null
-  pending: Json<Pending> | null
-  recovery: Json<RecoverySet> | null
-  generation: number | null
-  act: (RememberedAct & { epoch: number }) | null
-  throttles: Record<string, Json<Throttle>> | null
-  policy: PolicyRow | null
 }
+
+/** Without `acr` no act counts for the session. */
+type SessionRow = Omit<RememberedAct, 'acr'> & { acr: RememberedAct['acr'] | null, generation: number, epoch: number }
 
 /** Everything that a decision about the caller needs, in one statement; null if nobody was seen by this name yet. */
 export async function findPerson (db: Database, { tenant, namespace, subject, session, mfa }: Caller): Promise<Person | null> {
@@ -54,9 +62,9 @@ const NONE = { issuer: null, id: null }
 async function find (
   db: Database, tenant: string, { namespace = null, subject = null, userId = null }: Partial<Record<'namespace' | 'subject' | 'userId', string | null>>, { issuer, id }: { issuer: string | null, id: string | null } = NONE
 ): Promise<Person | null> {
-  const person = await db.value<Row>`
-    SELECT find_person_v1(${tenant}, ${namespace}, ${subject}, ${userId}::uuid, ${issuer}, ${id}) AS person`
-  return person === null ? null : toPerson(person)
+  const answer = await db.value<Answer>`
+    SELECT find_person_v2(${tenant}, ${namespace}, ${subject}, ${userId}::uuid, ${issuer}, ${id}) AS person`
+  return answer === null ? null : toPerson(tenant, answer)
 }
 
 /** Somebody as people call him. */
@@ -119,42 +127,55 @@ const date = (value: string | null): Date | null => value === null ? null : new 
 const bytes = (value: string): Buffer => Buffer.from(value, 'hex')
 const OPEN: Throttle = { failures: 0, waitSeconds: null, waitUntil: null, lockedAt: null }
 
-function toPerson (row: Row): Person {
+function toPerson (tenant: string, { user, factors, pending, recovery, codes, usedCodes, throttles, policy, session, ...answer }: Answer): Person {
+  const readAt = new Date(answer.readAt)
+  const throttleOf = (kind: string): Throttle => toThrottle(throttles?.find(each => each.kind === kind), readAt)
   return {
-    tenant: row.tenant,
-    userId: row.id,
-    namespace: row.namespace,
-    subject: row.subject,
-    account: row.account,
-    epoch: row.epoch,
-    revision: row.revision,
-    sources: row.sources,
-    isDisabled: row.isDisabled,
-    isAdministrator: row.isAdministrator,
-    isCodeRequired: row.isCodeRequired,
-    tokensSince: date(row.tokensSince),
-    createdAt: new Date(row.createdAt),
-    readAt: new Date(row.readAt),
-    policyMetAt: date(row.policyMetAt),
-    graceUntil: date(row.graceUntil),
-    exemption: row.exemptSince === null ? null : { since: new Date(row.exemptSince), until: date(row.exemptUntil), reason: row.exemptReason, by: row.exemptBy },
-    reportedVersion: row.reportedVersion,
-    factors: (row.factors ?? []).map(factor => ({
-      ...factor,
-      sealed: bytes(factor.sealed),
-      createdAt: new Date(factor.createdAt),
-      confirmedAt: new Date(factor.confirmedAt),
-      lastUsedAt: date(factor.lastUsedAt),
-      afterRecoveryAt: date(factor.afterRecoveryAt)
-    })),
-    pending: row.pending === null ? null : { ...row.pending, sealed: bytes(row.pending.sealed), createdAt: new Date(row.pending.createdAt) },
-    recovery: row.recovery === null ? null : { ...row.recovery, generatedAt: new Date(row.recovery.generatedAt), acknowledgedAt: date(row.recovery.acknowledgedAt) },
+    tenant,
+    userId: user.id,
+    namespace: user.namespace,
+    subject: user.subject,
+    account: user.account,
+    epoch: user.epoch,
+    revision: user.revision,
+    sources: user.sources,
+    isDisabled: user.isDisabled,
+    isAdministrator: user.isAdministrator,
+    isCodeRequired: user.isCodeRequired,
+    tokensSince: date(user.tokensSince),
+    createdAt: new Date(user.createdAt),
+    readAt,
+    policyMetAt: date(user.policyMetAt),
+    graceUntil: date(user.graceUntil),
+    exemption: user.exemptSince === null ? null : { since: new Date(user.exemptSince), until: date(user.exemptUntil), reason: user.exemptReason, by: user.exemptBy },
+    reportedVersion: user.reportedVersion,
+    factors: (factors ?? []).map(toFactor).sort((a, b) => a.confirmedAt.getTime() - b.confirmedAt.getTime() || (a.id < b.id ? -1 : 1)),
+    pending: pending === null ? null : { ...pending, sealed: bytes(pending.sealed), createdAt: new Date(pending.createdAt) },
+    recovery: recovery === null
+      ? null
+      : { id: recovery.id, generatedAt: new Date(recovery.generatedAt), acknowledgedAt: date(recovery.acknowledgedAt), total: codes as number, remaining: (codes as number) - (usedCodes as number) },
     // An act of an older epoch is dead.
-    session: { generation: row.generation ?? 0, act: row.act?.epoch === row.epoch ? actRemembered(row.act) : null },
-    throttles: { totp: toThrottle(row.throttles?.totp), recovery: toThrottle(row.throttles?.recovery), bypass: toThrottle(row.throttles?.bypass) },
-    policy: toPolicy(row.policy)
+    session: { generation: session?.generation ?? 0, act: session?.epoch === user.epoch ? toAct(session) : null },
+    throttles: { totp: throttleOf('totp'), recovery: throttleOf('recovery'), bypass: throttleOf('bypass') },
+    policy: toPolicy(policy)
   }
 }
 
-const toThrottle = (throttle: Json<Throttle> | undefined): Throttle =>
-  throttle === undefined ? OPEN : { ...throttle, waitUntil: date(throttle.waitUntil), lockedAt: date(throttle.lockedAt) }
+const toFactor = (row: Json<Factor>): Factor => ({
+  ...row,
+  sealed: bytes(row.sealed),
+  createdAt: new Date(row.createdAt),
+  confirmedAt: new Date(row.confirmedAt),
+  lastUsedAt: date(row.lastUsedAt),
+  afterRecoveryAt: date(row.afterRecoveryAt)
+})
+
+const toAct = ({ acr, methods, factorId, authTime, endsAt }: SessionRow): RememberedAct | null => acr === null ? null : actRemembered({ acr, methods, factorId, authTime, endsAt })
+
+/** A wait that is over is none. */
+function toThrottle (row: NonNullable<Answer['throttles']>[number] | undefined, now: Date): Throttle {
+  if (row === undefined) return OPEN
+  const until = date(row.waitUntil)
+  const ms = until === null ? 0 : until.getTime() - now.getTime()
+  return { failures: row.failures, lockedAt: date(row.lockedAt), ...(ms > 0 ? { waitUntil: until, waitSeconds: Math.ceil(ms / 1000) } : { waitUntil: null, waitSeconds: null }) }
+}
