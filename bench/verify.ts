@@ -1,10 +1,12 @@
 // Row 1: right codes of distinct users, against the database doing the same statements, and against better-auth.
 import type { Benchmark } from './lib/benchmark.ts'
+import type { Database } from './lib/database.ts'
 import { ROUNDS } from './lib/benchmark.ts'
 import { startBetterAuth } from './lib/better-auth.ts'
 import { meter } from './lib/cpu.ts'
 import { fillEnrolled, refill, spread, verifies } from './lib/enrolled.ts'
 import { median, short } from './lib/figures.ts'
+import { flame, type Profile, readProfile, sharesOf } from './lib/flame.ts'
 import { type Answers, demand } from './lib/load.ts'
 import { pgbench, pgbenchVersion } from './lib/pgbench.ts'
 import { startReplica } from './lib/service.ts'
@@ -42,15 +44,18 @@ export const verify: Benchmark = {
     if (typeof peer !== 'string') await peerLogins(isShort ? 16 : 300)
 
     const hasPgbench = pgbenchVersion() !== 'none'
-    const rounds: Array<Record<'limit' | 'peer' | 'perSecond' | 'p50' | 'p99' | 'node' | 'postgres' | 'late' | 'load', number>> = []
+    const rounds: Array<Record<'limit' | 'reads' | 'accepts' | 'peer' | 'perSecond' | 'p50' | 'p99' | 'node' | 'postgres' | 'late' | 'load', number>> = []
     for (let round = 0; round < (isShort ? 1 : ROUNDS); round++) {
       const { perSecond: peerRate } = typeof peer === 'string' ? { perSecond: NaN } : await peerLogins(isShort ? 32 : 600)
-      let limit = NaN
+      let [limit, reads, accepts] = [NaN, NaN, NaN]
       if (hasPgbench) {
         await refill(theirs)
         await pgbench(dir, theirs.url, { clients: CONNECTIONS, count: count / 5, users })
         await refill(theirs)
         limit = await pgbench(dir, theirs.url, { clients: CONNECTIONS, count: count * 2, users })
+        reads = await pgbench(dir, theirs.url, { clients: CONNECTIONS, count: count * 2, users, parts: ['read'] })
+        await refill(theirs)
+        accepts = await pgbench(dir, theirs.url, { clients: CONNECTIONS, count: count * 2, users, parts: ['accept'] })
         const { rows: [{ refused }] } = await theirs.client.query("SELECT count(*)::int AS refused FROM audit_events WHERE action <> 'totp.accepted'")
         if (refused > 0) throw new Error(`pgbench: ${refused as number} codes were not accepted`)
       }
@@ -64,12 +69,17 @@ export const verify: Benchmark = {
       const spent = stop()
       const answers = groups.verify as NonNullable<typeof groups.verify>
       demand(answers, 200, 'verify')
-      const each = { limit, peer: peerRate, perSecond: answers.perSecond, p50: answers.p50, p99: answers.p99, node: spent.node / count, postgres: spent.postgres / count, late: (spent.node + spent.postgres - during.node - during.postgres) / count, load: cpuMs / count }
+      const each = { limit, reads, accepts, peer: peerRate, perSecond: answers.perSecond, p50: answers.p50, p99: answers.p99, node: spent.node / count, postgres: spent.postgres / count, late: (spent.node + spent.postgres - during.node - during.postgres) / count, load: cpuMs / count }
       rounds.push(each)
       say(`round ${round + 1}: pgbench ${short(limit)}/s, better-auth ${short(peerRate)}/s, verify ${short(each.perSecond)}/s, p99 ${short(each.p99)} ms, CPU ${short(each.node)} + ${short(each.postgres)} ms (${short(each.late)} of it after the last answer), load ${short(each.load)} ms`)
     }
     await replica.stop()
     if (typeof peer !== 'string') peer.stop()
+    const profile = await profileOf(dir, ours, async url => {
+      await refill(ours)
+      await load.run(url, [{ name: 'verify', connections: CONNECTIONS, ...verifies(spread(count, users)) }])
+      await untilChained(ours)
+    })
     for (const database of [ours, theirs, peerDatabase]) await database.drop()
 
     const of = (name: keyof typeof rounds[0]): number => median(rounds.map(round => round[name]))
@@ -84,12 +94,26 @@ export const verify: Benchmark = {
       table: [
         ['what', 'a second', 'p50 / p99 ms', 'CPU of each, Node + PostgreSQL, ms'],
         ['pgbench, the same two statements', short(of('limit')), '', ''],
+        ['of them the reading of the person alone', short(of('reads')), '', ''],
+        ['of them the accepting of the code alone', short(of('accepts')), '', ''],
         ['better-auth 1.7, `verify-totp` as the second step of a sign-in', short(of('peer')), '', ''],
         ['`POST /mfa/verify`', short(of('perSecond')), `${short(of('p50'))} / ${short(of('p99'))}`, `${short(of('node'))} + ${short(of('postgres'))}`]
       ],
       notes: [
-        `${short(users)} enrolled users, ${CONNECTIONS} connections, ${short(count)} logins a round. CPU is counted until the last event is in its chain; the load takes ${short(of('load'))} ms more of each, on the same cores.`
-      ]
+        `${short(users)} enrolled users, ${CONNECTIONS} connections, ${short(count)} logins a round. CPU is counted until the last event is in its chain; the load takes ${short(of('load'))} ms more of each, on the same cores.`,
+        `Where Node's part goes, start and warm-up among it: ${sharesOf(profile).slice(0, 12).map(([group, share]) => `${group} ${(100 * share).toFixed(0)} %`).join(', ')}; \`src/\` is ours, by folder. Writing to a socket on these cores is also the time for which the kernel gives the core to who was woken.`,
+        '[![Flame graph of Node during logins](verify-flame.svg)](verify-flame.svg)'
+      ],
+      files: { 'verify-flame.svg': flame(profile, 'Node during logins (POST /mfa/verify), by function and package') }
     }
   }
+}
+
+/** Where one replica's time goes while `work` busies it. */
+async function profileOf (dir: string, { url }: Database, work: (url: string) => Promise<void>): Promise<Profile> {
+  const profiles = `${dir}/profiles`
+  const replica = await startReplica(dir, url, {}, ['--cpu-prof', `--cpu-prof-dir=${profiles}`])
+  for (let time = 0; time < 3; time++) await work(replica.url)
+  await replica.stop()
+  return readProfile(profiles)
 }

@@ -21,6 +21,8 @@ export interface Outcome {
   table: string[][]
   /** Sentences below it. */
   notes: string[]
+  /** What the sentences show, beside the report: contents by name. */
+  files?: Record<string, string>
 }
 
 export interface Benchmark {

@@ -28,4 +28,4 @@ ${bars.join('\n')}
 `
 }
 
-const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+export const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')

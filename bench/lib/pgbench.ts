@@ -25,20 +25,23 @@ async function statementsOf (work: (db: Statements) => Promise<unknown>): Promis
   return statements
 }
 
-/** Reads the person and accepts the code: all that a login asks of the database, each client with users of its own. */
-async function script (): Promise<string> {
+/** What a login asks of the database: to read the person, and to accept the code. */
+export type Part = 'read' | 'accept'
+
+/** Each client has users of its own. */
+async function script (parts: Part[]): Promise<string> {
   const user = idInSql('user', ':n')
   const lines = await statementsOf(async db => {
-    await findPerson(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n" } as never)
-    await settleAccepted(db, { tenant: ':tenant', userId: user, epoch: 1, factorId: idInSql('factor', ':n'), step: ':step', act: 'NULL', by: ':by' } as never)
+    if (parts.includes('read')) await findPerson(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n" } as never)
+    if (parts.includes('accept')) await settleAccepted(db, { tenant: ':tenant', userId: user, epoch: 1, factorId: idInSql('factor', ':n'), step: ':step', act: 'NULL', by: ':by' } as never)
   })
   return ['\\set i :i + 1', '\\set n (:client_id + :clients * :i) % :users + 1', '\\set step :base + :i', ...lines].join('\n') + '\n'
 }
 
-/** Transactions a second: each at least once, with users of its own; `count` of them. */
-export async function pgbench (dir: string, databaseUrl: string, { clients, count, users }: { clients: number, count: number, users: number }): Promise<number> {
+/** Logins a second, or their parts: each at least once, with users of its own; `count` of them. */
+export async function pgbench (dir: string, databaseUrl: string, { clients, count, users, parts = ['read', 'accept'] }: { clients: number, count: number, users: number, parts?: Part[] }): Promise<number> {
   const file = `${dir}/login.sql`
-  writeFileSync(file, await script())
+  writeFileSync(file, await script(parts))
   const by = JSON.stringify({ actor: 'bench', address: '127.0.0.1', requestId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11' })
   const variables = { i: 0, users, clients, base: 2, tenant: TENANT, issuer: ISSUER, by }
   const { stdout } = await promisify(execFile)('pgbench', [
