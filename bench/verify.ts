@@ -75,7 +75,7 @@ export const verify: Benchmark = {
     }
     await replica.stop()
     if (typeof peer !== 'string') peer.stop()
-    const profile = await profileOf(dir, ours, async url => {
+    const profile = await profileOf(dir, ours, isShort ? 1 : 3, async url => {
       await refill(ours)
       await load.run(url, [{ name: 'verify', connections: CONNECTIONS, ...verifies(spread(count, users)) }])
       await untilChained(ours)
@@ -110,10 +110,10 @@ export const verify: Benchmark = {
 }
 
 /** Where one replica's time goes while `work` busies it. */
-async function profileOf (dir: string, { url }: Database, work: (url: string) => Promise<void>): Promise<Profile> {
+async function profileOf (dir: string, { url }: Database, times: number, work: (url: string) => Promise<void>): Promise<Profile> {
   const profiles = `${dir}/profiles`
   const replica = await startReplica(dir, url, {}, ['--cpu-prof', `--cpu-prof-dir=${profiles}`])
-  for (let time = 0; time < 3; time++) await work(replica.url)
+  for (let time = 0; time < times; time++) await work(replica.url)
   await replica.stop()
   return readProfile(profiles)
 }
