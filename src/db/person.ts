@@ -149,7 +149,7 @@ function toPerson (tenant: string, { user, factors, pending, recovery, codes, us
     graceUntil: date(user.graceUntil),
     exemption: user.exemptSince === null ? null : { since: new Date(user.exemptSince), until: date(user.exemptUntil), reason: user.exemptReason, by: user.exemptBy },
     reportedVersion: user.reportedVersion,
-    factors: (factors ?? []).map(toFactor).sort((a, b) => a.confirmedAt.getTime() - b.confirmedAt.getTime() || (a.id < b.id ? -1 : 1)),
+    factors: (factors ?? []).map(toFactor),
     pending: pending === null ? null : { ...pending, sealed: bytes(pending.sealed), createdAt: new Date(pending.createdAt) },
     recovery: recovery === null
       ? null

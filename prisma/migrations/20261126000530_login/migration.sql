@@ -34,7 +34,7 @@ BEGIN
     FROM users WHERE tenant = p_tenant AND id = p_user) AS r;
   END IF;
   IF NOT FOUND THEN RETURN NULL; END IF;
-  SELECT json_agg(r) INTO v_factors FROM (
+  SELECT json_agg(r ORDER BY r."confirmedAt", r.id) INTO v_factors FROM (
     SELECT id, label, encode(sealed, 'hex') AS sealed, key_id AS "keyId", algorithm, digits, period, last_step AS "lastStep",
       created_at AS "createdAt", confirmed_at AS "confirmedAt", last_used_at AS "lastUsedAt", after_recovery_at AS "afterRecoveryAt"
     FROM factors WHERE tenant = p_tenant AND user_id = v_id) AS r;
