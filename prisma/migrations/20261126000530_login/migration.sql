@@ -63,19 +63,21 @@ BEGIN
     'codes', v_total, 'usedCodes', v_used, 'throttles', v_throttles, 'policy', v_policy, 'session', v_session);
 END $$;
 
--- As accept_totp_v1. The throttle is looked at here and written only if it has counted something, and a session that is not
+-- As before, but the throttle is looked at here and written only if it has counted something, and a session that is not
 -- remembered costs nothing.
-CREATE FUNCTION accept_totp_v2(
+CREATE OR REPLACE FUNCTION accept_totp_v1(
   p_tenant text, p_user uuid, p_epoch int, p_factor uuid, p_step bigint, p_act jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_throttle throttles%ROWTYPE;
+  v_closed jsonb;
   v_now timestamptz;
   v_generation int;
 BEGIN
   SELECT * INTO v_throttle FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' FOR UPDATE;
-  IF NOT FOUND OR v_throttle.locked_at IS NOT NULL OR v_throttle.wait_until > clock_timestamp() THEN
-    RETURN coalesce(hold_throttle_v1(p_tenant, p_user, 'totp'), '{"outcome": "waiting", "seconds": 1}');
+  IF NOT FOUND OR v_throttle.locked_at IS NOT NULL OR v_throttle.wait_until IS NOT NULL THEN
+    v_closed := hold_throttle_v1(p_tenant, p_user, 'totp');
+    IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   END IF;
   v_now := clock_timestamp();
   UPDATE factors f SET last_step = p_step, last_used_at = v_now
