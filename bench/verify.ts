@@ -1,12 +1,11 @@
 // Row 1: right codes of distinct users, against the database doing the same statements, and against better-auth.
 import type { Benchmark } from './lib/benchmark.ts'
-import type { Database } from './lib/database.ts'
 import { ROUNDS } from './lib/benchmark.ts'
 import { startBetterAuth } from './lib/better-auth.ts'
 import { meter } from './lib/cpu.ts'
 import { fillEnrolled, refill, spread, verifies } from './lib/enrolled.ts'
 import { median, short } from './lib/figures.ts'
-import { flame, type Profile, readProfile, sharesOf } from './lib/flame.ts'
+import { flame, type Frame, readProfile, sharesOf } from './lib/flame.ts'
 import { type Answers, demand } from './lib/load.ts'
 import { pgbench, pgbenchVersion } from './lib/pgbench.ts'
 import { startReplica } from './lib/service.ts'
@@ -24,9 +23,9 @@ export const verify: Benchmark = {
     const theirs = await server.create('bench_pgbench')
     for (const database of [ours, theirs]) await fillEnrolled(database, dir, users)
     const replica = await startReplica(dir, ours.url)
-    const warmUp = async (): Promise<void> => {
+    const warmUp = async (url = replica.url, logins = isShort ? 100 : 3000): Promise<void> => {
       await refill(ours)
-      await load.run(replica.url, [{ name: 'verify', connections: CONNECTIONS, ...verifies(spread(isShort ? 100 : 3000, users)) }])
+      await load.run(url, [{ name: 'verify', connections: CONNECTIONS, ...verifies(spread(logins, users)) }])
       await untilChained(ours)
     }
     for (let time = 0; time < (isShort ? 1 : 3); time++) await warmUp()
@@ -75,10 +74,8 @@ export const verify: Benchmark = {
     }
     await replica.stop()
     if (typeof peer !== 'string') peer.stop()
-    const profile = await profileOf(dir, ours, isShort ? 1 : 3, async url => {
-      await refill(ours)
-      await load.run(url, [{ name: 'verify', connections: CONNECTIONS, ...verifies(spread(count, users)) }])
-      await untilChained(ours)
+    const profile = await profileOf(dir, ours.url, async url => {
+      for (let time = 0; time < (isShort ? 1 : 3); time++) await warmUp(url, count)
     })
     for (const database of [ours, theirs, peerDatabase]) await database.drop()
 
@@ -110,10 +107,10 @@ export const verify: Benchmark = {
 }
 
 /** Where one replica's time goes while `work` busies it. */
-async function profileOf (dir: string, { url }: Database, times: number, work: (url: string) => Promise<void>): Promise<Profile> {
+async function profileOf (dir: string, databaseUrl: string, work: (url: string) => Promise<void>): Promise<Frame> {
   const profiles = `${dir}/profiles`
-  const replica = await startReplica(dir, url, {}, ['--cpu-prof', `--cpu-prof-dir=${profiles}`])
-  for (let time = 0; time < times; time++) await work(replica.url)
+  const replica = await startReplica(dir, databaseUrl, {}, ['--cpu-prof', `--cpu-prof-dir=${profiles}`])
+  await work(replica.url)
   await replica.stop()
   return readProfile(profiles)
 }

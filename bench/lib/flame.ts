@@ -2,15 +2,16 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { escape } from './chart.ts'
 
-interface ProfileNode { id: number, callFrame: { functionName: string, url: string, lineNumber: number }, children?: number[] }
-export interface Profile { nodes: ProfileNode[], samples: number[], timeDeltas: number[] }
+interface ProfileNode { id: number, callFrame: { functionName: string, url: string }, children?: number[] }
+interface Profile { nodes: ProfileNode[], samples: number[], timeDeltas: number[] }
 
-interface Frame { name: string, group: string, micros: number, children: Map<string, Frame> }
+/** A function where it was called from, and the time in it and in what it called. */
+export interface Frame { name: string, group: string, micros: number, children: Map<string, Frame> }
 
-/** The one profile that a process with `--cpu-prof-dir=dir` has left. */
-export function readProfile (dir: string): Profile {
+/** The root of the one profile that a process with `--cpu-prof-dir=dir` has left. */
+export function readProfile (dir: string): Frame {
   const [file] = readdirSync(dir).filter(name => name.endsWith('.cpuprofile'))
-  return JSON.parse(readFileSync(`${dir}/${file as string}`, 'utf8'))
+  return treeOf(JSON.parse(readFileSync(`${dir}/${file as string}`, 'utf8')))
 }
 
 /** Who wrote it: a package, a part of Node, or one of our folders. */
@@ -46,9 +47,8 @@ function treeOf ({ nodes, samples, timeDeltas }: Profile): Frame {
 }
 
 /** Of each group its own share, the largest first. */
-export function sharesOf (profile: Profile): Array<[group: string, share: number]> {
+export function sharesOf (root: Frame): Array<[group: string, share: number]> {
   const groups = new Map<string, number>()
-  const root = treeOf(profile)
   const add = (frame: Frame): void => {
     const own = frame.micros - [...frame.children.values()].reduce((sum, { micros }) => sum + micros, 0)
     groups.set(frame.group, (groups.get(frame.group) ?? 0) + own)
@@ -64,8 +64,7 @@ const MIN_WIDTH = 1.5
 const COLORS = ['#e4a86b', '#e9c46a', '#d98f5f', '#c9b458', '#e0b089']
 
 /** From the root at the top down; what is narrower than a pixel and a half is left out. */
-export function flame (profile: Profile, title: string): string {
-  const root = treeOf(profile)
+export function flame (root: Frame, title: string): string {
   const shapes: string[] = []
   let depth = 0
   const draw = (frame: Frame, x: number, level: number): void => {

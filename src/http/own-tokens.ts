@@ -10,7 +10,7 @@ export interface OwnTokens {
   verify: (kid: unknown, token: string) => MfaTokenClaims
 }
 
-/** Of each key; a kilobyte for each of them. */
+/** Of each key; about a kilobyte for each token. */
 const CACHED_TOKENS = 5000
 
 /**
@@ -39,7 +39,7 @@ export function ownTokens ({ issuer, audience, keys }: { issuer: string, audienc
         allowedAud: audience,
         requiredClaims: ['exp', 'aud', 'sub', 'uid', 'tenant', 'epoch', 'acr', 'auth_time', 'fid'],
         checkTyp: 'at+jwt',
-        // A gateway asks of one token again and again: what it says, by a hash of all of it, until it ends.
+        // A gateway asks of one token again and again: what it says, by a hash of all of it, for at most ten minutes.
         cache: CACHED_TOKENS
       })
       verifiers.set(key, verify)
