@@ -23,13 +23,13 @@ async function withAnswer (name: string, result: string, work: () => Promise<voi
 }
 const always = (outcome: string): string => `RETURN jsonb_build_object('outcome', '${outcome}')`
 
-/** Calls while another transaction holds the user's row, which it changes before it lets go. */
+/** Calls while another transaction holds rows of the person's tenant, which it has changed before it lets go. */
 async function overtaken (person: Person, change: string, call: () => Promise<Answer>): Promise<Answer> {
   const other = new pg.Client({ connectionString: url })
   await other.connect()
   try {
     await other.query('BEGIN')
-    await other.query(`UPDATE users SET ${change} WHERE tenant = $1 AND subject = $2`, [person.tenant, person.sub])
+    await other.query(`UPDATE ${change} WHERE tenant = $1`, [person.tenant])
     const answer = call()
     while (!await isSomebodyWaiting(url)) await new Promise(resolve => setTimeout(resolve, 5))
     await other.query('COMMIT')
@@ -44,7 +44,7 @@ const isUnavailable = (t: Test, answer: Answer): boolean => t.match(answer, { st
 t.test('a confirmation beside another change of the factors is decided anew, and succeeds', async t => {
   const person = service.person()
   const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
-  const answer = await overtaken(person, 'revision = revision + 1', () => person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) }))
+  const answer = await overtaken(person, 'users SET revision = revision + 1', () => person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) }))
   t.equal(answer.status, 200)
   t.equal(answer.body.recoveryCodes.length, 10)
 })
@@ -84,8 +84,21 @@ t.test('what is gone meanwhile is neither renamed nor removed', async t => {
 t.test('of two sign-outs at once the second finds its token dead', async t => {
   const person = service.person()
   const { token } = await person.enroll()
-  t.equal((await overtaken(person, 'epoch = epoch + 1', () => person.call('DELETE', '/mfa/sessions', undefined, token))).status, 401)
+  t.equal((await overtaken(person, 'users SET epoch = epoch + 1', () => person.call('DELETE', '/mfa/sessions', undefined, token))).status, 401)
   t.notOk((await person.events()).some(event => event.action === 'user.signed_out'))
+})
+
+t.test('a right code whose kind is closed while it is looked at is not accepted, and not spent', async t => {
+  for (const [closing, status, code] of [["locked_at = '2026-01-01'", 403, 'factor_locked'], ["wait_until = now() + interval '1 hour'", 429, 'too_many_attempts']] as const) {
+    const person = service.person()
+    const { secret } = await person.enroll()
+    clock.advance(30)
+    const verify = (): Promise<Answer> => person.call('POST', '/mfa/verify', { code: clock.code(secret) })
+    t.match(await overtaken(person, `throttles SET ${closing}`, verify), { status, body: { code, token: undefined } }, closing)
+    t.notOk((await person.events()).some(event => event.action === 'totp.accepted'), closing)
+    await db.rows`UPDATE throttles SET locked_at = NULL, wait_until = NULL WHERE tenant = ${person.tenant}`
+    t.equal((await verify()).status, 200, 'the same code, once it is open')
+  }
 })
 
 t.test('an answer that cannot be is 503, and no token comes of it', async t => {
