@@ -10,6 +10,7 @@ import { registerUserActs } from './admin/users/acts/route.ts'
 import { registerUserList } from './admin/users/list/route.ts'
 import { registerUsers } from './admin/users/route.ts'
 import { registerUserSync } from './admin/users/sync/route.ts'
+import { bcryptThreads } from './bcrypt-threads.ts'
 import type { Config } from './config.ts'
 import { Secrets } from './config/secrets.ts'
 import { Hasher, type Hashing } from './core/hashing.ts'
@@ -96,7 +97,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
   })
   app.addHook('onReady', async () => { await endings.start() })
   app.addHook('onClose', async () => { await endings.stop() })
-  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(config.BCRYPT_COST), metrics), metrics, endings }
+  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, endings }
 
   decorateRequests(app)
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema)

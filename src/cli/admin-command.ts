@@ -7,6 +7,7 @@ import { ConfigError } from '../config/readers.ts'
 import { Secrets } from '../config/secrets.ts'
 import { createBypass } from '../core/bypass.ts'
 import { fieldsBelow } from '../core/floor.ts'
+import { bcryptThreads } from '../bcrypt-threads.ts'
 import { Hasher } from '../core/hashing.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import { OPERATOR } from '../db/audit.ts'
@@ -64,7 +65,7 @@ async function withSite (terminal: Terminal, work: (site: Site) => Promise<Done>
     // Only for a code must the keys be those of the database: who is locked out is unlocked without.
     const keeper = new SecretKeeper({ env: terminal.env, secrets, db, log: (_level, text) => { terminal.note(text) }, onUnfit: error => { throw error } })
     await keeper.check()
-    const { shown, hashed } = await createBypass(new Hasher(config.BCRYPT_COST), secrets.peppers)
+    const { shown, hashed } = await createBypass(new Hasher(bcryptThreads, config.BCRYPT_COST), secrets.peppers)
     return { shown, kept: { id: randomUUID(), ...hashed, seconds } }
   }
   try {

@@ -1,5 +1,10 @@
-import bcrypt from 'bcrypt'
 import { UnavailableError } from './unavailable.ts'
+
+/** What hashing needs of bcrypt. */
+export interface Bcrypt {
+  hash: (text: string, cost: number) => Promise<string>
+  compare: (text: string, hash: string) => Promise<boolean>
+}
 
 /** A bcrypt hash of nothing that anybody has, of the right cost: comparing with it takes as long as with a real one. */
 export const unmatchable = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(22)}${'.'.repeat(31)}`
@@ -17,10 +22,10 @@ export class Hasher implements Hashing {
   #running = 0
   readonly #waiting: Array<() => void> = []
 
-  constructor (readonly cost: number, private readonly concurrency = 2, private readonly maxWaiting = 200) {}
+  constructor (private readonly bcrypt: Bcrypt, readonly cost: number, private readonly concurrency = 2, private readonly maxWaiting = 200) {}
 
-  hash (text: string): Promise<string> { return this.#run(() => bcrypt.hash(text, this.cost)) }
-  compare (text: string, hash: string): Promise<boolean> { return this.#run(() => bcrypt.compare(text, hash)) }
+  hash (text: string): Promise<string> { return this.#run(() => this.bcrypt.hash(text, this.cost)) }
+  compare (text: string, hash: string): Promise<boolean> { return this.#run(() => this.bcrypt.compare(text, hash)) }
 
   async #run<T> (work: () => Promise<T>): Promise<T> {
     if (this.#running >= this.concurrency) {

@@ -1,21 +1,22 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
-import bcrypt from 'bcrypt'
 import t from 'tap'
-import { Hasher, unmatchable } from '../../src/core/hashing.ts'
+import { bcryptThreads } from '../../src/bcrypt-threads.ts'
+import { type Bcrypt, Hasher, unmatchable } from '../../src/core/hashing.ts'
 import { UnavailableError } from '../../src/core/unavailable.ts'
 
 /** bcrypt that ends when it is told to. */
-function controlled (t: { teardown: (action: () => void) => void }): { started: string[], running: () => number, end: (text: string, error?: Error) => Promise<void> } {
-  const original = bcrypt.compare
+function controlled (): { bcrypt: Bcrypt, started: string[], running: () => number, end: (text: string, error?: Error) => Promise<void> } {
   const open = new Map<string, { resolve: (value: boolean) => void, reject: (error: Error) => void }>()
   const started: string[] = []
-  bcrypt.compare = ((text: string) => {
-    started.push(text)
-    return new Promise<boolean>((resolve, reject) => open.set(text, { resolve, reject }))
-  }) as typeof original
-  t.teardown(() => { bcrypt.compare = original })
   return {
+    bcrypt: {
+      hash: () => Promise.reject(new Error('not asked for')),
+      compare (text) {
+        started.push(text)
+        return new Promise((resolve, reject) => open.set(text, { resolve, reject }))
+      }
+    },
     started,
     running: () => open.size,
     async end (text, error) {
@@ -29,8 +30,8 @@ function controlled (t: { teardown: (action: () => void) => void }): { started: 
 }
 
 t.test('as many run at once as are allowed; the others follow in their order', async t => {
-  const { started, running, end } = controlled(t)
-  const hasher = new Hasher(10, 2, 10)
+  const { bcrypt, started, running, end } = controlled()
+  const hasher = new Hasher(bcrypt, 10, 2, 10)
   const done: string[] = []
   const all = ['a', 'b', 'c', 'd', 'e'].map(text => hasher.compare(text, '').then(() => done.push(text)))
   await turn()
@@ -48,8 +49,8 @@ t.test('as many run at once as are allowed; the others follow in their order', a
 })
 
 t.test('who comes while the queue is full is turned away at once, and those inside are served', async t => {
-  const { started, end } = controlled(t)
-  const hasher = new Hasher(10, 1, 2)
+  const { bcrypt, started, end } = controlled()
+  const hasher = new Hasher(bcrypt, 10, 1, 2)
   const inside = ['a', 'b', 'c'].map(text => hasher.compare(text, ''))
   await t.rejects(hasher.compare('d', ''), new UnavailableError('too many recovery codes are being hashed'))
   for (const text of ['a', 'b', 'c']) await end(text)
@@ -61,8 +62,8 @@ t.test('who comes while the queue is full is turned away at once, and those insi
 })
 
 t.test('a hash that fails gives its place back', async t => {
-  const { started, running, end } = controlled(t)
-  const hasher = new Hasher(10, 2, 10)
+  const { bcrypt, started, running, end } = controlled()
+  const hasher = new Hasher(bcrypt, 10, 2, 10)
   for (const round of [1, 2, 3]) {
     const failing = ['a', 'b', 'c', 'd'].map(text => t.rejects(hasher.compare(`${text}${round}`, ''), { message: 'broken' }))
     for (const text of ['a', 'b', 'c', 'd']) await end(`${text}${round}`, new Error('broken'))
@@ -77,7 +78,7 @@ t.test('a hash that fails gives its place back', async t => {
 })
 
 t.test('hashes are bcrypt of the configured cost, each with a salt of its own, and compare', async t => {
-  const hasher = new Hasher(10)
+  const hasher = new Hasher(bcryptThreads, 10)
   const text = createHash('sha256').update('x').digest('base64')
   const [one, other] = await Promise.all([hasher.hash(text), hasher.hash(text)])
   t.match(one, /^\$2b\$10\$[./A-Za-z0-9]{53}$/)
@@ -87,7 +88,7 @@ t.test('hashes are bcrypt of the configured cost, each with a salt of its own, a
 })
 
 t.test('nothing matches the unmatchable hash, and comparing with it is a whole bcrypt', async t => {
-  const hasher = new Hasher(10, 1)
+  const hasher = new Hasher(bcryptThreads, 10, 1)
   const text = createHash('sha256').update('x').digest('base64')
   const real = await hasher.hash(text)
   const fake = unmatchable(10)
