@@ -92,7 +92,7 @@ export const attack: Benchmark = {
         ['p99 of logins on 16 connections', `${short(of('calm'))} ms`],
         ...(Object.keys(ATTACKS) as Attack[]).map(kind => [`the same while 64 connections send wrong codes ${ATTACKS[kind]}`, `${short(of(kind))} ms, beside ${short(of(`${kind}Rate`))} of them a second`])
       ],
-      notes: ['The flood limit is as it comes, 600 a minute of one address. Against many addresses it does little in its first minute: each of the 64 connections is then served as the 16 are.']
+      notes: ['The flood limit is as it comes, 600 a minute of one address, of which eight are answered at a time; who is refused is told so after half a second. Against many addresses it does little in its first minute: each of the 64 connections is then served as the 16 are.']
     }
   }
 }

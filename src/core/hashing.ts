@@ -1,3 +1,4 @@
+import { Turns } from './turns.ts'
 import { UnavailableError } from './unavailable.ts'
 
 /** What hashing needs of bcrypt. */
@@ -19,28 +20,22 @@ export interface Hashing {
  * a quick 503 and not in a long queue.
  */
 export class Hasher implements Hashing {
-  #running = 0
-  readonly #waiting: Array<() => void> = []
+  readonly #turns: Turns
 
-  constructor (private readonly bcrypt: Bcrypt, readonly cost: number, private readonly concurrency = 2, private readonly maxWaiting = 200) {}
+  constructor (private readonly bcrypt: Bcrypt, readonly cost: number, concurrency = 2, private readonly maxWaiting = 200) {
+    this.#turns = new Turns(concurrency)
+  }
 
   hash (text: string): Promise<string> { return this.#run(() => this.bcrypt.hash(text, this.cost)) }
   compare (text: string, hash: string): Promise<boolean> { return this.#run(() => this.bcrypt.compare(text, hash)) }
 
   async #run<T> (work: () => Promise<T>): Promise<T> {
-    if (this.#running >= this.concurrency) {
-      if (this.#waiting.length >= this.maxWaiting) throw new UnavailableError('too many recovery codes are being hashed')
-      await new Promise<void>(resolve => { this.#waiting.push(resolve) })
-    } else {
-      this.#running++
-    }
+    if (this.#turns.waiting >= this.maxWaiting) throw new UnavailableError('too many recovery codes are being hashed')
+    await this.#turns.take()
     try {
       return await work()
     } finally {
-      // The place goes to who waits first; it is given back only where nobody does.
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#running--
-      else next()
+      this.#turns.give()
     }
   }
 }

@@ -20,6 +20,7 @@ function controlled (): { bcrypt: Bcrypt, started: string[], running: () => numb
     started,
     running: () => open.size,
     async end (text, error) {
+      await turn()
       const one = open.get(text)
       open.delete(text)
       if (error === undefined) one?.resolve(true)

@@ -1,5 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
-import { addressOf } from '../../src/http/limits.ts'
+import { registerErrors } from '../../src/http/errors.ts'
+import { addressOf, registerLimits } from '../../src/http/limits.ts'
 import { checkProblem } from '../helpers/problems.ts'
 import { type Service, startService } from '../helpers/service.ts'
 
@@ -91,6 +94,73 @@ t.test('a flood costs nobody a try, and a limit of 0 is none', async t => {
   t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${person.tenant}`).length, 0, 'nothing was looked up')
   const open = await startService(t, { RATE_LIMIT_PER_MINUTE: '0' })
   for (let i = 0; i < 20; i++) t.equal((await open.call('GET', '/nothing')).status, 404)
+})
+
+t.test('who goes on after the flood limit waits for each answer, as long as not too many do', async t => {
+  const app = Fastify() as unknown as FastifyInstance
+  registerErrors(app)
+  await registerLimits(app, 1, { milliseconds: 300, atMost: 2 })
+  app.get('/', async () => ({}))
+  const ask = async (): Promise<{ status: number, ms: number }> => {
+    const start = performance.now()
+    const { statusCode } = await app.inject('/')
+    return { status: statusCode, ms: performance.now() - start }
+  }
+  t.equal((await ask()).status, 200)
+  for (const round of [1, 2]) {
+    const answers = await Promise.all([ask(), ask(), ask()])
+    t.same(answers.map(({ status }) => status), [429, 429, 429])
+    t.same(answers.map(({ ms }) => ms > 290), [true, true, false], `the third is told at once, round ${round}`)
+  }
+  await app.close()
+})
+
+t.test('one address is answered eight requests at a time, however many it sends; another one is not kept waiting by it', async t => {
+  const app = Fastify() as unknown as FastifyInstance
+  await registerLimits(app, 1000)
+  const open: Array<() => void> = []
+  app.get('/slow', async () => { await new Promise<void>(resolve => { open.push(resolve) }) })
+  app.get('/', async () => 'x')
+  app.get('/health/live', async () => 'x')
+  const ask = (url: string, remoteAddress: string): Promise<number> => app.inject({ url, remoteAddress }).then(({ statusCode }) => statusCode)
+  const slow = Array.from({ length: 10 }, () => ask('/slow', '192.0.2.1'))
+  await sleep(50)
+  t.equal(open.length, 8)
+  let isAnswered = false
+  const next = ask('/', '192.0.2.1').then(status => { isAnswered = true; return status })
+  t.equal(await ask('/', '192.0.2.2'), 200)
+  t.equal(await ask('/health/live', '192.0.2.1'), 200, 'a probe waits for nobody')
+  t.equal(isAnswered, false)
+  for (let ended = 0; ended < 10; ended++) {
+    open[ended]?.()
+    await sleep(5)
+    t.equal(open.length, Math.min(10, 9 + ended))
+  }
+  t.same(await Promise.all(slow), Array.from({ length: 10 }, () => 200))
+  t.equal(await next, 200)
+  await app.close()
+})
+
+t.test('the turns of those who hang up, served or waiting, are the others\'', async t => {
+  const app = Fastify() as unknown as FastifyInstance
+  await registerLimits(app, 1000)
+  const served: string[] = []
+  app.get('/slow', async ({ id }) => {
+    served.push(id)
+    await sleep(2 ** 31 - 1, undefined, { ref: false })
+  })
+  app.get('/', async () => 'x')
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  t.teardown(() => { app.server.closeAllConnections(); return app.close() })
+  const leaving = new AbortController()
+  const left = Array.from({ length: 20 }, () => t.rejects(fetch(`${url}/slow`, { signal: leaving.signal })))
+  while (served.length < 8) await sleep(5)
+  await sleep(100)
+  t.equal(served.length, 8)
+  leaving.abort()
+  await Promise.all(left)
+  const answers = await Promise.all(Array.from({ length: 20 }, () => fetch(url)))
+  t.same(answers.map(({ status }) => status), Array.from({ length: 20 }, () => 200))
 })
 
 t.test('every answer forbids caching, sniffing, framing and loading, and names no software', async t => {
