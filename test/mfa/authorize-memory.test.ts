@@ -39,6 +39,30 @@ t.test('an MFA token costs no look into the database: it is answered while there
   t.equal(await ask(service, person.token()), 503, 'a first-factor token is asked about')
 })
 
+t.test('a first-factor token that has just passed by what its session remembers costs no look either, for half a minute and no other token', async t => {
+  const { proxy, service } = await start(t, { JWT_SESSION_CLAIM: 'sid', AUTHORIZE_STALE_SECONDS: '60' })
+  const person = service.person({ sid: 's1' })
+  await person.enroll()
+  const [token, other] = [person.token(), person.token({ groups: ['staff'] })]
+  const said = async (): Promise<unknown> => {
+    const { status, headers } = await service.call('GET', '/mfa/authorize', { token })
+    return [status, ...['user', 'subject', 'namespace', 'tenant', 'acr', 'reason'].map(name => headers.get(`x-mfa-${name}`))]
+  }
+  const first = await said()
+  t.match(first, [200, /./, /./, /./, person.tenant, 'mfa', 'mfa_verified'])
+  proxy.blackHole()
+  const begun = performance.now()
+  let count = 0
+  for (; performance.now() - begun < 1000; count++) t.same(await said(), first)
+  t.ok(count > 50, `${count} answers`)
+  t.equal((await service.call('GET', '/mfa/authorize?acr=mfa', { token })).status, 200)
+  t.equal(await ask(service, other), 503, 'it says something else')
+  service.clock.advance(1)
+  t.equal((await service.call('GET', '/mfa/authorize?maxAge=0', { token })).status, 503, 'more is demanded than it is good for')
+  service.clock.advance(30)
+  t.equal(await ask(service, token), 503, 'after half a minute the database is asked')
+})
+
 for (const trouble of ['refuse', 'blackHole'] as const) {
   t.test(`${trouble}: what is known of ended tokens is believed for two seconds, then nothing passes, and it heals`, async t => {
     const { proxy, service } = await start(t)

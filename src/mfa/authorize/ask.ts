@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from '../../core/caller.ts'
+import { Passes } from '../../core/passes.ts'
 import type { Person } from '../../core/person.ts'
 import { Problem } from '../../http/problem.ts'
 import { decisionSettings, type Services } from '../../services.ts'
@@ -9,22 +10,28 @@ import type { AuthorizeQuery } from './schema.ts'
 /** `login`: no token that counts. */
 export type Outcome = { action: 'login' } | Answer & { caller: Caller, userId: string, demands: Demands }
 
-/** Somebody who asks; the person is read only where the token alone may not be enough. */
-interface Found { caller: Caller, person: Person | null }
+/** Somebody who asks, and who he counts as; the person is read only where that may not be enough. */
+interface Found { caller: Caller, known: Caller, person: Person | null }
 
-/** The answer to a gateway's question. An MFA token that is enough costs no look into the database, any other one. */
+/**
+ * The answer to a gateway's question. An MFA token that is enough costs no look into the database, nor does a first-factor
+ * token that has just passed by what its session remembers; any other one.
+ */
 export function createAsk ({ auth, clock, config, endings, gate }: Services): (request: FastifyRequest) => Promise<Outcome> {
   const settings = decisionSettings(config)
+  const passes = new Passes()
 
   /** Of the tokens that may be taken, the first that is alive. */
   async function find (request: FastifyRequest): Promise<Found> {
     for (const caller of await auth.authenticateForGateway(request)) {
       if (caller.kind === 'service') throw new Problem('forbidden')
       request.caller = caller
-      const verdict = caller.mfa === undefined ? 'unknown' : endings.judge({ ...caller, mfa: caller.mfa }, clock())
-      if (verdict === 'alive') return { caller, person: null }
-      const person = verdict === 'dead' ? null : await orNull(load(request))
-      if (person !== null) return { caller, person }
+      const known = caller.mfa === undefined ? passes.find(caller, clock()) : { ...caller, mfa: caller.mfa }
+      const verdict = known === undefined ? 'unknown' : endings.judge(known, clock())
+      if (known !== undefined && verdict === 'alive') return { caller, known, person: null }
+      // What its session remembered has ended, and not a first-factor token with it.
+      const person = verdict === 'dead' && caller.mfa !== undefined ? null : await orNull(load(request))
+      if (person !== null) return { caller, known: caller, person }
     }
     throw new Problem('invalid_token')
   }
@@ -35,11 +42,14 @@ export function createAsk ({ auth, clock, config, endings, gate }: Services): (r
   }
 
   async function answer (request: FastifyRequest): Promise<Outcome> {
-    const { caller, person } = await find(request)
+    const { caller, known, person } = await find(request)
     const demands = readDemands(request)
-    const byToken = person === null ? decideByToken(caller, demands, clock()) : null
-    const answer = byToken ?? decideAuthorize(person ?? await load(request), caller, demands, clock(), settings)
-    return { ...answer, caller, userId: person?.userId ?? caller.mfa?.userId as string, demands }
+    const byToken = person === null ? decideByToken(known, demands, clock()) : null
+    if (byToken !== null) return { ...byToken, caller, userId: known.mfa?.userId as string, demands }
+    const read = person ?? await load(request)
+    const answer = decideAuthorize(read, caller, demands, clock(), settings)
+    if (answer.action === 'allow' && caller.mfa === undefined) passes.keep(caller, read, clock())
+    return { ...answer, caller, userId: read.userId, demands }
   }
 
   return async request => await orNull(answer(request)) ?? { action: 'login' }

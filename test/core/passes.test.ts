@@ -1,0 +1,55 @@
+import t from 'tap'
+import type { Caller } from '../../src/core/caller.ts'
+import { PASS_SECONDS, Passes } from '../../src/core/passes.ts'
+import type { Person } from '../../src/core/person.ts'
+
+const NOW = new Date('2026-11-26T12:00:00Z')
+const seconds = NOW.getTime() / 1000
+const after = (some: number): Date => new Date(NOW.getTime() + some * 1000)
+
+const caller = (change: Partial<Caller> = {}): Caller => ({
+  kind: 'first', tenant: 't', namespace: 'n', subject: 's', roles: [], groups: ['g'], session: { id: 's1', issuer: 'i', isRemembered: true }, authTime: seconds - 500, expiresAt: seconds + 60, mfa: undefined, ...change
+}) as Caller
+
+const person = (act: Partial<Person['session']['act']> | null = {}): Person => ({
+  userId: 'u', epoch: 3, session: { generation: 2, act: act === null ? null : { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: seconds - 100, endsAt: seconds + 1000, ...act } }
+}) as unknown as Person
+
+t.test('who passed by what his session remembers counts as its MFA token would, for half a minute', async t => {
+  const passes = new Passes()
+  t.equal(passes.find(caller(), NOW), undefined)
+  passes.keep(caller(), person(), NOW)
+  t.match(passes.find(caller(), after(PASS_SECONDS - 1)), {
+    subject: 's', session: { id: 's1' }, authTime: seconds - 100, mfa: { userId: 'u', epoch: 3, generation: 2, acr: 'mfa', factorId: 'f', isBypass: false }
+  })
+  t.equal(passes.find(caller(), after(PASS_SECONDS)), undefined)
+})
+
+t.test('it never outlives what is remembered', async t => {
+  const passes = new Passes()
+  passes.keep(caller(), person({ endsAt: seconds + 5 }), NOW)
+  t.ok(passes.find(caller(), after(4)))
+  t.equal(passes.find(caller(), after(5)), undefined)
+})
+
+t.test('where nothing is remembered nothing is kept', async t => {
+  const passes = new Passes()
+  passes.keep(caller(), person(null), NOW)
+  t.equal(passes.find(caller(), NOW), undefined)
+})
+
+t.test('a token that says anything else is another one', async t => {
+  const passes = new Passes()
+  passes.keep(caller(), person(), NOW)
+  for (const change of [{ tenant: 'x' }, { namespace: 'x' }, { subject: 'x' }, { groups: ['h'] }, { groups: undefined }, { session: { id: 's2', issuer: 'i', isRemembered: true } }, { session: undefined }, { word: { account: 'x' } }, { expiresAt: seconds + 61 }]) {
+    t.equal(passes.find(caller(change as Partial<Caller>), NOW), undefined, JSON.stringify(change))
+  }
+})
+
+t.test('of more than there is room for the oldest are forgotten', async t => {
+  const passes = new Passes(2)
+  for (const subject of ['a', 'b']) passes.keep(caller({ subject }), person(), NOW)
+  passes.keep(caller({ subject: 'a' }), person(), NOW)
+  passes.keep(caller({ subject: 'c' }), person(), NOW)
+  t.same(['a', 'b', 'c'].map(subject => passes.find(caller({ subject }), NOW) !== undefined), [true, false, true])
+})
