@@ -38,6 +38,7 @@ async function distributeAll (client: pg.Client): Promise<string[]> {
   const tables = [...await distributeTables(client), ...await copyTables(client)]
   await distributeViews(client)
   await distributeFunctions(client)
+  await settlePlans(client)
   await client.query('COMMIT')
   await grantViews(client)
   return tables
@@ -93,6 +94,28 @@ async function distributeFunctions (client: pg.Client): Promise<void> {
     if (byTenant) await client.query("SELECT create_distributed_function($1, 'p_tenant', colocate_with => $2)", [name, FIRST_TABLE])
     else await client.query('SELECT create_distributed_function($1)', [name])
   }
+}
+
+/**
+ * Where Citus makes a further plan for each use of a statement and keeps them all, a login would leave half a megabyte on the
+ * worker's connection: there no plan is kept, which takes no longer than making one more. Elsewhere one is kept, and used.
+ */
+async function settlePlans (client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ version: string }>("SELECT current_setting('citus.version') AS version")
+  const change = hoardsPlans(rows[0]!.version) ? 'SET plan_cache_mode = force_custom_plan' : 'RESET plan_cache_mode'
+  const { rows: functions } = await client.query<{ name: string }>(`
+    SELECT oid::regprocedure::text AS name FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' AND proargnames[1] = 'p_tenant'
+      AND coalesce('plan_cache_mode=force_custom_plan' = ANY (proconfig), false) <> $1 ORDER BY 1`, [change.startsWith('SET')])
+  for (const { name } of functions) await client.query(`ALTER FUNCTION ${name} ${change}`)
+}
+
+/** Citus from its #8371 to its #8824. */
+export function hoardsPlans (version: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map(part => parseInt(part))
+  if (major === 12) return minor === 1 && patch >= 11
+  if (major === 13) return minor === 2 ? patch >= 1 : minor > 2 && minor < 5
+  return major === 14 && minor < 3
 }
 
 /** Citus tells its workers of views, and not of who may read them: not when they are made, and not when a worker is added. */

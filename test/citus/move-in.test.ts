@@ -1,6 +1,7 @@
 // The way from one PostgreSQL to Citus: the database that there is becomes the coordinator, beside a running service.
+import pg from 'pg'
 import t from 'tap'
-import { distribute } from '../../src/db/distribute.ts'
+import { distribute, hoardsPlans } from '../../src/db/distribute.ts'
 import { applyMigrations } from '../../src/db/migrate.ts'
 import { chainTenant } from '../../src/db/audit-chain.ts'
 import { verifyTenant } from '../../src/db/audit-verify.ts'
@@ -36,4 +37,23 @@ t.test('people, their codes and their log are there afterwards, and what was spe
   }
   clock.advance(30)
   for (const { person, secret } of people) t.equal((await person.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
+})
+
+t.test('where Citus would keep a plan for each use of a statement, a tenant\'s functions have none kept', async t => {
+  for (const version of ['12.1.11', '13.2.1', '13.4.0', '14.0.0', '14.2.0']) t.ok(hoardsPlans(version), version)
+  for (const version of ['12.1.10', '13.1.1', '13.2.0', '13.5.0', '14.3.0', '15.0.0']) t.notOk(hoardsPlans(version), version)
+  const { url } = await ownDatabase(t)
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  const settings = async (): Promise<unknown> => (await client.query(`
+    SELECT DISTINCT coalesce(proconfig, '{}') AS set FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' AND proargnames[1] = 'p_tenant'`)).rows
+  const { rows: [{ version }] } = await client.query("SELECT current_setting('citus.version') AS version")
+  const expected = [{ set: hoardsPlans(version) ? ['plan_cache_mode=force_custom_plan'] : [] }]
+  t.same(await settings(), expected)
+  // As after an update, and after a migration that made one of them anew.
+  await client.query(`ALTER FUNCTION accept_totp_v1 ${hoardsPlans(version) ? 'RESET plan_cache_mode' : 'SET plan_cache_mode = force_custom_plan'}`)
+  await distribute(url, 'on')
+  t.same(await settings(), expected)
+  await client.end()
 })
