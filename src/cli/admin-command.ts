@@ -49,8 +49,7 @@ function lineOf (error: Error): string {
 
 /** What the database or the way to it says, out of what wraps that. */
 function causeOf ({ cause }: UnavailableError): string {
-  const text = (cause as Error | undefined)?.message ?? ''
-  const said = /Message: `([^`\n]+)`/.exec(text)?.[1] ?? text.trim().split('\n').at(-1) as string
+  const said = ((cause as Error | undefined)?.message ?? '').trim().split('\n').at(-1) as string
   return said === '' ? '' : ` (${said})`
 }
 

@@ -1,5 +1,6 @@
 import { type ChainedEvent, link, START } from '../core/audit-chain.ts'
-import { type Database, fragment } from './client.ts'
+import type { Database } from './client.ts'
+import { fragment } from './fragment.ts'
 
 /** Where a chain ends: so many events since its beginning, and the digest of the last one. */
 export interface Head { count: number, digest: string }

@@ -3,7 +3,8 @@ import type { Checkpoint, CheckpointKey } from '../core/checkpoint.ts'
 import { type Head, UTC } from './audit-chain.ts'
 import { type CheckpointRow, readCheckpoint } from './audit-checkpoint.ts'
 import { type Break, walkChain } from './audit-walk.ts'
-import { type Database, type Fragment, fragment } from './client.ts'
+import type { Database } from './client.ts'
+import { type Fragment, fragment } from './fragment.ts'
 
 export interface Verdict { events: number, broken: Break | null }
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import { UnavailableError } from '../core/unavailable.ts'
-import { Prisma, PrismaClient } from './generated/client.ts'
+import { fragment } from './fragment.ts'
+import type { PrismaClient } from './generated/client.ts'
 
 /** Milliseconds. A client waits for at most the sum of the first two. */
 const CONNECT_TIMEOUT = 1500
@@ -15,22 +15,16 @@ const REPORT_POOL = 2
 /** What a settlement function answers: an outcome, and what belongs to it. */
 export interface Settlement { outcome: string, [name: string]: unknown }
 
-/** A part of a statement, for conditions that are not always asked; values in it are parameters too. */
-export const fragment = Prisma.sql
-/** Parts, one after the other, with a separator. */
-export const joined = Prisma.join
-export type Fragment = Prisma.Sql
-
 export interface Database {
-  /** The models, for what no race decides. Wrap calls in `run`. */
-  prisma: PrismaClient
+  /** The models, for what no race decides. Wrap calls in `run`. Loaded when first asked for: their compiler takes as much memory as half the service. */
+  prisma: () => Promise<PrismaClient>
   /** Any trouble of the database becomes an UnavailableError: whatever was asked, nothing was accepted. */
   run: <T>(work: () => Promise<T>) => Promise<T>
   /** One tagged statement; values are parameters. */
   rows: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
   /** The same for a statement about everybody of a tenant: few at a time, with more time, and on connections of their own. */
   reports: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
-  /** What one function answers, as JSON: `value`SELECT fn_v1(…) AS result``. The driver alone does it, at half of what Prisma takes. */
+  /** What one function answers, as JSON: `value`SELECT fn_v1(…) AS result``. */
   value: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T | null>
   /** A call of one settlement function: `settle`SELECT fn_v1(…) AS result``. */
   settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
@@ -41,12 +35,6 @@ export interface Database {
   close: () => Promise<void>
 }
 
-/** SQLSTATE or the system's error code: what an operator needs, and never an argument of the query. */
-function sqlState (error: unknown): string | undefined {
-  const { meta, code } = error as { meta?: { driverAdapterError?: { cause?: { originalCode?: string } } }, code?: string }
-  return meta?.driverAdapterError?.cause?.originalCode ?? code
-}
-
 /**
  * @param url asked for each new connection, since its password may come from a file that changes; `?pgbouncer=true` in it: a
  *   pooler gives each transaction another connection, which has no statements with names
@@ -55,31 +43,37 @@ function sqlState (error: unknown): string | undefined {
 export function connect (url: string | (() => string), poolSize: number, onIdleError: (error: Error) => void): Database {
   const currentUrl = typeof url === 'string' ? () => url : url
   const isPooled = new URL(currentUrl()).searchParams.get('pgbouncer') === 'true'
-  const { pool, prisma } = open(currentUrl, poolSize, STATEMENT_TIMEOUT, onIdleError, isPooled ? {} : { statementNameGenerator: nameOf })
-  // Without names each report is planned for what it asks: an index serves one group and not another.
-  const reporting = open(currentUrl, Math.min(poolSize, REPORT_POOL), REPORT_TIMEOUT, onIdleError, {})
+  const pool = openPool(currentUrl, poolSize, STATEMENT_TIMEOUT, onIdleError)
+  const reporting = openPool(currentUrl, Math.min(poolSize, REPORT_POOL), REPORT_TIMEOUT, onIdleError)
+  const nameFor = (text: string): { name?: string } => isPooled ? {} : { name: nameOf(text) }
+  let models: Promise<PrismaClient> | undefined
 
   const run = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
       return await work()
     } catch (cause) {
-      throw new UnavailableError('the database did not do it', { code: sqlState(cause), cause })
+      // SQLSTATE or the system's error code: what an operator needs, and never an argument of the query.
+      throw new UnavailableError('the database did not do it', { code: (cause as { code?: string }).code, cause })
     }
   }
-  const rowsOf = (client: PrismaClient) => <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> =>
-    run(() => client.$queryRaw<T[]>(Prisma.sql(strings, ...values)))
+  const rowsOf = (from: pg.Pool, nameFor: (text: string) => { name?: string }) => async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> => {
+    const { text, values: parameters } = fragment(strings, ...values)
+    const { rows } = await run(() => from.query({ text, values: parameters, ...nameFor(text) }))
+    return rows as T[]
+  }
   const value = async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T | null> => {
-    const { text, values: parameters } = Prisma.sql(strings, ...values)
-    const { rows: [row] } = await run(() => pool.query<[T | null]>({ text, values: parameters, rowMode: 'array', ...(!isPooled && { name: nameOf({ sql: text }) }) }))
+    const { text, values: parameters } = fragment(strings, ...values)
+    const { rows: [row] } = await run(() => pool.query<[T | null]>({ text, values: parameters, rowMode: 'array', ...nameFor(text) }))
     return (row as [T | null])[0]
   }
 
   const database: Database = {
-    prisma,
+    prisma: () => (models ??= openModels(pool)),
     run,
-    rows: rowsOf(prisma),
+    rows: rowsOf(pool, nameFor),
     value,
-    reports: rowsOf(reporting.prisma),
+    // Without names each report is planned for what it asks: an index serves one group and not another.
+    reports: rowsOf(reporting, () => ({})),
     async settle (strings, ...values) {
       const start = performance.now()
       const result = await value<Settlement>(strings, ...values)
@@ -90,10 +84,7 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
     onSettled: () => {},
     connections: () => ({ idle: pool.idleCount, busy: pool.totalCount - pool.idleCount, waiting: pool.waitingCount }),
     async close () {
-      for (const each of [reporting, { pool, prisma }]) {
-        await each.prisma.$disconnect()
-        await each.pool.end()
-      }
+      for (const each of [reporting, pool]) await each.end()
     }
   }
   return database
@@ -103,15 +94,15 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
 const settlementOf = ([head]: TemplateStringsArray): string => (/(\w+)_v\d+\(/.exec(head as string) as RegExpExecArray)[1] as string
 
 /** A statement that is sent under a name is planned once. */
-function nameOf ({ sql }: { sql: string }): string {
-  const name = names.get(sql) ?? `s${createHash('sha1').update(sql).digest('base64url')}`
-  names.set(sql, name)
+function nameOf (text: string): string {
+  const name = names.get(text) ?? `s${createHash('sha1').update(text).digest('base64url')}`
+  names.set(text, name)
   return name
 }
 /** As many as a connection has statements. */
 const names = new Map<string, string>()
 
-function open (url: () => string, poolSize: number, statementTimeout: number, onIdleError: (error: Error) => void, options: { statementNameGenerator?: typeof nameOf }): { pool: pg.Pool, prisma: PrismaClient } {
+function openPool (url: () => string, poolSize: number, statementTimeout: number, onIdleError: (error: Error) => void): pg.Pool {
   const pool = new pg.Pool({
     Client: clientTo(url),
     max: poolSize,
@@ -125,7 +116,12 @@ function open (url: () => string, poolSize: number, statementTimeout: number, on
     application_name: 'headless-mfa'
   })
   pool.on('error', onIdleError)
-  return { pool, prisma: new PrismaClient({ adapter: new PrismaPg(pool, options) }) }
+  return pool
+}
+
+async function openModels (pool: pg.Pool): Promise<PrismaClient> {
+  const [{ PrismaPg }, { PrismaClient }] = await Promise.all([import('@prisma/adapter-pg'), import('./generated/client.ts')])
+  return new PrismaClient({ adapter: new PrismaPg(pool) })
 }
 
 /** Of the pool, which makes one for each connection. */

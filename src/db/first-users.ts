@@ -1,4 +1,5 @@
-import { type Database, type Fragment, fragment } from './client.ts'
+import type { Database } from './client.ts'
+import { type Fragment, fragment } from './fragment.ts'
 
 /** Of so many people one must be wanted, where a page is read by going through all in their order. */
 const SPARSE = 100

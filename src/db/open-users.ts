@@ -1,5 +1,6 @@
 import type { Rule } from '../core/policy.ts'
-import { type Database, type Fragment, fragment, joined } from './client.ts'
+import type { Database } from './client.ts'
+import { type Fragment, fragment, joined } from './fragment.ts'
 import { after, findFirstUsers } from './first-users.ts'
 import { deadline, type Facts, firstDeadline, STRICTNESS, strictness } from './standing.ts'
 

@@ -1,5 +1,5 @@
 import type { Rule } from '../core/policy.ts'
-import { type Fragment, fragment } from './client.ts'
+import { type Fragment, fragment } from './fragment.ts'
 
 /**
  * The decision function's rules as SQL, for many people at once: a test holds the two against each other. They are

@@ -52,7 +52,7 @@ t.test('what concerns a user, the policy or an attack leaves one, with the event
   t.same(rows.map(({ type }) => type).sort(), [...NOTICE_TYPES, 'policy.changed'].sort())
   t.same(rows.at(-1), { ...rows.at(-1), subject: '', attempts: 0, failure: null, parked: false, leased: false })
   t.ok(rows.every(({ seconds }) => seconds <= 0), 'due at once')
-  await t.rejects(db.prisma.$transaction(async client => {
+  await t.rejects((await db.prisma()).$transaction(async client => {
     await client.$queryRaw`SELECT audit_v1(${tenant}, 'x', 'user.reset', 'success', NULL, '{}', '{}')::text`
     throw new Error('rolled back')
   }))

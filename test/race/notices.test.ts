@@ -64,7 +64,7 @@ t.test('of any number of workers that want one at once, one has it, and none wai
   t.equal(claimed.filter(notice => notice !== null).length, 1)
   await write(tenant, 1, 1)
   const [{ id: second }] = await db.rows<{ id: string }>`DELETE FROM notices WHERE tenant = ${tenant} AND id = ${id}::uuid RETURNING (SELECT id::text FROM notices WHERE tenant = ${tenant} AND id <> ${id}::uuid) AS id` as [{ id: string }]
-  await db.prisma.$transaction(async client => {
+  await (await db.prisma()).$transaction(async client => {
     await client.$queryRaw`SELECT 1 FROM notices WHERE tenant = ${tenant} AND id = ${second}::uuid FOR UPDATE`
     const start = performance.now()
     t.equal(await settleClaimed(db, { tenant, id: second }), null)

@@ -1,4 +1,5 @@
-import { type Database, fragment } from '../../db/client.ts'
+import type { Database } from '../../db/client.ts'
+import { fragment } from '../../db/fragment.ts'
 
 /** Which events of a tenant; `from` is the first moment that counts, `to` the first that no longer does. */
 export interface EventFilter {

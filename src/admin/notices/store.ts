@@ -1,5 +1,6 @@
 import type { By } from '../../db/audit.ts'
-import { type Database, fragment, type Settlement } from '../../db/client.ts'
+import type { Database, Settlement } from '../../db/client.ts'
+import { fragment } from '../../db/fragment.ts'
 
 export interface UndeliveredRow {
   id: string

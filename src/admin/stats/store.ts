@@ -1,5 +1,6 @@
 import { CODES } from '../../core/recovery-code.ts'
-import { type Database, fragment } from '../../db/client.ts'
+import type { Database } from '../../db/client.ts'
+import { fragment } from '../../db/fragment.ts'
 import { distinctGroups, groupOf } from '../../db/standing.ts'
 
 export interface StatsRow {

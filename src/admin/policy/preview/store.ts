@@ -1,5 +1,6 @@
 import type { Rule } from '../../../core/policy.ts'
-import { type Database, fragment } from '../../../db/client.ts'
+import type { Database } from '../../../db/client.ts'
+import { fragment } from '../../../db/fragment.ts'
 import { findOpenUsers } from '../../../db/open-users.ts'
 import { areGroupsUnknown, deadline, distinctGroups, firstDeadline, groupOf, isExempt, STRICTNESS, strictness } from '../../../db/standing.ts'
 

@@ -1,6 +1,7 @@
 import type { SourceWord } from '../../../core/person.ts'
 import type { Rule } from '../../../core/policy.ts'
-import { type Database, type Fragment, fragment, joined } from '../../../db/client.ts'
+import type { Database } from '../../../db/client.ts'
+import { type Fragment, fragment, joined } from '../../../db/fragment.ts'
 import { after, findFirstUsers, type Wish } from '../../../db/first-users.ts'
 import { findOpenUsers, type Wanted } from '../../../db/open-users.ts'
 import { isInGroup, isSsoOnly, STRICTNESS } from '../../../db/standing.ts'
