@@ -1,4 +1,3 @@
-import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { ADMIN_PATHS } from './admin-listener.ts'
 import { NO_QUERY } from './openapi.ts'
@@ -54,6 +53,7 @@ export async function registerConsole (app: FastifyInstance, hasDocs: boolean, i
   app.get('/openapi.json', hidden, async () => app.swagger())
   app.get('/openapi.yaml', hidden, async (_request, reply) => reply.type('application/yaml; charset=utf-8').send(app.swagger({ yaml: true })))
   if (!hasDocs) return
+  const { default: swaggerUi } = await import('@fastify/swagger-ui')
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: CONTENT_SECURITY_POLICY,
