@@ -15,8 +15,8 @@ WORKDIR /build
 # Alone, so that a change of the sources does not install again.
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
-COPY tsconfig.json tsconfig.build.json prisma.config.ts ./
-COPY scripts/generate.mjs scripts/
+COPY tsconfig.json prisma.config.ts ./
+COPY scripts/generate.mjs scripts/build.mjs scripts/
 COPY prisma prisma
 COPY src src
 RUN npm run build

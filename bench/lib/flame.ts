@@ -1,8 +1,10 @@
 // A flame graph of what V8's profiler saw, as an SVG that needs nothing else: where the time of one process goes.
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { SourceMap } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { escape } from './chart.ts'
 
-interface ProfileNode { id: number, callFrame: { functionName: string, url: string }, children?: number[] }
+interface ProfileNode { id: number, callFrame: { functionName: string, url: string, lineNumber: number, columnNumber: number }, children?: number[] }
 interface Profile { nodes: ProfileNode[], samples: number[], timeDeltas: number[] }
 
 /** A function where it was called from, and the time in it and in what it called. */
@@ -14,12 +16,27 @@ export function readProfile (dir: string): Frame {
   return treeOf(JSON.parse(readFileSync(`${dir}/${file as string}`, 'utf8')))
 }
 
+const maps = new Map<string, SourceMap | undefined>()
+
+/** The file that it was built of, where the build has maps: `…/node_modules/fastify/lib/reply.js`, `…/src/http/auth.ts`. */
+function sourceOf ({ url, lineNumber, columnNumber }: ProfileNode['callFrame']): string {
+  if (!url.startsWith('file:')) return url
+  if (!maps.has(url)) {
+    const file = `${fileURLToPath(url)}.map`
+    maps.set(url, existsSync(file) ? new SourceMap(JSON.parse(readFileSync(file, 'utf8'))) : undefined)
+  }
+  const entry = maps.get(url)?.findEntry(lineNumber, columnNumber)
+  return entry !== undefined && 'originalSource' in entry ? entry.originalSource : url
+}
+
 /** Who wrote it: a package, a part of Node, or one of our folders. */
-function groupOf ({ functionName, url }: ProfileNode['callFrame']): string {
+function groupOf (callFrame: ProfileNode['callFrame']): string {
+  const { functionName } = callFrame
+  const url = sourceOf(callFrame)
   const [, module] = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url) ?? []
   if (module !== undefined) return module
   if (url.startsWith('node:')) return /^node:(internal\/)?crypto/.test(url) ? 'node:crypto' : /http/.test(url) ? 'node:http' : 'node'
-  if (url !== '') return `src/${(/\/dist\/(.*?)(?:\/[^/]*)?$/.exec(url)?.[1] ?? '').split('/')[0] as string}`
+  if (url !== '') return `src/${(/\/src\/(.*?)(?:\/[^/]*)?$/.exec(url)?.[1] ?? '').split('/')[0] as string}`
   return functionName === '(garbage collector)' ? 'garbage collection' : /^write/.test(functionName) ? 'writing to sockets' : 'node'
 }
 

@@ -28,10 +28,13 @@ const left = (): string[] => readdirSync(TMPDIR).filter(name => name.startsWith(
 function installed (): string {
   const project = t.testdir({ tests: {}, node_modules: { '.bin': {}, 'headless-mfa': {}, '@headless-mfa': { client: {} } } })
   const modules = join(project, 'node_modules')
-  for (const [from, to, config] of [['.', 'headless-mfa', 'tsconfig.build.json'], ['clients/typescript', '@headless-mfa/client', 'clients/typescript/tsconfig.json']] as const) {
-    const { files } = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')) as { files: string[] }
+  for (const [from, to, build] of [
+    ['.', 'headless-mfa', ['scripts/build.mjs']],
     // Without the types, which are checked elsewhere, it takes a second.
-    execFileSync('node_modules/.bin/tsc', ['-p', config, '--noCheck', '--declaration', 'false', '--outDir', join(modules, to, 'dist')])
+    ['clients/typescript', '@headless-mfa/client', ['node_modules/typescript/bin/tsc', '-p', 'clients/typescript/tsconfig.json', '--noCheck', '--declaration', 'false', '--outDir']]
+  ] as const) {
+    const { files } = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')) as { files: string[] }
+    execFileSync(process.execPath, [...build, join(modules, to, 'dist')])
     for (const file of ['package.json', ...files.filter(file => file !== 'dist')]) cpSync(join(from, file), join(modules, to, file), { recursive: true })
   }
   mkdirSync(join(modules, '.bin'), { recursive: true })
