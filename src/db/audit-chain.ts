@@ -15,7 +15,7 @@ export const CHAINED = fragment`e.tenant, to_char(e.at AT TIME ZONE 'UTC', ${UTC
 
 /** Tenants with events that are not in their chain yet. */
 export const findUnchained = async (db: Database): Promise<string[]> =>
-  (await db.reports<{ tenant: string }>`SELECT DISTINCT tenant FROM audit_pending`).map(({ tenant }) => tenant)
+  (await db.chores<{ tenant: string }>`SELECT DISTINCT tenant FROM audit_pending`).map(({ tenant }) => tenant)
 
 const findHead = async (db: Database, tenant: string): Promise<Head> =>
   (await db.rows<Head>`SELECT count::float8, encode(hash, 'hex') AS digest FROM audit_heads WHERE tenant = ${tenant}`)[0] ?? { count: 0, digest: START }

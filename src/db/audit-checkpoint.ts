@@ -22,7 +22,7 @@ export function readCheckpoint (tenant: string, { count, jws }: CheckpointRow, k
  * Tenants whose chain has grown since it was signed, or whose newest checkpoint is gone or says another retention; and all
  * once a day, so that what is older than the retention is signed as such.
  */
-export const findUnsigned = async (db: Database, retentionDays: number): Promise<string[]> => (await db.reports<{ tenant: string }>`
+export const findUnsigned = async (db: Database, retentionDays: number): Promise<string[]> => (await db.chores<{ tenant: string }>`
   SELECT h.tenant FROM audit_heads h LEFT JOIN audit_checkpoints c ON c.tenant = h.tenant AND c.count = h.count
   WHERE c.at IS NULL OR c.at < statement_timestamp() - interval '24 hours' OR c.at - c.kept_since <> ${retentionDays}::int * interval '24 hours'`).map(({ tenant }) => tenant)
 
@@ -30,7 +30,7 @@ interface Unsigned extends Head { now: string, keptSince: string, newest: Checkp
 
 /** Signs a tenant's chain as it is, after it has followed it from what was signed last. What does not hold is not signed. */
 export async function signTenant (db: Database, tenant: string, { keys, retentionDays }: Signing): Promise<Checkpoint | Break> {
-  const [row] = await db.reports<Unsigned>`
+  const [row] = await db.chores<Unsigned>`
     SELECT h.count::float8, encode(h.hash, 'hex') AS digest,
       to_char(statement_timestamp() AT TIME ZONE 'UTC', ${UTC}) AS now,
       to_char((statement_timestamp() - ${retentionDays}::int * interval '24 hours') AT TIME ZONE 'UTC', ${UTC}) AS "keptSince",
@@ -59,7 +59,7 @@ const settleCheckpoint = (db: Database, checkpoint: Checkpoint, key: CheckpointK
 /** Signs with the first key what an older one has signed, while that is still there to open it. Answers how many. */
 export async function signAnew (db: Database, keys: readonly CheckpointKey[]): Promise<number> {
   const [first] = keys as [CheckpointKey]
-  const rows = await db.reports<CheckpointRow & { tenant: string }>`
+  const rows = await db.chores<CheckpointRow & { tenant: string }>`
     SELECT tenant, count::float8, jws FROM audit_checkpoints WHERE kid = ANY(${keys.slice(1).map(({ kid }) => kid)}::text[]) LIMIT 1000`
   for (const { tenant, count, jws } of rows) {
     const checkpoint = readCheckpoint(tenant, { count, jws }, keys)

@@ -46,7 +46,7 @@ export async function walkChain (db: Database, tenant: string, from: Head, to: n
   return { digest, until, broken: null }
 }
 
-const findLinks = (db: Database, tenant: string, after: number, to: number): Promise<LinkRow[]> => db.reports<LinkRow>`
+const findLinks = (db: Database, tenant: string, after: number, to: number): Promise<LinkRow[]> => db.chores<LinkRow>`
   SELECT c.position::float8, encode(c.hash, 'hex') AS digest, c.id::text AS "linkId", to_char(c.at AT TIME ZONE 'UTC', ${UTC}) AS "linkAt", ${CHAINED}
   FROM (SELECT * FROM audit_chain WHERE tenant = ${tenant} AND position > ${after}::bigint AND position <= ${to}::bigint ORDER BY position LIMIT ${PAGE}::int) c
   LEFT JOIN audit_events e ON e.tenant = ${tenant} AND e.at = c.at AND e.id = c.id

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { UnavailableError } from '../core/unavailable.ts'
 import { fragment } from './fragment.ts'
-import type { PrismaClient } from './generated/client.ts'
+import type { Prisma, PrismaClient } from './generated/client.ts'
 
 /** Milliseconds. A client waits for at most the sum of the first two. */
 const CONNECT_TIMEOUT = 1500
@@ -16,14 +16,17 @@ const REPORT_POOL = 2
 export interface Settlement { outcome: string, [name: string]: unknown }
 
 export interface Database {
-  /** The models, for what no race decides. Wrap calls in `run`. Loaded when first asked for: their compiler takes as much memory as half the service. */
-  prisma: () => Promise<PrismaClient>
   /** Any trouble of the database becomes an UnavailableError: whatever was asked, nothing was accepted. */
   run: <T>(work: () => Promise<T>) => Promise<T>
-  /** One tagged statement; values are parameters. */
+  /** One tagged statement; values are parameters. What every replica asks all day the driver alone does, at half of what Prisma takes. */
   rows: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
-  /** The same for a statement about everybody of a tenant: few at a time, with more time, and on connections of their own. */
+  /**
+   * The same for what an administrator or an operator asks of many people: few at a time, with more time, and on connections of
+   * their own. By Prisma, which is loaded when it is first wanted, as it takes as much memory as the rest of the service.
+   */
   reports: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
+  /** With the time and the connections of reports, for what each replica does by itself. */
+  chores: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
   /** What one function answers, as JSON: `value`SELECT fn_v1(…) AS result``. */
   value: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T | null>
   /** A call of one settlement function: `settle`SELECT fn_v1(…) AS result``. */
@@ -33,6 +36,12 @@ export interface Database {
   /** Connections of the pool, and calls that wait for one. */
   connections: () => { idle: number, busy: number, waiting: number }
   close: () => Promise<void>
+}
+
+/** SQLSTATE or the system's error code: what an operator needs, and never an argument of the query. */
+function sqlState (error: unknown): string | undefined {
+  const { meta, code } = error as { meta?: { driverAdapterError?: { cause?: { originalCode?: string } } }, code?: string }
+  return meta?.driverAdapterError?.cause?.originalCode ?? code
 }
 
 /**
@@ -46,17 +55,16 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
   const pool = openPool(currentUrl, poolSize, STATEMENT_TIMEOUT, onIdleError)
   const reporting = openPool(currentUrl, Math.min(poolSize, REPORT_POOL), REPORT_TIMEOUT, onIdleError)
   const nameFor = (text: string): { name?: string } => isPooled ? {} : { name: nameOf(text) }
-  let models: Promise<PrismaClient> | undefined
+  let models: Promise<Models> | undefined
 
   const run = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
       return await work()
     } catch (cause) {
-      // SQLSTATE or the system's error code: what an operator needs, and never an argument of the query.
-      throw new UnavailableError('the database did not do it', { code: (cause as { code?: string }).code, cause })
+      throw new UnavailableError('the database did not do it', { code: sqlState(cause), cause })
     }
   }
-  const rowsOf = (from: pg.Pool, nameFor: (text: string) => { name?: string }) => async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> => {
+  const rowsOf = (from: pg.Pool, nameFor: (text: string) => { name?: string }): Database['rows'] => async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> => {
     const { text, values: parameters } = fragment(strings, ...values)
     const { rows } = await run(() => from.query({ text, values: parameters, ...nameFor(text) }))
     return rows as T[]
@@ -68,12 +76,16 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
   }
 
   const database: Database = {
-    prisma: () => (models ??= openModels(pool)),
     run,
     rows: rowsOf(pool, nameFor),
     value,
-    // Without names each report is planned for what it asks: an index serves one group and not another.
-    reports: rowsOf(reporting, () => ({})),
+    // Without names each is planned for what it asks: an index serves one group and not another.
+    chores: rowsOf(reporting, () => ({})),
+    reports: async <T>(strings: TemplateStringsArray, ...values: unknown[]) => await run(async () => {
+      const { prisma, sql } = await (models ??= openModels(reporting))
+      const statement = fragment(strings, ...values)
+      return await prisma.$queryRaw<T[]>(sql(statement.strings, ...statement.values))
+    }),
     async settle (strings, ...values) {
       const start = performance.now()
       const result = await value<Settlement>(strings, ...values)
@@ -84,6 +96,7 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
     onSettled: () => {},
     connections: () => ({ idle: pool.idleCount, busy: pool.totalCount - pool.idleCount, waiting: pool.waitingCount }),
     async close () {
+      await (await models)?.prisma.$disconnect()
       for (const each of [reporting, pool]) await each.end()
     }
   }
@@ -119,9 +132,11 @@ function openPool (url: () => string, poolSize: number, statementTimeout: number
   return pool
 }
 
-async function openModels (pool: pg.Pool): Promise<PrismaClient> {
-  const [{ PrismaPg }, { PrismaClient }] = await Promise.all([import('@prisma/adapter-pg'), import('./generated/client.ts')])
-  return new PrismaClient({ adapter: new PrismaPg(pool) })
+interface Models { prisma: PrismaClient, sql: typeof Prisma.sql }
+
+async function openModels (pool: pg.Pool): Promise<Models> {
+  const [{ PrismaPg }, { Prisma, PrismaClient }] = await Promise.all([import('@prisma/adapter-pg'), import('./generated/client.ts')])
+  return { prisma: new PrismaClient({ adapter: new PrismaPg(pool) }), sql: Prisma.sql }
 }
 
 /** Of the pool, which makes one for each connection. */

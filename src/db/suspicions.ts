@@ -58,7 +58,7 @@ interface Spray { tenant: string, source: string | null, users: number }
 
 /** Looks for codes that are tried on many people: from one source, over all tenants; and in one tenant, from wherever. */
 export async function watchSprays (db: Database): Promise<void> {
-  const sprays = await db.reports<Spray>`
+  const sprays = await db.chores<Spray>`
     SELECT tenant, source, count(*)::int AS users FROM failures
     WHERE at > now() - interval '1 hour'
       AND source IN (SELECT source FROM failures WHERE at > now() - interval '1 hour' GROUP BY source HAVING count(*) >= ${SPRAYED_USERS}::int)

@@ -41,7 +41,7 @@ function planning (plans: unknown[]): Database {
     plans.push(rows[0]['QUERY PLAN'][0].Plan)
     return await db.reports(strings, ...values)
   }
-  return { ...db, reports: explained, rows: explained }
+  return { ...db, reports: explained, chores: explained, rows: explained }
 }
 
 interface Node { 'Node Type': string, 'Relation Name'?: string, Plans?: Node[], 'Distributed Query'?: { Job: { 'Task Count': number } } }

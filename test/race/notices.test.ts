@@ -3,6 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import t, { type Test } from 'tap'
 import { countNotices, findDueNotices, settleClaimed, settleWanted } from '../../src/db/notices.ts'
 import { ownDatabase } from '../helpers/database.ts'
@@ -64,13 +65,15 @@ t.test('of any number of workers that want one at once, one has it, and none wai
   t.equal(claimed.filter(notice => notice !== null).length, 1)
   await write(tenant, 1, 1)
   const [{ id: second }] = await db.rows<{ id: string }>`DELETE FROM notices WHERE tenant = ${tenant} AND id = ${id}::uuid RETURNING (SELECT id::text FROM notices WHERE tenant = ${tenant} AND id <> ${id}::uuid) AS id` as [{ id: string }]
-  await (await db.prisma()).$transaction(async client => {
-    await client.$queryRaw`SELECT 1 FROM notices WHERE tenant = ${tenant} AND id = ${second}::uuid FOR UPDATE`
-    const start = performance.now()
-    t.equal(await settleClaimed(db, { tenant, id: second }), null)
-    t.ok((await findDueNotices(db, 100)).some(due => due.id === second))
-    t.ok(performance.now() - start < 500, 'held by another that works on it')
-  })
+  const other = new pg.Client({ connectionString: url })
+  await other.connect()
+  await other.query('BEGIN')
+  await other.query('SELECT 1 FROM notices WHERE tenant = $1 AND id = $2 FOR UPDATE', [tenant, second])
+  const start = performance.now()
+  t.equal(await settleClaimed(db, { tenant, id: second }), null)
+  t.ok((await findDueNotices(db, 100)).some(due => due.id === second))
+  t.ok(performance.now() - start < 500, 'held by another that works on it')
+  await other.end()
   t.ok(await settleClaimed(db, { tenant, id: second }))
   await db.rows`DELETE FROM notices`
 })
