@@ -15,6 +15,8 @@ export interface Replica {
   stop: () => Promise<void>
 }
 
+/** As in the image. */
+const NODE_ARGUMENTS = ['--max-semi-space-size=4']
 const running = new Set<ChildProcess>()
 let replicas = 0
 
@@ -26,7 +28,7 @@ export async function startReplica (dir: string, databaseUrl: string, env: Recor
   const logFile = `${dir}/replica-${++replicas}.log`
   const log = openSync(logFile, 'w')
   const start = performance.now()
-  const child = spawn(process.execPath, [...nodeArguments, fileURLToPath(new URL('../../dist/server.js', import.meta.url))], {
+  const child = spawn(process.execPath, [...NODE_ARGUMENTS, ...nodeArguments, fileURLToPath(new URL('../../dist/server.js', import.meta.url))], {
     env: { PATH: process.env.PATH, ...environment(databaseUrl, port), ...env }, stdio: ['ignore', log, log]
   })
   closeSync(log)
