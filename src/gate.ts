@@ -25,6 +25,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** This call answers somebody who is disabled too. */
     isForDisabled?: boolean
+    /** A gateway's: it changes nothing, whatever its method. */
+    isQuestion?: boolean
     isFallback?: boolean
   }
 }

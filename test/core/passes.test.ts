@@ -46,10 +46,19 @@ t.test('a token that says anything else is another one', async t => {
   }
 })
 
-t.test('of more than there is room for the oldest are forgotten', async t => {
-  const passes = new Passes(2)
-  for (const subject of ['a', 'b']) passes.keep(caller({ subject }), person(), NOW)
-  passes.keep(caller({ subject: 'a' }), person(), NOW)
-  passes.keep(caller({ subject: 'c' }), person(), NOW)
+t.test('of more people or tokens than there is room for the oldest are forgotten', async t => {
+  const passes = new Passes(2, 2)
+  for (const subject of ['a', 'b', 'a', 'c']) passes.keep(caller({ subject }), person(), NOW)
   t.same(['a', 'b', 'c'].map(subject => passes.find(caller({ subject }), NOW) !== undefined), [true, false, true])
+  for (const groups of [['1'], ['2'], ['1'], ['3']]) passes.keep(caller({ groups }), person(), NOW)
+  t.same(['1', '2', '3'].map(group => passes.find(caller({ groups: [group] }), NOW) !== undefined), [true, false, true])
+})
+
+t.test('all tokens of somebody can be forgotten, and nobody else\'s', async t => {
+  const passes = new Passes()
+  const [mine, other] = [[caller(), caller({ groups: [] })], [caller({ subject: 'x' }), caller({ tenant: 'x' }), caller({ namespace: 'x' })]]
+  for (const each of [...mine, ...other]) passes.keep(each, person(), NOW)
+  passes.forget({ ...caller(), kind: 'mfa' })
+  t.same(mine.map(each => passes.find(each, NOW)), [undefined, undefined])
+  t.ok(other.every(each => passes.find(each, NOW) !== undefined))
 })

@@ -63,6 +63,19 @@ t.test('a first-factor token that has just passed by what its session remembers 
   t.equal(await ask(service, token), 503, 'after half a minute the database is asked')
 })
 
+t.test('what somebody ends himself is ended at once where he does it, for first-factor tokens of before too', async t => {
+  const service = await startService(t, { DATABASE_URL: url, JWT_SESSION_CLAIM: 'sid' })
+  const person = service.person({ sid: 's1' })
+  const { secret } = await person.enroll()
+  const passes = async (): Promise<number> => (await service.call('POST', '/mfa/authorize', { token: person.token() })).status
+  for (const path of ['/mfa/session', '/mfa/sessions']) {
+    const token = await person.verify(secret)
+    t.same([await passes(), await passes()], [200, 200])
+    t.equal((await person.call('DELETE', path, {}, token)).status, 204)
+    t.equal(await passes(), 401, path)
+  }
+})
+
 for (const trouble of ['refuse', 'blackHole'] as const) {
   t.test(`${trouble}: what is known of ended tokens is believed for two seconds, then nothing passes, and it heals`, async t => {
     const { proxy, service } = await start(t)

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from '../../core/caller.ts'
-import { Passes } from '../../core/passes.ts'
+import type { Passes } from '../../core/passes.ts'
 import type { Person } from '../../core/person.ts'
 import { Problem } from '../../http/problem.ts'
 import { decisionSettings, type Services } from '../../services.ts'
@@ -17,9 +17,8 @@ interface Found { caller: Caller, known: Caller, person: Person | null }
  * The answer to a gateway's question. An MFA token that is enough costs no look into the database, nor does a first-factor
  * token that has just passed by what its session remembers; any other one.
  */
-export function createAsk ({ auth, clock, config, endings, gate }: Services): (request: FastifyRequest) => Promise<Outcome> {
+export function createAsk ({ auth, clock, config, endings, gate }: Services, passes: Passes): (request: FastifyRequest) => Promise<Outcome> {
   const settings = decisionSettings(config)
-  const passes = new Passes()
 
   /** Of the tokens that may be taken, the first that is alive. */
   async function find (request: FastifyRequest): Promise<Found> {

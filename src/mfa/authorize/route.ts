@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Passes } from '../../core/passes.ts'
 import { headerValue, isPageRequest } from '../../http/forwarded.ts'
 import { peerIn } from '../../http/gateway.ts'
 import { ALL_METHODS } from '../../http/methods.ts'
@@ -15,7 +16,13 @@ const ALLOWED = 'It may. `X-MFA-User` (our `userId`), `X-MFA-Subject`, `X-MFA-Na
 
 /** One question of gateways: may this token pass? */
 export function registerAuthorize (app: FastifyInstance, services: Services): void {
-  const answer = createAnswer(services)
+  const passes = new Passes()
+  const answer = createAnswer(services, passes)
+  // Before the answer is sent: who has logged out is not let pass by his next request.
+  app.addHook('onSend', ({ method, caller, routeOptions }, _reply, payload, done) => {
+    if (method !== 'GET' && caller !== null && routeOptions.config.isQuestion !== true) passes.forget(caller)
+    done(null, payload)
+  })
   const isTrustedPeer = peerIn(services.config.TRUSTED_PROXIES)
   const answers = { 200: { description: ALLOWED } }
 
@@ -37,15 +44,15 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<Fastify
 
 /** Answered before a body is looked at, whatever it is, and by any method; the specification names GET. */
 function register (app: FastifyInstance, url: string, handler: Handler, documented: Pick<Parameters<typeof operation>[0], 'id' | 'summary' | 'description' | 'answers'>): void {
-  const route = { onRequest: handler, handler, config: { isForDisabled: true } }
+  const route = { onRequest: handler, handler, config: { isForDisabled: true, isQuestion: true } }
   app.get(url, { ...route, schema: operation({ ...documented, tag: 'Gateway', isUncounted: true, querystring: AuthorizeQuery, errors: ['step_up_required', 'enrollment_required'] }) })
   app.route({ ...route, url, method: ALL_METHODS.filter(method => method !== 'GET'), schema: { hide: true, querystring: AuthorizeQuery } })
   app.route({ ...route, url: `${url}/*`, method: ALL_METHODS, schema: { hide: true } })
 }
 
-function createAnswer (services: Services): (request: FastifyRequest, reply: FastifyReply, isPage: boolean) => Promise<FastifyReply> {
+function createAnswer (services: Services, passes: Passes): (request: FastifyRequest, reply: FastifyReply, isPage: boolean) => Promise<FastifyReply> {
   const { auth, config } = services
-  const ask = createAsk(services)
+  const ask = createAsk(services, passes)
   const pages = createPages(config)
 
   /** Why not, and the page that helps. */
