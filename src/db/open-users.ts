@@ -71,8 +71,14 @@ function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, cursor, limit
       WHERE ${isPersonWanted} ORDER BY id LIMIT ${limit}::int) AS found
     WHERE ${isKindWanted} ${alsoSaid}`
   return fragment`
-    SELECT id FROM ((${some(untimed, ofKind, fragment`true`)}) UNION ALL (${some(timed, fragment`true`, ofPerson)})) AS open_users
+    SELECT id FROM ((${some(untimed, ofKind, fragment`true`)}) UNION ALL (${some(timed, canBe(rules, sources, wanted), ofPerson)})) AS open_users
     ORDER BY id LIMIT ${limit}::int`
+}
+
+/** Of a kind, whatever its people's own deadlines and exemptions are: the rules ask of nobody more than of who has none left. */
+function canBe (rules: readonly Rule[], sources: readonly string[], { strictness: level = 0, deadlineBefore }: Wanted): Fragment {
+  const most = rules.map(rule => strictness(rule, sources, { isExempt: fragment`false`, isGraced: fragment`false` }))
+  return fragment`greatest(${joined(most)}) >= ${deadlineBefore === undefined ? level : Math.max(level, STRICTNESS.grace)}::int`
 }
 
 function judge (rules: readonly Rule[], sources: readonly string[], wanted: Wanted, facts: Facts[]): Fragment {

@@ -1,6 +1,6 @@
 import type { Rule } from '../../../core/policy.ts'
 import type { Database } from '../../../db/client.ts'
-import { fragment } from '../../../db/fragment.ts'
+import { type Fragment, fragment, joined } from '../../../db/fragment.ts'
 import { findOpenUsers } from '../../../db/open-users.ts'
 import { areGroupsUnknown, deadline, distinctGroups, firstDeadline, groupOf, isExempt, STRICTNESS, strictness } from '../../../db/standing.ts'
 
@@ -20,6 +20,12 @@ const MAX_SAMPLE = 20
 /** What is counted as groups are: everybody, and those of whom a source left groups out. No group has these words. */
 const EVERYBODY = '\n'
 const UNKNOWN = '\n\n'
+
+/** What is asked of the timed ones for each rule: the draft's, and a floor's. */
+const COLUMNS = [
+  { isExempt: fragment`is_exempt_1`, isGraced: fragment`is_graced_1` },
+  { isExempt: fragment`is_exempt_2`, isGraced: fragment`is_graced_2` }
+]
 
 /** Of a draft, report-only counts as if required. */
 const asRequired = (rule: Rule): Rule => ({ ...rule, ...(rule.enforcement === 'report_only' && { enforcement: 'required' }) })
@@ -44,25 +50,26 @@ async function findSample (db: Database, tenant: string, rules: Rule[], sources:
 }
 
 async function countKinds (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Omit<PreviewRow, 'sample'>> {
-  const [one, two] = [rules[0], rules.at(-1)] as [Rule, Rule]
   const timed = fragment`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
-  const untimed = fragment`false AS is_exempt_1, false AS is_exempt_2, ${firstDeadline(one)} > statement_timestamp() AS is_graced_1, ${firstDeadline(two)} > statement_timestamp() AS is_graced_2`
+  const columns = COLUMNS.slice(0, rules.length)
+  const names = joined(columns.flatMap(({ isExempt, isGraced }) => [isExempt, isGraced]))
+  const facts = (of: (rule: Rule) => [isExempt: Fragment, deadline: Fragment]): Fragment => joined(rules.flatMap((rule, index) => {
+    const [isExempt, deadline] = of(rule)
+    return [fragment`${isExempt} AS ${columns[index]?.isExempt}`, fragment`${deadline} > statement_timestamp() AS ${columns[index]?.isGraced}`]
+  }))
+  const untimed = facts(rule => [fragment`false`, firstDeadline(rule)])
   const [row] = await db.reports<Omit<PreviewRow, 'sample'>>`
     WITH timed AS MATERIALIZED (
       SELECT t.*, said.accounts, said.groups FROM (
-        SELECT kind, ${isExempt(one)} AS is_exempt_1, ${isExempt(two)} AS is_exempt_2,
-          ${deadline(one)} > statement_timestamp() AS is_graced_1, ${deadline(two)} > statement_timestamp() AS is_graced_2, count(*) AS users
-        FROM users WHERE ${timed} GROUP BY 1, 2, 3, 4, 5) AS t
+        SELECT kind, ${facts(rule => [isExempt(rule), deadline(rule)])}, count(*) AS users FROM users WHERE ${timed} GROUP BY kind, ${names}) AS t
       CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${timed} AND kind = t.kind LIMIT 1) AS said
     ), kinds AS (
       SELECT accounts, groups, is_enrolled, ${untimed}, users FROM user_tallies_v1 WHERE tenant = ${tenant}
       UNION ALL SELECT accounts, groups, false, ${untimed}, -users FROM timed
-      UNION ALL SELECT accounts, groups, false, is_exempt_1, is_exempt_2, is_graced_1, is_graced_2, users FROM timed
+      UNION ALL SELECT accounts, groups, false, ${names}, users FROM timed
     ), judged AS (
       -- Each kind is judged once, and not once for each of its groups.
-      SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace', 'mustEnroll'])[1 + greatest(
-          ${strictness(one, sources, { isExempt: fragment`is_exempt_1`, isGraced: fragment`is_graced_1` })},
-          ${strictness(two, sources, { isExempt: fragment`is_exempt_2`, isGraced: fragment`is_graced_2` })})] END AS bucket,
+      SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace', 'mustEnroll'])[1 + greatest(${joined(rules.map((rule, index) => strictness(rule, sources, columns[index])))})] END AS bucket,
         ${distinctGroups(sources)} || ARRAY[${EVERYBODY}, CASE WHEN ${areGroupsUnknown(sources)} THEN ${UNKNOWN} END]::text[] AS words
       FROM kinds OFFSET 0
     ), counted AS MATERIALIZED (
