@@ -1,5 +1,6 @@
-// npm run bench [-- [NAME …] [--short]]: every benchmark, or those named. A whole run writes RESULTS.md, results.json and
-// chart.svg; a part of it only says what it found. `--short` tells whether they work, and nothing of how fast.
+// npm run bench [-- [NAME …] [--short | --keep]]: every benchmark, or those named. A whole run writes RESULTS.md, results.json
+// and chart.svg; a part of it only says what it found, or with `--keep` puts it in there. `--short` tells whether they work, and
+// nothing of how fast.
 import { rmSync } from 'node:fs'
 import { temporaryDir } from '../test/helpers/temporary.ts'
 import { admin } from './admin.ts'
@@ -58,7 +59,8 @@ load.stop()
 await server.stop()
 rmSync(dir, { recursive: true, force: true })
 const seconds = Math.round((performance.now() - started) / 1000)
-if (names.length === 0 && !isShort) writeReport({ outcomes, machine: facts, commit: commit(), date: new Date(), seconds })
-write(`\n${seconds} s; ${[...outcomes.values()].filter(outcome => outcome instanceof Error).length} failed`)
+const failed = [...outcomes.values()].filter(outcome => outcome instanceof Error).length
+if (!isShort && (names.length === 0 || (process.argv.includes('--keep') && failed === 0))) writeReport({ all: BENCHMARKS, outcomes, machine: facts, commit: commit(), date: new Date(), seconds })
+write(`\n${seconds} s; ${failed} failed`)
 // What a benchmark that failed has left running does not keep us.
 process.exit()

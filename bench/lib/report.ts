@@ -1,4 +1,4 @@
-// RESULTS.md, results.json and chart.svg, of one whole run.
+// RESULTS.md, results.json and chart.svg: of one whole run, or of one with some benchmarks measured again since.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Benchmark, Outcome } from './benchmark.ts'
@@ -6,7 +6,11 @@ import { chart } from './chart.ts'
 import { type FigureName, FIGURES, short } from './figures.ts'
 import type { Machine } from './machine.ts'
 
-export interface Run { outcomes: Map<Benchmark, Outcome | Error>, machine: Machine, commit: string, date: Date, seconds: number }
+/** `all` of them are in the report, in this order; those that did not run as the report has them. */
+export interface Run { all: readonly Benchmark[], outcomes: Map<Benchmark, Outcome | Error>, machine: Machine, commit: string, date: Date, seconds: number }
+
+/** results.json: the newest run's facts, and of which run each benchmark's figures are. */
+interface Results { date: string, commit: string, machine: Machine, runs: Record<string, { date: string, commit: string }>, figures: Record<FigureName, number | null> }
 
 export interface Goal {
   about: string
@@ -41,6 +45,7 @@ export const GOALS: Record<FigureName, Goal> = {
 }
 
 const root = new URL('../', import.meta.url)
+const read = (name: string): string => readFileSync(new URL(name, root), 'utf8')
 const write = (name: string, text: string): void => { writeFileSync(fileURLToPath(new URL(name, root)), text) }
 
 export const isReached = (value: number, { atLeast = -Infinity, atMost = Infinity }: Goal): boolean => value >= atLeast && value <= atMost
@@ -52,6 +57,10 @@ export function section ({ title }: Benchmark, outcome: Outcome | Error): string
   const [heads, ...rows] = outcome.table as [string[], ...string[][]]
   return [`## ${title}`, '', line(heads), line(heads.map(() => '---')), ...rows.map(line), '', ...outcome.notes.flatMap(note => [note, ''])].join('\n')
 }
+
+/** As the report has it. */
+const sectionBefore = ({ title }: Benchmark): string =>
+  `## ${`\n${read('RESULTS.md')}`.split('\n## ').find(text => text.startsWith(`${title}\n`)) ?? `${title}\n\nNot measured.\n`}\n`.replace(/\n+$/, '\n')
 
 const line = (cells: string[]): string => `| ${cells.join(' | ')} |`
 
@@ -68,8 +77,11 @@ function quote (figures: Record<FigureName, number | null>, { cores, cpu }: Mach
 `
 }
 
-export function writeReport ({ outcomes, machine, commit, date, seconds }: Run): void {
-  const figures = Object.fromEntries(FIGURES.map(name => [name, null])) as Record<FigureName, number | null>
+export function writeReport ({ all, outcomes, machine, commit, date, seconds }: Run): void {
+  const isWhole = outcomes.size === all.length
+  const before = isWhole ? undefined : JSON.parse(read('results.json')) as Results
+  const figures = { ...Object.fromEntries(FIGURES.map(name => [name, null])), ...before?.figures } as Results['figures']
+  const runs = Object.fromEntries(all.map(benchmark => [benchmark.name, outcomes.has(benchmark) || before === undefined ? { date: date.toISOString(), commit } : before.runs[benchmark.name] ?? { date: before.date, commit: before.commit }]))
   const reasons: Partial<Record<FigureName, string>> = {}
   for (const outcome of outcomes.values()) {
     if (outcome instanceof Error) continue
@@ -77,7 +89,10 @@ export function writeReport ({ outcomes, machine, commit, date, seconds }: Run):
     Object.assign(reasons, outcome.why)
     for (const [name, text] of Object.entries(outcome.files ?? {})) write(name, text)
   }
-  write('results.json', `${JSON.stringify({ date: date.toISOString(), commit, machine, figures }, null, 2)}\n`)
+  const results: Results = { date: date.toISOString(), commit, machine, runs, figures }
+  const sections = all.map(benchmark => outcomes.has(benchmark) ? section(benchmark, outcomes.get(benchmark) as Outcome | Error) : sectionBefore(benchmark))
+  const older = all.filter(benchmark => !outcomes.has(benchmark)).map(({ name }) => `\`${name}\` (${runs[name]?.date.slice(0, 10) as string} at ${runs[name]?.commit as string})`)
+  write('results.json', `${JSON.stringify(results, null, 2)}\n`)
   const readme = new URL('../../README.md', import.meta.url)
   writeFileSync(readme, readFileSync(readme, 'utf8').replace(QUOTE, (_, begin: string, end: string) => `${begin}${quote(figures, machine)}${end}`))
   write('chart.svg', chart(figures, GOALS))
@@ -91,11 +106,12 @@ export function writeReport ({ outcomes, machine, commit, date, seconds }: Run):
   write('RESULTS.md', [
     '# Results', '',
     `Written by \`npm run bench\` on ${date.toISOString().slice(0, 10)} at ${commit}, in ${Math.round(seconds / 60)} minutes: medians of three interleaved rounds, on one machine that load, service and database share.`, '',
+    ...(older.length > 0 ? [`Of an earlier run are ${older.join(', ')}.`, ''] : []),
     `${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}, PostgreSQL ${machine.postgres} with durable commits, ${machine.pgbench}; load average before the run ${machine.loadBefore}.`, '',
     '![How much of each goal is reached](chart.svg)', '',
     line(['figure', 'what', 'measured', 'goal', 'reached']), line(['---', '---', '---:', '---:', '---']), ...summary, '',
     ...(missed.length > 0 ? ['What is not reached, and what would move it:', '', ...missed, ''] : []),
     ...(missing.length > 0 ? [...missing, ''] : []),
-    ...[...outcomes].map(([benchmark, outcome]) => section(benchmark, outcome))
+    ...sections
   ].join('\n'))
 }

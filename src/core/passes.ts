@@ -27,7 +27,7 @@ export class Passes {
     putLast(passes, tokenOf(caller), {
       // Ends are judged by when it was made, which is now.
       caller: { ...caller, authTime: act.authTime, expiresAt: nowSeconds + MAX_TOKEN_SECONDS, mfa: { userId, epoch, acr: act.acr, factorId: act.factorId, generation, isBypass: act.isBypass === true } },
-      until: Math.min(nowSeconds + PASS_SECONDS, act.endsAt ?? Infinity)
+      until: Math.min(nowSeconds + PASS_SECONDS, act.endsAt)
     }, this.tokens)
     putLast(this.#people, personOf(caller), passes, this.people)
   }

@@ -96,6 +96,15 @@ t.test('after a crash, a stale postmaster.pid hinders nobody, even if its number
   await (await start(t, { dataDir })).stop()
   writeFileSync(pidFile, [99_999_999, ...lines.slice(1)].join('\n'))
   await (await start(t, { dataDir })).stop()
+  if (process.platform === 'linux') {
+    // That of one which has ended, and of which nobody has asked how: it has no working directory.
+    const parent = spawn('/bin/sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] })
+    t.teardown(() => { parent.kill() })
+    const [ended] = await once(parent.stdout, 'data') as [Buffer]
+    await sleep(200)
+    writeFileSync(pidFile, [String(ended).trim(), ...lines.slice(1)].join('\n'))
+    await (await start(t, { dataDir })).stop()
+  }
   writeFileSync(pidFile, [process.pid, ...lines.slice(1)].join('\n'))
   const revived = await start(t, { dataDir })
   t.same(await query(revived.url, 'SELECT answer FROM kept'), [{ answer: 42 }])
