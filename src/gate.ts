@@ -4,13 +4,13 @@ import type { Caller, FirstFactor } from './core/caller.ts'
 import { decideAdmin, type AssuranceSettings } from './core/assurance.ts'
 import type { KeyRing } from './core/keys.ts'
 import { noteOf } from './core/note.ts'
-import type { Person } from './core/person.ts'
+import type { Person, WholePerson } from './core/person.ts'
 import type { DecisionSettings } from './core/policy.ts'
 import { traceOf } from './core/trace.ts'
 import { UnavailableError } from './core/unavailable.ts'
 import { recordEvent } from './db/audit.ts'
 import type { Database } from './db/client.ts'
-import { findPerson, isWordNew, seePerson, settleNote } from './db/person.ts'
+import { findPerson, findWholePerson, isWordNew, seePerson, settleNote } from './db/person.ts'
 import type { Auth } from './http/auth.ts'
 import { addressOf } from './http/limits.ts'
 import type { Metrics } from './http/metrics.ts'
@@ -25,6 +25,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** This call answers somebody who is disabled too. */
     isForDisabled?: boolean
+    /** It asks what is pending, or about recovery codes: `wholePerson` has them. */
+    isOfWhole?: boolean
     /** A gateway's: it changes nothing, whatever its method. */
     isQuestion?: boolean
     isFallback?: boolean
@@ -56,8 +58,31 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
   }
 
   async function refresh (request: FastifyRequest): Promise<void> {
-    request.person = await notePerson(request, await loadPerson(db, request.caller, peppers))
+    request.person = await notePerson(request, await loadPerson(request))
     if (request.person.isDisabled && request.routeOptions.config.isForDisabled !== true) await refuse(request, 'disabled')
+  }
+
+  /**
+   * The person of a token, recorded at first sight. An MFA token of an older epoch, or of before its session's log-out, is
+   * dead, and so is any token of before somebody was erased.
+   */
+  async function loadPerson ({ caller, routeOptions }: FastifyRequest): Promise<Person> {
+    const find = routeOptions.config.isOfWhole === true ? findWholePerson : findPerson
+    let person = await find(db, caller)
+    if (caller.mfa !== undefined) {
+      if (person === null || person.epoch !== caller.mfa.epoch || person.session.generation > caller.mfa.generation) throw new Problem('invalid_token')
+      return person
+    }
+    // What is no machine's and not ours is a first factor's.
+    const first = caller as FirstFactor
+    if (person !== null && isOlder(first, person.tokensSince)) throw new Problem('invalid_token')
+    if (person === null || isWordNew(person, first)) {
+      const { outcome } = await seePerson(db, first, randomUUID(), person, traceOf(peppers(), caller).hashes)
+      if (outcome === 'erased') throw new Problem('invalid_token')
+      person = await find(db, caller)
+    }
+    if (person === null) throw new UnavailableError('a person that was just recorded is lost')
+    return person
   }
 
   /** First sight may be of a deadline, too: it is given before anything is decided. */
@@ -66,7 +91,7 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
     if (note === null) return person
     if (note.wouldBe !== null) metrics.wouldEnroll()
     await settleNote(db, person, note, byOf(request, person))
-    return await loadPerson(db, request.caller, peppers)
+    return await loadPerson(request)
   }
 
   async function refuse (request: FastifyRequest, cause: string): Promise<never> {
@@ -89,29 +114,13 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
   return { user: [identify, refuseMachine], admin: roles => [identify, admin(roles)], refresh }
 }
 
-/**
- * The person of a token, recorded at first sight. An MFA token of an older epoch, or of before its session's log-out, is
- * dead, and so is any token of before somebody was erased.
- */
-async function loadPerson (db: Database, caller: Caller, peppers: () => KeyRing): Promise<Person> {
-  let person = await findPerson(db, caller)
-  if (caller.mfa !== undefined) {
-    if (person === null || person.epoch !== caller.mfa.epoch || person.session.generation > caller.mfa.generation) throw new Problem('invalid_token')
-    return person
-  }
-  // What is no machine's and not ours is a first factor's.
-  const first = caller as FirstFactor
-  if (person !== null && isOlder(first, person.tokensSince)) throw new Problem('invalid_token')
-  if (person === null || isWordNew(person, first)) {
-    const { outcome } = await seePerson(db, first, randomUUID(), person, traceOf(peppers(), caller).hashes)
-    if (outcome === 'erased') throw new Problem('invalid_token')
-    person = await findPerson(db, caller)
-  }
-  if (person === null) throw new UnavailableError('a person that was just recorded is lost')
-  return person
-}
-
 const isOlder = ({ word: { issuedAt } }: FirstFactor, since: Date | null): boolean => since !== null && issuedAt * 1000 <= since.getTime()
+
+/** The person of a call that is configured to read all of him. */
+export function wholePerson ({ person }: FastifyRequest): WholePerson {
+  if (!('pending' in person)) throw new Error('this call is not configured to read all of a person')
+  return person as WholePerson
+}
 
 /** A user's id, or a machine's name. */
 const actorOf = (caller: Caller, person: Person | null): string => person?.userId ?? `service:${caller.subject}`

@@ -3,6 +3,7 @@ import { execFile, execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import type { Database as Statements } from '../../src/db/client.ts'
+import type { Send } from '../../src/db/together.ts'
 import { fragment } from '../../src/db/fragment.ts'
 import { findPerson } from '../../src/db/person.ts'
 import { settleAccepted } from '../../src/mfa/verify/store.ts'
@@ -19,12 +20,19 @@ async function statementsOf (work: (db: Statements) => Promise<unknown>): Promis
   const record = async (strings: TemplateStringsArray, ...values: unknown[]): Promise<null> => {
     const { text, values: parameters } = fragment(strings, ...values)
     // Of a statement in several lines pgbench ends the line for itself.
-    statements.push(`${text.replaceAll(/\s+/g, ' ').replaceAll(/\$(\d+)/g, (_, index) => String(parameters[Number(index) - 1]))};`)
+    statements.push(`${text.replaceAll(/\s+/g, ' ').replaceAll(/\$(\d+)/g, (_, index) => inSql(parameters[Number(index) - 1]))};`)
     return null
   }
-  await work({ value: record, settle: record } as unknown as Statements)
+  const together = async <Item, Answer>(item: Item, send: Send<Item, Answer>): Promise<Answer> => (await send([item]))[0] as Answer
+  await work({
+    value: record,
+    together: (_, item, send) => together(item, send),
+    settleTogether: (_name, _key, item, send) => together(item, send)
+  } as Partial<Statements> as Statements)
   return statements
 }
+
+const inSql = (value: unknown): string => Array.isArray(value) ? `ARRAY[${value.map(String).join()}]` : value === null ? 'NULL' : String(value)
 
 /** What a login asks of the database: to read the person, and to accept the code. */
 export type Part = 'read' | 'accept'

@@ -1,4 +1,4 @@
-import type { Factor, Pending, Person } from './person.ts'
+import type { Factor, Pending, Person, WholePerson } from './person.ts'
 import { stepAt, stepEnd } from './totp.ts'
 
 export const MAX_FACTORS = 5
@@ -17,7 +17,7 @@ export interface FactorView {
 }
 
 /** All factors of somebody, oldest first, a pending one last. */
-export function listFactors (person: Person, now: Date): FactorView[] {
+export function listFactors (person: WholePerson, now: Date): FactorView[] {
   const views = person.factors.map(factor => viewFactor(factor, person, now))
   return person.pending === null ? views : [...views, viewPending(person.pending, person)]
 }

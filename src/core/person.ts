@@ -36,12 +36,16 @@ export interface Person {
   /** The version of the policy that was last reported to ask something of him. */
   reportedVersion: number | null
   factors: Factor[]
-  pending: Pending | null
-  recovery: RecoverySet | null
   /** The caller's login session, where it is remembered. */
   session: RememberedSession
   throttles: { totp: Throttle, recovery: Throttle, bypass: Throttle }
   policy: Policy
+}
+
+/** With what a login does not ask about. */
+export interface WholePerson extends Person {
+  pending: Pending | null
+  recovery: RecoverySet | null
 }
 
 /** An administrator's; `until` null: without an end. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { UnavailableError } from '../core/unavailable.ts'
 import { fragment } from './fragment.ts'
+import { type Send, Together } from './together.ts'
 import type { Prisma, PrismaClient } from './generated/client.ts'
 
 /** Milliseconds. A client waits for at most the sum of the first two. */
@@ -31,6 +32,10 @@ export interface Database {
   value: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T | null>
   /** A call of one settlement function: `settle`SELECT fn_v1(…) AS result``. */
   settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
+  /** Of those that ask for the same `key` at the same moment, one call. */
+  together: <Item, Answer>(key: string, item: Item, send: Send<Item, Answer>) => Promise<Answer>
+  /** What `together` does of a settlement: `name` without its version. */
+  settleTogether: <Item>(name: string, key: string, item: Item, send: Send<Item, Settlement | null>) => Promise<Settlement>
   /** Who is told of each settlement: the function's name, what it answered, and how long that took in seconds. */
   onSettled: (name: string, result: Settlement, seconds: number) => void
   /** Connections of the pool, and calls that wait for one. */
@@ -75,6 +80,15 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
     return (row as [T | null])[0]
   }
 
+  const settled = async (name: string, work: () => Promise<Settlement | null>): Promise<Settlement> => {
+    const start = performance.now()
+    const result = await work()
+    if (result === null || result.outcome === 'lost') throw new UnavailableError('a row that must be there is lost')
+    database.onSettled(name, result, (performance.now() - start) / 1000)
+    return result
+  }
+  const all = new Together()
+
   const database: Database = {
     run,
     rows: rowsOf(pool, nameFor),
@@ -86,13 +100,9 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
       const statement = fragment(strings, ...values)
       return await prisma.$queryRaw<T[]>(sql(statement.strings, ...statement.values))
     }),
-    async settle (strings, ...values) {
-      const start = performance.now()
-      const result = await value<Settlement>(strings, ...values)
-      if (result === null || result.outcome === 'lost') throw new UnavailableError('a row that must be there is lost')
-      database.onSettled(settlementOf(strings), result, (performance.now() - start) / 1000)
-      return result
-    },
+    settle: async (strings, ...values) => await settled(settlementOf(strings), () => value<Settlement>(strings, ...values)),
+    together: async (key, item, send) => await all.ask(key, item, send),
+    settleTogether: async (name, key, item, send) => await settled(name, () => all.ask(`${name} ${key}`, item, send)),
     onSettled: () => {},
     connections: () => ({ idle: pool.idleCount, busy: pool.totalCount - pool.idleCount, waiting: pool.waitingCount }),
     async close () {

@@ -102,12 +102,15 @@ async function distributeFunctions (client: pg.Client): Promise<void> {
  */
 async function settlePlans (client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ version: string }>("SELECT current_setting('citus.version') AS version")
-  const change = hoardsPlans(rows[0]!.version) ? 'SET plan_cache_mode = force_custom_plan' : 'RESET plan_cache_mode'
+  const isHoarding = hoardsPlans(rows[0]!.version)
   const { rows: functions } = await client.query<{ name: string }>(`
     SELECT oid::regprocedure::text AS name FROM pg_proc
     WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' AND proargnames[1] = 'p_tenant'
-      AND coalesce('plan_cache_mode=force_custom_plan' = ANY (proconfig), false) <> $1 ORDER BY 1`, [change.startsWith('SET')])
-  for (const { name } of functions) await client.query(`ALTER FUNCTION ${name} ${change}`)
+      AND coalesce('plan_cache_mode=force_custom_plan' = ANY (proconfig), false) <> $1 ORDER BY 1`, [isHoarding])
+  for (const { name } of functions) {
+    const ownMode = name.startsWith('find_people_') ? 'SET plan_cache_mode = force_generic_plan' : 'RESET plan_cache_mode'
+    await client.query(`ALTER FUNCTION ${name} ${isHoarding ? 'SET plan_cache_mode = force_custom_plan' : ownMode}`)
+  }
 }
 
 /** Citus from its #8371 to its #8824. */

@@ -1,5 +1,5 @@
 import type { Caller, FirstFactor, IssuerWord } from '../core/caller.ts'
-import type { Factor, Pending, Person, RecoverySet, RememberedAct, SourceWord, Throttle } from '../core/person.ts'
+import type { Factor, Pending, Person, RecoverySet, RememberedAct, SourceWord, Throttle, WholePerson } from '../core/person.ts'
 import { actRemembered } from '../core/mfa-token.ts'
 import type { Note } from '../core/note.ts'
 import type { By } from './audit.ts'
@@ -8,20 +8,21 @@ import { type PolicyRow, toPolicy } from './policy.ts'
 
 type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
 
-/** What `find_person_v2` answers: rows as they are. */
+/** What `find_people_v1` answers: rows as they are, each with whose it is. */
 interface Answer {
   readAt: string
-  user: UserRow
-  factors: Array<Json<Factor>> | null
-  pending: Json<Pending> | null
-  recovery: Pick<Json<RecoverySet>, 'id' | 'generatedAt' | 'acknowledgedAt'> | null
-  /** Of the set. */
-  codes: number | null
-  usedCodes: number | null
-  throttles: Array<{ kind: string, failures: number, waitUntil: string | null, lockedAt: string | null }> | null
+  users: UserRow[]
+  factors: Array<Of<Json<Factor>>> | null
+  throttles: Array<Of<{ kind: string, failures: number, waitUntil: string | null, lockedAt: string | null }>> | null
   policy: PolicyRow | null
-  session: SessionRow | null
+  sessions: SessionRow[] | null
+  /** Of whole people. */
+  pending: Array<Of<Json<Pending>>> | null
+  sets: Array<Of<Pick<Json<RecoverySet>, 'id' | 'generatedAt' | 'acknowledgedAt'>>> | null
+  codes: Array<Of<{ isUsed: boolean }>> | null
 }
+
+type Of<Row> = Row & { userId: string }
 
 interface UserRow {
   id: string
@@ -46,25 +47,37 @@ interface UserRow {
 }
 
 /** Without `acr` no act counts for the session. */
-type SessionRow = Omit<RememberedAct, 'acr'> & { acr: RememberedAct['acr'] | null, generation: number, epoch: number }
+type SessionRow = Of<Omit<RememberedAct, 'acr'>> & { issuer: string, session: string, acr: RememberedAct['acr'] | null, generation: number, epoch: number }
 
 /** Everything that a decision about the caller needs, in one statement; null if nobody was seen by this name yet. */
-export async function findPerson (db: Database, { tenant, namespace, subject, session, mfa }: Caller): Promise<Person | null> {
-  // One of the two finds him, each by a unique index: our own tokens name the user, others the subject.
-  return await find(db, tenant, mfa === undefined ? { namespace, subject } : { userId: mfa.userId }, session?.isRemembered === true ? session : NONE)
-}
+export const findPerson = (db: Database, caller: Caller): Promise<Person | null> => find(db, caller, false)
+
+/** As `findPerson`, with what a login does not ask about. */
+export const findWholePerson = (db: Database, caller: Caller): Promise<WholePerson | null> => find<WholePerson>(db, caller, true)
 
 /** Somebody of a tenant, as an administrator names him: of no session. */
-export const findPersonById = (db: Database, tenant: string, userId: string): Promise<Person | null> => find(db, tenant, { userId })
+export const findPersonById = (db: Database, tenant: string, userId: string): Promise<WholePerson | null> =>
+  findAmong<WholePerson>(db, { tenant, namespace: null, isWhole: true }, { name: userId, session: null })
 
-const NONE = { issuer: null, id: null }
+/** One of the two finds him, each by a unique index: our own tokens name the user, others the subject. */
+const find = <P extends Person>(db: Database, { tenant, namespace, subject, session, mfa }: Caller, isWhole: boolean): Promise<P | null> =>
+  findAmong<P>(db, { tenant, namespace: mfa === undefined ? namespace : null, isWhole }, { name: mfa?.userId ?? subject, session: session?.isRemembered === true ? session : null })
 
-async function find (
-  db: Database, tenant: string, { namespace = null, subject = null, userId = null }: Partial<Record<'namespace' | 'subject' | 'userId', string | null>>, { issuer, id }: { issuer: string | null, id: string | null } = NONE
-): Promise<Person | null> {
-  const answer = await db.value<Answer>`
-    SELECT find_person_v2(${tenant}, ${namespace}, ${subject}, ${userId}::uuid, ${issuer}, ${id}) AS person`
-  return answer === null ? null : toPerson(tenant, answer)
+/** Of whom people may be read together; without a namespace they are named by their ids. */
+interface Among { tenant: string, namespace: string | null, isWhole: boolean }
+interface Wanted { name: string, session: { issuer: string, id: string } | null }
+
+const findAmong = <P extends Person>(db: Database, among: Among, wanted: Wanted): Promise<P | null> =>
+  db.together(JSON.stringify(['find_people', among]), wanted, people => findTogether(db, among, people) as Promise<Array<P | null>>)
+
+async function findTogether (db: Database, { tenant, namespace, isWhole }: Among, people: Wanted[]): Promise<Array<Person | null>> {
+  const names = [...new Set(people.map(({ name }) => name))]
+  const sessions = people.flatMap(({ session }) => session === null ? [] : [session.id])
+  const answer = await db.value<Answer>`SELECT find_people_v1(${tenant}, ${namespace}, ${names}::text[], ${sessions}::text[], ${isWhole}) AS people`
+  return people.map(({ name, session }) => {
+    const user = answer?.users.find(({ id, subject }) => name === (namespace === null ? id : subject))
+    return answer === null || user === undefined ? null : toPerson(tenant, user, answer, session, isWhole)
+  })
 }
 
 /** Somebody as people call him. */
@@ -127,10 +140,13 @@ const date = (value: string | null): Date | null => value === null ? null : new 
 const bytes = (value: string): Buffer => Buffer.from(value, 'hex')
 const OPEN: Throttle = { failures: 0, waitSeconds: null, waitUntil: null, lockedAt: null }
 
-function toPerson (tenant: string, { user, factors, pending, recovery, codes, usedCodes, throttles, policy, session, ...answer }: Answer): Person {
+function toPerson (tenant: string, user: UserRow, answer: Answer, session: Wanted['session'], isWhole: boolean): Person {
+  const of = <Row>(rows: Array<Of<Row>> | null): Array<Of<Row>> => rows?.filter(({ userId }) => userId === user.id) ?? []
   const readAt = new Date(answer.readAt)
-  const throttleOf = (kind: string): Throttle => toThrottle(throttles?.find(each => each.kind === kind), readAt)
-  return {
+  const throttles = of(answer.throttles)
+  const throttleOf = (kind: string): Throttle => toThrottle(throttles.find(each => each.kind === kind), readAt)
+  const remembered = session === null ? undefined : of(answer.sessions).find(row => row.issuer === session.issuer && row.session === session.id)
+  const person: Person = {
     tenant,
     userId: user.id,
     namespace: user.namespace,
@@ -149,19 +165,28 @@ function toPerson (tenant: string, { user, factors, pending, recovery, codes, us
     graceUntil: date(user.graceUntil),
     exemption: user.exemptSince === null ? null : { since: new Date(user.exemptSince), until: date(user.exemptUntil), reason: user.exemptReason, by: user.exemptBy },
     reportedVersion: user.reportedVersion,
-    factors: (factors ?? []).map(toFactor),
-    pending: pending === null ? null : { ...pending, sealed: bytes(pending.sealed), createdAt: new Date(pending.createdAt) },
-    recovery: recovery === null
-      ? null
-      : { id: recovery.id, generatedAt: new Date(recovery.generatedAt), acknowledgedAt: date(recovery.acknowledgedAt), total: codes as number, remaining: (codes as number) - (usedCodes as number) },
+    factors: of(answer.factors).map(toFactor),
     // An act of an older epoch is dead.
-    session: { generation: session?.generation ?? 0, act: session?.epoch === user.epoch ? toAct(session) : null },
+    session: { generation: remembered?.generation ?? 0, act: remembered?.epoch === user.epoch ? toAct(remembered) : null },
     throttles: { totp: throttleOf('totp'), recovery: throttleOf('recovery'), bypass: throttleOf('bypass') },
-    policy: toPolicy(policy)
+    policy: toPolicy(answer.policy)
   }
+  if (!isWhole) return person
+  const whole: WholePerson = { ...person, pending: toPending(of(answer.pending)[0]), recovery: toRecovery(of(answer.sets)[0], of(answer.codes)) }
+  return whole
 }
 
-const toFactor = (row: Json<Factor>): Factor => ({
+function toPending (row: Of<Json<Pending>> | undefined): Pending | null {
+  if (row === undefined) return null
+  const { userId, sealed, createdAt, ...pending } = row
+  return { ...pending, sealed: bytes(sealed), createdAt: new Date(createdAt) }
+}
+
+const toRecovery = (set: NonNullable<Answer['sets']>[number] | undefined, codes: Array<{ isUsed: boolean }>): RecoverySet | null => set === undefined
+  ? null
+  : { id: set.id, generatedAt: new Date(set.generatedAt), acknowledgedAt: date(set.acknowledgedAt), total: codes.length, remaining: codes.filter(({ isUsed }) => !isUsed).length }
+
+const toFactor = ({ userId, ...row }: Of<Json<Factor>>): Factor => ({
   ...row,
   sealed: bytes(row.sealed),
   createdAt: new Date(row.createdAt),
@@ -173,7 +198,7 @@ const toFactor = (row: Json<Factor>): Factor => ({
 const toAct = ({ acr, methods, factorId, authTime, endsAt }: SessionRow): RememberedAct | null => acr === null ? null : actRemembered({ acr, methods, factorId, authTime, endsAt })
 
 /** A wait that is over is none. */
-function toThrottle (row: NonNullable<Answer['throttles']>[number] | undefined, now: Date): Throttle {
+function toThrottle (row: Omit<NonNullable<Answer['throttles']>[number], 'userId'> | undefined, now: Date): Throttle {
   if (row === undefined) return OPEN
   const until = date(row.waitUntil)
   const ms = until === null ? 0 : until.getTime() - now.getTime()

@@ -1,7 +1,7 @@
 import { DEFAULT_POLICY, type Policy } from '../core/policy.ts'
 import type { Database } from './client.ts'
 
-/** A policy as `policy_json_v1` and `find_person_v2` have it. */
+/** A policy as `policy_json_v1` and `find_people_v1` have it. */
 export interface PolicyRow extends Omit<Policy, 'enforceFrom' | 'updatedAt'> { enforceFrom: string | null, updatedAt: string | null }
 
 const date = (value: string | null): Date | null => value === null ? null : new Date(value)

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import type { Person } from '../../core/person.ts'
+import type { WholePerson } from '../../core/person.ts'
 import { recordEvent } from '../../db/audit.ts'
 import type { Database } from '../../db/client.ts'
 import { findPersonById } from '../../db/person.ts'
@@ -11,7 +11,7 @@ import type { UserParams } from './schema.ts'
 export const userIdOf = ({ params }: FastifyRequest): string => (params as UserParams).userId.toLowerCase()
 
 /** Of the administrator's own tenant: anybody else is as nobody. */
-export const findUser = async (db: Database, request: FastifyRequest): Promise<Person> =>
+export const findUser = async (db: Database, request: FastifyRequest): Promise<WholePerson> =>
   await findPersonById(db, request.caller.tenant, userIdOf(request)) ?? notFound()
 
 export function notFound (): never { throw new Problem('not_found') }

@@ -1,5 +1,5 @@
 import { listFactors } from '../../core/factors.ts'
-import type { Person, Throttle } from '../../core/person.ts'
+import type { Person, Throttle, WholePerson } from '../../core/person.ts'
 import { decide, type DecisionSettings, exemptionEnd, usualSession } from '../../core/policy.ts'
 import { accountsOf, groupsOf } from '../../core/sources.ts'
 
@@ -15,7 +15,7 @@ export function viewExemption ({ exemption, readAt }: Pick<Person, 'exemption' |
 }
 
 /** What an administrator sees of somebody, as of now: whether he could pass without a second factor, and never a secret. */
-export const viewUser = (person: Person, now: Date, settings: DecisionSettings): object => {
+export const viewUser = (person: WholePerson, now: Date, settings: DecisionSettings): object => {
   const { userId, subject, account, namespace, tenant, sources, factors, recovery, throttles } = person
   return {
     userId,

@@ -2,7 +2,7 @@ import { type AssuranceSettings, decideSetUp, type StepUp } from '../../core/ass
 import { type Caller, sessionKey } from '../../core/caller.ts'
 import { MAX_FACTORS, nextLabel } from '../../core/factors.ts'
 import type { KeyRing } from '../../core/keys.ts'
-import type { Pending, Person } from '../../core/person.ts'
+import type { Pending, Person, WholePerson } from '../../core/person.ts'
 import { open } from '../../core/seal.ts'
 import { type Closed, closedBy } from '../../core/throttle.ts'
 import { matchStep, type TotpWindow } from '../../core/totp.ts'
@@ -33,7 +33,7 @@ export type ConfirmDecision = { outcome: 'not_found' } | { outcome: 'step_up', s
  * which the session is bound; a further one needs the second factor still, and so does a first one that needs a code.
  * @throws SealError if the secret does not open
  */
-export function decideConfirm (person: Person, caller: Caller, { factorId, code }: { factorId: string, code: string }, isCodeDue: boolean, now: Date, settings: ConfirmSettings): ConfirmDecision {
+export function decideConfirm (person: WholePerson, caller: Caller, { factorId, code }: { factorId: string, code: string }, isCodeDue: boolean, now: Date, settings: ConfirmSettings): ConfirmDecision {
   const { pending, factors } = person
   if (pending === null || pending.factorId !== factorId || pending.session !== sessionKey(caller)) return { outcome: 'not_found' }
   const isFirst = factors.length === 0

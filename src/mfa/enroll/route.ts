@@ -13,7 +13,7 @@ import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
 import { recordUnreadable } from '../../db/audit.ts'
 import { settleRefused } from '../../db/throttle.ts'
-import { byOf } from '../../gate.ts'
+import { byOf, wholePerson } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
@@ -103,7 +103,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
 
   app.post('/mfa/enroll/confirm', {
     onRequest: gate.user,
-    config: { codeKind: 'enrollment' },
+    config: { codeKind: 'enrollment', isOfWhole: true },
     schema: operation({
       id: 'confirmEnrollment',
       tag: 'Enroll',
@@ -163,7 +163,8 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
 
   /** What remains is a code that is wrong, or one that matches. */
   async function decide (request: FastifyRequest, body: ConfirmRequest, isCodeDue: boolean, now: Date): Promise<Extract<ConfirmDecision, { outcome: 'refused' | 'match' }>> {
-    const { caller, person } = request
+    const { caller } = request
+    const person = wholePerson(request)
     const settings = { ...assurance, window: config.TOTP_WINDOW, ring: secrets.sealing }
     let decision: ConfirmDecision
     try {

@@ -1,6 +1,6 @@
 import { type AssuranceSettings, decideChange, type StepUp } from '../../core/assurance.ts'
 import { type Caller, sessionKey } from '../../core/caller.ts'
-import type { Person } from '../../core/person.ts'
+import type { WholePerson } from '../../core/person.ts'
 import { type DecisionSettings, isMfaRequired } from '../../core/policy.ts'
 
 type Refused = { outcome: 'not_found' } | { outcome: 'step_up', stepUp: StepUp }
@@ -8,7 +8,7 @@ type Refused = { outcome: 'not_found' } | { outcome: 'step_up', stepUp: StepUp }
 export type ChangeDecision = Refused | { outcome: 'active' } | { outcome: 'pending' }
 
 /** May the caller change this factor? A pending one takes its owner's login alone, an active one a fresh second factor. */
-export function decideFactorChange (person: Person, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings): ChangeDecision {
+export function decideFactorChange (person: WholePerson, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings): ChangeDecision {
   if (person.pending?.factorId === factorId && person.pending.session === sessionKey(caller)) return { outcome: 'pending' }
   if (!person.factors.some(factor => factor.id === factorId)) return { outcome: 'not_found' }
   const stepUp = decideChange(caller, now, settings)
@@ -19,7 +19,7 @@ export function decideFactorChange (person: Person, caller: Caller, factorId: st
  * May it be removed, and does the acting session go on? Not without a factor, and not where it is this factor that
  * the session was earned by.
  */
-export function decideRemoval (person: Person, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings & DecisionSettings): Refused | { outcome: 'pending' } | { outcome: 'required_by_policy' } | { outcome: 'remove', isSessionKept: boolean } {
+export function decideRemoval (person: WholePerson, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings & DecisionSettings): Refused | { outcome: 'pending' } | { outcome: 'required_by_policy' } | { outcome: 'remove', isSessionKept: boolean } {
   const change = decideFactorChange(person, caller, factorId, now, settings)
   if (change.outcome !== 'active') return change
   const isLast = person.factors.length === 1

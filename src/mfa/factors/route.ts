@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { listFactors } from '../../core/factors.ts'
 import { actOf } from '../../core/mfa-token.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
-import { byOf } from '../../gate.ts'
+import { byOf, wholePerson } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
 import { assuranceSettings, decisionSettings, issueSettled, remembered, type Services } from '../../services.ts'
@@ -25,6 +25,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
 
   app.get('/mfa/factors', {
     onRequest: gate.user,
+    config: { isOfWhole: true },
     schema: operation({
       id: 'listFactors',
       tag: 'Factors',
@@ -32,10 +33,11 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
       answers: { 200: { schema: Type.Ref('FactorList'), description: 'Oldest first; one that is not confirmed yet comes last.' } },
       errors: []
     })
-  }, async ({ person }) => ({ items: listFactors(person, clock()) }))
+  }, async request => ({ items: listFactors(wholePerson(request), clock()) }))
 
   app.patch('/mfa/factors/:factorId', {
     onRequest: gate.user,
+    config: { isOfWhole: true },
     schema: operation({
       id: 'renameFactor',
       tag: 'Factors',
@@ -49,7 +51,8 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
   }, async request => {
     const { factorId } = request.params as FactorParams
     const label = (request.body as RenameRequest).label.normalize('NFC')
-    const { caller, person } = request
+    const { caller } = request
+    const person = wholePerson(request)
     const decision = decideFactorChange(person, caller, factorId, clock(), settings)
     if (decision.outcome === 'not_found') throw new Problem('not_found')
     if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
@@ -57,7 +60,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
     const result = await settleRenamed(db, { ...person, factorId, label, by: byOf(request) })
     if (result.outcome === 'taken') throw new Problem('label_taken')
     await gate.refresh(request)
-    const renamed = listFactors(request.person, clock()).find(factor => factor.id === factorId)
+    const renamed = listFactors(wholePerson(request), clock()).find(factor => factor.id === factorId)
     if (result.outcome !== 'renamed' || renamed === undefined) throw new Problem('not_found')
     return renamed
   })
@@ -69,6 +72,7 @@ function registerRemove (app: FastifyInstance, services: Services): void {
 
   app.delete('/mfa/factors/:factorId', {
     onRequest: gate.user,
+    config: { isOfWhole: true },
     schema: operation({
       id: 'removeFactor',
       tag: 'Factors',
@@ -87,7 +91,7 @@ function registerRemove (app: FastifyInstance, services: Services): void {
     const { caller } = request
     const by = byOf(request)
     for (let attempt = 1; attempt <= TRIES; attempt++) {
-      const { person } = request
+      const person = wholePerson(request)
       const { tenant, userId, epoch, revision } = person
       const decision = decideRemoval(person, caller, factorId, clock(), settings)
       if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)

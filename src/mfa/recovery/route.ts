@@ -9,7 +9,7 @@ import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
 import { recordEvent, recordUnreadable } from '../../db/audit.ts'
 import { settleRefused } from '../../db/throttle.ts'
-import { byOf } from '../../gate.ts'
+import { byOf, wholePerson } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
@@ -83,6 +83,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
 
   app.get('/mfa/recovery', {
     onRequest: gate.user,
+    config: { isOfWhole: true },
     schema: operation({
       id: 'getRecovery',
       tag: 'Recovery',
@@ -90,7 +91,8 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
       answers: { 200: { schema: Type.Ref('RecoveryStatus'), description: 'Counts and dates; never a code.' } },
       errors: ['not_enrolled']
     })
-  }, async ({ person: { recovery } }) => {
+  }, async request => {
+    const { recovery } = wholePerson(request)
     if (recovery === null) throw new Problem('not_enrolled')
     const { total, remaining, generatedAt, acknowledgedAt } = recovery
     return { total, remaining, generatedAt: generatedAt.toISOString(), acknowledgedAt: acknowledgedAt?.toISOString() ?? null }
@@ -129,6 +131,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
 
   app.post('/mfa/recovery/acknowledge', {
     onRequest: gate.user,
+    config: { isOfWhole: true },
     schema: operation({
       id: 'acknowledgeRecoveryCodes',
       tag: 'Recovery',
@@ -138,7 +141,8 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
       answers: { 204: { description: 'Noted.' } },
       errors: ['not_enrolled']
     })
-  }, async ({ person: { tenant, userId, recovery } }, reply) => {
+  }, async (request, reply) => {
+    const { tenant, userId, recovery } = wholePerson(request)
     if (recovery === null) throw new Problem('not_enrolled')
     await settleAcknowledged(db, tenant, userId, recovery.id)
     return reply.code(204).send()

@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { listFactors } from '../../core/factors.ts'
 import { decide } from '../../core/policy.ts'
+import { wholePerson } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { decisionSettings, type Services } from '../../services.ts'
 import { Decision, Status } from './schema.ts'
@@ -13,7 +14,7 @@ export function registerStatus (app: FastifyInstance, { config, clock, gate }: S
 
   app.get('/mfa/status', {
     onRequest: gate.user,
-    config: { isForDisabled: true },
+    config: { isForDisabled: true, isOfWhole: true },
     schema: operation({
       id: 'getStatus',
       tag: 'Status',
@@ -22,8 +23,9 @@ export function registerStatus (app: FastifyInstance, { config, clock, gate }: S
       answers: { 200: { schema: Type.Ref('Status'), description: 'The caller and the decision.' } },
       errors: []
     })
-  }, async ({ caller, person }) => {
+  }, async request => {
     const now = clock()
+    const person = wholePerson(request)
     const { userId, subject, account, tenant, namespace, factors, recovery } = person
     return {
       userId,
@@ -34,7 +36,7 @@ export function registerStatus (app: FastifyInstance, { config, clock, gate }: S
       enrolled: factors.length > 0,
       factors: listFactors(person, now),
       recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
-      decision: decide(person, caller, now, settings)
+      decision: decide(person, request.caller, now, settings)
     }
   })
 }

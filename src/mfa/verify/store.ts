@@ -3,6 +3,23 @@ import type { Database, Settlement } from '../../db/client.ts'
 
 export interface Acceptance { tenant: string, userId: string, epoch: number, factorId: string, step: number, act: object | null, by: By }
 
-/** Decides the race for one step: `accepted` once, over every call and replica; `spent` to all others. */
-export const settleAccepted = (db: Database, { tenant, userId, epoch, factorId, step, act, by }: Acceptance): Promise<Settlement> =>
-  db.settle`SELECT accept_totp_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`
+/**
+ * Decides the race for one step: `accepted` once, over every call and replica; `spent` to all others. Codes of a tenant that
+ * come at the same moment are settled in one call and one commit, each by itself.
+ */
+export const settleAccepted = (db: Database, { tenant, ...acceptance }: Acceptance): Promise<Settlement> =>
+  db.settleTogether('accept_totp', tenant, acceptance, acceptances => acceptTogether(db, tenant, acceptances))
+
+type OfTenant = Omit<Acceptance, 'tenant'>
+
+async function acceptTogether (db: Database, tenant: string, acceptances: OfTenant[]): Promise<Array<Settlement | null>> {
+  const [first, ...others] = acceptances as [OfTenant, ...OfTenant[]]
+  if (others.length === 0) return [await acceptAlone(db, tenant, first)]
+  // In one order everywhere: no two calls then wait for each other.
+  const sorted = [...acceptances].sort((a, b) => a.userId < b.userId ? -1 : 1)
+  const results = await db.value<Settlement[]>`SELECT accept_totps_v1(${tenant}, ${JSON.stringify(sorted)}::jsonb) AS results`
+  return acceptances.map(each => (results as Settlement[])[sorted.indexOf(each)] as Settlement)
+}
+
+const acceptAlone = (db: Database, tenant: string, { userId, epoch, factorId, step, act, by }: OfTenant): Promise<Settlement | null> =>
+  db.value<Settlement>`SELECT accept_totp_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`

@@ -1,0 +1,82 @@
+import { UnavailableError } from '../core/unavailable.ts'
+
+/** What is done for several at once: an answer for each, in their order. */
+export type Send<Item, Answer> = (items: Item[]) => Promise<Answer[]>
+
+interface Waiting { item: unknown, resolve: (answer: never) => void, reject: (error: unknown) => void }
+
+interface Queue {
+  send: Send<unknown, unknown>
+  waiting: Waiting[]
+  underWay: number
+  timer: NodeJS.Timeout | undefined
+}
+
+export interface TogetherOptions {
+  /** In one call at most. */
+  most?: number
+  /** Nobody waits for longer for the call before his, which may itself wait for a lock. */
+  patienceMs?: number
+}
+
+/**
+ * Makes one call to the database of all that wait while another of their kind is under way: the more there are, the less
+ * each of them costs. Where there are few, each goes as it comes.
+ */
+export class Together {
+  readonly #queues = new Map<string, Queue>()
+  readonly #most: number
+  readonly #patienceMs: number
+
+  constructor ({ most = 32, patienceMs = 5 }: TogetherOptions = {}) {
+    this.#most = most
+    this.#patienceMs = patienceMs
+  }
+
+  /**
+   * A call that is sent after this was asked: it knows all that was committed before.
+   * @param key who has the same goes together, by the `send` of any of them
+   */
+  async ask<Item, Answer> (key: string, item: Item, send: Send<Item, Answer>): Promise<Answer> {
+    const queue = this.#queues.get(key) ?? { send: send as Send<unknown, unknown>, waiting: [], underWay: 0, timer: undefined }
+    this.#queues.set(key, queue)
+    return await new Promise<Answer>((resolve, reject) => {
+      queue.waiting.push({ item, resolve, reject })
+      // What else was read from the network with it comes along.
+      if (queue.waiting.length === 1) setImmediate(() => { this.#look(key, queue) })
+    })
+  }
+
+  #look (key: string, queue: Queue): void {
+    if (queue.waiting.length === 0) return
+    if (queue.underWay === 0 || queue.waiting.length >= this.#most) void this.#send(key, queue)
+    else queue.timer ??= setTimeout(() => { void this.#send(key, queue) }, this.#patienceMs)
+  }
+
+  async #send (key: string, queue: Queue): Promise<void> {
+    clearTimeout(queue.timer)
+    queue.timer = undefined
+    const batch = queue.waiting.splice(0, this.#most)
+    queue.underWay++
+    const settled = settle(batch, queue.send)
+    this.#look(key, queue)
+    await settled
+    queue.underWay--
+    if (queue.underWay === 0 && queue.waiting.length === 0) this.#queues.delete(key)
+    this.#look(key, queue)
+  }
+}
+
+async function settle (batch: Waiting[], send: Send<unknown, unknown>): Promise<void> {
+  try {
+    const answers = await send(batch.map(({ item }) => item))
+    if (answers.length !== batch.length) throw new UnavailableError('not everybody was answered')
+    batch.forEach(({ resolve }, index) => { resolve(answers[index] as never) })
+  } catch (error) {
+    if (batch.length > 1 && isTakenBack(error)) await Promise.all(batch.map(each => settle([each], send)))
+    else for (const { reject } of batch) reject(error)
+  }
+}
+
+/** The server says so (SQLSTATE): nothing of it happened, and what one of them fails by is not the others'. */
+const isTakenBack = (error: unknown): boolean => error instanceof UnavailableError && /^[0-9A-Z]{5}$/.test(error.code ?? '')

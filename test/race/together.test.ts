@@ -1,0 +1,98 @@
+// Logins of many people at the same moment, over two processes: what goes together in one call is decided for each alone.
+import t from 'tap'
+import { findPersonById, findWholePerson } from '../../src/db/person.ts'
+import { settleAccepted } from '../../src/mfa/verify/store.ts'
+import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
+import { type Person, startService } from '../helpers/service.ts'
+
+const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
+const { clock, db } = service
+const { race } = await startReplicas(t, service)
+
+/** Enrolled people of one tenant, whose next codes are good. */
+async function crowd (size: number): Promise<Array<{ person: Person, secret: string, factorId: string, userId: string }>> {
+  const { tenant } = service.person()
+  const people = []
+  for (let number = 0; number < size; number++) {
+    const person = service.person({ tenant })
+    const { secret, factorId } = await person.enroll()
+    people.push({ person, secret, factorId, userId: (await person.row()).id })
+  }
+  return people
+}
+
+const by = { actor: 'test', address: null, requestId: null }
+
+t.test('of five parallel uses of each of 12 people\'s codes one succeeds, and its event and session are that person\'s', async t => {
+  const people = await crowd(12)
+  const answers = await race(people[0]!.person, people.length * 5, index => {
+    const { person, secret } = people[index % people.length]!
+    return ['POST', '/mfa/verify', { token: person.token({ sid: `login-${index}` }), body: { code: clock.code(secret) } }]
+  })
+  for (const [number, { person, factorId, userId }] of people.entries()) {
+    const own = answers.filter((_, index) => index % people.length === number)
+    t.ok(isOneOf(own, 200, 422), JSON.stringify(tally(own)))
+    t.equal(own.find(({ status }) => status === 200)?.body.factorId, factorId)
+    const events = (await person.events()).filter(({ action, subject }) => action === 'totp.accepted' && subject === userId)
+    t.match(events, [{ actor: userId, details: { factorId } }])
+    t.equal(events.length, 1)
+    t.match(await person.throttle('totp'), { failures: 0, tries: 0 })
+    const sessions = await db.rows`SELECT factor_id::text FROM mfa_sessions WHERE tenant = ${person.tenant} AND user_id = ${userId}::uuid AND acr IS NOT NULL`
+    t.same(new Set(sessions.map(row => (row as { factor_id: string }).factor_id)), new Set([factorId]))
+  }
+})
+
+t.test('in one call: a good code, the same again, a spent one, one of an epoch that is over and one of a locked factor', async t => {
+  const [good, spent, over, locked] = await crowd(4) as [any, any, any, any]
+  const { tenant } = good.person
+  await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${tenant} AND user_id = ${locked.userId}::uuid AND kind = 'totp'`
+  const step = Math.floor(clock.seconds / 30)
+  const accept = ({ userId, factorId }: { userId: string, factorId: string }, changed: object = {}) =>
+    settleAccepted(db, { tenant, userId, epoch: 1, factorId, step, act: null, by, ...changed })
+  const { epoch } = await good.person.row()
+  const results = await Promise.all([
+    accept(good, { epoch }), accept(good, { epoch }), accept(spent, { epoch, step: 1 }), accept(over, { epoch: epoch - 1 }), accept(locked, { epoch })
+  ])
+  t.same(results.map(({ outcome }) => outcome).sort(), ['accepted', 'locked', 'spent', 'spent', 'spent'])
+  t.same(results.slice(2).map(({ outcome }) => outcome), ['spent', 'spent', 'locked'])
+  const steps = await db.rows<{ id: string, moved: boolean }>`SELECT id::text, last_step = ${step}::bigint AS moved FROM factors WHERE tenant = ${tenant} AND last_step >= ${step}::bigint`
+  t.same(steps, [{ id: good.factorId, moved: true }])
+})
+
+t.test('whose code cannot be settled fails alone: the others of his call are accepted', async t => {
+  const people = await crowd(3)
+  const { tenant } = people[0]!.person
+  const step = Math.floor(clock.seconds / 30)
+  const results = await Promise.allSettled(people.map(async ({ person, userId, factorId }, index) => {
+    const { epoch } = await person.row()
+    return await settleAccepted(db, { tenant, userId, epoch, factorId, step, act: null, by: { ...by, actor: index === 1 ? '\0' : 'test' } })
+  }))
+  t.match(results, [{ value: { outcome: 'accepted' } }, { status: 'rejected', reason: { name: 'UnavailableError' } }, { value: { outcome: 'accepted' } }])
+})
+
+t.test('people who are read together are each read as if alone', async t => {
+  const people = await crowd(4)
+  const { tenant, sub } = people[0]!.person
+  await people[1]!.person.call('POST', '/mfa/enroll', {}, await people[1]!.person.verify(people[1]!.secret))
+  await people[2]!.person.call('POST', '/mfa/verify', { code: clock.wrongCode(people[2]!.secret) })
+  await db.rows`UPDATE recovery_codes SET used_at = now() WHERE tenant = ${tenant} AND user_id = ${people[3]!.userId}::uuid AND slot < 3`
+  await db.rows`INSERT INTO policies (tenant, enforcement, groups, version) VALUES (${tenant}, 'required', '{staff}', 7)`
+  const ids = [...people.map(({ userId }) => userId), '00000000-0000-4000-8000-000000000000']
+  const withoutTime = (person: object | null): object | null => person === null ? null : { ...person, readAt: null }
+  const alone = []
+  for (const id of ids) alone.push(withoutTime(await findPersonById(db, tenant, id)))
+  const found = await Promise.all(ids.map(id => findPersonById(db, tenant, id)))
+  t.same(found.map(withoutTime), alone)
+  t.equal(new Set(found.slice(0, 4).map(person => person?.readAt.getTime())).size, 1, 'in one call')
+  t.match(found, [
+    { userId: ids[0], pending: null, recovery: { total: 10, remaining: 10 }, policy: { version: 7 } },
+    { userId: ids[1], pending: { factorId: /./ } },
+    { userId: ids[2], throttles: { totp: { failures: 1 } } },
+    { userId: ids[3], recovery: { total: 10, remaining: 7 } },
+    null
+  ])
+  const session = { issuer: service.env.JWT_ISSUER ?? people[0]!.person.options.iss as string, id: 'none', isRemembered: true }
+  const caller = { tenant, namespace: found[0]!.namespace, session } as never
+  const named = await Promise.all([sub, 'nobody', people[2]!.person.sub].map(subject => findWholePerson(db, Object.assign({ subject }, caller))))
+  t.same(named.map(person => person?.userId ?? null), [ids[0], null, ids[2]])
+})
