@@ -13,7 +13,7 @@ interface Queue {
 }
 
 export interface TogetherOptions {
-  /** In one call at most. */
+  /** In one call at most; as many that wait are sent beside the one under way, so that one is decided while another is gathered. */
   most?: number
   /** Nobody waits for longer for the call before his, which may itself wait for a lock. */
   patienceMs?: number
@@ -28,7 +28,7 @@ export class Together {
   readonly #most: number
   readonly #patienceMs: number
 
-  constructor ({ most = 32, patienceMs = 5 }: TogetherOptions = {}) {
+  constructor ({ most = 8, patienceMs = 5 }: TogetherOptions = {}) {
     this.#most = most
     this.#patienceMs = patienceMs
   }
