@@ -117,7 +117,7 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
 const isOlder = ({ word: { issuedAt } }: FirstFactor, since: Date | null): boolean => since !== null && issuedAt * 1000 <= since.getTime()
 
 /** The person of a call that is configured to read all of him. */
-export function wholePerson ({ person }: FastifyRequest): WholePerson {
+export function wholePerson ({ person }: Pick<FastifyRequest, 'person'>): WholePerson {
   if (!('pending' in person)) throw new Error('this call is not configured to read all of a person')
   return person as WholePerson
 }

@@ -9,6 +9,7 @@ import { startNotices } from '../src/notices.ts'
 import { ownDatabase } from './helpers/database.ts'
 import { TestReceiver } from './helpers/receiver.ts'
 import { type Answer, fromBase32, startService } from './helpers/service.ts'
+import { aroundSettling } from './helpers/settling.ts'
 
 const { url } = await ownDatabase(t)
 const printed = capture()
@@ -113,14 +114,12 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   // Errors of our own, whose messages hold what a careless library would put there; and of the database, with arguments.
   clock.advance(30)
   const late = hideCode(clock.code(secret))
-  const { settle, settleTogether } = service.db
-  const settleBy = (settle: () => Promise<never>): void => { Object.assign(service.db, { settle, settleTogether: settle }) }
-  settleBy(async () => { throw Object.assign(new TypeError(`${lost} ${secret} ${late} ${bearer}`), { parameters: [lost, secret] }) })
+  const restore = [aroundSettling(service.db, async () => { throw Object.assign(new TypeError(`${lost} ${secret} ${late} ${bearer}`), { parameters: [lost, secret] }) })]
   await call(500, 'POST', '/mfa/verify', { code: late })
-  settleBy(async () => await service.db.rows`SELECT ${lost}::int AS result` as never)
+  restore.unshift(aroundSettling(service.db, async () => await service.db.rows`SELECT ${lost}::int AS result` as never))
   await call(503, 'POST', '/mfa/verify', { code: late })
   await call(503, 'POST', '/mfa/recovery', { code: renewed.recoveryCodes[3] })
-  Object.assign(service.db, { settle, settleTogether })
+  for (const each of restore) each()
   await service.db.rows`UPDATE factors SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE tenant = ${person.tenant} AND id = ${second.body.factorId}::uuid`
   await call(503, 'POST', '/mfa/verify', { code: hideCode(clock.code(second.body.secret)) })
   await call(200, 'DELETE', `/mfa/factors/${second.body.factorId as string}`, {}, token)

@@ -2,10 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import type { Settlement } from '../src/db/client.ts'
 import { ownDatabase } from './helpers/database.ts'
 import { startProxy } from './helpers/proxy.ts'
 import { type Answer, type Service, startService } from './helpers/service.ts'
+import { aroundSettling } from './helpers/settling.ts'
 
 const { url } = await ownDatabase(t)
 
@@ -74,19 +74,16 @@ t.test('a connection that breaks between a write and its answer: what was done s
   const { secret, recoveryCodes, token } = await person.enroll()
   const { body: pending } = await person.call('POST', '/mfa/enroll', {}, token)
   // From the moment at which a settlement is sent, no answer comes back; then the connection breaks.
-  const { settle, settleTogether } = service.db
   const losing = async (method: string, path: string, body: object, bearer?: string): Promise<Answer> => {
-    const cutOff = async (send: () => Promise<Settlement>): Promise<Settlement> => {
+    const restore = aroundSettling(service.db, async send => {
       proxy.loseAnswers()
       const answer = send()
       await sleep(300)
       proxy.cut()
       return await answer
-    }
-    service.db.settle = (...call) => cutOff(() => settle(...call))
-    service.db.settleTogether = (...call) => cutOff(() => settleTogether(...call))
+    })
     const answer = await person.call(method, path, body, bearer)
-    Object.assign(service.db, { settle, settleTogether })
+    restore()
     await proxy.restore()
     t.match(answer, { status: 503, body: { code: 'unavailable' } }, path)
     return answer

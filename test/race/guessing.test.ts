@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startReplicas, tally } from '../helpers/replica.ts'
 import { type Person, startService } from '../helpers/service.ts'
+import { aroundSettling } from '../helpers/settling.ts'
 
 t.test('of 200 parallel wrong codes over two replicas five are answered, and a right one after them is not looked at', async t => {
   const service = await startService(t)
@@ -59,12 +60,11 @@ t.test('what a client that hangs up has tried counts, and what was right is spen
   const person = service.person()
   const { secret } = await person.enroll()
   // The code is compared, and nothing is counted yet: this is the moment at which the client goes.
-  const { settle } = service.db
   let hangUp = async (): Promise<void> => {}
-  service.db.settle = async (...call) => {
+  aroundSettling(service.db, async send => {
     await hangUp()
-    return await settle(...call)
-  }
+    return await send()
+  })
   const tryAndHangUp = async (code: string): Promise<void> => {
     const socket = await send(service.url, person, code)
     const settled = new Promise<void>(resolve => {

@@ -1,0 +1,10 @@
+// What happens around a settlement of a service in the same process: the moment between a decision and its write.
+import type { Database, Settlement } from '../../src/db/client.ts'
+
+/** Each settlement, sent alone or together with others, is what `around` makes of it, until the answer is called. */
+export function aroundSettling (db: Database, around: (send: () => Promise<Settlement>) => Promise<Settlement>): () => void {
+  const { settle, settleTogether } = db
+  db.settle = (...call) => around(() => settle(...call))
+  db.settleTogether = (...call) => around(() => settleTogether(...call))
+  return () => { Object.assign(db, { settle, settleTogether }) }
+}
