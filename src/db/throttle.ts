@@ -1,6 +1,7 @@
 import type { ThrottleLimits } from '../core/throttle.ts'
 import type { By } from './audit.ts'
 import type { Database, Settlement } from './client.ts'
+import { inOrder } from './together.ts'
 
 export interface Refusal {
   tenant: string
@@ -16,7 +17,15 @@ export interface Refusal {
 
 /**
  * Counts a refused code: `refused`, or `waiting`/`locked` where others' failures closed the door first and this one was
- * not looked at. Decides the race of parallel guesses.
+ * not looked at. Decides the race of parallel guesses. Those of a tenant that come at the same moment are counted in one call.
  */
-export const settleRefused = (db: Database, { tenant, userId, kind, weight, limits, pendingId, by }: Refusal): Promise<Settlement> =>
-  db.settle`SELECT refuse_code_v1(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${by}::jsonb, '{}'::jsonb) AS result`
+export const settleRefused = (db: Database, { tenant, kind, limits, ...refusal }: Refusal): Promise<Settlement> =>
+  db.settleTogether('refuse_code', JSON.stringify([tenant, kind]), refusal, refusals => refuseTogether(db, { tenant, kind, limits }, refusals))
+
+type Common = Pick<Refusal, 'tenant' | 'kind' | 'limits'>
+type Own = Omit<Refusal, keyof Common>
+
+const refuseTogether = ({ value }: Database, { tenant, kind, limits }: Common, refusals: Own[]): Promise<Array<Settlement | null>> => inOrder(refusals, {
+  alone: ({ userId, weight, pendingId, by }) => value<Settlement>`SELECT refuse_code_v1(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${by}::jsonb, '{}'::jsonb) AS result`,
+  all: sorted => value<Settlement[]>`SELECT refuse_codes_v1(${tenant}, ${kind}, ${limits}::jsonb, ${JSON.stringify(sorted)}::jsonb) AS results`
+})

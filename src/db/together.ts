@@ -80,3 +80,14 @@ async function settle (batch: Waiting[], send: Send<unknown, unknown>): Promise<
 
 /** The server says so (SQLSTATE): nothing of it happened, and what one of them fails by is not the others'. */
 const isTakenBack = (error: unknown): boolean => error instanceof UnavailableError && /^[0-9A-Z]{5}$/.test(error.code ?? '')
+
+export interface Ways<Item, Answer> { alone: (item: Item) => Promise<Answer | null>, all: (sorted: Item[]) => Promise<Answer[] | null> }
+
+/** What locks rows of several people takes them in one order everywhere: no two calls then wait for each other. */
+export async function inOrder<Item extends { userId: string }, Answer> (items: Item[], { alone, all }: Ways<Item, Answer>): Promise<Array<Answer | null>> {
+  const [first, ...others] = items as [Item, ...Item[]]
+  if (others.length === 0) return [await alone(first)]
+  const places = items.map((_, place) => place).sort((a, b) => (items[a] as Item).userId < (items[b] as Item).userId ? -1 : 1)
+  const sorted = await all(places.map(place => items[place] as Item))
+  return items.map((_, place) => (sorted as Answer[])[places.indexOf(place)] as Answer)
+}

@@ -42,6 +42,21 @@ t.test('of five parallel uses of each of 12 people\'s codes one succeeds, and it
   }
 })
 
+t.test('of four parallel wrong codes of each of 10 people those that are looked at count, each as that person\'s failure', async t => {
+  const people = await crowd(10)
+  const answers = await race(people[0]!.person, people.length * 4, index => {
+    const { person, secret } = people[index % people.length]!
+    return ['POST', '/mfa/verify', { token: person.token(), body: { code: clock.wrongCode(secret) } }]
+  })
+  t.ok(answers.every(({ status }) => status === 422 || status === 429), JSON.stringify(tally(answers)))
+  for (const [number, { person, userId }] of people.entries()) {
+    const refused = answers.filter(({ status }, index) => index % people.length === number && status === 422).length
+    t.ok(refused >= 1 && refused <= 5, `${refused}`)
+    t.match(await person.throttle('totp'), { failures: refused, tries: refused })
+    t.equal((await person.events()).filter(({ action, subject }) => action === 'totp.refused' && subject === userId).length, refused)
+  }
+})
+
 t.test('in one call: a good code, the same again, a spent one, one of an epoch that is over and one of a locked factor', async t => {
   const [good, spent, over, locked] = await crowd(4) as [any, any, any, any]
   const { tenant } = good.person

@@ -78,3 +78,16 @@ BEGIN
   END LOOP;
   RETURN v_results;
 END $$;
+
+-- The same of codes that were refused, each counted by refuse_code_v1: of one person's, one after the other.
+CREATE FUNCTION refuse_codes_v1(p_tenant text, p_kind text, p_limits jsonb, p_codes jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_code jsonb;
+  v_results jsonb := '[]';
+BEGIN
+  FOR v_code IN SELECT jsonb_array_elements(p_codes) LOOP
+    v_results := v_results || refuse_code_v1(p_tenant, (v_code->>'userId')::uuid, p_kind, (v_code->>'weight')::int, p_limits,
+      (v_code->>'pendingId')::uuid, v_code->'by', '{}');
+  END LOOP;
+  RETURN v_results;
+END $$;

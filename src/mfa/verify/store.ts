@@ -1,5 +1,6 @@
 import type { By } from '../../db/audit.ts'
 import type { Database, Settlement } from '../../db/client.ts'
+import { inOrder } from '../../db/together.ts'
 
 export interface Acceptance { tenant: string, userId: string, epoch: number, factorId: string, step: number, act: object | null, by: By }
 
@@ -12,14 +13,7 @@ export const settleAccepted = (db: Database, { tenant, ...acceptance }: Acceptan
 
 type OfTenant = Omit<Acceptance, 'tenant'>
 
-async function acceptTogether (db: Database, tenant: string, acceptances: OfTenant[]): Promise<Array<Settlement | null>> {
-  const [first, ...others] = acceptances as [OfTenant, ...OfTenant[]]
-  if (others.length === 0) return [await acceptAlone(db, tenant, first)]
-  // In one order everywhere: no two calls then wait for each other.
-  const sorted = [...acceptances].sort((a, b) => a.userId < b.userId ? -1 : 1)
-  const results = await db.value<Settlement[]>`SELECT accept_totps_v1(${tenant}, ${JSON.stringify(sorted)}::jsonb) AS results`
-  return acceptances.map(each => (results as Settlement[])[sorted.indexOf(each)] as Settlement)
-}
-
-const acceptAlone = (db: Database, tenant: string, { userId, epoch, factorId, step, act, by }: OfTenant): Promise<Settlement | null> =>
-  db.value<Settlement>`SELECT accept_totp_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`
+const acceptTogether = ({ value }: Database, tenant: string, acceptances: OfTenant[]): Promise<Array<Settlement | null>> => inOrder(acceptances, {
+  alone: ({ userId, epoch, factorId, step, act, by }) => value<Settlement>`SELECT accept_totp_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`,
+  all: sorted => value<Settlement[]>`SELECT accept_totps_v1(${tenant}, ${JSON.stringify(sorted)}::jsonb) AS results`
+})
