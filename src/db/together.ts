@@ -78,8 +78,11 @@ async function settle (batch: Waiting[], send: Send<unknown, unknown>): Promise<
   }
 }
 
-/** The server says so (SQLSTATE): nothing of it happened, and what one of them fails by is not the others'. */
-const isTakenBack = (error: unknown): boolean => error instanceof UnavailableError && /^[0-9A-Z]{5}$/.test(error.code ?? '')
+/**
+ * The server says so (SQLSTATE): nothing of it happened, and what one of them fails by is not the others'. Not where the connection
+ * is lost (class 08) or ended by the server (57P), which may be after the commit; nor where the system says so (EPIPE has no digit).
+ */
+const isTakenBack = (error: unknown): boolean => error instanceof UnavailableError && /^(?!08|57P)(?=.*\d)[0-9A-Z]{5}$/.test(error.code ?? '')
 
 export interface Ways<Item, Answer> { alone: (item: Item) => Promise<Answer | null>, all: (sorted: Item[]) => Promise<Answer[] | null> }
 
