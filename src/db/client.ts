@@ -5,7 +5,7 @@ import { fragment } from './fragment.ts'
 import { type Send, Together } from './together.ts'
 import type { Prisma, PrismaClient } from './generated/client.ts'
 
-/** Milliseconds. A client waits for at most the sum of the first two. */
+/** Milliseconds. A client waits for at most the sum of the first two, and once more where others took back what he was sent with. */
 const CONNECT_TIMEOUT = 1500
 const STATEMENT_TIMEOUT = 1500
 const LOCK_TIMEOUT = 1000

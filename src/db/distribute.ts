@@ -108,6 +108,7 @@ async function settlePlans (client: pg.Client): Promise<void> {
     WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' AND proargnames[1] = 'p_tenant'
       AND coalesce('plan_cache_mode=force_custom_plan' = ANY (proconfig), false) <> $1 ORDER BY 1`, [isHoarding])
   for (const { name } of functions) {
+    // As its migration has it, and says why.
     const ownMode = name.startsWith('find_people_') ? 'SET plan_cache_mode = force_generic_plan' : 'RESET plan_cache_mode'
     await client.query(`ALTER FUNCTION ${name} ${isHoarding ? 'SET plan_cache_mode = force_custom_plan' : ownMode}`)
   }

@@ -58,22 +58,22 @@ export class Together {
     queue.timer = undefined
     const batch = queue.waiting.splice(0, this.#most)
     queue.underWay++
-    const settled = settle(batch, queue.send)
+    const answered = answer(batch, queue.send)
     this.#look(key, queue)
-    await settled
+    await answered
     queue.underWay--
     if (queue.underWay === 0 && queue.waiting.length === 0) this.#queues.delete(key)
     this.#look(key, queue)
   }
 }
 
-async function settle (batch: Waiting[], send: Send<unknown, unknown>): Promise<void> {
+async function answer (batch: Waiting[], send: Send<unknown, unknown>): Promise<void> {
   try {
     const answers = await send(batch.map(({ item }) => item))
     if (answers.length !== batch.length) throw new UnavailableError('not everybody was answered')
     batch.forEach(({ resolve }, index) => { resolve(answers[index] as never) })
   } catch (error) {
-    if (batch.length > 1 && isTakenBack(error)) await Promise.all(batch.map(each => settle([each], send)))
+    if (batch.length > 1 && isTakenBack(error)) await Promise.all(batch.map(each => answer([each], send)))
     else for (const { reject } of batch) reject(error)
   }
 }
@@ -84,13 +84,14 @@ async function settle (batch: Waiting[], send: Send<unknown, unknown>): Promise<
  */
 const isTakenBack = (error: unknown): boolean => error instanceof UnavailableError && /^(?!08|57P)(?=.*\d)[0-9A-Z]{5}$/.test(error.code ?? '')
 
+/** As one call each, and as one of all. */
 export interface Ways<Item, Answer> { alone: (item: Item) => Promise<Answer | null>, all: (sorted: Item[]) => Promise<Answer[] | null> }
 
 /** What locks rows of several people takes them in one order everywhere: no two calls then wait for each other. */
 export async function inOrder<Item extends { userId: string }, Answer> (items: Item[], { alone, all }: Ways<Item, Answer>): Promise<Array<Answer | null>> {
   const [first, ...others] = items as [Item, ...Item[]]
   if (others.length === 0) return [await alone(first)]
-  const places = items.map((_, place) => place).sort((a, b) => (items[a] as Item).userId < (items[b] as Item).userId ? -1 : 1)
-  const sorted = await all(places.map(place => items[place] as Item))
-  return items.map((_, place) => (sorted as Answer[])[places.indexOf(place)] as Answer)
+  const sorted = [...items].sort((a, b) => a.userId < b.userId ? -1 : 1)
+  const answers = await all(sorted) as Answer[]
+  return items.map(item => answers[sorted.indexOf(item)] as Answer)
 }

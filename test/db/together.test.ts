@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { UnavailableError } from '../../src/core/unavailable.ts'
-import { Together } from '../../src/db/together.ts'
+import { inOrder, Together } from '../../src/db/together.ts'
 
 /** A database that says when it has done what it was sent. */
 function held (answer: (items: number[]) => number[] = items => items.map(item => item * 10)) {
@@ -107,4 +107,19 @@ t.test('answers that are not of everybody are nobody\'s', async t => {
   const together = new Together()
   const answers = await Promise.allSettled([1, 2].map(item => together.ask('k', item, async () => [10])))
   t.ok(answers.every(answer => answer.status === 'rejected' && answer.reason instanceof UnavailableError))
+})
+
+t.test('rows of several people are locked in the order of their ids, and each is told what is his', async t => {
+  const people = ['c', 'a', 'd', 'b', 'a'].map((userId, number) => ({ userId, number }))
+  const sent: string[] = []
+  const ways = {
+    alone: async ({ userId }: { userId: string }) => `${userId} alone`,
+    all: async (sorted: Array<{ userId: string, number: number }>) => {
+      sent.push(sorted.map(({ userId }) => userId).join(''))
+      return sorted.map(({ userId, number }) => `${userId}${number}`)
+    }
+  }
+  t.same(await inOrder(people, ways), ['c0', 'a1', 'd2', 'b3', 'a4'])
+  t.same(sent, ['aabcd'])
+  t.same(await inOrder(people.slice(0, 1), ways), ['c alone'])
 })

@@ -1,6 +1,7 @@
 // Logins of many people at the same moment, over two processes: what goes together in one call is decided for each alone.
 import t from 'tap'
-import { findPersonById, findWholePerson } from '../../src/db/person.ts'
+import type { Caller } from '../../src/core/caller.ts'
+import { findPerson, findPersonById, findWholePerson } from '../../src/db/person.ts'
 import { settleAccepted } from '../../src/mfa/verify/store.ts'
 import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
 import { type Person, startService } from '../helpers/service.ts'
@@ -9,8 +10,10 @@ const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { clock, db } = service
 const { race } = await startReplicas(t, service)
 
+interface Enrolled { person: Person, secret: string, factorId: string, userId: string }
+
 /** Enrolled people of one tenant, whose next codes are good. */
-async function crowd (size: number): Promise<Array<{ person: Person, secret: string, factorId: string, userId: string }>> {
+async function enrolled (size: number): Promise<Enrolled[]> {
   const { tenant } = service.person()
   const people = []
   for (let number = 0; number < size; number++) {
@@ -24,7 +27,7 @@ async function crowd (size: number): Promise<Array<{ person: Person, secret: str
 const by = { actor: 'test', address: null, requestId: null }
 
 t.test('of five parallel uses of each of 12 people\'s codes one succeeds, and its event and session are that person\'s', async t => {
-  const people = await crowd(12)
+  const people = await enrolled(12)
   const answers = await race(people[0]!.person, people.length * 5, index => {
     const { person, secret } = people[index % people.length]!
     return ['POST', '/mfa/verify', { token: person.token({ sid: `login-${index}` }), body: { code: clock.code(secret) } }]
@@ -43,7 +46,7 @@ t.test('of five parallel uses of each of 12 people\'s codes one succeeds, and it
 })
 
 t.test('of four parallel wrong codes of each of 10 people those that are looked at count, each as that person\'s failure', async t => {
-  const people = await crowd(10)
+  const people = await enrolled(10)
   const answers = await race(people[0]!.person, people.length * 4, index => {
     const { person, secret } = people[index % people.length]!
     return ['POST', '/mfa/verify', { token: person.token(), body: { code: clock.wrongCode(secret) } }]
@@ -58,7 +61,7 @@ t.test('of four parallel wrong codes of each of 10 people those that are looked 
 })
 
 t.test('in one call: a good code, the same again, a spent one, one of an epoch that is over and one of a locked factor', async t => {
-  const [good, spent, over, locked] = await crowd(4) as [any, any, any, any]
+  const [good, spent, over, locked] = await enrolled(4) as [any, any, any, any]
   const { tenant } = good.person
   await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${tenant} AND user_id = ${locked.userId}::uuid AND kind = 'totp'`
   const step = Math.floor(clock.seconds / 30)
@@ -75,7 +78,7 @@ t.test('in one call: a good code, the same again, a spent one, one of an epoch t
 })
 
 t.test('whose code cannot be settled fails alone: the others of his call are accepted', async t => {
-  const people = await crowd(3)
+  const people = await enrolled(3)
   const { tenant } = people[0]!.person
   const step = Math.floor(clock.seconds / 30)
   const results = await Promise.allSettled(people.map(async ({ person, userId, factorId }, index) => {
@@ -86,7 +89,7 @@ t.test('whose code cannot be settled fails alone: the others of his call are acc
 })
 
 t.test('people who are read together are each read as if alone', async t => {
-  const people = await crowd(4)
+  const people = await enrolled(4)
   const { tenant, sub } = people[0]!.person
   await people[1]!.person.call('POST', '/mfa/enroll', {}, await people[1]!.person.verify(people[1]!.secret))
   await people[2]!.person.call('POST', '/mfa/verify', { code: clock.wrongCode(people[2]!.secret) })
@@ -106,8 +109,19 @@ t.test('people who are read together are each read as if alone', async t => {
     { userId: ids[3], recovery: { total: 10, remaining: 7 } },
     null
   ])
-  const session = { issuer: service.env.JWT_ISSUER ?? people[0]!.person.options.iss as string, id: 'none', isRemembered: true }
-  const caller = { tenant, namespace: found[0]!.namespace, session } as never
-  const named = await Promise.all([sub, 'nobody', people[2]!.person.sub].map(subject => findWholePerson(db, Object.assign({ subject }, caller))))
+  const named = await Promise.all([sub, 'nobody', people[2]!.person.sub].map(subject => findWholePerson(db, { tenant, namespace: found[0]!.namespace, subject } as Caller)))
   t.same(named.map(person => person?.userId ?? null), [ids[0], null, ids[2]])
+})
+
+t.test('of people who are read together each has the login session that he asks for, and nobody else\'s of its name', async t => {
+  const [one, other, none] = await enrolled(3) as [Enrolled, Enrolled, Enrolled]
+  const { tenant } = one.person
+  for (const { person, secret } of [one, other]) {
+    t.equal((await person.call('POST', '/mfa/verify', { code: clock.code(secret) }, person.token({ sid: 'same' }))).status, 200)
+  }
+  const [{ issuer }] = await db.rows`SELECT issuer FROM mfa_sessions WHERE tenant = ${tenant} AND user_id = ${one.userId}::uuid AND session = 'same'` as [{ issuer: string }]
+  const { namespace } = await findPersonById(db, tenant, one.userId) as { namespace: string }
+  const asked: Array<[Enrolled, string, string]> = [[one, issuer, 'same'], [other, issuer, 'same'], [none, issuer, 'same'], [one, issuer, 'another'], [one, 'another', 'same']]
+  const found = await Promise.all(asked.map(([{ person: { sub } }, issuer, id]) => findPerson(db, { tenant, namespace, subject: sub, session: { issuer, id, isRemembered: true } } as Caller)))
+  t.same(found.map(person => person?.session.act?.factorId ?? null), [one.factorId, other.factorId, null, null, null])
 })
