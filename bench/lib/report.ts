@@ -24,7 +24,7 @@ export interface Goal {
 export const GOALS: Record<FigureName, Goal> = {
   verifyOfPgbench: { about: 'verify, of pgbench doing the same statements', unit: '×', atLeast: 0.5, limit: 'pgbench has no HTTP, tokens, codes, log and chain to do, and takes both cores for PostgreSQL; here Node has one of them, and its part of a login is longer than PostgreSQL\'s. What moves the ratio is Node on cores of its own.' },
   verifyOfBetterAuth: { about: 'verify, of better-auth 1.7', unit: '×', atLeast: 15, limit: '15 times is what bare Fastify with two small statements reached where the goal was set (2 109 to 135 a second), without audit, chain, throttle, policy and log. As for the two around it.' },
-  verifyCpuMs: { about: 'CPU of a verify, Node and PostgreSQL', unit: 'ms', atMost: 0.7, limit: 'Most of PostgreSQL\'s part is what cannot be shared: the factor\'s row, the audit\'s with its four indexes, and its entry for the chain. Of Node\'s part see the flame graph: the largest is the signature of the token.' },
+  verifyCpuMs: { about: 'CPU of a verify, Node and PostgreSQL', unit: 'ms', atMost: 0.7, limit: 'Most of PostgreSQL\'s part is what cannot be shared: the factor\'s row, the audit\'s with its three indexes, and its entry for the chain. Of Node\'s part see the flame graph: the largest are the answers\' way out, the signature of the token and garbage collection.' },
   verifyMillionOfThousand: { about: 'verify with a million users, of a thousand', unit: '×', atLeast: 0.9 },
   p99MillionOfThousand: { about: 'its p99', unit: '×', atMost: 1.1 },
   authorizeOfBareFastify: { about: 'authorize by an MFA token, of bare Fastify that checks one', unit: '×', atLeast: 0.8 },
@@ -33,7 +33,7 @@ export const GOALS: Record<FigureName, Goal> = {
   verifyP99UnderRecovery: { about: 'p99 of verify while recovery runs flat out, of idle', unit: '×', atMost: 3, limit: 'bcrypt\'s two threads give way to Node\'s others, but on one machine not to PostgreSQL: Linux divides the cores among sessions first (sched_autogroup), and each of PostgreSQL\'s processes is one. A database on a machine of its own would move it, or one thread fewer, at the price of the rate of recovery codes.' },
   confirmBlockMs: { about: 'longest stop of the event loop by confirm\'s ten hashes', unit: 'ms', atMost: 20 },
   othersP99UnderAttack: { about: 'p99 of others under attack, of without', unit: '×', atMost: 2, limit: 'An attacker\'s first 600 requests are served eight at a time, beside the 16 that are measured. A lower flood limit would move it.' },
-  fourReplicasOfOne: { about: 'four replicas on two cores, of one', unit: '×', atLeast: 0.9, limit: 'Logins that come at the same moment to one replica go together: of 16 connections each of four has four, and so has less to put together. All of them are faster than before there was that. With more logins at once, which is what replicas are for, or on cores of their own it is not so.' },
+  fourReplicasOfOne: { about: 'four replicas on two cores, of one', unit: '×', atLeast: 0.9, limit: 'Logins that come at the same moment to one replica go together: of 16 connections each of four has four, and so has less to put together. How it is with more logins at once, or on cores of their own, was not measured.' },
   readyMs: { about: 'start to ready', unit: 'ms', atMost: 1000, limit: 'Half of it is V8 that compiles what is loaded, and a tenth the routes for methods that are refused. A compile cache made with the image would move it, with Node 22 or newer.' },
   idleMiB: { about: 'memory, idle', unit: 'MiB', atMost: 130, limit: 'The code and its compiled schemas.' },
   busyMiB: { about: 'memory after 200 000 requests', unit: 'MiB', atMost: 130, limit: 'What V8 keeps while nothing presses it: the heap may grow before it is looked through. A smaller one would move it, at the price of CPU.' },
@@ -41,7 +41,7 @@ export const GOALS: Record<FigureName, Goal> = {
   usersPageMs: { about: 'page of users', unit: 'ms', atMost: 100 },
   statsMs: { about: 'stats', unit: 'ms', atMost: 100 },
   auditPageMs: { about: 'page of ten million audit events', unit: 'ms', atMost: 100 },
-  citusVerifyOfUpdate: { about: 'verify on Citus, of the bare guarded update', unit: '×', atLeast: 0.7, limit: 'Each call goes to the tenant\'s worker whole, for up to eight logins at once, and asks nine times there. Citus keeps a plan for each of these statements, but this version (13.2.2) has a fault by which it makes another one for each use, so that none is kept here: one with the fix (13.5) does a login in half of the time. Coordinator, workers, service and load share two cores.' }
+  citusVerifyOfUpdate: { about: 'verify on Citus, of the bare guarded update', unit: '×', atLeast: 0.7, limit: 'Each call goes to the tenant\'s worker whole, for up to eight logins at once, and asks there four times for all of them and five times for each. Citus keeps a plan for each of these statements, but this version (13.2.2) has a fault by which it makes another one for each use, so that none is kept here: one with the fix (13.5) does a login in half of the time. Coordinator, workers, service and load share two cores.' }
 }
 
 const root = new URL('../', import.meta.url)
