@@ -135,8 +135,8 @@ t.test('the example of each type has the shape of what is really sent, which the
 
   await db.rows`DELETE FROM notices`
   const tenant = await liveThrough()
-  const stop = startNotices({ config: service.config, secrets: service.secrets, db, metrics: new Metrics(), log: service.app.log, version: 'test', roundMs: 10 })
   const [{ count }] = await db.rows<{ count: number }>`SELECT count(*)::int FROM notices` as [{ count: number }]
+  const stop = startNotices({ config: service.config, secrets: service.secrets, db, metrics: new Metrics(), log: service.app.log, version: 'test', roundMs: 10 })
   const accepted = await receiver.until(count)
   await stop()
   t.equal(accepted.length, count)
