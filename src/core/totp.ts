@@ -1,6 +1,5 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { HOTP, Secret, TOTP } from 'otpauth'
-import QRCode from 'qrcode'
 
 export const SECRET_BYTES = 20
 export const PERIOD_SECONDS = 30
@@ -56,12 +55,6 @@ export function otpauthUri (secret: Uint8Array, issuer: string, account: string)
 const shorten = (account: string): string => [...account].slice(0, 64).join('')
 
 export const base32 = (secret: Uint8Array): string => toSecret(secret).base32
-
-/** Grey, and no search for the best filter of each line: a third of the time, and a quarter of the bytes. */
-const PNG: object = { colorType: 0, filterType: 0, deflateStrategy: 0 }
-
-/** A PNG `data:` URL of the URI, four pixels a module. */
-export const qrCode = (uri: string): Promise<string> => QRCode.toDataURL(uri, { errorCorrectionLevel: 'M', margin: 4, rendererOpts: PNG })
 
 function toSecret (secret: Uint8Array): Secret {
   return new Secret({ buffer: secret.buffer.slice(secret.byteOffset, secret.byteOffset + secret.byteLength) as ArrayBuffer })

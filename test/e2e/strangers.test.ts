@@ -14,10 +14,17 @@ t.test('a phone that is not ours reads the QR code and makes codes that are acce
   const person = service.person({ preferred_username: 'alice@example.com' })
   const { body: started } = await person.call('POST', '/mfa/enroll')
 
-  const png = join(directory, 'qr.png')
-  writeFileSync(png, Buffer.from(started.qrCode.split(',')[1], 'base64'))
-  const read = execFileSync('zbarimg', ['--quiet', '--raw', png], { encoding: 'utf8' }).trim()
+  const scan = (qrCode: string): string => {
+    const png = join(directory, 'qr.png')
+    writeFileSync(png, Buffer.from(qrCode.split(',')[1] as string, 'base64'))
+    return execFileSync('zbarimg', ['--quiet', '--raw', png], { encoding: 'utf8' }).trim()
+  }
+  const read = scan(started.qrCode)
   t.equal(read, started.otpauthUri)
+  for (const name of ['b', 'a-name-as-long-as-half-of-a-line@example.com', 'ü'.repeat(64)]) {
+    const { body } = await service.person({ preferred_username: name }).call('POST', '/mfa/enroll')
+    t.equal(scan(body.qrCode), body.otpauthUri, 'a code of another size')
+  }
 
   const secret = new URL(read).searchParams.get('secret') as string
   const code = (): string => execFileSync('oathtool', ['--totp', '--base32', '--now', `@${service.clock.seconds}`, secret], { encoding: 'utf8' }).trim()

@@ -4,9 +4,10 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type CodeRule, decideCodeRule } from '../../core/assurance.ts'
 import { type Caller, sessionKey } from '../../core/caller.ts'
 import { nextCodeAt } from '../../core/factors.ts'
-import { DEFAULT_PARAMETERS, base32, generateSecret, otpauthUri, qrCode } from '../../core/totp.ts'
+import { DEFAULT_PARAMETERS, base32, generateSecret, otpauthUri } from '../../core/totp.ts'
 import type { Act } from '../../core/mfa-token.ts'
 import type { Person } from '../../core/person.ts'
+import { qrCode } from '../../core/qr-code.ts'
 import { createRecoverySet, type RecoverySet } from '../../core/recovery-set.ts'
 import { seal } from '../../core/seal.ts'
 import { unixSeconds } from '../../core/time.ts'
@@ -78,7 +79,7 @@ function registerStart (app: FastifyInstance, services: Services): void {
   /** All of it, once. */
   async function show (secret: Uint8Array, { factorId, account, expiresAt }: { factorId: string, account: string, expiresAt: string }): Promise<object> {
     const uri = otpauthUri(secret, config.TOTP_ISSUER_NAME, account)
-    return { factorId, secret: base32(secret), otpauthUri: uri, qrCode: await qrCode(uri), expiresAt: new Date(expiresAt).toISOString() }
+    return { factorId, secret: base32(secret), otpauthUri: uri, qrCode: qrCode(uri), expiresAt: new Date(expiresAt).toISOString() }
   }
 }
 
