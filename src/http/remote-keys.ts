@@ -1,4 +1,6 @@
 import { KeyObject, type webcrypto } from 'node:crypto'
+import { addAbortSignal, Readable } from 'node:stream'
+import type { ReadableStream } from 'node:stream/web'
 import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors, type JWKSCacheInput, jwksCache } from 'jose'
 import { UnavailableError } from '../core/unavailable.ts'
 
@@ -66,15 +68,18 @@ const hasSet = (cache: JWKSCacheInput): cache is Required<JWKSCacheInput> => 'jw
 const isUnfit = (error: unknown): boolean =>
   error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys || error instanceof errors.JOSENotSupported
 
-/** @throws unless it is a key set of a bearable size */
+/** @throws unless it is a key set of a bearable size, all of it in time */
 async function fetchLimited (url: string, init: RequestInit): Promise<Response> {
   const response = await fetch(url, { ...init, redirect: 'error' })
-  const chunks = []
+  const stream = response.body === null ? Readable.from([]) : Readable.fromWeb(response.body as ReadableStream)
+  // The signal should end the body too (Fetch standard, 5.6), and does not in Node once the garbage collector has taken the request.
+  addAbortSignal(init.signal as AbortSignal, stream)
+  const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of response.body ?? []) {
-    size += (chunk as Uint8Array).length
+  for await (const chunk of stream) {
+    size += (chunk as Buffer).length
     if (size > MAX_BYTES) throw new Error('the key set is too large')
-    chunks.push(chunk as Uint8Array)
+    chunks.push(chunk as Buffer)
   }
   const text = Buffer.concat(chunks).toString()
   // What is no key set is a failure like any other.
