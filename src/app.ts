@@ -31,6 +31,7 @@ import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
 import { Metrics, registerMetrics } from './http/metrics.ts'
 import type { Tracing } from './http/tracing.ts'
 import { registerMethods } from './http/methods.ts'
+import { registerResources } from './http/resources.ts'
 import { compilersAtFirstUse } from './http/compilers.ts'
 import { registerOpenapi } from './http/openapi.ts'
 import { registerAuthorize } from './mfa/authorize/route.ts'
@@ -79,6 +80,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
   }) as unknown as FastifyInstance
 
   registerErrors(app)
+  registerResources(app)
   tracing?.register(app)
   registerLogging(app)
   const isInside = config.ADMIN_PORT === undefined ? () => true : registerAdminListener(app)

@@ -29,7 +29,6 @@ declare module 'fastify' {
     isOfWhole?: boolean
     /** A gateway's: it changes nothing, whatever its method. */
     isQuestion?: boolean
-    isFallback?: boolean
   }
 }
 

@@ -23,7 +23,7 @@ export function registerAdminListener (app: FastifyInstance): (request: FastifyR
   const arrived = new WeakSet<IncomingMessage>()
   const isInside = ({ raw }: FastifyRequest): boolean => arrived.has(raw)
   app.addHook('onRequest', async request => {
-    if (ADMIN_PATHS.test(String(request.routeOptions.url)) && !isInside(request)) throw new Problem('not_found')
+    if (ADMIN_PATHS.test(String(request.resource?.url)) && !isInside(request)) throw new Problem('not_found')
   })
 
   const { http, requestTimeout, keepAliveTimeout, connectionTimeout } = SERVER_LIMITS

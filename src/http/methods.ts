@@ -13,18 +13,12 @@ const NOT_FOR_PAGES = /^\/(docs|health|mfa\/authorize|mfa\/forward-auth)(\/|$)/
 /**
  * Completes what the router leaves out: 405 with `Allow` where it would say 404, and CORS for a list of exact origins,
  * never `*` and never with credentials (the Fetch standard's CORS protocol). Call it before the routes,
- * and what it returns after them.
+ * and what it returns after all hooks that every request meets.
  */
 export function registerMethods (app: FastifyInstance, origins: readonly string[]): () => void {
-  const methodsOf = new Map<string, Set<string>>()
-  app.addHook('onRoute', ({ url, method }) => {
-    const methods = methodsOf.get(url) ?? methodsOf.set(url, new Set()).get(url) as Set<string>
-    for (const each of [method].flat()) methods.add(each)
-  })
-  const originOf = (request: FastifyRequest): string | undefined => {
-    const { origin } = request.headers
-    return origin !== undefined && origins.includes(origin) && !NOT_FOR_PAGES.test(request.routeOptions.url ?? '') ? origin : undefined
-  }
+  for (const method of ALL_METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
+  const originOf = ({ headers: { origin }, resource }: FastifyRequest): string | undefined =>
+    origin !== undefined && origins.includes(origin) && !NOT_FOR_PAGES.test(resource?.url ?? '') ? origin : undefined
 
   app.addHook('onRequest', async (request, reply) => {
     if (origins.length > 0) reply.header('vary', 'Origin')
@@ -34,27 +28,20 @@ export function registerMethods (app: FastifyInstance, origins: readonly string[
     reply.header('access-control-expose-headers', 'WWW-Authenticate, Retry-After, ETag')
   })
 
-  const answerOther = (allow: string[]) => async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+  // Before the body is read: whatever it is, the method is what is wrong.
+  const answerOther = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+    if (!request.is404 || request.resource === undefined) return
+    const allow = [...request.resource.methods].join(', ')
     const isPreflight = request.method === 'OPTIONS' && originOf(request) !== undefined && request.headers['access-control-request-method'] !== undefined
     if (isPreflight) {
       return reply.code(204).headers({
-        'access-control-allow-methods': allow.join(', '),
+        'access-control-allow-methods': allow,
         'access-control-allow-headers': 'authorization, content-type, if-match',
         'access-control-max-age': String(PREFLIGHT_SECONDS)
       }).send()
     }
-    reply.header('allow', allow.join(', '))
+    reply.header('allow', allow)
     return sendProblem(request, reply, new Problem('method_not_allowed'))
   }
-
-  for (const method of ALL_METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
-  return () => {
-    for (const [url, known] of [...methodsOf]) {
-      const others = ALL_METHODS.filter(method => !known.has(method))
-      if (url.includes('*') || others.length === 0) continue
-      const answer = answerOther([...known])
-      // Before the body is read: whatever it is, the method is what is wrong.
-      app.route({ url, method: others, schema: { hide: true }, config: { isFallback: true }, onRequest: answer, handler: answer })
-    }
-  }
+  return () => { app.addHook('onRequest', answerOther) }
 }

@@ -33,7 +33,7 @@ export function startTracing (endpoint: string, version: string): Tracing {
     register (app) {
       app.addHook('onRequest', (request, _reply, done) => {
         const parent = propagator.extract(ROOT_CONTEXT, request.headers, defaultTextMapGetter)
-        const route = String(request.routeOptions.url)
+        const route = String(request.resource?.url)
         const span = tracer.startSpan(`${request.method} ${route}`, {
           kind: SpanKind.SERVER,
           attributes: { 'http.request.method': request.method, 'http.route': route, 'request.id': request.id }

@@ -64,12 +64,14 @@ t.test('labels are bounded: nothing of the caller, of a path or of a code become
   const { factorId, secret } = await person.enroll()
   await person.call('PATCH', `/mfa/factors/${factorId}`, { label: 'canary7391' })
   await person.call('GET', '/mfa/canary7391')
+  await person.call('PUT', `/mfa/factors/${factorId}`, {})
   await person.call('POST', '/mfa/verify', { code: service.clock.code(secret) })
   await raw(service.url, request('BREW /mfa/status'))
   const { text } = await service.call('GET', '/metrics')
   t.notMatch(text, /canary7391/)
   t.notMatch(text, factorId)
   t.match(text, 'route="/mfa/factors/:factorId"')
+  t.match(text, 'method="PUT",route="/mfa/factors/:factorId",status="405"', 'of a method that it does not have, too')
 })
 
 t.test('the pool is seen, and what the process itself needs', async t => {
