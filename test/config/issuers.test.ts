@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { readConfig } from '../../src/config.ts'
 import { developmentEnvironment } from '../../src/dev.ts'
+import { rsaPair } from '../helpers/rsa.ts'
 import { SECRET, testEnvironment } from '../helpers/service.ts'
 import { issuersEnvironment } from '../helpers/issuers.ts'
 
@@ -84,7 +85,7 @@ t.test('every member is read', async t => {
 
 t.test('what is wrong with the file stops the start, named by entry and member, and no value is told', async t => {
   const B = { ...A, issuer: 'https://b.test', tenant: 'b' }
-  const rsaPem = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'pem', type: 'spki' })
+  const rsaPem = rsaPair().publicKey.export({ format: 'pem', type: 'spki' })
   const wrong: Array<[unknown, string]> = [
     ['{', 'is not JSON'],
     [HOSTILE, 'is not JSON'],

@@ -6,7 +6,9 @@ import { distribute } from '../../src/db/distribute.ts'
 import { applyMigrations } from '../../src/db/migrate.ts'
 import { createDatabase, execute, uniqueName, urlOf, writeRun } from './database.ts'
 import { program } from './program.ts'
+import { makeRsaKeys } from './rsa.ts'
 
+const rsaKeys = makeRsaKeys()
 let server = process.env.TEST_DATABASE_URL
 let holder: number | undefined
 if (!server) {
@@ -30,4 +32,4 @@ for (const table of ['recovery_codes', 'bypasses']) {
 await distribute(urlOf(server, template), 'auto')
 const shared = uniqueName('shared')
 await createDatabase(server, shared, template)
-writeRun({ server, template, shared, ...(holder ? { holder } : {}) })
+writeRun({ server, template, shared, rsaKeys: await rsaKeys, ...(holder ? { holder } : {}) })

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import pg from 'pg'
 
 /** What before.ts made and the test processes, which inherit nothing from it, need. */
-interface Run { server: string, template: string, shared: string, holder?: number }
+interface Run { server: string, template: string, shared: string, holder?: number, rsaKeys: string[] }
 
 const runFile = new URL('../../.tap/database.json', import.meta.url)
 

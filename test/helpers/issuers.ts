@@ -2,6 +2,7 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { rsaPair } from './rsa.ts'
 import { type Service, signWithKey, startService, type TestClock } from './service.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown, testdir: (content: Record<string, string>) => string }
@@ -38,7 +39,7 @@ export class TestIssuer {
 }
 
 export function newKey (algorithm: 'RS256' | 'ES256' = 'ES256', kid: string = randomUUID()): Jwk {
-  const { privateKey } = algorithm === 'RS256' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const { privateKey } = algorithm === 'RS256' ? rsaPair() : generateKeyPairSync('ec', { namedCurve: 'P-256' })
   return { ...privateKey.export({ format: 'jwk' }), kid, alg: algorithm, use: 'sig' }
 }
 

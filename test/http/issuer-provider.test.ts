@@ -1,7 +1,8 @@
 // Tokens of a real OpenID provider, got by the authorization-code flow.
-import { createHmac, generateKeyPairSync } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { KEY_SET_LIMITS } from '../../src/http/remote-keys.ts'
+import { rsaPair } from '../helpers/rsa.ts'
 import { claimsOf, headerOf, type Service, startService } from '../helpers/service.ts'
 import { issuersEnvironment, newTenant } from '../helpers/issuers.ts'
 import { MachineClock, TestProvider } from '../helpers/provider.ts'
@@ -98,7 +99,7 @@ t.test('no token of the provider\'s is changed, re-signed or sent elsewhere with
   const [head, payload, signature] = accessToken.split('.') as [string, string, string]
   const { n, e } = provider.keys[0] as { n: string, e: string }
   const { keys: [published] } = await (await fetch(provider.jwksUrl)).json() as { keys: object[] }
-  const attacker = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const attacker = rsaPair()
   const forged = (change: object, headerChange: object = {}): string => compact({ ...header, ...headerChange }, { ...claims, ...change }, withKey(attacker.privateKey))
   await refuseAll(t, service, tenant, {
     'other claims under its signature': [head, Buffer.from(JSON.stringify({ ...claims, sub: 'bob' })).toString('base64url'), signature].join('.'),

@@ -3,11 +3,12 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { raw, request } from '../helpers/raw.ts'
+import { rsaPair } from '../helpers/rsa.ts'
 import { claimsOf, SECRET, startService } from '../helpers/service.ts'
 import { bare, compact, hmac, refuseAll, unsigned, withKey } from '../helpers/tokens.ts'
 
 const HS = { alg: 'HS256', typ: 'JWT' }
-const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const rsa = rsaPair()
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const pemOf = (key: KeyObject): string => key.export({ format: 'pem', type: 'spki' }) as string
 
@@ -72,7 +73,7 @@ for (const [algorithm, keys, other] of [['RS256', rsa, ec], ['ES256', ec, rsa]] 
       ...Object.fromEntries(Object.entries(texts).flatMap(([name, key]) => [['HS256', 'sha256'], ['HS384', 'sha384'], ['HS512', 'sha512']].map(([alg, hash]) =>
         [`${alg as string} with ${name}`, compact({ alg, typ: 'JWT' }, claims, hmac(key, hash))]))),
       [`${algorithm} with an HMAC of the PEM`]: compact({ alg: algorithm }, claims, hmac(pem)),
-      'another key of the same kind': compact({ alg: algorithm }, claims, withKey(algorithm === 'RS256' ? generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)),
+      'another key of the same kind': compact({ alg: algorithm }, claims, withKey(algorithm === 'RS256' ? rsaPair().privateKey : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)),
       'a key of the other kind': compact({ alg: algorithm === 'RS256' ? 'ES256' : 'RS256' }, claims, withKey(other.privateKey)),
       'an algorithm that is not allowed': algorithm === 'RS256' ? compact({ alg: 'RS512' }, claims, withKey(privateKey, 'sha512')) : compact({ alg: 'ES384' }, claims, withKey(privateKey, 'sha384')),
       none: compact({ alg: 'none' }, claims, unsigned),
@@ -91,7 +92,7 @@ t.test('a key that a token brings along is no key, and nobody is asked for it', 
   t.teardown(() => server.close())
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`
   const { JWT_SECRET, ...pem } = { JWT_SECRET: undefined, JWT_PUBLIC_KEY_FILE: `${t.testdir({ 'key.pem': pemOf(rsa.publicKey) })}/key.pem` }
-  const attacker = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const attacker = rsaPair()
   const jwk = { ...attacker.publicKey.export({ format: 'jwk' }), kid: 'evil', use: 'sig', alg: 'RS256' }
   const x5c = [attacker.publicKey.export({ format: 'der', type: 'spki' }).toString('base64')]
   for (const env of [{ JWT_SECRET, ...pem }, {}]) {

@@ -1,14 +1,16 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { checkProblem } from '../helpers/problems.ts'
+import { rsaPair } from '../helpers/rsa.ts'
 import { type Answer, claimsOf, type Person, type Service, startService } from '../helpers/service.ts'
 import { compact, refuseAll, withKey } from '../helpers/tokens.ts'
 
 interface Pair { privateKey: KeyObject, publicKey: KeyObject }
 
-const rsa = (): Pair => generateKeyPairSync('rsa', { modulusLength: 2048 })
 const ec = (): Pair => generateKeyPairSync('ec', { namedCurve: 'P-256' })
 
 const setOf = (keys: Record<string, Pair>): string => JSON.stringify({
@@ -36,14 +38,14 @@ const tokenOf = (person: Person, kid: string | undefined, { privateKey }: Pair, 
 const ask = (service: Service, token: string): Promise<Answer> => service.call('GET', '/mfa/status', { token })
 
 t.test('tokens are checked by the key that their kid names, of one kind and no other', async t => {
-  const keys = { r: rsa(), e: ec() }
+  const keys = { r: rsaPair(), e: ec() }
   const issuer = new Issuer()
   issuer.serve(keys)
   const service = await issuer.start(t)
   t.equal(issuer.fetches, 0, 'nothing is asked for before it is needed')
   const person = service.person()
   await refuseAll(t, service, person.tenant, {
-    'another key': tokenOf(person, 'r', rsa()),
+    'another key': tokenOf(person, 'r', rsaPair()),
     'the other key\'s kid': tokenOf(person, 'r', keys.e),
     'a kid of the other kind': tokenOf(person, 'e', keys.r),
     'an algorithm that is not configured': compact({ alg: 'RS512', kid: 'r' }, claimsOf(person.token()), withKey(keys.r.privateKey, 'sha512')),
@@ -122,6 +124,19 @@ t.test('a key set that cannot be had is 503 in bounded time, and nobody is let i
     issuer.serve({ k: pair })
     t.equal((await ask(service, tokenOf(service.person(), 'k', pair))).status, 200, `${name}: it heals by itself`)
   }))
+})
+
+t.test('half an answer is bounded though garbage is collected meanwhile', async t => {
+  const pair = ec()
+  const issuer = new Issuer()
+  issuer.answer = (_request, response) => { response.write('{"keys":[') }
+  const service = await issuer.start(t)
+  setFlagsFromString('--expose-gc')
+  const collecting = setInterval(runInNewContext('gc') as () => void, 100)
+  t.teardown(() => { clearInterval(collecting) })
+  const start = performance.now()
+  t.equal((await ask(service, tokenOf(service.person(), 'k', pair))).status, 503)
+  t.ok(performance.now() - start < 12_000)
 })
 
 t.test('what is cached answers through an outage', async t => {

@@ -1,0 +1,23 @@
+// RSA keys cost a core a tenth of a second each: a run of tests shares these, which before.ts makes while its database starts.
+import { createPrivateKey, createPublicKey, generateKeyPair, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { promisify } from 'node:util'
+import { readRun } from './database.ts'
+
+const BITS = { modulusLength: 2048 }
+const MANY = 8
+
+/** PKCS#8 in PEM. */
+export const makeRsaKeys = async (): Promise<string[]> => await Promise.all(Array.from({ length: MANY }, async () => {
+  const { privateKey } = await promisify(generateKeyPair)('rsa', BITS)
+  return privateKey.export({ format: 'pem', type: 'pkcs8' }) as string
+}))
+
+let given = 0
+
+/** Another one at each call of a test file; other test files have the same. */
+export function rsaPair (): { privateKey: KeyObject, publicKey: KeyObject } {
+  const pem = readRun().rsaKeys[given++]
+  if (pem === undefined) return generateKeyPairSync('rsa', BITS)
+  const privateKey = createPrivateKey(pem)
+  return { privateKey, publicKey: createPublicKey(privateKey) }
+}
