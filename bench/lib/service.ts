@@ -16,7 +16,7 @@ export interface Replica {
 }
 
 /** As in the image. */
-const NODE_ARGUMENTS = ['--max-semi-space-size=4']
+const NODE_ARGUMENTS = ['--max-semi-space-size=4', '--heap-growing-percent=50']
 const running = new Set<ChildProcess>()
 let replicas = 0
 
