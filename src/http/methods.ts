@@ -17,8 +17,10 @@ const NOT_FOR_PAGES = /^\/(docs|health|mfa\/authorize|mfa\/forward-auth)(\/|$)/
  */
 export function registerMethods (app: FastifyInstance, origins: readonly string[]): () => void {
   for (const method of ALL_METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
-  const originOf = ({ headers: { origin }, resource }: FastifyRequest): string | undefined =>
-    origin !== undefined && origins.includes(origin) && !NOT_FOR_PAGES.test(resource?.url ?? '') ? origin : undefined
+  const originOf = (request: FastifyRequest): string | undefined => {
+    const { origin } = request.headers
+    return origin !== undefined && origins.includes(origin) && !NOT_FOR_PAGES.test(request.resource?.url ?? '') ? origin : undefined
+  }
 
   app.addHook('onRequest', async (request, reply) => {
     if (origins.length > 0) reply.header('vary', 'Origin')

@@ -81,8 +81,8 @@ export class Metrics {
 /** Counts every answer, and shows the numbers. Register it before the routes. */
 export function registerMetrics (app: FastifyInstance, metrics: Metrics): void {
   app.addHook('onResponse', async (request, reply) => {
-    const { codeKind } = request.routeOptions.config
-    metrics.request(request.method, request.resource?.url ?? 'none', reply.statusCode, reply.elapsedTime / 1000)
+    const { url = request.resource?.url ?? 'none', config: { codeKind } } = request.routeOptions
+    metrics.request(request.method, url, reply.statusCode, reply.elapsedTime / 1000)
     const { problemCode } = request
     if (problemCode !== undefined) metrics.problem(problemCode)
     if (codeKind !== undefined) metrics.code(codeKind, problemCode ?? 'accepted')
