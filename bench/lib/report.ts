@@ -34,7 +34,7 @@ export const GOALS: Record<FigureName, Goal> = {
   confirmBlockMs: { about: 'longest stop of the event loop by confirm\'s ten hashes', unit: 'ms', atMost: 20 },
   othersP99UnderAttack: { about: 'p99 of others under attack, of without', unit: '×', atMost: 2, limit: 'An attacker\'s first 600 requests are served eight at a time, beside the 16 that are measured. A lower flood limit would move it.' },
   fourReplicasOfOne: { about: 'four replicas on two cores, of one', unit: '×', atLeast: 0.9, limit: 'Logins that come at the same moment to one replica go together: of 16 connections each of four has four, and so has less to put together. On 64 connections four are faster than one. On cores of their own was not measured.' },
-  readyMs: { about: 'start to ready', unit: 'ms', atMost: 1000, limit: 'Half of it is V8 that compiles what is loaded, and a tenth the routes for methods that are refused. A compile cache made with the image would move it, with Node 22 or newer.' },
+  readyMs: { about: 'start to ready', unit: 'ms', atMost: 1000, limit: 'Half of it is V8 that compiles what is loaded. A compile cache made with the image would move it, with Node 22 or newer.' },
   idleMiB: { about: 'memory, idle', unit: 'MiB', atMost: 130, limit: 'The code and its compiled schemas.' },
   busyMiB: { about: 'memory after 200 000 requests', unit: 'MiB', atMost: 130 },
   previewMs: { about: 'preview of a policy, a million users', unit: 'ms', atMost: 100, limit: 'A draft for some groups counts the kinds of people, and under each those who have a deadline or an exemption of their own: the counting of these is the time, by an index alone. A tally of deadlines by day beside that of kinds would move it.' },

@@ -31,19 +31,19 @@ export function registerMethods (app: FastifyInstance, origins: readonly string[
   })
 
   // Before the body is read: whatever it is, the method is what is wrong.
-  const answerOther = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
-    if (!request.is404 || request.resource === undefined) return
+  const answerOther = (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
+    if (!request.is404 || request.resource === undefined) return done()
     const allow = [...request.resource.methods].join(', ')
     const isPreflight = request.method === 'OPTIONS' && originOf(request) !== undefined && request.headers['access-control-request-method'] !== undefined
     if (isPreflight) {
-      return reply.code(204).headers({
+      reply.code(204).headers({
         'access-control-allow-methods': allow,
         'access-control-allow-headers': 'authorization, content-type, if-match',
         'access-control-max-age': String(PREFLIGHT_SECONDS)
       }).send()
+    } else {
+      sendProblem(request, reply.header('allow', allow), new Problem('method_not_allowed'))
     }
-    reply.header('allow', allow)
-    return sendProblem(request, reply, new Problem('method_not_allowed'))
   }
   return () => { app.addHook('onRequest', answerOther) }
 }
