@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Caller } from './caller.ts'
 import { MAX_TOKEN_SECONDS } from './mfa-token.ts'
 import type { Person } from './person.ts'
+import { putLast } from './put-last.ts'
 
 /** How long a first-factor token is let pass without the database being asked again, if nothing ends it. */
 export const PASS_SECONDS = 30
@@ -45,10 +46,3 @@ const personOf = ({ tenant, namespace, subject }: Caller): string => [tenant, na
 
 /** All that the token says: another word of its issuer is another token. */
 const tokenOf = (caller: Caller): string => createHash('sha256').update(JSON.stringify(caller)).digest('base64')
-
-/** The first of too many is forgotten. */
-function putLast<T> (map: Map<string, T>, key: string, value: T, size: number): void {
-  map.delete(key)
-  map.set(key, value)
-  if (map.size > size) map.delete(map.keys().next().value as string)
-}

@@ -1,17 +1,13 @@
-import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Caller } from '../core/caller.ts'
-import { isSymmetric } from '../core/issuer.ts'
 import type { MfaTokenClaims } from '../core/mfa-token.ts'
-import { CLOCK_SKEW_SECONDS } from '../core/policy.ts'
 import { UnavailableError } from '../core/unavailable.ts'
-import { bearerToken, gatewayToken, type JwsHeader, peek } from './bearer.ts'
-import type { Claims } from './claims.ts'
+import { bearerToken, gatewayToken, peek } from './bearer.ts'
 import { type Issuer, namesAudience, readCaller } from './first-factor.ts'
 import { doAgree, peerIn, refuseCrossSite } from './gateway.ts'
+import { issuedTokens, type VerifyIssued } from './issued-tokens.ts'
 import { type OwnKey, ownTokens } from './own-tokens.ts'
 import { Problem } from './problem.ts'
-import { type FindKey, remoteKeys } from './remote-keys.ts'
 
 export interface AuthOptions {
   issuers: readonly Issuer[]
@@ -37,63 +33,33 @@ export interface Auth {
   sign: (claims: object) => string
 }
 
-type Verify = (token: string) => unknown
-type Jwt = Record<string, { verify: Verify }>
-/** What the library takes, and does not say so in its types: a promise of the key, or a call with it. */
-type Secret = { public: string }
-type TellKey = (error: null, key: string) => void
-
 /** One trusted issuer, or one of its audiences, and what alone decides of its tokens. */
-interface Entry { issuer: Issuer, verify: Verify }
+interface Entry { issuer: Issuer, verify: VerifyIssued }
 
 /**
  * Two kinds of token, told apart by `iss` and checked by rules that exclude each other (RFC 8725 §3.11): an issuer's, and
  * ours. Each has its own verifier with one list of algorithms and the keys of that issuer alone.
  */
 export async function registerAuth (app: FastifyInstance, { issuers, trustedProxies, issuerSecret, own, clock }: AuthOptions): Promise<Auth> {
-  const keySets = new Map<string, FindKey>()
-
-  function secretOf ({ jwksUrl, key, algorithms }: Issuer, index: number): Secret {
-    if (isSymmetric(algorithms)) return { public: ((_token: object, tell: TellKey) => { tell(null, issuerSecret(index)) }) as never }
-    if (jwksUrl === undefined) return { public: key as string }
-    // Entries of one provider ask it for its keys once.
-    const findKey = keySets.get(jwksUrl) ?? remoteKeys(jwksUrl)
-    keySets.set(jwksUrl, findKey)
-    return { public: (async ({ header }: { header: JwsHeader }) => await findKey(header) ?? refuse()) as never }
-  }
-
-  for (const [index, issuer] of issuers.entries()) {
-    await app.register(fastifyJwt, {
-      namespace: `first-${index}`,
-      secret: secretOf(issuer, index),
-      verify: {
-        algorithms: issuer.algorithms as never,
-        allowedIss: issuer.issuer,
-        ...(issuer.audienceClaim === 'aud' && { allowedAud: [...issuer.audiences] }),
-        requiredClaims: ['exp', 'iss', issuer.audienceClaim],
-        clockTolerance: CLOCK_SKEW_SECONDS * 1000,
-        cache: false
-      }
-    })
-  }
-  const jwt = app.jwt as unknown as Jwt
   const ours = ownTokens(own)
-  const entries: Entry[] = issuers.map((issuer, index) => ({ issuer, verify: (jwt[`first-${index}`] as Jwt[string]).verify }))
+  const verifiers = await issuedTokens(app, issuers, issuerSecret)
+  const entries: Entry[] = issuers.map((issuer, index) => ({ issuer, verify: verifiers[index] as VerifyIssued }))
   const gatewayHeaders = new Set(issuers.flatMap(({ header }) => header ?? []))
   const isTrustedPeer = peerIn(trustedProxies)
 
   /** What the token says unverified picks the entry, exactly one; then that entry's verifier alone decides. */
-  async function firstCaller (token: string, among: Entry[]): Promise<Caller> {
+  async function firstCaller (request: FastifyRequest, token: string, among: Entry[]): Promise<Caller> {
     const { header, payload } = peek(token)
     const [entry, ...others] = among.filter(({ issuer }) => payload.iss === issuer.issuer && namesAudience(payload, issuer))
     if (entry === undefined || others.length > 0) return refuse()
-    return readCaller(header, await verified(entry, token) as Claims, entry.issuer, clock())
+    return readCaller(header, await verified(async () => await entry.verify(request, header, token)), entry.issuer, clock())
   }
 
-  async function bearerCaller (token: string): Promise<Caller> {
+  async function bearerCaller (request: FastifyRequest): Promise<Caller> {
+    const token = bearerToken(request)
     const { header, payload } = peek(token)
-    if (payload.iss !== own.issuer) return await firstCaller(token, entries)
-    const claims = await verified({ verify: token => ours.verify(header.kid, token) }, token) as MfaTokenClaims
+    if (payload.iss !== own.issuer) return await firstCaller(request, token, entries)
+    const claims = await verified(async () => ours.verify(header.kid, token))
     // The library lets the last instant pass, and asks a clock of its own.
     if (claims.exp <= clock().getTime() / 1000) refuse()
     return ownCaller(claims)
@@ -104,7 +70,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
     const callers = []
     for (const name of isTrustedPeer(request) ? gatewayHeaders : []) {
       const token = gatewayToken(request, name)
-      if (token !== undefined) callers.push(await firstCaller(token, entries.filter(({ issuer }) => issuer.header === name)))
+      if (token !== undefined) callers.push(await firstCaller(request, token, entries.filter(({ issuer }) => issuer.header === name)))
     }
     return callers
   }
@@ -113,9 +79,9 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
     sign: ours.sign,
     async authenticate (request) {
       const [gateway, ...more] = await gatewayCallers(request)
-      if (gateway === undefined) return await bearerCaller(bearerToken(request))
+      if (gateway === undefined) return await bearerCaller(request)
       const isAlone = request.headers.authorization === undefined
-      const caller = isAlone ? gateway : await bearerCaller(bearerToken(request))
+      const caller = isAlone ? gateway : await bearerCaller(request)
       if (!doAgree([caller, gateway, ...more])) refuse()
       if (isAlone) refuseCrossSite(request)
       return caller
@@ -123,9 +89,9 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
     async authenticateForGateway (request) {
       const gateways = await gatewayCallers(request)
       const [gateway] = gateways
-      if (gateway === undefined) return [await bearerCaller(bearerToken(request))]
+      if (gateway === undefined) return [await bearerCaller(request)]
       if (!doAgree(gateways)) refuse()
-      const caller = await optional(async () => await bearerCaller(bearerToken(request)))
+      const caller = await optional(async () => await bearerCaller(request))
       return caller !== undefined && doAgree([caller, ...gateways]) ? [caller, gateway] : [gateway]
     },
     claimedIssuer (request) {
@@ -149,12 +115,11 @@ async function optional<T> (work: () => Promise<T>): Promise<T | undefined> {
 function refuse (): never { throw new Problem('invalid_token') }
 
 /** One refusal for every cause, but an issuer whose keys cannot be had is our trouble and not the caller's. */
-async function verified ({ verify }: { verify: Verify }, token: string): Promise<unknown> {
+async function verified<T> (verify: () => Promise<T>): Promise<T> {
   try {
-    return await verify(token)
+    return await verify()
   } catch (error) {
-    const cause = (error as { originalError?: unknown }).originalError
-    if (cause instanceof UnavailableError) throw cause
+    if (error instanceof UnavailableError) throw error
     throw new Problem('invalid_token')
   }
 }

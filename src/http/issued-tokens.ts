@@ -1,0 +1,91 @@
+import { hash } from 'node:crypto'
+import fastifyJwt from '@fastify/jwt'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { isSymmetric } from '../core/issuer.ts'
+import { CLOCK_SKEW_SECONDS } from '../core/policy.ts'
+import { putLast } from '../core/put-last.ts'
+import type { JwsHeader } from './bearer.ts'
+import type { Claims } from './claims.ts'
+import type { Issuer } from './first-factor.ts'
+import { type FindKey, remoteKeys } from './remote-keys.ts'
+
+/**
+ * What a token says that one issuer has signed by one of its keys of now; throws for anything else.
+ * @throws UnavailableError when the issuer's keys cannot be had
+ */
+export type VerifyIssued = (request: FastifyRequest, header: JwsHeader, token: string) => Promise<Claims>
+
+/** Of each issuer; about a kilobyte for each token. */
+const CACHED_TOKENS = 5000
+
+interface Checked { key: string, claims: Claims }
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the library checks at the moment: a token, by the key that was found for it. */
+    toVerify: { token: string, key: string }
+  }
+}
+
+/**
+ * A verifier for each issuer, with one list of algorithms and the keys of that issuer alone. Whose key is looked for at each
+ * call, as it may be withdrawn; that it signed this token, whole, is checked once.
+ * @param secret the secret, as it is now, of the n-th issuer whose tokens are signed by one
+ */
+export async function issuedTokens (app: FastifyInstance, issuers: readonly Issuer[], secret: (index: number) => string): Promise<VerifyIssued[]> {
+  const keySets = new Map<string, FindKey>()
+  app.decorateRequest('toVerify', null as unknown as FastifyRequest['toVerify'])
+
+  function keysOf ({ jwksUrl, key, algorithms }: Issuer, index: number): FindKey {
+    if (isSymmetric(algorithms)) return async () => secret(index)
+    if (jwksUrl === undefined) return async () => key
+    // Entries of one provider ask it for its keys once.
+    const findKey = keySets.get(jwksUrl) ?? remoteKeys(jwksUrl)
+    keySets.set(jwksUrl, findKey)
+    return findKey
+  }
+
+  return await Promise.all(issuers.map(async (issuer, index) => {
+    const findKey = keysOf(issuer, index)
+    const verify = await registerIssuer(app, issuer, index)
+    const checked = new Map<string, Checked>()
+    return async (request, header, token) => {
+      const key = await findKey(header)
+      if (key === undefined) throw new Error('no key of this issuer')
+      const id = hash('sha256', token, 'base64')
+      const known = checked.get(id)
+      const claims = known?.key === key ? known.claims : deepFreeze(await verify(request, key, token))
+      putLast(checked, id, { key, claims }, CACHED_TOKENS)
+      return claims
+    }
+  }))
+}
+
+/** The library keeps what it makes of a key only where it reads the request itself. */
+async function registerIssuer (app: FastifyInstance, { issuer, algorithms, audienceClaim, audiences }: Issuer, index: number): Promise<(request: FastifyRequest, key: string, token: string) => Promise<Claims>> {
+  const jwtVerify = `verifyIssued${index}`
+  await app.register(fastifyJwt, {
+    namespace: `issued${index}`,
+    jwtVerify,
+    secret: { public: async ({ toVerify }: FastifyRequest) => toVerify.key } as never,
+    verify: {
+      algorithms: algorithms as never,
+      allowedIss: issuer,
+      ...(audienceClaim === 'aud' && { allowedAud: [...audiences] }),
+      requiredClaims: ['exp', 'iss', audienceClaim],
+      clockTolerance: CLOCK_SKEW_SECONDS * 1000,
+      cache: false,
+      extractToken: ({ toVerify }) => (toVerify as FastifyRequest['toVerify']).token
+    }
+  })
+  return async (request, key, token) => {
+    request.toVerify = { token, key }
+    return await request[jwtVerify as 'jwtVerify']<Claims>()
+  }
+}
+
+/** Many requests read it. */
+function deepFreeze<T> (value: T): T {
+  if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(deepFreeze)
+  return value
+}
