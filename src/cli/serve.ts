@@ -64,7 +64,7 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
     await keeper.stop()
     stopSweeping()
     await stopChaining()
-    stopWatching()
+    await stopWatching()
     await stopNotices()
     await app.close()
     await db.close()

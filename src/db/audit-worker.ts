@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import type { ChainedEvent } from '../core/audit-chain.ts'
 import type { Checkpoint } from '../core/checkpoint.ts'
 import { chainTenant, findUnchained } from './audit-chain.ts'
 import { findUnsigned, type Signing, signAnew, signTenant } from './audit-checkpoint.ts'
 import type { Break } from './audit-walk.ts'
 import type { Database } from './client.ts'
-import { takeLease } from './lease.ts'
+import { startLeased } from './lease.ts'
 
 const CHAIN_MS = 1000
 const SIGN_MS = 60_000
@@ -39,21 +38,12 @@ export async function signAll (db: Database, { onError, onChained: _, onSigned, 
  * would only be in each other's way: what is appended to a chain is decided by its head. Answers how to stop it.
  */
 export function startChaining (db: Database, options: ChainingOptions, { chainMs, signMs } = { chainMs: CHAIN_MS, signMs: SIGN_MS }): () => Promise<void> {
-  const holder = randomUUID()
   let signedAt = -Infinity
-  let round: Promise<void> | null = null
 
-  async function work (): Promise<void> {
-    if (!await takeLease(db, 'audit', holder, LEASE_SECONDS)) return
+  return startLeased(db, { name: 'audit', seconds: LEASE_SECONDS, intervalMs: chainMs, onError: options.onError }, async () => {
     await chainAll(db, options)
     if (performance.now() - signedAt < signMs) return
     signedAt = performance.now()
     await signAll(db, options)
-  }
-  const timer = setInterval(() => { round ??= work().catch(options.onError).finally(() => { round = null }) }, chainMs)
-  timer.unref()
-  return async () => {
-    clearInterval(timer)
-    await round
-  }
+  })
 }

@@ -1,8 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { sourceOf } from '../core/address.ts'
 import type { ChainedEvent } from '../core/audit-chain.ts'
 import type { Database } from './client.ts'
-import { takeLease } from './lease.ts'
+import { startLeased } from './lease.ts'
 
 /** So many people failing in an hour from one source are no company on a Monday morning. */
 const SPRAYED_USERS = 200
@@ -71,10 +70,5 @@ export async function watchSprays (db: Database): Promise<void> {
 }
 
 /** Every minute, on the one replica that holds the lease. Answers how to stop it. */
-export function startWatching (db: Database, onError: (error: unknown) => void, intervalMs = LOOK_MS): () => void {
-  const holder = randomUUID()
-  const look = async (): Promise<void> => { if (await takeLease(db, 'attacks', holder, LEASE_SECONDS)) await watchSprays(db) }
-  const timer = setInterval(() => { look().catch(onError) }, intervalMs)
-  timer.unref()
-  return () => { clearInterval(timer) }
-}
+export const startWatching = (db: Database, onError: (error: unknown) => void, intervalMs = LOOK_MS): () => Promise<void> =>
+  startLeased(db, { name: 'attacks', seconds: LEASE_SECONDS, intervalMs, onError }, async () => { await watchSprays(db) })
