@@ -1,9 +1,10 @@
 // The process as it runs in production: what its log and its end do to those who are calling.
-import { spawn } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { ownDatabase } from './helpers/database.ts'
 import { freePort } from './helpers/gateways.ts'
 import { nodeArguments } from './helpers/program.ts'
@@ -12,15 +13,23 @@ import { AUDIENCE, callTo, ISSUER, signToken, testEnvironment } from './helpers/
 
 const { NODE_OPTIONS: _, ...inherited } = process.env
 
-t.test('a log that nobody reads holds nobody up; at SIGTERM a call under way is answered, and the process ends by itself', async t => {
+interface Running { child: ChildProcessByStdio<null, Readable, null>, port: number, call: ReturnType<typeof callTo>, isUp: (path?: string) => Promise<boolean>, ended: Promise<unknown[]> }
+
+/** The service as a process of its own, when it is ready. */
+async function startProcess (t: Test, env: Record<string, string> = {}): Promise<Running> {
   const { url: DATABASE_URL } = await ownDatabase(t)
   const port = await freePort()
-  const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { ...inherited, ...testEnvironment(), DATABASE_URL, PORT: String(port) }, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { ...inherited, ...testEnvironment(), DATABASE_URL, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(child, 'exit')
   t.teardown(() => child.kill('SIGKILL'))
   const call = callTo(`http://127.0.0.1:${port}`)
   const isUp = async (path = '/health/ready'): Promise<boolean> => (await call('GET', path).catch(() => ({ status: 0 }))).status === 200
   for (let i = 0; i < 300 && !await isUp(); i++) await sleep(100)
+  return { child, port, call, isUp, ended }
+}
+
+t.test('a log that nobody reads holds nobody up; at SIGTERM a call under way is answered, and the process ends by itself', async t => {
+  const { child, port, call, isUp, ended } = await startProcess(t)
 
   // Two megabytes, which is more than a pipe holds and the process keeps.
   const path = `/${'x'.repeat(10_000)}`
@@ -50,4 +59,20 @@ t.test('a log that nobody reads holds nobody up; at SIGTERM a call under way is 
   await once(slow, 'close')
   t.match(answer, /^HTTP\/1\.1 422 /, 'whoever was, is answered')
   t.same(await ended, [0, null])
+})
+
+t.test('a collector of traces that is not there, or does not answer, neither holds up the end nor makes it a failure', async t => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => silent.close())
+  for (const port of [1, (silent.address() as AddressInfo).port]) {
+    const { child, ended } = await startProcess(t, { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` })
+    let log = ''
+    child.stdout.on('data', chunk => { log += String(chunk) })
+    const start = performance.now()
+    child.kill('SIGTERM')
+    t.same(await ended, [0, null])
+    t.ok(performance.now() - start < 6000, 'soon')
+    t.match(log, /"msg":"the last traces are lost"/)
+  }
 })

@@ -15,8 +15,9 @@ export interface Replica {
   stop: () => Promise<void>
 }
 
-/** As in the image. */
-const NODE_ARGUMENTS = ['--max-semi-space-size=4', '--heap-growing-percent=50']
+/** The image's sizes of memory; its other options a Node that is older than its own does not have. */
+const [, entrypoint] = /^ENTRYPOINT (.*)$/m.exec(readFileSync(new URL('../../Dockerfile', import.meta.url), 'utf8')) as unknown as [string, string]
+const NODE_ARGUMENTS = (JSON.parse(entrypoint) as string[]).filter(argument => /^--.*=\d+$/.test(argument))
 const running = new Set<ChildProcess>()
 let replicas = 0
 

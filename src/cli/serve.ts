@@ -68,7 +68,7 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
     await stopNotices()
     await app.close()
     await db.close()
-    await tracing?.stop()
+    await tracing?.stop().catch((lost: unknown) => { app.log.warn({ err: lost }, 'the last traces are lost') })
     await database.stop()
   }
   const stop = (error?: Error): Promise<void> => (stopping ??= end(error))

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { context, type Span, SpanKind, SpanStatusCode, trace, ROOT_CONTEXT, defaultTextMapGetter } from '@opentelemetry/api'
 import { W3CTraceContextPropagator } from '@opentelemetry/core'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
@@ -10,9 +11,11 @@ export interface Tracing {
   register: (app: FastifyInstance) => void
   /** Of a settlement that has just ended, after so many seconds. */
   settlement: (name: string, outcome: string, seconds: number) => void
-  /** Sends what is left. */
+  /** Sends what is left, in two seconds; throws if nobody takes it. */
   stop: () => Promise<void>
 }
+
+const STOP_MS = 2000
 
 /**
  * By hand and not by the instrumentations: those write the path into the span, and ours have users' ids in them.
@@ -51,6 +54,10 @@ export function startTracing (endpoint: string, version: string): Tracing {
     settlement (name, outcome, seconds) {
       tracer.startSpan(`settle ${name}`, { kind: SpanKind.CLIENT, startTime: Date.now() - seconds * 1000, attributes: { outcome } }).end()
     },
-    stop: () => provider.shutdown()
+    // The exporter tries again for ten seconds, which is longer than the end of a process may take.
+    stop: async () => {
+      const tooLate = sleep(STOP_MS, undefined, { ref: false }).then(() => { throw new Error('the collector does not answer') })
+      await Promise.race([provider.shutdown(), tooLate])
+    }
   }
 }

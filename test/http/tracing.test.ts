@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
@@ -50,4 +51,15 @@ t.test('what is no traceparent is no trace', async t => {
   }
   t.equal(service.log.filter(line => line.includes('"request"')).length, 6)
   t.notOk(service.log.some(line => line.includes('traceId')))
+})
+
+t.test('what no collector takes is given up after two seconds', async t => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => { silent.closeAllConnections(); silent.close() })
+  const tracing = startTracing(`http://127.0.0.1:${(silent.address() as AddressInfo).port}`, '1.2.3')
+  tracing.settlement('accept_totp', 'accepted', 0.001)
+  const start = performance.now()
+  await t.rejects(tracing.stop(), { message: 'the collector does not answer' })
+  t.ok(performance.now() - start < 3000)
 })
