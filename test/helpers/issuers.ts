@@ -3,7 +3,7 @@ import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { rsaPair } from './rsa.ts'
-import { type Service, signWithKey, startService, type TestClock } from './service.ts'
+import { type Answer, type Service, signWithKey, startService, type TestClock } from './service.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown, testdir: (content: Record<string, string>) => string }
 
@@ -53,5 +53,14 @@ export const issuersEnvironment = (t: Teardown, entries: unknown): Record<string
 /** A service that trusts these. */
 export const startTrusting = (t: Teardown, entries: object[], env: Record<string, string | undefined> = {}): Promise<Service> =>
   startService(t, { ...issuersEnvironment(t, entries), ...env })
+
+export interface Trusting { service: Service, issuer: TestIssuer, status: (token: string) => Promise<Answer> }
+
+/** A service that trusts one issuer of its own, and what it says to a token of it. */
+export async function trusting (t: Teardown): Promise<Trusting> {
+  const issuer = await new TestIssuer('https://a.test').start(t)
+  const service = await startTrusting(t, [{ issuer: issuer.iss, audience: 'mfa', jwksUrl: issuer.jwksUrl }])
+  return { service, issuer, status: async token => await service.call('GET', '/mfa/status', { token }) }
+}
 
 export const newTenant = (): string => `tenant-${randomUUID()}`

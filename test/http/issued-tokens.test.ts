@@ -1,16 +1,8 @@
 // That a token was signed is checked once; whether its key still counts, and it itself, each time.
 import t, { type Test } from 'tap'
 import { KEY_SET_LIMITS } from '../../src/http/remote-keys.ts'
-import { newKey, newTenant, startTrusting, TestIssuer } from '../helpers/issuers.ts'
-import type { Answer, Service } from '../helpers/service.ts'
-
-interface Trusting { service: Service, issuer: TestIssuer, status: (token: string) => Promise<Answer> }
-
-async function trusting (t: Test): Promise<Trusting> {
-  const issuer = await new TestIssuer('https://a.test').start(t)
-  const service = await startTrusting(t, [{ issuer: issuer.iss, audience: 'mfa', jwksUrl: issuer.jwksUrl }])
-  return { service, issuer, status: async token => await service.call('GET', '/mfa/status', { token }) }
-}
+import { newKey, newTenant, startTrusting, TestIssuer, type Trusting, trusting } from '../helpers/issuers.ts'
+import type { Answer } from '../helpers/service.ts'
 
 /** Each token twice: who checked, and who remembers. */
 async function both (t: Test, status: Trusting['status'], token: string, expected: number, what: string): Promise<void> {

@@ -1,14 +1,7 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { UnavailableError } from '../../src/core/unavailable.ts'
 import { KEY_SET_LIMITS, remoteKeys } from '../../src/http/remote-keys.ts'
-import type { Answer, Service } from '../helpers/service.ts'
-import { newKey, newTenant, publicPart, startTrusting, TestIssuer } from '../helpers/issuers.ts'
-
-async function trusting (t: Test): Promise<{ service: Service, issuer: TestIssuer, status: (token: string) => Promise<Answer> }> {
-  const issuer = await new TestIssuer('https://a.test').start(t)
-  const service = await startTrusting(t, [{ issuer: issuer.iss, audience: 'mfa', jwksUrl: issuer.jwksUrl }])
-  return { service, issuer, status: token => service.call('GET', '/mfa/status', { token }) }
-}
+import { newKey, newTenant, publicPart, startTrusting, TestIssuer, trusting } from '../helpers/issuers.ts'
 
 t.test('keys are asked for once, and an unknown kid asks again at most once in 30 seconds', async t => {
   const { service: { clock }, issuer, status } = await trusting(t)
