@@ -108,11 +108,13 @@ async function settlePlans (client: pg.Client): Promise<void> {
     WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' AND proargnames[1] = 'p_tenant'
       AND coalesce('plan_cache_mode=force_custom_plan' = ANY (proconfig), false) <> $1 ORDER BY 1`, [isHoarding])
   for (const { name } of functions) {
-    // As its migration has it, and says why.
-    const ownMode = name.startsWith('find_people_') ? 'SET plan_cache_mode = force_generic_plan' : 'RESET plan_cache_mode'
+    const ownMode = OF_LISTS.test(name) ? 'SET plan_cache_mode = force_generic_plan' : 'RESET plan_cache_mode'
     await client.query(`ALTER FUNCTION ${name} ${isHoarding ? 'SET plan_cache_mode = force_custom_plan' : ownMode}`)
   }
 }
+
+/** Those that take lists have one plan for all, as their migrations say. */
+const OF_LISTS = /^(find_people|accept_totps|refuse_codes|audit_all)_/
 
 /** Citus from its #8371 to its #8824. */
 export function hoardsPlans (version: string): boolean {

@@ -1,7 +1,7 @@
 import type { ThrottleLimits } from '../core/throttle.ts'
 import type { By } from './audit.ts'
 import type { Database, Settlement } from './client.ts'
-import { inOrder } from './together.ts'
+import { each, inOrder } from './together.ts'
 
 export interface Refusal {
   tenant: string
@@ -27,5 +27,5 @@ type Own = Omit<Refusal, keyof Common>
 
 const refuseTogether = ({ value }: Database, { tenant, kind, limits }: Common, refusals: Own[]): Promise<Array<Settlement | null>> => inOrder(refusals, {
   alone: ({ userId, weight, pendingId, by }) => value<Settlement>`SELECT refuse_code_v1(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${by}::jsonb, '{}'::jsonb) AS result`,
-  all: sorted => value<Settlement[]>`SELECT refuse_codes_v1(${tenant}, ${kind}, ${limits}::jsonb, ${JSON.stringify(sorted)}::jsonb) AS results`
+  all: sorted => value<Settlement[]>`SELECT refuse_codes_v2(${tenant}, ${kind}, ${limits}::jsonb, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'weight')}::int[], ${each(sorted, 'pendingId')}::uuid[], ${each(sorted, 'by')}::jsonb[]) AS results`
 })

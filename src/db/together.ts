@@ -95,3 +95,6 @@ export async function inOrder<Item extends { userId: string }, Answer> (items: I
   const answers = await all(sorted) as Answer[]
   return items.map(item => answers[sorted.indexOf(item)] as Answer)
 }
+
+/** What functions of several people take: a list of each thing. */
+export const each = <Item, Name extends keyof Item>(items: Item[], name: Name): Array<Item[Name]> => items.map(item => item[name])

@@ -1,6 +1,6 @@
 import type { By } from '../../db/audit.ts'
 import type { Database, Settlement } from '../../db/client.ts'
-import { inOrder } from '../../db/together.ts'
+import { each, inOrder } from '../../db/together.ts'
 
 export interface Acceptance { tenant: string, userId: string, epoch: number, factorId: string, step: number, act: object | null, by: By }
 
@@ -15,5 +15,5 @@ type OfTenant = Omit<Acceptance, 'tenant'>
 
 const acceptTogether = ({ value }: Database, tenant: string, acceptances: OfTenant[]): Promise<Array<Settlement | null>> => inOrder(acceptances, {
   alone: ({ userId, epoch, factorId, step, act, by }) => value<Settlement>`SELECT accept_totp_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`,
-  all: sorted => value<Settlement[]>`SELECT accept_totps_v1(${tenant}, ${JSON.stringify(sorted)}::jsonb) AS results`
+  all: sorted => value<Settlement[]>`SELECT accept_totps_v2(${tenant}, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'epoch')}::int[], ${each(sorted, 'factorId')}::uuid[], ${each(sorted, 'step')}::bigint[], ${each(sorted, 'act')}::jsonb[], ${each(sorted, 'by')}::jsonb[]) AS results`
 })

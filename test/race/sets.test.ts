@@ -1,0 +1,201 @@
+// Codes of several people in one call of the database: each is decided as if it were alone, beside those of the release before.
+import { randomUUID } from 'node:crypto'
+import pg from 'pg'
+import t from 'tap'
+import type { Settlement } from '../../src/db/client.ts'
+import { startService } from '../helpers/service.ts'
+
+const service = await startService(t)
+const { db } = service
+const by = (n: number): object => ({ actor: `actor ${n}`, address: `192.0.2.${n}`, requestId: `request ${n}` })
+const LIMITS = { waits: [0, 600], maxWait: 36_000, lock: 10, day: 3, month: 5 }
+const OPEN = { waits: [0], maxWait: 0, lock: 1_000_000, day: 1_000_000, month: 1_000_000 }
+const uuid = (head: string, n: number): string => `${head}0000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+const userOf = (n: number): string => uuid('a', n)
+const factorOf = (n: number): string => uuid('f', n)
+
+/** A tenant of so many people, each with one factor that was last used at step 100: in every tenant they have the same ids. */
+async function tenantOf (size: number): Promise<string> {
+  const tenant = randomUUID()
+  for (let n = 1; n <= size; n++) {
+    await db.rows`INSERT INTO users (tenant, id, namespace, subject, account, sources, epoch) VALUES (${tenant}, ${userOf(n)}::uuid, 'test', ${String(n)}, 'x', '{}', 5)`
+    await addFactor(tenant, n, n)
+    for (const kind of ['totp', 'recovery']) await db.rows`INSERT INTO throttles (tenant, user_id, kind) VALUES (${tenant}, ${userOf(n)}::uuid, ${kind})`
+  }
+  return tenant
+}
+
+async function addFactor (tenant: string, n: number, number: number): Promise<void> {
+  await db.rows`INSERT INTO factors (tenant, user_id, id, label, sealed, key_id, last_step, created_at, confirmed_at)
+    VALUES (${tenant}, ${userOf(n)}::uuid, ${factorOf(number)}::uuid, ${String(number)}, 'x', 'k1', 100, now(), now())`
+}
+
+/** All that a settlement may change; moments as how far away they are, whose they are and what is said of them. */
+const stateOf = async (tenant: string): Promise<unknown[]> => [
+  await db.rows`SELECT id, user_id, last_step, last_used_at IS NOT NULL AS used FROM factors WHERE tenant = ${tenant} ORDER BY id`,
+  await db.rows`SELECT user_id, kind, failures, tries, round(extract(epoch FROM wait_until - now()) / 60) AS wait, locked_at IS NOT NULL AS locked,
+    ARRAY(SELECT round(extract(epoch FROM now() - r) / 60) FROM unnest(recent) AS r) AS recent FROM throttles WHERE tenant = ${tenant} ORDER BY user_id, kind`,
+  await db.rows`SELECT user_id, issuer, session, acr, methods, factor_id, auth_time, epoch FROM mfa_sessions WHERE tenant = ${tenant} ORDER BY user_id, session`,
+  await db.rows`SELECT factor_id, attempts FROM enrollments WHERE tenant = ${tenant} ORDER BY factor_id`,
+  await db.rows`SELECT actor, subject, action, outcome, factor_kind, address, request_id, details FROM audit_events WHERE tenant = ${tenant} ORDER BY actor, action`,
+  // Each event waits to be chained, once.
+  await db.rows`SELECT count(*)::int AS events FROM audit_events WHERE tenant = ${tenant}`,
+  await db.rows`SELECT count(*)::int AS events FROM audit_pending p JOIN audit_events e USING (tenant, at, id) WHERE p.tenant = ${tenant}`
+]
+
+interface Accept { user: number, factor?: number, epoch?: number, step?: number, act?: object | null }
+const accepting = ({ user, factor = user, epoch = 5, step = 200, act = null }: Accept, place: number) => ({ userId: userOf(user), epoch, factorId: factorOf(factor), step, act, by: by(place) })
+type Accepting = ReturnType<typeof accepting>
+
+const each = <T, Name extends keyof T>(items: T[], name: Name): Array<T[Name]> => items.map(item => item[name])
+const acceptOne = (tenant: string, { userId, epoch, factorId, step, act, by }: Accepting): Promise<Settlement | null> =>
+  db.value<Settlement>`SELECT accept_totp_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`
+const acceptAll = (tenant: string, codes: Accepting[]): Promise<Settlement[] | null> =>
+  db.value<Settlement[]>`SELECT accept_totps_v2(${tenant}, ${each(codes, 'userId')}::uuid[], ${each(codes, 'epoch')}::int[], ${each(codes, 'factorId')}::uuid[], ${each(codes, 'step')}::bigint[], ${each(codes, 'act')}::jsonb[], ${each(codes, 'by')}::jsonb[]) AS results`
+
+interface Refuse { user: number, weight?: number, pending?: number | null }
+const refusing = ({ user, weight = 1, pending = null }: Refuse, place: number) => ({ userId: userOf(user), weight, pendingId: pending === null ? null : factorOf(pending), by: by(place) })
+type Refusing = ReturnType<typeof refusing>
+
+const refuseOne = (tenant: string, kind: string, limits: object, { userId, weight, pendingId, by }: Refusing): Promise<Settlement | null> =>
+  db.value<Settlement>`SELECT refuse_code_v1(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId}::uuid, ${by}::jsonb, '{}'::jsonb) AS result`
+const refuseAll = (tenant: string, kind: string, limits: object, codes: Refusing[]): Promise<Settlement[] | null> =>
+  db.value<Settlement[]>`SELECT refuse_codes_v2(${tenant}, ${kind}, ${limits}::jsonb, ${each(codes, 'userId')}::uuid[], ${each(codes, 'weight')}::int[], ${each(codes, 'pendingId')}::uuid[], ${each(codes, 'by')}::jsonb[]) AS results`
+
+/** How long is one second less if the other tenant is asked a moment later. */
+const outcomes = (results: Array<Settlement | null> | null): unknown[] => (results ?? []).map(result => result?.seconds === undefined ? result : { ...result, seconds: typeof result.seconds })
+
+async function oneByOne<Code> (codes: Code[], settle: (code: Code) => Promise<Settlement | null>): Promise<Array<Settlement | null>> {
+  const results = []
+  for (const code of codes) results.push(await settle(code))
+  return results
+}
+
+t.test('codes that are accepted together change what they change one by one, and are answered the same', async t => {
+  const act = { issuer: 'https://issuer', session: 's', acr: 'mfa', methods: ['otp', 'mfa'], factorId: factorOf(2), authTime: 1_700_000_000, maxAge: 3600 }
+  const codes = ([
+    { user: 1 }, { user: 2, act },
+    { user: 3, epoch: 4 }, { user: 3 }, // of an epoch that is over, and then of his own
+    { user: 4, step: 100 }, { user: 4, step: 100 }, // spent
+    { user: 5 }, { user: 5 }, { user: 5, factor: 105 }, { user: 5, step: 201, act: { ...act, factorId: factorOf(5) } }, // again, another factor, a later step
+    { user: 6, factor: 7, step: 300 }, { user: 7, factor: 7 }, // a factor that is not his
+    { user: 8 }, { user: 9 }, { user: 10 }, { user: 11 }, { user: 12 }, { user: 13 }, { user: 14 }, { user: 15, step: 100 }, { user: 99 }
+  ] satisfies Accept[]).map(accepting)
+  const tenants = []
+  for (let time = 0; time < 2; time++) {
+    const tenant = await tenantOf(15)
+    tenants.push(tenant)
+    await addFactor(tenant, 5, 105)
+    const throttle = async (n: number, set: (tenant: string, user: string) => Promise<unknown>): Promise<void> => { await set(tenant, userOf(n)) }
+    for (const n of [8, 15]) await throttle(n, (tenant, user) => db.rows`UPDATE throttles SET failures = 2, tries = 3, recent = ARRAY[now()] WHERE tenant = ${tenant} AND user_id = ${user}::uuid`)
+    await throttle(9, (tenant, user) => db.rows`UPDATE throttles SET failures = 2, tries = 3, wait_until = now() - interval '1 minute' WHERE tenant = ${tenant} AND user_id = ${user}::uuid`)
+    await throttle(10, (tenant, user) => db.rows`UPDATE throttles SET wait_until = now() + interval '1 hour' WHERE tenant = ${tenant} AND user_id = ${user}::uuid`)
+    await throttle(11, (tenant, user) => db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${tenant} AND user_id = ${user}::uuid`)
+    await throttle(12, (tenant, user) => db.rows`DELETE FROM throttles WHERE tenant = ${tenant} AND user_id = ${user}::uuid`)
+    await throttle(13, (tenant, user) => db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${tenant} AND id = ${user}::uuid`)
+    // Failures of another kind are not his logins'.
+    await throttle(14, (tenant, user) => db.rows`UPDATE throttles SET failures = 2, locked_at = now() WHERE tenant = ${tenant} AND user_id = ${user}::uuid AND kind = 'recovery'`)
+  }
+  const [alone, together] = tenants as [string, string]
+  const expected = await oneByOne(codes, code => acceptOne(alone, code))
+  t.same(outcomes(await acceptAll(together, codes)), outcomes(expected))
+  t.same(await stateOf(together), await stateOf(alone))
+  t.same(expected.map(result => result?.outcome), [
+    'accepted', 'accepted', 'spent', 'accepted', 'spent', 'spent', 'accepted', 'spent', 'accepted', 'accepted', 'spent', 'accepted',
+    'accepted', 'accepted', 'waiting', 'locked', 'lost', 'spent', 'accepted', 'spent', 'lost'
+  ])
+})
+
+t.test('codes that are refused together count as they do one by one, and are answered the same', async t => {
+  const codes = ([
+    { user: 1 }, { user: 2, weight: 2 }, { user: 3 }, { user: 3 }, { user: 3 }, // the third has to wait
+    { user: 4, pending: 400 }, { user: 5 }, { user: 6 }, { user: 7 }, { user: 8 }, { user: 9, weight: 3 }, { user: 10 }, { user: 11 }, { user: 12 },
+    { user: 13 }, { user: 99 }
+  ] satisfies Refuse[]).map(refusing)
+  const tenants = []
+  for (let time = 0; time < 2; time++) {
+    const tenant = await tenantOf(13)
+    tenants.push(tenant)
+    await db.rows`INSERT INTO enrollments (tenant, user_id, factor_id, label, sealed, key_id, expires_at) VALUES (${tenant}, ${userOf(4)}::uuid, ${factorOf(400)}::uuid, 'x', 'x', 'k1', now() + interval '1 hour')`
+    const failed = (n: number, failures: number, tries: number, ages: string[], kind = 'totp'): Promise<unknown> => db.rows`UPDATE throttles SET failures = ${failures}, tries = ${tries},
+      recent = ARRAY(SELECT now() - age FROM unnest(${ages}::text[]::interval[]) AS age) WHERE tenant = ${tenant} AND user_id = ${userOf(n)}::uuid AND kind = ${kind}`
+    await failed(5, 1, 1, ['2 hours'])
+    await failed(6, 5, 5, ['30 hours', '28 hours']) // waits double
+    await failed(7, 0, 0, ['20 hours', '1 hour']) // the day's budget
+    await failed(8, 0, 0, ['20 days', '15 days', '10 days', '5 days']) // the month's
+    await failed(9, 1, 7, ['1 hour']) // to be locked
+    await failed(10, 0, 0, ['40 days', '20 days']) // one that has aged
+    await db.rows`UPDATE throttles SET wait_until = now() + interval '1 hour' WHERE tenant = ${tenant} AND user_id = ${userOf(11)}::uuid`
+    await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${tenant} AND user_id = ${userOf(12)}::uuid`
+    await db.rows`UPDATE throttles SET failures = 2, tries = 2, wait_until = now() - interval '1 minute' WHERE tenant = ${tenant} AND user_id = ${userOf(13)}::uuid`
+  }
+  const [alone, together] = tenants as [string, string]
+  const expected = await oneByOne(codes, code => refuseOne(alone, 'totp', LIMITS, code))
+  t.same(outcomes(await refuseAll(together, 'totp', LIMITS, codes)), outcomes(expected))
+  t.same(await stateOf(together), await stateOf(alone))
+  t.same(expected.map(result => result?.outcome), [
+    'refused', 'refused', 'refused', 'refused', 'waiting', 'refused', 'refused', 'refused', 'refused', 'refused', 'refused', 'refused',
+    'waiting', 'locked', 'refused', 'lost'
+  ])
+  const waits = await db.rows<{ minutes: number }>`SELECT round(extract(epoch FROM wait_until - now()) / 60)::int AS minutes FROM throttles
+    WHERE tenant = ${together} AND kind = 'totp' AND user_id = ANY (${[1, 5, 6, 7, 8, 13].map(userOf)}::uuid[]) ORDER BY user_id`
+  t.same(waits.map(({ minutes }) => minutes), [null, 10, 160, 4 * 60, 10 * 24 * 60, 20])
+})
+
+t.test('codes that were tried as a bypass are counted together as one by one, where there is something to count by and where not yet', async t => {
+  const codes = [1, 2, 3, 1].map((user, place) => refusing({ user }, place))
+  const [alone, together] = [await tenantOf(3), await tenantOf(3)]
+  for (const tenant of [alone, together]) await db.rows`INSERT INTO throttles (tenant, user_id, kind, failures) VALUES (${tenant}, ${userOf(2)}::uuid, 'bypass', 1)`
+  const expected = await oneByOne(codes, code => refuseOne(alone, 'bypass', LIMITS, code))
+  t.same(outcomes(await refuseAll(together, 'bypass', LIMITS, codes)), outcomes(expected))
+  t.same(await stateOf(together), await stateOf(alone))
+  t.same(expected.map(result => result?.outcome), ['refused', 'refused', 'refused', 'refused'])
+})
+
+/** So many calls at once, each on a connection of its own. */
+async function atOnce<T> (calls: Array<(client: pg.Client) => Promise<T>>): Promise<T[]> {
+  const clients = calls.map(() => new pg.Client({ connectionString: service.env.DATABASE_URL }))
+  try {
+    await Promise.all(clients.map(client => client.connect()))
+    return await Promise.all(calls.map((call, index) => call(clients[index] as pg.Client)))
+  } finally {
+    await Promise.all(clients.map(client => client.end()))
+  }
+}
+const answered = async (client: pg.Client, text: string, values: unknown[]): Promise<Settlement[]> => (await client.query<{ results: Settlement[] }>(`SELECT ${text} AS results`, values)).rows[0]?.results as Settlement[]
+
+t.test('of calls of both releases for the same codes at once, in any order, each code opens for one; and none waits for another in a ring', async t => {
+  const tenant = await tenantOf(8)
+  const order = [1, 2, 3, 4, 5, 6, 7, 8]
+  for (let step = 101; step <= 110; step++) {
+    const codes = (numbers: number[], place: number): Accepting[] => numbers.map(user => accepting({ user, step }, place))
+    const now = (numbers: number[], place: number) => (client: pg.Client) => {
+      const own = codes(numbers, place)
+      return answered(client, 'accept_totps_v2($1, $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])', [tenant, each(own, 'userId'), each(own, 'epoch'), each(own, 'factorId'), each(own, 'step'), each(own, 'act'), each(own, 'by')])
+    }
+    const before = (numbers: number[], place: number) => (client: pg.Client) => answered(client, 'accept_totps_v1($1, $2::jsonb)', [tenant, JSON.stringify(codes(numbers, place))])
+    const results = await atOnce([now(order, 1), before(order, 2), now(order.toReversed(), 3), before(order, 4), now([3, 8, 1, 3, 8, 1], 5)])
+    const opened = results.flatMap((each, call) => each.flatMap(({ outcome }, place) => outcome === 'accepted' ? [[order, order, order.toReversed(), order, [3, 8, 1, 3, 8, 1]][call]?.[place]] : []))
+    t.same(opened.sort(), order, `step ${step}`)
+    t.ok(results.flat().every(({ outcome }) => outcome === 'accepted' || outcome === 'spent'))
+  }
+  t.same(await db.rows`SELECT DISTINCT last_step::int FROM factors WHERE tenant = ${tenant}`, [{ last_step: 110 }])
+  t.same(await db.rows`SELECT subject, count(*)::int FROM audit_events WHERE tenant = ${tenant} AND action = 'totp.accepted' GROUP BY subject ORDER BY subject`, order.map(n => ({ subject: userOf(n), count: 10 })))
+})
+
+t.test('of calls of both releases that refuse the same people\'s codes at once each is counted', async t => {
+  const tenant = await tenantOf(6)
+  const order = [1, 2, 3, 4, 5, 6]
+  const now = (numbers: number[]) => (client: pg.Client) => {
+    const own = numbers.map(user => refusing({ user }, 1))
+    return answered(client, 'refuse_codes_v2($1, $2, $3::jsonb, $4::uuid[], $5::int[], $6::uuid[], $7::jsonb[])', [tenant, 'totp', OPEN, each(own, 'userId'), each(own, 'weight'), each(own, 'pendingId'), each(own, 'by')])
+  }
+  const before = (client: pg.Client) => answered(client, 'refuse_codes_v1($1, $2, $3::jsonb, $4::jsonb)', [tenant, 'totp', OPEN, JSON.stringify(order.map(user => refusing({ user }, 2)))])
+  for (let round = 0; round < 5; round++) {
+    const results = await atOnce([now(order), before, now(order.toReversed()), before, now([...order, ...order])])
+    t.ok(results.flat().every(({ outcome }) => outcome === 'refused'), JSON.stringify(results))
+  }
+  t.same(await db.rows`SELECT user_id::text AS id, failures, tries, cardinality(recent) AS recent, wait_until FROM throttles WHERE tenant = ${tenant} AND kind = 'totp' ORDER BY user_id`,
+    order.map(n => ({ id: userOf(n), failures: 30, tries: 30, recent: 30, wait_until: null })))
+  t.same(await db.rows`SELECT subject, count(*)::int FROM audit_events WHERE tenant = ${tenant} GROUP BY subject ORDER BY subject`, order.map(n => ({ subject: userOf(n), count: 30 })))
+})
