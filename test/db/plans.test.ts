@@ -113,6 +113,28 @@ t.test('what is due is found, and a page of what was not delivered, without read
   for (const cursor of [undefined, '1764000000000000_7fffffff-ffff-4fff-bfff-ffffffffffff']) t.same(await scans(db => findUndelivered(db, TENANT, cursor, 51)), [], cursor ?? 'first')
 })
 
+t.test('logins read their own people\'s rows and no others, alone or together', async t => {
+  const people = await db.rows<{ userId: string, factorId: string }>`SELECT user_id::text AS "userId", id::text AS "factorId" FROM factors WHERE tenant = ${TENANT} LIMIT 8`
+  const [users, epochs, factors, steps, nulls, bys] = ['userId', 1, 'factorId', 9_999_999, null, {}].map(value => people.map(person => person[value as keyof typeof person] ?? value)) as [unknown[], unknown[], unknown[], unknown[], unknown[], unknown[]]
+  const limits = { waits: [0], maxWait: 0, lock: 100, day: 100, month: 100 }
+  const scanned = async (call: string, values: unknown[]): Promise<string[]> => {
+    await client.query('BEGIN')
+    try {
+      await client.query(`SELECT ${call}`, values)
+      // Of this connection since a moment ago.
+      const { rows } = await client.query('SELECT relname FROM pg_stat_xact_user_tables WHERE coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) > 100')
+      return rows.map(({ relname }) => relname)
+    } finally {
+      await client.query('ROLLBACK')
+    }
+  }
+  const alone = [users, epochs, factors, steps, nulls, bys].map(([first]) => first)
+  t.same(await scanned('find_people_v1($1, NULL, $2::text[], $3::text[], true)', [TENANT, users, ['s']]), [])
+  t.same(await scanned('accept_totp_v1($1, $2::uuid, $3::int, $4::uuid, $5::bigint, $6::jsonb, $7::jsonb)', [TENANT, ...alone]), [])
+  t.same(await scanned('accept_totps_v2($1, $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])', [TENANT, users, epochs, factors, steps, nulls, bys]), [])
+  t.same(await scanned('refuse_codes_v2($1, $2, $3::jsonb, $4::uuid[], $5::int[], $6::uuid[], $7::jsonb[])', [TENANT, 'totp', limits, users, epochs, nulls, bys]), [])
+})
+
 t.test('what changes at each login is in no index, so that the row\'s next version needs no entry in any', async t => {
   const changing = { users: ['epoch', 'revision', 'recovered_at', 'reported_version'], factors: ['last_step', 'last_used_at'], throttles: ['failures', 'tries', 'wait_until', 'recent'], user_tallies: ['users'] }
   for (const [table, columns] of Object.entries(changing)) {
