@@ -9,8 +9,9 @@ import pg from 'pg'
 import { applyMigrations } from '../src/db/migrate.ts'
 import { distribute } from '../src/db/distribute.ts'
 import { type Benchmark, ROUNDS } from './lib/benchmark.ts'
+import { type CallCosts, costOfCalls } from './lib/calls.ts'
 import { untilChained } from './lib/chained.ts'
-import { meter, postmasterOf } from './lib/cpu.ts'
+import { meter } from './lib/cpu.ts'
 import type { Database } from './lib/database.ts'
 import { fillEnrolled, idInSql, refill, spread, TENANT, verifies } from './lib/enrolled.ts'
 import { median, short } from './lib/figures.ts'
@@ -65,6 +66,7 @@ export const citus: Benchmark = {
       say(`round ${round + 1}: update ${short(bare)}/s, verify ${short(together.perSecond)}/s, p99 ${short(together.p99)} ms, CPU ${short(together.node)} + ${short(together.database)} ms, alone ${short(alone.node)} + ${short(alone.database)} ms`)
     }
     await replica.stop()
+    const why = postmasters.length > 0 ? [await compareCalls(cluster.database, postmasters, dir, spread(isShort ? 16 : 4000, users))] : []
     await client.end()
     await cluster.stop()
     const row = (what: string, kind: 'together' | 'alone'): string[] => {
@@ -79,16 +81,35 @@ export const citus: Benchmark = {
         row('`POST /mfa/verify`', 'together'),
         row('the same on one connection', 'alone')
       ],
-      notes: [`Citus 13.2 on PostgreSQL 15, one coordinator and two workers, durable; ${short(users)} enrolled users of one tenant, so on one worker. All of it, the service and the load share the cores.`]
+      notes: [`Citus 13.2 on PostgreSQL 15, one coordinator and two workers, durable; ${short(users)} enrolled users of one tenant, so on one worker. All of it, the service and the load share the cores.`, ...why]
     }
   }
+}
+
+/** How much of it is Citus: the same calls beside those of a database of the same server that is not distributed. */
+async function compareCalls (distributed: Database, postmasters: number[], dir: string, numbers: number[]): Promise<string> {
+  await distributed.client.query('CREATE DATABASE alone')
+  const url = new URL(distributed.url)
+  url.pathname = 'alone'
+  await applyMigrations(url.href)
+  const client = new pg.Client({ connectionString: url.href })
+  await client.connect()
+  const alone: Database = { ...distributed, name: 'alone', url: url.href, client, async settle (tables = '') { await client.query(`VACUUM (ANALYZE) ${tables}`) } }
+  await fillEnrolled(alone, dir, Math.max(...numbers))
+  await alone.settle()
+  const costs: CallCosts[][] = []
+  for (let round = 0; round < ROUNDS; round++) costs.push([await costOfCalls(distributed, postmasters, numbers), await costOfCalls(alone, postmasters, numbers)])
+  await client.end()
+  const of = (place: number, name: keyof CallCosts): string => short(median(costs.map(each => each[place]?.[name] as number)))
+  return `To read eight people in one call takes the cluster ${of(0, 'read')} ms of CPU, and to accept their codes ${of(0, 'accept')}; a database of the same server without Citus ${of(1, 'read')} and ${of(1, 'accept')}. The difference is the way to the worker, and Citus that plans there each of nine statements.`
 }
 
 /** The cluster's servers, where they are on this machine. */
 async function findPostmasters (client: pg.Client): Promise<number[]> {
   if (process.env.TEST_CITUS_URL !== undefined) return []
-  const { rows } = await client.query<{ pid: number }>("SELECT pg_backend_pid() AS pid UNION ALL SELECT result::int FROM run_command_on_workers('SELECT pg_backend_pid()')")
-  return rows.map(({ pid }) => postmasterOf(pid))
+  const file = "SELECT pg_read_file(''postmaster.pid'')"
+  const { rows } = await client.query<{ text: string }>(`SELECT pg_read_file('postmaster.pid') AS text UNION ALL SELECT result FROM run_command_on_workers('${file}')`)
+  return rows.map(({ text }) => parseInt(text))
 }
 
 /** That of scripts/with-citus.sh, or why there is none. */

@@ -22,9 +22,6 @@ const family = (pid: number): number[] => [pid, ...readdirSync('/proc').map(Numb
 
 const spentBy = (pids: number[]): number => pids.reduce((sum, pid) => sum + spent(pid), 0)
 
-/** Of the server that this process of it belongs to. */
-export const postmasterOf = (pid: number): number => parentOf(pid)
-
 export interface Spent { node: number, postgres: number }
 
 /** Starts counting; the answer tells what the processes have used since, in ms of CPU. */

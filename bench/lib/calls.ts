@@ -1,0 +1,35 @@
+// What the two calls of a login take of the database where eight people go together, without a service: as the service sends them.
+import { connect } from '../../src/db/client.ts'
+import { findPerson } from '../../src/db/person.ts'
+import { settleAccepted } from '../../src/mfa/verify/store.ts'
+import type { Caller } from '../../src/core/caller.ts'
+import { meter } from './cpu.ts'
+import type { Database } from './database.ts'
+import { currentStep, factorId, refill, subjectOf, TENANT, userId } from './enrolled.ts'
+import { ISSUER } from './keys.ts'
+
+const TOGETHER = 8
+
+/** Milliseconds of CPU of a call. */
+export interface CallCosts { read: number, accept: number }
+
+export async function costOfCalls (database: Database, postmasters: number[], numbers: number[]): Promise<CallCosts> {
+  const db = connect(database.url, 2, () => {})
+  const groups = Array.from({ length: Math.ceil(numbers.length / TOGETHER) }, (_, index) => numbers.slice(index * TOGETHER, (index + 1) * TOGETHER))
+  const cost = async (call: (n: number) => Promise<unknown>): Promise<number> => {
+    const stop = meter([], postmasters)
+    for (const group of groups) await Promise.all(group.map(call))
+    return stop().postgres / groups.length
+  }
+  const by = { actor: 'bench', address: '127.0.0.1', requestId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11' }
+  const accept = async (n: number): Promise<void> => {
+    const { outcome } = await settleAccepted(db, { tenant: TENANT, userId: userId(n), epoch: 1, factorId: factorId(n), step: currentStep(), act: null, by })
+    if (outcome !== 'accepted') throw new Error(outcome)
+  }
+  try {
+    await refill(database)
+    return { read: await cost(n => findPerson(db, { tenant: TENANT, namespace: ISSUER, subject: subjectOf(n) } as Caller)), accept: await cost(accept) }
+  } finally {
+    await db.close()
+  }
+}
