@@ -89,17 +89,13 @@ export const citus: Benchmark = {
 /** How much of it is Citus: the same calls beside those of a database of the same server that is not distributed. */
 async function compareCalls (distributed: Database, postmasters: number[], dir: string, numbers: number[]): Promise<string> {
   await distributed.client.query('CREATE DATABASE alone')
-  const url = new URL(distributed.url)
-  url.pathname = 'alone'
-  await applyMigrations(url.href)
-  const client = new pg.Client({ connectionString: url.href })
-  await client.connect()
-  const alone: Database = { ...distributed, name: 'alone', url: url.href, client, async settle (tables = '') { await client.query(`VACUUM (ANALYZE) ${tables}`) } }
+  const alone = await open(Object.assign(new URL(distributed.url), { pathname: '/alone' }).href)
+  await applyMigrations(alone.url)
   await fillEnrolled(alone, dir, Math.max(...numbers))
   await alone.settle()
   const costs: CallCosts[][] = []
   for (let round = 0; round < ROUNDS; round++) costs.push([await costOfCalls(distributed, postmasters, numbers), await costOfCalls(alone, postmasters, numbers)])
-  await client.end()
+  await alone.client.end()
   const of = (place: number, name: keyof CallCosts): string => short(median(costs.map(each => each[place]?.[name] as number)))
   return `To read eight people in one call takes the cluster ${of(0, 'read')} ms of CPU, and to accept their codes ${of(0, 'accept')}; a database of the same server without Citus ${of(1, 'read')} and ${of(1, 'accept')}. The difference is the way to the worker, and Citus that plans there each of nine statements.`
 }
@@ -127,20 +123,19 @@ async function startCluster (): Promise<{ database: Database, stop: () => Promis
     await exit
     return failure.trim().split('\n').at(-1) ?? 'the cluster does not start'
   }
-  const client = new pg.Client({ connectionString: url })
-  client.on('error', () => {})
-  await client.connect()
   return {
-    database: {
-      name: 'mfa',
-      url,
-      client,
-      async settle (tables = '') { await client.query(`VACUUM (ANALYZE) ${tables}`) },
-      drop: async () => {}
-    },
+    database: await open(url),
     async stop () {
       child.stdin?.end()
       await exit
     }
   }
+}
+
+/** A database of the cluster, which is thrown away as a whole. */
+async function open (url: string): Promise<Database> {
+  const client = new pg.Client({ connectionString: url })
+  client.on('error', () => {})
+  await client.connect()
+  return { name: new URL(url).pathname.slice(1), url, client, async settle (tables = '') { await client.query(`VACUUM (ANALYZE) ${tables}`) }, drop: async () => {} }
 }

@@ -5,7 +5,7 @@ import { settleAccepted } from '../../src/mfa/verify/store.ts'
 import type { Caller } from '../../src/core/caller.ts'
 import { meter } from './cpu.ts'
 import type { Database } from './database.ts'
-import { currentStep, factorId, refill, subjectOf, TENANT, userId } from './enrolled.ts'
+import { BY, currentStep, factorId, refill, subjectOf, TENANT, userId } from './enrolled.ts'
 import { ISSUER } from './keys.ts'
 
 const TOGETHER = 8
@@ -21,9 +21,8 @@ export async function costOfCalls (database: Database, postmasters: number[], nu
     for (const group of groups) await Promise.all(group.map(call))
     return stop().postgres / groups.length
   }
-  const by = { actor: 'bench', address: '127.0.0.1', requestId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11' }
   const accept = async (n: number): Promise<void> => {
-    const { outcome } = await settleAccepted(db, { tenant: TENANT, userId: userId(n), epoch: 1, factorId: factorId(n), step: currentStep(), act: null, by })
+    const { outcome } = await settleAccepted(db, { tenant: TENANT, userId: userId(n), epoch: 1, factorId: factorId(n), step: currentStep(), act: null, by: BY })
     if (outcome !== 'accepted') throw new Error(outcome)
   }
   try {

@@ -28,6 +28,9 @@ export const userId = (n: number): string => idOf('user', n)
 export const factorId = (n: number): string => idOf('factor', n)
 export const idInSql = (kind: string, n: string): string => `md5('${kind}-' || ${n})::uuid`
 
+/** Who asks, and how: what is written of each login. */
+export const BY = { actor: 'bench', address: '127.0.0.1', requestId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11' }
+
 export const currentStep = (): number => Math.floor(Date.now() / 1000 / PERIOD_SECONDS)
 export const code = (step: number): string => codeAt(SECRET, step)
 

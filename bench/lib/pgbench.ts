@@ -7,7 +7,7 @@ import type { Send } from '../../src/db/together.ts'
 import { fragment } from '../../src/db/fragment.ts'
 import { findPerson } from '../../src/db/person.ts'
 import { settleAccepted } from '../../src/mfa/verify/store.ts'
-import { idInSql, TENANT } from './enrolled.ts'
+import { BY, idInSql, TENANT } from './enrolled.ts'
 import { ISSUER } from './keys.ts'
 
 export function pgbenchVersion (): string {
@@ -51,8 +51,7 @@ async function script (parts: Part[]): Promise<string> {
 export async function pgbench (dir: string, databaseUrl: string, { clients, count, users, parts = ['read', 'accept'] }: { clients: number, count: number, users: number, parts?: Part[] }): Promise<number> {
   const file = `${dir}/login.sql`
   writeFileSync(file, await script(parts))
-  const by = JSON.stringify({ actor: 'bench', address: '127.0.0.1', requestId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11' })
-  const variables = { i: 0, users, clients, base: 2, tenant: TENANT, issuer: ISSUER, by }
+  const variables = { i: 0, users, clients, base: 2, tenant: TENANT, issuer: ISSUER, by: JSON.stringify(BY) }
   const { stdout } = await promisify(execFile)('pgbench', [
     '-n', '-M', 'prepared', '-c', String(clients), '-j', '2', '-t', String(Math.ceil(count / clients)), '-f', file,
     ...Object.entries(variables).map(([name, value]) => `-D${name}=${value}`), databaseUrl

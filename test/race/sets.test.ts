@@ -1,8 +1,8 @@
 // Codes of several people in one call of the database: each is decided as if it were alone, beside those of the release before.
 import { randomUUID } from 'node:crypto'
-import pg from 'pg'
 import t from 'tap'
 import type { Settlement } from '../../src/db/client.ts'
+import { each } from '../../src/db/together.ts'
 import { startService } from '../helpers/service.ts'
 
 const service = await startService(t)
@@ -47,7 +47,6 @@ interface Accept { user: number, factor?: number, epoch?: number, step?: number,
 const accepting = ({ user, factor = user, epoch = 5, step = 200, act = null }: Accept, place: number) => ({ userId: userOf(user), epoch, factorId: factorOf(factor), step, act, by: by(place) })
 type Accepting = ReturnType<typeof accepting>
 
-const each = <T, Name extends keyof T>(items: T[], name: Name): Array<T[Name]> => items.map(item => item[name])
 const acceptOne = (tenant: string, { userId, epoch, factorId, step, act, by }: Accepting): Promise<Settlement | null> =>
   db.value<Settlement>`SELECT accept_totp_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`
 const acceptAll = (tenant: string, codes: Accepting[]): Promise<Settlement[] | null> =>
@@ -86,15 +85,14 @@ t.test('codes that are accepted together change what they change one by one, and
     const tenant = await tenantOf(15)
     tenants.push(tenant)
     await addFactor(tenant, 5, 105)
-    const throttle = async (n: number, set: (tenant: string, user: string) => Promise<unknown>): Promise<void> => { await set(tenant, userOf(n)) }
-    for (const n of [8, 15]) await throttle(n, (tenant, user) => db.rows`UPDATE throttles SET failures = 2, tries = 3, recent = ARRAY[now()] WHERE tenant = ${tenant} AND user_id = ${user}::uuid`)
-    await throttle(9, (tenant, user) => db.rows`UPDATE throttles SET failures = 2, tries = 3, wait_until = now() - interval '1 minute' WHERE tenant = ${tenant} AND user_id = ${user}::uuid`)
-    await throttle(10, (tenant, user) => db.rows`UPDATE throttles SET wait_until = now() + interval '1 hour' WHERE tenant = ${tenant} AND user_id = ${user}::uuid`)
-    await throttle(11, (tenant, user) => db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${tenant} AND user_id = ${user}::uuid`)
-    await throttle(12, (tenant, user) => db.rows`DELETE FROM throttles WHERE tenant = ${tenant} AND user_id = ${user}::uuid`)
-    await throttle(13, (tenant, user) => db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${tenant} AND id = ${user}::uuid`)
+    for (const n of [8, 15]) await db.rows`UPDATE throttles SET failures = 2, tries = 3, recent = ARRAY[now()] WHERE tenant = ${tenant} AND user_id = ${userOf(n)}::uuid`
+    await db.rows`UPDATE throttles SET failures = 2, tries = 3, wait_until = now() - interval '1 minute' WHERE tenant = ${tenant} AND user_id = ${userOf(9)}::uuid`
+    await db.rows`UPDATE throttles SET wait_until = now() + interval '1 hour' WHERE tenant = ${tenant} AND user_id = ${userOf(10)}::uuid`
+    await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${tenant} AND user_id = ${userOf(11)}::uuid`
+    await db.rows`DELETE FROM throttles WHERE tenant = ${tenant} AND user_id = ${userOf(12)}::uuid`
+    await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${tenant} AND id = ${userOf(13)}::uuid`
     // Failures of another kind are not his logins'.
-    await throttle(14, (tenant, user) => db.rows`UPDATE throttles SET failures = 2, locked_at = now() WHERE tenant = ${tenant} AND user_id = ${user}::uuid AND kind = 'recovery'`)
+    await db.rows`UPDATE throttles SET failures = 2, locked_at = now() WHERE tenant = ${tenant} AND user_id = ${userOf(14)}::uuid AND kind = 'recovery'`
   }
   const [alone, together] = tenants as [string, string]
   const expected = await oneByOne(codes, code => acceptOne(alone, code))
@@ -152,30 +150,20 @@ t.test('codes that were tried as a bypass are counted together as one by one, wh
   t.same(expected.map(result => result?.outcome), ['refused', 'refused', 'refused', 'refused'])
 })
 
-/** So many calls at once, each on a connection of its own. */
-async function atOnce<T> (calls: Array<(client: pg.Client) => Promise<T>>): Promise<T[]> {
-  const clients = calls.map(() => new pg.Client({ connectionString: service.env.DATABASE_URL }))
-  try {
-    await Promise.all(clients.map(client => client.connect()))
-    return await Promise.all(calls.map((call, index) => call(clients[index] as pg.Client)))
-  } finally {
-    await Promise.all(clients.map(client => client.end()))
-  }
-}
-const answered = async (client: pg.Client, text: string, values: unknown[]): Promise<Settlement[]> => (await client.query<{ results: Settlement[] }>(`SELECT ${text} AS results`, values)).rows[0]?.results as Settlement[]
+/** As the release before asks; the calls of one moment each have a connection of the pool. */
+const acceptBefore = (tenant: string, codes: Accepting[]): Promise<Settlement[] | null> =>
+  db.value<Settlement[]>`SELECT accept_totps_v1(${tenant}, ${JSON.stringify(codes)}::jsonb) AS results`
+const refuseBefore = (tenant: string, codes: Refusing[]): Promise<Settlement[] | null> =>
+  db.value<Settlement[]>`SELECT refuse_codes_v1(${tenant}, 'totp', ${OPEN}::jsonb, ${JSON.stringify(codes)}::jsonb) AS results`
 
 t.test('of calls of both releases for the same codes at once, in any order, each code opens for one; and none waits for another in a ring', async t => {
   const tenant = await tenantOf(8)
   const order = [1, 2, 3, 4, 5, 6, 7, 8]
   for (let step = 101; step <= 110; step++) {
-    const codes = (numbers: number[], place: number): Accepting[] => numbers.map(user => accepting({ user, step }, place))
-    const now = (numbers: number[], place: number) => (client: pg.Client) => {
-      const own = codes(numbers, place)
-      return answered(client, 'accept_totps_v2($1, $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])', [tenant, each(own, 'userId'), each(own, 'epoch'), each(own, 'factorId'), each(own, 'step'), each(own, 'act'), each(own, 'by')])
-    }
-    const before = (numbers: number[], place: number) => (client: pg.Client) => answered(client, 'accept_totps_v1($1, $2::jsonb)', [tenant, JSON.stringify(codes(numbers, place))])
-    const results = await atOnce([now(order, 1), before(order, 2), now(order.toReversed(), 3), before(order, 4), now([3, 8, 1, 3, 8, 1], 5)])
-    const opened = results.flatMap((each, call) => each.flatMap(({ outcome }, place) => outcome === 'accepted' ? [[order, order, order.toReversed(), order, [3, 8, 1, 3, 8, 1]][call]?.[place]] : []))
+    const codes = (users: number[]): Accepting[] => users.map((user, place) => accepting({ user, step }, place))
+    const calls = [order, order, order.toReversed(), order, [3, 8, 1, 3, 8, 1]]
+    const results = await Promise.all(calls.map(async (users, call) => await (call % 2 === 0 ? acceptAll : acceptBefore)(tenant, codes(users)) ?? []))
+    const opened = results.flatMap((settled, call) => settled.flatMap(({ outcome }, place) => outcome === 'accepted' ? [calls[call]?.[place]] : []))
     t.same(opened.sort(), order, `step ${step}`)
     t.ok(results.flat().every(({ outcome }) => outcome === 'accepted' || outcome === 'spent'))
   }
@@ -186,13 +174,13 @@ t.test('of calls of both releases for the same codes at once, in any order, each
 t.test('of calls of both releases that refuse the same people\'s codes at once each is counted', async t => {
   const tenant = await tenantOf(6)
   const order = [1, 2, 3, 4, 5, 6]
-  const now = (numbers: number[]) => (client: pg.Client) => {
-    const own = numbers.map(user => refusing({ user }, 1))
-    return answered(client, 'refuse_codes_v2($1, $2, $3::jsonb, $4::uuid[], $5::int[], $6::uuid[], $7::jsonb[])', [tenant, 'totp', OPEN, each(own, 'userId'), each(own, 'weight'), each(own, 'pendingId'), each(own, 'by')])
-  }
-  const before = (client: pg.Client) => answered(client, 'refuse_codes_v1($1, $2, $3::jsonb, $4::jsonb)', [tenant, 'totp', OPEN, JSON.stringify(order.map(user => refusing({ user }, 2)))])
+  const calls = [order, order, order.toReversed(), order, [...order, ...order]]
   for (let round = 0; round < 5; round++) {
-    const results = await atOnce([now(order), before, now(order.toReversed()), before, now([...order, ...order])])
+    const results = await Promise.all(calls.map(async (users, call) => {
+      const codes = users.map((user, place) => refusing({ user }, place))
+      return await (call % 2 === 0 ? refuseAll(tenant, 'totp', OPEN, codes) : refuseBefore(tenant, codes)) ?? []
+    }))
+    t.equal(results.flat().length, 36)
     t.ok(results.flat().every(({ outcome }) => outcome === 'refused'), JSON.stringify(results))
   }
   t.same(await db.rows`SELECT user_id::text AS id, failures, tries, cardinality(recent) AS recent, wait_until FROM throttles WHERE tenant = ${tenant} AND kind = 'totp' ORDER BY user_id`,
