@@ -72,7 +72,7 @@ function quote (figures: Record<FigureName, number | null>, { cores, cpu }: Mach
   return `- A login's second factor takes ${of('verifyCpuMs')} ms of CPU, Node and PostgreSQL together: ${of('verifyOfBetterAuth')} times as many a second as better-auth
   1.7, ${of('verifyOfPgbench')} of what pgbench does with the same statements, and with a million users ${of('verifyMillionOfThousand')} of what it is with a thousand. A gateway's
   question costs no round trip, and the check of a signature once for each token: ${of('authorizeOfBareFastify')} of bare Fastify that checks it each
-  time. One run of \`npm run bench\` on ${cores} cores (${cpu}); all of it, with what is not reached, is in
+  time. Measured by \`npm run bench\` on ${cores} cores (${cpu}); all of it, with what is not reached, is in
   [bench/RESULTS.md](bench/RESULTS.md).
 `
 }
@@ -105,7 +105,7 @@ export function writeReport ({ all, outcomes, machine, commit, date, seconds }: 
   const missing = FIGURES.filter(name => figures[name] === null).map(name => `- \`${name}\` was not measured: ${reasons[name] ?? 'its benchmark failed'}.`)
   write('RESULTS.md', [
     '# Results', '',
-    `Written by \`npm run bench\` on ${date.toISOString().slice(0, 10)} at ${commit}, in ${Math.round(seconds / 60)} minutes: medians of three interleaved rounds, on one machine that load, service and database share.`, '',
+    `Written by \`npm run bench\` on ${date.toISOString().slice(0, 10)} at ${commit}, in ${seconds} seconds: medians of at least three interleaved rounds, on one machine that load, service and database share.`, '',
     ...(older.length > 0 ? [`Of an earlier run are ${older.join(', ')}.`, ''] : []),
     `${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}, PostgreSQL ${machine.postgres} with durable commits, ${machine.pgbench}; load average before the run ${machine.loadBefore}.`, '',
     '![How much of each goal is reached](chart.svg)', '',
