@@ -25,12 +25,16 @@ export function originalUrl (request: FastifyRequest, hosts: readonly string[]):
 }
 
 /** The gateways' calls, and what they put behind them: the path that somebody asked them for. */
-const BELOW = /^(\/mfa\/(?:authorize|forward-auth)\/)./
+const BELOW = /^(\/mfa\/(?:authorize|forward-auth))\/+(.*)$/s
 
-/** What a gateway asks about is its own: its path and query are no part of ours, whatever they hold, and not for our log. */
+/**
+ * What a gateway asks about is its own: its path and query are no part of ours, whatever they hold, and not for our log. But a
+ * slash at the end is no path below: it would take the gateway's own demand away, and nothing would show it.
+ */
 export const withoutOriginalPath = ({ url = '' }: { url?: string | undefined }): string => {
-  const base = BELOW.exec(url)?.[1]
-  return base === undefined ? url : `${base}*`
+  const [, call, below] = BELOW.exec(url) as [string, string, string] | null ?? []
+  if (call === undefined || below === undefined) return url
+  return /^(\?|$)/.test(below) ? call + below : `${call}/*`
 }
 
 /** Is it a browser that asked the gateway for a page? */

@@ -132,6 +132,22 @@ t.test('acr and maxAge are demands of the gateway on the exact path, and nothing
   }
 })
 
+t.test('a slash at the end of the call takes no demand away', async t => {
+  const service = await startService(t)
+  const person = service.person()
+  for (const call of ['/mfa/authorize', '/mfa/forward-auth']) {
+    for (const slash of ['', '/', '//', '////']) {
+      const path = call + slash
+      t.equal((await ask(service, person.token(), '', {}, path)).status, 200, path)
+      for (const query of ['?acr=mfa', '?maxAge=900', '?acr=mfa&maxAge=900']) {
+        t.match(await ask(service, person.token(), query, {}, path), { status: 403, body: { code: 'enrollment_required' } }, path + query)
+      }
+      for (const query of ['?acr=MFA', '?maxage=900', '?x=1', '?acr=mfa&x=1']) checkProblem(t, await ask(service, person.token(), query, {}, path), 400, 'invalid_request', path + query)
+      t.match(await service.call('POST', `${path}?acr=mfa`, { token: person.token() }), { status: 403, body: { code: 'enrollment_required' } }, `POST ${path}`)
+    }
+  }
+})
+
 t.test('any method, and any path below, whatever the body', async t => {
   const service = await startService(t, { RATE_LIMIT_PER_MINUTE: '3', CORS_ORIGINS: 'https://app.example.com' })
   const person = service.person()

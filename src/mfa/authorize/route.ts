@@ -10,7 +10,7 @@ import { createAsk, type Outcome } from './ask.ts'
 import { createPages } from './pages.ts'
 import { AuthorizeQuery } from './schema.ts'
 
-const ABOUT = 'Any method, and any path below it, where query, body and content type are ignored. `X-MFA-Action` (`verify`, `enroll` or `login`) and `X-MFA-Location` say where a person goes next; `return_to` in it is the URL that a trusted proxy gives in `X-Forwarded-Proto`, `-Host` and `-Uri` (or `X-Original-URL`), if its host is configured. A machine\'s token is 403. An MFA token costs no look into the database, and the token of a login session whose second factor is remembered one in half a minute; what ends either is known within a second. No flood limit, and no answer to pages of other origins.'
+const ABOUT = 'Any method, and any path below it, where query, body and content type are ignored; with nothing below but a slash it is the same call. `X-MFA-Action` (`verify`, `enroll` or `login`) and `X-MFA-Location` say where a person goes next; `return_to` in it is the URL that a trusted proxy gives in `X-Forwarded-Proto`, `-Host` and `-Uri` (or `X-Original-URL`), if its host is configured. A machine\'s token is 403. An MFA token costs no look into the database, and the token of a login session whose second factor is remembered one in half a minute; what ends either is known within a second. No flood limit, and no answer to pages of other origins.'
 
 const ALLOWED = 'It may. `X-MFA-User` (our `userId`), `X-MFA-Subject`, `X-MFA-Namespace`, `X-MFA-Tenant`, `X-MFA-Acr` (`mfa`, `mfa-recovery`, `idp-mfa` or `none`) and `X-MFA-Reason`, always all, percent-encoded (UTF-8) where they are not printable ASCII. An application takes the user from these and from nothing else.'
 
