@@ -21,7 +21,7 @@ import { createGate, decorateRequests } from './gate.ts'
 import { registerAuth } from './http/auth.ts'
 import { registerAdminListener } from './http/admin-listener.ts'
 import { registerConsole } from './http/console.ts'
-import { answerClientError, registerErrors, sendProblem, toProblem } from './http/errors.ts'
+import { answerClientError, registerErrors, SAYS_WHAT_IS_MEANT, sendProblem, toProblem } from './http/errors.ts'
 import { withoutOriginalPath } from './http/forwarded.ts'
 import { registerHealth } from './http/health.ts'
 import { registerJson } from './http/json.ts'
@@ -74,7 +74,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
     exposeHeadRoutes: false,
     // Requests on a connection that is open are served to the end; new connections are refused.
     return503OnClosing: false,
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false, ...SAYS_WHAT_IS_MEANT } },
     schemaController: { compilersFactory: compilersAtFirstUse },
     clientErrorHandler: answerClientError
   }) as unknown as FastifyInstance

@@ -32,8 +32,8 @@ function mayImport (from: string, to: string): boolean {
   }
   if (source === target) return true
   switch (source) {
-    case 'core': case 'shared schema': return false
-    case 'config': case 'db': case 'http': return target === 'core'
+    case 'core': return false
+    case 'shared schema': case 'config': case 'db': case 'http': return target === 'core'
     case 'gate': return ['core', 'db', 'http', 'config'].includes(target)
     case 'import': return ['core', 'db', 'shared schema'].includes(target)
     case 'dev': return false

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
+import { readTyped } from './typed-code.ts'
 
 /** Crockford base32: no I, L, O, U. */
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
@@ -23,10 +24,13 @@ export const generateCodes = (): string[] => Array.from({ length: CODES }, (_, s
 /** `XXXX-XXXX-XXXX-XXXX`, as it is shown. */
 export const formatCode = (canonical: string): string => (canonical.match(/.{4}/g) as string[]).join('-')
 
-/** The 16 characters meant by what somebody typed, or null if it can't be a code: any case, dashes and spaces, O I L. */
+/** The 16 characters meant by what somebody typed, or null if it can't be a code: any case and width, dashes and spaces of any kind, O I L. */
 export function canonicalize (input: string): string | null {
-  const canonical = input.toUpperCase().replace(/[\s-]/g, '').replace(/O/g, '0').replace(/[IL]/g, '1')
-  return canonical.length === LENGTH && [...canonical].every(character => ALPHABET.includes(character)) ? canonical : null
+  const typed = readTyped(input.normalize('NFKC'))
+  // Before the case is changed: an ß would become two letters.
+  if (typed.length !== LENGTH || !/^[0-9A-Z]+$/i.test(typed)) return null
+  const canonical = typed.toUpperCase().replace(/O/g, '0').replace(/[IL]/g, '1')
+  return canonical.includes('U') ? null : canonical
 }
 
 export const hasValidChecksum = (canonical: string): boolean => checksum(canonical.slice(0, -1)) === canonical.at(-1)

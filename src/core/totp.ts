@@ -29,7 +29,7 @@ export function codeAt (secret: Uint8Array, step: number, { algorithm, digits } 
 /**
  * The newest step of the window whose code this is, or null. The newest, because where two neighbours have one code,
  * accepting the older would leave the same digits good for the other.
- * @param code six ASCII digits; the caller has refused anything else
+ * @param code six ASCII digits, as `readTyped` makes them
  */
 export function matchStep (secret: Uint8Array, code: string, now: Date, window: TotpWindow, parameters = DEFAULT_PARAMETERS): number | null {
   const current = stepAt(now, parameters.period)

@@ -44,15 +44,20 @@ export function toProblem (error: FastifyError): Problem {
     : new Problem(code, code === 'invalid_request' ? { errors: [{ field: 'body', message: 'is not valid JSON' }] } : {})
 }
 
+/** A schema may say in its `x-message` what a field must be, where a pattern would not tell anybody. */
+export const SAYS_WHAT_IS_MEANT = { keywords: ['x-message'], verbose: true }
+
+type Failure = NonNullable<FastifyError['validation']>[number] & { parentSchema?: { 'x-message'?: string } }
+
 /** Names the field and what it must be, never what it held. */
 function fieldErrors (failures: NonNullable<FastifyError['validation']>, part: FastifyError['validationContext']): FieldError[] {
-  return failures.map(({ instancePath, keyword, params, message }) => {
+  return failures.map(({ instancePath, keyword, params, message, parentSchema }: Failure) => {
     const path = instancePath.slice(1).replaceAll('/', '.')
     const place = part === 'body' ? '' : `${part as string}.`
     if (keyword === 'required') return { field: place + join(path, String(params.missingProperty)), message: 'is required' }
     // The name of an unknown field is the caller's text too: it is shortened to what a field name may be.
     if (keyword === 'additionalProperties') return { field: place + join(path, fieldName(String(params.additionalProperty))), message: 'is unknown' }
-    return { field: place + (path === '' ? 'body' : path), message: message as string }
+    return { field: place + (path === '' ? 'body' : path), message: parentSchema?.['x-message'] ?? message as string }
   })
 }
 

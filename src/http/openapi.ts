@@ -91,7 +91,7 @@ function byStatus (codes: ProblemCode[]): Map<number, ProblemCode[]> {
 }
 
 function exampleOptions (code: ProblemCode): Parameters<typeof problemBody>[2] {
-  if (code === 'invalid_request') return { errors: [{ field: 'code', message: 'must match pattern "^[0-9]{6}$"' }] }
+  if (code === 'invalid_request') return { errors: [{ field: 'code', message: 'must be six digits, as a string' }] }
   return code === 'step_up_required' ? { action: 'verify' } : {}
 }
 

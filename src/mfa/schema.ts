@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { SEPARATOR } from '../core/typed-code.ts'
 
 /** Shapes that several calls share; each is a component of the specification. */
 
@@ -9,8 +10,14 @@ export const NullableTime = Nullable(Time)
 /** A time that a caller gives; any offset. */
 export const GivenTime = Type.String({ format: 'date-time', pattern: '^\\d{4}-\\d\\d-\\d\\dT', maxLength: 40, description: 'RFC 3339', examples: ['2027-01-01T00:00:00Z'] })
 
-/** Six ASCII digits and nothing else: nothing is trimmed or coerced before the check for spent codes. */
-export const TotpCode = Type.String({ pattern: '^[0-9]{6}$', description: 'Six digits, as the authenticator shows them', examples: ['492039'] })
+/** Six digits of any script, however they are spaced. A decision reads them before it compares or counts anything. */
+export const TotpCode = Type.String({
+  pattern: `^${SEPARATOR}*(\\p{Nd}${SEPARATOR}*){6}$`,
+  maxLength: 64,
+  description: 'Six digits, as the authenticator shows them, in a string; spaces and dashes between them do not count, and the digits of any script are taken',
+  'x-message': 'must be six digits, as a string',
+  examples: ['492039', '492 039']
+})
 
 /** No control, bidirectional or line-breaking characters, no space at the ends. */
 const PRINTABLE = '^(?! )[^\\p{Cc}\\p{Cs}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069\\uFEFF]+(?<! )$'

@@ -58,13 +58,15 @@ t.test('the checksum finds every two neighbours that were swapped', async t => {
   t.notOk(hasValidChecksum('0'.repeat(15) + '1'))
 })
 
-t.test('a code is understood in any case, with dashes and spaces anywhere, and O, I, L for what they look like', async t => {
-  const separator = fc.constantFrom('', '', '', '-', ' ', '--', ' - ', '\t', '\u00a0')
+t.test('a code is understood in any case and width, with dashes and spaces of any kind anywhere, any script\'s digits, and O, I, L for what they look like', async t => {
+  const separator = fc.constantFrom('', '', '', '-', ' ', '--', ' - ', '\t', '\u00a0', '\u2007', '\u202f', '\u2060', '\u200b', '\u200d', '\ufeff', '\u00ad', '\u2010', '\u2011', '\u2012', '\u2013', '\u2014', '\u2015', '\u2212', '\uff0d', '\u3000', '\n')
   const look: Record<string, string[]> = { 0: ['0', 'O', 'o'], 1: ['1', 'I', 'i', 'L', 'l'] }
-  fc.assert(fc.property(code, fc.array(fc.tuple(separator, fc.nat(9)), { minLength: 17, maxLength: 17 }), (one, noise) => {
+  fc.assert(fc.property(code, fc.array(fc.tuple(separator, fc.nat(29)), { minLength: 17, maxLength: 17 }), (one, noise) => {
     const typed = [...one].map((character, index) => {
       const [before, choice] = noise[index] as [string, number]
-      const spellings = look[character] ?? [character, character.toLowerCase()]
+      const wide = (text: string): string => String.fromCharCode(text.charCodeAt(0) + 0xfee0)
+      const ascii = look[character] ?? [character, character.toLowerCase()]
+      const spellings = [...ascii, ...ascii.map(wide), ...(/\d/.test(character) ? [0x660, 0x966, 0x1d7ce, 0x1d7ec].map(zero => String.fromCodePoint(zero + Number(character))) : [])]
       return before + (spellings[choice % spellings.length] as string)
     }).join('') + (noise[16] as [string, number])[0]
     return canonicalize(typed) === one
@@ -74,7 +76,7 @@ t.test('a code is understood in any case, with dashes and spaces anywhere, and O
 
 t.test('what has not 16 characters of the alphabet then is no code: never cut to size, never thrown at', async t => {
   const one = generateCode(0)
-  for (const input of ['', one.slice(1), `${one}0`, one.repeat(2), `${one}${'0'.repeat(100)}`, `${one.slice(1)}U`, `${one.slice(1)}!`, `${one.slice(1)}\0`, `${one.slice(1)}%`, `${one.slice(1)}٣`, `${one.slice(2)}💥`, 'x'.repeat(100_000)]) {
+  for (const input of ['', one.slice(1), `${one}0`, one.repeat(2), `${one}${'0'.repeat(100)}`, `${one.slice(1)}U`, `${one.slice(1)}!`, `${one.slice(1)}\0`, `${one.slice(1)}%`, `${one.slice(1)}ç`, `${one.slice(2)}ß`, `${one.slice(1)}ß`, `${one.slice(1)}ı`, `${one.slice(1)}_`, `${one.slice(1)}٣٣`, `${one.slice(2)}💥`, 'x'.repeat(100_000)]) {
     t.equal(canonicalize(input), null, JSON.stringify(input.slice(0, 20)))
   }
   fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 80 }), input => {

@@ -45,16 +45,44 @@ t.test('a clock that goes backwards revives no code', async t => {
   t.equal((await person.call('POST', '/mfa/verify', { code: service.clock.code(secret) })).status, 422)
 })
 
-t.test('only six ASCII digits in a string are looked at; everything else is 400 and costs nothing', async t => {
+t.test('a code is taken as people paste it: spaces and dashes of any kind between its digits, and the digits of any script', async t => {
+  const service = await startService(t)
+  const person = service.person()
+  const { secret } = await person.enroll()
+  const inScript = (zero: number) => (code: string): string => code.replace(/\d/g, digit => String.fromCodePoint(zero + Number(digit)))
+  const spaced = (separator: string) => (code: string): string => `${code.slice(0, 3)}${separator}${code.slice(3)}`
+  const spellings: Array<(code: string) => string> = [
+    ...[' ', '-', '\u00A0', '\u202F', '\u2009', '\u3000', '\u2010', '\u2011', '\u2012', '\u2013', '\u2014', '\u2015', '\u2212', '\uFF0D', 'ー', '\u200B', '\u2060', ' \u2013 ', '\t'].map(spaced),
+    code => ` ${code}\n`, code => `\uFEFF${code}`, code => `\u2068${code}\u2069`, code => [...code].join(' '), code => code.match(/../g)?.join('-') as string,
+    // Arabic, Persian, Devanagari, Bengali, Thai, full width, bold and double-struck (which touch), and N'Ko.
+    ...[0x660, 0x6F0, 0x966, 0x9E6, 0xE50, 0xFF10, 0x1D7CE, 0x1D7D8, 0x7C0].map(inScript), code => inScript(0x660)(spaced('\u00A0')(code)), code => inScript(0xFF10)(code.slice(0, 3)) + code.slice(3)
+  ]
+  for (const spell of spellings) {
+    service.clock.advance(30)
+    const code = spell(service.clock.code(secret))
+    t.equal((await person.call('POST', '/mfa/verify', { code })).status, 200, JSON.stringify(code))
+    t.equal((await person.call('POST', '/mfa/verify', { code: spell(service.clock.code(secret)) })).status, 422, 'once')
+  }
+  const newcomer = service.person()
+  const { body: { factorId, secret: theirs } } = await newcomer.call('POST', '/mfa/enroll')
+  t.equal((await newcomer.call('POST', '/mfa/enroll/confirm', { factorId, code: inScript(0x6F0)(spaced(' ')(service.clock.wrongCode(theirs))) })).status, 422)
+  t.equal((await newcomer.throttle('totp')).failures, 1, 'a wrong one costs what it costs, however it is spelt')
+  t.equal((await newcomer.call('POST', '/mfa/enroll/confirm', { factorId, code: inScript(0x6F0)(spaced(' ')(service.clock.code(theirs))) })).status, 200)
+})
+
+t.test('what is not six digits in a string is 400, says so and costs nothing', async t => {
   const service = await startService(t)
   const person = service.person()
   const { secret } = await person.enroll()
   const code = service.clock.code(secret)
-  const malformed = [` ${code}`, `${code}\n`, `${code.slice(0, 3)} ${code.slice(3)}`, '+12345', '١٢٣٤٥٦', '１２３４５６', '1', '12345', '1234567', '1'.repeat(1000), '', null, 123456, [code], {}, true]
+  const malformed = [
+    '+12345', '-12345', '1', '12345', '1234567', '1'.repeat(1000), `${code}${' '.repeat(100)}`, '', '      ', '------', '123.456', '123,456', '1e5000', '0x1234', '①②③④⑤⑥', '¹²³⁴⁵⁶', '一二三四五六', 'ⅠⅡⅢⅣⅤⅥ', 'l23456', '12345O',
+    `${code}\u0000`, `${code}\u0301`, `${code}%`, `\u0007${code}`, '1٢3', '١٢٣٤٥٦٧', null, 123456, Number(code), 1e5, [code], [[code]], {}, { code }, true, false
+  ]
   for (const [index, value] of malformed.entries()) {
     const answer = await person.call('POST', '/mfa/verify', { code: value })
     t.equal(answer.status, 400, `malformed ${index}`)
-    t.match(answer.body, { code: 'invalid_request', errors: [{ field: 'code' }] })
+    t.match(answer.body, { code: 'invalid_request', errors: [{ field: 'code', message: 'must be six digits, as a string' }] })
   }
   t.match((await person.call('POST', '/mfa/verify', {})).body, { errors: [{ field: 'code', message: 'is required' }] })
   t.equal((await person.throttle('totp')).failures, 0)

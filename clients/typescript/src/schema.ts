@@ -186,8 +186,9 @@ export interface components {
              */
             factorId: string;
             /**
-             * @description Six digits, as the authenticator shows them
+             * @description Six digits, as the authenticator shows them, in a string; spaces and dashes between them do not count, and the digits of any script are taken
              * @example 492039
+             * @example 492 039
              */
             code: string;
             /**
@@ -242,8 +243,9 @@ export interface components {
          */
         VerifyRequest: {
             /**
-             * @description Six digits, as the authenticator shows them
+             * @description Six digits, as the authenticator shows them, in a string; spaces and dashes between them do not count, and the digits of any script are taken
              * @example 492039
+             * @example 492 039
              */
             code: string;
             /**
@@ -297,8 +299,9 @@ export interface components {
          */
         RecoverRequest: {
             /**
-             * @description In any case, with or without dashes and spaces; `O` counts as `0`, `I` and `L` as `1`
+             * @description In any case and width, with or without dashes and spaces of any kind; `O` counts as `0`, `I` and `L` as `1`, and the digits of any script are taken
              * @example 0K7M-2Q9R-WX4T-BN3C
+             * @example 0k7m 2q9r wx4t bn3c
              */
             code: string;
             /**

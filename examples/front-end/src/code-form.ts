@@ -25,7 +25,7 @@ export function codeForm ({ label, submit, hint, isRecovery = false, onCode, wor
     className: isRecovery ? 'recovery' : 'digits',
     autocapitalize: 'characters',
     spellcheck: false,
-    attributes: isRecovery ? { autocomplete: 'off' } : { autocomplete: 'one-time-code', inputmode: 'numeric', pattern: '[0-9]{6}' }
+    attributes: isRecovery ? { autocomplete: 'off' } : { autocomplete: 'one-time-code', inputmode: 'numeric', pattern: '\\p{Nd}{6}' }
   })
   const form = el('form', { noValidate: true }, field(label, input, hint))
   const complains = complaint(form)
@@ -52,9 +52,10 @@ export function codeForm ({ label, submit, hint, isRecovery = false, onCode, wor
   form.addEventListener('submit', event => { event.preventDefault(); void go() })
   if (!isRecovery) {
     input.addEventListener('input', () => {
-      // Pasted as "123 456", or with what else a message says around it.
-      const digits = input.value.replace(/\D/g, '').slice(0, 6)
-      if (digits !== input.value) input.value = digits
+      // Pasted as "123 456", or with what else a message says around it; in the digits of any script, as the service takes them.
+      const digits = input.value.match(/\p{Nd}/gu) ?? []
+      input.value = digits.join('')
+      // With more digits than six, which of them are the code is for whoever pasted them to say.
       if (digits.length === 6) void go()
     })
   }

@@ -92,8 +92,12 @@ t.test('Bob turns it on, saves his codes, logs out, and is asked for a code at t
   await says(page, 'That code did not work.')
   await picture(page, '4-code')
   advance(30)
-  // As people paste it.
-  await page.getByLabel('Six-digit code').fill(code(bob.secret).replace(/^(...)/, '$1 '))
+  // As people paste it, here from a message in Arabic.
+  const pasted = code(bob.secret).replace(/^(...)/, '$1\u2013').replace(/\d/g, digit => String.fromCodePoint(0x660 + Number(digit)))
+  const entry = page.getByLabel('Six-digit code')
+  await entry.fill(`2 ${pasted}`)
+  t.equal((await entry.inputValue()).length, 7, 'seven digits are no code: none of them is tried')
+  await entry.fill(`\u200F${pasted} `)
   await heading(page, 'Hello, bob')
   await context.close()
 })
@@ -111,7 +115,7 @@ t.test('Bob loses his phone: a recovery code lets him in once, he sets up a new 
   await field.press('Enter')
   await says(page, 'That code did not work. Check it against your list; each code works once.')
   // As somebody types it from paper.
-  await field.fill((bob.codes[0] as string).toLowerCase().replaceAll('-', ' '))
+  await field.fill((bob.codes[0] as string).toLowerCase().replaceAll('-', ' \u2013 '))
   await field.press('Enter')
   await heading(page, 'Set up a new authenticator')
   await says(page, 'Now set up the phone that you have')

@@ -15,7 +15,7 @@ import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
 import { assuranceSettings, checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
 import { decideRecover } from './decide.ts'
-import { type RecoverRequest, RECOVERY_SCHEMAS } from './schema.ts'
+import { NOT_A_CODE, type RecoverRequest, RECOVERY_SCHEMAS } from './schema.ts'
 import { recoverySheet } from './sheet.ts'
 import { findBypass, findCode, settleAcknowledged, settleBypassed, settleRecovered, settleReplaced } from './store.ts'
 
@@ -49,7 +49,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     checkAudience(services, audience)
     const decision = decideRecover(person, code)
     refuseClosed(decision)
-    if (decision.outcome === 'malformed') throw new Problem('invalid_request', { errors: [{ field: 'code', message: 'is not 16 characters of a recovery code' }] })
+    if (decision.outcome === 'malformed') throw new Problem('invalid_request', { errors: [{ field: 'code', message: NOT_A_CODE }] })
     if (decision.outcome === 'mistyped') {
       await recordEvent(db, { tenant, subject: userId, action: 'recovery.refused', outcome: 'failure', kind: 'recovery', by, details: { cause: 'checksum' } })
       throw new Problem('code_refused')

@@ -3,6 +3,7 @@ import type { Factor, Person } from '../../core/person.ts'
 import { open } from '../../core/seal.ts'
 import { type Closed, closedBy } from '../../core/throttle.ts'
 import { generateSecret, matchStep, type TotpWindow } from '../../core/totp.ts'
+import { readTyped } from '../../core/typed-code.ts'
 
 export interface VerifySettings { window: TotpWindow, ring: KeyRing }
 
@@ -17,10 +18,11 @@ export type VerifyDecision = Closed & { unreadable: Factor[] } | {
   | { outcome: 'refused', weight: number }
 )
 
-/** Compares a code with the active factors, or the named one. Says nothing final: the settling statement decides. */
-export function decideVerify (person: Person, code: string, factorId: string | undefined, now: Date, { window, ring }: VerifySettings): VerifyDecision {
+/** Compares a code, as it was typed, with the active factors, or the named one. Says nothing final: the settling statement decides. */
+export function decideVerify (person: Person, typed: string, factorId: string | undefined, now: Date, { window, ring }: VerifySettings): VerifyDecision {
   const closed = closedBy(person.throttles.totp)
   if (closed !== null) return { ...closed, unreadable: [] }
+  const code = readTyped(typed)
   const tried = factorId === undefined ? person.factors : person.factors.filter(factor => factor.id === factorId)
   const unreadable: Factor[] = []
   let spent: Factor | undefined
