@@ -48,7 +48,7 @@ export const variables = {
   LOGIN_FRESH_SECONDS: { read: integer(60, 3600), fallback: '900', about: 'how old a login may be that starts the first enrollment' },
   MFA_FRESH_SECONDS: { read: integer(60, 3600), fallback: '900', about: 'how old a second factor may be that changes factors or administers' },
   ADMIN_FACTOR_AGE_SECONDS: { read: integer(0, 2592000), fallback: '86400', about: 'how long a factor set up after a recovery opens no admin call' },
-  ENROLL_REQUIRES_CODE: { read: choice('never', 'roles', 'always'), fallback: 'never', about: 'whose first enrollment needs a code of an administrator: nobody\'s, that of people with an `mfa:` role once their tenant has an enrolled administrator, or everybody\'s' },
+  ENROLL_REQUIRES_CODE: { read: choice('never', 'roles', 'always'), fallback: 'roles', about: 'whose first enrollment needs a bypass code of an administrator: `never` anybody\'s, `roles` that of users with an `mfa:` role once their tenant has an enrolled administrator, `always` everybody\'s' },
   TOTP_ISSUER_NAME: { read: text(64), fallback: 'Headless MFA', about: 'the name that the authenticator app shows' },
   TOTP_WINDOW: { read: choice('1', 'past'), fallback: '1', about: '`1`: one step each side; `past`: the last one only' },
   BCRYPT_COST: { read: integer(4, 14), fallback: '10', about: 'of recovery codes' },

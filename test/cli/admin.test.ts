@@ -12,7 +12,7 @@ import { type Person, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 const role = await serviceRole(t, url)
-const service = await startService(t, { DATABASE_URL: role.url, ENROLL_REQUIRES_CODE: 'roles', THROTTLE_LOCK: '6', THROTTLE_WAITS: '0', JWT_SESSION_CLAIM: 'sid' })
+const service = await startService(t, { DATABASE_URL: role.url, ENROLL_REQUIRES_CODE: undefined, THROTTLE_LOCK: '6', THROTTLE_WAITS: '0', JWT_SESSION_CLAIM: 'sid' })
 const { clock, db } = service
 await settleWanted(db)
 
@@ -60,6 +60,18 @@ t.test('a sole administrator who has lost phone and codes is reset by the operat
     { action: 'policy.changed', subject: null, isTold: true, details: { reason: 'Ticket 4711', before: { enforcement: 'required' }, after: { enforcement: 'optional' } } },
     { action: 'policy.changed', isTold: true, details: { reason: 'Ticket 4711', after: { enforcement: 'required' } } }
   ])
+})
+
+t.test('where everybody needs a code, the operator gives the first administrator theirs, and a day later they administer', async t => {
+  const always = await startService(t, { ...service.env, ENROLL_REQUIRES_CODE: 'always' }, clock)
+  const first = always.person({ roles: ['mfa:admin'] })
+  t.match(await first.call('POST', '/mfa/enroll'), { status: 401, body: { action: 'recovery' } })
+  const [shown] = (await admin(['bypass', ...on(first), '--json'])).out as [string]
+  const { body: { token } } = await first.call('POST', '/mfa/recovery', { code: JSON.parse(shown).code })
+  const { secret } = await first.enroll(token)
+  t.match(await first.call('GET', '/admin/policy', undefined, await first.verify(secret)), { status: 403 })
+  await db.rows`UPDATE factors SET after_recovery_at = after_recovery_at - interval '24 hours' WHERE tenant = ${first.tenant}`
+  t.equal((await first.call('GET', '/admin/policy', undefined, await first.verify(secret))).status, 200)
 })
 
 t.test('unlock, sign-out, bypass and enable do what their names say, with their reason in the audit and a notice', async t => {

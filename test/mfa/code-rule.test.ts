@@ -5,7 +5,7 @@ import { type Answer, claimsOf, type Person, type Service, startService } from '
 
 const service = await startService(t)
 const { clock, db } = service
-const roles = await startService(t, { ...service.env, ENROLL_REQUIRES_CODE: 'roles' }, clock)
+const roles = await startService(t, { ...service.env, ENROLL_REQUIRES_CODE: undefined }, clock) // it is the default
 const always = await startService(t, { ...service.env, ENROLL_REQUIRES_CODE: 'always' }, clock)
 const ADMIN = { roles: ['mfa:admin'] }
 const NEEDS_CODE = { status: 401, body: { code: 'step_up_required', action: 'recovery' } }
@@ -97,6 +97,30 @@ t.test('always: everybody needs one, and no fresh login', async t => {
   t.equal(mine.recoveryCodes?.length, 10)
   t.equal((await on(always, user, 'POST', '/mfa/enroll', {}, mine.token)).status, 201, 'a further one takes a second factor')
   t.match(await on(always, always.person(ADMIN), 'POST', '/mfa/enroll'), NEEDS_CODE, 'the first administrator too: the break-glass command gives him one')
+})
+
+t.test('by default: who knows the password of a promoted user whom support has reset sets up no factor, and administers nothing', async t => {
+  t.equal(roles.config.ENROLL_REQUIRES_CODE, 'roles')
+  const { admin: { tenant }, act, enrolled } = await administrator(roles, ['mfa:support'])
+  const { user, id } = await enrolled()
+  // Promoted at the identity provider, and not seen here since: support may still reset them.
+  t.equal((await act(id, 'reset')).status, 204)
+  const thief = at(roles, user, tenant)
+  thief.options.roles = ['mfa:admin']
+  t.match(await thief.call('POST', '/mfa/enroll'), NEEDS_CODE)
+  t.match(await thief.call('POST', '/mfa/enroll', {}, thief.token({ roles: [] })), NEEDS_CODE, 'nor by a token of before the promotion')
+  t.match(await thief.call('GET', '/admin/policy'), { status: 409, body: { code: 'not_enrolled' } })
+  t.match(await act(id, 'bypass'), { status: 403 }, 'nor does support hand them the code')
+  t.equal((await db.rows`SELECT 1 FROM factors WHERE tenant = ${tenant} AND user_id = ${id}::uuid`).length, 0)
+})
+
+t.test('by default: a first factor that was started before its owner was promoted is confirmed only with a code', async t => {
+  const { admin: { tenant } } = await administrator(roles)
+  const user = roles.person({ tenant })
+  const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
+  const confirm = { factorId, code: clock.code(secret) }
+  user.options.roles = ['mfa:admin']
+  t.match(await user.call('POST', '/mfa/enroll/confirm', confirm), NEEDS_CODE)
 })
 
 t.test('roles: the first administrator of a tenant needs none, further ones do, and others never', async t => {
