@@ -34,13 +34,13 @@ export async function fillPeople (client: pg.Client, tenant: string, count: numb
     SELECT tenant, user_id, slot, '$2b$10$', 'p1', CASE WHEN slot < get_byte(uuid_send(id), 15) % 100 - 91 THEN now() END
     FROM recovery_sets CROSS JOIN generate_series(0, 9) AS slot WHERE tenant = $1`, [tenant])
   await client.query('COMMIT')
-  await client.query('SELECT recount_users_v1($1)', [tenant])
-  await client.query('SELECT fold_tallies_v1($1, 1000000)', [tenant])
+  await client.query('SELECT recount_users($1)', [tenant])
+  await client.query('SELECT fold_tallies($1, 1000000)', [tenant])
 }
 
 /** Events over a year, mostly logins, of the first hundred thousand of these people. */
 export async function fillAudit (client: pg.Client, tenant: string, count: number): Promise<void> {
-  await client.query("SELECT add_audit_partition_v1(now() - n * interval '1 month') FROM generate_series(0, 12) AS n")
+  await client.query("SELECT add_audit_partition(now() - n * interval '1 month') FROM generate_series(0, 12) AS n")
   const { rows: [{ people }] } = await client.query('SELECT least(count(*), 100000) AS people FROM users WHERE tenant = $1', [tenant])
   await client.query(`
     INSERT INTO audit_events (tenant, at, actor, subject, action, outcome, factor_kind, address, request_id, details)

@@ -121,7 +121,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
   registerNotices(app, services)
   registerJwks(app, () => secrets.signing)
   // A table that no worker of Citus has: without one of them, the tenants of the others go on.
-  registerHealth(app, async () => secrets.sealing && await db.rows`SELECT 'find_people_v1(text,text,text[],text[],boolean)'::regprocedure::text FROM leases LIMIT 0`)
+  registerHealth(app, async () => secrets.sealing && await db.rows`SELECT 'find_people'::regproc::text FROM leases LIMIT 0`)
   await registerConsole(app, config.DOCS, isInside)
   refuseOtherMethods()
   return app

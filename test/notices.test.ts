@@ -46,7 +46,7 @@ async function endWaits ({ db }: Service): Promise<void> {
     await db.rows`UPDATE notices SET due_at = now() WHERE tenant = ${tenant} AND id = ${id}::uuid`
   }
 }
-const policyChange = ({ db }: Service, tenant: string): Promise<unknown> => db.rows`SELECT audit_v1(${tenant}, NULL, 'policy.changed', 'success', NULL, '{}', '{}')::text`
+const policyChange = ({ db }: Service, tenant: string): Promise<unknown> => db.rows`SELECT audit(${tenant}, NULL, 'policy.changed', 'success', NULL, '{}', '{}')::text`
 
 t.test('each is told once, signed, in order, soon after it happened; and then it is gone', async t => {
   const { service, receiver, lines } = await startDelivering(t)
@@ -77,7 +77,7 @@ t.test('a receiver that is down is asked for one at a time, told of in the log o
   const { service, receiver, lines, metrics } = await startDelivering(t)
   const { tenant } = service.person()
   receiver.answer = response => response.writeHead(503).end()
-  await Promise.all(Array.from({ length: 20 }, (_, index) => service.db.rows`SELECT audit_v1(${tenant}, ${`user-${index}`}, 'user.reset', 'success', NULL, '{}', '{}')::text`))
+  await Promise.all(Array.from({ length: 20 }, (_, index) => service.db.rows`SELECT audit(${tenant}, ${`user-${index}`}, 'user.reset', 'success', NULL, '{}', '{}')::text`))
   await until(() => lines.length > 0)
   await until(async () => (await countNotices(service.db)).retrying === 20)
   t.same(lines, [{ level: 'warn', fields: { cause: 'answered 503' }, text: 'the receiver takes no notices' }])

@@ -87,8 +87,8 @@ export async function fillEnrolled ({ client }: Database, dir: string, count: nu
   await client.query(`INSERT INTO recovery_codes (tenant, user_id, slot, hash, pepper_id)
     SELECT tenant, id, slot, ($2::text[])[slot + 1], 'p1' FROM users CROSS JOIN generate_series(0, 9) AS slot WHERE tenant = $1 ORDER BY id, slot`, [TENANT, hashes])
   await client.query('COMMIT')
-  await client.query('SELECT recount_users_v1($1)', [TENANT])
-  await client.query('SELECT fold_tallies_v1($1, 1000000)', [TENANT])
+  await client.query('SELECT recount_users($1)', [TENANT])
+  await client.query('SELECT fold_tallies($1, 1000000)', [TENANT])
   rmSync(file)
 }
 

@@ -4,7 +4,7 @@ import { CLOCK_SKEW_SECONDS } from './policy.ts'
 
 /**
  * How long an ending is kept: what an MFA token may last at most, and what clocks and a call under way may add. A session
- * that was logged out of is kept for longer (`end_session_v1`).
+ * that was logged out of is kept for longer (`end_session`).
  */
 export const ENDING_SECONDS = MAX_TOKEN_SECONDS + 300
 

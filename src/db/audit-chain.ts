@@ -46,7 +46,7 @@ export async function chainTenant (db: Database, tenant: string, onChained: (eve
 async function settleAppended (db: Database, tenant: string, { count, digest }: Head, events: ChainedEvent[]): Promise<boolean> {
   let last = digest
   const digests = events.map(event => { last = link(last, event); return last })
-  const { outcome } = await db.settle`SELECT append_audit_v1(${tenant}, ${count}::bigint, ${digest},
+  const { outcome } = await db.settle`SELECT append_audit(${tenant}, ${count}::bigint, ${digest},
     ${events.map(({ at }) => at)}::text[]::timestamptz[], ${events.map(({ id }) => id)}::text[]::uuid[], ${digests}::text[]) AS result`
   return outcome === 'appended'
 }

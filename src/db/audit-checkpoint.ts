@@ -52,7 +52,7 @@ const latest = (one: string | null, other = ''): string => one === null || other
 
 const settleCheckpoint = (db: Database, checkpoint: Checkpoint, key: CheckpointKey): Promise<unknown> => {
   const { tenant, count, until, at, keptSince } = checkpoint
-  return db.settle`SELECT put_checkpoint_v1(${tenant}, ${count}::bigint, ${until}::timestamptz, ${at}::timestamptz, ${keptSince}::timestamptz,
+  return db.settle`SELECT put_checkpoint(${tenant}, ${count}::bigint, ${until}::timestamptz, ${at}::timestamptz, ${keptSince}::timestamptz,
     ${key.kid}, ${signCheckpoint(checkpoint, key)}) AS result`
 }
 

@@ -18,7 +18,7 @@ export interface Event {
 
 /** An audit row of something that changes nothing else; what changes something writes its row itself. */
 export async function recordEvent (db: Database, { tenant, subject, action, outcome, kind, by, details = {} }: Event): Promise<void> {
-  await db.rows`SELECT audit_v1(${tenant}, ${subject}, ${action}, ${outcome}, ${kind ?? null}, ${by}::jsonb, ${details}::jsonb)::text`
+  await db.rows`SELECT audit(${tenant}, ${subject}, ${action}, ${outcome}, ${kind ?? null}, ${by}::jsonb, ${details}::jsonb)::text`
 }
 
 /** A secret that does not open is an attack or a lost key: somebody must look at it. */

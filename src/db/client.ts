@@ -28,13 +28,13 @@ export interface Database {
   reports: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
   /** With the time and the connections of reports, for what each replica does by itself. */
   chores: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
-  /** What one function answers, as JSON: `value`SELECT fn_v1(…) AS result``. */
+  /** What one function answers, as JSON: `value`SELECT fn(…) AS result``. */
   value: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T | null>
-  /** A call of one settlement function: `settle`SELECT fn_v1(…) AS result``. */
+  /** A call of one settlement function: `settle`SELECT fn(…) AS result``. */
   settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
   /** Of those that ask for the same `key` at the same moment, one call. */
   together: <Item, Answer>(key: string, item: Item, send: Send<Item, Answer>) => Promise<Answer>
-  /** What `together` does of a settlement: `name` without its version. */
+  /** What `together` does of a settlement: `name` is the function that decides one alone. */
   settleTogether: <Item>(name: string, key: string, item: Item, send: Send<Item, Settlement | null>) => Promise<Settlement>
   /** Who is told of each settlement: the function's name, what it answered, and how long that took in seconds. */
   onSettled: (name: string, result: Settlement, seconds: number) => void
@@ -113,8 +113,8 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
   return database
 }
 
-/** `SELECT accept_totp_v1(` is `accept_totp`: releases side by side count as one. */
-const settlementOf = ([head]: TemplateStringsArray): string => (/(\w+)_v\d+\(/.exec(head as string) as RegExpExecArray)[1] as string
+/** The function that a statement calls: `SELECT accept_totp(` is `accept_totp`. */
+const settlementOf = ([head]: TemplateStringsArray): string => (/SELECT (\w+)\(/.exec(head as string) as RegExpExecArray)[1] as string
 
 /** A statement that is sent under a name is planned once. */
 function nameOf (text: string): string {

@@ -38,7 +38,8 @@ async function distributeAll (client: pg.Client): Promise<string[]> {
   const tables = [...await distributeTables(client), ...await copyTables(client)]
   await distributeViews(client)
   await distributeFunctions(client)
-  await settlePlans(client)
+  const { rows } = await client.query<{ version: string }>("SELECT current_setting('citus.version') AS version")
+  await settlePlans(client, hoardsPlans(rows[0]!.version))
   await client.query('COMMIT')
   await grantViews(client)
   return tables
@@ -98,23 +99,21 @@ async function distributeFunctions (client: pg.Client): Promise<void> {
 
 /**
  * Where Citus makes a further plan for each use of a statement and keeps them all, a login would leave half a megabyte on the
- * worker's connection: there no plan is kept, which takes no longer than making one more. Elsewhere one is kept, and used.
+ * worker's connection: there no plan is kept, which takes no longer than making one more. Elsewhere each function has the mode
+ * that its own file sets; meanwhile the function's comment keeps it.
  */
-async function settlePlans (client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ version: string }>("SELECT current_setting('citus.version') AS version")
-  const isHoarding = hoardsPlans(rows[0]!.version)
-  const { rows: functions } = await client.query<{ name: string }>(`
-    SELECT oid::regprocedure::text AS name FROM pg_proc
+export async function settlePlans (client: pg.Client, isHoarding: boolean): Promise<void> {
+  const { rows: functions } = await client.query<{ name: string, remember: string, kept: string | null }>(`
+    SELECT oid::regprocedure::text AS name, obj_description(oid, 'pg_proc') AS kept, format('COMMENT ON FUNCTION %s IS %L', oid::regprocedure,
+      (SELECT setting FROM unnest(proconfig) AS setting WHERE setting LIKE 'plan_cache_mode=%')) AS remember
+    FROM pg_proc
     WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' AND proargnames[1] = 'p_tenant'
       AND coalesce('plan_cache_mode=force_custom_plan' = ANY (proconfig), false) <> $1 ORDER BY 1`, [isHoarding])
-  for (const { name } of functions) {
-    const ownMode = OF_LISTS.test(name) ? 'SET plan_cache_mode = force_generic_plan' : 'RESET plan_cache_mode'
-    await client.query(`ALTER FUNCTION ${name} ${isHoarding ? 'SET plan_cache_mode = force_custom_plan' : ownMode}`)
+  for (const { name, remember, kept } of functions) {
+    if (isHoarding) await client.query(remember)
+    await client.query(`ALTER FUNCTION ${name} ${isHoarding ? 'SET plan_cache_mode = force_custom_plan' : kept === null ? 'RESET plan_cache_mode' : `SET ${kept}`}`)
   }
 }
-
-/** Those that take lists have one plan for all, as their migrations say. */
-const OF_LISTS = /^(find_people|accept_totps|refuse_codes|audit_all)_/
 
 /** Citus from its #8371 to its #8824. */
 export function hoardsPlans (version: string): boolean {

@@ -36,5 +36,5 @@ export interface Import {
 
 /** Decides whether somebody gets what is imported: `imported`, or why not; `moved` if he is another than it was sealed for. */
 export const settleImported = (db: Database, { tenant, namespace, subject, account, userId, keyId, factors, step, source, peppers }: Import): Promise<Settlement> =>
-  db.settle`SELECT import_user_v2(${tenant}, ${userId}::uuid, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
+  db.settle`SELECT import_user(${tenant}, ${userId}::uuid, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
     ${step}::bigint, ${source}, ${JSON.stringify(traceOf(peppers, { tenant, namespace, subject }).hashes)}::jsonb, ${OPERATOR}::jsonb) AS result`

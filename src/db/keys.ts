@@ -25,7 +25,7 @@ export async function proveKeys (db: Database, marks: readonly KeyMark[], ring: 
     const mark = marks.find(isOf(purpose, id))
     if (mark !== undefined && mark.fingerprint !== fingerprint) refuseOther(purpose, id)
   }
-  const [{ needed }] = await db.rows`SELECT keys_in_use_v1() AS needed` as [{ needed: Record<'sealing' | 'pepper', string[]> }]
+  const [{ needed }] = await db.rows`SELECT keys_in_use() AS needed` as [{ needed: Record<'sealing' | 'pepper', string[]> }]
   needed.pepper.push(...await findOtherPeppers(db))
   for (const purpose of ['sealing', 'pepper'] as const) {
     for (const id of needed[purpose]) {
@@ -62,16 +62,16 @@ async function proveByRows (db: Database, ring: KeyRing, keyId: string): Promise
  * @throws KeyError for a key of a known id and other bytes
  */
 export async function reportKeys (db: Database, marks: readonly KeyMark[]): Promise<void> {
-  const result = await db.settle`SELECT report_keys_v1(${JSON.stringify(marks)}::jsonb) AS result`
+  const result = await db.settle`SELECT report_keys(${JSON.stringify(marks)}::jsonb) AS result`
   if (result.outcome === 'other') refuseOther(result.purpose as Purpose, result.id as string)
   for (const { purpose, id } of result.begun as KeyMark[]) {
-    await db.reports`SELECT begin_key_v1(${purpose}, ${id}, ${OPERATOR}::jsonb)::text`
+    await db.reports`SELECT begin_key(${purpose}, ${id}, ${OPERATOR}::jsonb)::text`
   }
 }
 
 /** False for a key that this database does not know, or that was forgotten already. */
 export async function forgetKey (db: Database, purpose: Purpose, id: string): Promise<boolean> {
-  const [row] = await db.reports<{ result: { outcome: string } }>`SELECT forget_key_v1(${purpose}, ${id}, ${OPERATOR}::jsonb) AS result`
+  const [row] = await db.reports<{ result: { outcome: string } }>`SELECT forget_key(${purpose}, ${id}, ${OPERATOR}::jsonb) AS result`
   return row?.result.outcome === 'forgotten'
 }
 

@@ -11,7 +11,7 @@ export interface Leased {
 
 /** True if `holder` is the one that does `name` now: for `seconds`, or until it is asked again. */
 export const takeLease = async (db: Database, name: string, holder: string, seconds: number): Promise<boolean> =>
-  (await db.settle`SELECT take_lease_v1(${name}, ${holder}::uuid, ${seconds}::int) AS result`).outcome === 'held'
+  (await db.settle`SELECT take_lease(${name}, ${holder}::uuid, ${seconds}::int) AS result`).outcome === 'held'
 
 /**
  * Works at intervals, one round at a time, on the one replica that holds the lease. Answers how to stop it: what is under way

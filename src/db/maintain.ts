@@ -49,7 +49,7 @@ async function addPartitions (client: pg.Client): Promise<number> {
   let added = 0
   for (let month = 0; month <= MONTHS_AHEAD; month++) {
     const { rows } = await retried(() => client.query<{ added: boolean }>(
-      "SELECT add_audit_partition_v1((date_trunc('month', now() AT TIME ZONE 'UTC') + $1 * interval '1 month') AT TIME ZONE 'UTC') AS added", [month]))
+      "SELECT add_audit_partition((date_trunc('month', now() AT TIME ZONE 'UTC') + $1 * interval '1 month') AT TIME ZONE 'UTC') AS added", [month]))
     if ((rows[0] as { added: boolean }).added) added++
   }
   return added
@@ -57,10 +57,10 @@ async function addPartitions (client: pg.Client): Promise<number> {
 
 /** What each statement counts should be right; what is not, because a row was changed by hand, is put right here. */
 async function recount (client: pg.Client): Promise<number> {
-  const { rows } = await client.query<{ tenant: string }>('SELECT tenant FROM users UNION SELECT tenant FROM user_tallies_v1')
+  const { rows } = await client.query<{ tenant: string }>('SELECT tenant FROM users UNION SELECT tenant FROM current_tallies')
   let mended = 0
   for (const { tenant } of rows) {
-    const { rows: [counted] } = await client.query<{ mended: number }>("SELECT (recount_users_v1($1)->>'mended')::int AS mended", [tenant])
+    const { rows: [counted] } = await client.query<{ mended: number }>("SELECT (recount_users($1)->>'mended')::int AS mended", [tenant])
     mended += (counted as { mended: number }).mended
   }
   return mended

@@ -10,7 +10,7 @@ export interface NoticeKey { tenant: string, id: string }
 export interface ClaimedNotice extends NoticeKey { attempt: number, event: NoticeEvent }
 
 /** Changes leave notices for a day. */
-export const settleWanted = (db: Database): Promise<unknown> => db.settle`SELECT want_notices_v1() AS result`
+export const settleWanted = (db: Database): Promise<unknown> => db.settle`SELECT want_notices() AS result`
 
 /** What is due, of all tenants, the longest due first. Locks nothing: who gets one is decided by `settleClaimed`. */
 export const findDueNotices = (db: Database, limit: number): Promise<NoticeKey[]> => db.rows<NoticeKey>`
@@ -20,7 +20,7 @@ export const findDueNotices = (db: Database, limit: number): Promise<NoticeKey[]
 
 /** Decides who of the workers delivers it, and that somebody's are delivered in their order. Null: not we, or not yet. */
 export async function settleClaimed (db: Database, { tenant, id }: NoticeKey): Promise<ClaimedNotice | null> {
-  const { outcome, attempt, event } = await db.settle`SELECT claim_notice_v1(${tenant}, ${id}::uuid, ${LEASE_SECONDS}::int) AS result`
+  const { outcome, attempt, event } = await db.settle`SELECT claim_notice(${tenant}, ${id}::uuid, ${LEASE_SECONDS}::int) AS result`
   return outcome === 'claimed' ? { tenant, id, attempt: attempt as number, event: event as NoticeEvent } : null
 }
 
@@ -35,7 +35,7 @@ const toSettled = (tenant: string, { outcome, next }: { outcome: string, next?: 
 
 /** `delivered`, and gone; `stale` if the lease was over and another worker has it now. */
 export const settleDelivered = async (db: Database, { tenant, id, attempt }: ClaimedNotice): Promise<Settled> =>
-  toSettled(tenant, await db.settle`SELECT deliver_notice_v1(${tenant}, ${id}::uuid, ${attempt}::int) AS result`)
+  toSettled(tenant, await db.settle`SELECT deliver_notice(${tenant}, ${id}::uuid, ${attempt}::int) AS result`)
 
 export interface Failure {
   /** What an administrator is told; nothing that the receiver said. */
@@ -48,7 +48,7 @@ export interface Failure {
 
 /** `waiting` for its next try, `parked` if that was the last one, or `stale`. */
 export const settleFailed = async (db: Database, { tenant, id, attempt }: ClaimedNotice, { text, isFinal, isInterrupted }: Failure): Promise<Settled> =>
-  toSettled(tenant, await db.settle`SELECT fail_notice_v1(${tenant}, ${id}::uuid, ${attempt}::int, ${text}, ${isFinal}, ${isInterrupted}) AS result`)
+  toSettled(tenant, await db.settle`SELECT fail_notice(${tenant}, ${id}::uuid, ${attempt}::int, ${text}, ${isFinal}, ${isInterrupted}) AS result`)
 
 /** How many wait for their first try, wait for another, or are parked. */
 export async function countNotices (db: Database): Promise<{ waiting: number, retrying: number, parked: number }> {

@@ -8,7 +8,7 @@ import { type PolicyRow, toPolicy } from './policy.ts'
 
 type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
 
-/** What `find_people_v1` answers: rows as they are, each with whose it is. */
+/** What `find_people` answers: rows as they are, each with whose it is. */
 interface Answer {
   readAt: string
   users: UserRow[]
@@ -73,7 +73,7 @@ const findAmong = <P extends Person>(db: Database, among: Among, wanted: Wanted)
 async function findTogether (db: Database, { tenant, namespace, isWhole }: Among, people: Wanted[]): Promise<Array<Person | null>> {
   const names = [...new Set(people.map(({ name }) => name))]
   const sessions = people.flatMap(({ session }) => session === null ? [] : [session.id])
-  const answer = await db.value<Answer>`SELECT find_people_v1(${tenant}, ${namespace}, ${names}::text[], ${sessions}::text[], ${isWhole}) AS people`
+  const answer = await db.value<Answer>`SELECT find_people(${tenant}, ${namespace}, ${names}::text[], ${sessions}::text[], ${isWhole}) AS people`
   return people.map(({ name, session }) => {
     const user = answer?.users.find(({ id, subject }) => name === (namespace === null ? id : subject))
     return answer === null || user === undefined ? null : toPerson(tenant, user, answer, session, isWhole)
@@ -127,13 +127,13 @@ function spoken ({ accounts, door }: IssuerWord): { local: boolean, sso: boolean
  */
 export async function seePerson (db: Database, { tenant, namespace, subject, word, groups }: FirstFactor, id: string, known: Person | null, hashes: string[]): Promise<Settlement> {
   const said = { ...spoken(word), ...spokenGroups(word, groups, known?.sources[word.issuer]) }
-  return await db.settle`SELECT see_user_v2(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
+  return await db.settle`SELECT see_user(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
     ${word.accounts !== undefined}, ${said}::jsonb, to_timestamp(${word.issuedAt}::float8), ${JSON.stringify(hashes)}::jsonb) AS result`
 }
 
 /** Records what was noted of somebody. Decides which of parallel first calls gives him his deadline. */
 export async function settleNote (db: Database, { tenant, userId, policy }: Person, { graceDays, wouldBe, isAdministrator }: Note, by: By): Promise<void> {
-  await db.settle`SELECT note_person_v1(${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb) AS result`
+  await db.settle`SELECT note_person(${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb) AS result`
 }
 
 const date = (value: string | null): Date | null => value === null ? null : new Date(value)

@@ -1,7 +1,7 @@
 import { DEFAULT_POLICY, type Policy } from '../core/policy.ts'
 import type { Database } from './client.ts'
 
-/** A policy as `policy_json_v1` and `find_people_v1` have it. */
+/** A policy as `policy_json` and `find_people` have it. */
 export interface PolicyRow extends Omit<Policy, 'enforceFrom' | 'updatedAt'> { enforceFrom: string | null, updatedAt: string | null }
 
 const date = (value: string | null): Date | null => value === null ? null : new Date(value)
@@ -12,6 +12,6 @@ export const toPolicy = (row: PolicyRow | null): Policy => row === null
 
 /** The tenant's policy, for whom no person stands who would have it: a machine. */
 export async function findPolicy (db: Database, tenant: string): Promise<Policy> {
-  const [{ policy }] = await db.rows`SELECT find_policy_v1(${tenant}) AS policy` as [{ policy: PolicyRow | null }]
+  const [{ policy }] = await db.rows`SELECT find_policy(${tenant}) AS policy` as [{ policy: PolicyRow | null }]
   return toPolicy(policy)
 }

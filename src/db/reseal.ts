@@ -62,6 +62,6 @@ async function resealRows (db: Database, ring: KeyRing, from: string, tenant: st
       unreadable.push(factorId)
     }
   }
-  const result = await db.settle`SELECT reseal_v1(${tenant}, ${from}, ${ring.primary}, ${JSON.stringify(changes)}::jsonb, ${by}::jsonb) AS result`
+  const result = await db.settle`SELECT reseal(${tenant}, ${from}, ${ring.primary}, ${JSON.stringify(changes)}::jsonb, ${by}::jsonb) AS result`
   return { tenant, resealed: result.rows as number, unreadable }
 }

@@ -31,10 +31,10 @@ export async function watchAttempts (db: Database, events: ChainedEvent[]): Prom
 }
 
 const settleFailures = (db: Database, attempts: [Attempt, ...Attempt[]] | Attempt[]): Promise<unknown> => db.settle`
-  SELECT note_failures_v1(${(attempts[0] as Attempt).tenant}, ${attempts.map(({ subject }) => subject)}::text[], ${attempts.map(({ address }) => sourceOf(address))}::text[],
+  SELECT note_failures(${(attempts[0] as Attempt).tenant}, ${attempts.map(({ subject }) => subject)}::text[], ${attempts.map(({ address }) => sourceOf(address))}::text[],
     ${attempts.map(({ at }) => at)}::text[]::timestamptz[]) AS result`
 
-/** Those of whom `suspect_guessing_v1` may say more than `few` or `known`, in one look. */
+/** Those of whom `suspect_guessing` may say more than `few` or `known`, in one look. */
 async function findGuessing (db: Database, outcome: 'failure' | 'success', attempts: Attempt[]): Promise<Attempt[]> {
   if (attempts.length === 0) return []
   const { tenant } = attempts[0] as Attempt
@@ -51,7 +51,7 @@ async function findGuessing (db: Database, outcome: 'failure' | 'success', attem
 
 /** Decides that it is told once in 24 hours: `suspected`, else `known` or `few`. */
 const settleGuessing = (db: Database, { tenant, subject, at, factorKind, address, requestId }: Attempt, outcome: 'failure' | 'success'): Promise<unknown> => db.settle`
-  SELECT suspect_guessing_v1(${tenant}, ${subject}, ${at}::timestamptz, ${outcome}, ${factorKind}, ${{ address, requestId }}::jsonb) AS result`
+  SELECT suspect_guessing(${tenant}, ${subject}, ${at}::timestamptz, ${outcome}, ${factorKind}, ${{ address, requestId }}::jsonb) AS result`
 
 interface Spray { tenant: string, source: string | null, users: number }
 
@@ -66,7 +66,7 @@ export async function watchSprays (db: Database): Promise<void> {
     SELECT tenant, NULL, count(DISTINCT user_id)::int FROM failures
     WHERE at > now() - interval '1 hour'
     GROUP BY tenant HAVING count(DISTINCT user_id) >= ${SPRAYED_USERS}::int`
-  for (const { tenant, source, users } of sprays) await db.settle`SELECT suspect_spray_v1(${tenant}, ${source}, ${users}::int) AS result`
+  for (const { tenant, source, users } of sprays) await db.settle`SELECT suspect_spray(${tenant}, ${source}, ${users}::int) AS result`
 }
 
 /** Every minute, on the one replica that holds the lease. Answers how to stop it. */

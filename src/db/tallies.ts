@@ -14,7 +14,7 @@ export async function foldTallies (db: Database): Promise<number> {
   for (const { tenant } of tenants) {
     let changes
     do {
-      const result = await db.settle`SELECT fold_tallies_v1(${tenant}, ${BATCH}::int) AS result`
+      const result = await db.settle`SELECT fold_tallies(${tenant}, ${BATCH}::int) AS result`
       changes = result.changes as number
       folded += changes
     } while (changes === BATCH)

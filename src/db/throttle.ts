@@ -26,6 +26,6 @@ type Common = Pick<Refusal, 'tenant' | 'kind' | 'limits'>
 type Own = Omit<Refusal, keyof Common>
 
 const refuseTogether = ({ value }: Database, { tenant, kind, limits }: Common, refusals: Own[]): Promise<Array<Settlement | null>> => inOrder(refusals, {
-  alone: ({ userId, weight, pendingId, by }) => value<Settlement>`SELECT refuse_code_v1(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${by}::jsonb, '{}'::jsonb) AS result`,
-  all: sorted => value<Settlement[]>`SELECT refuse_codes_v2(${tenant}, ${kind}, ${limits}::jsonb, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'weight')}::int[], ${each(sorted, 'pendingId')}::uuid[], ${each(sorted, 'by')}::jsonb[]) AS results`
+  alone: ({ userId, weight, pendingId, by }) => value<Settlement>`SELECT refuse_code(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${by}::jsonb, '{}'::jsonb) AS result`,
+  all: sorted => value<Settlement[]>`SELECT refuse_codes(${tenant}, ${kind}, ${limits}::jsonb, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'weight')}::int[], ${each(sorted, 'pendingId')}::uuid[], ${each(sorted, 'by')}::jsonb[]) AS results`
 })

@@ -185,7 +185,7 @@ t.test('where the audit or the trace cannot be written, nobody is erased', async
   const { act, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
   const { settle } = db
-  db.settle = async () => await db.rows`SELECT erase_user_v1(${user.tenant}, ${id}::uuid, 'x', '{"hash": null, "hashes": []}'::jsonb, '{}'::jsonb) AS result` as never
+  db.settle = async () => await db.rows`SELECT erase_user(${user.tenant}, ${id}::uuid, 'x', '{"hash": null, "hashes": []}'::jsonb, '{}'::jsonb) AS result` as never
   t.equal((await act(id, 'erase')).status, 503)
   db.settle = settle
   t.match((await status(user)).body, { userId: id, enrolled: true })

@@ -28,7 +28,7 @@ async function administrator (role = 'mfa:admin'): Promise<{ admin: Person, toke
   return { admin, token, list: (query = '') => admin.call('GET', `/admin/notices${query}`, undefined, token), retry: id => admin.call('POST', `/admin/notices/${id}/retry`, undefined, token) }
 }
 
-const write = (tenant: string, subject: string | null, action = 'user.reset'): Promise<unknown> => db.rows`SELECT audit_v1(${tenant}, ${subject}, ${action}, 'success', NULL, '{}', '{}')::text`
+const write = (tenant: string, subject: string | null, action = 'user.reset'): Promise<unknown> => db.rows`SELECT audit(${tenant}, ${subject}, ${action}, 'success', NULL, '{}', '{}')::text`
 async function fail (tenant: string, id: string, isFinal = false): Promise<void> {
   const notice = await settleClaimed(db, { tenant, id })
   if (notice === null) throw new Error('not to be had')
@@ -56,7 +56,7 @@ t.test('pages have each once, newest first; another tenant\'s never; what is no 
   const { admin, list } = await administrator()
   const stranger = await administrator()
   await write(stranger.admin.tenant, 'x')
-  await db.rows`SELECT count(audit_v1(${admin.tenant}, 'user-' || n, 'user.reset', 'success', NULL, '{}', '{}')::text) FROM generate_series(1, 60) AS n`
+  await db.rows`SELECT count(audit(${admin.tenant}, 'user-' || n, 'user.reset', 'success', NULL, '{}', '{}')::text) FROM generate_series(1, 60) AS n`
   const whole = (await list('?limit=100')).body
   t.equal(whole.items.length, 60)
   t.equal(whole.nextCursor, null)
@@ -121,7 +121,7 @@ async function liveThrough (): Promise<string> {
   const enrolled = await leaver.enroll()
   await leaver.call('DELETE', `/mfa/factors/${enrolled.factorId}`, {}, enrolled.token)
   await admin.call('DELETE', '/mfa/sessions', {}, token)
-  await db.rows`SELECT count(audit_v1(${admin.tenant}, 'user-' || n, 'totp.refused', 'failure', 'totp', '{"address": "192.0.2.7"}', '{}')::text) FROM generate_series(1, 200) AS n`
+  await db.rows`SELECT count(audit(${admin.tenant}, 'user-' || n, 'totp.refused', 'failure', 'totp', '{"address": "192.0.2.7"}', '{}')::text) FROM generate_series(1, 200) AS n`
   await chainTenant(db, admin.tenant, events => watchAttempts(db, events))
   await watchSprays(db)
   return admin.tenant

@@ -50,11 +50,10 @@ t.test('where Citus would keep a plan for each use of a statement, a tenant\'s f
     WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' AND proargnames[1] = 'p_tenant' ORDER BY 1`)).rows
   const { rows: [{ version }] } = await client.query("SELECT current_setting('citus.version') AS version")
   const hoards = hoardsPlans(version)
-  // The people's statements take lists, for which a kept plan must be asked for.
   const expected = hoards ? [{ set: ['plan_cache_mode=force_custom_plan'] }] : [{ set: [] }, { set: ['plan_cache_mode=force_generic_plan'] }]
   t.same(await settings(), expected)
   // As after an update, and after a migration that made one of them anew.
-  for (const name of ['accept_totp_v1', 'find_people_v1']) {
+  for (const name of ['accept_totp', 'find_people']) {
     await client.query(`ALTER FUNCTION ${name} ${hoards ? 'RESET plan_cache_mode' : 'SET plan_cache_mode = force_custom_plan'}`)
   }
   await distribute(url, 'on')

@@ -13,7 +13,7 @@ const run = (env: Record<string, string> = {}): Promise<{ code: number, stdout: 
 })
 
 t.test('npm run maintain, as the owner, says what it made and dropped', async t => {
-  await asOwner(url, ["SELECT add_audit_partition_v1('2025-01-15')", "SELECT add_audit_partition_v1(now() - interval '100 days')"])
+  await asOwner(url, ["SELECT add_audit_partition('2025-01-15')", "SELECT add_audit_partition(now() - interval '100 days')"])
   t.same(await run(), { code: 0, stdout: 'Partitions made: 0. Dropped: audit_events_2025_01. Counts of people put right: 0.\n', stderr: '' })
   t.match(await run({ AUDIT_RETENTION_DAYS: '30' }), { code: 0, stdout: /Dropped: audit_events_\d{4}_\d\d\. / })
 })

@@ -19,7 +19,7 @@ const verify = (tenant: string, ring = keys): ReturnType<typeof verifyTenant> =>
 
 /** Events of a tenant as the service writes them. */
 const write = (tenant: string, count: number): Promise<unknown> =>
-  db.reports`SELECT count(audit_v1(${tenant}, 'somebody', 'totp.accepted', 'success', 'totp', '{"actor": "somebody", "address": "::1", "requestId": "r"}', jsonb_build_object('n', n, 'text', E'é\u2028"\\\\'))::text) FROM generate_series(1, ${count}::int) AS n`
+  db.reports`SELECT count(audit(${tenant}, 'somebody', 'totp.accepted', 'success', 'totp', '{"actor": "somebody", "address": "::1", "requestId": "r"}', jsonb_build_object('n', n, 'text', E'é\u2028"\\\\'))::text) FROM generate_series(1, ${count}::int) AS n`
 
 async function sign (tenant: string): Promise<void> {
   const result = await signTenant(db, tenant, signing)

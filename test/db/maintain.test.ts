@@ -29,7 +29,7 @@ const age = ({ db }: Service, tenant: string): Promise<unknown> => db.rows`UPDAT
 /** Two events of long ago, signed as the end of that day; then a late one of long ago and two of now. */
 async function fill (service: Service, tenant: string): Promise<void> {
   const { db } = service
-  await db.rows`SELECT add_audit_partition_v1(now() - 500 * interval '24 hours')`
+  await db.rows`SELECT add_audit_partition(now() - 500 * interval '24 hours')`
   for (const daysAgo of [600, 500]) await write(service, tenant, daysAgo)
   await chainTenant(db, tenant)
   await sign(service, tenant)
@@ -126,6 +126,6 @@ t.test('partitions of the months to come are made, also where events have come b
 
 t.test('any other trouble is said', async t => {
   const { service, url } = await start(t)
-  await service.db.rows`DROP FUNCTION add_audit_partition_v1`
+  await service.db.rows`DROP FUNCTION add_audit_partition`
   await t.rejects(maintain(url, 400), { code: '42883' })
 })

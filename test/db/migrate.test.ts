@@ -102,7 +102,7 @@ t.test('migrate:new writes what changed since the last migration', async t => {
 t.test('npm run migrate says what it did, and what failed', async t => {
   const { url } = await ownDatabase(t, { isMigrated: false })
   const DATABASE_OWNER_URL = url
-  t.match(await run('src/cli/migrate.ts', [], { DATABASE_OWNER_URL }), { code: 0, stdout: /^Applied \d+_init/ })
+  t.match(await run('src/cli/migrate.ts', [], { DATABASE_OWNER_URL }), { code: 0, stdout: /^Applied \d+_baseline/ })
   t.match(await run('src/cli/migrate.ts', [], { DATABASE_OWNER_URL }), { code: 0, stdout: 'The database is up to date.\n' })
   t.match(await run('src/cli/migrate.ts', ['--rolled-back', 'unheard-of'], { DATABASE_OWNER_URL }),
     { code: 1, stderr: /unheard-of/ })

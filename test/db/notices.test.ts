@@ -14,7 +14,7 @@ const { db } = service
 const BY = { actor: 'a', address: '192.0.2.1', requestId: 'r' }
 
 const write = (tenant: string, subject: string | null, action: string, details: object = {}): Promise<unknown> =>
-  db.rows`SELECT audit_v1(${tenant}, ${subject}, ${action}, 'success', 'totp', ${BY}::jsonb, ${details}::jsonb)::text`
+  db.rows`SELECT audit(${tenant}, ${subject}, ${action}, 'success', 'totp', ${BY}::jsonb, ${details}::jsonb)::text`
 
 interface Row { id: string, type: string, subject: string, attempts: number, failure: string | null, parked: boolean, seconds: number, leased: boolean }
 const outbox = (tenant: string): Promise<Row[]> => db.rows<Row>`
@@ -56,7 +56,7 @@ t.test('what concerns a user, the policy or an attack leaves one, with the event
   const other = new pg.Client({ connectionString: url })
   await other.connect()
   await other.query('BEGIN')
-  await other.query("SELECT audit_v1($1, 'x', 'user.reset', 'success', NULL, '{}', '{}')", [tenant])
+  await other.query("SELECT audit($1, 'x', 'user.reset', 'success', NULL, '{}', '{}')", [tenant])
   await other.query('ROLLBACK')
   await other.end()
   t.equal((await outbox(tenant)).length, rows.length, 'one whose change did not happen is none')

@@ -53,7 +53,7 @@ t.test('a confirmation that never gets through is 503, and the same code is good
   const person = service.person()
   const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
   const confirm = (): Promise<Answer> => person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) })
-  await withAnswer('confirm_factor_v1', always('stale'), async () => { isUnavailable(t, await confirm()) })
+  await withAnswer('confirm_factor', always('stale'), async () => { isUnavailable(t, await confirm()) })
   t.equal((await person.call('GET', '/mfa/status')).body.enrolled, false)
   t.equal((await confirm()).status, 200)
 })
@@ -61,7 +61,7 @@ t.test('a confirmation that never gets through is 503, and the same code is good
 t.test('a confirmation that somebody else has done is refused', async t => {
   const person = service.person()
   const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
-  await withAnswer('confirm_factor_v1', always('spent'), async () => {
+  await withAnswer('confirm_factor', always('spent'), async () => {
     t.equal((await person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) })).status, 422)
   })
 })
@@ -69,7 +69,7 @@ t.test('a confirmation that somebody else has done is refused', async t => {
 t.test('a removal that never gets through is 503, and the factor stays', async t => {
   const person = service.person()
   const { factorId, token } = await person.enroll()
-  await withAnswer('remove_factor_v1', always('stale'), async () => { isUnavailable(t, await person.call('DELETE', `/mfa/factors/${factorId}`, undefined, token)) })
+  await withAnswer('remove_factor', always('stale'), async () => { isUnavailable(t, await person.call('DELETE', `/mfa/factors/${factorId}`, undefined, token)) })
   t.equal((await person.call('GET', '/mfa/factors')).body.items.length, 1)
 })
 
@@ -77,8 +77,8 @@ t.test('what is gone meanwhile is neither renamed nor removed', async t => {
   const person = service.person()
   const { body: { factorId } } = await person.call('POST', '/mfa/enroll')
   const path = `/mfa/factors/${factorId as string}`
-  await withAnswer('rename_factor_v1', always('gone'), async () => { t.equal((await person.call('PATCH', path, { label: 'New' })).status, 404) })
-  await withAnswer('remove_pending_v1', always('gone'), async () => { t.equal((await person.call('DELETE', path)).status, 404) })
+  await withAnswer('rename_factor', always('gone'), async () => { t.equal((await person.call('PATCH', path, { label: 'New' })).status, 404) })
+  await withAnswer('remove_pending', always('gone'), async () => { t.equal((await person.call('DELETE', path)).status, 404) })
 })
 
 t.test('of two sign-outs at once the second finds its token dead', async t => {
@@ -105,7 +105,7 @@ t.test('an answer that cannot be is 503, and no token comes of it', async t => {
   const person = service.person()
   const { secret } = await person.enroll()
   for (const result of ['RETURN NULL', always('lost')]) {
-    await withAnswer('accept_totp_v1', result, async () => {
+    await withAnswer('accept_totp', result, async () => {
       const answer = await person.call('POST', '/mfa/verify', { code: clock.code(secret) })
       isUnavailable(t, answer)
       t.notMatch(answer.text, 'eyJ')
@@ -116,6 +116,6 @@ t.test('an answer that cannot be is 503, and no token comes of it', async t => {
 
 t.test('somebody who is recorded and yet not there is let in nowhere', async t => {
   const person = service.person()
-  await withAnswer('see_user_v2', always('seen'), async () => { isUnavailable(t, await person.call('GET', '/mfa/status')) })
+  await withAnswer('see_user', always('seen'), async () => { isUnavailable(t, await person.call('GET', '/mfa/status')) })
   t.equal((await person.call('GET', '/mfa/status')).status, 200)
 })

@@ -132,10 +132,10 @@ t.test('logins read their own people\'s rows and no others, alone or together', 
     }
   }
   const alone = [users, epochs, factors, steps, nulls, bys].map(([first]) => first)
-  t.same(await scanned('find_people_v1($1, NULL, $2::text[], $3::text[], true)', [TENANT, users, ['s']]), [])
-  t.same(await scanned('accept_totp_v1($1, $2::uuid, $3::int, $4::uuid, $5::bigint, $6::jsonb, $7::jsonb)', [TENANT, ...alone]), [])
-  t.same(await scanned('accept_totps_v2($1, $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])', [TENANT, users, epochs, factors, steps, nulls, bys]), [])
-  t.same(await scanned('refuse_codes_v2($1, $2, $3::jsonb, $4::uuid[], $5::int[], $6::uuid[], $7::jsonb[])', [TENANT, 'totp', limits, users, epochs, nulls, bys]), [])
+  t.same(await scanned('find_people($1, NULL, $2::text[], $3::text[], true)', [TENANT, users, ['s']]), [])
+  t.same(await scanned('accept_totp($1, $2::uuid, $3::int, $4::uuid, $5::bigint, $6::jsonb, $7::jsonb)', [TENANT, ...alone]), [])
+  t.same(await scanned('accept_totps($1, $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])', [TENANT, users, epochs, factors, steps, nulls, bys]), [])
+  t.same(await scanned('refuse_codes($1, $2, $3::jsonb, $4::uuid[], $5::int[], $6::uuid[], $7::jsonb[])', [TENANT, 'totp', limits, users, epochs, nulls, bys]), [])
 })
 
 t.test('what changes at each login is in no index, so that the row\'s next version needs no entry in any', async t => {

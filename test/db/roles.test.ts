@@ -50,7 +50,7 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   for (let n = 0; n < 5; n++) await recordEvent(service.db, { tenant: admin.tenant, subject: 'x', action: 'totp.refused', outcome: 'failure', by: { actor: 'x', address: '192.0.2.1', requestId: 'x' } })
   t.ok(await chainTenant(service.db, admin.tenant, events => watchAttempts(service.db, events)) > 0)
   await watchSprays(service.db)
-  t.match(await service.db.settle`SELECT suspect_spray_v1(${admin.tenant}, NULL, 9) AS result`, { outcome: 'suspected' })
+  t.match(await service.db.settle`SELECT suspect_spray(${admin.tenant}, NULL, 9) AS result`, { outcome: 'suspected' })
   await sweep(service.db)
   t.match(await signTenant(service.db, admin.tenant, signing), { tenant: admin.tenant })
   t.equal(await signAnew(service.db, [...parseSigningKeys('KEYS', JSON.stringify({ keys: [signingKey('next')] })), ...signing.keys]), 1)
@@ -58,7 +58,7 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.match((await admin.call('GET', '/admin/audit/verify', undefined, token)).body, { brokenAt: { cause: 'checkpoint' } }, 'the next key is not in this ring')
   const [due] = await findDueNotices(service.db, 1) as [NoticeKey]
   await settleFailed(service.db, await settleClaimed(service.db, due) as ClaimedNotice, { text: 'x', isFinal: true, isInterrupted: false })
-  await service.db.rows`SELECT retry_notice_v1(${due.tenant}, ${due.id}::uuid, '{}')`
+  await service.db.rows`SELECT retry_notice(${due.tenant}, ${due.id}::uuid, '{}')`
   t.match(await settleDelivered(service.db, await settleClaimed(service.db, due) as ClaimedNotice), { outcome: 'delivered' })
   t.ok((await admin.call('GET', '/admin/notices', undefined, token)).body.items.length > 0)
   const { body: pending } = await admin.call('POST', '/mfa/enroll', {}, token)
@@ -91,7 +91,7 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
     "INSERT INTO audit_events (tenant, at, id, action, outcome) SELECT tenant, at, id, 'x', 'x' FROM audit_events LIMIT 1 ON CONFLICT (tenant, at, id) DO UPDATE SET action = 'x'",
     'SELECT * FROM audit_events FOR UPDATE',
     ...partitions.flatMap(({ name }) => [`UPDATE ${name} SET action = 'x'`, `DELETE FROM ${name}`, `TRUNCATE ${name}`, `DROP TABLE ${name}`, `ALTER TABLE audit_events DETACH PARTITION ${name}`]),
-    "SELECT add_audit_partition_v1('2199-01-01')",
+    "SELECT add_audit_partition('2199-01-01')",
     `SET ROLE ${owner as string}`,
     `SET SESSION AUTHORIZATION ${owner as string}`,
     'ALTER ROLE headless_mfa LOGIN',
@@ -101,9 +101,9 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
     'CREATE SCHEMA x',
     'CREATE VIEW x AS SELECT 1 AS one',
     'CREATE FUNCTION x() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$',
-    'DROP FUNCTION audit_v1',
-    'DROP VIEW person_v3',
-    'UPDATE person_v3 SET epoch = 1',
+    'DROP FUNCTION audit',
+    'DROP VIEW current_tallies',
+    'UPDATE current_tallies SET users = 1',
     'SELECT * FROM _prisma_migrations',
     'DELETE FROM _prisma_migrations',
     'ALTER SYSTEM SET log_statement = \'all\'',

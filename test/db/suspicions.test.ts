@@ -28,7 +28,7 @@ async function fail (person: Person, secret: string, times: number): Promise<voi
 
 /** Attempts of `users` people of a tenant, the n-th from `192.0.2.n` or another address that `address` gives. */
 const attempts = (tenant: string, action: string, users: number, address: string, details = {}): Promise<unknown> => db.reports`
-  SELECT count(audit_v1(${tenant}, 'user-' || n, ${action}, 'failure', 'totp', jsonb_build_object('actor', 'x', 'address', replace(${address}, '*', to_hex(n))), ${details}::jsonb)::text)
+  SELECT count(audit(${tenant}, 'user-' || n, ${action}, 'failure', 'totp', jsonb_build_object('actor', 'x', 'address', replace(${address}, '*', to_hex(n))), ${details}::jsonb)::text)
   FROM generate_series(1, ${users}::int) AS n`
 
 t.test('five failures on one person within a day are told, once, with from where', async t => {
@@ -84,17 +84,17 @@ t.test('what costs no attempt, is of yesterday, or of somebody else counts for n
   await chain(tenant)
   t.same(await suspected(tenant), [])
   t.same(await db.rows`SELECT user_id AS "userId", source FROM failures WHERE tenant = ${tenant} ORDER BY 1`, ['user-1', 'user-2', 'user-3'].map(userId => ({ userId, source: '192.0.2.9' })))
-  await db.rows`SELECT audit_v1(${tenant}, 'nobody', 'totp.refused', 'failure', 'totp', '{}', '{}')::text, audit_v1(${tenant}, NULL, 'totp.refused', 'failure', 'totp', '{"address": "192.0.2.1"}', '{}')::text`
+  await db.rows`SELECT audit(${tenant}, 'nobody', 'totp.refused', 'failure', 'totp', '{}', '{}')::text, audit(${tenant}, NULL, 'totp.refused', 'failure', 'totp', '{"address": "192.0.2.1"}', '{}')::text`
   t.equal(await chain(tenant), 2, 'an event without a person or an address is chained like any other')
 })
 
 t.test('of any number that suspect at once one tells of it', async t => {
   const { tenant } = service.person()
   for (let n = 0; n < 5; n++) await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
-  const answers = await Promise.all(Array.from({ length: 20 }, () => db.settle`SELECT suspect_guessing_v1(${tenant}, 'user-1', clock_timestamp(), 'failure', 'totp', '{}') AS result`))
+  const answers = await Promise.all(Array.from({ length: 20 }, () => db.settle`SELECT suspect_guessing(${tenant}, 'user-1', clock_timestamp(), 'failure', 'totp', '{}') AS result`))
   t.same(answers.map(({ outcome }) => outcome).sort(), [...Array(19).fill('known'), 'suspected'])
   t.equal((await suspected(tenant)).length, 1)
-  t.same(await db.settle`SELECT suspect_guessing_v1(${tenant}, 'user-2', clock_timestamp(), 'failure', 'totp', '{}') AS result`, { outcome: 'few' })
+  t.same(await db.settle`SELECT suspect_guessing(${tenant}, 'user-2', clock_timestamp(), 'failure', 'totp', '{}') AS result`, { outcome: 'few' })
 })
 
 t.test('one wrong code on each of two hundred people from one /64 is spraying, told once an hour', async t => {

@@ -12,7 +12,7 @@ const { db } = service
 
 /** What is kept, and what is there. */
 const kept = (tenant: string): Promise<unknown> => db.rows`
-  SELECT kind::text, is_enrolled, accounts, groups, sum(users)::int AS users FROM user_tallies_v1 WHERE tenant = ${tenant} GROUP BY 1, 2, 3, 4 HAVING sum(users) <> 0 ORDER BY 1, 2`
+  SELECT kind::text, is_enrolled, accounts, groups, sum(users)::int AS users FROM current_tallies WHERE tenant = ${tenant} GROUP BY 1, 2, 3, 4 HAVING sum(users) <> 0 ORDER BY 1, 2`
 const there = (tenant: string): Promise<unknown> => db.rows`
   SELECT kind::text, EXISTS (SELECT 1 FROM factors f WHERE f.tenant = u.tenant AND f.user_id = u.id) AS is_enrolled, accounts, groups, count(*)::int AS users
   FROM users u WHERE tenant = ${tenant} AND disabled_at IS NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2`
@@ -49,7 +49,7 @@ t.test('whatever is done with people over the calls, as many are counted as ther
           enrolled.delete(sub)
           break
         }
-        case 'fold': await db.settle`SELECT fold_tallies_v1(${tenant}, 3) AS result`; break
+        case 'fold': await db.settle`SELECT fold_tallies(${tenant}, 3) AS result`; break
         default: await sync({ subject: sub, disabled: act === 'disable' })
       }
     }
@@ -62,7 +62,7 @@ t.test('whatever is done with people over the calls, as many are counted as ther
 t.test('every statement that makes or erases people, disables them or gives them factors counts them', async t => {
   const functions = await db.rows<{ name: string, body: string }>`SELECT proname::text AS name, prosrc AS body FROM pg_proc WHERE pronamespace = 'public'::regnamespace`
   const changes = /INSERT INTO (users|factors)\b|DELETE FROM (users|factors)\b|UPDATE users [^;]*\b(sources|disabled_at|enrolled_at) =/
-  const counts = /tally_user_v1|note_factors_v1|INSERT INTO user_tally_changes/
+  const counts = /tally_user|note_factors|INSERT INTO user_tally_changes/
   t.ok(functions.filter(({ body }) => changes.test(body)).length >= 4, 'they are found')
   t.same(functions.filter(({ body }) => changes.test(body) && !counts.test(body)).map(({ name }) => name), [])
 })
@@ -70,7 +70,7 @@ t.test('every statement that makes or erases people, disables them or gives them
 async function tenantOf (count: number): Promise<string> {
   const admin = service.person({ roles: ['mfa:admin'] })
   await admin.enroll()
-  await db.rows`SELECT sync_users_v2(${admin.tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', n::text, 'groups', jsonb_build_array('g' || n % 7))) FROM generate_series(1, ${count}::int) AS n), '{}')`
+  await db.rows`SELECT sync_users(${admin.tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', n::text, 'groups', jsonb_build_array('g' || n % 7))) FROM generate_series(1, ${count}::int) AS n), '{}')`
   return admin.tenant
 }
 
@@ -80,15 +80,15 @@ t.test('changes are folded in, each once, whoever does it beside: and a kind of 
   const tenant = await tenantOf(20)
   for (let change = 0; change < 300; change++) await db.rows`INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change) SELECT ${tenant}, kind, false, accounts, groups, 1 - 2 * (${change} % 2) FROM users WHERE tenant = ${tenant} AND subject = '1'`
   const before = await kept(tenant)
-  const rounds = await Promise.all(Array.from({ length: 8 }, () => db.settle`SELECT fold_tallies_v1(${tenant}, 50) AS result`))
+  const rounds = await Promise.all(Array.from({ length: 8 }, () => db.settle`SELECT fold_tallies(${tenant}, 50) AS result`))
   t.equal(rounds.reduce((sum, { changes }) => sum + (changes as number), 0) + await changesOf(tenant), 300 + 7 + 3)
   t.same(await kept(tenant), before)
   await foldTallies(db)
-  await db.settle`SELECT fold_tallies_v1(${tenant}, 1000) AS result`
+  await db.settle`SELECT fold_tallies(${tenant}, 1000) AS result`
   t.equal(await changesOf(tenant), 0)
   t.same(await kept(tenant), before)
-  await db.rows`SELECT sync_users_v2(${tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', subject, 'disabled', true)) FROM users WHERE tenant = ${tenant} AND namespace = 'n'), '{}')`
-  await db.settle`SELECT fold_tallies_v1(${tenant}, 1000) AS result`
+  await db.rows`SELECT sync_users(${tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', subject, 'disabled', true)) FROM users WHERE tenant = ${tenant} AND namespace = 'n'), '{}')`
+  await db.settle`SELECT fold_tallies(${tenant}, 1000) AS result`
   t.equal((await db.rows`SELECT 1 FROM user_tallies WHERE tenant = ${tenant}`).length, 1)
 })
 
@@ -124,5 +124,5 @@ t.test('maintain counts every tenant anew', async t => {
   t.equal((await maintain(url, 400)).mended, 0)
   await own.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${person.tenant}`
   t.equal((await maintain(url, 400)).mended, 1)
-  t.same(await own.db.rows`SELECT sum(users)::int AS users FROM user_tallies_v1`, [{ users: 0 }])
+  t.same(await own.db.rows`SELECT sum(users)::int AS users FROM current_tallies`, [{ users: 0 }])
 })

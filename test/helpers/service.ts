@@ -203,7 +203,7 @@ export class Person {
 }
 
 /** After rows of people were written by SQL: what the service's own statements count, they do not. */
-export const recount = (db: Database, tenant: string): Promise<unknown> => db.settle`SELECT recount_users_v1(${tenant}) AS result`
+export const recount = (db: Database, tenant: string): Promise<unknown> => db.settle`SELECT recount_users(${tenant}) AS result`
 
 /** Any claims, signed as the issuer would; `undefined` claims are left out. */
 export function signToken (claims: Record<string, unknown>, header: Record<string, unknown> = {}, secret = SECRET): string {

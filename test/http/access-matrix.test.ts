@@ -61,7 +61,7 @@ const CALLERS = {
 
 /** As whatever ends somebody's tokens does; and the replica's memory has heard of it. */
 async function endTokens (person: Person): Promise<void> {
-  await person.service.db.rows`SELECT move_epoch_v1(${person.tenant}, ${(await person.row()).id}::uuid)`
+  await person.service.db.rows`SELECT move_epoch(${person.tenant}, ${(await person.row()).id}::uuid)`
   await sleep(600)
 }
 

@@ -31,7 +31,7 @@ const chain = async (child: ChildProcess): Promise<number> => {
   return (await answer as [number])[0]
 }
 
-const write = (tenant: string, count: number): Promise<unknown> => db.rows`SELECT count(audit_v1(${tenant}, 's', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, ${count}::int)`
+const write = (tenant: string, count: number): Promise<unknown> => db.rows`SELECT count(audit(${tenant}, 's', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, ${count}::int)`
 
 t.test('two processes that chain at once never fork the chain, nor chain an event twice or not at all', async t => {
   const { tenant } = service.person()
@@ -70,7 +70,7 @@ t.test('an event whose transaction commits late is chained then, and breaks noth
   await late.connect()
   t.teardown(() => late.end())
   await late.query('BEGIN')
-  await late.query("SELECT audit_v1($1, 'late', 'totp.accepted', 'success', 'totp', '{}', '{}')", [tenant])
+  await late.query("SELECT audit($1, 'late', 'totp.accepted', 'success', 'totp', '{}', '{}')", [tenant])
   await write(tenant, 20)
   t.equal(await chain(child), 20)
   await late.query('COMMIT')

@@ -33,7 +33,7 @@ async function startWorker (t: Test, ...args: string[]): Promise<ChildProcess> {
 
 /** `each` notices of each of `people`, one after the other, with their number. */
 const write = (tenant: string, people: number, each: number): Promise<unknown> => db.rows`
-  SELECT count(audit_v1(${tenant}, 'user-' || p, 'user.reset', 'success', NULL, '{}', jsonb_build_object('number', n))::text)
+  SELECT count(audit(${tenant}, 'user-' || p, 'user.reset', 'success', NULL, '{}', jsonb_build_object('number', n))::text)
   FROM (SELECT n, p FROM generate_series(1, ${each}::int) AS n, generate_series(1, ${people}::int) AS p ORDER BY n, p) AS all_of_them`
 
 t.test('two processes deliver each notice once, and somebody\'s in their order', async t => {

@@ -77,7 +77,7 @@ t.test('of a policy that was changed since the decision no deadline is given', a
   const person = service.person({ tenant, accounts: ['sso'] })
   await person.call('GET', '/mfa/status')
   const { id } = await person.row()
-  const [{ result } = { result: undefined }] = await service.db.rows<{ result: unknown }>`SELECT note_person_v1(${tenant}, ${id}::uuid, 0, 30, NULL, false, '{}') AS result`
+  const [{ result } = { result: undefined }] = await service.db.rows<{ result: unknown }>`SELECT note_person(${tenant}, ${id}::uuid, 0, 30, NULL, false, '{}') AS result`
   t.same(result, { outcome: 'noted' })
   const [row] = await service.db.rows<{ grace_until: Date | null }>`SELECT grace_until FROM users WHERE tenant = ${tenant} AND subject = ${person.sub}`
   t.equal(row?.grace_until, null)

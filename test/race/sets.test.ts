@@ -1,4 +1,4 @@
-// Codes of several people in one call of the database: each is decided as if it were alone, beside those of the release before.
+// Codes of several people in one call of the database: each is decided as if it were alone, beside those that are.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Settlement } from '../../src/db/client.ts'
@@ -48,18 +48,18 @@ const accepting = ({ user, factor = user, epoch = 5, step = 200, act = null }: A
 type Accepting = ReturnType<typeof accepting>
 
 const acceptOne = (tenant: string, { userId, epoch, factorId, step, act, by }: Accepting): Promise<Settlement | null> =>
-  db.value<Settlement>`SELECT accept_totp_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`
+  db.value<Settlement>`SELECT accept_totp(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`
 const acceptAll = (tenant: string, codes: Accepting[]): Promise<Settlement[] | null> =>
-  db.value<Settlement[]>`SELECT accept_totps_v2(${tenant}, ${each(codes, 'userId')}::uuid[], ${each(codes, 'epoch')}::int[], ${each(codes, 'factorId')}::uuid[], ${each(codes, 'step')}::bigint[], ${each(codes, 'act')}::jsonb[], ${each(codes, 'by')}::jsonb[]) AS results`
+  db.value<Settlement[]>`SELECT accept_totps(${tenant}, ${each(codes, 'userId')}::uuid[], ${each(codes, 'epoch')}::int[], ${each(codes, 'factorId')}::uuid[], ${each(codes, 'step')}::bigint[], ${each(codes, 'act')}::jsonb[], ${each(codes, 'by')}::jsonb[]) AS results`
 
 interface Refuse { user: number, weight?: number, pending?: number | null }
 const refusing = ({ user, weight = 1, pending = null }: Refuse, place: number) => ({ userId: userOf(user), weight, pendingId: pending === null ? null : factorOf(pending), by: by(place) })
 type Refusing = ReturnType<typeof refusing>
 
 const refuseOne = (tenant: string, kind: string, limits: object, { userId, weight, pendingId, by }: Refusing): Promise<Settlement | null> =>
-  db.value<Settlement>`SELECT refuse_code_v1(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId}::uuid, ${by}::jsonb, '{}'::jsonb) AS result`
+  db.value<Settlement>`SELECT refuse_code(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId}::uuid, ${by}::jsonb, '{}'::jsonb) AS result`
 const refuseAll = (tenant: string, kind: string, limits: object, codes: Refusing[]): Promise<Settlement[] | null> =>
-  db.value<Settlement[]>`SELECT refuse_codes_v2(${tenant}, ${kind}, ${limits}::jsonb, ${each(codes, 'userId')}::uuid[], ${each(codes, 'weight')}::int[], ${each(codes, 'pendingId')}::uuid[], ${each(codes, 'by')}::jsonb[]) AS results`
+  db.value<Settlement[]>`SELECT refuse_codes(${tenant}, ${kind}, ${limits}::jsonb, ${each(codes, 'userId')}::uuid[], ${each(codes, 'weight')}::int[], ${each(codes, 'pendingId')}::uuid[], ${each(codes, 'by')}::jsonb[]) AS results`
 
 /** How long is one second less if the other tenant is asked a moment later. */
 const outcomes = (results: Array<Settlement | null> | null): unknown[] => (results ?? []).map(result => result?.seconds === undefined ? result : { ...result, seconds: typeof result.seconds })
@@ -150,19 +150,13 @@ t.test('codes that were tried as a bypass are counted together as one by one, wh
   t.same(expected.map(result => result?.outcome), ['refused', 'refused', 'refused', 'refused'])
 })
 
-/** As the release before asks; the calls of one moment each have a connection of the pool. */
-const acceptBefore = (tenant: string, codes: Accepting[]): Promise<Settlement[] | null> =>
-  db.value<Settlement[]>`SELECT accept_totps_v1(${tenant}, ${JSON.stringify(codes)}::jsonb) AS results`
-const refuseBefore = (tenant: string, codes: Refusing[]): Promise<Settlement[] | null> =>
-  db.value<Settlement[]>`SELECT refuse_codes_v1(${tenant}, 'totp', ${OPEN}::jsonb, ${JSON.stringify(codes)}::jsonb) AS results`
-
-t.test('of calls of both releases for the same codes at once, in any order, each code opens for one; and none waits for another in a ring', async t => {
+t.test('of joint calls and single ones for the same codes at once, in any order, each code opens for one; and none waits for another in a ring', async t => {
   const tenant = await tenantOf(8)
   const order = [1, 2, 3, 4, 5, 6, 7, 8]
   for (let step = 101; step <= 110; step++) {
     const codes = (users: number[]): Accepting[] => users.map((user, place) => accepting({ user, step }, place))
     const calls = [order, order, order.toReversed(), order, [3, 8, 1, 3, 8, 1]]
-    const results = await Promise.all(calls.map(async (users, call) => await (call % 2 === 0 ? acceptAll : acceptBefore)(tenant, codes(users)) ?? []))
+    const results = await Promise.all(calls.map(async (users, call) => call % 2 === 0 ? await acceptAll(tenant, codes(users)) ?? [] : await oneByOne(codes(users), code => acceptOne(tenant, code)) as Settlement[]))
     const opened = results.flatMap((settled, call) => settled.flatMap(({ outcome }, place) => outcome === 'accepted' ? [calls[call]?.[place]] : []))
     t.same(opened.sort(), order, `step ${step}`)
     t.ok(results.flat().every(({ outcome }) => outcome === 'accepted' || outcome === 'spent'))
@@ -171,14 +165,14 @@ t.test('of calls of both releases for the same codes at once, in any order, each
   t.same(await db.rows`SELECT subject, count(*)::int FROM audit_events WHERE tenant = ${tenant} AND action = 'totp.accepted' GROUP BY subject ORDER BY subject`, order.map(n => ({ subject: userOf(n), count: 10 })))
 })
 
-t.test('of calls of both releases that refuse the same people\'s codes at once each is counted', async t => {
+t.test('of joint calls and single ones that refuse the same people\'s codes at once each is counted', async t => {
   const tenant = await tenantOf(6)
   const order = [1, 2, 3, 4, 5, 6]
   const calls = [order, order, order.toReversed(), order, [...order, ...order]]
   for (let round = 0; round < 5; round++) {
     const results = await Promise.all(calls.map(async (users, call) => {
       const codes = users.map((user, place) => refusing({ user }, place))
-      return await (call % 2 === 0 ? refuseAll(tenant, 'totp', OPEN, codes) : refuseBefore(tenant, codes)) ?? []
+      return call % 2 === 0 ? await refuseAll(tenant, 'totp', OPEN, codes) ?? [] : await oneByOne(codes, code => refuseOne(tenant, 'totp', OPEN, code)) as Settlement[]
     }))
     t.equal(results.flat().length, 36)
     t.ok(results.flat().every(({ outcome }) => outcome === 'refused'), JSON.stringify(results))

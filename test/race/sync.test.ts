@@ -17,7 +17,7 @@ async function administrator (): Promise<{ admin: Person, token: string, sync: (
 
 const people = (tenant: string): Promise<any[]> => db.rows`SELECT subject, account, sources, disabled_at IS NOT NULL AS is_disabled, epoch FROM users WHERE tenant = ${tenant} AND subject LIKE 's%' ORDER BY subject`
 /** Are as many counted as there are? */
-const isCounted = async (tenant: string): Promise<unknown> => (await db.settle`SELECT recount_users_v1(${tenant}) AS result`).mended
+const isCounted = async (tenant: string): Promise<unknown> => (await db.settle`SELECT recount_users(${tenant}) AS result`).mended
 
 t.test('of many syncs of the same new people, listed in any order, one makes each; the last word stands whole', async t => {
   const { admin, sync } = await administrator()
@@ -59,7 +59,7 @@ t.test('a sync that waits for a login\'s newer word replaces that word, too', as
   await client.connect()
   t.teardown(() => client.end())
   await client.query('BEGIN')
-  await client.query('SELECT see_user_v1($1, gen_random_uuid(), $2, $3, NULL, $2, true, $4)', [admin.tenant, 'https://id.test', 's1', { local: true, sso: true, groups: ['new'] }])
+  await client.query('SELECT record_claims($1, gen_random_uuid(), $2, $3, NULL, $2, true, $4)', [admin.tenant, 'https://id.test', 's1', { local: true, sso: true, groups: ['new'] }])
   const syncing = admin.call('PUT', '/admin/users', { users: [{ subject: 's1', accounts: ['sso'], groups: ['mine'] }] }, token)
   await sleep(200)
   await client.query('COMMIT')

@@ -33,4 +33,4 @@ export async function findUndelivered (db: Database, tenant: string, cursor: str
 
 /** `retried`: tried again at once and for another day, in its place before what came later; `gone` where there is no such notice. */
 export const settleRetried = (db: Database, tenant: string, id: string, by: By): Promise<Settlement> =>
-  db.settle`SELECT retry_notice_v1(${tenant}, ${id}::uuid, ${by}::jsonb) AS result`
+  db.settle`SELECT retry_notice(${tenant}, ${id}::uuid, ${by}::jsonb) AS result`

@@ -6,4 +6,4 @@ interface Change { tenant: string, expected: number | null, change: Partial<Poli
 
 /** Decides the race of two changes of one version: `changed`, with the policy that it made, or `stale`. `expected` null: whatever it is now. */
 export const settlePolicy = (db: Database, { tenant, expected, change, reason, by }: Change): Promise<Settlement> =>
-  db.settle`SELECT put_policy_v3(${tenant}, ${expected}::int, ${change}::jsonb, ${reason}, ${by}::jsonb) AS result`
+  db.settle`SELECT put_policy(${tenant}, ${expected}::int, ${change}::jsonb, ${reason}, ${by}::jsonb) AS result`

@@ -27,7 +27,7 @@ export async function countStats (db: Database, tenant: string, sources: readonl
   const [row] = await db.reports<StatsRow>`
     WITH counted AS MATERIALIZED (
       SELECT word, sum(users) AS users, coalesce(sum(users) FILTER (WHERE is_enrolled), 0) AS enrolled FROM (
-        SELECT is_enrolled, users, ${distinctGroups(sources)} || ${EVERYBODY}::text AS words FROM user_tallies_v1 WHERE tenant = ${tenant} OFFSET 0) AS kinds
+        SELECT is_enrolled, users, ${distinctGroups(sources)} || ${EVERYBODY}::text AS words FROM current_tallies WHERE tenant = ${tenant} OFFSET 0) AS kinds
       CROSS JOIN LATERAL unnest(words) AS word GROUP BY 1
     ), grouped AS (
       SELECT ${groupOf(sources)} AS name, sum(users) AS users, sum(enrolled) AS enrolled FROM counted GROUP BY 1

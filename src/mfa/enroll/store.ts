@@ -11,7 +11,7 @@ const CLAIM_SECONDS = 10
 
 /** Has the tenant an administrator with a factor, who could give somebody a code? */
 export async function hasAdministrator (db: Database, tenant: string): Promise<boolean> {
-  const [row] = await db.rows<{ has: boolean }>`SELECT has_administrator_v1(${tenant}) AS has`
+  const [row] = await db.rows<{ has: boolean }>`SELECT has_administrator(${tenant}) AS has`
   return row?.has === true
 }
 
@@ -19,12 +19,12 @@ export interface Start extends Sealed { tenant: string, userId: string, epoch: n
 
 /** Puts a pending factor in the place of any earlier one: `started`, `waiting` after too many starts, `stale` if a reset came between. */
 export const settleStarted = (db: Database, { tenant, userId, epoch, factorId, label, session, sealed, keyId, by }: Start): Promise<Settlement> =>
-  db.settle`SELECT start_enrollment_v2(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${label}, ${session}, ${sealed}, ${keyId},
+  db.settle`SELECT start_enrollment(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${label}, ${session}, ${sealed}, ${keyId},
     ${PENDING_SECONDS}::int, ${STARTS_PER_HOUR}::int, ${by}::jsonb) AS result`
 
 /** Decides who of parallel confirmations hashes the recovery codes: `claimed` by one, `spent` for the others. */
 export const settleClaimed = (db: Database, { tenant, userId, factorId, claim }: { tenant: string, userId: string, factorId: string, claim: string }): Promise<Settlement> =>
-  db.settle`SELECT claim_confirmation_v1(${tenant}, ${userId}::uuid, ${factorId}::uuid, ${claim}::uuid, ${CLAIM_SECONDS}::int) AS result`
+  db.settle`SELECT claim_confirmation(${tenant}, ${userId}::uuid, ${factorId}::uuid, ${claim}::uuid, ${CLAIM_SECONDS}::int) AS result`
 
 /** Lets go of what `settleClaimed` gave, where nothing came of it. */
 export const releaseClaim = (db: Database, { tenant, userId, claim }: { tenant: string, userId: string, claim: string }): Promise<unknown> =>
@@ -48,5 +48,5 @@ export interface Confirmation {
 
 /** Decides the race of confirmations: `confirmed` once; `stale` if the set of factors, or what the rule rests on, is another than the decision's. */
 export const settleConfirmed = (db: Database, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes, rule, act, by }: Confirmation): Promise<Settlement> =>
-  db.settle`SELECT confirm_factor_v2(${tenant}, ${userId}::uuid, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${label}, ${step}::bigint,
+  db.settle`SELECT confirm_factor(${tenant}, ${userId}::uuid, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${label}, ${step}::bigint,
     ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${rule}, ${act}::jsonb, ${by}::jsonb) AS result`

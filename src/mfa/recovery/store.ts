@@ -21,15 +21,15 @@ export async function findBypass (db: Database, tenant: string, userId: string):
 
 /** Decides the race for one code: `accepted` once, `spent` to all others. Names the hash, so that a newer set's slot stays. */
 export const settleRecovered = (db: Database, { tenant, userId, epoch, slot, hash, act, by }: { tenant: string, userId: string, epoch: number, slot: number, hash: string, act: object | null, by: By }): Promise<Settlement> =>
-  db.settle`SELECT accept_recovery_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${slot}::int, ${hash}, ${act}::jsonb, ${by}::jsonb) AS result`
+  db.settle`SELECT accept_recovery(${tenant}, ${userId}::uuid, ${epoch}::int, ${slot}::int, ${hash}, ${act}::jsonb, ${by}::jsonb) AS result`
 
 /** The same for a bypass: `accepted` once, before it ends. */
 export const settleBypassed = (db: Database, { tenant, userId, epoch, hash, act, by }: { tenant: string, userId: string, epoch: number, hash: string, act: object | null, by: By }): Promise<Settlement> =>
-  db.settle`SELECT accept_bypass_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${hash}, ${act}::jsonb, ${by}::jsonb) AS result`
+  db.settle`SELECT accept_bypass(${tenant}, ${userId}::uuid, ${epoch}::int, ${hash}, ${act}::jsonb, ${by}::jsonb) AS result`
 
 /** Replaces the whole set; of parallel replacements the last one stands, whole. `stale` if there is no factor any more. */
 export const settleReplaced = (db: Database, { tenant, userId, epoch, setId, codes, by }: { tenant: string, userId: string, epoch: number, setId: string, codes: HashedCode[], by: By }): Promise<Settlement> =>
-  db.settle`SELECT replace_codes_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${setId}::uuid, ${JSON.stringify(codes)}::jsonb, ${by}::jsonb) AS result`
+  db.settle`SELECT replace_codes(${tenant}, ${userId}::uuid, ${epoch}::int, ${setId}::uuid, ${JSON.stringify(codes)}::jsonb, ${by}::jsonb) AS result`
 
 /** Marks the present set as saved; the first time counts. */
 export const settleAcknowledged = (db: Database, tenant: string, userId: string, setId: string): Promise<unknown> =>

@@ -3,8 +3,8 @@ import type { Database, Settlement } from '../../db/client.ts'
 
 /** Forgets the session's second factor and ends the MFA tokens that were issued for it so far, for `tokenSeconds` at most. */
 export const settleSessionEnded = (db: Database, { tenant, userId, issuer, session, tokenSeconds, by }: { tenant: string, userId: string, issuer: string, session: string, tokenSeconds: number, by: By }): Promise<Settlement> =>
-  db.settle`SELECT end_session_v1(${tenant}, ${userId}::uuid, ${issuer}, ${session}, ${tokenSeconds}::int, ${by}::jsonb) AS result`
+  db.settle`SELECT end_session(${tenant}, ${userId}::uuid, ${issuer}, ${session}, ${tokenSeconds}::int, ${by}::jsonb) AS result`
 
 /** Moves the epoch: `signed_out`, or `stale` if it has moved meanwhile. */
 export const settleSignedOut = (db: Database, { tenant, userId, epoch, by }: { tenant: string, userId: string, epoch: number, by: By }): Promise<Settlement> =>
-  db.settle`SELECT sign_out_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${by}::jsonb) AS result`
+  db.settle`SELECT sign_out(${tenant}, ${userId}::uuid, ${epoch}::int, ${by}::jsonb) AS result`

@@ -14,6 +14,6 @@ export const settleAccepted = (db: Database, { tenant, ...acceptance }: Acceptan
 type OfTenant = Omit<Acceptance, 'tenant'>
 
 const acceptTogether = ({ value }: Database, tenant: string, acceptances: OfTenant[]): Promise<Array<Settlement | null>> => inOrder(acceptances, {
-  alone: ({ userId, epoch, factorId, step, act, by }) => value<Settlement>`SELECT accept_totp_v1(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`,
-  all: sorted => value<Settlement[]>`SELECT accept_totps_v2(${tenant}, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'epoch')}::int[], ${each(sorted, 'factorId')}::uuid[], ${each(sorted, 'step')}::bigint[], ${each(sorted, 'act')}::jsonb[], ${each(sorted, 'by')}::jsonb[]) AS results`
+  alone: ({ userId, epoch, factorId, step, act, by }) => value<Settlement>`SELECT accept_totp(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`,
+  all: sorted => value<Settlement[]>`SELECT accept_totps(${tenant}, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'epoch')}::int[], ${each(sorted, 'factorId')}::uuid[], ${each(sorted, 'step')}::bigint[], ${each(sorted, 'act')}::jsonb[], ${each(sorted, 'by')}::jsonb[]) AS results`
 })

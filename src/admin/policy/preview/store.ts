@@ -64,7 +64,7 @@ async function countKinds (db: Database, tenant: string, rules: Rule[], sources:
         SELECT kind, ${facts(rule => [isExempt(rule), deadline(rule)])}, count(*) AS users FROM users WHERE ${timed} GROUP BY kind, ${names}) AS t
       CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${timed} AND kind = t.kind LIMIT 1) AS said
     ), kinds AS (
-      SELECT accounts, groups, is_enrolled, ${untimed}, users FROM user_tallies_v1 WHERE tenant = ${tenant}
+      SELECT accounts, groups, is_enrolled, ${untimed}, users FROM current_tallies WHERE tenant = ${tenant}
       UNION ALL SELECT accounts, groups, false, ${untimed}, -users FROM timed
       UNION ALL SELECT accounts, groups, false, ${names}, users FROM timed
     ), judged AS (

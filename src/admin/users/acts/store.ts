@@ -10,24 +10,24 @@ export interface NewBypass { id: string, hash: string, pepperId: string, seconds
 
 /** Decides the race of resets: `reset` once, with how many factors it took and when the bypass ends, if one goes with it; `nothing` to all others. */
 export const settleReset = (db: Database, { tenant, userId, reason, isSupport, by }: Act, bypass: NewBypass | null): Promise<Settlement> =>
-  db.settle`SELECT reset_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${bypass}::jsonb, ${isSupport}, ${by}::jsonb) AS result`
+  db.settle`SELECT reset_user(${tenant}, ${userId}::uuid, ${reason}, ${bypass}::jsonb, ${isSupport}, ${by}::jsonb) AS result`
 
 /** `unlocked`, whether or not there was something to clear. */
 export const settleUnlocked = (db: Database, { tenant, userId, reason, isSupport, by }: Act): Promise<Settlement> =>
-  db.settle`SELECT unlock_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb) AS result`
+  db.settle`SELECT unlock_user(${tenant}, ${userId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb) AS result`
 
 /** `issued`, with when it ends; of parallel ones the last stands. */
 export const settleIssued = (db: Database, { tenant, userId, reason, isSupport, by }: Act, bypass: NewBypass): Promise<Settlement> =>
-  db.settle`SELECT issue_bypass_v1(${tenant}, ${userId}::uuid, ${reason}, ${bypass}::jsonb, ${isSupport}, ${by}::jsonb) AS result`
+  db.settle`SELECT issue_bypass(${tenant}, ${userId}::uuid, ${reason}, ${bypass}::jsonb, ${isSupport}, ${by}::jsonb) AS result`
 
 /** `signed_out`, whatever the epoch was. */
 export const settleSignOut = (db: Database, { tenant, userId, reason, isSupport, by }: Act): Promise<Settlement> =>
-  db.settle`SELECT sign_out_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb) AS result`
+  db.settle`SELECT sign_out_user(${tenant}, ${userId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb) AS result`
 
 /** `enabled` for somebody who was disabled, `nothing` to whoever was not. */
 export const settleEnabled = (db: Database, { tenant, userId, reason, by }: Omit<Act, 'isSupport'>): Promise<Settlement> =>
-  db.settle`SELECT enable_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${by}::jsonb) AS result`
+  db.settle`SELECT enable_user(${tenant}, ${userId}::uuid, ${reason}, ${by}::jsonb) AS result`
 
 /** `erased`; `now` is the replica's, by whose clock tokens were issued. */
 export const settleErased = (db: Database, { tenant, userId, reason, by }: Omit<Act, 'isSupport'>, trace: Trace, now: Date): Promise<Settlement> =>
-  db.settle`SELECT erase_user_v1(${tenant}, ${userId}::uuid, ${reason}, ${{ ...trace, at: now.toISOString() }}::jsonb, ${by}::jsonb) AS result`
+  db.settle`SELECT erase_user(${tenant}, ${userId}::uuid, ${reason}, ${{ ...trace, at: now.toISOString() }}::jsonb, ${by}::jsonb) AS result`

@@ -1,0 +1,8 @@
+-- The kinds of account that the sources say a user has, each in a word that an index can find: "<source>\n<kind>". No source's name has a
+-- line break.
+CREATE OR REPLACE FUNCTION accounts_of(p_sources jsonb) RETURNS text[] LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT key || E'\n' || a COLLATE "C" FROM jsonb_each(p_sources) CROSS JOIN unnest(ARRAY['local', 'sso']) AS a
+    WHERE value->a = 'true' ORDER BY 1);
+END $$;

@@ -1,0 +1,32 @@
+-- The sources after what an application says, which is one source more, under a name that no issuer has: the empty one. Its accounts or
+-- groups (null: it says nothing of them) replace all that was said before, so nothing that another source says beyond them stays. What both
+-- say stays as it is, so that the next sync finds nothing to change.
+CREATE OR REPLACE FUNCTION synced_sources(p_sources jsonb, p_accounts jsonb, p_groups jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  v_said jsonb := coalesce(p_sources->'', '{}');
+  v_others jsonb := '{}';
+  v_issuer text;
+  v_word jsonb;
+BEGIN
+  IF p_accounts IS NULL AND p_groups IS NULL THEN RETURN p_sources; END IF;
+  FOR v_issuer, v_word IN SELECT key, value FROM jsonb_each(p_sources) WHERE key <> '' LOOP
+    IF NOT coalesce(p_accounts, '["local", "sso"]') ? 'local' THEN v_word := v_word - 'local'; END IF;
+    IF NOT coalesce(p_accounts, '["local", "sso"]') ? 'sso' THEN v_word := v_word - 'sso'; END IF;
+    IF p_groups IS NOT NULL THEN
+      IF v_word->'groupsUnknown' = 'true' THEN v_word := v_word - 'groupsUnknown'; END IF;
+      IF v_word ? 'groups' THEN
+        v_word := v_word || jsonb_build_object('groups', ARRAY(
+          SELECT g FROM jsonb_array_elements_text(v_word->'groups') WITH ORDINALITY AS e (g, n) WHERE p_groups ? g ORDER BY n));
+      END IF;
+    END IF;
+    v_others := v_others || jsonb_build_object(v_issuer, v_word);
+  END LOOP;
+  IF p_accounts IS NOT NULL THEN
+    v_said := v_said || jsonb_build_object('local', p_accounts ? 'local', 'sso', p_accounts ? 'sso');
+  END IF;
+  IF p_groups IS NOT NULL THEN
+    v_said := v_said || jsonb_build_object('groups',
+      ARRAY(SELECT DISTINCT g COLLATE "C" FROM jsonb_array_elements_text(p_groups) AS g ORDER BY 1));
+  END IF;
+  RETURN v_others || jsonb_build_object('', v_said);
+END $$;
