@@ -1,7 +1,7 @@
 // What the two calls of a login take of the database where eight people go together, without a service: as the service sends them.
 import { connect } from '../../src/db/client.ts'
 import { findPerson } from '../../src/db/person.ts'
-import { settleAccepted } from '../../src/mfa/verify/store.ts'
+import { settleAccepted } from '../../src/db/attempts.ts'
 import type { Caller } from '../../src/core/caller.ts'
 import { meter } from './cpu.ts'
 import type { Database } from './database.ts'

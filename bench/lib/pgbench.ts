@@ -6,7 +6,7 @@ import type { Database as Statements } from '../../src/db/client.ts'
 import type { Send } from '../../src/db/together.ts'
 import { fragment } from '../../src/db/fragment.ts'
 import { findPerson } from '../../src/db/person.ts'
-import { settleAccepted } from '../../src/mfa/verify/store.ts'
+import { settleAccepted } from '../../src/db/attempts.ts'
 import { BY, idInSql, TENANT } from './enrolled.ts'
 import { ISSUER } from './keys.ts'
 

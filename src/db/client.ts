@@ -34,7 +34,7 @@ export interface Database {
   settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
   /** Of those that ask for the same `key` at the same moment, one call. */
   together: <Item, Answer>(key: string, item: Item, send: Send<Item, Answer>) => Promise<Answer>
-  /** What `together` does of a settlement: `name` is the function that decides one alone. */
+  /** What `together` does of a settlement, whose name is what `onSettled` is told. */
   settleTogether: <Item>(name: string, key: string, item: Item, send: Send<Item, Settlement | null>) => Promise<Settlement>
   /** Who is told of each settlement: the function's name, what it answered, and how long that took in seconds. */
   onSettled: (name: string, result: Settlement, seconds: number) => void
@@ -102,7 +102,7 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
     }),
     settle: async (strings, ...values) => await settled(settlementOf(strings), () => value<Settlement>(strings, ...values)),
     together: async (key, item, send) => await all.ask(key, item, send),
-    settleTogether: async (name, key, item, send) => await settled(name, () => all.ask(`${name} ${key}`, item, send)),
+    settleTogether: async (name, key, item, send) => await settled(name, () => all.ask(key, item, send)),
     onSettled: () => {},
     connections: () => ({ idle: pool.idleCount, busy: pool.totalCount - pool.idleCount, waiting: pool.waitingCount }),
     async close () {

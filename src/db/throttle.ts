@@ -6,12 +6,8 @@ import { each, inOrder } from './together.ts'
 export interface Refusal {
   tenant: string
   userId: string
-  kind: 'totp' | 'recovery' | 'bypass'
-  /** How many factors the code was tried against. */
-  weight: number
+  kind: 'recovery' | 'bypass'
   limits: ThrottleLimits
-  /** The pending factor whose confirmation failed. */
-  pendingId?: string
   by: By
 }
 
@@ -26,6 +22,7 @@ type Common = Pick<Refusal, 'tenant' | 'kind' | 'limits'>
 type Own = Omit<Refusal, keyof Common>
 
 const refuseTogether = ({ value }: Database, { tenant, kind, limits }: Common, refusals: Own[]): Promise<Array<Settlement | null>> => inOrder(refusals, {
-  alone: ({ userId, weight, pendingId, by }) => value<Settlement>`SELECT refuse_code(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${by}::jsonb, '{}'::jsonb) AS result`,
-  all: sorted => value<Settlement[]>`SELECT refuse_codes(${tenant}, ${kind}, ${limits}::jsonb, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'weight')}::int[], ${each(sorted, 'pendingId')}::uuid[], ${each(sorted, 'by')}::jsonb[]) AS results`
+  alone: ({ userId, by }) => value<Settlement>`SELECT refuse_code(${tenant}, ${userId}::uuid, ${kind}, 1, ${limits}::jsonb, NULL::uuid, ${by}::jsonb, '{}'::jsonb) AS result`,
+  all: sorted => value<Settlement[]>`SELECT refuse_codes(${tenant}, ${kind}, ${limits}::jsonb, ${each(sorted, 'userId')}::uuid[], ${sorted.map(() => 1)}::int[],
+    ${sorted.map(() => null)}::uuid[], ${each(sorted, 'by')}::jsonb[]) AS results`
 })

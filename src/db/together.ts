@@ -87,11 +87,18 @@ const isTakenBack = (error: unknown): boolean => error instanceof UnavailableErr
 /** As one call each, and as one of all. */
 export interface Ways<Item, Answer> { alone: (item: Item) => Promise<Answer | null>, all: (sorted: Item[]) => Promise<Answer[] | null> }
 
-/** What locks rows of several people takes them in one order everywhere: no two calls then wait for each other. */
+/** One call for a single user; what locks rows of several is `byUser`. */
 export async function inOrder<Item extends { userId: string }, Answer> (items: Item[], { alone, all }: Ways<Item, Answer>): Promise<Array<Answer | null>> {
   const [first, ...others] = items as [Item, ...Item[]]
-  if (others.length === 0) return [await alone(first)]
-  const sorted = [...items].sort((a, b) => a.userId < b.userId ? -1 : 1)
+  return others.length === 0 ? [await alone(first)] : await byUser(items, all)
+}
+
+/**
+ * What locks rows of several users takes them in one order everywhere: no two calls then wait for each other. One user's are
+ * decided in the order in which they came.
+ */
+export async function byUser<Item extends { userId: string }, Answer> (items: Item[], all: Ways<Item, Answer>['all']): Promise<Array<Answer | null>> {
+  const sorted = [...items].sort((a, b) => Number(a.userId > b.userId) - Number(a.userId < b.userId))
   const answers = await all(sorted) as Answer[]
   return items.map(item => answers[sorted.indexOf(item)] as Answer)
 }

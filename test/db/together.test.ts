@@ -120,6 +120,6 @@ t.test('rows of several people are locked in the order of their ids, and each is
     }
   }
   t.same(await inOrder(people, ways), ['c0', 'a1', 'd2', 'b3', 'a4'])
-  t.same(sent, ['aabcd'])
+  t.same(sent, ['aabcd'], 'one user\'s in the order in which they came')
   t.same(await inOrder(people.slice(0, 1), ways), ['c alone'])
 })

@@ -28,7 +28,7 @@ t.test('codes are counted by kind and outcome, errors by their code', async t =>
     'mfa_codes_total{kind="recovery",outcome="code_refused"}': 1,
     'mfa_problems_total{code="code_refused"}': 6,
     'mfa_accepted_step_drift_total{steps="0"}': 1,
-    'mfa_settlement_duration_seconds_count{settlement="refuse_code",outcome="refused"}': 5,
+    'mfa_settlement_duration_seconds_count{settlement="refuse_totp",outcome="refused"}': 5,
     'mfa_settlement_duration_seconds_count{settlement="accept_totp",outcome="accepted"}': 1,
     'mfa_crypto_duration_seconds_count{operation="bcrypt_hash"}': 10,
     'mfa_crypto_duration_seconds_count{operation="bcrypt_compare"}': 2,

@@ -2,7 +2,7 @@
 import t from 'tap'
 import type { Caller } from '../../src/core/caller.ts'
 import { findPerson, findPersonById, findWholePerson } from '../../src/db/person.ts'
-import { settleAccepted } from '../../src/mfa/verify/store.ts'
+import { settleAccepted } from '../../src/db/attempts.ts'
 import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
 import { type Person, startService } from '../helpers/service.ts'
 

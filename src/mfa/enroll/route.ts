@@ -12,8 +12,8 @@ import { createRecoverySet, type RecoverySet } from '../../core/recovery-set.ts'
 import { seal } from '../../core/seal.ts'
 import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
+import { settleRefused } from '../../db/attempts.ts'
 import { recordUnreadable } from '../../db/audit.ts'
-import { settleRefused } from '../../db/throttle.ts'
 import { byOf, wholePerson } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
@@ -141,7 +141,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       const rule = await findCodeRule(person)
       const decision = await decide(request, body, rule === 'due', now)
       if (decision.outcome === 'refused') {
-        refuseClosed(await settleRefused(db, { tenant, userId, kind: 'totp', weight: 1, limits, pendingId: factorId, by }))
+        refuseClosed(await settleRefused(db, { tenant, userId, weight: 1, limits, pendingId: factorId, by }))
         throw new Problem('code_refused')
       }
       const claimed = await settleClaimed(db, { tenant, userId, factorId, claim })

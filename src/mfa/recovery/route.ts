@@ -66,7 +66,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     // One bcrypt, whether there is such a code or not.
     const isMatch = await hasher.compare(digest(pepper, canonical), stored?.hash ?? unmatchable(config.BCRYPT_COST))
     if (stored === null || !isMatch) {
-      refuseClosed(await settleRefused(db, { tenant, userId, kind, weight: 1, limits, by }))
+      refuseClosed(await settleRefused(db, { tenant, userId, kind, limits, by }))
       throw new Problem('code_refused')
     }
     const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }

@@ -4,8 +4,8 @@ import { nextCodeAt } from '../../core/factors.ts'
 import { stepAt } from '../../core/totp.ts'
 import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
+import { settleAccepted, settleRefused } from '../../db/attempts.ts'
 import { recordEvent, recordUnreadable } from '../../db/audit.ts'
-import { settleRefused } from '../../db/throttle.ts'
 import { byOf } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
@@ -13,7 +13,6 @@ import { Problem } from '../../http/problem.ts'
 import { checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
 import { decideVerify } from './decide.ts'
 import { VerifyAnswer, VerifyRequest } from './schema.ts'
-import { settleAccepted } from './store.ts'
 
 export function registerVerify (app: FastifyInstance, services: Services): void {
   const { config, clock, db, gate, metrics, secrets } = services
@@ -59,7 +58,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       await recordEvent(db, { tenant, subject: userId, action: 'totp.refused', outcome: 'failure', kind: 'totp', by, details: { cause: 'spent', factorId: decision.factor.id } })
       throw new Problem('code_refused')
     }
-    refuseClosed(await settleRefused(db, { tenant, userId, kind: 'totp', weight: decision.weight, limits, by }))
+    refuseClosed(await settleRefused(db, { tenant, userId, weight: decision.weight, limits, by }))
     // It may have been the code of the one that does not open: nobody is told that it was wrong.
     if (decision.unreadable.length > 0) throw new UnavailableError('a sealed secret does not open')
     throw new Problem('code_refused')
