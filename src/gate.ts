@@ -65,9 +65,12 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
    * The person of a token, recorded at first sight. An MFA token of an older epoch, or of before its session's log-out, is
    * dead, and so is any token of before somebody was erased.
    */
-  async function loadPerson ({ caller, routeOptions }: FastifyRequest): Promise<Person> {
+  async function loadPerson ({ caller, log, routeOptions }: FastifyRequest): Promise<Person> {
     const find = routeOptions.config.isOfWhole === true ? findWholePerson : findPerson
-    let person = await find(db, caller)
+    let person = await find(db, caller, peppers())
+    if (person?.session.isForged === true) {
+      log.warn({ tenant: person.tenant, userId: person.userId }, 'a remembered second factor was not made by this service, or by a pepper that is gone (MFA_PEPPERS): it does not count')
+    }
     if (caller.mfa !== undefined) {
       if (person === null || person.epoch !== caller.mfa.epoch || person.session.generation > caller.mfa.generation) throw new Problem('invalid_token')
       return person
@@ -78,7 +81,7 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
     if (person === null || isWordNew(person, first)) {
       const { outcome } = await seePerson(db, first, randomUUID(), person, traceOf(peppers(), caller).hashes)
       if (outcome === 'erased') throw new Problem('invalid_token')
-      person = await find(db, caller)
+      person = await find(db, caller, peppers())
     }
     if (person === null) throw new UnavailableError('a person that was just recorded is lost')
     return person

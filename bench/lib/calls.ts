@@ -6,7 +6,7 @@ import type { Caller } from '../../src/core/caller.ts'
 import { meter } from './cpu.ts'
 import type { Database } from './database.ts'
 import { BY, currentStep, factorId, refill, subjectOf, TENANT, userId } from './enrolled.ts'
-import { ISSUER } from './keys.ts'
+import { ISSUER, PEPPERS } from './keys.ts'
 
 const TOGETHER = 8
 
@@ -27,7 +27,7 @@ export async function costOfCalls (database: Database, postmasters: number[], nu
   }
   try {
     await refill(database)
-    return { read: await cost(n => findPerson(db, { tenant: TENANT, namespace: ISSUER, subject: subjectOf(n) } as Caller)), accept: await cost(accept) }
+    return { read: await cost(n => findPerson(db, { tenant: TENANT, namespace: ISSUER, subject: subjectOf(n) } as Caller, PEPPERS)), accept: await cost(accept) }
   } finally {
     await db.close()
   }

@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import bcrypt from 'bcrypt'
 import { digest, formatCode, generateCode } from '../../src/core/recovery-code.ts'
 import { seal } from '../../src/core/seal.ts'
-import { codeAt, generateSecret, PERIOD_SECONDS } from '../../src/core/totp.ts'
+import { codeAt, DEFAULT_PARAMETERS, generateSecret, PERIOD_SECONDS } from '../../src/core/totp.ts'
 import type { Database } from './database.ts'
 import { firstToken, ISSUER, type Sign, PEPPER, SEALING_KEY } from './keys.ts'
 import { CODE_PLACE, type Group, request } from './load.ts'
@@ -99,7 +99,7 @@ async function writeFactors (file: string, order: number[]): Promise<void> {
   const stream = createWriteStream(file)
   let lines = ''
   for (const [index, n] of order.entries()) {
-    const { sealed } = seal(ring, { tenant: TENANT, userId: userId(n), factorId: factorId(n) }, SECRET)
+    const { sealed } = seal(ring, { ...DEFAULT_PARAMETERS, tenant: TENANT, userId: userId(n), factorId: factorId(n) }, SECRET)
     lines += `${TENANT},${userId(n)},${factorId(n)},Authenticator 1,\\x${sealed.toString('hex')},k1,1,2026-01-01,2026-01-01\n`
     if (index % 5000 === 4999 || index === order.length - 1) {
       if (!stream.write(lines)) await once(stream, 'drain')

@@ -7,6 +7,7 @@ export const AUDIENCE = 'mfa'
 export const SECRET = randomBytes(48).toString('base64url')
 export const SEALING_KEY = randomBytes(32)
 export const PEPPER = randomBytes(32)
+export const PEPPERS = { primary: 'p1', keys: new Map([['p1', PEPPER]]) }
 const signingKey = { ...generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' }), kid: 'bench-1' }
 
 /** As in production, but for the flood limit: all the load comes from one address. */

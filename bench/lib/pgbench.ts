@@ -8,7 +8,7 @@ import { fragment } from '../../src/db/fragment.ts'
 import { findPerson } from '../../src/db/person.ts'
 import { settleAccepted } from '../../src/db/attempts.ts'
 import { BY, idInSql, TENANT } from './enrolled.ts'
-import { ISSUER } from './keys.ts'
+import { ISSUER, PEPPERS } from './keys.ts'
 
 export function pgbenchVersion (): string {
   try { return execFileSync('pgbench', ['--version'], { encoding: 'utf8' }).trim() } catch { return 'none' }
@@ -41,7 +41,7 @@ export type Part = 'read' | 'accept'
 async function script (parts: Part[]): Promise<string> {
   const user = idInSql('user', ':n')
   const lines = await statementsOf(async db => {
-    if (parts.includes('read')) await findPerson(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n" } as never)
+    if (parts.includes('read')) await findPerson(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n" } as never, PEPPERS)
     if (parts.includes('accept')) await settleAccepted(db, { tenant: ':tenant', userId: user, epoch: 1, factorId: idInSql('factor', ':n'), step: ':step', act: 'NULL', by: ':by' } as never)
   })
   return ['\\set i :i + 1', '\\set n (:client_id + :clients * :i) % :users + 1', '\\set step :base + :i', ...lines].join('\n') + '\n'

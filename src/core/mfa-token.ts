@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Acr, Caller } from './caller.ts'
+import type { KeyRing } from './keys.ts'
 import type { RememberedAct } from './person.ts'
+import { macOf, type SessionOwner } from './remembered.ts'
 
 /** How long an MFA token may last, whatever is configured. */
 export const MAX_TOKEN_SECONDS = 900
@@ -110,9 +112,12 @@ const sessionClaims = ({ session }: Caller, generation: number): Pick<MfaTokenCl
 const BYPASS = 'bypass'
 
 /** The act as the database remembers it for the caller's login session; null where nothing is remembered. */
-export const actToRemember = ({ session }: Caller, { acr, methods, factorId, authTime, isBypass }: Act, maxAgeSeconds: number): object | null => session?.isRemembered === true
-  ? { issuer: session.issuer, session: session.id, acr, methods: isBypass === true ? [...methods, BYPASS] : methods, factorId, authTime, maxAge: maxAgeSeconds }
-  : null
+export function actToRemember (user: Pick<SessionOwner, 'tenant' | 'userId' | 'epoch'>, { session }: Caller, { acr, methods, factorId, authTime, isBypass }: Act, maxAgeSeconds: number, peppers: KeyRing): object | null {
+  if (session?.isRemembered !== true) return null
+  const owner = { ...user, issuer: session.issuer, session: session.id }
+  const act = { acr, methods: isBypass === true ? [...methods, BYPASS] : methods, factorId, authTime, endsAt: authTime + maxAgeSeconds }
+  return { issuer: session.issuer, session: session.id, ...act, epoch: user.epoch, mac: macOf(peppers, owner, act).toString('hex') }
+}
 
 /** The same as it was read. */
 export const actRemembered = (act: RememberedAct): RememberedAct =>

@@ -1,6 +1,7 @@
 import type { KeyMark, KeyRing, Purpose } from '../core/keys.ts'
 import type { KeyState } from '../core/rotation.ts'
-import { open } from '../core/seal.ts'
+import { open, type SealContext } from '../core/seal.ts'
+import { DEFAULT_PARAMETERS } from '../core/totp.ts'
 import { OPERATOR } from './audit.ts'
 import type { Database } from './client.ts'
 import { findOtherPeppers } from './peppers.ts'
@@ -44,9 +45,9 @@ const refuseOther = (purpose: Purpose, id: string): never => {
 }
 
 async function proveByRows (db: Database, ring: KeyRing, keyId: string): Promise<void> {
-  const rows = await db.rows<{ tenant: string, userId: string, factorId: string, sealed: Uint8Array }>`
-    (SELECT tenant, user_id::text AS "userId", id::text AS "factorId", sealed FROM factors WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)
-    UNION ALL (SELECT tenant, user_id::text, factor_id::text, sealed FROM enrollments WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)`
+  const rows = await db.rows<SealContext & { sealed: Uint8Array }>`
+    (SELECT tenant, user_id::text AS "userId", id::text AS "factorId", algorithm, digits, period, sealed FROM factors WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)
+    UNION ALL (SELECT tenant, user_id::text, factor_id::text, ${DEFAULT_PARAMETERS.algorithm}, ${DEFAULT_PARAMETERS.digits}::smallint, ${DEFAULT_PARAMETERS.period}::int, sealed FROM enrollments WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)`
   const doesOpen = ({ sealed, ...context }: typeof rows[number]): boolean => {
     try {
       open(ring, context, { keyId, sealed: Buffer.from(sealed) }).fill(0)

@@ -1,6 +1,8 @@
 import type { Caller, FirstFactor, IssuerWord } from '../core/caller.ts'
-import type { Factor, Pending, Person, RecoverySet, RememberedAct, SourceWord, Throttle, WholePerson } from '../core/person.ts'
+import type { Factor, Pending, Person, RecoverySet, RememberedSession, SourceWord, Throttle, WholePerson } from '../core/person.ts'
+import type { KeyRing } from '../core/keys.ts'
 import { actRemembered } from '../core/mfa-token.ts'
+import { isGenuine, type StoredAct } from '../core/remembered.ts'
 import type { Note } from '../core/note.ts'
 import type { By } from './audit.ts'
 import type { Database, Settlement } from './client.ts'
@@ -47,25 +49,27 @@ interface UserRow {
 }
 
 /** Without `acr` no act counts for the session. */
-type SessionRow = Of<Omit<RememberedAct, 'acr'>> & { issuer: string, session: string, acr: RememberedAct['acr'] | null, generation: number, epoch: number }
+type SessionRow = Of<Omit<StoredAct, 'acr'>> & { issuer: string, session: string, acr: StoredAct['acr'] | null, generation: number, epoch: number | null, mac: string }
 
 /** Everything that a decision about the caller needs, in one statement; null if nobody was seen by this name yet. */
-export const findPerson = (db: Database, caller: Caller): Promise<Person | null> => find(db, caller, false)
+export const findPerson = (db: Database, caller: Caller, peppers: KeyRing): Promise<Person | null> => find(db, caller, peppers, false)
 
 /** As `findPerson`, with what a login does not ask about. */
-export const findWholePerson = (db: Database, caller: Caller): Promise<WholePerson | null> => find<WholePerson>(db, caller, true)
+export const findWholePerson = (db: Database, caller: Caller, peppers: KeyRing): Promise<WholePerson | null> => find<WholePerson>(db, caller, peppers, true)
 
 /** Somebody of a tenant, as an administrator names him: of no session. */
 export const findPersonById = (db: Database, tenant: string, userId: string): Promise<WholePerson | null> =>
   findAmong<WholePerson>(db, { tenant, namespace: null, isWhole: true }, { name: userId, session: null })
 
 /** One of the two finds him, each by a unique index: our own tokens name the user, others the subject. */
-const find = <P extends Person>(db: Database, { tenant, namespace, subject, session, mfa }: Caller, isWhole: boolean): Promise<P | null> =>
-  findAmong<P>(db, { tenant, namespace: mfa === undefined ? namespace : null, isWhole }, { name: mfa?.userId ?? subject, session: session?.isRemembered === true ? session : null })
+const find = <P extends Person>(db: Database, { tenant, namespace, subject, session, mfa }: Caller, peppers: KeyRing, isWhole: boolean): Promise<P | null> =>
+  findAmong<P>(db, { tenant, namespace: mfa === undefined ? namespace : null, isWhole },
+    { name: mfa?.userId ?? subject, session: session?.isRemembered === true ? { ...session, peppers } : null })
 
 /** Of whom people may be read together; without a namespace they are named by their ids. */
 interface Among { tenant: string, namespace: string | null, isWhole: boolean }
-interface Wanted { name: string, session: { issuer: string, id: string } | null }
+/** `peppers`: by which what the session remembers was made. */
+interface Wanted { name: string, session: { issuer: string, id: string, peppers: KeyRing } | null }
 
 const findAmong = <P extends Person>(db: Database, among: Among, wanted: Wanted): Promise<P | null> =>
   db.together(JSON.stringify(['find_people', among]), wanted, people => findTogether(db, among, people) as Promise<Array<P | null>>)
@@ -166,8 +170,7 @@ function toPerson (tenant: string, user: UserRow, answer: Answer, session: Wante
     exemption: user.exemptSince === null ? null : { since: new Date(user.exemptSince), until: date(user.exemptUntil), reason: user.exemptReason, by: user.exemptBy },
     reportedVersion: user.reportedVersion,
     factors: of(answer.factors).map(toFactor),
-    // An act of an older epoch is dead.
-    session: { generation: remembered?.generation ?? 0, act: remembered?.epoch === user.epoch ? toAct(remembered) : null },
+    session: toSession(tenant, user.epoch, remembered, session?.peppers),
     throttles: { totp: throttleOf('totp'), recovery: throttleOf('recovery'), bypass: throttleOf('bypass') },
     policy: toPolicy(answer.policy)
   }
@@ -195,7 +198,17 @@ const toFactor = ({ userId, ...row }: Of<Json<Factor>>): Factor => ({
   afterRecoveryAt: date(row.afterRecoveryAt)
 })
 
-const toAct = ({ acr, methods, factorId, authTime, endsAt }: SessionRow): RememberedAct | null => acr === null ? null : actRemembered({ acr, methods, factorId, authTime, endsAt })
+/** An authentication of an older epoch is dead, and one that this service did not remember for this session is none. */
+function toSession (tenant: string, epoch: number, row: SessionRow | undefined, peppers: KeyRing | undefined): RememberedSession {
+  if (row === undefined || peppers === undefined) return NO_SESSION
+  const { acr, methods, factorId, authTime, endsAt, mac, generation, ...owner } = row
+  if (acr === null || owner.epoch !== epoch) return { ...NO_SESSION, generation }
+  const act = { acr, methods, factorId, authTime, endsAt }
+  const isForged = !isGenuine(peppers, { ...owner, tenant, epoch }, act, bytes(mac))
+  return { generation, act: isForged ? null : actRemembered(act), isForged }
+}
+
+const NO_SESSION: RememberedSession = { generation: 0, act: null, isForged: false }
 
 /** A wait that is over is none. */
 function toThrottle (row: Omit<NonNullable<Answer['throttles']>[number], 'userId'> | undefined, now: Date): Throttle {

@@ -1,5 +1,6 @@
 import type { KeyRing } from '../core/keys.ts'
-import { open, seal } from '../core/seal.ts'
+import { open, seal, type SealContext } from '../core/seal.ts'
+import { DEFAULT_PARAMETERS } from '../core/totp.ts'
 import type { By } from './audit.ts'
 import type { Database } from './client.ts'
 
@@ -39,27 +40,27 @@ async function findTenant (db: Database, from: string, after: string): Promise<s
   return (row as { tenant: string | null }).tenant
 }
 
-interface Row { userId: string, factorId: string, sealed: Uint8Array }
+type Row = Omit<SealContext, 'tenant'> & { sealed: Uint8Array }
 
 const findRows = (db: Database, from: string, tenant: string, except: readonly string[], size: number): Promise<Row[]> => db.chores<Row>`
-  (SELECT user_id::text AS "userId", id::text AS "factorId", sealed FROM factors
+  (SELECT user_id::text AS "userId", id::text AS "factorId", algorithm, digits, period, sealed FROM factors
     WHERE tenant = ${tenant} AND key_id = ${from} AND id <> ALL(${except}::uuid[]) LIMIT ${size}::int)
-  UNION ALL (SELECT user_id::text, factor_id::text, sealed FROM enrollments
+  UNION ALL (SELECT user_id::text, factor_id::text, ${DEFAULT_PARAMETERS.algorithm}, ${DEFAULT_PARAMETERS.digits}::smallint, ${DEFAULT_PARAMETERS.period}::int, sealed FROM enrollments
     WHERE tenant = ${tenant} AND key_id = ${from} AND factor_id <> ALL(${except}::uuid[]) LIMIT ${size}::int)`
 
 /** One statement, with its audit row. */
 async function resealRows (db: Database, ring: KeyRing, from: string, tenant: string, rows: Row[], by: By): Promise<Batch> {
   const changes: Array<{ id: string, was: string, sealed: string }> = []
   const unreadable: string[] = []
-  for (const { userId, factorId, sealed } of rows) {
+  for (const { sealed, ...of } of rows) {
     const was = Buffer.from(sealed)
-    const context = { tenant, userId, factorId }
+    const context = { tenant, ...of }
     try {
       const secret = open(ring, context, { keyId: from, sealed: was })
-      changes.push({ id: factorId, was: was.toString('hex'), sealed: seal(ring, context, secret).sealed.toString('hex') })
+      changes.push({ id: context.factorId, was: was.toString('hex'), sealed: seal(ring, context, secret).sealed.toString('hex') })
       secret.fill(0)
     } catch {
-      unreadable.push(factorId)
+      unreadable.push(context.factorId)
     }
   }
   const result = await db.settle`SELECT reseal(${tenant}, ${from}, ${ring.primary}, ${JSON.stringify(changes)}::jsonb, ${by}::jsonb) AS result`

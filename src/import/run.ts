@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { KeyRing } from '../core/keys.ts'
 import { seal } from '../core/seal.ts'
-import { stepAt } from '../core/totp.ts'
+import { DEFAULT_PARAMETERS, stepAt } from '../core/totp.ts'
 import type { Database } from '../db/client.ts'
 import { findKnown, type Known, settleImported } from '../db/import.ts'
 import type { PlannedPerson, Target } from './plan.ts'
@@ -60,7 +60,7 @@ async function importPerson (person: PlannedPerson, known: Known | undefined, { 
     if (isDry || foreseen !== 'would_import') return foreseen
     const userId = known?.userId ?? randomUUID()
     const ring = currentRing()
-    const factors = person.factors.map(({ id, label, secret }) => ({ id, label, sealed: seal(ring, { tenant, userId, factorId: id }, secret).sealed.toString('hex') }))
+    const factors = person.factors.map(({ id, label, secret }) => ({ id, label, sealed: seal(ring, { ...DEFAULT_PARAMETERS, tenant, userId, factorId: id }, secret).sealed.toString('hex') }))
     const { outcome } = await settleImported(db, { tenant, namespace, subject, account, userId, keyId: ring.primary, factors, step: stepAt(clock()), source, peppers: peppers() })
     if (outcome !== 'moved' || tries === TRIES) return outcome as Outcome
     // First seen or erased between the two.

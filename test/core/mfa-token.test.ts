@@ -4,6 +4,8 @@ import { type Act, actOf, actRemembered, actToRemember, allowedTokenClaims, mfaT
 
 const NOW = new Date('2026-11-24T12:00:00.900Z')
 const SECONDS = 1795521600
+const USER = { tenant: 'acme', userId: 'u1', epoch: 7 }
+const PEPPERS = { primary: 'p1', keys: new Map([['p1', Buffer.alloc(32, 1)]]) }
 const settings = { issuer: 'https://mfa.test', audience: 'mfa-own', tokenSeconds: 900 }
 const first: Caller = {
   kind: 'first',
@@ -79,9 +81,10 @@ t.test('a remembered session is named with how often it was logged out of, and w
   const session = { id: 's1', issuer: 'https://id.test', isRemembered: true }
   t.match(claims({ session }), { sid: 's1', sid_iss: 'https://id.test', sid_gen: 3 })
   t.equal(claims({ session }, { endsAt: SECONDS + 60 }).exp, SECONDS + 60)
-  t.same(actToRemember({ ...first, session }, act, 600), { issuer: 'https://id.test', session: 's1', ...act, maxAge: 600 })
-  t.equal(actToRemember(first, act, 600), null)
-  t.equal(actToRemember({ ...first, session: undefined }, act, 600), null)
+  const remember = (caller: Caller): object | null => actToRemember(USER, caller, act, 600, PEPPERS)
+  t.match(remember({ ...first, session }), { issuer: 'https://id.test', session: 's1', ...act, epoch: 7, endsAt: act.authTime + 600, mac: /^[0-9a-f]{64}$/ })
+  t.equal(remember(first), null)
+  t.equal(remember({ ...first, session: undefined }), null)
 })
 
 t.test('a token for an application of somebody who is allowed without MFA says no more than that', async t => {
@@ -117,7 +120,7 @@ t.test('what rests on a code of an administrator says so in every token, also by
   t.match(claims({}, bypass), { bypass: true, amr: ['pwd', 'recovery', 'mfa'] })
   t.notOk('bypass' in claims())
   const session = { id: 's', issuer: 'i', isRemembered: true }
-  const kept = (of: Act): string[] => (actToRemember({ ...first, session }, of, 60) as { methods: string[] }).methods
+  const kept = (of: Act): string[] => (actToRemember(USER, { ...first, session }, of, 60, PEPPERS) as { methods: string[] }).methods
   t.same(kept(bypass), ['recovery', 'bypass'])
   t.same(kept(act), act.methods)
   const remembered = { acr: 'mfa-recovery' as const, factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }

@@ -29,7 +29,7 @@ interface Row { policy: Partial<Policy>, door: 'local' | 'sso' | 'api', token: k
 
 function decided ({ policy, door, token, accounts, enrolled, grace, exemption }: Row, known: Partial<Person> = {}, others: Partial<DecisionSettings> = {}): string {
   const { act, ...proof } = TOKENS[token] as Partial<Proof> & { act?: true }
-  const session = { generation: 0, act: act === undefined ? null : { acr: 'mfa' as const, methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 } }
+  const session = { generation: 0, act: act === undefined ? null : { acr: 'mfa' as const, methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }, isForged: false }
   const person = somebody({ sources: ACCOUNTS[accounts] as Person['sources'], factors: FACTORS[enrolled] as Factor[], ...OWN_GRACE[grace], exemption: EXEMPTIONS[exemption] ?? null, session, policy: { ...DEFAULT_POLICY, ...policy }, ...known })
   return said(decide(person, { mfa: undefined, isIdpMfa: false, authTime: undefined, word: { door }, ...proof }, NOW, { ...settings, ...others }))
 }
@@ -208,7 +208,7 @@ t.test('the last factor may go where the person without it might pass', async t 
   t.equal(required({ sources: ACCOUNTS.sso as Person['sources'] }, { ssoRule: 'exempt_sso_session' }), false, 'he comes by SSO')
   t.equal(required({ sources: ACCOUNTS.both as Person['sources'] }, { ssoRule: 'exempt_sso_session' }), true, 'he may come by his password')
   t.equal(required(OWN_GRACE.running as Partial<Person>), false)
-  t.equal(required({ session: { generation: 0, act: { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 1 } } }), true, 'a remembered session is no reason')
+  t.equal(required({ session: { generation: 0, act: { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 1 }, isForged: false } }), true, 'a remembered session is no reason')
   t.equal(required({}, { enforcement: 'optional' }), false)
 })
 

@@ -1,10 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import t from 'tap'
 import { open, seal, SealError, type SealContext } from '../../src/core/seal.ts'
+import { DEFAULT_PARAMETERS } from '../../src/core/totp.ts'
 
 const ring = (...ids: string[]): { primary: string, keys: Map<string, Buffer> } =>
   ({ primary: ids[0] as string, keys: new Map(ids.map(id => [id, randomBytes(32)])) })
-const context: SealContext = { tenant: 'acme', userId: randomUUID(), factorId: randomUUID() }
+const context: SealContext = { ...DEFAULT_PARAMETERS, tenant: 'acme', userId: randomUUID(), factorId: randomUUID() }
 const secret = randomBytes(20)
 
 t.test('what is sealed opens for the same tenant, user, factor and key, and holds the secret nowhere', async t => {
@@ -16,7 +17,7 @@ t.test('what is sealed opens for the same tenant, user, factor and key, and hold
   for (let length = 4; length <= 20; length++) t.notOk(sealed.sealed.includes(secret.subarray(0, length)))
 })
 
-t.test('it opens for no other tenant, user, factor or key id', async t => {
+t.test('it opens for no other tenant, user, factor, parameters or key id', async t => {
   const key = randomBytes(32)
   const keys = { primary: 'k1', keys: new Map([['k1', key], ['k2', key]]) }
   const sealed = seal(keys, context, secret)
@@ -25,6 +26,9 @@ t.test('it opens for no other tenant, user, factor or key id', async t => {
     ['user', { ...context, userId: randomUUID() }, 'k1'],
     ['factor', { ...context, factorId: randomUUID() }, 'k1'],
     ['user and factor swapped', { ...context, userId: context.factorId, factorId: context.userId }, 'k1'],
+    ['algorithm', { ...context, algorithm: 'SHA256' }, 'k1'],
+    ['digits', { ...context, digits: 8 }, 'k1'],
+    ['period', { ...context, period: 2_000_000_000 }, 'k1'],
     ['key id, of the very same key', context, 'k2'],
     ['key id that is unknown', context, 'k3'],
     ['key id that is no id', context, '__proto__']
@@ -34,9 +38,9 @@ t.test('it opens for no other tenant, user, factor or key id', async t => {
 
 t.test('names that run into each other are told apart', async t => {
   const keys = ring('k1')
-  const sealed = seal(keys, { tenant: 'a', userId: 'b","c', factorId: 'd' }, secret)
-  t.throws(() => open(keys, { tenant: 'a', userId: 'b', factorId: 'c","d' }, sealed), new SealError())
-  t.throws(() => open(keys, { tenant: 'a","b', userId: 'c', factorId: 'd' }, sealed), new SealError())
+  const sealed = seal(keys, { ...context, tenant: 'a', userId: 'b","c', factorId: 'd' }, secret)
+  t.throws(() => open(keys, { ...context, tenant: 'a', userId: 'b', factorId: 'c","d' }, sealed), new SealError())
+  t.throws(() => open(keys, { ...context, tenant: 'a","b', userId: 'c', factorId: 'd' }, sealed), new SealError())
 })
 
 t.test('every flipped bit of version, nonce, ciphertext and tag is found, and the error is one', async t => {

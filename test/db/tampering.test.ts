@@ -145,3 +145,38 @@ t.test('in a service with another pepper or key, restored data open nothing at a
   for (const code of recoveryCodes as string[]) t.equal((await call('/mfa/recovery', code)).status, 422)
   isUnavailable(t, await call('/mfa/verify', clock.code(secret)))
 })
+
+t.test('a remembered second factor that the service did not write counts for nothing, and is told of', async t => {
+  const service = await startService(t, { DATABASE_URL: url, JWT_SESSION_CLAIM: 'sid' })
+  const alice = service.person({ sid: 'alice', roles: ['mfa:admin'] })
+  const mallory = service.person({ sid: 'mallory', tenant: alice.tenant, roles: ['mfa:admin'] })
+  const thief = service.person({ sid: 'thief', sub: alice.sub, tenant: alice.tenant, roles: ['mfa:admin'] })
+  await alice.enroll()
+  await mallory.enroll()
+  const renew = (person: Person): Promise<Answer> => person.call('POST', '/mfa/token')
+  t.equal((await renew(alice)).status, 200, 'what was remembered counts')
+  const { id } = await alice.row()
+  const { tenant } = alice
+
+  // By the service's login alone, for a session of the thief's: made up, alice's own, or mallory's.
+  await db.rows`INSERT INTO mfa_sessions (tenant, user_id, issuer, session, acr, methods, factor_id, auth_time, epoch, ends_at, mac, expires_at)
+    SELECT tenant, user_id, issuer, 'thief', 'mfa', '{otp}', factor_id, now(), epoch, now() + interval '1 hour', '\\x00', now() + interval '1 hour'
+    FROM mfa_sessions WHERE tenant = ${tenant} AND session = 'alice'`
+  t.match(await renew(thief), { status: 401, body: { code: 'step_up_required' } }, 'made up')
+  for (const session of ['alice', 'mallory']) {
+    await db.rows`UPDATE mfa_sessions s SET mac = o.mac, methods = o.methods, factor_id = o.factor_id, auth_time = o.auth_time, ends_at = o.ends_at
+      FROM mfa_sessions o WHERE s.tenant = ${tenant} AND o.tenant = ${tenant} AND s.session = 'thief' AND o.session = ${session}`
+    t.match(await renew(thief), { status: 401, body: { code: 'step_up_required' } }, `of ${session}`)
+  }
+  t.equal((await thief.call('GET', '/mfa/authorize')).status, 401)
+  await db.rows`UPDATE mfa_sessions SET auth_time = auth_time + interval '1 hour', ends_at = ends_at + interval '1 hour' WHERE tenant = ${tenant} AND session = 'alice'`
+  t.match(await renew(alice), { status: 401 }, 'made longer')
+  t.ok(service.log.some(line => line.includes('a remembered second factor was not made by this service') && line.includes(id)))
+})
+
+t.test('a time step that somebody made endless opens nothing', async t => {
+  const person = service.person()
+  const { secret } = await person.enroll()
+  await db.rows`UPDATE factors SET period = 2000000000, last_step = -1 WHERE tenant = ${person.tenant}`
+  await failsClosed(t, person, secret)
+})

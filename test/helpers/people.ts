@@ -28,7 +28,7 @@ export const somebody = (known: Partial<WholePerson> = {}): WholePerson => ({
   factors: [],
   pending: null,
   recovery: null,
-  session: { generation: 0, act: null },
+  session: { generation: 0, act: null, isForged: false },
   throttles: { totp: OPEN, recovery: OPEN, bypass: OPEN },
   policy: DEFAULT_POLICY,
   ...known

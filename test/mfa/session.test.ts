@@ -61,7 +61,7 @@ t.test('it ends at MFA_SESSION_MAX_AGE_SECONDS after the act, and no token of it
   await person.enroll()
   const { auth_time: authTime, exp } = claimsOf((await person.call('POST', '/mfa/token')).body.token)
   t.equal(exp, authTime + 300)
-  await service.db.rows`UPDATE mfa_sessions SET expires_at = now() WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE mfa_sessions SET ends_at = now() WHERE tenant = ${person.tenant}`
   t.equal((await person.call('POST', '/mfa/token')).body.code, 'step_up_required')
   t.equal((await person.call('GET', '/mfa/status')).body.decision.action, 'verify')
 })
@@ -131,6 +131,23 @@ t.test('removing a factor carries the acting session on, and ends all others', a
   const { body } = await person.call('DELETE', `/mfa/factors/${gone.factorId}`, undefined, acting)
   t.equal(claimsOf((await person.call('POST', '/mfa/token')).body.token).auth_time, claimsOf(body.token).auth_time)
   t.equal((await person.call('POST', '/mfa/token', {}, person.token({ sid: 's2' }))).body.code, 'step_up_required')
+})
+
+t.test('what a log-out has ended stays dead, however short what is remembered', async t => {
+  const { sweep } = await import('../../src/db/sweep.ts')
+  const service = await startService(t, { ...REMEMBERING, MFA_SESSION_MAX_AGE_SECONDS: '60' })
+  const person = service.person({ sid: 's1' })
+  const { token, secret } = await person.enroll()
+  t.equal((await person.call('DELETE', '/mfa/session')).status, 204)
+  t.equal((await person.call('GET', '/mfa/factors', undefined, token)).status, 401)
+  const later = await person.verify(secret)
+  // A minute later, as far as the sweep can tell.
+  await service.db.rows`UPDATE mfa_sessions SET ends_at = ends_at - interval '2 minutes', expires_at = expires_at - interval '2 minutes' WHERE tenant = ${person.tenant}`
+  await sweep(service.db)
+  t.equal((await person.call('GET', '/mfa/factors', undefined, token)).status, 401, 'the one of before')
+  t.equal((await person.call('GET', '/mfa/factors', undefined, later)).status, 200, 'the one of after')
+  t.equal((await person.call('DELETE', '/mfa/session')).status, 204)
+  t.equal((await person.call('GET', '/mfa/factors', undefined, later)).status, 401, 'until the next log-out')
 })
 
 t.test('rows that have ended are swept away, others stay', async t => {

@@ -1,5 +1,6 @@
 // Logins of many people at the same moment, over two processes: what goes together in one call is decided for each alone.
 import t from 'tap'
+import { Secrets } from '../../src/config/secrets.ts'
 import type { Caller } from '../../src/core/caller.ts'
 import { findPerson, findPersonById, findWholePerson } from '../../src/db/person.ts'
 import { settleAccepted } from '../../src/db/attempts.ts'
@@ -7,6 +8,7 @@ import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
 import { type Person, startService } from '../helpers/service.ts'
 
 const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
+const { peppers } = new Secrets(service.config)
 const { clock, db } = service
 const { race } = await startReplicas(t, service)
 
@@ -109,7 +111,7 @@ t.test('people who are read together are each read as if alone', async t => {
     { userId: ids[3], recovery: { total: 10, remaining: 7 } },
     null
   ])
-  const named = await Promise.all([sub, 'nobody', people[2]!.person.sub].map(subject => findWholePerson(db, { tenant, namespace: found[0]!.namespace, subject } as Caller)))
+  const named = await Promise.all([sub, 'nobody', people[2]!.person.sub].map(subject => findWholePerson(db, { tenant, namespace: found[0]!.namespace, subject } as Caller, peppers)))
   t.same(named.map(person => person?.userId ?? null), [ids[0], null, ids[2]])
 })
 
@@ -122,6 +124,6 @@ t.test('of people who are read together each has the login session that he asks 
   const [{ issuer }] = await db.rows`SELECT issuer FROM mfa_sessions WHERE tenant = ${tenant} AND user_id = ${one.userId}::uuid AND session = 'same'` as [{ issuer: string }]
   const { namespace } = await findPersonById(db, tenant, one.userId) as { namespace: string }
   const asked: Array<[Enrolled, string, string]> = [[one, issuer, 'same'], [other, issuer, 'same'], [none, issuer, 'same'], [one, issuer, 'another'], [one, 'another', 'same']]
-  const found = await Promise.all(asked.map(([{ person: { sub } }, issuer, id]) => findPerson(db, { tenant, namespace, subject: sub, session: { issuer, id, isRemembered: true } } as Caller)))
+  const found = await Promise.all(asked.map(([{ person: { sub } }, issuer, id]) => findPerson(db, { tenant, namespace, subject: sub, session: { issuer, id, isRemembered: true } } as Caller, peppers)))
   t.same(found.map(person => person?.session.act?.factorId ?? null), [one.factorId, other.factorId, null, null, null])
 })

@@ -41,5 +41,5 @@ BEGIN
   WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   PERFORM audit(p_tenant, p_user::text, 'factor.confirmed', 'success', 'totp', p_by,
     jsonb_build_object('factorId', p_factor, 'label', p_label));
-  RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_epoch, p_act));
+  RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_act));
 END $$;

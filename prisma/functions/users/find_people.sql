@@ -49,8 +49,8 @@ BEGIN
   IF FOUND THEN v_policy := to_json(v_row); END IF;
   IF cardinality(p_sessions) > 0 THEN
     SELECT json_agg(json_build_object('userId', user_id, 'issuer', issuer, 'session', session, 'generation', generation,
-      'acr', CASE WHEN expires_at > v_now THEN acr END, 'methods', methods, 'factorId', factor_id, 'epoch', epoch,
-      'authTime', floor(extract(epoch FROM auth_time)), 'endsAt', floor(extract(epoch FROM expires_at))))
+      'acr', CASE WHEN ends_at > v_now THEN acr END, 'methods', methods, 'factorId', factor_id, 'epoch', epoch, 'mac', encode(mac, 'hex'),
+      'authTime', floor(extract(epoch FROM auth_time)), 'endsAt', floor(extract(epoch FROM ends_at))))
     INTO v_sessions FROM mfa_sessions WHERE tenant = p_tenant AND user_id = ANY (v_ids) AND session = ANY (p_sessions);
   END IF;
   IF p_is_whole THEN

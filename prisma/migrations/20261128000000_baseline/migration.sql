@@ -198,7 +198,9 @@ CREATE TABLE "mfa_sessions" (
     "methods" TEXT[] DEFAULT ARRAY[]::TEXT[],
     "factor_id" UUID,
     "auth_time" TIMESTAMPTZ(6),
-    "epoch" INTEGER NOT NULL,
+    "epoch" INTEGER,
+    "ends_at" TIMESTAMPTZ(6),
+    "mac" BYTEA,
     "expires_at" TIMESTAMPTZ(6) NOT NULL,
 
     CONSTRAINT "mfa_sessions_pkey" PRIMARY KEY ("tenant","user_id","issuer","session")
@@ -707,7 +709,7 @@ BEGIN
   WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   PERFORM audit(p_tenant, p_user::text, 'factor.confirmed', 'success', 'totp', p_by,
     jsonb_build_object('factorId', p_factor, 'label', p_label));
-  RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_epoch, p_act));
+  RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_act));
 END $$;
 
 -- Keeps `enrolled_at` with the factors: called by whatever has added or removed one.
@@ -752,7 +754,7 @@ BEGIN
   PERFORM audit(p_tenant, p_user::text, 'bypass.used', 'success', 'bypass', p_by, '{}');
   SELECT count(*) INTO v_remaining FROM recovery_codes WHERE tenant = p_tenant AND user_id = p_user AND used_at IS NULL;
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
-    'generation', remember_session(p_tenant, p_user, p_epoch, p_act));
+    'generation', remember_session(p_tenant, p_user, p_act));
 END $$;
 
 -- Spends a recovery code. Decides: one use out of any number. Clears run, wait, lock and budget of TOTP: else somebody with just the
@@ -792,7 +794,7 @@ BEGIN
       jsonb_build_object('remaining', v_remaining));
   END IF;
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
-    'generation', remember_session(p_tenant, p_user, p_epoch, p_act));
+    'generation', remember_session(p_tenant, p_user, p_act));
 END $$;
 
 -- Gives a user a code for one login. Decides: of parallel ones the last one committed stands.
@@ -866,7 +868,7 @@ BEGIN
   PERFORM note_factors(p_tenant, p_user);
   PERFORM audit(p_tenant, p_user::text, 'factor.removed', 'success', 'totp', p_by, jsonb_build_object(
     'factorId', p_factor, 'label', v_gone.label, 'confirmedAt', v_gone.confirmed_at, 'lastUsedAt', v_gone.last_used_at));
-  RETURN jsonb_build_object('outcome', 'removed', 'epoch', v_epoch, 'generation', remember_session(p_tenant, p_user, v_epoch, p_act));
+  RETURN jsonb_build_object('outcome', 'removed', 'epoch', v_epoch, 'generation', remember_session(p_tenant, p_user, p_act));
 END $$;
 
 -- Removes a factor that was started and not confirmed.
@@ -1122,7 +1124,7 @@ BEGIN
     UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   END IF;
   PERFORM audit(p_tenant, p_user::text, 'totp.accepted', 'success', 'totp', p_by, jsonb_build_object('factorId', p_factor));
-  IF p_act IS NOT NULL THEN v_generation := remember_session(p_tenant, p_user, p_epoch, p_act); END IF;
+  IF p_act IS NOT NULL THEN v_generation := remember_session(p_tenant, p_user, p_act); END IF;
   RETURN jsonb_build_object('outcome', 'accepted', 'generation', v_generation);
 END $$;
 
@@ -1195,7 +1197,7 @@ BEGIN
     IF v_results[n] IS NULL THEN
       v_results[n] := accept_totp(p_tenant, p_users[n], p_epochs[n], p_factors[n], p_steps[n], p_acts[n], p_bys[n]);
     ELSIF p_acts[n] IS NOT NULL THEN
-      v_results[n] := jsonb_set(v_results[n], '{generation}', to_jsonb(remember_session(p_tenant, p_users[n], p_epochs[n], p_acts[n])));
+      v_results[n] := jsonb_set(v_results[n], '{generation}', to_jsonb(remember_session(p_tenant, p_users[n], p_acts[n])));
     END IF;
   END LOOP;
   RETURN to_jsonb(v_results);
@@ -1476,17 +1478,16 @@ END $$;
 -- The ending is recorded with the epoch as it is once the session's row is locked, so that no token that was issued for the session so far
 -- is of a newer one. The row stays until the last of the tokens has ended, and outlives the recorded ending (20 minutes): a generation that
 -- began anew while an older ending is known would be dead.
-CREATE OR REPLACE FUNCTION end_session(p_tenant text, p_user uuid, p_issuer text, p_session text, p_token_seconds int, p_by jsonb)
+CREATE OR REPLACE FUNCTION end_session(p_tenant text, p_user uuid, p_issuer text, p_session text, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_generation int;
   v_epoch int;
 BEGIN
-  INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, generation, epoch, expires_at)
-  VALUES (p_tenant, p_user, p_issuer, p_session, 1, 0,
-    clock_timestamp() + greatest(make_interval(secs => p_token_seconds), interval '22 minutes'))
+  INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, generation, expires_at)
+  VALUES (p_tenant, p_user, p_issuer, p_session, 1, clock_timestamp() + interval '22 minutes')
   ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET generation = s.generation + 1, acr = NULL, methods = '{}',
-    factor_id = NULL, auth_time = NULL, epoch = 0, expires_at = excluded.expires_at
+    factor_id = NULL, auth_time = NULL, epoch = NULL, ends_at = NULL, mac = NULL, expires_at = greatest(s.expires_at, excluded.expires_at)
   RETURNING s.generation INTO v_generation;
   SELECT epoch INTO v_epoch FROM users WHERE tenant = p_tenant AND id = p_user;
   PERFORM record_ending(p_tenant, p_user, p_issuer, p_session, v_epoch, v_generation);
@@ -1521,20 +1522,25 @@ BEGIN
 END $$;
 
 -- Remembers the authentication for the login session that it was done in, in the statement that accepts the code: null for a session that
--- is not remembered. p_act is {issuer, session, acr, methods, factorId, authTime, maxAge}. Answers the generation.
+-- is not remembered. p_act is {issuer, session, acr, methods, factorId, authTime, epoch, endsAt, mac}. Answers the generation.
+-- The row outlives every token that is issued for the session, and what an earlier log-out needs: a generation that began anew would let
+-- tokens live which that log-out ended.
 -- What an upsert sets on Citus must be the same on every node: it is computed before.
-CREATE OR REPLACE FUNCTION remember_session(p_tenant text, p_user uuid, p_epoch int, p_act jsonb) RETURNS int LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION remember_session(p_tenant text, p_user uuid, p_act jsonb) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
   v_at timestamptz := to_timestamp((p_act->>'authTime')::double precision);
+  v_ends timestamptz := to_timestamp((p_act->>'endsAt')::double precision);
+  v_expires timestamptz := greatest(v_ends + interval '2 minutes', v_at + interval '22 minutes');
   v_generation int;
   v_methods text[] := ARRAY(SELECT jsonb_array_elements_text(p_act->'methods'));
 BEGIN
   IF p_act IS NULL THEN RETURN NULL; END IF;
-  INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, acr, methods, factor_id, auth_time, epoch, expires_at)
+  INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, acr, methods, factor_id, auth_time, epoch, ends_at, mac, expires_at)
   VALUES (p_tenant, p_user, p_act->>'issuer', p_act->>'session', p_act->>'acr', v_methods,
-    (p_act->>'factorId')::uuid, v_at, p_epoch, v_at + make_interval(secs => (p_act->>'maxAge')::int))
+    (p_act->>'factorId')::uuid, v_at, (p_act->>'epoch')::int, v_ends, decode(p_act->>'mac', 'hex'), v_expires)
   ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET acr = excluded.acr, methods = excluded.methods,
-    factor_id = excluded.factor_id, auth_time = excluded.auth_time, epoch = excluded.epoch, expires_at = excluded.expires_at
+    factor_id = excluded.factor_id, auth_time = excluded.auth_time, epoch = excluded.epoch, ends_at = excluded.ends_at, mac = excluded.mac,
+    expires_at = greatest(s.expires_at, excluded.expires_at)
   RETURNING s.generation INTO v_generation;
   RETURN v_generation;
 END $$;
@@ -1656,8 +1662,8 @@ BEGIN
   IF FOUND THEN v_policy := to_json(v_row); END IF;
   IF cardinality(p_sessions) > 0 THEN
     SELECT json_agg(json_build_object('userId', user_id, 'issuer', issuer, 'session', session, 'generation', generation,
-      'acr', CASE WHEN expires_at > v_now THEN acr END, 'methods', methods, 'factorId', factor_id, 'epoch', epoch,
-      'authTime', floor(extract(epoch FROM auth_time)), 'endsAt', floor(extract(epoch FROM expires_at))))
+      'acr', CASE WHEN ends_at > v_now THEN acr END, 'methods', methods, 'factorId', factor_id, 'epoch', epoch, 'mac', encode(mac, 'hex'),
+      'authTime', floor(extract(epoch FROM auth_time)), 'endsAt', floor(extract(epoch FROM ends_at))))
     INTO v_sessions FROM mfa_sessions WHERE tenant = p_tenant AND user_id = ANY (v_ids) AND session = ANY (p_sessions);
   END IF;
   IF p_is_whole THEN

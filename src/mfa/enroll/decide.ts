@@ -5,7 +5,7 @@ import type { KeyRing } from '../../core/keys.ts'
 import type { Pending, Person, WholePerson } from '../../core/person.ts'
 import { open } from '../../core/seal.ts'
 import { type Closed, closedBy } from '../../core/throttle.ts'
-import { matchStep, type TotpWindow } from '../../core/totp.ts'
+import { DEFAULT_PARAMETERS, matchStep, type TotpWindow } from '../../core/totp.ts'
 import { readTyped } from '../../core/typed-code.ts'
 
 export type StartDecision = { outcome: 'start' } | { outcome: 'step_up', stepUp: StepUp } | Conflict
@@ -42,7 +42,7 @@ export function decideConfirm (person: WholePerson, caller: Caller, { factorId, 
   if (stepUp !== null) return { outcome: 'step_up', stepUp }
   const impediment = conflict(person, pending.label) ?? closedBy(person.throttles.totp)
   if (impediment !== null) return impediment
-  const secret = open(settings.ring, { tenant: person.tenant, userId: person.userId, factorId }, pending)
+  const secret = open(settings.ring, { ...DEFAULT_PARAMETERS, tenant: person.tenant, userId: person.userId, factorId }, pending)
   const step = matchStep(secret, readTyped(code), now, settings.window)
   secret.fill(0)
   return step === null ? { outcome: 'refused' } : { outcome: 'match', pending, step, label: pending.label ?? nextLabel(factors), isFirst }

@@ -61,7 +61,7 @@ function registerStart (app: FastifyInstance, services: Services): void {
         if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
         if (decision.outcome !== 'start') throw new Problem(decision.outcome)
 
-        const sealed = seal(secrets.sealing, { tenant, userId, factorId }, secret)
+        const sealed = seal(secrets.sealing, { ...DEFAULT_PARAMETERS, tenant, userId, factorId }, secret)
         const started = await settleStarted(db, { tenant, userId, epoch, factorId, label: label ?? null, session: sessionKey(caller), ...sealed, by: byOf(request) })
         refuseClosed(started)
         if (started.outcome === 'started') {
@@ -150,7 +150,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       const codes = decision.isFirst ? made ??= await createRecoverySet(hasher, secrets.peppers) : null
       const { step, label } = decision
       const act = confirmedAct(caller, factorId, now)
-      const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, caller, act), by })
+      const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, person, caller, act), by })
       refuseClosed(result)
       if (result.outcome === 'confirmed') {
         const token = issueSettled(services, caller, person, act, result, audience)

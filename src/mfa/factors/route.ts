@@ -102,7 +102,7 @@ function registerRemove (app: FastifyInstance, services: Services): void {
       }
       if (decision.outcome !== 'remove') throw new Problem(decision.outcome)
       const act = decision.isSessionKept ? actOf(caller) : null
-      const result = await settleRemoved(db, { tenant, userId, epoch, revision, factorId, act: act === null ? null : remembered(services, caller, act), by })
+      const result = await settleRemoved(db, { tenant, userId, epoch, revision, factorId, act: act === null ? null : remembered(services, { tenant, userId, epoch: epoch + 1 }, caller, act), by })
       if (result.outcome === 'removed') {
         if (act === null) return reply.code(204).send()
         return issueSettled(services, caller, { userId, epoch: result.epoch as number }, act, result)

@@ -70,7 +70,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       throw new Problem('code_refused')
     }
     const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
-    const settling = { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, caller, act), by }
+    const settling = { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, person, caller, act), by }
     const result = kind === 'bypass' ? await settleBypassed(db, settling) : await settleRecovered(db, settling)
     refuseClosed(result)
     if (result.outcome !== 'accepted') throw new Problem('code_refused')

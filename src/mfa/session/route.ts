@@ -9,9 +9,6 @@ import { decideRenew } from './decide.ts'
 import { SESSION_SCHEMAS, type TokenRequest } from './schema.ts'
 import { settleSessionEnded, settleSignedOut } from './store.ts'
 
-/** What two clocks may differ by, on top of a token's life. */
-const MARGIN_SECONDS = 120
-
 const EMPTY = Type.Object({}, { additionalProperties: false })
 
 export function registerSession (app: FastifyInstance, services: Services): void {
@@ -65,7 +62,7 @@ function registerEnd (app: FastifyInstance, { config, db, gate }: Services): voi
   }, async (request, reply) => {
     const { caller: { session }, person: { tenant, userId } } = request
     if (session?.isRemembered === true) {
-      await settleSessionEnded(db, { tenant, userId, issuer: session.issuer, session: session.id, tokenSeconds: config.MFA_TOKEN_SECONDS + MARGIN_SECONDS, by: byOf(request) })
+      await settleSessionEnded(db, { tenant, userId, issuer: session.issuer, session: session.id, by: byOf(request) })
     }
     return reply.code(204).send()
   })

@@ -43,7 +43,7 @@ export function decideVerify (person: Person, typed: string, factorId: string | 
 /** The newest step of the window whose code of this factor it is. */
 function stepOf ({ tenant, userId }: Person, factor: Factor, code: string, now: Date, { window, ring }: VerifySettings): number | null | 'unreadable' {
   try {
-    const secret = open(ring, { tenant, userId, factorId: factor.id }, factor)
+    const secret = open(ring, { ...factor, tenant, userId, factorId: factor.id }, factor)
     const step = matchStep(secret, code, now, window, factor)
     secret.fill(0)
     return step

@@ -48,7 +48,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       const { factor, step } = decision
       const now = clock()
       const act = { acr: 'mfa' as const, methods: ['otp'], factorId: factor.id, authTime: unixSeconds(now) }
-      const result = await settleAccepted(db, { tenant, userId, epoch, factorId: factor.id, step, act: remembered(services, caller, act), by })
+      const result = await settleAccepted(db, { tenant, userId, epoch, factorId: factor.id, step, act: remembered(services, person, caller, act), by })
       refuseClosed(result)
       if (result.outcome !== 'accepted') throw new Problem('code_refused')
       metrics.drift(step - stepAt(now, factor.period))

@@ -27,5 +27,5 @@ BEGIN
   PERFORM audit(p_tenant, p_user::text, 'bypass.used', 'success', 'bypass', p_by, '{}');
   SELECT count(*) INTO v_remaining FROM recovery_codes WHERE tenant = p_tenant AND user_id = p_user AND used_at IS NULL;
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
-    'generation', remember_session(p_tenant, p_user, p_epoch, p_act));
+    'generation', remember_session(p_tenant, p_user, p_act));
 END $$;

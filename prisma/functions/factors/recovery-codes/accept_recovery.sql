@@ -35,5 +35,5 @@ BEGIN
       jsonb_build_object('remaining', v_remaining));
   END IF;
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
-    'generation', remember_session(p_tenant, p_user, p_epoch, p_act));
+    'generation', remember_session(p_tenant, p_user, p_act));
 END $$;

@@ -31,6 +31,6 @@ BEGIN
     UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   END IF;
   PERFORM audit(p_tenant, p_user::text, 'totp.accepted', 'success', 'totp', p_by, jsonb_build_object('factorId', p_factor));
-  IF p_act IS NOT NULL THEN v_generation := remember_session(p_tenant, p_user, p_epoch, p_act); END IF;
+  IF p_act IS NOT NULL THEN v_generation := remember_session(p_tenant, p_user, p_act); END IF;
   RETURN jsonb_build_object('outcome', 'accepted', 'generation', v_generation);
 END $$;

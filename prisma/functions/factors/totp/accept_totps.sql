@@ -67,7 +67,7 @@ BEGIN
     IF v_results[n] IS NULL THEN
       v_results[n] := accept_totp(p_tenant, p_users[n], p_epochs[n], p_factors[n], p_steps[n], p_acts[n], p_bys[n]);
     ELSIF p_acts[n] IS NOT NULL THEN
-      v_results[n] := jsonb_set(v_results[n], '{generation}', to_jsonb(remember_session(p_tenant, p_users[n], p_epochs[n], p_acts[n])));
+      v_results[n] := jsonb_set(v_results[n], '{generation}', to_jsonb(remember_session(p_tenant, p_users[n], p_acts[n])));
     END IF;
   END LOOP;
   RETURN to_jsonb(v_results);
