@@ -1,16 +1,17 @@
-// Debian's nginx, with the configuration of examples/gateways/nginx: all of it as it is, but for the two files of which it
-// says that they are the operator's.
+// Debian's nginx, with the configuration of examples/gateways/nginx: all of it as it is, but for the files of which it says
+// that they are the operator's.
 import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { prove, proveLean } from '../helpers/gateway-proof.ts'
-import { type Addresses, change, EXAMPLES, gatewayDir, startGateway } from '../helpers/gateways.ts'
+import { type Addresses, change, EXAMPLES, gatewayDir, OTHER_ORIGIN, OUTER, startGateway } from '../helpers/gateways.ts'
 
-const start = (site: string) => async (t: Test, { listen, mfa, application }: Addresses): Promise<void> => {
+const start = (site: string) => async (t: Test, { listen, mfa, application, isFilledIn }: Addresses): Promise<void> => {
   const dir = gatewayDir(t, 'nginx')
   cpSync(join(EXAMPLES, 'nginx'), join(dir, 'mfa'), { recursive: true })
   change(join(dir, 'mfa/addresses.conf'), { '127.0.0.1:3000': mfa, '127.0.0.1:8080': application })
   change(join(dir, 'mfa/listen.conf'), { 'listen 80;': `listen ${listen};` })
+  if (isFilledIn) change(join(dir, 'mfa/outside.conf'), { '# 10.0.0.0/8': OUTER, '# set_real_ip_from 10.0.0.0/8': `set_real_ip_from ${OUTER}`, '# real_ip_header': 'real_ip_header', '# real_ip_recursive': 'real_ip_recursive', '# "https://pages.example.com"': `"${OTHER_ORIGIN}"` })
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `${name}_temp_path ${dir}/${name};`)
   writeFileSync(join(dir, 'nginx.conf'), `
     daemon off; worker_processes 1; pid ${dir}/pid; error_log stderr; ${process.getuid?.() === 0 ? 'user root;' : ''}

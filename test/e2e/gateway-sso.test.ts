@@ -51,7 +51,7 @@ async function setUp (t: Test): Promise<Stage> {
   const service = await startService(t, { ...issuersEnvironment(t, [issuer]), ...PAGES, TRUSTED_PROXIES: '127.0.0.1/32', RETURN_HOSTS: apache }, new MachineClock())
   const application = await startApplication(t)
   const mfa = new URL(service.url).host
-  await startCaddy(t, { listen: caddy, mfa, application: application.address }, { BEHIND: '127.0.0.1/32' })
+  await startCaddy(t, { listen: caddy, mfa, application: application.address, isFilledIn: false }, { BEHIND: '127.0.0.1/32' })
   certificate = await startApache(t, apache, {
     'SITE_PORT      80': `SITE_PORT ${apache.split(':')[1]}`,
     'http://app.example.com': site,

@@ -2,65 +2,11 @@
 import { createHash, randomBytes } from 'node:crypto'
 import net from 'node:net'
 import t, { type Test } from 'tap'
-import { type Addresses, type Application, type Arrival, freePort, startApplication } from './gateways.ts'
-import { type Proxy, startProxy } from './proxy.ts'
-import { raw, type RawAnswer } from './raw.ts'
-import { type Answer, type Call, callTo, type Person, type Service, startService } from './service.ts'
-
-export interface Gateway {
-  name: string
-  start: (t: Test, addresses: Addresses) => Promise<void>
-  /** How a browser carries its token; in `Authorization` unless said otherwise. */
-  carry?: (token: string) => Record<string, string>
-  /** What is so with this one alone. */
-  also?: [guarantee: string, prove: (t: Test, stage: Stage) => Promise<void>]
-}
-
-export interface Stage {
-  service: Service
-  proxy: Proxy
-  application: Application
-  /** The gateway's `host:port`. */
-  host: string
-  go: (path: string, token?: string, call?: Call & { method?: string }) => Promise<Answer>
-  browse: (path: string, token?: string) => Promise<Answer>
-  /** What arrived since the last time. */
-  arrived: () => Arrival[]
-  carry: (token: string) => Record<string, string>
-}
-
-const HTML = { accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8' }
-const PAGES = { ENROLL_PAGE_URL: 'https://id.example.com/set-up', VERIFY_PAGE_URL: 'https://id.example.com/code', LOGIN_PAGE_URL: 'https://id.example.com/login' }
-
-async function setUp (t: Test, { start, carry = token => ({ authorization: `Bearer ${token}` }) }: Gateway): Promise<Stage> {
-  const host = `127.0.0.1:${await freePort()}`
-  const service = await startService(t, { ...PAGES, JWT_SESSION_CLAIM: 'sid', TRUSTED_PROXIES: '127.0.0.0/8', RETURN_HOSTS: host })
-  const proxy = await startProxy(t, service.url)
-  const application = await startApplication(t)
-  await start(t, { listen: host, mfa: new URL(proxy.url).host, application: application.address })
-  const call = callTo(`http://${host}`)
-  const go: Stage['go'] = (path, token, { method = 'GET', headers, ...more } = {}) =>
-    call(method, path, { ...more, headers: { ...(token !== undefined && carry(token)), ...headers } })
-  return {
-    service,
-    proxy,
-    application,
-    host,
-    go,
-    browse: (path, token) => go(path, token, { headers: HTML }),
-    arrived: () => application.arrivals.splice(0),
-    carry
-  }
-}
-
-/** Members of a tenant whose policy requires MFA. */
-async function enforce ({ service }: Stage): Promise<(claims?: Record<string, unknown>) => Person> {
-  const admin = service.person({ roles: ['mfa:admin'] })
-  const { token } = await admin.enroll()
-  const { status } = await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
-  if (status !== 200) throw new Error(`policy: ${status}`)
-  return claims => service.person({ tenant: admin.tenant, sid: 'session-1', accounts: ['local'], ...claims })
-}
+import { enforce, type Gateway, HTML, lines, PAGES, send, setUp, type Stage } from './gateway-stage.ts'
+import { proveLength, proveMethods, proveOtherOrigins, proveOuterProxy, proveOuterToken, proveUntold, proveUpgrades } from './gateway-traffic.ts'
+import type { Arrival } from './gateways.ts'
+import type { RawAnswer } from './raw.ts'
+import type { Answer } from './service.ts'
 
 const location = ({ headers }: Answer): URL => new URL(headers.get('location') as string)
 
@@ -75,9 +21,16 @@ export function prove (gateway: Gateway): void {
     await t.test('what a client forges changes nothing', t => proveForgeries(t, stage))
     await t.test('return_to is where he was, however odd that is, and never another host', t => proveReturn(t, stage))
     await t.test('what is sent and answered arrives as it was', t => proveTransport(t, stage))
+    await t.test('any method arrives as it is, and no body is sent for nothing', t => proveMethods(t, stage))
+    await t.test('a WebSocket opens for whoever may pass, and no other protocol does', t => proveUpgrades(t, stage))
+    await t.test('long addresses and long tokens are decided like short ones, or refused by what they are', t => proveLength(t, stage))
+    await t.test('a proxy before it, and nobody else, says how the client came', t => proveOuterProxy(t, stage))
+    await t.test('the token of a gateway before it is asked about', t => proveOuterToken(t, stage))
+    await t.test('pages of a named origin may call, and read why not; those of others may not', t => proveOtherOrigins(t, stage))
     if (also !== undefined) await t.test(also[0], t => also[1](t, stage))
     await t.test('without the service it is closed, and opens again with it', t => proveOutage(t, stage))
   })
+  t.test(`${name}, of which nobody has said who is before it: it believes nobody, and no preflight passes`, async t => proveUntold(t, await setUp(t, gateway, false)))
 }
 
 async function proveEnrollment (t: Test, stage: Stage): Promise<void> {
@@ -160,12 +113,6 @@ async function proveSsoAndStrangers (t: Test, stage: Stage): Promise<void> {
   t.match(await stage.go('/page'), { status: 401 })
   t.same(stage.arrived(), [])
 }
-
-/** A request as it is written: what no HTTP client would send, too. */
-const send = ({ host }: Stage, line: string, headers: string[], body = '', ownHost = host): Promise<RawAnswer> =>
-  raw(`http://${host}`, [`${line} HTTP/1.1`, `Host: ${ownHost}`, ...(headers.some(header => /^connection:/i.test(header)) ? [] : ['Connection: close']), ...headers, '', body].join('\r\n'))
-
-const lines = (headers: Record<string, string>): string[] => Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
 
 async function proveForgeries (t: Test, stage: Stage): Promise<void> {
   const { service, carry } = stage

@@ -3,9 +3,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type IncomingHttpHeaders } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { temporaryDir } from './temporary.ts'
 
@@ -13,8 +14,18 @@ interface Teardown { teardown: (action: () => unknown) => unknown }
 
 export const EXAMPLES = join(import.meta.dirname, '../../examples/gateways')
 
-/** What is behind the gateway, and where the gateway is to listen: `host:port` each. */
-export interface Addresses { listen: string, mfa: string, application: string }
+/** The address of a proxy before the gateway, which it believes; everybody else comes from 127.0.0.1. */
+export const OUTER = '127.0.0.2'
+/** In which that proxy hands on its token. */
+export const TOKEN_HEADER = 'X-Forwarded-Access-Token'
+/** The origin whose pages may call the application, too. */
+export const OTHER_ORIGIN = 'https://pages.example.com'
+
+/**
+ * What is behind the gateway, and where the gateway is to listen: `host:port` each. And whether the operator has filled in who is
+ * before it, and whose pages may call (OUTER, OTHER_ORIGIN).
+ */
+export interface Addresses { listen: string, mfa: string, application: string, isFilledIn: boolean }
 
 /** A directory that is gone after the test. */
 export function gatewayDir (t: Teardown, purpose: string): string {
@@ -46,22 +57,43 @@ export interface Arrival { user: string | undefined, method: string, url: string
 
 export interface Application { address: string, arrivals: Arrival[] }
 
-/** An application that takes the user from `X-MFA-User` alone, without which it serves nobody, and keeps what arrived. */
+const arrivalOf = ({ method, url, headers, rawHeaders }: IncomingMessage, body: string): Arrival =>
+  ({ user: headers['x-mfa-user'] as string | undefined, method: method as string, url: url as string, headers, names: rawHeaders.filter((_, index) => index % 2 === 0), body })
+
+/**
+ * An application that takes the user from `X-MFA-User` alone, without which it serves nobody but preflights, and keeps what
+ * arrived. It agrees to talk by any other protocol, and says then whatever it hears.
+ */
 export async function startApplication (t: Teardown): Promise<Application> {
   const arrivals: Arrival[] = []
   const server = createServer({ maxHeaderSize: 65536 }, (request, response) => {
     const hash = createHash('sha256')
     request.on('data', chunk => { hash.update(chunk) }).on('end', () => {
-      const user = request.headers['x-mfa-user'] as string | undefined
-      arrivals.push({ user, method: request.method as string, url: request.url as string, headers: request.headers, names: request.rawHeaders.filter((_, index) => index % 2 === 0), body: hash.digest('hex') })
+      const arrival = arrivalOf(request, hash.digest('hex'))
+      arrivals.push(arrival)
+      const { user } = arrival
+      if (request.headers['access-control-request-method'] !== undefined) return response.writeHead(204, { 'access-control-allow-origin': OTHER_ORIGIN }).end()
       const isNobody = user === undefined || user === ''
       const status = isNobody ? 403 : Number(request.headers['x-please-answer'] ?? 200)
       const text = isNobody ? 'whoever you are' : `hello ${user}`
       response.writeHead(status, { 'content-type': 'text/plain', 'content-length': text.length, 'x-application': 'yes' }).end(text)
     })
   }).listen(0, '127.0.0.1')
+  const upgraded = new Set<Duplex>()
+  server.on('upgrade', (request, socket) => {
+    arrivals.push(arrivalOf(request, ''))
+    upgraded.add(socket)
+    socket.on('error', () => {}).on('close', () => upgraded.delete(socket))
+    const accepted = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${request.headers.upgrade}\r\nSec-WebSocket-Accept: ${accepted}\r\n\r\n`)
+    socket.pipe(socket)
+  })
   await once(server, 'listening')
-  t.teardown(() => { server.closeAllConnections(); server.close() })
+  t.teardown(() => {
+    for (const socket of upgraded) socket.destroy()
+    server.closeAllConnections()
+    server.close()
+  })
   return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, arrivals }
 }
 
@@ -101,10 +133,10 @@ async function accepts (address: string): Promise<boolean> {
 }
 
 /** Debian's Caddy, with examples/gateways/Caddyfile as it is; the addresses are in the environment. */
-export async function startCaddy (t: Teardown, { listen, mfa, application }: Addresses, env: Record<string, string> = {}): Promise<void> {
+export async function startCaddy (t: Teardown, { listen, mfa, application, isFilledIn }: Addresses, env: Record<string, string> = {}): Promise<void> {
   const dir = gatewayDir(t, 'caddy')
   await startGateway(t, listen, 'caddy', ['run', '--adapter', 'caddyfile', '--config', join(EXAMPLES, 'Caddyfile')], {
     // Without a host, so that it answers to each that a test forges.
-    SITE: `http://:${listen.split(':')[1]}`, MFA_SERVICE: mfa, APPLICATION: application, CADDY_ADMIN: `unix//${dir}/admin.sock`, HOME: dir, XDG_CONFIG_HOME: dir, XDG_DATA_HOME: dir, ...env
+    SITE: `http://:${listen.split(':')[1]}`, MFA_SERVICE: mfa, APPLICATION: application, ...(isFilledIn && { BEHIND: `${OUTER}/32`, ORIGINS: `https://other.example.com ${OTHER_ORIGIN}` }), CADDY_ADMIN: `unix//${dir}/admin.sock`, HOME: dir, XDG_CONFIG_HOME: dir, XDG_DATA_HOME: dir, ...env
   })
 }

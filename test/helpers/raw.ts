@@ -4,9 +4,9 @@ import net from 'node:net'
 export interface RawAnswer { status: number, headers: Record<string, string>, body: string, text: string }
 
 /** Sends text over one connection, in pieces if it is several, and reads until the server closes it. */
-export async function raw (url: string, pieces: string | string[], pauseMs = 0): Promise<RawAnswer> {
+export async function raw (url: string, pieces: string | string[], pauseMs = 0, localAddress?: string): Promise<RawAnswer> {
   const { hostname, port } = new URL(url)
-  const socket = net.connect(Number(port), hostname)
+  const socket = net.connect({ port: Number(port), host: hostname, localAddress })
   const chunks: Buffer[] = []
   socket.on('data', data => { chunks.push(data as Buffer) }).on('error', () => {})
   const closed = new Promise(resolve => socket.once('close', resolve))

@@ -5,10 +5,17 @@ local QUESTION = "http://" .. os.getenv("MFA_SERVICE") .. "/mfa/forward-auth"
 -- Of one try. HAProxy tries four times, and the service answers 503 by itself when its database has been gone for long.
 local TIMEOUT_MS = 1000
 
+-- In what tokens are handed on: by the client, or by a gateway before HAProxy; the service reads the `header` of its issuers and
+-- no other. Yours is named otherwise? Add it here.
+local TOKENS = { "authorization", "x-forwarded-access-token", "cf-access-jwt-assertion", "x-goog-iap-jwt-assertion", "oidc_access_token" }
+-- An address that is longer is not led back to.
+local LONGEST = 2048
+
 -- What the application is told, all of it or nobody passes.
 local IDENTITY = { "x-mfa-user", "x-mfa-subject", "x-mfa-namespace", "x-mfa-tenant", "x-mfa-acr", "x-mfa-reason" }
--- What a client is told of a refusal.
+-- What a client is told of a refusal, and what a page of another origin may read of it.
 local REFUSAL = { "content-type", "cache-control", "location", "retry-after", "www-authenticate", "x-mfa-action", "x-mfa-location" }
+local READABLE = "X-MFA-Action, X-MFA-Location, WWW-Authenticate"
 
 -- HAProxy counts a header's values from 0.
 local function values (headers, name)
@@ -18,29 +25,31 @@ local function values (headers, name)
   return list
 end
 
--- Nothing that the client sent but this. A gateway before HAProxy that hands its token on in a header of its own has that
--- header named here, too.
+-- Nothing that the client sent but the token.
 local function question (txn)
   local headers = txn.http:req_get_headers()
-  return {
-    url = QUESTION,
-    timeout = TIMEOUT_MS,
-    headers = {
-      ["authorization"]      = values(headers, "authorization"),
-      ["accept"]             = values(headers, "accept"),
-      ["x-forwarded-proto"]  = { txn.f:ssl_fc() == 1 and "https" or "http" },
-      ["x-forwarded-host"]   = values(headers, "host"),
-      ["x-forwarded-uri"]    = { txn.f:pathq() },
-      ["x-forwarded-method"] = { txn.f:method() },
-      ["x-forwarded-for"]    = { txn.f:src() }
-    }
+  local path = txn.f:pathq()
+  local said = {
+    ["accept"]             = values(headers, "accept"),
+    ["x-forwarded-proto"]  = { txn:get_var("txn.proto") },
+    ["x-forwarded-host"]   = values(headers, "host"),
+    ["x-forwarded-uri"]    = #path <= LONGEST and { path } or {},
+    ["x-forwarded-method"] = { txn.f:method() },
+    ["x-forwarded-for"]    = { txn.f:src() }
   }
+  for _, name in ipairs(TOKENS) do said[name] = values(headers, name) end
+  return { url = QUESTION, timeout = TIMEOUT_MS, headers = said }
 end
 
 local function refuse (txn, status, headers, body)
   local reply = txn:reply({ status = status, body = body })
   for _, name in ipairs(REFUSAL) do
     for _, value in ipairs(values(headers, name)) do reply:add_header(name, value) end
+  end
+  local origin = txn:get_var("txn.origin")
+  if origin then
+    reply:add_header("access-control-allow-origin", origin)
+    reply:add_header("access-control-expose-headers", READABLE)
   end
   txn:done(reply)
 end
@@ -55,7 +64,7 @@ core.register_action("mfa", { "http-req" }, function (txn)
       txn.http:req_set_header(name, value)
     end
     txn:set_var("txn.mfa", "allow")
-  elseif status == 302 or status == 401 or status == 403 then
+  elseif status == 302 or status == 401 or status == 403 or status == 431 then
     refuse(txn, status, answer.headers, answer.body)
   end
   -- Whatever else it was, or nothing: haproxy.cfg answers 503.
