@@ -13,6 +13,7 @@ import { registerUserSync } from './admin/users/sync/route.ts'
 import { bcryptThreads } from './bcrypt-threads.ts'
 import type { Config } from './config.ts'
 import { Secrets } from './config/secrets.ts'
+import { AuditMemory } from './core/audit-memory.ts'
 import { Hasher, type Hashing } from './core/hashing.ts'
 import type { Database } from './db/client.ts'
 import { EndingsPoll } from './db/endings.ts'
@@ -51,6 +52,8 @@ export interface AppOptions {
   /** The keys as they are now; without it those of `config`. */
   secrets?: Secrets
   db: Database
+  /** What this process knows of the audit, which its worker adds to. */
+  memory?: AuditMemory
   /** The time of TOTP steps and tokens; waits and locks are the database's. */
   clock?: () => Date
   /** Where the log goes; standard output if not given. */
@@ -60,7 +63,7 @@ export interface AppOptions {
 }
 
 /** The service without a socket: routes, in the order in which a request meets what they need. */
-export async function createApp ({ config, secrets = new Secrets(config), db, clock = () => new Date(), logStream, metrics = new Metrics(), tracing }: AppOptions): Promise<FastifyInstance> {
+export async function createApp ({ config, secrets = new Secrets(config), db, memory = new AuditMemory(), clock = () => new Date(), logStream, metrics = new Metrics(), tracing }: AppOptions): Promise<FastifyInstance> {
   const logger = { ...loggerOptions(config.LOG_LEVEL), ...(logStream !== undefined && { stream: logStream }) }
   const app = Fastify({
     ...SERVER_LIMITS,
@@ -99,7 +102,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, cl
   })
   app.addHook('onReady', async () => { await endings.start() })
   app.addHook('onClose', async () => { await endings.stop() })
-  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, endings }
+  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, endings, memory }
 
   decorateRequests(app)
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema)

@@ -1,4 +1,5 @@
 import type { Secrets, Settings } from './config/secrets.ts'
+import type { AuditMemory } from './core/audit-memory.ts'
 import type { Caller } from './core/caller.ts'
 import type { AssuranceSettings } from './core/assurance.ts'
 import type { Hashing } from './core/hashing.ts'
@@ -26,6 +27,7 @@ export interface Services {
   hasher: Hashing
   metrics: Metrics
   endings: EndingsPoll
+  memory: AuditMemory
 }
 
 export const assuranceSettings = (config: Settings): AssuranceSettings => ({

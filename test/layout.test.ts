@@ -11,7 +11,7 @@ function partOf (path: string): string {
   const feature = /^(mfa|admin)\/[a-z-]+\//.exec(path)
   if (feature !== null) return `feature:${feature[0]}`
   if (path === 'config.ts' || path.startsWith('config/')) return 'config'
-  if (path === 'gate.ts' || path === 'services.ts' || path === 'secrets.ts' || path === 'notices.ts' || path === 'bcrypt-threads.ts') return 'gate'
+  if (path === 'gate.ts' || path === 'services.ts' || path === 'secrets.ts' || path === 'notices.ts' || path === 'audit.ts' || path === 'bcrypt-threads.ts') return 'gate'
   if (path === 'mfa/schema.ts') return 'shared schema'
   return path.includes('/') ? path.split('/')[0] as string : path.replace('.ts', '')
 }

@@ -1,13 +1,18 @@
 // npm run audit:verify [-- --tenant <tenant> [--checkpoint <count>:<digest>]]: is the audit what was written? One line a
-// tenant; exits with 1 if one of them was changed. A checkpoint is what the service's log has of it.
+// tenant; exits with 1 if one of them was changed, or is not chained any more. A checkpoint is what the service's log has of it.
 import { parseArgs } from 'node:util'
 import { readConfig } from '../config.ts'
-import { findTenants, verifyTenant } from '../db/audit-verify.ts'
+import { findTenants, type Verdict, verifyTenant } from '../db/audit-verify.ts'
 import { connect } from '../db/client.ts'
 import { startEmbedded } from '../db/embedded.ts'
 import { DATA_DIR, developmentEnvironment } from '../dev.ts'
 
 const say = (line: string): void => { process.stdout.write(`${line}\n`) }
+
+function wrongWith ({ broken, waitingSince }: Verdict): string | undefined {
+  if (broken !== null) return `broken at ${JSON.stringify(broken)}`
+  return waitingSince === undefined ? undefined : `not chained since ${waitingSince}: does the service run?`
+}
 
 async function main (): Promise<void> {
   const { values: { tenant, checkpoint } } = parseArgs({ options: { tenant: { type: 'string' }, checkpoint: { type: 'string' } } })
@@ -20,9 +25,10 @@ async function main (): Promise<void> {
     const known = digest === undefined ? undefined : { count: Number(count), digest }
     const tenants = tenant === undefined ? await findTenants(db) : [tenant]
     for (const each of tenants) {
-      const { events, broken } = await verifyTenant(db, each, config.MFA_SIGNING_KEYS, known)
-      say(`${JSON.stringify(each)} ${events} events: ${broken === null ? 'ok' : `broken at ${JSON.stringify(broken)}`}`)
-      if (broken !== null) process.exitCode = 1
+      const verdict = await verifyTenant(db, each, config.MFA_SIGNING_KEYS, known)
+      const wrong = wrongWith(verdict)
+      say(`${JSON.stringify(each)} ${verdict.events} events: ${wrong ?? 'ok'}`)
+      if (wrong !== undefined) process.exitCode = 1
     }
   } finally {
     await db.close()

@@ -1,10 +1,11 @@
 import closeWithGrace from 'close-with-grace'
 import { createApp, VERSION } from '../app.ts'
+import { startAudit } from '../audit.ts'
 import type { Config } from '../config.ts'
 import { Secrets } from '../config/secrets.ts'
-import { startChaining } from '../db/audit-worker.ts'
+import { AuditMemory } from '../core/audit-memory.ts'
 import { connect } from '../db/client.ts'
-import { startWatching, watchAttempts } from '../db/suspicions.ts'
+import { startWatching } from '../db/suspicions.ts'
 import { startSweeping } from '../db/sweep.ts'
 import { Metrics } from '../http/metrics.ts'
 import type { Tracing } from '../http/tracing.ts'
@@ -35,27 +36,15 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   const db = connect(() => secrets.databaseUrl ?? database.url as string, config.DATABASE_POOL, error => { logIdleError(error) })
   const metrics = new Metrics()
   metrics.collectProcess()
+  const memory = new AuditMemory()
   const tracing = await traceTo(config.OTEL_EXPORTER_OTLP_ENDPOINT)
-  const app = await createApp({ config, secrets, db, metrics, logStream: openLog(), ...(tracing !== undefined && { tracing }), ...(clock !== undefined && { clock }) })
+  const app = await createApp({ config, secrets, db, memory, metrics, logStream: openLog(), ...(tracing !== undefined && { tracing }), ...(clock !== undefined && { clock }) })
   logIdleError = error => { app.log.warn({ err: error }, 'a database connection broke') }
 
   const keeper = new SecretKeeper({ env, secrets, db, log: (level, text, err) => { app.log[level]({ err }, text) }, onUnfit })
   await keeper.start()
   const stopSweeping = startSweeping(db, error => { app.log.warn({ err: error }, 'the sweep of ended rows failed') })
-  const stopChaining = startChaining(db, {
-    get keys () { return secrets.signing },
-    retentionDays: config.AUDIT_RETENTION_DAYS,
-    onError: error => { app.log.warn({ err: error }, 'chaining the audit failed') },
-    onChained: async events => {
-      for (const { action, outcome } of events) metrics.event(action, outcome)
-      await watchAttempts(db, events)
-    },
-    onSigned: ({ tenant, count, digest }) => { app.log.info({ tenant, count, digest }, 'audit checkpoint') },
-    onBroken: (tenant, brokenAt) => {
-      metrics.auditBreak()
-      app.log.error({ tenant, brokenAt }, 'the audit was changed')
-    }
-  })
+  const stopAudit = startAudit({ config, secrets, db, memory, metrics, log: app.log })
   const stopWatching = startWatching(db, error => { app.log.warn({ err: error }, 'looking for attacks failed') })
   const stopNotices = startNotices({ config, secrets, db, metrics, log: app.log, version: VERSION })
   let stopping: Promise<void> | undefined
@@ -63,7 +52,7 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
     if (error !== undefined) app.log.fatal({ err: error }, 'unexpected error: stopping')
     await keeper.stop()
     stopSweeping()
-    await stopChaining()
+    await stopAudit()
     await stopWatching()
     await stopNotices()
     await app.close()

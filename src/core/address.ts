@@ -16,8 +16,9 @@ export function isPublicAddress (address: string): boolean {
   return parsed.kind() === 'ipv4' ? parsed.toString() !== AZURE_PLATFORM : parsed.match(GLOBAL)
 }
 
-/** One source: an IPv4 address, or the /64 that one customer has of IPv6. */
+/** One source: an IPv4 address, or the /64 that one customer has of IPv6; what is no address is a source of its own. */
 export function sourceOf (address: string): string {
+  if (!ipaddr.isValid(address)) return address
   const parsed = ipaddr.process(address)
   return parsed.kind() === 'ipv4' ? parsed.toString() : `${(parsed as ipaddr.IPv6).parts.slice(0, 4).map(part => part.toString(16)).join(':')}::/64`
 }

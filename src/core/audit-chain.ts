@@ -15,6 +15,9 @@ export interface ChainedEvent {
   details: string
 }
 
+/** Where a chain ends: so many events since its beginning, and the digest of the last one. */
+export interface Head { count: number, digest: string }
+
 /** What the first event of a tenant is linked to. Digests are hexadecimal. */
 export const START = '0'.repeat(64)
 

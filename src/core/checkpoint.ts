@@ -1,16 +1,17 @@
 import { sign, verify } from 'node:crypto'
+import type { Head } from './audit-chain.ts'
 
 /** "So many events of this tenant, and the digest of the last one": what a chain alone cannot say of its own ends. */
-export interface Checkpoint {
+export interface Checkpoint extends Head {
   tenant: string
-  count: number
-  digest: string
   /** When the newest of these events was; UTC to the microsecond, as the others. */
   until: string
   /** When it was signed. */
   at: string
   /** What is older may be gone: the retention when it was signed. */
   keptSince: string
+  /** The checkpoint that the signer went on from: who remembers that one need not follow the events in between. */
+  previous: Head
 }
 
 export interface CheckpointKey { readonly kid: string, readonly algorithm: 'ES256' | 'EdDSA', readonly privatePem: string, readonly publicPem: string }

@@ -1,9 +1,6 @@
-import { type ChainedEvent, link, START } from '../core/audit-chain.ts'
+import { type ChainedEvent, type Head, link, START } from '../core/audit-chain.ts'
 import type { Database } from './client.ts'
 import { fragment } from './fragment.ts'
-
-/** Where a chain ends: so many events since its beginning, and the digest of the last one. */
-export interface Head { count: number, digest: string }
 
 const BATCH = 500
 
@@ -20,12 +17,19 @@ export const findUnchained = async (db: Database): Promise<string[]> =>
 const findHead = async (db: Database, tenant: string): Promise<Head> =>
   (await db.rows<Head>`SELECT count::float8, encode(hash, 'hex') AS digest FROM audit_heads WHERE tenant = ${tenant}`)[0] ?? { count: 0, digest: START }
 
+export interface ChainTenantOptions {
+  /** Looks at events before they are chained. Those that it fails on, or that a killed replica had in hand, come again. */
+  look?: (events: ChainedEvent[]) => Promise<void>
+  /** Each event once, over all replicas. */
+  onChained?: (events: ChainedEvent[]) => void
+}
+
 /**
  * Chains what a tenant has entered so far, oldest first, and answers how many events that were. An event is entered with
  * the transaction that it tells of, so that none is missed however late that commits. The head is read before the events:
  * whatever another replica chains in between makes the head stale, and nothing is appended twice.
  */
-export async function chainTenant (db: Database, tenant: string, onChained: (events: ChainedEvent[]) => void | Promise<void> = () => {}): Promise<number> {
+export async function chainTenant (db: Database, tenant: string, { look, onChained }: ChainTenantOptions = {}): Promise<number> {
   let chained = 0
   let isMore = true
   while (isMore) {
@@ -34,19 +38,44 @@ export async function chainTenant (db: Database, tenant: string, onChained: (eve
       SELECT ${CHAINED} FROM audit_pending p JOIN audit_events e ON e.tenant = p.tenant AND e.at = p.at AND e.id = p.id
       WHERE p.tenant = ${tenant} AND NOT EXISTS (SELECT 1 FROM audit_chain c WHERE c.tenant = p.tenant AND c.at = p.at AND c.id = p.id)
       ORDER BY p.at, p.id LIMIT ${BATCH}::int`
-    if (events.length === 0 || !await settleAppended(db, tenant, head, events)) return chained
+    if (events.length === 0) return chained
+    await look?.(events)
+    if (!await append(db, tenant, head, events)) return chained
     chained += events.length
-    await onChained(events)
+    onChained?.(events)
     isMore = events.length === BATCH
   }
   return chained
 }
 
 /** False where somebody else has appended to that head. */
-async function settleAppended (db: Database, tenant: string, { count, digest }: Head, events: ChainedEvent[]): Promise<boolean> {
-  let last = digest
-  const digests = events.map(event => { last = link(last, event); return last })
+async function append (db: Database, tenant: string, head: Head, events: ChainedEvent[]): Promise<boolean> {
+  let { digest } = head
+  const digests = events.map(event => { digest = link(digest, event); return digest })
+  try {
+    return await settleAppended(db, tenant, head, events, digests)
+  } catch (error) {
+    // The answer may be lost where the act is not: the head says what was done.
+    const { count, digest: last } = await findHead(db, tenant)
+    if (count === head.count + events.length && last === digest) return true
+    throw error
+  }
+}
+
+async function settleAppended (db: Database, tenant: string, { count, digest }: Head, events: ChainedEvent[], digests: string[]): Promise<boolean> {
   const { outcome } = await db.settle`SELECT append_audit(${tenant}, ${count}::bigint, ${digest},
     ${events.map(({ at }) => at)}::text[]::timestamptz[], ${events.map(({ id }) => id)}::text[]::uuid[], ${digests}::text[]) AS result`
   return outcome === 'appended'
 }
+
+/** An event that no chain has yet, the oldest there is. */
+export interface Waiting { tenant: string, since: string, seconds: number }
+
+/** Longer than it takes until another replica has the lease of one that was killed. */
+export const STALLED_SECONDS = 45
+
+/** The event that has waited for the longest, of all tenants. Who holds the lease does not matter: that may be what is wrong. */
+export const findWaiting = async (db: Database): Promise<Waiting | undefined> => (await db.chores<Waiting>`
+  SELECT p.tenant, to_char(min(p.at) AT TIME ZONE 'UTC', ${UTC}) AS since, extract(epoch FROM clock_timestamp() - min(p.at))::float8 AS seconds
+  FROM audit_pending p WHERE NOT EXISTS (SELECT 1 FROM audit_chain c WHERE c.tenant = p.tenant AND c.at = p.at AND c.id = p.id)
+  GROUP BY p.tenant ORDER BY min(p.at) LIMIT 1`)[0]

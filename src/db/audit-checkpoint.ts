@@ -1,6 +1,7 @@
-import { START } from '../core/audit-chain.ts'
+import { type Head, START } from '../core/audit-chain.ts'
+import type { AuditMemory } from '../core/audit-memory.ts'
 import { type Checkpoint, type CheckpointKey, openCheckpoint, signCheckpoint } from '../core/checkpoint.ts'
-import { type Head, UTC } from './audit-chain.ts'
+import { UTC } from './audit-chain.ts'
 import { type Break, walkChain } from './audit-walk.ts'
 import type { Database } from './client.ts'
 
@@ -8,6 +9,7 @@ export interface Signing {
   /** The first signs, all open. */
   keys: readonly CheckpointKey[]
   retentionDays: number
+  memory: AuditMemory
 }
 
 export interface CheckpointRow { count: number, jws: string }
@@ -24,31 +26,86 @@ export function readCheckpoint (tenant: string, { count, jws }: CheckpointRow, k
  */
 export const findUnsigned = async (db: Database, retentionDays: number): Promise<string[]> => (await db.chores<{ tenant: string }>`
   SELECT h.tenant FROM audit_heads h LEFT JOIN audit_checkpoints c ON c.tenant = h.tenant AND c.count = h.count
-  WHERE c.at IS NULL OR c.at < statement_timestamp() - interval '24 hours' OR c.at - c.kept_since <> ${retentionDays}::int * interval '24 hours'`).map(({ tenant }) => tenant)
+  WHERE c.at IS NULL OR c.at < statement_timestamp() - interval '24 hours'
+    OR c.at - c.kept_since <> ${retentionDays}::int * interval '24 hours'`).map(({ tenant }) => tenant)
 
-interface Unsigned extends Head { now: string, keptSince: string, newest: CheckpointRow | null }
+interface Unsigned extends Head { now: string, keptSince: string, signed: Array<CheckpointRow & { link: string | null }> }
 
-/** Signs a tenant's chain as it is, after it has followed it from what was signed last. What does not hold is not signed. */
-export async function signTenant (db: Database, tenant: string, { keys, retentionDays }: Signing): Promise<Checkpoint | Break> {
-  const [row] = await db.chores<Unsigned>`
-    SELECT h.count::float8, encode(h.hash, 'hex') AS digest,
-      to_char(statement_timestamp() AT TIME ZONE 'UTC', ${UTC}) AS now,
-      to_char((statement_timestamp() - ${retentionDays}::int * interval '24 hours') AT TIME ZONE 'UTC', ${UTC}) AS "keptSince",
-      (SELECT jsonb_build_object('count', c.count, 'jws', c.jws) FROM audit_checkpoints c WHERE c.tenant = h.tenant ORDER BY c.count DESC LIMIT 1) AS newest
-    FROM audit_heads h WHERE h.tenant = ${tenant}`
-  const { count, digest, now, keptSince, newest } = row as Unsigned
-  const last = newest === null ? null : readCheckpoint(tenant, newest, keys)
-  if (newest !== null && last === null) return { position: newest.count, id: null, at: null, cause: 'checkpoint' }
+/**
+ * Signs a tenant's chain as it is, after it has followed it from what was signed last, by this replica's memory and by the
+ * database. What does not hold, or could not be remembered, is not signed.
+ */
+export async function signTenant (db: Database, tenant: string, { keys, retentionDays, memory }: Signing): Promise<Checkpoint | Break> {
+  // Before the rows are read: whatever is signed in between is in them.
+  const known = memory.newest(tenant)
+  const { count, digest, now, keptSince, signed: [newest = null, before] } = await findState(db, tenant, retentionDays)
+  const last = await followSigned(db, tenant, newest, known, keys)
+  if (last !== null && 'cause' in last) return last
+  // Somebody who remembers more than this replica may have put one back behind it.
+  const doesHold = before === undefined || before.link === null || readCheckpoint(tenant, before, keys)?.digest === before.link
+  if (!doesHold) return { position: before.count, id: null, at: null, cause: 'changed' }
+  if (!memory.hasRoomFor(tenant)) throw new Error('There is no room to remember one more tenant\'s checkpoint, so it is not signed.')
   const walked = await walkChain(db, tenant, last ?? { count: 0, digest: START }, count, keptSince, new Map())
   if (walked.broken !== null) return walked.broken
   if (walked.digest !== digest || (last !== null && last.count > count)) return { position: count, id: null, at: null, cause: 'changed' }
-  const checkpoint = { tenant, count, digest, until: latest(walked.until, last?.until), at: now, keptSince }
+  const checkpoint = { tenant, count, digest, until: latest(walked.until, last?.until), at: now, keptSince, previous: previousOf(last, count) }
   await settleCheckpoint(db, checkpoint, keys[0] as CheckpointKey)
+  memory.keep(checkpoint)
   return checkpoint
 }
 
+/** Where a chain ends, and its newest two checkpoints, the newest first, with the digest that the chain has there. */
+const findState = async (db: Database, tenant: string, retentionDays: number): Promise<Unsigned> => (await db.chores<Unsigned>`
+  SELECT h.count::float8, encode(h.hash, 'hex') AS digest,
+    to_char(statement_timestamp() AT TIME ZONE 'UTC', ${UTC}) AS now,
+    to_char((statement_timestamp() - ${retentionDays}::int * interval '24 hours') AT TIME ZONE 'UTC', ${UTC}) AS "keptSince",
+    (SELECT coalesce(jsonb_agg(s ORDER BY s.count DESC), '[]') FROM (
+      SELECT c.count, c.jws, (SELECT encode(l.hash, 'hex') FROM audit_chain l WHERE l.tenant = ${tenant} AND l.position = c.count) AS link
+      FROM audit_checkpoints c WHERE c.tenant = ${tenant} ORDER BY c.count DESC LIMIT 2) s) AS signed
+  FROM audit_heads h WHERE h.tenant = ${tenant}`)[0] as Unsigned
+
 /** Of two times of which one at least is known. */
 const latest = (one: string | null, other = ''): string => one === null || other > one ? other : one
+
+/** Signed again at the same place, it goes on from where it did. */
+const previousOf = (last: Checkpoint | null, count: number): Head => {
+  if (last === null) return { count: 0, digest: START }
+  return last.count === count ? last.previous : { count: last.count, digest: last.digest }
+}
+
+const isSame = (one: Head, other: Head): boolean => one.count === other.count && one.digest === other.digest
+
+/**
+ * The newest checkpoint of a tenant in the database, if it goes on from the one that is remembered; null where nothing was
+ * signed. One that does not is a break, and so is one that is gone: then what is remembered is put back, for everybody else to
+ * see. Of two that contradict each other the one that was signed first stays: what was forged was signed later.
+ */
+export async function followSigned (
+  db: Database, tenant: string, newest: CheckpointRow | null, known: Checkpoint | undefined, keys: readonly CheckpointKey[]
+): Promise<Checkpoint | Break | null> {
+  const last = newest === null ? null : readCheckpoint(tenant, newest, keys)
+  const unreadable = last === null ? newest : null
+  const lost: Break = { position: (unreadable ?? known)?.count ?? null, id: null, at: null, cause: 'checkpoint' }
+  if (known === undefined) return unreadable === null ? last : lost
+  const broken = last === null || last.count < known.count ? lost : await findFork(db, last, known)
+  if (broken !== null) await putBack(db, known, keys)
+  return broken ?? last
+}
+
+/** Where the newer of two checkpoints is not the other one, or does not go on from it. */
+async function findFork (db: Database, last: Checkpoint, known: Checkpoint): Promise<Break | null> {
+  if (isSame(last, known) || isSame(last.previous, known)) return null
+  if (last.count === known.count) return { position: known.count, id: null, at: null, cause: 'checkpoint' }
+  // Its signer went on from another one: some lie between, or it has followed another chain.
+  return (await walkChain(db, last.tenant, known, last.count, last.keptSince, new Map([[last.count, last.digest]]))).broken
+}
+
+async function putBack (db: Database, known: Checkpoint, keys: readonly CheckpointKey[]): Promise<void> {
+  const [row] = await db.chores<CheckpointRow>`
+    SELECT count::float8, jws FROM audit_checkpoints WHERE tenant = ${known.tenant} AND count = ${known.count}::bigint`
+  const there = row === undefined ? null : readCheckpoint(known.tenant, row, keys)
+  if (there === null || there.at > known.at) await settleCheckpoint(db, known, keys[0] as CheckpointKey)
+}
 
 const settleCheckpoint = (db: Database, checkpoint: Checkpoint, key: CheckpointKey): Promise<unknown> => {
   const { tenant, count, until, at, keptSince } = checkpoint
@@ -64,7 +121,8 @@ export async function signAnew (db: Database, keys: readonly CheckpointKey[]): P
   for (const { tenant, count, jws } of rows) {
     const checkpoint = readCheckpoint(tenant, { count, jws }, keys)
     if (checkpoint === null) continue
-    await db.rows`UPDATE audit_checkpoints SET kid = ${first.kid}, jws = ${signCheckpoint(checkpoint, first)} WHERE tenant = ${tenant} AND count = ${count}::bigint AND jws = ${jws}`
+    await db.rows`UPDATE audit_checkpoints SET kid = ${first.kid}, jws = ${signCheckpoint(checkpoint, first)}
+      WHERE tenant = ${tenant} AND count = ${count}::bigint AND jws = ${jws}`
   }
   return rows.length
 }

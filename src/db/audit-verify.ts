@@ -1,12 +1,17 @@
-import { START } from '../core/audit-chain.ts'
+import { type Head, START } from '../core/audit-chain.ts'
 import type { Checkpoint, CheckpointKey } from '../core/checkpoint.ts'
-import { type Head, UTC } from './audit-chain.ts'
+import { STALLED_SECONDS, UTC } from './audit-chain.ts'
 import { type CheckpointRow, readCheckpoint } from './audit-checkpoint.ts'
 import { type Break, walkChain } from './audit-walk.ts'
 import type { Database } from './client.ts'
 import { type Fragment, fragment } from './fragment.ts'
 
-export interface Verdict { events: number, broken: Break | null }
+export interface Verdict {
+  events: number
+  broken: Break | null
+  /** When the oldest event was that should be in the chain by now and is not: as long as it is in none, anybody could change it. */
+  waitingSince?: string
+}
 
 /** All of whom there is a trace: who has lost what is in one table is still in another. */
 export const findTenants = async (db: Database): Promise<string[]> => (await db.reports<{ tenant: string }>`
@@ -20,7 +25,8 @@ const missing = (position: number): Break => ({ position, id: null, at: null, ca
 /**
  * Is a tenant's log what it was? Follows the chain from its start, or from the signed end of what retention has removed,
  * to its head, holds it against each checkpoint, and looks for events that are in no chain.
- * @param known a checkpoint that was kept somewhere else, where nobody who writes to this database could replace it
+ * @param known a checkpoint that was kept somewhere else, where nobody who writes to this database could replace it: in a log,
+ *   or in the memory of a replica
  */
 export async function verifyTenant (db: Database, tenant: string, keys: readonly CheckpointKey[], known?: Head): Promise<Verdict> {
   const state = await findState(db, tenant)
@@ -35,8 +41,15 @@ export async function verifyTenant (db: Database, tenant: string, keys: readonly
     added,
     await findLost(db, tenant, keptSince)
   ].filter(each => each !== null)
-  return { events, broken: found.sort(byTime)[0] ?? null }
+  const waitingSince = await findWaitingSince(db, tenant)
+  return { events, broken: found.sort(byTime)[0] ?? null, ...(waitingSince !== undefined && { waitingSince }) }
 }
+
+const findWaitingSince = async (db: Database, tenant: string): Promise<string | undefined> => (await db.reports<{ at: string }>`
+  SELECT to_char(p.at AT TIME ZONE 'UTC', ${UTC}) AS at FROM audit_pending p
+  WHERE p.tenant = ${tenant} AND p.at < clock_timestamp() - ${STALLED_SECONDS}::int * interval '1 second'
+    AND NOT EXISTS (SELECT 1 FROM audit_chain c WHERE c.tenant = ${tenant} AND c.at = p.at AND c.id = p.id)
+  ORDER BY p.at LIMIT 1`)[0]?.at
 
 /** What is known by its time, oldest first; then what is known by its position alone. */
 const byTime = (one: Break, other: Break): number => (one.at ?? '~') < (other.at ?? '~') ? -1 : 1
@@ -48,6 +61,7 @@ async function followChain (db: Database, tenant: string, head: State, signed: C
   const start = signed.filter(({ until, count }) => until < keptSince && count <= removed).at(-1) ?? { count: 0, digest: START }
   if (start.count !== removed) return missing(start.count + 1)
   const marks = [...signed, ...(known === undefined ? [] : [known])]
+  if (marks.some(mark => mark.count === start.count && mark.digest !== start.digest)) return { ...missing(start.count), cause: 'changed' }
   const walked = await walkChain(db, tenant, start, count, keptSince, new Map(marks.map(mark => [mark.count, mark.digest])))
   if (walked.broken !== null) return walked.broken
   if (marks.some(mark => mark.count > count)) return missing(count + 1)

@@ -1,5 +1,5 @@
-import { type ChainedEvent, link } from '../core/audit-chain.ts'
-import { CHAINED, type Head, UTC } from './audit-chain.ts'
+import { type ChainedEvent, type Head, link } from '../core/audit-chain.ts'
+import { CHAINED, UTC } from './audit-chain.ts'
 import type { Database } from './client.ts'
 
 /** The first event at which a log is not what it was; what is not known of it is null. Times are UTC to the microsecond. */
@@ -7,7 +7,7 @@ export interface Break {
   position: number | null
   id: string | null
   at: string | null
-  /** It is `changed` (it, or the order), `missing`, or was `added` by somebody else; or what was signed of it does not open. */
+  /** It is `changed` (it, or the order), `missing`, or was `added` by somebody else; or what was signed of it is gone, or does not open. */
   cause: 'changed' | 'missing' | 'added' | 'checkpoint'
 }
 

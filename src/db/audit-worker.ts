@@ -1,6 +1,5 @@
-import type { ChainedEvent } from '../core/audit-chain.ts'
 import type { Checkpoint } from '../core/checkpoint.ts'
-import { chainTenant, findUnchained } from './audit-chain.ts'
+import { type ChainTenantOptions, chainTenant, findUnchained } from './audit-chain.ts'
 import { findUnsigned, type Signing, signAnew, signTenant } from './audit-checkpoint.ts'
 import type { Break } from './audit-walk.ts'
 import type { Database } from './client.ts'
@@ -10,26 +9,34 @@ const CHAIN_MS = 1000
 const SIGN_MS = 60_000
 const LEASE_SECONDS = 30
 
-export interface ChainingOptions extends Signing {
+export interface SigningOptions extends Signing {
   onError: (error: unknown) => void
-  /** Each event once, over all replicas; some of one tenant at a time. */
-  onChained: (events: ChainedEvent[]) => void | Promise<void>
   /** Worth keeping where whoever writes to the database cannot: a log, for instance. */
   onSigned: (checkpoint: Checkpoint) => void
-  /** Somebody has changed the log: its tenant is not signed until somebody has looked at it. */
+  /** A chain that could not be signed this time, as the database or the memory has it. */
+  onUnsigned: (tenant: string, error: unknown) => void
+  /** Somebody has changed the audit: its tenant is not signed until somebody has looked at it. Once, until it is signed again. */
   onBroken: (tenant: string, broken: Break) => void
 }
 
+export type ChainingOptions = SigningOptions & ChainTenantOptions
+
 /** Chains the events of all tenants that are not chained yet. One tenant's trouble stops no other's. */
-export async function chainAll (db: Database, { onError, onChained }: Pick<ChainingOptions, 'onError' | 'onChained'>): Promise<void> {
-  for (const tenant of await findUnchained(db)) await chainTenant(db, tenant, onChained).catch(onError)
+export async function chainAll (db: Database, { onError, ...options }: Pick<ChainingOptions, 'onError' | 'look' | 'onChained'>): Promise<void> {
+  for (const tenant of await findUnchained(db)) await chainTenant(db, tenant, options).catch(onError)
 }
 
 /** Signs the chains of all tenants that are due. */
-export async function signAll (db: Database, { onError, onChained: _, onSigned, onBroken, ...signing }: ChainingOptions): Promise<void> {
+export async function signAll (db: Database, { onSigned, onUnsigned, onBroken, ...signing }: Omit<SigningOptions, 'onError'>): Promise<void> {
+  const { memory } = signing
   await signAnew(db, signing.keys)
   for (const tenant of await findUnsigned(db, signing.retentionDays)) {
-    await signTenant(db, tenant, signing).then(result => { 'cause' in result ? onBroken(tenant, result) : onSigned(result) }).catch(onError)
+    await signTenant(db, tenant, signing).then(result => {
+      if (!('cause' in result)) {
+        memory.foundWhole(tenant)
+        onSigned(result)
+      } else if (memory.foundBroken(tenant)) onBroken(tenant, result)
+    }).catch((error: unknown) => { onUnsigned(tenant, error) })
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Database } from './client.ts'
+import { startRounds } from './rounds.ts'
 
 export interface Leased {
   name: string
@@ -20,17 +21,13 @@ export const takeLease = async (db: Database, name: string, holder: string, seco
 export function startLeased (db: Database, { name, seconds, intervalMs, onError }: Leased, work: () => Promise<void>): () => Promise<void> {
   const holder = randomUUID()
   let isHeld = false
-  let round: Promise<void> | null = null
 
-  async function once (): Promise<void> {
+  const stop = startRounds(intervalMs, onError, async () => {
     isHeld = await takeLease(db, name, holder, seconds)
     if (isHeld) await work()
-  }
-  const timer = setInterval(() => { round ??= once().catch(onError).finally(() => { round = null }) }, intervalMs)
-  timer.unref()
+  })
   return async () => {
-    clearInterval(timer)
-    await round
+    await stop()
     if (isHeld) await takeLease(db, name, holder, 0).catch(onError)
   }
 }

@@ -15,7 +15,7 @@ const REFUSED = new Set(['totp.refused', 'recovery.refused'])
 const ACCEPTED = new Set(['totp.accepted', 'recovery.accepted', 'bypass.used'])
 
 /** A code that was spent, or a recovery code that was mistyped, is nobody's guess: it has cost no attempt. */
-const isGuess = ({ action, details }: ChainedEvent): boolean => REFUSED.has(action) && !('cause' in JSON.parse(details))
+const isGuess = ({ action, details }: ChainedEvent): boolean => REFUSED.has(action) && JSON.parse(details)?.cause === undefined
 
 /**
  * Looks at events of one tenant as they are chained: enters who failed, and suspects guessing where somebody has failed often,

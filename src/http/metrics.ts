@@ -22,6 +22,7 @@ export class Metrics {
   readonly #codes = this.#counter('mfa_codes_total', 'Codes that were sent: accepted, or the `code` of the error.', ['kind', 'outcome'])
   readonly #events = this.#counter('mfa_events_total', 'Audit events, by the replica that chained them: locks, resets, changes of the policy.', ['action', 'outcome'])
   readonly #auditBreaks = this.#counter('mfa_audit_breaks_total', 'Times that the audit was found to be not what was written.', [])
+  readonly #auditWaiting = new Gauge({ name: 'mfa_audit_waiting_seconds', help: 'How long the oldest audit event has waited to be chained, when this replica last looked.', registers: [this.registry] })
   readonly #drift = this.#counter('mfa_accepted_step_drift_total', 'Accepted TOTP codes by the distance of their time step from ours: where one side grows, a clock is wrong.', ['steps'])
   readonly #wouldEnroll = this.#counter('mfa_would_enroll_total', 'People of whom a report-only policy would ask something, each once for each version of the policy.', [])
   readonly #deliveries = this.#counter('mfa_notice_deliveries_total', 'Tries to deliver a notice, by what became of it.', ['outcome'])
@@ -59,6 +60,7 @@ export class Metrics {
   code (kind: string, outcome: string): void { this.#codes.inc({ kind, outcome }) }
   event (action: string, outcome: string): void { this.#events.inc({ action, outcome }) }
   auditBreak (): void { this.#auditBreaks.inc() }
+  auditWaiting (seconds: number): void { this.#auditWaiting.set(seconds) }
   drift (steps: number): void { this.#drift.inc({ steps }) }
   delivery (outcome: string): void { this.#deliveries.inc({ outcome }) }
   wouldEnroll (): void { this.#wouldEnroll.inc() }

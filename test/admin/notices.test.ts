@@ -122,7 +122,7 @@ async function liveThrough (): Promise<string> {
   await leaver.call('DELETE', `/mfa/factors/${enrolled.factorId}`, {}, enrolled.token)
   await admin.call('DELETE', '/mfa/sessions', {}, token)
   await db.rows`SELECT count(audit(${admin.tenant}, 'user-' || n, 'totp.refused', 'failure', 'totp', '{"address": "192.0.2.7"}', '{}')::text) FROM generate_series(1, 200) AS n`
-  await chainTenant(db, admin.tenant, events => watchAttempts(db, events))
+  await chainTenant(db, admin.tenant, { look: events => watchAttempts(db, events) })
   await watchSprays(db)
   return admin.tenant
 }

@@ -122,7 +122,14 @@ t.test('a signing key: published, then it signs, then the old one goes when its 
   const alice = service.person()
   const { secret, token } = await alice.enroll()
   await chainTenant(service.db, alice.tenant)
-  const sign = (): Promise<void> => signAll(service.db, { keys: service.secrets.signing, retentionDays: 400, onError: error => { t.fail(String(error)) }, onChained: () => {}, onSigned: () => {}, onBroken: () => { t.fail('the audit is whole') } })
+  const sign = (): Promise<void> => signAll(service.db, {
+    keys: service.secrets.signing,
+    retentionDays: 400,
+    memory: service.memory,
+    onSigned: () => {},
+    onUnsigned: (_, error) => { t.fail(String(error)) },
+    onBroken: () => { t.fail('the audit is whole') }
+  })
   await sign()
   await keys('add', 'signing')
   const [, fresh] = kidsOf(path) as [string, string]

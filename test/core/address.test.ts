@@ -23,5 +23,6 @@ t.test('one source is an IPv4 address, in either writing, or a /64 of IPv6', t =
   same('2001:DB8:1:2::', '2001:db8:0001:0002:0:0:0:1')
   other('2001:db8:1:2::1', '2001:db8:1:3::1')
   other('::1', '1::1')
+  other('', 'no address')
   t.end()
 })

@@ -1,6 +1,7 @@
 // The replica that holds the lease chains and signs the events of all tenants, soon after they happen.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { AuditMemory } from '../../src/core/audit-memory.ts'
 import type { Checkpoint } from '../../src/core/checkpoint.ts'
 import { verifyTenant } from '../../src/db/audit-verify.ts'
 import type { Break } from '../../src/db/audit-walk.ts'
@@ -17,12 +18,14 @@ function watch (): ChainingOptions & { errors: unknown[], actions: string[], sig
   return {
     keys: config.MFA_SIGNING_KEYS,
     retentionDays: 400,
+    memory: new AuditMemory(),
     errors,
     actions,
     signed,
     broken,
     onError: error => { errors.push(error) },
     onChained: events => { actions.push(...events.map(({ action }) => action)) },
+    onUnsigned: (_, error) => { errors.push(error) },
     onSigned: checkpoint => { signed.push(checkpoint) },
     onBroken: (tenant, found) => { broken.push([tenant, found]) }
   }

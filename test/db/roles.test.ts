@@ -46,9 +46,9 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.equal((await user.call('GET', '/mfa/status')).status, 401)
   service.clock.advance(60)
   t.equal((await user.call('GET', '/mfa/status')).status, 200)
-  const signing = { keys: service.config.MFA_SIGNING_KEYS, retentionDays: 400 }
+  const signing = { keys: service.config.MFA_SIGNING_KEYS, retentionDays: 400, memory: service.memory }
   for (let n = 0; n < 5; n++) await recordEvent(service.db, { tenant: admin.tenant, subject: 'x', action: 'totp.refused', outcome: 'failure', by: { actor: 'x', address: '192.0.2.1', requestId: 'x' } })
-  t.ok(await chainTenant(service.db, admin.tenant, events => watchAttempts(service.db, events)) > 0)
+  t.ok(await chainTenant(service.db, admin.tenant, { look: events => watchAttempts(service.db, events) }) > 0)
   await watchSprays(service.db)
   t.match(await service.db.settle`SELECT suspect_spray(${admin.tenant}, NULL, 9) AS result`, { outcome: 'suspected' })
   await sweep(service.db)

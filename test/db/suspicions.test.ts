@@ -1,11 +1,16 @@
 // Attacks, seen behind the log: many failures on one person, a success after them, a few failures on each of many people.
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import pg from 'pg'
+import t, { type Test } from 'tap'
 import { chainTenant } from '../../src/db/audit-chain.ts'
 import { settleWanted } from '../../src/db/notices.ts'
 import { startWatching, watchAttempts, watchSprays } from '../../src/db/suspicions.ts'
 import { sweep } from '../../src/db/sweep.ts'
-import { ownDatabase } from '../helpers/database.ts'
+import { connect } from '../../src/db/client.ts'
+import { startChainer } from '../helpers/chainer.ts'
+import { isSomebodyWaiting, ownDatabase } from '../helpers/database.ts'
+import { startProxy } from '../helpers/proxy.ts'
 import { type Person, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
@@ -13,7 +18,7 @@ const service = await startService(t, { DATABASE_URL: url })
 const { db } = service
 await settleWanted(db)
 
-const chain = (tenant: string): Promise<number> => chainTenant(db, tenant, events => watchAttempts(db, events))
+const chain = (tenant: string): Promise<number> => chainTenant(db, tenant, { look: events => watchAttempts(db, events) })
 const suspected = async (tenant: string): Promise<any[]> => await db.rows`
   SELECT e.action, e.outcome, e.actor, e.subject, e.factor_kind, e.address, e.request_id, e.details, n.id IS NOT NULL AS noticed
   FROM audit_events e LEFT JOIN notices n USING (tenant, at, id) WHERE e.tenant = ${tenant} AND e.action LIKE '%.suspected' ORDER BY e.at, e.id`
@@ -165,4 +170,98 @@ t.test('of two replicas one looks, and a database that is not there is told of',
   await stop()
   t.ok(errors.length > 0)
   await startWatching(db, () => {})()
+})
+
+/** Five refused codes of one person; who chains them waits for `release` to write it. */
+async function guessed (t: Test): Promise<{ tenant: string, release: () => Promise<void> }> {
+  const { tenant } = service.person()
+  await attempts(tenant, 'totp.accepted', 1, '192.0.2.9')
+  await chain(tenant)
+  for (let n = 0; n < 5; n++) await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
+  const holder = new pg.Client({ connectionString: url })
+  await holder.connect()
+  t.teardown(() => holder.end())
+  await holder.query('BEGIN')
+  await holder.query('SELECT 1 FROM audit_heads WHERE tenant = $1 FOR UPDATE', [tenant])
+  return { tenant, release: async () => { await holder.query('COMMIT') } }
+}
+
+async function until (isSo: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !await isSo(); tries++) {
+    if (tries > 500) throw new Error('not within time')
+    await sleep(10)
+  }
+}
+
+const waiting = async (tenant: string): Promise<number> => (await db.rows`SELECT 1 FROM audit_pending WHERE tenant = ${tenant}`).length
+const failures = async (tenant: string): Promise<number> => (await db.rows`SELECT 1 FROM failures WHERE tenant = ${tenant}`).length
+
+t.test('a replica that is killed the moment that its events are chained: what they show is told, once', async t => {
+  const { tenant, release } = await guessed(t)
+  const proxy = await startProxy(t, url)
+  const replica = await startChainer(t, proxy.url, tenant)
+  replica.send('chain')
+  await until(() => isSomebodyWaiting(url))
+  proxy.loseAnswers()
+  await release()
+  await until(async () => await waiting(tenant) < 5)
+  replica.kill('SIGKILL')
+  await once(replica, 'exit')
+  await chain(tenant)
+  await chain(tenant)
+  t.equal(await failures(tenant), 1)
+  t.match(await suspected(tenant), [{ action: 'guessing.suspected', outcome: 'failure', details: { failures: 5 }, noticed: true }])
+})
+
+t.test('and one that is killed before that: the next one looks again, and it is told once', async t => {
+  const { tenant, release } = await guessed(t)
+  const replica = await startChainer(t, url, tenant)
+  replica.send('chain')
+  await until(() => isSomebodyWaiting(url))
+  replica.kill('SIGKILL')
+  await once(replica, 'exit')
+  // What it has sent ends with its wait for the lock.
+  await until(async () => !await isSomebodyWaiting(url))
+  await release()
+  t.equal(await chain(tenant), 6, 'with the one that tells of it')
+  t.equal(await failures(tenant), 1)
+  t.match(await suspected(tenant), [{ action: 'guessing.suspected', details: { failures: 5 } }])
+})
+
+t.test('one that loses the answer knows by the head what it has chained, and counts each event once', async t => {
+  const { tenant, release } = await guessed(t)
+  const proxy = await startProxy(t, url)
+  const replica = connect(proxy.url, 2, () => {})
+  t.teardown(() => replica.close())
+  const counted: string[] = []
+  const chained = chainTenant(replica, tenant, { onChained: events => { counted.push(...events.map(({ action }) => action)) } })
+  await until(() => isSomebodyWaiting(url))
+  proxy.loseAnswers()
+  await release()
+  await until(async () => await waiting(tenant) === 0)
+  await proxy.restore()
+  proxy.cut()
+  t.equal(await chained, 5)
+  t.same(counted, Array(5).fill('totp.refused'))
+})
+
+t.test('an append that failed is none, and what could not be looked at is not chained', async t => {
+  const { tenant } = service.person()
+  await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
+  await db.rows`INSERT INTO audit_chain (tenant, position, at, id, hash) VALUES (${tenant}, 1, now(), gen_random_uuid(), '')`
+  const counted: unknown[] = []
+  await t.rejects(chainTenant(db, tenant, { onChained: events => { counted.push(events) } }), { code: '23505' })
+  await db.rows`DELETE FROM audit_chain WHERE tenant = ${tenant}`
+  await t.rejects(chainTenant(db, tenant, { look: () => Promise.reject(new Error('not now')), onChained: events => { counted.push(events) } }), /not now/)
+  t.same(counted, [])
+  t.equal(await waiting(tenant), 1)
+  t.equal(await chain(tenant), 1)
+})
+
+t.test('no event keeps the others from being looked at, whatever the service\'s login has written into it', async t => {
+  const { tenant } = service.person()
+  for (let n = 0; n < 5; n++) await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
+  await db.rows`SELECT audit(${tenant}, 'x', 'totp.refused', 'failure', 'totp', '{"address": "no address"}', '5')::text, audit(${tenant}, 'x', 'totp.refused', 'failure', 'totp', '{"address": ""}', 'null')::text`
+  t.equal(await chain(tenant), 7)
+  t.match(await suspected(tenant), [{ action: 'guessing.suspected', subject: 'user-1' }])
 })

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { createApp } from '../../src/app.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import { Secrets } from '../../src/config/secrets.ts'
+import { AuditMemory } from '../../src/core/audit-memory.ts'
 import { codeAt, stepAt } from '../../src/core/totp.ts'
 import { connect, type Database } from '../../src/db/client.ts'
 import { databaseUrl, pooled } from './database.ts'
@@ -67,6 +68,8 @@ export interface Call { token?: string | undefined, body?: unknown, headers?: Re
 export interface Service {
   app: FastifyInstance
   db: Database
+  /** What this replica knows of the audit. */
+  memory: AuditMemory
   config: Config
   /** The keys as they are now. */
   secrets: Secrets
@@ -88,14 +91,15 @@ export async function startService (t: Teardown, env: Record<string, string | un
   const log: string[] = []
   const secrets = new Secrets(config, areKeysProved)
   const db = connect(() => secrets.databaseUrl as string, 10, () => {})
-  const app = await createApp({ config, secrets, db, clock: clock.read, logStream: { write: line => { log.push(line) } } })
+  const memory = new AuditMemory()
+  const app = await createApp({ config, secrets, db, memory, clock: clock.read, logStream: { write: line => { log.push(line) } } })
   t.teardown(async () => {
     await app.close()
     await db.close()
   })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   const call = callTo(url)
-  const service: Service = { app, db, config, secrets, env: merged, clock, url, log, call, person: options => new Person(service, options) }
+  const service: Service = { app, db, memory, config, secrets, env: merged, clock, url, log, call, person: options => new Person(service, options) }
   return service
 }
 

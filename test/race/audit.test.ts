@@ -1,41 +1,22 @@
 // Two processes, one database: whoever holds the lease or thinks so, a chain has one continuation.
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
+import type { ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { verifyTenant } from '../../src/db/audit-verify.ts'
 import { takeLease } from '../../src/db/lease.ts'
-import { program } from '../helpers/program.ts'
+import { chain, startChainer } from '../helpers/chainer.ts'
 import { startService } from '../helpers/service.ts'
 
 const service = await startService(t)
 const { db, config } = service
 const url = config.DATABASE_URL as string
 
-async function startChainer (t: Test, tenant: string): Promise<ChildProcess> {
-  const { file, execArgv } = program('test/helpers/chain-process.ts')
-  const child = fork(file, [url, tenant], { execArgv })
-  t.teardown(async () => {
-    const exit = once(child, 'exit')
-    child.disconnect()
-    await exit
-  })
-  await once(child, 'message')
-  return child
-}
-
-const chain = async (child: ChildProcess): Promise<number> => {
-  const answer = once(child, 'message')
-  child.send('chain')
-  return (await answer as [number])[0]
-}
-
 const write = (tenant: string, count: number): Promise<unknown> => db.rows`SELECT count(audit(${tenant}, 's', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, ${count}::int)`
 
 t.test('two processes that chain at once never fork the chain, nor chain an event twice or not at all', async t => {
   const { tenant } = service.person()
-  const children = [await startChainer(t, tenant), await startChainer(t, tenant)] as [ChildProcess, ChildProcess]
+  const children = [await startChainer(t, url, tenant), await startChainer(t, url, tenant)] as [ChildProcess, ChildProcess]
   const holder = new pg.Client({ connectionString: url })
   await holder.connect()
   t.teardown(() => holder.end())
@@ -65,7 +46,7 @@ t.test('two processes that chain at once never fork the chain, nor chain an even
 
 t.test('an event whose transaction commits late is chained then, and breaks nothing', async t => {
   const { tenant } = service.person()
-  const child = await startChainer(t, tenant)
+  const child = await startChainer(t, url, tenant)
   const late = new pg.Client({ connectionString: url })
   await late.connect()
   t.teardown(() => late.end())
@@ -82,7 +63,7 @@ t.test('an event whose transaction commits late is chained then, and breaks noth
 t.test('chaining waits for no login, and no login for it', async t => {
   const person = service.person()
   const { secret } = await person.enroll()
-  const child = await startChainer(t, person.tenant)
+  const child = await startChainer(t, url, person.tenant)
   await chain(child)
   const holder = new pg.Client({ connectionString: url })
   await holder.connect()

@@ -1188,11 +1188,16 @@ export interface components {
                 id: string | null;
                 at: string | null;
                 /**
-                 * @description `changed`: it, or the order; `missing`; `added` by somebody other than the service; `checkpoint`: what was signed up to here does not open with our keys
+                 * @description `changed`: it, or the order; `missing`; `added` by somebody other than the service; `checkpoint`: what was signed up to here is gone, or does not open with our keys
                  * @enum {unknown}
                  */
                 cause: "changed" | "missing" | "added" | "checkpoint";
             };
+            /**
+             * Format: date-time
+             * @description Since when events wait to be chained that should be by now: the service is stopped, or kept from it; until then nothing shows whether they were changed
+             */
+            waitingSince?: string;
         };
         /**
          * @description The audit event of the same `id` says all of it.

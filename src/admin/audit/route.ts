@@ -58,19 +58,19 @@ function registerEvents (app: FastifyInstance, { db, gate }: Services): void {
   })
 }
 
-function registerVerify (app: FastifyInstance, { db, gate, secrets }: Services): void {
+function registerVerify (app: FastifyInstance, { db, gate, memory, secrets }: Services): void {
   app.get('/admin/audit/verify', {
     onRequest: gate.admin(['mfa:admin', 'mfa:auditor']),
     schema: operation({
       id: 'verifyAudit',
       tag: 'Audit',
       summary: 'Is the audit what was written?',
-      description: 'Computes the tenant\'s hash chain anew and holds it against the signed checkpoints: an event that was changed, moved, removed or put in is named, the first one. It reads every event, a million in about a minute: for more use `npm run audit:verify`. Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
-      answers: { 200: { schema: Type.Ref('AuditVerdict'), description: 'The verdict; `brokenAt` where it is not `ok`.' } },
+      description: 'Computes the tenant\'s hash chain anew and holds it against the signed checkpoints, and against the one that this replica has seen last: an event that was changed, moved, removed or put in is named, the first one. It reads every event, a million in about a minute: for more use `npm run audit:verify`. Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
+      answers: { 200: { schema: Type.Ref('AuditVerdict'), description: 'The verdict; `brokenAt` or `waitingSince` where it is not `ok`.' } },
       errors: ['step_up_required', 'not_enrolled']
     })
   }, async ({ caller: { tenant } }) => {
-    const { events, broken } = await verifyTenant(db, tenant, secrets.signing)
-    return { ok: broken === null, events, ...(broken !== null && { brokenAt: broken }) }
+    const { broken, ...verdict } = await verifyTenant(db, tenant, secrets.signing, memory.newest(tenant))
+    return { ok: broken === null && verdict.waitingSince === undefined, ...verdict, ...(broken !== null && { brokenAt: broken }) }
   })
 }

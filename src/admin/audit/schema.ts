@@ -50,8 +50,9 @@ export const AuditVerdict = Type.Object({
     position: Type.Union([Type.Integer(), Type.Null()], { description: 'In the chain, from 1; null for what is in none' }),
     id: Type.Union([Uuid, Type.Null()], { description: 'Of the event; null where nothing of it is left' }),
     at: Type.Union([AuditEvent.properties.at, Type.Null()]),
-    cause: Type.Enum(['changed', 'missing', 'added', 'checkpoint'], { description: '`changed`: it, or the order; `missing`; `added` by somebody other than the service; `checkpoint`: what was signed up to here does not open with our keys' })
-  }, { description: 'The first event that is not as it was written' }))
+    cause: Type.Enum(['changed', 'missing', 'added', 'checkpoint'], { description: '`changed`: it, or the order; `missing`; `added` by somebody other than the service; `checkpoint`: what was signed up to here is gone, or does not open with our keys' })
+  }, { description: 'The first event that is not as it was written' })),
+  waitingSince: Type.Optional(Type.String({ format: 'date-time', description: 'Since when events wait to be chained that should be by now: the service is stopped, or kept from it; until then nothing shows whether they were changed' }))
 }, { $id: 'AuditVerdict', examples: [{ ok: false, events: 1204, brokenAt: { position: 731, id: auditEventExample.id, at: auditEventExample.at, cause: 'changed' } }] })
 
 export const AUDIT_SCHEMAS = [AuditEvent, AuditPage, AuditVerdict]

@@ -1,0 +1,53 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Secrets, Settings } from './config/secrets.ts'
+import type { AuditMemory } from './core/audit-memory.ts'
+import { startChecking } from './db/audit-check.ts'
+import { startChaining } from './db/audit-worker.ts'
+import type { Break } from './db/audit-walk.ts'
+import type { Database } from './db/client.ts'
+import { watchAttempts } from './db/suspicions.ts'
+import type { Metrics } from './http/metrics.ts'
+
+export interface AuditOptions {
+  config: Pick<Settings, 'AUDIT_RETENTION_DAYS'>
+  /** The keys as they are now. */
+  secrets: Pick<Secrets, 'signing'>
+  db: Database
+  memory: AuditMemory
+  metrics: Metrics
+  log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
+  /** Milliseconds. */
+  times?: { chainMs: number, signMs: number, lookMs: number, checkMs: number }
+}
+
+/** Chains and signs the audit, looks for attacks in it, and says what is wrong with it. Answers how to stop it. */
+export function startAudit ({ config, secrets, db, memory, metrics, log, times }: AuditOptions): () => Promise<void> {
+  const onError = (error: unknown): void => { log.warn({ err: error }, 'chaining the audit failed') }
+  const onBroken = (tenant: string, brokenAt: Break): void => {
+    metrics.auditBreak()
+    log.error({ tenant, brokenAt }, 'the audit was changed')
+  }
+  const stopChaining = startChaining(db, {
+    get keys () { return secrets.signing },
+    retentionDays: config.AUDIT_RETENTION_DAYS,
+    memory,
+    onError,
+    onBroken,
+    look: events => watchAttempts(db, events),
+    onChained: events => { for (const { action, outcome } of events) metrics.event(action, outcome) },
+    onSigned: ({ tenant, count, digest }) => { log.info({ tenant, count, digest }, 'audit checkpoint') },
+    onUnsigned: (tenant, error) => { log.error({ tenant, err: error }, 'the audit is not signed') }
+  }, times)
+  const stopChecking = startChecking(db, {
+    get keys () { return secrets.signing },
+    memory,
+    onError,
+    onBroken,
+    onLook: seconds => { metrics.auditWaiting(seconds) },
+    onStalled: ({ tenant, since }) => { log.error({ tenant, waitingSince: since }, 'the audit is not chained any more') }
+  }, times)
+  return async () => {
+    await stopChaining()
+    await stopChecking()
+  }
+}
