@@ -4,64 +4,89 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
-import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import http, { type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import https from 'node:https'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { type Arrival, change, EXAMPLES, freePort, gatewayDir, startApplication, startCaddy, startGateway } from '../helpers/gateways.ts'
+import { longPath, open, type Opened, OTHER_PROTOCOLS, proveEcho } from '../helpers/gateway-traffic.ts'
+import { type Arrival, change, EXAMPLES, freePort, gatewayDir, OUTER, startApplication, startCaddy, startGateway } from '../helpers/gateways.ts'
 import { issuersEnvironment, newTenant } from '../helpers/issuers.ts'
 import { CLIENT_SECRET, CookieJar, MachineClock, RESOURCE, TestProvider } from '../helpers/provider.ts'
 import { type Service, startService } from '../helpers/service.ts'
 
-const MODULES = ['mpm_event', 'ssl', 'authn_core', 'authz_core', 'authz_user', 'auth_openidc', 'headers', 'proxy', 'proxy_http']
+const MODULES = ['mpm_event', 'ssl', 'remoteip', 'authn_core', 'authz_core', 'authz_user', 'auth_openidc', 'headers', 'proxy', 'proxy_http']
 const PAGES = { ENROLL_PAGE_URL: 'https://id.example.com/set-up', VERIFY_PAGE_URL: 'https://id.example.com/code', LOGIN_PAGE_URL: 'https://id.example.com/login' }
 const HTML = { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' }
 const JSON_TYPE = { 'content-type': 'application/json' }
 const API = { accept: 'application/json', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty', 'sec-fetch-site': 'same-origin' }
 
-/** Starts it; the answer is its certificate. */
-async function startApache (t: Test, listen: string, values: Record<string, string>): Promise<string> {
-  const dir = gatewayDir(t, 'apache')
+/** Files of a certificate for 127.0.0.1. */
+function certify (dir: string): void {
   execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1', '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', join(dir, 'key.pem'), '-out', join(dir, 'cert.pem')], { stdio: 'ignore' })
+}
+
+/** Starts it in that directory, where the certificate is. */
+async function startApache (t: Test, dir: string, listen: string, values: Record<string, string>, isTlsBefore: boolean): Promise<void> {
   cpSync(join(EXAMPLES, 'apache'), join(dir, 'mfa'), { recursive: true })
   change(join(dir, 'mfa/addresses.conf'), { ...values, '/etc/apache2/mfa/': `${dir}/mfa/` })
   change(join(dir, 'mfa/listen.conf'), {
     'app.example.com': '127.0.0.1',
-    '# SSLEngine': 'SSLEngine',
-    '# SSLCertificateFile    /etc/ssl/app.example.com.pem': `SSLCertificateFile ${dir}/cert.pem`,
-    '# SSLCertificateKeyFile /etc/ssl/private/app.example.com.key': `SSLCertificateKeyFile ${dir}/key.pem`
+    ...(isTlsBefore
+      ? { '# RemoteIPHeader': 'RemoteIPHeader', '# RemoteIPTrustedProxy 10.0.0.0/8': `RemoteIPTrustedProxy ${OUTER}` }
+      : {
+          '# SSLEngine': 'SSLEngine',
+          '# SSLCertificateFile    /etc/ssl/app.example.com.pem': `SSLCertificateFile ${dir}/cert.pem`,
+          '# SSLCertificateKeyFile /etc/ssl/private/app.example.com.key': `SSLCertificateKeyFile ${dir}/key.pem`
+        })
   })
   writeFileSync(join(dir, 'mfa/passphrase'), 'a passphrase of the test that is long enough')
   const loaded = MODULES.map(name => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`)
   writeFileSync(join(dir, 'apache2.conf'), [`ServerRoot ${dir}`, `PidFile ${dir}/pid`, `ErrorLog ${dir}/error.log`, 'LogLevel warn', 'ServerName localhost', 'StartServers 1', 'ThreadsPerChild 25', ...loaded, 'User www-data', 'Group www-data', `Listen ${listen}`, 'Include mfa/site.conf'].join('\n'))
   await startGateway(t, listen, 'apache2', ['-D', 'FOREGROUND', '-f', join(dir, 'apache2.conf')])
-  return readFileSync(join(dir, 'cert.pem'), 'utf8')
+}
+
+/** A load balancer that ends TLS, at OUTER: what it adds is what load balancers add. */
+async function startBalancer (t: Test, dir: string, listen: string, to: string): Promise<void> {
+  const server = https.createServer({ cert: readFileSync(join(dir, 'cert.pem')), key: readFileSync(join(dir, 'key.pem')) }, (request, response) => {
+    const headers = { ...request.headers, 'x-forwarded-for': '203.0.113.7', 'x-forwarded-proto': 'https' }
+    const onward = http.request(`http://${to}${request.url}`, { method: request.method, headers, localAddress: OUTER }, answer => { response.writeHead(answer.statusCode as number, answer.headers); answer.pipe(response) })
+    request.pipe(onward.on('error', () => { response.destroy() }))
+  })
+  server.listen(Number(listen.split(':')[1]), '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => { server.closeAllConnections(); server.close() })
 }
 
 interface Stage { service: Service, provider: TestProvider, tenant: string, site: string, arrived: () => Arrival[], policy: (fields: Record<string, unknown>) => Promise<void> }
 
-async function setUp (t: Test): Promise<Stage> {
-  const [apache, caddy] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`]
-  const site = `https://${apache}`
+async function setUp (t: Test, isTlsBefore = false): Promise<Stage> {
+  const [apache, caddy, balancer] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`]
+  const host = isTlsBefore ? balancer : apache
+  const site = `https://${host}`
+  const dir = gatewayDir(t, 'apache')
+  certify(dir)
+  certificate = readFileSync(join(dir, 'cert.pem'), 'utf8')
   const provider = new TestProvider()
   provider.gateways = [`${site}/-/signed-in`]
   await provider.start(t)
   const tenant = newTenant()
   const issuer = { issuer: provider.url, audience: 'mfa', jwksUrl: provider.jwksUrl, door: 'sso', tenant, grants: ['mfa:admin'], sessionClaim: 'sid', header: 'OIDC_access_token' }
-  const service = await startService(t, { ...issuersEnvironment(t, [issuer]), ...PAGES, TRUSTED_PROXIES: '127.0.0.1/32', RETURN_HOSTS: apache }, new MachineClock())
+  const service = await startService(t, { ...issuersEnvironment(t, [issuer]), ...PAGES, TRUSTED_PROXIES: '127.0.0.1/32', RETURN_HOSTS: host }, new MachineClock())
   const application = await startApplication(t)
   const mfa = new URL(service.url).host
   await startCaddy(t, { listen: caddy, mfa, application: application.address, isFilledIn: false }, { BEHIND: '127.0.0.1/32' })
-  certificate = await startApache(t, apache, {
+  if (isTlsBefore) await startBalancer(t, dir, balancer, apache)
+  await startApache(t, dir, apache, {
     'SITE_PORT      80': `SITE_PORT ${apache.split(':')[1]}`,
-    'http://app.example.com': site,
+    'SITE_SCHEME    http': 'SITE_SCHEME https',
+    'SITE_HOST      app.example.com': `SITE_HOST ${host}`,
     '127.0.0.1:8000': caddy,
     '127.0.0.1:3000': mfa,
     'https://id.example.com': provider.url,
     'CLIENT_ID      app': 'CLIENT_ID gateway-0',
     'what your provider says': CLIENT_SECRET,
     'https%3A%2F%2Fmfa.example.com': encodeURIComponent(RESOURCE)
-  })
+  }, isTlsBefore)
   provider.claims = { roles: ['mfa:admin'] }
   const admin = service.person({ tenant, sub: 'admin' })
   const { token } = await admin.enroll((await provider.login('admin')).accessToken)
@@ -98,6 +123,9 @@ class Browser {
   #cookies = new CookieJar()
   constructor (readonly site: string) {}
 
+  /** Asks for another protocol. */
+  open = (path: string, headers: OutgoingHttpHeaders = {}): Promise<Opened> => open(this.site + path, { cookie: this.#cookies.for(this.site + path), ...headers }, certificate)
+
   async go (method: string, path: string, headers: Record<string, string>, body?: unknown): Promise<Seen> {
     let url = this.site + path
     for (let hops = 0; hops < 12; hops++) {
@@ -123,6 +151,7 @@ t.test('behind the gateway that signs people in', async t => {
   await t.test('the second factor is asked once for each sign-in, and the application knows the user by X-MFA-User', t => proveSignIn(t, stage))
   await t.test('who must enroll is led there from every page until it is done', t => proveEnrollment(t, stage))
   await t.test('neither a stranger\'s MFA token nor forged headers open anything', t => proveForgeries(t, stage))
+  await t.test('WebSockets, long addresses, long tokens and odd calls', t => proveTraffic(t, stage))
   await t.test('without the service it is closed', async t => {
     const browser = new Browser(stage.site)
     await stage.service.app.close()
@@ -130,6 +159,23 @@ t.test('behind the gateway that signs people in', async t => {
     t.equal((await browser.api('GET', '/page')).status, 502)
     t.same(stage.arrived(), [])
   })
+})
+
+t.test('TLS may end before the gateway, at a load balancer that says who the client is', async t => {
+  const stage = await setUp(t, true)
+  const { provider, service, site, arrived, tenant } = stage
+  provider.user = 'erin'
+  const { accessToken } = await provider.login('erin')
+  await service.person({ tenant, sub: 'erin' }).enroll(accessToken)
+  const browser = new Browser(site)
+  const asked = await browser.see('/page?x=1')
+  t.equal(asked.headers.location, led(PAGES.VERIFY_PAGE_URL, site, '/page?x=1'))
+  provider.user = 'frank'
+  const other = new Browser(site)
+  t.equal((await other.see('/page')).status, 200)
+  t.match(arrived(), [{ headers: { 'x-forwarded-proto': 'https', 'x-forwarded-for': /^203\.0\.113\.7(, 127\.0\.0\.1)?$/, 'x-forwarded-host': new URL(site).host } }])
+  const { body } = await other.api('GET', '/mfa/status')
+  t.equal(body.subject, 'frank', 'and the session\'s cookie is one of a site with TLS')
 })
 
 const code = (service: Service, secret: string, offset = 0): string => service.clock.code(secret, offset)
@@ -181,6 +227,47 @@ async function proveEnrollment (t: Test, { service, provider, site, policy, arri
   t.equal((await browser.api('POST', '/mfa/enroll/confirm', { factorId, code: code(service, secret) })).status, 200)
   t.equal((await browser.see('/page')).status, 200)
   t.match(arrived(), [{ headers: { 'x-mfa-subject': 'bob', 'x-mfa-acr': 'mfa' } }])
+}
+
+async function proveTraffic (t: Test, { service, provider, site, tenant, policy, arrived }: Stage): Promise<void> {
+  await policy({ ssoRule: 'exempt_sso_only' })
+  provider.claims = { padding: 'x'.repeat(5000) }
+  provider.user = 'grace'
+  const browser = new Browser(site)
+  t.equal((await browser.see('/page')).status, 200, 'with a long token')
+  const { id } = await service.person({ tenant, sub: 'grace' }).row()
+  arrived()
+
+  const { status, socket } = await browser.open('/socket')
+  t.equal(status, 101)
+  t.match(arrived(), [{ user: id, url: '/socket', headers: { upgrade: 'websocket' } }])
+  await proveEcho(t, socket)
+  for (const headers of OTHER_PROTOCOLS) {
+    const { status, socket } = await browser.open('/socket', headers)
+    socket?.destroy()
+    const [arrival] = arrived()
+    t.ok([undefined, 'websocket'].includes(arrival?.headers.upgrade), `${String(headers.upgrade)}: ${status} ${arrival?.headers.upgrade ?? ''}`)
+  }
+  t.match(await open(`${site}/socket`, { ...API }, certificate), { status: 401, socket: undefined }, 'not for who has not signed in')
+
+  for (const method of ['HEAD', 'OPTIONS', 'DELETE', 'PROPFIND', 'REPORT', 'M-SEARCH']) {
+    t.equal((await browser.api(method, '/odd?a=b')).status, 200, method)
+    t.match(arrived(), [{ user: id, method, url: '/odd?a=b' }])
+  }
+  t.equal((await browser.see(longPath(7500))).status, 200)
+  t.match(arrived(), [{ user: id, url: longPath(7500) }])
+
+  provider.user = 'heidi'
+  await policy({ ssoRule: 'none' })
+  const stranger = new Browser(site)
+  for (const length of [1500, 2000]) {
+    const { headers } = await stranger.see(longPath(length))
+    t.equal(new URL(headers.location as string).searchParams.get('return_to'), site + longPath(length), `${length} characters`)
+  }
+  t.equal((await stranger.see(longPath(7500))).headers.location, PAGES.ENROLL_PAGE_URL, 'without the way back, which would be too long')
+  t.match(await stranger.open('/socket', API), { status: 403, headers: { 'x-mfa-action': 'enroll' }, socket: undefined })
+  t.same(arrived(), [])
+  provider.claims = {}
 }
 
 async function proveForgeries (t: Test, { service, provider, site, tenant, arrived }: Stage): Promise<void> {

@@ -1,7 +1,8 @@
 // What is proved of each gateway alike: the kinds of request that applications have besides pages and small calls.
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders, request as begin } from 'node:http'
+import http, { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
+import https from 'node:https'
 import type { Duplex } from 'node:stream'
 import type { Test } from 'tap'
 import { enforce, HTML, lines, PAGES, send, type Stage } from './gateway-stage.ts'
@@ -9,11 +10,12 @@ import { OTHER_ORIGIN, OUTER, TOKEN_HEADER } from './gateways.ts'
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex')
 
-interface Opened { status: number, headers: IncomingMessage['headers'], socket?: Duplex }
+export interface Opened { status: number, headers: IncomingMessage['headers'], socket?: Duplex }
 
 /** Asks for another protocol; the answer has a socket where the application talks by it. */
-async function open ({ host }: Stage, headers: OutgoingHttpHeaders): Promise<Opened> {
-  const asked = begin(`http://${host}/socket`, { headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', ...headers } }).end()
+export async function open (url: string, headers: OutgoingHttpHeaders, ca?: string): Promise<Opened> {
+  const { request } = url.startsWith('https:') ? https : http
+  const asked = request(url, { ca, headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', ...headers } }).end()
   return await new Promise((resolve, reject) => {
     asked.on('error', reject)
       .on('upgrade', ({ statusCode = 0, headers }, socket) => { resolve({ status: statusCode, headers, socket }) })
@@ -21,15 +23,8 @@ async function open ({ host }: Stage, headers: OutgoingHttpHeaders): Promise<Ope
   })
 }
 
-export async function proveUpgrades (t: Test, stage: Stage): Promise<void> {
-  const { service, arrived, carry } = stage
-  const alice = service.person({ sid: 'session-1' })
-  const { token } = await alice.enroll()
-  const { id } = await alice.row()
-
-  const { status, socket } = await open(stage, carry(token))
-  t.equal(status, 101)
-  t.match(arrived(), [{ user: id, method: 'GET', url: '/socket', headers: { upgrade: 'websocket', 'x-mfa-acr': 'mfa', 'sec-websocket-version': '13' } }])
+/** What is said comes back, all of it. */
+export async function proveEcho (t: Test, socket: Duplex | undefined): Promise<void> {
   for (const words of ['hello', 'x'.repeat(100_000), 'bye']) {
     let heard = ''
     socket?.write(words)
@@ -37,23 +32,38 @@ export async function proveUpgrades (t: Test, stage: Stage): Promise<void> {
     t.equal(heard, words, 'what is said comes back')
   }
   socket?.destroy()
+}
+
+/** By another protocol than WebSocket there would be a tunnel, in which further requests come by without a question. */
+export const OTHER_PROTOCOLS = ['h2c', 'H2C', 'h2', 'TLS/1.0', 'HTTP/2.0', 'h2c, websocket', 'websocket, h2c', ['h2c', 'websocket'], ['websocket', 'h2c'], 'websocketx']
+  .map(upgrade => ({ upgrade: upgrade as string, connection: 'Upgrade, HTTP2-Settings', 'http2-settings': 'AAMAAABkAAQCAAAAAAIAAAAA' }))
+
+export async function proveUpgrades (t: Test, stage: Stage): Promise<void> {
+  const { service, arrived, carry } = stage
+  const url = `http://${stage.host}/socket`
+  const alice = service.person({ sid: 'session-1' })
+  const { token } = await alice.enroll()
+  const { id } = await alice.row()
+
+  const { status, socket } = await open(url, carry(token))
+  t.equal(status, 101)
+  t.match(arrived(), [{ user: id, method: 'GET', url: '/socket', headers: { upgrade: 'websocket', 'x-mfa-acr': 'mfa', 'sec-websocket-version': '13' } }])
+  await proveEcho(t, socket)
 
   const refusals: Array<[OutgoingHttpHeaders, number, string]> = [[{}, 401, 'login'], [carry('x.y.z'), 401, 'login'], [carry(alice.token({ sid: 'session-2' })), 401, 'verify']]
-  for (const [headers, status, action] of refusals) t.match(await open(stage, headers), { status, headers: { 'x-mfa-action': action }, socket: undefined }, action)
+  for (const [headers, status, action] of refusals) t.match(await open(url, headers), { status, headers: { 'x-mfa-action': action }, socket: undefined }, action)
   t.same(arrived(), [])
 
-  // By another protocol than WebSocket there would be a tunnel, in which further requests come by without a question.
-  const settings = { connection: 'Upgrade, HTTP2-Settings', 'http2-settings': 'AAMAAABkAAQCAAAAAAIAAAAA' }
-  for (const upgrade of ['h2c', 'H2C', 'h2', 'TLS/1.0', 'HTTP/2.0', 'h2c, websocket', 'websocket, h2c', ['h2c', 'websocket'], ['websocket', 'h2c'], 'websocketx'] as Array<string & string[]>) {
-    const { status, socket } = await open(stage, { ...carry(token), ...settings, upgrade })
+  for (const headers of OTHER_PROTOCOLS) {
+    const { status, socket } = await open(url, { ...carry(token), ...headers })
     socket?.destroy()
     const [arrival] = arrived()
-    t.ok([undefined, 'websocket'].includes(arrival?.headers.upgrade), `${String(upgrade)}: ${status} ${arrival?.headers.upgrade ?? ''}`)
+    t.ok([undefined, 'websocket'].includes(arrival?.headers.upgrade), `${String(headers.upgrade)}: ${status} ${arrival?.headers.upgrade ?? ''}`)
   }
 }
 
 /** Names and values that are as long in a URL as they can be: each character is three where it is part of another URL. */
-const longPath = (length: number): string => `/app/discover?_g=${'(a:!t,b:0)'.repeat(length / 10)}`.slice(0, length)
+export const longPath = (length: number): string => `/app/discover?_g=${'(a:!t,b:0)'.repeat(length / 10)}`.slice(0, length)
 
 export async function proveLength (t: Test, stage: Stage): Promise<void> {
   const { service, arrived, browse, go, host, carry } = stage
@@ -174,7 +184,7 @@ export async function proveMethods (t: Test, stage: Stage): Promise<void> {
   t.same(arrived(), [])
 
   const expecting = (headers: OutgoingHttpHeaders): ClientRequest => {
-    const asked = begin(`http://${stage.host}/in`, { method: 'POST', headers: { expect: '100-continue', 'content-length': 5, ...headers } })
+    const asked = http.request(`http://${stage.host}/in`, { method: 'POST', headers: { expect: '100-continue', 'content-length': 5, ...headers } })
     asked.flushHeaders()
     return asked
   }
