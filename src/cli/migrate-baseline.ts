@@ -1,8 +1,8 @@
 // npm run migrate:baseline: writes the first migration anew, after schema.prisma, baseline.sql or a file of functions/ changed.
 // Until the first release there is no other; what comes after it, migrate:new writes.
-import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { BASELINE, baselineSql } from '../db/baseline.ts'
+import { BASELINE, baselineSql, writeCopies } from '../db/baseline.ts'
 import { prismaDir } from '../db/migrate.ts'
 
 const [dir = prismaDir] = process.argv.slice(2) // another folder than prisma/: for the tests
@@ -11,13 +11,12 @@ const migrations = join(dir, 'migrations')
 try {
   mkdirSync(migrations, { recursive: true })
   const later = readdirSync(migrations).filter(entry => entry > BASELINE && existsSync(join(migrations, entry, 'migration.sql')))
-  if (later.length > 0) throw new Error(`${later[0]} comes after the baseline, which stays as it is: npm run migrate:new writes the next migration.`)
+  if (later.length > 0) throw new Error(`${later[0]} comes after the baseline, which stays as it is: npm run migrate:new writes the next one.`)
   const file = join(migrations, BASELINE, 'migration.sql')
   const sql = await baselineSql(dir)
   mkdirSync(join(migrations, BASELINE), { recursive: true })
   writeFileSync(file, sql)
-  copyFileSync(join(dir, 'schema.prisma'), join(migrations, 'schema.prisma'))
-  writeFileSync(join(migrations, 'migration_lock.toml'), 'provider = "postgresql"\n')
+  writeCopies(dir)
   process.stdout.write(`${file}\n`)
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`)

@@ -104,14 +104,15 @@ async function distributeFunctions (client: pg.Client): Promise<void> {
  */
 export async function settlePlans (client: pg.Client, isHoarding: boolean): Promise<void> {
   const { rows: functions } = await client.query<{ name: string, remember: string, kept: string | null }>(`
-    SELECT oid::regprocedure::text AS name, obj_description(oid, 'pg_proc') AS kept, format('COMMENT ON FUNCTION %s IS %L', oid::regprocedure,
-      (SELECT setting FROM unnest(proconfig) AS setting WHERE setting LIKE 'plan_cache_mode=%')) AS remember
+    SELECT oid::regprocedure::text AS name, obj_description(oid, 'pg_proc') AS kept,
+      format('COMMENT ON FUNCTION %s IS %L', oid::regprocedure, (SELECT setting FROM unnest(proconfig) AS setting WHERE setting LIKE 'plan_cache_mode=%')) AS remember
     FROM pg_proc
     WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' AND proargnames[1] = 'p_tenant'
       AND coalesce('plan_cache_mode=force_custom_plan' = ANY (proconfig), false) <> $1 ORDER BY 1`, [isHoarding])
   for (const { name, remember, kept } of functions) {
     if (isHoarding) await client.query(remember)
-    await client.query(`ALTER FUNCTION ${name} ${isHoarding ? 'SET plan_cache_mode = force_custom_plan' : kept === null ? 'RESET plan_cache_mode' : `SET ${kept}`}`)
+    const ownMode = kept === null ? 'RESET plan_cache_mode' : `SET ${kept}`
+    await client.query(`ALTER FUNCTION ${name} ${isHoarding ? 'SET plan_cache_mode = force_custom_plan' : ownMode}`)
   }
 }
 

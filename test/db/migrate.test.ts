@@ -1,6 +1,6 @@
 import { execFile, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import t, { type Test } from 'tap'
@@ -53,24 +53,44 @@ t.test('without a database there is an error, not a wait', async t => {
   await t.rejects(applyMigrations('postgresql://nobody@127.0.0.1:1/nothing'), { code: 'ECONNREFUSED' })
 })
 
-t.test('the migrations of this package make what schema.prisma describes', async t => {
-  const { stdout, code } = await run('scripts/check-schema-drift.ts', [], { TEST_DATABASE_URL: readRun().server })
+t.test('the migrations of this package make what schema.prisma, the functions and baseline.sql describe', async t => {
+  const { stdout, code } = await drift()
   t.match({ stdout, code }, { code: 0 }, stdout)
 })
 
-t.test('a column or an index that only one side has is drift', async t => {
-  const dir = t.testdir({ 'schema.prisma': model('id Int @id\n at DateTime @db.Timestamptz(6)\n @@index([at])') })
+t.test('a column, an index, a function or a grant that only one side has is drift, and so is a function with another text', async t => {
+  const dir = parts(t, model('id Int @id\n at DateTime @db.Timestamptz(6)\n @@index([at])'), { same: saying(1), fresh: saying(2) })
   writeMigrations(join(dir, 'migrations'), {
     [first]: `CREATE TABLE "Note" (
-      id integer CHECK (id > 0), note text, CONSTRAINT "Note_pkey" PRIMARY KEY (id)) WITH (fillfactor = 70);`
+      id integer CHECK (id > 0), note text, CONSTRAINT "Note_pkey" PRIMARY KEY (id)) WITH (fillfactor = 70);
+      ${saying(3)('same')} ${saying(4)('old')} GRANT SELECT ON "Note" TO pg_monitor;`
   })
-  const { stdout, code } = await run('scripts/check-schema-drift.ts', [dir], { TEST_DATABASE_URL: readRun().server })
+  const { stdout, code } = await drift(dir)
   t.equal(stdout, [
+    'only in functions/ or baseline.sql: function CREATE OR REPLACE FUNCTION public.fresh()',
+    'only in functions/ or baseline.sql: function CREATE OR REPLACE FUNCTION public.same()',
+    'only in functions/ or baseline.sql: index CREATE INDEX "Note_at_idx" ON public."Note" USING btree (at)',
+    'only in functions/ or baseline.sql: storage Note  ',
     'only in schema.prisma: column Note.at timestamp(6) with time zone NOT NULL',
     'only in schema.prisma: index CREATE INDEX "Note_at_idx" ON public."Note" USING btree (at)',
-    'only in the migrations: column Note.note text', ''
+    'only in the migrations: check Note_id_check on Note: CHECK ((id > 0))',
+    'only in the migrations: column Note.note text',
+    'only in the migrations: function CREATE OR REPLACE FUNCTION public.old()',
+    'only in the migrations: function CREATE OR REPLACE FUNCTION public.same()',
+    'only in the migrations: grant SELECT on Note to pg_monitor',
+    'only in the migrations: storage Note {fillfactor=70} ', ''
   ].join('\n'))
   t.equal(code, 1)
+})
+
+t.test('while the baseline is the only migration it is drift if it is not what its parts make, to the letter', async t => {
+  const dir = parts(t, model('id Int @id'), { same: saying(1) })
+  t.match(await run('src/cli/migrate-baseline.ts', [dir]), { code: 0 })
+  t.match(await drift(dir), { code: 0 })
+  writeFileSync(join(dir, 'functions', 'same.sql'), `-- Another comment.\n${saying(1)('same')}`)
+  t.match(await drift(dir), { code: 1, stdout: 'The baseline is not what its parts make: run npm run migrate:baseline.\n' })
+  writeMigrations(join(dir, 'migrations'), { '20990101000000_later': 'SELECT 1;' })
+  t.match(await drift(dir), { code: 0 }, 'later it stays as it is')
 })
 
 t.test('the difference between two datamodels needs no database', async t => {
@@ -79,24 +99,44 @@ t.test('the difference between two datamodels needs no database', async t => {
     /ALTER TABLE "Note" ADD COLUMN +"text" TEXT;/)
 })
 
-t.test('migrate:new writes what changed since the last migration', async t => {
-  const dir = t.testdir({ 'schema.prisma': model('id Int @id') })
+t.test('migrate:new writes what changed since the last migration, of the model and of the functions', async t => {
+  const dir = parts(t, model('id Int @id'), { stays: saying(1), changes: saying(2), turns: saying(3), goes: saying(4) })
   const migrations = join(dir, 'migrations')
   const add = async (name: string) => {
+    await nextSecond()
     const result = await run('src/cli/migrate-new.ts', [name, dir])
     const newest = readdirSync(migrations).filter(entry => entry.endsWith(`_${name}`))[0]
     return { ...result, sql: newest && readFileSync(join(migrations, newest, 'migration.sql'), 'utf8') }
   }
-  t.match(await add('init'), { code: 0, sql: /CREATE TABLE "Note"/ })
+  t.match(await run('src/cli/migrate-new.ts', ['first', dir]), { code: 1, stderr: /schema\.prisma is missing.*migrate:baseline/ })
+  t.match(await run('src/cli/migrate-baseline.ts', [dir]), { code: 0 })
   writeFileSync(join(dir, 'schema.prisma'), model('id Int @id\n text String?'))
-  await nextSecond()
-  t.match(await add('text'), { code: 0, sql: /^-- AlterTable\nALTER TABLE "Note" ADD COLUMN +"text" TEXT;\n$/ })
-  await nextSecond()
-  t.match(await add('functions'), { code: 0, stdout: /no difference/, sql: /^-- .*by hand\.\n$/ })
+  t.match(await add('text'), { code: 0, stdout: /Read it/, sql: /^-- AlterTable\nALTER TABLE "Note" ADD COLUMN +"text" TEXT;\n$/ })
+
+  const file = (name: string): string => join(dir, 'functions', `${name}.sql`)
+  writeFileSync(file('changes'), saying(5)('changes'))
+  writeFileSync(file('turns'), saying('\'six\'', 'text')('turns'))
+  writeFileSync(file('fresh'), `-- What it is for.\n${saying(7)('fresh')}`)
+  writeFileSync(file('stays'), `-- A comment is no change.\n${saying(1)('stays')}`)
+  rmSync(file('goes'))
+  t.match(await add('functions'), {
+    code: 0,
+    sql: [
+      saying(5)('changes'), `-- What it is for.\n${saying(7)('fresh')}`,
+      `DROP FUNCTION turns;\n${saying('\'six\'', 'text')('turns')}`, 'DROP FUNCTION goes;\n'
+    ].join('\n')
+  })
+  t.match(await add('nothing'), { code: 0, stdout: /no difference/, sql: /^-- .*by hand\.\n$/ })
   t.match(await run('src/cli/migrate-new.ts', ['Bad Name', dir]), { code: 1, stderr: /Usage/ })
 
+  t.match(await drift(dir), { code: 0 })
   const { url } = await ownDatabase(t, { isMigrated: false })
-  t.equal((await applyMigrations(url, migrations)).length, 3, 'the copy of the schema beside them is no obstacle')
+  t.equal((await applyMigrations(url, migrations)).length, 4, 'what lies beside them is no obstacle')
+  const answers = await query(url, 'SELECT stays(), changes(), turns(), fresh(), to_regproc(\'goes\') AS goes')
+  t.same(answers, [{ stays: 1, changes: 5, turns: 'six', fresh: 7, goes: null }])
+
+  writeMigrations(migrations, { '20990101000000_later': '' })
+  t.match(await run('src/cli/migrate-new.ts', ['early', dir]), { code: 1, stderr: /would not come after 20990101000000_later/ })
 })
 
 t.test('npm run migrate says what it did, and what failed', async t => {
@@ -111,6 +151,19 @@ t.test('npm run migrate says what it did, and what failed', async t => {
 function model (fields: string) {
   return `datasource db {\n provider = "postgresql"\n}\nmodel Note {\n ${fields}\n}\n`
 }
+
+/** A function without arguments that answers `value`. */
+const saying = (value: number | string, type = 'int') => (name: string): string =>
+  `CREATE OR REPLACE FUNCTION ${name}() RETURNS ${type} LANGUAGE plpgsql AS $$ BEGIN RETURN ${value}; END $$;\n`
+
+/** What a baseline is made of: a model, and functions each in its file. */
+function parts (t: Test, model: string, functions: Record<string, (name: string) => string>): string {
+  const sources = Object.entries(functions).map(([name, textOf]) => [`${name}.sql`, textOf(name)])
+  const baseline = '-- All.\n\n--! tables\n--! indexes\n--! functions\n'
+  return t.testdir({ 'schema.prisma': model, 'baseline.sql': baseline, functions: Object.fromEntries(sources) })
+}
+
+const drift = async (...dir: string[]) => await run('scripts/check-schema-drift.ts', dir, { TEST_DATABASE_URL: readRun().server })
 
 function migrationsIn (t: Test, migrations: Record<string, string>): string {
   return writeMigrations(t.testdir(), migrations)
