@@ -72,7 +72,8 @@ t.test('what does not fit together is named, and nothing is written', async t =>
     [{ 'baseline.sql': '-- x\n\n--! function nobody\n' }, /baseline\.sql asks for what is not there.*--! function nobody/],
     [{ 'baseline.sql': '-- x\n\n--! functions\n--! function other\n' }, /was there before: --! function other/],
     [{ 'baseline.sql': '-- x\n\n--! tables\n--!   column Note.nothing GENERATED\n' }, /schema\.prisma does not have: .*Note\.nothing/],
-    [{ 'baseline.sql': '-- x\n\n--! tables\n--!   table Nothing PARTITION\n' }, /schema\.prisma does not have: .*Nothing/]
+    [{ 'baseline.sql': '-- x\n\n--! tables\n--!   table Nothing PARTITION\n' }, /schema\.prisma does not have: .*Nothing/],
+    [{ 'baseline.sql': '-- x\n\n--! tables\n--!   view Note\n' }, /schema\.prisma does not have: .*view Note/]
   ] as Array<[Record<string, string>, RegExp]>) {
     const dir = folder(t, changed)
     t.match(await write(dir), { code: 1, stdout: '', stderr: message })
