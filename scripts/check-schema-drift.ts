@@ -6,7 +6,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
-import { BASELINE, baselineSql } from '../src/db/baseline.ts'
+import { BASELINE, baselineSql, copiesOf } from '../src/db/baseline.ts'
 import { startEmbedded } from '../src/db/embedded.ts'
 import { applyMigrations, diffSql, prismaDir } from '../src/db/migrate.ts'
 import { createDatabase, dropDatabase, uniqueName, urlOf } from '../test/helpers/database.ts'
@@ -87,8 +87,10 @@ try {
     ...compared('schema.prisma', await describe(bySchema, ofTheModel, model), await describe(byMigrations, ofTheModel)),
     ...compared('functions/ or baseline.sql', await describe(byParts, beyondTheModel, parts), await describe(byMigrations, beyondTheModel))
   ].sort()
-  if (isAlone() && readFileSync(join(dir, 'migrations', BASELINE, 'migration.sql'), 'utf8') !== parts) {
-    differences.push('The baseline is not what its parts make: run npm run migrate:baseline.')
+  if (isAlone()) {
+    const written = Object.entries({ [`${BASELINE}/migration.sql`]: parts, ...copiesOf(dir) })
+    const stale = written.filter(([name, text]) => readFileSync(join(dir, 'migrations', name), 'utf8') !== text)
+    differences.push(...stale.map(([name]) => `not what its sources make: migrations/${name}; run npm run migrate:baseline`))
   }
   const none = 'The migrations make what schema.prisma, functions/ and baseline.sql describe.'
   process.stdout.write((differences.length > 0 ? differences : [none]).map(line => `${line}\n`).join(''))

@@ -2,7 +2,7 @@
 // Until the first release there is no other; what comes after it, migrate:new writes.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { BASELINE, baselineSql, writeCopies } from '../db/baseline.ts'
+import { BASELINE, baselineSql, copiesOf } from '../db/baseline.ts'
 import { prismaDir } from '../db/migrate.ts'
 
 const [dir = prismaDir] = process.argv.slice(2) // another folder than prisma/: for the tests
@@ -16,7 +16,7 @@ try {
   const sql = await baselineSql(dir)
   mkdirSync(join(migrations, BASELINE), { recursive: true })
   writeFileSync(file, sql)
-  writeCopies(dir)
+  for (const [name, text] of Object.entries(copiesOf(dir))) writeFileSync(join(migrations, name), text)
   process.stdout.write(`${file}\n`)
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`)

@@ -7,7 +7,7 @@
 // one is made anew.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type FunctionDigests, functionsSql, readFunctions, writeCopies } from '../db/baseline.ts'
+import { copiesOf, type FunctionDigests, functionsSql, readFunctions } from '../db/baseline.ts'
 import { diffSql, prismaDir } from '../db/migrate.ts'
 
 const [name = '', dir = prismaDir] = process.argv.slice(2) // another folder than prisma/: for the tests
@@ -31,7 +31,7 @@ if (folder <= last) fail(`${folder} would not come after ${last}: wait, or check
 const file = join(migrations, folder, 'migration.sql')
 mkdirSync(join(migrations, folder))
 writeFileSync(file, text)
-writeCopies(dir)
+for (const [name, text] of Object.entries(copiesOf(dir))) writeFileSync(join(migrations, name), text)
 const hint = parts.length > 0 ? 'Read it before you commit it.' : 'There is no difference in the model or the functions: the file holds only a comment.'
 process.stdout.write(`${file}\n${hint}\n`)
 

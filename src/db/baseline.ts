@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { diffSql } from './migrate.ts'
 
@@ -85,11 +85,12 @@ function amended (tables: string, line: string): string {
   return tables.replace(place, found => `${found} ${addition}`)
 }
 
-/** Beside the migrations, what the newest of them leaves: the next one is the difference to it. */
-export function writeCopies (dir: string): void {
-  const migrations = join(dir, 'migrations')
+/** Beside the migrations, what the newest of them leaves: the next one is the difference to it. By the names of their files. */
+export function copiesOf (dir: string): Record<string, string> {
   const digests = readFunctions(dir).map(each => `  ${JSON.stringify(each.name)}: ${JSON.stringify(digestOf(each))}`)
-  copyFileSync(join(dir, 'schema.prisma'), join(migrations, 'schema.prisma'))
-  writeFileSync(join(migrations, 'functions.json'), `{\n${digests.join(',\n')}\n}\n`)
-  writeFileSync(join(migrations, 'migration_lock.toml'), 'provider = "postgresql"\n')
+  return {
+    'schema.prisma': readFileSync(join(dir, 'schema.prisma'), 'utf8'),
+    'functions.json': `{\n${digests.join(',\n')}\n}\n`,
+    'migration_lock.toml': 'provider = "postgresql"\n'
+  }
 }

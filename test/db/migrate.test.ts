@@ -88,7 +88,10 @@ t.test('while the baseline is the only migration it is drift if it is not what i
   t.match(await run('src/cli/migrate-baseline.ts', [dir]), { code: 0 })
   t.match(await drift(dir), { code: 0 })
   writeFileSync(join(dir, 'functions', 'same.sql'), `-- Another comment.\n${saying(1)('same')}`)
-  t.match(await drift(dir), { code: 1, stdout: 'The baseline is not what its parts make: run npm run migrate:baseline.\n' })
+  const baseline = 'not what its sources make: migrations/20261128000000_baseline/migration.sql; run npm run migrate:baseline\n'
+  t.match(await drift(dir), { code: 1, stdout: baseline })
+  writeFileSync(join(dir, 'migrations', 'functions.json'), '{}\n')
+  t.match(await drift(dir), { code: 1, stdout: `${baseline}${baseline.replace(/\d+_baseline\/migration\.sql/, 'functions.json')}` })
   writeMigrations(join(dir, 'migrations'), { '20990101000000_later': 'SELECT 1;' })
   t.match(await drift(dir), { code: 0 }, 'later it stays as it is')
 })
