@@ -115,6 +115,12 @@ t.test('the first factor has one key, and algorithms that fit it', t => {
   t.end()
 })
 
+t.test('a login session is not told by a time', t => {
+  for (const claim of ['auth_time', 'iat', 'exp', 'nbf']) refuses(t, { JWT_SESSION_CLAIM: claim }, 'JWT_SESSION_CLAIM', /names a time, .* or leave it out, and no second factor is remembered$/)
+  t.same(readConfig({ ...testEnvironment(), JWT_SESSION_CLAIM: 'session_id' }).ISSUERS[0]?.sessionClaims, ['session_id'])
+  t.end()
+})
+
 t.test('in production the embedded database, weaker throttles and cheaper hashes are refused', t => {
   refuses(t, { ...PRODUCTION, DATABASE_URL: undefined }, 'DATABASE_URL', /not for production/)
   const floors: Array<[string, string, string]> = [['BCRYPT_COST', '9', '10'], ['THROTTLE_LOCK', '31', '30'], ['THROTTLE_DAY', '21', '20'], ['THROTTLE_MONTH', '31', '30'], ['THROTTLE_WAITS', '0,0,0,0,29', '0,0,0,0,30'], ['THROTTLE_WAITS', '0', '30'], ['THROTTLE_WAITS', '0,0,0,0,0,30', '0,0,30'], ['THROTTLE_WAITS', '30,0', '1,30']]

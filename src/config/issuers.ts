@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs'
 import { Type, type Static } from 'typebox'
 import { Value } from 'typebox/value'
 import type { ClaimPath, Issuer } from '../core/issuer.ts'
+import { MAX_LENGTH, NAME } from '../core/text.ts'
 import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './public-key.ts'
-import { ConfigError, secret, url } from './readers.ts'
+import { ConfigError, type Reader, secret, text, url } from './readers.ts'
 
 export const ALGORITHMS = ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const
 export const ROLES = ['mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync'] as const
@@ -12,9 +13,13 @@ const MACHINE_ROLES: readonly string[] = ['mfa:auditor', 'mfa:sync']
 /** Headers that mean something else already. */
 const TAKEN_HEADERS = new Set(['authorization', 'cookie', 'host', 'content-type', 'content-length'])
 
+/** Claims that say when: two logins of one second would be one session, and its second factor would count for whoever has the password alone. */
+const TIMES = ['auth_time', 'iat', 'exp', 'nbf']
+const A_TIME = 'names a time, which two logins may share: name a claim that is another for each login, or leave it out, and no second factor is remembered'
+
 const FILE = 'TRUSTED_ISSUERS_FILE'
 
-const Text = (maxLength: number): ReturnType<typeof Type.String> => Type.String({ minLength: 1, maxLength, pattern: '^[^\\u0000-\\u001f\\u007f]*$' })
+const Text = (maxLength: number): ReturnType<typeof Type.String> => Type.String({ minLength: 1, maxLength, pattern: NAME })
 const Texts = (maxLength: number) => Type.Array(Text(maxLength), { minItems: 1, maxItems: 100, uniqueItems: true })
 const OneOrMore = Type.Union([Text(512), Texts(512)])
 /** A name, or the names on the way down. */
@@ -31,9 +36,9 @@ const Entry = Type.Object({
   secret: Type.Optional(Type.String()),
   tokenUse: Type.Optional(Type.Enum(['access', 'id'])),
   door: Type.Optional(Type.Enum(['local', 'sso', 'api', 'service'])),
-  namespace: Type.Optional(Text(512)),
-  tenant: Type.Optional(Text(128)),
-  tenants: Type.Optional(Type.Union([Type.Literal('*'), Texts(128)])),
+  namespace: Type.Optional(Text(MAX_LENGTH.namespace)),
+  tenant: Type.Optional(Text(MAX_LENGTH.tenant)),
+  tenants: Type.Optional(Type.Union([Type.Literal('*'), Texts(MAX_LENGTH.tenant)])),
   grants: Type.Optional(Type.Array(Type.Enum([...ROLES]))),
   claims: Type.Optional(Type.Object({
     subject: Path, account: Path, tenant: Path, groups: Path, roles: Path, accounts: Path, amr: Path, acr: Path, authTime: Path
@@ -75,6 +80,7 @@ function readEntry (entry: unknown, where: string, isOneOfSeveral: boolean, { ow
   if (isOneOfSeveral && entry.tenant === undefined && entry.tenants === undefined) fail(where, 'has neither tenant nor tenants: of several issuers each must say whom it speaks for')
   if (entry.mfa !== undefined && entry.mfa.amr === undefined && entry.mfa.acr === undefined) fail(`${where}.mfa`, 'has neither amr nor acr')
   if (entry.door === 'service' && entry.grants?.some(role => !MACHINE_ROLES.includes(role)) === true) fail(`${where}.grants`, `holds a role that no machine may have: with the door service only ${MACHINE_ROLES.join(' and ')}`)
+  if (sessionClaimsOf(entry).some(claim => [...TIMES, ...[entry.claims?.authTime ?? []].flat()].includes(claim))) fail(`${where}.sessionClaim`, A_TIME)
   checkHeader(entry, where, trustedProxies)
   if (entry.loginUrl !== undefined) url(['https:'], { isLoopbackHttpAllowed: true })(`${FILE} ${where}.loginUrl`, entry.loginUrl)
   return toIssuer(entry, checkKey(entry, where))
@@ -121,8 +127,15 @@ function refuseTwins ({ issuer, audienceClaim, audiences }: Issuer, others: Issu
   if (others.some(isTwin)) fail(`${where}.audience`, 'is another entry\'s too, of the same issuer: the audience picks the entry')
 }
 
+/** JWT_SESSION_CLAIM. */
+export const sessionClaim: Reader<string> = (name, raw) => {
+  if (TIMES.includes(raw)) throw new ConfigError(name, A_TIME)
+  return text(255)(name, raw)
+}
+
 const pathOf = (claim: string | string[] | undefined, fallback: string): ClaimPath => claim === undefined ? [fallback] : [claim].flat()
 const listOf = (value: string | string[]): string[] => [value].flat()
+const sessionClaimsOf = ({ sessionClaim }: IssuerEntry): string[] => listOf(sessionClaim ?? [])
 
 /** An entry with its defaults; the plain variables are one too. */
 export function toIssuer (entry: IssuerEntry, algorithms: readonly string[]): Issuer {
@@ -153,7 +166,7 @@ export function toIssuer (entry: IssuerEntry, algorithms: readonly string[]): Is
       authTime: pathOf(claims.authTime, 'auth_time')
     },
     mfa: mfa === undefined ? undefined : { amr: mfa.amr === undefined ? undefined : listOf(mfa.amr), acr: mfa.acr === undefined ? undefined : listOf(mfa.acr), maxAgeSeconds: mfa.maxAgeSeconds },
-    sessionClaims: listOf(entry.sessionClaim ?? []),
+    sessionClaims: sessionClaimsOf(entry),
     isIatLogin: entry.iatIsLogin ?? false,
     isTokenCapped: entry.isTokenCapped ?? true,
     loginUrl: entry.loginUrl,
