@@ -15,6 +15,7 @@ import type { Auth } from './http/auth.ts'
 import { addressOf } from './http/limits.ts'
 import type { Metrics } from './http/metrics.ts'
 import { Problem } from './http/problem.ts'
+import { refuse as refuseToken } from './http/refused-token.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -72,15 +73,15 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
       log.warn({ tenant: person.tenant, userId: person.userId }, 'a remembered second factor was not made by this service, or by a pepper that is gone (MFA_PEPPERS): it does not count')
     }
     if (caller.mfa !== undefined) {
-      if (person === null || person.epoch !== caller.mfa.epoch || person.session.generation > caller.mfa.generation) throw new Problem('invalid_token')
+      if (person === null || person.epoch !== caller.mfa.epoch || person.session.generation > caller.mfa.generation) refuseToken('revoked')
       return person
     }
     // What is no machine's and not ours is a first factor's.
     const first = caller as FirstFactor
-    if (person !== null && isOlder(first, person.tokensSince)) throw new Problem('invalid_token')
+    if (person !== null && isOlder(first, person.tokensSince)) refuseToken('revoked')
     if (person === null || isWordNew(person, first)) {
       const { outcome } = await seePerson(db, first, randomUUID(), person, traceOf(peppers(), caller).hashes)
-      if (outcome === 'erased') throw new Problem('invalid_token')
+      if (outcome === 'erased') refuseToken('revoked')
       person = await find(db, caller, peppers())
     }
     if (person === null) throw new UnavailableError('a person that was just recorded is lost')

@@ -1,3 +1,5 @@
+import { isName, MAX_LENGTH } from '../core/text.ts'
+import { parseRfc3339 } from '../core/time.ts'
 import { ConfigError, type Reader } from './readers.ts'
 
 /** As core/floor.ts has it; what is left out binds nothing. */
@@ -14,8 +16,8 @@ type Check = (value: unknown) => boolean
 
 const oneOf = (...values: string[]): Check => value => values.includes(value as string)
 const days = (max: number): Check => value => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max
-const isTime: Check = value => typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(value) && !Number.isNaN(Date.parse(value))
-const isGroup: Check = value => typeof value === 'string' && value !== '' && value.length <= 128
+const isTime: Check = value => typeof value === 'string' && parseRfc3339(value) !== undefined
+const isGroup: Check = value => typeof value === 'string' && isName(value, MAX_LENGTH.group)
 
 const FIELDS: Record<keyof PolicyFloor, Check> = {
   enforcement: oneOf('optional', 'report_only', 'required'),
@@ -36,5 +38,5 @@ export const parsePolicyFloor: Reader<PolicyFloor> = (name, raw) => {
     if (!FIELDS[field as keyof PolicyFloor](given)) throw new ConfigError(name, `has a ${field} that no policy may have`)
   }
   const floor = value as PolicyFloor
-  return { ...floor, ...(typeof floor.enforceFrom === 'string' && { enforceFrom: new Date(floor.enforceFrom) }) }
+  return { ...floor, ...(typeof floor.enforceFrom === 'string' && { enforceFrom: parseRfc3339(floor.enforceFrom) as Date }) }
 }

@@ -1,2 +1,10 @@
 /** Whole seconds since 1970, as tokens have them. */
 export const unixSeconds = (now: Date): number => Math.floor(now.getTime() / 1000)
+
+const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
+
+/** A moment by RFC 3339 §5.6; undefined for any other text. */
+export function parseRfc3339 (text: string): Date | undefined {
+  const time = new Date(RFC_3339.test(text) ? text.toUpperCase() : NaN)
+  return Number.isNaN(time.getTime()) ? undefined : time
+}

@@ -7,7 +7,7 @@ import { type Issuer, namesAudience, readCaller } from './first-factor.ts'
 import { doAgree, peerIn, refuseCrossSite } from './gateway.ts'
 import { issuedTokens, type VerifyIssued } from './issued-tokens.ts'
 import { type OwnKey, ownTokens } from './own-tokens.ts'
-import { Problem } from './problem.ts'
+import { causeOf, refuse, RefusedToken } from './refused-token.ts'
 
 export interface AuthOptions {
   issuers: readonly Issuer[]
@@ -20,7 +20,7 @@ export interface AuthOptions {
 }
 
 export interface Auth {
-  /** Who asks. @throws Problem invalid_token, with one body for every cause; UnavailableError where a key cannot be had */
+  /** Who asks. @throws RefusedToken; UnavailableError where a key cannot be had */
   authenticate: (request: FastifyRequest) => Promise<Caller>
   /**
    * The same for a gateway's question: who asks, by each token that may be taken for it, the first that counts first. Beside
@@ -34,7 +34,7 @@ export interface Auth {
 }
 
 /** One trusted issuer, or one of its audiences, and what alone decides of its tokens. */
-interface Entry { issuer: Issuer, verify: VerifyIssued }
+interface Entry { index: number, issuer: Issuer, verify: VerifyIssued }
 
 /**
  * Two kinds of token, told apart by `iss` and checked by rules that exclude each other (RFC 8725 §3.11): an issuer's, and
@@ -43,16 +43,22 @@ interface Entry { issuer: Issuer, verify: VerifyIssued }
 export async function registerAuth (app: FastifyInstance, { issuers, trustedProxies, issuerSecret, own, clock }: AuthOptions): Promise<Auth> {
   const ours = ownTokens(own)
   const verifiers = await issuedTokens(app, issuers, issuerSecret)
-  const entries: Entry[] = issuers.map((issuer, index) => ({ issuer, verify: verifiers[index] as VerifyIssued }))
+  const entries: Entry[] = issuers.map((issuer, index) => ({ index, issuer, verify: verifiers[index] as VerifyIssued }))
   const gatewayHeaders = new Set(issuers.flatMap(({ header }) => header ?? []))
   const isTrustedPeer = peerIn(trustedProxies)
 
   /** What the token says unverified picks the entry, exactly one; then that entry's verifier alone decides. */
   async function firstCaller (request: FastifyRequest, token: string, among: Entry[]): Promise<Caller> {
     const { header, payload } = peek(token)
-    const [entry, ...others] = among.filter(({ issuer }) => payload.iss === issuer.issuer && namesAudience(payload, issuer))
-    if (entry === undefined || others.length > 0) return refuse()
-    return readCaller(header, await verified(async () => await entry.verify(request, header, token)), entry.issuer, clock())
+    const ofIssuer = among.filter(({ issuer }) => payload.iss === issuer.issuer)
+    const [entry, ...others] = ofIssuer.filter(({ issuer }) => namesAudience(payload, issuer))
+    if (ofIssuer.length === 0) refuse('issuer', { claim: 'iss', expected: among.map(({ issuer }) => issuer.issuer) })
+    if (entry === undefined) refuse('audience', { expected: ofIssuer.flatMap(({ issuer }) => issuer.audiences) })
+    if (others.length > 0) refuse('ambiguous', { expected: 'the audience of one entry' })
+    return await refusedBy(entry.index, async () => {
+      const claims = await verified(async () => await entry.verify(request, header, token))
+      return readCaller(header, claims, entry.issuer, clock())
+    })
   }
 
   async function bearerCaller (request: FastifyRequest): Promise<Caller> {
@@ -61,7 +67,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
     if (payload.iss !== own.issuer) return await firstCaller(request, token, entries)
     const claims = await verified(async () => ours.verify(header.kid, token))
     // The library lets the last instant pass, and asks a clock of its own.
-    if (claims.exp <= clock().getTime() / 1000) refuse()
+    if (claims.exp <= clock().getTime() / 1000) refuse('expired', { claim: 'exp' })
     return ownCaller(claims)
   }
 
@@ -82,7 +88,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
       if (gateway === undefined) return await bearerCaller(request)
       const isAlone = request.headers.authorization === undefined
       const caller = isAlone ? gateway : await bearerCaller(request)
-      if (!doAgree([caller, gateway, ...more])) refuse()
+      if (!doAgree([caller, gateway, ...more])) refuse('ambiguous')
       if (isAlone) refuseCrossSite(request)
       return caller
     },
@@ -90,7 +96,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
       const gateways = await gatewayCallers(request)
       const [gateway] = gateways
       if (gateway === undefined) return [await bearerCaller(request)]
-      if (!doAgree(gateways)) refuse()
+      if (!doAgree(gateways)) refuse('ambiguous')
       const caller = await optional(async () => await bearerCaller(request))
       return caller !== undefined && doAgree([caller, ...gateways]) ? [caller, gateway] : [gateway]
     },
@@ -112,15 +118,22 @@ async function optional<T> (work: () => Promise<T>): Promise<T | undefined> {
   try { return await work() } catch { return undefined }
 }
 
-function refuse (): never { throw new Problem('invalid_token') }
-
-/** One refusal for every cause, but an issuer whose keys cannot be had is our trouble and not the caller's. */
+/** An issuer whose keys cannot be had is our trouble and not the caller's; a key that it has not is no failure of the library. */
 async function verified<T> (verify: () => Promise<T>): Promise<T> {
   try {
     return await verify()
   } catch (error) {
-    if (error instanceof UnavailableError) throw error
-    throw new Problem('invalid_token')
+    if (error instanceof UnavailableError || error instanceof RefusedToken) throw error
+    return refuse(causeOf(error))
+  }
+}
+
+/** A refusal says which of the trusted issuers' entries it comes from. */
+async function refusedBy<T> (entry: number, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw error instanceof RefusedToken ? new RefusedToken({ ...error.refusal, entry }) : error
   }
 }
 

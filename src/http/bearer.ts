@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
-import { Problem } from './problem.ts'
+import { decodeUtf8 } from '../core/text.ts'
+import { refuse } from './refused-token.ts'
 
 const MAX_TOKEN_LENGTH = 8192
 
@@ -10,7 +11,7 @@ const BARE = new RegExp(`^${JWS}$`)
 
 /**
  * The bearer token of a request: from `Authorization` (RFC 6750 §2.1), exactly one.
- * @throws Problem invalid_token, one body for every cause
+ * @throws RefusedToken
  */
 export function bearerToken (request: FastifyRequest): string {
   let given = 0
@@ -19,22 +20,20 @@ export function bearerToken (request: FastifyRequest): string {
     if (request.raw.rawHeaders[i]?.toLowerCase() === 'authorization') given++
   }
   const header = request.headers.authorization
-  const token = header === undefined || given > 1 || header.length > MAX_TOKEN_LENGTH ? undefined : BEARER.exec(header)?.[1]
-  if (token === undefined) throw new Problem('invalid_token')
-  return token
+  if (header === undefined) refuse('missing')
+  if (given > 1) refuse('ambiguous')
+  return (header.length > MAX_TOKEN_LENGTH ? undefined : BEARER.exec(header)?.[1]) ?? refuse('malformed')
 }
 
 /**
  * The token that a gateway put into a header of its own; undefined if there is none. Node joins two of one name with a
  * comma, which no token has.
- * @throws Problem invalid_token
+ * @throws RefusedToken
  */
 export function gatewayToken (request: FastifyRequest, name: string): string | undefined {
   const header = request.headers[name]
   if (header === undefined || header === '') return undefined
-  const token = typeof header !== 'string' || header.length > MAX_TOKEN_LENGTH ? undefined : BARE.exec(header)?.[1]
-  if (token === undefined) throw new Problem('invalid_token')
-  return token
+  return (typeof header !== 'string' || header.length > MAX_TOKEN_LENGTH ? undefined : BARE.exec(header)?.[1]) ?? refuse('malformed')
 }
 
 export interface JwsHeader { alg?: unknown, kid?: unknown, typ?: unknown, [name: string]: unknown }
@@ -45,13 +44,13 @@ export interface JwsHeader { alg?: unknown, kid?: unknown, typ?: unknown, [name:
  */
 export function peek (token: string): { header: JwsHeader, payload: Record<string, unknown> } {
   const [header, payload] = token.split('.', 2).map(part => parseObject(part)) as [JwsHeader, Record<string, unknown>]
-  if ('crit' in header || 'b64' in header || 'zip' in header || 'enc' in header || 'cty' in header) throw new Problem('invalid_token')
-  return { header, payload }
+  const changing = ['crit', 'b64', 'zip', 'enc', 'cty'].find(name => Object.hasOwn(header, name))
+  return changing === undefined ? { header, payload } : refuse('header', { claim: changing })
 }
 
 function parseObject (part: string): Record<string, unknown> {
   let value: unknown
-  try { value = JSON.parse(Buffer.from(part, 'base64url').toString()) } catch { throw new Problem('invalid_token') }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Problem('invalid_token')
-  return value as Record<string, unknown>
+  // The libraries put U+FFFD in the place of bytes that are not UTF-8: that would be somebody else's name.
+  try { value = JSON.parse(decodeUtf8(Buffer.from(part, 'base64url'))) } catch { refuse('malformed') }
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : refuse('malformed')
 }

@@ -1,138 +1,175 @@
+import { createHash } from 'node:crypto'
 import type { Caller, Door, IssuerWord, Session } from '../core/caller.ts'
-import type { Issuer } from '../core/issuer.ts'
+import type { ClaimPath, Issuer } from '../core/issuer.ts'
 import { CLOCK_SKEW_SECONDS } from '../core/policy.ts'
-import { Problem } from './problem.ts'
+import { MAX_LENGTH } from '../core/text.ts'
 import type { JwsHeader } from './bearer.ts'
-import { claimAt, type Claims, seconds, string, strings } from './claims.ts'
+import { type Claims, type ListReading, readId, readList, readName, readSeconds, readTime, resolve } from './claims.ts'
+import { refuse } from './refused-token.ts'
 
 export type { Issuer }
 
 /** A token that lives for longer is not a login's. A personal token is meant to. */
 const MAX_LIFETIME_SECONDS: Record<Door, number> = { local: 86400, sso: 86400, api: 366 * 86400, service: 86400 }
 
-const refuse = (): never => { throw new Problem('invalid_token') }
+/** What it says of its own kind, in lower case: nothing; or what cannot be read, and so may be any kind. */
+const spelled = (claims: Claims, name: string): string | undefined => {
+  const said = Object.hasOwn(claims, name) ? claims[name] : ''
+  return typeof said === 'string' ? said.toLowerCase() : undefined
+}
+
+const isNoneOf = (said: string | undefined, others: readonly string[]): boolean => said !== undefined && !others.includes(said)
 
 /**
  * An access token, not some other kind of one issuer (RFC 8725 §3.12): ID tokens carry a nonce or a hash, logout tokens
- * `events`, and several providers name the kind in the payload.
+ * `events`, and several providers name the kind in the payload. One that says that it is an access token may have a nonce,
+ * as Keycloak's have.
  */
 export function isAccessToken ({ typ }: JwsHeader, claims: Claims): boolean {
   if (typ !== undefined && !(typeof typ === 'string' && /^(application\/)?(at\+)?jwt$/i.test(typ))) return false
-  if (['nonce', 'at_hash', 'c_hash', 'events'].some(name => name in claims)) return false
-  return !/^(id|refresh|offline|logout)$/i.test(String(claims.typ ?? '')) && !/^(id|refresh)$/i.test(String(claims.token_use ?? ''))
+  const saysSo = /at\+jwt$/i.test(typ ?? '') || spelled(claims, 'typ') === 'bearer'
+  if (['at_hash', 'c_hash', 'events', ...(saysSo ? [] : ['nonce'])].some(name => Object.hasOwn(claims, name))) return false
+  return isNoneOf(spelled(claims, 'typ'), ['id', 'refresh', 'offline', 'logout']) && isNoneOf(spelled(claims, 'token_use'), ['id', 'refresh'])
 }
 
 /** An ID token (OpenID Connect Core §2), not an access, logout or refresh token of the same issuer. */
 export function isIdToken ({ typ }: JwsHeader, claims: Claims): boolean {
   if (typ !== undefined && !(typeof typ === 'string' && /^(application\/)?jwt$/i.test(typ))) return false
-  if (['events', 'scope', 'scp'].some(name => name in claims)) return false
-  return !/^(bearer|refresh|offline|logout)$/i.test(String(claims.typ ?? '')) && !/^(access|refresh)$/i.test(String(claims.token_use ?? ''))
+  if (['events', 'scope', 'scp'].some(name => Object.hasOwn(claims, name))) return false
+  return isNoneOf(spelled(claims, 'typ'), ['bearer', 'refresh', 'offline', 'logout']) && isNoneOf(spelled(claims, 'token_use'), ['access', 'refresh'])
 }
 
-/** Does it name one of the audiences that the entry is for? */
+/** Does it name one of the audiences that the entry is for? Text, or a list of nothing else (RFC 7519 §4.1.3). */
 export function namesAudience (claims: Claims, { audienceClaim, audiences }: Issuer): boolean {
-  const named = claimAt(claims, [audienceClaim])
-  const list = typeof named === 'string' ? [named] : strings(named, 100, 512)
-  return list?.some(audience => audiences.includes(audience)) === true
+  const named = Object.hasOwn(claims, audienceClaim) ? [claims[audienceClaim]].flat() : []
+  return named.every(audience => typeof audience === 'string') && audiences.some(audience => named.includes(audience))
 }
 
-/**
- * The caller whom the verified claims name. A claim of the wrong shape is as absent, but for those that say who it is and
- * until when.
- * @throws Problem invalid_token
- */
+/** The caller whom the verified claims name. @throws RefusedToken */
 export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, now: Date): Caller {
-  if (!(issuer.tokenUse === 'id' ? isIdToken : isAccessToken)(header, claims)) refuse()
-  const paths = issuer.claims
+  if (!(issuer.tokenUse === 'id' ? isIdToken : isAccessToken)(header, claims)) refuse('kind', { expected: `an ${issuer.tokenUse} token` })
+  const { claims: paths } = issuer
   const nowSeconds = now.getTime() / 1000
-  const subject = string(claimAt(claims, paths.subject), 255) ?? refuse()
+  const subject = resolve(readName(claims, paths.subject, MAX_LENGTH.subject), required(paths.subject))
   const { issuedAt, expiresAt } = readTimes(claims, issuer, nowSeconds)
-  const clientId = string(claims.client_id, 255) ?? string(claims.azp, 255)
   const isMachine = issuer.door === 'service' || isClientsOwn(claims)
-  const loginAt = pastTime(claimAt(claims, paths.authTime), nowSeconds)
-  const groups = strings(claimAt(claims, paths.groups), 500, 128)
+  const saidLogin = readTime(claims, paths.authTime)
+  // A login in the future is none.
+  const loginAt = notAfter(resolve(saidLogin, optional), nowSeconds + CLOCK_SKEW_SECONDS)
+  const groups = readList(claims, paths.groups)
   return {
     kind: isMachine ? 'service' : 'first',
     tenant: readTenant(claims, issuer),
     namespace: issuer.namespace,
     subject,
     roles: readRoles(claims, issuer, isMachine),
-    groups,
-    clientId,
+    groups: groups.state === 'absent' ? undefined : groups.items,
+    clientId: firstName(claims, [['client_id'], ['azp']]),
     session: readSession(claims, issuer),
-    amr: strings(claimAt(claims, paths.amr), 20, 64) ?? [],
-    authTime: loginAt ?? (issuer.isIatLogin ? pastTime(issuedAt, nowSeconds) : undefined),
+    amr: itemsOf(readList(claims, paths.amr)),
+    authTime: issuer.isIatLogin && saidLogin.state === 'absent' ? issuedAt : loginAt,
     expiresAt,
     isIdpMfa: !isMachine && hasIdpMfa(claims, issuer, loginAt, nowSeconds),
     isTokenCapped: issuer.isTokenCapped,
-    word: isMachine ? undefined : readWord(claims, issuer, issuedAt ?? expiresAt - MAX_LIFETIME_SECONDS[issuer.door]),
+    word: isMachine ? undefined : readWord(claims, issuer, groups, issuedAt ?? expiresAt - MAX_LIFETIME_SECONDS[issuer.door]),
     mfa: undefined
   }
 }
 
+const written = (path: ClaimPath): string => path.join('.')
+
+/** What must be there. */
+const required = (path: ClaimPath, expected?: string): { absent: () => never, unreadable: () => never } => ({
+  absent: () => refuse('absent', { claim: written(path), ...(expected !== undefined && { expected }) }),
+  unreadable: () => refuse('unreadable', { claim: written(path), ...(expected !== undefined && { expected }) })
+})
+
+const nothing = (): undefined => undefined
+
+/** Where what cannot be read is no more than nothing: what is shown to people, and what only ever opens something. */
+const optional = { absent: nothing, unreadable: nothing }
+
+/** As much of a list as opens something. */
+const itemsOf = (list: ListReading): string[] => list.state === 'absent' ? [] : list.items
+
+const firstName = (claims: Claims, paths: readonly ClaimPath[]): string | undefined =>
+  paths.map(path => resolve(readName(claims, path, MAX_LENGTH.account), optional)).find(name => name !== undefined)
+
 function readTimes (claims: Claims, { door }: Issuer, nowSeconds: number): { issuedAt: number | undefined, expiresAt: number } {
-  const expiresAt = (Number.isInteger(claims.exp) ? seconds(claims.exp) : undefined) ?? refuse()
+  const expiresAt = resolve(readSeconds(claims, ['exp']), required(['exp']))
   // No skew here: a token made from this one would be born dead.
-  if (expiresAt <= nowSeconds) refuse()
-  const issuedAt = claims.iat === undefined ? undefined : seconds(claims.iat) ?? refuse()
-  if (issuedAt !== undefined && issuedAt > nowSeconds + CLOCK_SKEW_SECONDS) refuse()
-  if (expiresAt - (issuedAt ?? nowSeconds) > MAX_LIFETIME_SECONDS[door]) refuse()
+  if (expiresAt <= nowSeconds) refuse('expired', { claim: 'exp' })
+  const issuedAt = resolve(readSeconds(claims, ['iat']), { ...required(['iat']), absent: nothing })
+  if (issuedAt !== undefined && issuedAt > nowSeconds + CLOCK_SKEW_SECONDS) refuse('not_yet', { claim: 'iat' })
+  const longest = MAX_LIFETIME_SECONDS[door]
+  if (expiresAt - (issuedAt ?? nowSeconds) > longest) refuse('lifetime', { claim: 'exp', expected: longest })
   return { issuedAt, expiresAt }
 }
 
-/** A login in the future is none. */
-function pastTime (value: unknown, nowSeconds: number): number | undefined {
-  const time = seconds(value)
-  return time !== undefined && time <= nowSeconds + CLOCK_SKEW_SECONDS ? time : undefined
-}
+const notAfter = (time: number | undefined, latest: number): number | undefined => time !== undefined && time <= latest ? time : undefined
 
-/** The tenant that the token is of; one that its issuer does not speak for is no one's. */
-function readTenant (claims: Claims, { claims: paths, tenant, tenants, isTenantRequired }: Issuer): string {
-  const name = string(claimAt(claims, paths.tenant), 128) ?? tenant ?? (isTenantRequired ? refuse() : 'default')
-  return tenants === '*' || tenants.includes(name) ? name : refuse()
+/**
+ * The tenant that the token is of: like the subject, it says who it is. One that cannot be read is nobody's, and so is one that
+ * its issuer does not speak for.
+ */
+function readTenant (claims: Claims, { claims: { tenant: path }, tenant, tenants, isTenantRequired }: Issuer): string {
+  const { absent, unreadable } = required(path, 'a text of 1 to 128 characters')
+  const name = resolve(readName(claims, path, MAX_LENGTH.tenant), { absent: () => tenant ?? (isTenantRequired ? absent() : 'default'), unreadable })
+  return tenants === '*' || tenants.includes(name) ? name : refuse('not_allowed', { claim: written(path), expected: tenants })
 }
 
 /** Roles that are not ours pass; of ours those that were granted, to a client of a door for people none. */
 function readRoles (claims: Claims, { claims: paths, grants, door }: Issuer, isMachine: boolean): string[] {
   const granted = isMachine && door !== 'service' ? [] : grants
-  return (strings(claimAt(claims, paths.roles), 100, 128) ?? []).filter(role => !role.startsWith('mfa:') || granted.includes(role))
+  return itemsOf(readList(claims, paths.roles)).filter(role => !role.startsWith('mfa:') || granted.includes(role))
 }
 
 /**
  * A client that got a token for itself is nobody (RFC 9068 §2.2, RFC 8725 §3.8), though it came by a door for people:
  * its subject is the client, or the provider says so (Auth0 `gty`, Entra `idtyp`).
  */
-const isClientsOwn = (claims: Claims): boolean => claims.gty === 'client-credentials' || claims.idtyp === 'app' ||
-  (typeof claims.sub === 'string' && [claims.client_id, claims.azp, claims.cid].includes(claims.sub))
+const isClientsOwn = (claims: Claims): boolean => mayHold(readList(claims, ['gty']), 'client-credentials') || mayHold(readList(claims, ['idtyp']), 'app') ||
+  ['client_id', 'azp', 'cid'].some(name => Object.hasOwn(claims, name) && String(claims[name]) === claims.sub)
 
-/** The provider's own MFA: each condition that is configured holds, and it was not long ago, by `auth_time` alone. */
+/** Is it in the list, or may it be in what cannot be read of it? */
+const mayHold = (list: ListReading, item: string): boolean => list.state === 'present' && (!list.isWhole || list.items.includes(item))
+
+/** The provider's own MFA: each condition that is configured holds, of a list that is read whole, and it was not long ago, by `auth_time` alone. */
 function hasIdpMfa (claims: Claims, { mfa, claims: paths }: Issuer, loginAt: number | undefined, nowSeconds: number): boolean {
   if (mfa === undefined || loginAt === undefined || nowSeconds - loginAt > mfa.maxAgeSeconds) return false
-  const amr = strings(claimAt(claims, paths.amr), 20, 64) ?? []
-  const acr = string(claimAt(claims, paths.acr), 255)
-  return (mfa.amr === undefined || mfa.amr.some(method => amr.includes(method))) && (mfa.acr === undefined || (acr !== undefined && mfa.acr.includes(acr)))
+  const amr = readList(claims, paths.amr)
+  const acr = resolve(readName(claims, paths.acr, 255), optional)
+  return (mfa.amr === undefined || (amr.state === 'present' && amr.isWhole && mfa.amr.some(method => amr.items.includes(method)))) && (mfa.acr === undefined || (acr !== undefined && mfa.acr.includes(acr)))
 }
 
 /** The first of the session claims that is there, which is remembered, else `sid`, to which an enrollment is bound. */
 function readSession (claims: Claims, { issuer, sessionClaims }: Issuer): Session | undefined {
-  const claimed = sessionClaims.map(name => sessionOf(claimAt(claims, [name]))).find(id => id !== undefined)
-  const id = claimed ?? sessionOf(claims.sid)
-  return id === undefined ? undefined : { id, issuer, isRemembered: claimed !== undefined }
+  const name = [...sessionClaims, 'sid'].find(name => Object.hasOwn(claims, name) && claims[name] !== null)
+  if (name === undefined) return undefined
+  const id = resolve(readId(claims, [name]), optional)
+  // One that cannot be read is a session all the same, so that it agrees with no other; but nothing is remembered for it.
+  return { id: id ?? digestOf(claims[name]), issuer, isRemembered: id !== undefined && sessionClaims.includes(name) }
 }
 
-const sessionOf = (value: unknown): string | undefined =>
-  typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? String(value) : string(value, 255)
+const digestOf = (value: unknown): string => `sha256:${createHash('sha256').update(JSON.stringify(value)).digest('base64url')}`
 
-function readWord (claims: Claims, { issuer, door, claims: paths }: Issuer, issuedAt: number): IssuerWord {
+function readWord (claims: Claims, { issuer, door, claims: paths }: Issuer, groups: ListReading, issuedAt: number): IssuerWord {
+  const accounts = readList(claims, paths.accounts)
   return {
     issuer,
-    account: paths.account.map(path => string(claimAt(claims, path), 255)).find(account => account !== undefined),
+    account: firstName(claims, paths.account),
     door,
-    accounts: strings(claimAt(claims, paths.accounts), 10, 64)?.filter(account => account === 'local' || account === 'sso'),
-    areGroupsUnknown: areGroupsLeftOut(claims, paths.groups.at(-1) as string),
+    accounts: accounts.state === 'absent' ? undefined : accountsOf(accounts),
+    areGroupsUnknown: (groups.state === 'present' && !groups.isWhole) || areGroupsLeftOut(claims, paths.groups.at(-1) as string),
     issuedAt
   }
 }
+
+/** Only what says `sso` is SSO: any other account is one that a password may open, whatever it is called. */
+const accountsOf = ({ items, isWhole }: Extract<ListReading, { state: 'present' }>): Array<'local' | 'sso'> => [
+  ...(isWhole && items.every(account => account === 'sso') ? [] : ['local' as const]),
+  ...(items.includes('sso') ? ['sso' as const] : [])
+]
 
 /** Entra ID leaves groups out of a token that would be too long, and says so in one of two ways. */
 function areGroupsLeftOut (claims: Claims, groupsClaim: string): boolean {

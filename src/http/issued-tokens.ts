@@ -7,6 +7,7 @@ import { putLast } from '../core/put-last.ts'
 import type { JwsHeader } from './bearer.ts'
 import type { Claims } from './claims.ts'
 import type { Issuer } from './first-factor.ts'
+import { refuse } from './refused-token.ts'
 import { type FindKey, remoteKeys } from './remote-keys.ts'
 
 /**
@@ -51,7 +52,7 @@ export async function issuedTokens (app: FastifyInstance, issuers: readonly Issu
     const checked = new Map<string, Checked>()
     return async (request, header, token) => {
       const key = await findKey(header)
-      if (key === undefined) throw new Error('no key of this issuer')
+      if (key === undefined) refuse('key', { claim: 'kid' })
       const id = hash('sha256', token, 'base64')
       const known = checked.get(id)
       const claims = known?.key === key ? known.claims : deepFreeze(await verify(request, key, token))
@@ -72,7 +73,8 @@ async function registerIssuer (app: FastifyInstance, { issuer, algorithms, audie
       algorithms: algorithms as never,
       allowedIss: issuer,
       ...(audienceClaim === 'aud' && { allowedAud: [...audiences] }),
-      requiredClaims: ['exp', 'iss', audienceClaim],
+      // That `exp` must be there too, the reader of the claims says.
+      requiredClaims: ['iss', audienceClaim],
       clockTolerance: CLOCK_SKEW_SECONDS * 1000,
       cache: false,
       extractToken: ({ toVerify }) => (toVerify as FastifyRequest['toVerify']).token

@@ -1,5 +1,6 @@
 import { createSigner, createVerifier } from 'fast-jwt'
 import type { MfaTokenClaims } from '../core/mfa-token.ts'
+import { refuse } from './refused-token.ts'
 
 export interface OwnKey { readonly kid: string, readonly algorithm: 'ES256' | 'EdDSA', readonly privatePem: string, readonly publicPem: string }
 
@@ -31,7 +32,7 @@ export function ownTokens ({ issuer, audience, keys }: { issuer: string, audienc
     },
     verify (kid, token) {
       const key = keys().find(each => each.kid === kid)
-      if (key === undefined) throw new Error('no key of ours')
+      if (key === undefined) refuse('key', { claim: 'kid' })
       const verify = verifiers.get(key) ?? createVerifier({
         key: key.publicPem,
         algorithms: [key.algorithm],

@@ -1,9 +1,12 @@
 import { Type } from 'typebox'
+import { NAME, PRINTABLE, QUERY_NAME, UUID } from '../core/text.ts'
 import { SEPARATOR } from '../core/typed-code.ts'
+
+export { MAX_GROUPS, MAX_LENGTH, STORABLE } from '../core/text.ts'
 
 /** Shapes that several calls share; each is a component of the specification. */
 
-export const Uuid = Type.String({ format: 'uuid', examples: ['5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11'] })
+export const Uuid = Type.String({ format: 'uuid', pattern: UUID, examples: ['5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11'] })
 export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC', examples: ['2026-11-24T12:00:00.000Z'] })
 const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
 export const NullableTime = Nullable(Time)
@@ -19,11 +22,11 @@ export const TotpCode = Type.String({
   examples: ['492039', '492 039']
 })
 
-/** No control, bidirectional or line-breaking characters, no space at the ends. */
-const PRINTABLE = '^(?! )[^\\p{Cc}\\p{Cs}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069\\uFEFF]+(?<! )$'
+/** As a token or an application names somebody or something. */
+export const Name = (maxLength: number, description: string) => Type.String({ minLength: 1, maxLength, pattern: NAME, description })
 
-/** For a query: no control characters, said so that a console understands it, which reads patterns without `u`. */
-export const PLAIN = '^[^\\u0000-\\u001F\\u007F-\\u009F]+$'
+/** The same in a query: what no name has would only be a question too many. */
+export const QueryName = (maxLength: number, description: string) => Type.String({ minLength: 1, maxLength, pattern: QUERY_NAME, description })
 
 export const Label = Type.String({
   minLength: 1,
@@ -59,7 +62,7 @@ export const Factor = Type.Object({
 })
 
 /** For an application: the token is then not accepted here. */
-export const Audience = Type.Optional(Type.String({ minLength: 1, maxLength: 255, description: 'One of the configured applications: the token is for it, and opens nothing here', examples: ['billing'] }))
+export const Audience = Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: NAME, description: 'One of the configured applications: the token is for it, and opens nothing here', examples: ['billing'] }))
 
 /** What every call that gives an MFA token answers. */
 export const tokenFields = {

@@ -25,7 +25,7 @@ const syncEvents = async (admin: Person): Promise<any[]> => (await admin.events(
 
 t.test('an application tells of its people ahead of their first login: who is made, changed and left as he was', async t => {
   const { admin, sync, user } = await stage({ enforcement: 'required', groups: ['staff'], gracePeriodDays: 7 })
-  const people = [{ subject: 'alice', account: 'alice@example.com', accounts: ['local', 'ldap'], groups: ['staff', 'b', 'staff'] }, { subject: 'bob' }]
+  const people = [{ subject: 'alice', account: 'alice@example.com', accounts: ['local'], groups: ['staff', 'b', 'staff'] }, { subject: 'bob' }]
   t.match(await sync(...people), { status: 200, body: { created: 2, updated: 0, unchanged: 0 } })
   t.match(await user('alice'), { account: 'alice@example.com', namespace: 'https://id.test', accounts: ['local'], groups: ['b', 'staff'], enrolled: false, disabled: false, decision: { action: 'allow', reason: 'grace' } })
   t.match(await user('bob'), { account: 'bob', accounts: [], groups: [], decision: { reason: 'not_required' } })
@@ -97,9 +97,11 @@ t.test('what is not well-formed is named by its place, never by its value, and n
     [[fine, { subject: 'a', account: null }], 'users.1.account'],
     [[fine, { subject: 'a', accounts: 'local' }], 'users.1.accounts'],
     [[fine, { subject: 'a', accounts: null }], 'users.1.accounts'],
+    [[fine, { subject: 'a', accounts: ['sso', 'ldap'] }], 'users.1.accounts.1'],
+    [[fine, { subject: 'a', accounts: ['SSO'] }], 'users.1.accounts.0'],
     [[fine, { subject: 'a' }, { subject: 'b', groups: [1] }], 'users.2.groups.0'],
     [[fine, { subject: 'a', groups: ['SECRET\u0000'] }], 'users.1.groups.0'],
-    [[fine, { subject: 'a', groups: Array.from({ length: 501 }, (_, index) => `g${index}`) }], 'users.1.groups'],
+    [[fine, { subject: 'a', groups: Array.from({ length: 2001 }, (_, index) => `g${index}`) }], 'users.1.groups'],
     [[fine, { subject: 'a', disabled: 'true' }], 'users.1.disabled'],
     [[fine, { subject: 'a', namespace: 'SECRET' }], 'users.1.namespace'],
     [[fine, { subject: 'a', userId: 'SECRET' }], 'users.1.userId'],

@@ -3,8 +3,8 @@ import net from 'node:net'
 
 export interface RawAnswer { status: number, headers: Record<string, string>, body: string, text: string }
 
-/** Sends text over one connection, in pieces if it is several, and reads until the server closes it. */
-export async function raw (url: string, pieces: string | string[], pauseMs = 0, localAddress?: string): Promise<RawAnswer> {
+/** Sends text or bytes over one connection, in pieces if it is several, and reads until the server closes it. */
+export async function raw (url: string, pieces: string | Uint8Array | string[], pauseMs = 0, localAddress?: string): Promise<RawAnswer> {
   const { hostname, port } = new URL(url)
   const socket = net.connect({ port: Number(port), host: hostname, localAddress })
   const chunks: Buffer[] = []

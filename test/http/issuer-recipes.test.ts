@@ -80,7 +80,7 @@ const SHAPES: Record<string, Shape> = {
     header: { typ: undefined },
     claims: now => ({ ver: 1, jti: 'AT.x', sub: 'alice@example.com', cid: '0oa1', uid: id('00u1'), scp: ['openid', 'profile'], auth_time: now, groups: ['Everyone'], mfa_roles: ['mfa:admin'] }),
     expected: { subject: id('00u1'), account: 'alice@example.com', tenant: 'acme' },
-    enrolled: { roles: ['mfa:admin'], groups: ['Everyone'], amr: ['otp', 'mfa'] }
+    enrolled: { roles: ['mfa:admin'], groups: ['Everyone'], sid: undefined, amr: ['otp', 'mfa'] }
   },
   auth0: {
     algorithm: 'RS256',
@@ -184,6 +184,17 @@ t.test('entra: left-out groups are remembered, and an application\'s own token i
   const [row] = await service.db.rows<any>`SELECT sources FROM users WHERE tenant = 'acme' AND subject = ${id('entra')}`
   t.equal(Object.values<any>(row.sources)[0].groupsUnknown, true)
   t.equal((await service.call('GET', '/mfa/status', { token: sign({ idtyp: 'app', scp: undefined }) })).status, 403)
+})
+
+t.test('okta: with the claims of a hook a login is remembered', async t => {
+  const { entries: [entry], issuer, sign } = await start(t, 'okta')
+  const service = await startTrusting(t, [{ ...entry, jwksUrl: issuer.jwksUrl, sessionClaim: 'mfa_session' }])
+  const person = service.person({ sub: id('hooked'), tenant: 'acme' })
+  const claims = { uid: person.sub, auth_time: service.clock.read().toISOString(), mfa_session: 'aGFzaA' }
+  await person.enroll(sign(claims))
+  const decisionOf = async (change: object): Promise<string> => (await service.call('GET', '/mfa/status', { token: sign({ ...claims, ...change }) })).body.decision.reason
+  t.equal(await decisionOf({}), 'mfa_verified')
+  for (const change of [{ mfa_session: 'other' }, { mfa_session: undefined }]) t.equal(await decisionOf(change), 'factor_enrolled', JSON.stringify(change))
 })
 
 t.test('clients\' own tokens of Okta, Auth0 and Cloudflare are nobody\'s', async t => {

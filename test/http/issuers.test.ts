@@ -102,7 +102,7 @@ t.test('an issuer speaks for its own tenants alone', async t => {
   const service = await startTrusting(t, [entryOf(a, { tenants: undefined, tenant: mine }), entryOf(b, { tenants: [mine, 'default'], claims: { tenant: ['org', 'name'] } })])
   const { clock } = service
   await refuseAll(t, service, other, { 'one tenant': a.sign(clock, { tenant: other }), 'a list': b.sign(clock, { org: { name: other } }) })
-  for (const tenant of [mine, undefined, 1, '', ['x']]) t.equal((await status(service, a.sign(clock, { tenant }))).body.tenant, mine, `the tenant that is configured: ${String(tenant)}`)
+  for (const tenant of [mine, undefined]) t.equal((await status(service, a.sign(clock, { tenant }))).body.tenant, mine, `the tenant that is configured: ${String(tenant)}`)
   t.equal((await status(service, b.sign(clock, { org: { name: mine } }))).body.tenant, mine)
   t.equal((await status(service, b.sign(clock, { tenant: mine }))).status, 401, 'a claim that is configured must be there')
   t.equal((await status(service, b.sign(clock, { org: [mine] }))).status, 401, 'and a path of objects')
@@ -121,7 +121,7 @@ t.test('an issuer gives the roles that it was granted, from where they are', asy
   const policy = (token: string) => service.call('GET', '/admin/policy', { token })
   const claims = () => ({ tenant: newTenant() })
   t.equal((await policy(a.sign(service.clock, { ...claims(), realm_access: { roles: ['mfa:auditor', 'x'] } }))).status, 409, 'the role opens, MFA is missing')
-  for (const extra of [{ roles: ['mfa:auditor'] }, { realm_access: { roles: ['mfa:admin'] } }, { realm_access: { roles: 'mfa:auditor' } }, { realm_access: ['mfa:auditor'] }, { realm_access: null }]) {
+  for (const extra of [{ roles: ['mfa:auditor'] }, { realm_access: { roles: ['mfa:admin'] } }, { realm_access: { roles: [['mfa:auditor']] } }, { realm_access: ['mfa:auditor'] }, { realm_access: 'mfa:auditor' }, { realm_access: null }]) {
     t.equal((await policy(a.sign(service.clock, { ...claims(), ...extra }))).status, 403, JSON.stringify(extra))
   }
   t.equal((await policy(b.sign(service.clock, { ...claims(), roles: ['mfa:admin'] }))).status, 403, 'none by default')
@@ -130,24 +130,24 @@ t.test('an issuer gives the roles that it was granted, from where they are', asy
   t.same(claimsOf(token).roles, ['mfa:auditor', 'x'])
 })
 
-t.test('claims are read where the entry says they are; a wrong shape is as absent', async t => {
+t.test('claims are read where the entry says they are', async t => {
   const [a] = await twoIssuers(t)
-  const service = await startTrusting(t, [entryOf(a, { claims: { subject: 'oid', account: ['profile', 'name'], groups: 'https://a.test/groups', accounts: ['x', 'y', 'accounts'], authTime: 'login', amr: 'methods' }, sessionClaim: ['session', 'login'] })])
+  const service = await startTrusting(t, [entryOf(a, { claims: { subject: 'oid', account: ['profile', 'name'], groups: 'https://a.test/groups', accounts: ['x', 'y', 'accounts'], authTime: 'login', amr: 'methods' }, sessionClaim: ['session', 'visit'] })])
   const { clock } = service
   const tenant = newTenant()
-  const claims = { tenant, sub: 'pairwise', oid: 'alice', profile: { name: 'Alice' }, 'https://a.test/groups': ['g'], x: { y: { accounts: ['sso', 'other'] } }, login: clock.seconds - 5, auth_time: undefined, methods: ['pwd'] }
+  const claims = { tenant, sub: 'pairwise', oid: 'alice', profile: { name: 'Alice' }, 'https://a.test/groups': ['g'], x: { y: { accounts: ['sso', 'other'] } }, login: clock.seconds - 5, auth_time: undefined, visit: 4711, methods: ['pwd'] }
   t.match((await status(service, a.sign(clock, claims))).body, { subject: 'alice', account: 'Alice' })
   const [row] = await service.db.rows<any>`SELECT sources FROM users WHERE tenant = ${tenant}`
-  t.same(row.sources, { [a.iss]: { local: false, sso: true, groups: ['g'] } })
+  t.same(row.sources, { [a.iss]: { local: true, sso: true, groups: ['g'] } }, 'an account by another name is not of SSO alone')
   const person = service.person({ tenant, sub: 'alice' })
   const { token } = await person.enroll(a.sign(clock, claims))
-  t.match(claimsOf(token), { sub: 'alice', groups: ['g'], amr: ['pwd', 'otp', 'mfa'], sid: String(claims.login), sid_iss: a.iss })
+  t.match(claimsOf(token), { sub: 'alice', groups: ['g'], amr: ['pwd', 'otp', 'mfa'], sid: '4711', sid_iss: a.iss })
   for (const profile of [undefined, 'Alice', { name: 1 }, { __proto__: { name: 'x' } }]) {
     const oid = `user-${String(Math.random())}`
     t.match((await status(service, a.sign(clock, { ...claims, oid, profile }))).body, { account: oid }, 'without a name, the subject')
   }
   t.equal((await status(service, a.sign(clock, { ...claims, oid: undefined }))).status, 401, 'the subject must be there')
-  t.match(await service.call('POST', '/mfa/enroll', { token: a.sign(clock, { ...claims, oid: 'new', login: String(clock.seconds), auth_time: clock.seconds }) }), { status: 401, body: { action: 'login' } }, 'the time of the login is read where it is alone')
+  t.match(await service.call('POST', '/mfa/enroll', { token: a.sign(clock, { ...claims, oid: 'new', login: 'just now', auth_time: clock.seconds }) }), { status: 401, body: { action: 'login' } }, 'the time of the login is read where it is alone')
 })
 
 t.test('the session is that of the first claim that is there, else of sid', async t => {
@@ -159,8 +159,7 @@ t.test('the session is that of the first claim that is there, else of sid', asyn
     return claimsOf(token).sid
   }
   t.equal(await sidOf(a, { two: 2, sid: '3' }), '2')
-  t.equal(await sidOf(a, { one: '', two: '2', sid: '3' }), '2')
-  t.equal(await sidOf(a, { one: -1, sid: '3' }), '3')
+  t.equal(await sidOf(a, { one: null, two: '2', sid: '3' }), '2')
   t.equal(await sidOf(b, { one: '1', sid: '3' }), '3')
   t.equal(await sidOf(b, { one: '1' }), undefined)
 })
@@ -226,9 +225,10 @@ t.test('the identity provider\'s own MFA counts where it is configured, as long 
   const good = { tenant, sub: 'alice', amr: ['pwd', 'mfa'], acr: 'high' }
   const decision = async (token: string): Promise<unknown> => (await status(service, token)).body.decision
   t.same(await decision(a.sign(clock, good)), { action: 'allow', reason: 'idp_mfa' })
+  for (const claims of [{ amr: 'mfa' }, { auth_time: String(clock.seconds) }, { auth_time: clock.read().toISOString() }]) t.same(await decision(a.sign(clock, { ...good, ...claims })), { action: 'allow', reason: 'idp_mfa' }, JSON.stringify(claims))
   const single = { action: 'enroll', reason: 'required_by_policy' }
   const now = clock.seconds
-  for (const claims of [{ amr: ['pwd'] }, { amr: 'mfa' }, { amr: ['mfa', { x: 1 }] }, { amr: undefined }, { acr: 'low' }, { acr: ['high'] }, { acr: null }, { auth_time: undefined }, { auth_time: now - 601 }, { auth_time: now + 3600 }, { auth_time: String(now) }]) {
+  for (const claims of [{ amr: ['pwd'] }, { amr: ['mfa', { x: 1 }] }, { amr: null }, { amr: undefined }, { acr: 'low' }, { acr: ['high'] }, { acr: null }, { auth_time: undefined }, { auth_time: now - 601 }, { auth_time: now + 3600 }, { auth_time: [now] }]) {
     t.match(await decision(a.sign(clock, { ...good, ...claims })), single, JSON.stringify(claims))
   }
   t.match(await decision(b.sign(clock, good)), single, 'another issuer\'s does not')

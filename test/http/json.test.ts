@@ -1,6 +1,7 @@
 import t from 'tap'
-import { raw, request } from '../helpers/raw.ts'
-import { type Person, startService } from '../helpers/service.ts'
+import { raw, type RawAnswer, request } from '../helpers/raw.ts'
+import { administrator } from '../helpers/administrator.ts'
+import { type Person, type Service, startService } from '../helpers/service.ts'
 
 const JSON_TYPE = 'Content-Type: application/json'
 
@@ -31,6 +32,92 @@ t.test('bodies are application/json in UTF-8', async t => {
   }
   t.equal((await post(person, '{}', [])).status, 415, 'none')
   t.equal((await post(person, '{}', [JSON_TYPE, 'Content-Encoding: gzip'])).status, 415, 'a coding that is not undone')
+})
+
+/** Of somebody who may do anything, whatever the bytes. */
+const send = (service: Service, token: string, method: string, path: string, body: Buffer | string, headers: string[] = []): Promise<RawAnswer> =>
+  raw(service.url, Buffer.concat([Buffer.from(request(`${method} ${path}`, [`Authorization: Bearer ${token}`, JSON_TYPE, `Content-Length: ${Buffer.from(body).length}`, ...headers]), 'latin1'), Buffer.from(body)]))
+
+t.test('bytes that are not UTF-8 are refused, and nobody else is meant', async t => {
+  const service = await startService(t)
+  const { admin, token } = await administrator(service)
+  const bytes = (text: string): Buffer => Buffer.from(text, 'latin1')
+  const wrong = ['j\xfcrgen', '\xe9', '\xc3', '\xc0\x80', '\xed\xa0\x80', '\xf5\x80\x80\x80', 'a\xff\xfe']
+  for (const subject of wrong) {
+    const { status, body } = await send(service, token, 'PUT', '/admin/users', bytes(`{"users":[{"subject":"${subject}","disabled":true}]}`))
+    t.match({ status, ...JSON.parse(body) }, { status: 400, code: 'invalid_request', errors: [{ field: 'body', message: 'is not UTF-8' }] }, encodeURI(subject))
+    t.equal((await send(service, admin.token(), 'POST', '/mfa/enroll', bytes(`{"label":"${subject}"}`))).status, 400)
+    const header = await send(service, token, 'GET', '/admin/users', '', [`X-Anything: ${subject}`])
+    t.match({ status: header.status, ...JSON.parse(header.body) }, { status: 400, errors: [{ field: 'headers.x-anything', message: 'is not UTF-8' }] })
+    t.equal((await send(service, token, 'GET', `/admin/users?subject=${subject}`, '')).status, 400, 'in a query as they are')
+    const encoded = [...bytes(subject)].map(byte => `%${byte.toString(16).padStart(2, '0')}`).join('')
+    const query = await send(service, token, 'GET', `/admin/users?subject=${encoded}`, '')
+    t.match({ status: query.status, ...JSON.parse(query.body) }, { status: 400, errors: [{ field: 'querystring', message: 'is not percent-encoded UTF-8' }] }, encoded)
+  }
+  for (const query of ['subject=%', 'subject=a%2', 'subject=%zz', '%=', 'subject=a?%', 'subject=jürgen']) t.equal((await send(service, token, 'GET', `/admin/users?${query}`, '')).status, 400, query)
+  t.match((await admin.call('PUT', '/admin/users', { users: [{ subject: 'jürgen 🦊', groups: ['é'] }] }, token)).body, { created: 1 })
+  t.equal((await send(service, token, 'GET', '/admin/users?subject=j%C3%BCrgen+%F0%9F%A6%8A', '', [`X-Anything: ${Buffer.from('jürgen').toString('latin1')}`])).status, 200, 'what is UTF-8 is taken')
+  const [row] = await service.db.rows<{ users: number }>`SELECT count(*)::int AS users FROM users WHERE tenant = ${admin.tenant}`
+  t.equal(row?.users, 2)
+})
+
+t.test('NUL and halves of surrogate pairs are 400 wherever text is taken, and so is an id of another form', async t => {
+  const service = await startService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
+  const { admin, token, enrolled } = await administrator(service)
+  const { user, id } = await enrolled()
+  for (const text of ['a\u0000', '\u0000', '\ud800', 'a\udfffb', '\udc00\ud800', 'a\nb', 'a\u0085', 'a\u2028b']) {
+    const calls: Array<[string, string, unknown, string]> = [
+      ['PUT', '/admin/policy', { enforcement: 'optional', groups: ['staff', text] }, token],
+      ['POST', '/admin/policy/preview', { groups: [text] }, token],
+      ...['reset', 'unlock', 'bypass', 'sign-out', 'erase'].map((act): [string, string, unknown, string] => ['POST', `/admin/users/${id}/${act}`, { reason: text }, token]),
+      ['PUT', `/admin/users/${id}/exemption`, { exempt: true, reason: text }, token],
+      ['PUT', `/admin/users/${id}/grace`, { until: '2099-01-01T00:00:00Z', reason: text }, token],
+      ...['subject', 'account', 'namespace'].map((field): [string, string, unknown, string] => ['PUT', '/admin/users', { users: [{ subject: 'x', [field]: text }] }, token]),
+      ['PUT', '/admin/users', { users: [{ subject: 'x', groups: [text] }] }, token],
+      ['POST', '/mfa/enroll', { label: text }, user.token()],
+      ['POST', '/mfa/token', { audience: text }, user.token()],
+      ['POST', '/mfa/recovery', { code: `${text}-0000-0000-0000-0000` }, user.token()],
+      ...['subject', 'account', 'namespace', 'group', 'cursor'].map((name): [string, string, unknown, string] => ['GET', `/admin/users?${name}=${escaped(text)}`, undefined, token]),
+      ...['subject', 'cursor', 'action'].map((name): [string, string, unknown, string] => ['GET', `/admin/audit?${name}=${escaped(text)}`, undefined, token])
+    ]
+    for (const [method, path, body, bearer] of calls) t.equal((await admin.call(method, path, body, bearer)).status, 400, `${method} ${path} ${escaped(text)}`)
+  }
+  for (const odd of [`urn:uuid:${id}`, `URN:UUID:${id}`, `{${id}}`, id.replaceAll('-', ''), `${id} `, `${id}\n`, `0x${id.slice(2)}`, '0', 'me']) {
+    for (const [method, path, body, bearer] of [
+      ['GET', `/admin/users/${encodeURIComponent(odd)}`, undefined, token],
+      ['POST', `/admin/users/${encodeURIComponent(odd)}/reset`, { reason: 'x' }, token],
+      ['POST', `/admin/notices/${encodeURIComponent(odd)}/retry`, {}, token],
+      ['DELETE', `/mfa/factors/${encodeURIComponent(odd)}`, undefined, token],
+      ['POST', '/mfa/verify', { code: '123456', factorId: odd }, user.token()],
+      ['POST', '/mfa/enroll/confirm', { code: '123456', factorId: odd }, user.token()],
+      ['GET', `/admin/users?cursor=${encodeURIComponent(odd)}`, undefined, token]
+    ] as const) t.equal((await admin.call(method, path, body, bearer)).status, 400, `${method} ${path}`)
+  }
+  t.equal((await admin.call('GET', `/admin/users/${id.toUpperCase()}`, undefined, token)).status, 200, 'in capitals it is the same id')
+})
+
+/** Percent-encoded, also where that can't be. */
+const escaped = (text: string): string => [...Buffer.from([...text].map(character => /\p{Cs}/u.test(character) ? '?' : character).join(''))].map(byte => `%${byte.toString(16).padStart(2, '0')}`).join('').replaceAll('%3f', '%ed%a0%80')
+
+t.test('no text of a caller is without a pattern', async t => {
+  const service = await startService(t)
+  const { paths, components } = (await service.call('GET', '/openapi.json')).body as { paths: Record<string, Record<string, any>>, components: any }
+  const bare: string[] = []
+  const look = (schema: any, where: string): void => {
+    const { $ref, type, pattern, format, anyOf = [], items, properties = {} } = schema
+    if ($ref !== undefined) return look(components.schemas[$ref.split('/').at(-1)], where)
+    if (type === 'string' && pattern === undefined && schema.enum === undefined && schema.const === undefined) bare.push(`${where} ${format ?? ''}`)
+    if (type === 'object') t.equal(schema.additionalProperties, false, `${where}: no other members`)
+    for (const part of [...anyOf, ...(items === undefined ? [] : [items])]) look(part, where)
+    for (const [name, member] of Object.entries(properties)) look(member, `${where}.${name}`)
+  }
+  for (const [path, methods] of Object.entries(paths)) {
+    for (const [method, { requestBody, parameters = [] }] of Object.entries(methods)) {
+      if (requestBody !== undefined) look(requestBody.content['application/json'].schema, `${method} ${path}`)
+      for (const { name, in: place, schema } of parameters) if (place !== 'header') look(schema, `${method} ${path} ${name as string}`)
+    }
+  }
+  t.same(bare, [])
 })
 
 t.test('what is not a JSON object is 400 and is not taken for one', async t => {

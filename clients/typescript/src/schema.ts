@@ -769,7 +769,7 @@ export interface components {
                 /** @description Shown to people, never an identity */
                 account?: string;
                 /** @description In place of all that was said before */
-                accounts?: string[];
+                accounts?: ("local" | "sso")[];
                 /** @description In place of all that was said before */
                 groups?: string[];
                 /** @description Denied within a second, everywhere; or let in again */

@@ -1,9 +1,9 @@
 import { type Static, Type } from 'typebox'
-import { GivenTime, NullableTime } from '../../mfa/schema.ts'
+import { GivenTime, MAX_LENGTH, Name, NullableTime } from '../../mfa/schema.ts'
 
 const Enforcement = Type.Enum(['optional', 'report_only', 'required'], { description: '`required`: whoever is covered and has no factor must enroll; `report_only`: nobody must, and each decision says what `required` would ask' })
 const SsoRule = Type.Enum(['exempt_sso_only', 'exempt_sso_session', 'none'], { description: '`exempt_sso_only`: whoever has an SSO account and no local one is left to the identity provider; `exempt_sso_session`: whichever session came in by SSO is; `none`: nobody is' })
-const Group = Type.String({ minLength: 1, maxLength: 128 })
+const Group = Name(MAX_LENGTH.group, 'As tokens name it')
 const Groups = Type.Union([Type.Array(Group), Type.Null()], { description: 'Whom it covers: who is in one of them; null: all users' })
 const GracePeriodDays = Type.Integer({ minimum: 0, maximum: 365, description: 'From when the policy first meets a user; each has it once' })
 const MaxExemptionDays = Type.Integer({ description: 'How long an exemption may be' })

@@ -3,6 +3,7 @@ import type { Caller } from '../../core/caller.ts'
 import type { Passes } from '../../core/passes.ts'
 import type { Person } from '../../core/person.ts'
 import { Problem } from '../../http/problem.ts'
+import { refuse, RefusedToken } from '../../http/refused-token.ts'
 import { decisionSettings, type Services } from '../../services.ts'
 import { type Answer, decideAuthorize, decideByToken, type Demands } from './decide.ts'
 import type { AuthorizeQuery } from './schema.ts'
@@ -32,7 +33,7 @@ export function createAsk ({ auth, clock, config, endings, gate }: Services, pas
       const person = verdict === 'dead' && caller.mfa !== undefined ? null : await orNull(load(request))
       if (person !== null) return { caller, known: caller, person }
     }
-    throw new Problem('invalid_token')
+    return refuse('revoked')
   }
 
   async function load (request: FastifyRequest): Promise<Person> {
@@ -59,7 +60,7 @@ async function orNull<T> (work: Promise<T>): Promise<T | null> {
   try {
     return await work
   } catch (error) {
-    if (error instanceof Problem && error.code === 'invalid_token') return null
+    if (error instanceof RefusedToken) return null
     throw error
   }
 }

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { Audience, recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields } from '../schema.ts'
+import { Audience, recoveryCodesExample, RecoveryCodes, STORABLE, Time, tokenExample, tokenFields } from '../schema.ts'
 
 /** Said of whatever cannot be one, before it is looked up. */
 export const NOT_A_CODE = 'must be the 16 characters of a recovery code, as a string'
@@ -8,6 +8,7 @@ export const RecoverRequest = Type.Object({
   code: Type.String({
     minLength: 16,
     maxLength: 64,
+    pattern: STORABLE,
     description: 'In any case and width, with or without dashes and spaces of any kind; `O` counts as `0`, `I` and `L` as `1`, and the digits of any script are taken',
     'x-message': NOT_A_CODE,
     examples: ['0K7M-2Q9R-WX4T-BN3C', '0k7m 2q9r wx4t bn3c']

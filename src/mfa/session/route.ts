@@ -4,6 +4,7 @@ import { allowedTokenClaims } from '../../core/mfa-token.ts'
 import { byOf } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
+import { refuse } from '../../http/refused-token.ts'
 import { checkAudience, decisionSettings, issueToken, type Services } from '../../services.ts'
 import { decideRenew } from './decide.ts'
 import { SESSION_SCHEMAS, type TokenRequest } from './schema.ts'
@@ -86,7 +87,7 @@ function registerEnd (app: FastifyInstance, { config, db, gate }: Services): voi
     }
     const result = await settleSignedOut(db, { tenant, userId, epoch, by: byOf(request) })
     // Somebody else moved the epoch: this token is dead, and so is every other.
-    if (result.outcome !== 'signed_out') throw new Problem('invalid_token')
+    if (result.outcome !== 'signed_out') refuse('revoked')
     return reply.code(204).send()
   })
 }

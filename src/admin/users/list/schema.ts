@@ -1,20 +1,17 @@
 import { type Static, Type } from 'typebox'
-import { GivenTime, Limit, NullableTime, PLAIN, Time, Uuid } from '../../../mfa/schema.ts'
+import { GivenTime, Limit, MAX_LENGTH, NullableTime, QueryName, Time, Uuid } from '../../../mfa/schema.ts'
 
 export const STATUSES = ['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled'] as const
-
-/** An exact name; characters that no name here has would only be a question too many. */
-const Name = (maxLength: number, description: string) => Type.String({ minLength: 1, maxLength, pattern: PLAIN, description })
 
 /** Where a page ended. */
 const Cursor = Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', description: 'The `nextCursor` of the page before', examples: ['8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3'] })
 
 export const UsersQuery = Type.Object({
-  subject: Type.Optional(Name(255, 'As the issuer names them')),
-  account: Type.Optional(Name(255, 'The whole of it, in upper or lower case')),
-  namespace: Type.Optional(Name(512, 'Whose subjects they are')),
+  subject: Type.Optional(QueryName(MAX_LENGTH.subject, 'As the issuer names them')),
+  account: Type.Optional(QueryName(MAX_LENGTH.account, 'The whole of it, in upper or lower case')),
+  namespace: Type.Optional(QueryName(MAX_LENGTH.namespace, 'Whose subjects they are')),
   status: Type.Optional(Type.Enum([...STATUSES], { description: '`must_enroll`, `in_grace` and `exempt` as the decision is now, of a session without a second factor; `enrolled` and `not_enrolled`: has an authenticator or has none; `locked`: too many failures. Whoever is disabled is `disabled` alone' })),
-  group: Type.Optional(Name(128, 'A group that they are in')),
+  group: Type.Optional(QueryName(MAX_LENGTH.group, 'A group that they are in')),
   deadlineBefore: Type.Optional(Type.String({ ...GivenTime, description: 'RFC 3339; who has to enroll earlier than that, or now' })),
   cursor: Type.Optional(Cursor),
   limit: Type.Optional(Limit)

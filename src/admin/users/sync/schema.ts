@@ -1,15 +1,12 @@
 import { type Static, Type } from 'typebox'
-
-/** A name as a token's claim would have it. */
-const Name = (maxLength: number, description: string) =>
-  Type.String({ minLength: 1, maxLength, pattern: '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029\\p{Cs}]+$', description })
+import { MAX_GROUPS, MAX_LENGTH, Name } from '../../../mfa/schema.ts'
 
 const SyncedUser = Type.Object({
-  subject: Name(255, 'As the issuer names him in its tokens'),
-  namespace: Type.Optional(Name(512, 'Whose subject it is; may be left out where there is but one')),
-  account: Type.Optional(Name(255, 'Shown to people, never an identity')),
-  accounts: Type.Optional(Type.Array(Name(64, '`local` or `sso`; others are ignored'), { maxItems: 10, description: 'In place of all that was said before' })),
-  groups: Type.Optional(Type.Array(Name(128, 'A group'), { maxItems: 500, description: 'In place of all that was said before' })),
+  subject: Name(MAX_LENGTH.subject, 'As the issuer names him in its tokens'),
+  namespace: Type.Optional(Name(MAX_LENGTH.namespace, 'Whose subject it is; may be left out where there is but one')),
+  account: Type.Optional(Name(MAX_LENGTH.account, 'Shown to people, never an identity')),
+  accounts: Type.Optional(Type.Array(Type.Enum(['local', 'sso']), { maxItems: 10, description: 'In place of all that was said before' })),
+  groups: Type.Optional(Type.Array(Name(MAX_LENGTH.group, 'A group'), { maxItems: MAX_GROUPS, description: 'In place of all that was said before' })),
   disabled: Type.Optional(Type.Boolean({ description: 'Denied within a second, everywhere; or let in again' }))
 }, { additionalProperties: false })
 
