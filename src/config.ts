@@ -1,13 +1,17 @@
 import { readFileSync } from 'node:fs'
-import { ALGORITHMS, type IssuerEntry, readIssuers, ROLES, sessionClaim, toIssuer } from './config/issuers.ts'
-import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './config/public-key.ts'
-import { parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
-import { requireTls } from './config/database.ts'
-import { parsePolicyFloor } from './config/policy-floor.ts'
+import { ALGORITHMS, readIssuers, ROLES, sessionClaim } from './config/issuers.ts'
+import { requireThisMachine, requireTls } from './config/database.ts'
+import { Faults } from './config/faults.ts'
+import { readFirstFactor, refusePlainIssuer } from './config/first-factor.ts'
+import { issuerSecrets, parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
+import { findUnknown, isOfPlatform, unknown } from './config/names.ts'
+import { placeholder } from './config/placeholder.ts'
+import { looseEnds, parsePolicyFloor } from './config/policy-floor.ts'
+import { requireProduction } from './config/production.ts'
 import { checkReceiver, parseWebhookSecrets, receiver } from './config/webhook.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
 import {
-  boolean, choice, ConfigError, cidrs, hosts, integer, integers, list, names, origins, page, postgresUrl, secret, status, text, url, type Reader
+  boolean, choice, ConfigError, cidrs, hosts, integer, integers, isLoopback, list, names, origins, page, postgresUrl, secret, status, text, url, type Reader
 } from './config/readers.ts'
 import type { Issuer } from './core/issuer.ts'
 import { MAX_TOKEN_SECONDS } from './core/mfa-token.ts'
@@ -17,7 +21,7 @@ interface Variable { read: Reader<unknown>, fallback?: string, isSecret?: true, 
 
 /** Every variable of the service. `.env.example` and the README hold the same names; a test says so. */
 export const variables = {
-  HOST: { read: text(255), fallback: '127.0.0.1', about: 'address to listen on' },
+  HOST: { read: text(255), fallback: '127.0.0.1', about: 'address to listen on; another than loopback in production alone' },
   PORT: { read: integer(0, 65535), fallback: '3000', about: 'port to listen on' },
   ADMIN_HOST: { read: text(255), fallback: '127.0.0.1', about: 'address of the second listener' },
   ADMIN_PORT: { read: integer(0, 65535), about: 'its port; with it `/admin` and `/metrics` answer there alone' },
@@ -72,7 +76,7 @@ export const variables = {
   DOCS: { read: boolean, about: 'the OpenAPI console at /docs; on, off in production' },
   OTEL_EXPORTER_OTLP_ENDPOINT: { read: url(['http:', 'https:']), about: 'collector of traces, by OTLP over HTTP' },
   LOG_LEVEL: { read: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), fallback: 'info', about: '`trace` to `fatal`, or `silent`' },
-  NODE_ENV: { read: choice('production', 'development', 'test'), fallback: 'development', about: '`production` refuses what is only good for development' }
+  NODE_ENV: { read: choice('production', 'development', 'test'), fallback: 'development', about: '`development` and `test` serve this machine alone; `production` refuses what is only good for them' }
 } as const satisfies Record<string, Variable>
 
 type Name = keyof typeof variables
@@ -83,110 +87,113 @@ type Derived = 'JWT_PUBLIC_KEY_FILE' | 'TRUSTED_ISSUERS_FILE'
 /** The whole configuration, frozen: the variables under their own names, and whose first-factor tokens are accepted. */
 export type Config = Readonly<{ [N in Exclude<Name, Optional>]: Value<N> }> &
   Readonly<{ [N in Exclude<Optional, Derived>]: Value<N> | undefined }> &
-  Readonly<{ JWT_PUBLIC_KEY: string | undefined, ISSUERS: readonly Issuer[] }>
+  Readonly<{ JWT_PUBLIC_KEY: string | undefined, ISSUERS: readonly Issuer[], WARNINGS: readonly string[] }>
 
 export type { SigningKey }
 export { ConfigError }
 
+type Partly = { [N in Exclude<Name, Optional>]: Value<N> } & { [N in Optional]: Value<N> | undefined }
+type Env = Record<string, string | undefined>
+
+/** Every name that means something here: the variables, and the files that secrets may come from. */
+export const NAMES: readonly string[] = (Object.keys(variables) as Name[]).flatMap(name => (variables[name] as Variable).isSecret === true ? [name, `${name}_FILE`] : [name])
+
 /**
- * Reads the configuration from the environment. A blank or bad value is an error and never becomes the default.
- * @throws ConfigError with one line that names the variable and the cause, never the value
+ * Reads the configuration from the environment. A blank or bad value is an error and never becomes the default, and so is a
+ * name that nearly is one of ours.
+ * @throws ConfigError with one line for each variable, that names it and the cause, never the value
  */
-export function readConfig (env: Record<string, string | undefined>): Config {
-  const issuersFile = readVariable('TRUSTED_ISSUERS_FILE', env) as string | undefined
-  if (issuersFile !== undefined) refusePlainIssuer(env)
-  const values: Record<string, unknown> = {}
-  for (const name of Object.keys(variables) as Name[]) values[name] = readVariable(name, env)
-  values.JWT_PUBLIC_KEY = readPublicKey(values.JWT_PUBLIC_KEY_FILE as string | undefined)
-  for (const name of ['JWT_PUBLIC_KEY_FILE', 'TRUSTED_ISSUERS_FILE']) delete values[name]
-  const isProduction = values.NODE_ENV === 'production'
-  values.DOCS ??= !isProduction
-  for (const name of [...(issuersFile === undefined ? ['JWT_ISSUER', 'JWT_AUDIENCE'] : []), 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
-    if (values[name] === undefined) throw new ConfigError(name, 'is missing')
+export function readConfig (env: Env): Config {
+  const faults = new Faults()
+  if (env.TRUSTED_ISSUERS_FILE?.trim()) refusePlainIssuer(env, faults)
+  const values = readAll(env, Object.keys(variables) as Name[], faults)
+  const isGiven = (name: string): boolean => env[name] !== undefined || env[`${name}_FILE`] !== undefined
+  const areSeveral = isGiven('TRUSTED_ISSUERS_FILE')
+  for (const name of [...(areSeveral ? [] : ['JWT_ISSUER', 'JWT_AUDIENCE']), 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
+    if (!isGiven(name)) faults.add(name, 'is missing')
   }
-  if ((values.MFA_APPLICATION_AUDIENCES as string[]).includes(values.MFA_AUDIENCE as string)) throw new ConfigError('MFA_APPLICATION_AUDIENCES', 'holds MFA_AUDIENCE: a token for an application must not open this service')
-  if (values.JWT_ISSUER === values.MFA_ISSUER) throw new ConfigError('MFA_ISSUER', 'equals JWT_ISSUER: a first-factor token must not look like ours')
-  values.ISSUERS = issuersFile === undefined
-    ? [readFirstFactor(values)]
-    : readIssuers(issuersFile, { ownIssuer: values.MFA_ISSUER as string, trustedProxies: values.TRUSTED_PROXIES as string[] })
-  checkReceiver(values)
-  refuseReused(values)
-  if (isProduction) requireProduction(values)
+  refuseConfusion(values, faults)
+  values.ISSUERS = faults.try(() => areSeveral
+    ? readIssuers(values.TRUSTED_ISSUERS_FILE, { ownIssuer: values.MFA_ISSUER, trustedProxies: values.TRUSTED_PROXIES ?? [] }, faults)
+    : readFirstFactor(values, isGiven, faults))
+  for (const name of ['JWT_PUBLIC_KEY_FILE', 'TRUSTED_ISSUERS_FILE']) delete values[name]
+  faults.try(() => { checkReceiver(values) })
+  refuseReused(values, faults)
+  values.WARNINGS = judge(values, isGiven, faults)
+  faults.throwAny()
   return Object.freeze(values) as Config
 }
 
+/** Some of the variables, for what needs no more: with the checks of all. @throws ConfigError */
+export function readSome<N extends Name> (env: Env, names: readonly N[]): Pick<Partly, N> {
+  const faults = new Faults()
+  const values = readAll(env, [...names, 'NODE_ENV'], faults)
+  checkPlaces(values, faults)
+  faults.throwAny()
+  return values as Pick<Partly, N>
+}
+
 /** The files that a start reads: those that may hold another secret a moment later. */
-export const secretFiles = (env: Record<string, string | undefined>): string[] => (Object.keys(variables) as Name[])
+export const secretFiles = (env: Env): string[] => (Object.keys(variables) as Name[])
   .flatMap(name => (variables[name] as Variable).isSecret ? [env[`${name}_FILE`]] : name.endsWith('_FILE') ? [env[name]] : [])
   .filter(path => path !== undefined)
 
-function readVariable (name: Name, env: Record<string, string | undefined>): unknown {
+// What is wrong of it is a fault, and undefined here: the checks that follow say nothing of it.
+function readAll (env: Env, names: readonly Name[], faults: Faults): Record<string, any> {
+  for (const name of findUnknown(env, NAMES)) faults.add(name, unknown(name, NAMES))
+  return Object.fromEntries(names.map(name => [name, faults.try(() => readVariable(name, env))]))
+}
+
+function readVariable (name: Name, env: Env): unknown {
   const variable: Variable = variables[name]
   const path = variable.isSecret ? env[`${name}_FILE`] : undefined
   if (path !== undefined && env[name] !== undefined) throw new ConfigError(name, `is set, and ${name}_FILE too: one of them`)
-  let raw = env[name]
-  if (path !== undefined) {
-    try { raw = readFileSync(path, 'utf8').replace(/\r?\n$/, '') } catch { throw new ConfigError(`${name}_FILE`, 'cannot be read') }
-  }
-  if (raw === undefined) return variable.fallback === undefined ? undefined : variable.read(name, variable.fallback)
-  if (raw.trim() === '') {
-    if (variable.fallback === '') return variable.read(name, '')
-    throw new ConfigError(name, 'is blank: give it a value or leave it out')
-  }
+  if (path?.trim() === '') throw new ConfigError(`${name}_FILE`, BLANK)
+  const raw = path === undefined ? env[name] : readSecretFile(`${name}_FILE`, path)
+  if (raw === undefined || isOfPlatform(name, raw)) return variable.fallback === undefined ? undefined : variable.read(name, variable.fallback)
+  if (raw.trim() === '') throw new ConfigError(name, BLANK)
   return variable.read(name, raw)
 }
 
-function readPublicKey (path: string | undefined): string | undefined {
-  if (path === undefined) return undefined
-  let text
-  try { text = readFileSync(path, 'utf8') } catch { throw new ConfigError('JWT_PUBLIC_KEY_FILE', 'cannot be read') }
-  return parsePublicKey('JWT_PUBLIC_KEY_FILE', text)
+const BLANK = 'is blank: give it a value or leave it out'
+
+function readSecretFile (name: string, path: string): string {
+  try { return readFileSync(path, 'utf8').replace(/\r?\n$/, '') } catch (error) { throw new ConfigError(name, `cannot be read (${(error as NodeJS.ErrnoException).code as string})`) }
 }
 
-/** Two places that say whom to trust would leave one of them unread. */
-function refusePlainIssuer (env: Record<string, string | undefined>): void {
-  const plain = Object.keys(variables).filter(name => name.startsWith('JWT_')).flatMap(name => [name, `${name}_FILE`])
-  const given = plain.find(name => env[name] !== undefined)
-  if (given !== undefined) throw new ConfigError(given, 'is set, and TRUSTED_ISSUERS_FILE too: one of them')
+/** Our tokens, the first factor's and an application's must not be taken for each other. */
+function refuseConfusion ({ MFA_APPLICATION_AUDIENCES, MFA_AUDIENCE, MFA_ISSUER, JWT_ISSUER }: Record<string, any>, faults: Faults): void {
+  if (MFA_APPLICATION_AUDIENCES?.includes(MFA_AUDIENCE) === true) faults.add('MFA_APPLICATION_AUDIENCES', 'holds MFA_AUDIENCE: a token for an application must not open this service')
+  if (JWT_ISSUER !== undefined && JWT_ISSUER === MFA_ISSUER) faults.add('MFA_ISSUER', 'equals JWT_ISSUER: a first-factor token must not look like ours')
 }
 
-/** Exactly one key of the first factor, and algorithms that go with it: a public key is never an HMAC secret. */
-function readFirstFactor (values: Record<string, unknown>): Issuer {
-  const given = [['JWT_SECRET', values.JWT_SECRET], ['JWT_PUBLIC_KEY_FILE', values.JWT_PUBLIC_KEY], ['JWT_JWKS_URL', values.JWT_JWKS_URL]]
-    .filter(([, value]) => value !== undefined).map(([name]) => name as string)
-  if (given.length === 0) throw new ConfigError('JWT_SECRET', 'is missing, and so are JWT_PUBLIC_KEY_FILE and JWT_JWKS_URL')
-  if (given.length > 1) throw new ConfigError(given[1] as string, `is set, and ${given[0] as string} too: one of them`)
-  const isSymmetric = given[0] === 'JWT_SECRET'
-  const fitting = values.JWT_PUBLIC_KEY === undefined ? undefined : algorithmsOf(values.JWT_PUBLIC_KEY as string)
-  values.JWT_ALGORITHMS ??= defaultAlgorithms(isSymmetric, fitting)
-  const algorithms = values.JWT_ALGORITHMS as string[]
-  if (algorithms.some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) {
-    throw new ConfigError('JWT_ALGORITHMS', isSymmetric ? 'must be HS… with JWT_SECRET' : 'must not be HS… with a public key')
+/** What one mode refuses and the other does not, or tells of alone. Answers what an operator should know. */
+function judge (values: Record<string, any>, isGiven: (name: string) => boolean, faults: Faults): string[] {
+  const warnings: string[] = []
+  const isProduction = isProductive(values)
+  values.DOCS ??= !isProduction
+  if (isProduction && !isGiven('DATABASE_URL')) faults.add('DATABASE_URL', 'is missing: the embedded database is not for production')
+  checkPlaces(values, faults)
+  if (isProduction) requireProduction(values, faults)
+  for (const [name, secret] of issuerSecrets(values)) {
+    const why = placeholder(secret)
+    if (why === undefined) continue
+    if (isProduction) faults.add(name, `${why}. Make one: openssl rand -base64 48`)
+    else warnings.push(`${name} ${why}: good enough here, and refused in production. Make one: openssl rand -base64 48`)
   }
-  if (fitting !== undefined && !algorithms.every(algorithm => fitting.includes(algorithm))) throw new ConfigError('JWT_ALGORITHMS', 'does not fit the key of JWT_PUBLIC_KEY_FILE')
-  const entry = {
-    issuer: values.JWT_ISSUER,
-    audience: values.JWT_AUDIENCE,
-    secret: values.JWT_SECRET,
-    publicKey: values.JWT_PUBLIC_KEY,
-    jwksUrl: values.JWT_JWKS_URL,
-    door: values.JWT_DOOR,
-    sessionClaim: values.JWT_SESSION_CLAIM,
-    iatIsLogin: values.JWT_IAT_IS_LOGIN,
-    grants: values.JWT_GRANTS
-  }
-  return toIssuer(entry as IssuerEntry, algorithms)
+  if (values.POLICY_FLOOR !== undefined) warnings.push(...looseEnds(values.POLICY_FLOOR).map(why => `POLICY_FLOOR ${why}`))
+  return warnings
 }
 
-function requireProduction (values: Record<string, unknown>): void {
-  if (values.DATABASE_URL === undefined) throw new ConfigError('DATABASE_URL', 'is missing: the embedded database is not for production')
-  for (const name of ['DATABASE_URL', 'DATABASE_OWNER_URL'] as const) if (values[name] !== undefined) requireTls(name, values[name] as string)
-  const floors: Array<[Name, boolean, string]> = [
-    ['BCRYPT_COST', (values.BCRYPT_COST as number) < 10, 'is under 10'],
-    ['THROTTLE_LOCK', (values.THROTTLE_LOCK as number) > 30, 'is over 30'],
-    ['THROTTLE_DAY', (values.THROTTLE_DAY as number) > 20, 'is over 20'],
-    ['THROTTLE_MONTH', (values.THROTTLE_MONTH as number) > 30, 'is over 30'],
-    ['THROTTLE_WAITS', (values.THROTTLE_WAITS as number[]).length > 5 || ((values.THROTTLE_WAITS as number[]).at(-1) as number) < 30, 'must reach 30 seconds at the fifth failure']
-  ]
-  for (const [name, isBelow, why] of floors) if (isBelow) throw new ConfigError(name, `${why}, the floor in production`)
+/** A NODE_ENV that is none is refused, and the rest judged as strictly as can be. */
+const isProductive = ({ NODE_ENV }: Record<string, any>): boolean => NODE_ENV !== 'development' && NODE_ENV !== 'test'
+
+/** Where it listens and where its data are: elsewhere than on this machine in production alone. */
+function checkPlaces (values: Record<string, any>, faults: Faults): void {
+  const checkDatabase = isProductive(values) ? requireTls : requireThisMachine
+  for (const name of ['DATABASE_URL', 'DATABASE_OWNER_URL']) if (values[name] !== undefined) faults.try(() => { checkDatabase(name, values[name]) })
+  if (isProductive(values)) return
+  for (const name of ['HOST', 'ADMIN_HOST']) {
+    if (values[name] !== undefined && !isLoopback(values[name])) faults.add(name, 'is not an address of this machine alone, and development listens on no other: set NODE_ENV=production, with keys of your own')
+  }
 }

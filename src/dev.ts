@@ -1,29 +1,32 @@
-import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { createECDH } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseEnv } from 'node:util'
+import { ConfigError, NAMES } from './config.ts'
+import { DEVELOPMENT_ID, DEVELOPMENT_KID, makeDevelopmentKey } from './config/development-key.ts'
+import { Faults } from './config/faults.ts'
+import { findMisspelt, unknown } from './config/names.ts'
 
 /** The folder of the embedded database and the development keys. */
 export const DATA_DIR = fileURLToPath(new URL('../.data/', import.meta.url))
+const DOT_ENV = fileURLToPath(new URL('../.env', import.meta.url))
 
 /** The issuer whose first-factor tokens `npm run token` makes. */
 export const DEV_ISSUER = 'http://localhost/development-issuer'
 export const DEV_AUDIENCE = 'headless-mfa'
 
-const random = (): string => randomBytes(32).toString('base64')
-
-/** Keys for one machine, made once and kept (mode 0600), under the names of the variables. Never used in production. */
+/** Keys for one machine, made once and kept (mode 0600), under the names of the variables. Production refuses them, by their mark. */
 export function developmentKeys (dataDir = DATA_DIR): Record<string, string> {
   const path = join(dataDir, 'keys.json')
   mkdirSync(dataDir, { recursive: true })
   if (!existsSync(path)) {
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256', privateKeyEncoding: { format: 'pem', type: 'pkcs8' }, publicKeyEncoding: { format: 'pem', type: 'spki' } })
-    const jwk = { ...createPrivateKey(privateKey).export({ format: 'jwk' }), kid: 'development' }
     const keys = {
-      JWT_SECRET: random(),
-      MFA_SIGNING_KEYS: JSON.stringify({ keys: [jwk] }),
-      MFA_ENCRYPTION_KEYS: `dev:${random()}`,
-      MFA_PEPPERS: `dev:${random()}`
+      JWT_SECRET: makeDevelopmentKey().toString('base64'),
+      MFA_SIGNING_KEYS: JSON.stringify({ keys: [makeSigningKey()] }),
+      MFA_ENCRYPTION_KEYS: `${DEVELOPMENT_ID}:${makeDevelopmentKey().toString('base64')}`,
+      MFA_PEPPERS: `${DEVELOPMENT_ID}:${makeDevelopmentKey().toString('base64')}`
     }
     // wx: of two starts at once, one makes the keys and the other reads them.
     try { writeFileSync(path, `${JSON.stringify(keys, null, 2)}\n`, { mode: 0o600, flag: 'wx' }) } catch (error) {
@@ -34,20 +37,64 @@ export function developmentKeys (dataDir = DATA_DIR): Record<string, string> {
   return JSON.parse(readFileSync(path, 'utf8')) as Record<string, string>
 }
 
+function makeSigningKey (): Record<string, string> {
+  const d = makeDevelopmentKey()
+  const pair = createECDH('prime256v1')
+  pair.setPrivateKey(d)
+  const point = pair.getPublicKey()
+  return { kty: 'EC', crv: 'P-256', d: d.toString('base64url'), x: point.subarray(1, 33).toString('base64url'), y: point.subarray(33).toString('base64url'), kid: DEVELOPMENT_KID }
+}
+
 /** What the environment leaves open, filled with what is good on a developer's machine. */
 export function developmentEnvironment (env: NodeJS.ProcessEnv, dataDir = DATA_DIR): NodeJS.ProcessEnv {
   const keys = developmentKeys(dataDir)
   const hasIssuerKey = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_JWKS_URL', 'JWT_SECRET_FILE'].some(name => env[name] !== undefined)
-  const port = env.PORT ?? '3000'
+  const host = env.HOST ?? '127.0.0.1'
   const defaults: Record<string, string> = {
     ...keys,
     JWT_ISSUER: DEV_ISSUER,
     JWT_AUDIENCE: DEV_AUDIENCE,
-    MFA_ISSUER: `http://localhost:${port}`,
+    MFA_ISSUER: `http://${isIPv6(host) ? `[${host}]` : host}:${env.PORT ?? '3000'}`,
     MFA_AUDIENCE: 'headless-mfa'
   }
   if (hasIssuerKey || env.TRUSTED_ISSUERS_FILE !== undefined) delete defaults.JWT_SECRET
   if (env.TRUSTED_ISSUERS_FILE !== undefined) for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE']) delete defaults[name]
   for (const name of Object.keys(defaults)) if (env[`${name}_FILE`] !== undefined) delete defaults[name]
   return { ...defaults, ...env }
+}
+
+/** Development's own is what no other is said to be; what is neither is judged as production. */
+export const isDevelopment = ({ NODE_ENV }: NodeJS.ProcessEnv): boolean => NODE_ENV === undefined || NODE_ENV === 'development' || NODE_ENV === 'test'
+
+/**
+ * What a process is configured by. In production its environment alone; in development with `.env` beside package.json, and
+ * with what is good on a developer's machine.
+ */
+export const environmentOf = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => isDevelopment(env) ? developmentEnvironment(withDotEnv(env)) : env
+
+/** The environment goes before `.env`. A test's is its own alone. */
+export function withDotEnv (env: NodeJS.ProcessEnv, path = DOT_ENV): NodeJS.ProcessEnv {
+  if (!isDevelopment(env) || env.NODE_ENV === 'test') return env
+  const values = Object.entries(readDotEnv(path))
+  const isSet = (name: string): boolean => [name, `${name}_FILE`, name.replace(/_FILE$/, '')].some(each => env[each] !== undefined)
+  return { ...Object.fromEntries(values.filter(([name]) => !isSet(name))), ...env }
+}
+
+function readDotEnv (path: string): Record<string, string | undefined> {
+  let text
+  try { text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path)) } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return {}
+    throw new ConfigError('.env', code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'is not text in UTF-8' : `cannot be read (${code as string})`)
+  }
+  // The parser drops what it cannot read, and at times what follows.
+  const withoutQuoted = text.replace(/^(\s*(?:export\s+)?\w+\s*=)\s*("[^"]*"|'[^']*'|`[^`]*`)/gm, (all, name: string) => name + all.slice(name.length).replace(/[^\n]/g, ''))
+  const bad = withoutQuoted.split('\n').findIndex(line => !/^\s*(#|$)|^\s*(export\s+)?[A-Za-z_]\w*\s*=/.test(line))
+  if (bad !== -1) throw new ConfigError('.env', `has a line ${bad + 1} that is not NAME=value`)
+  const values = parseEnv(text)
+  if (!isDevelopment(values)) throw new ConfigError('NODE_ENV', 'stands in .env, which is read in development alone: set it in the environment')
+  const faults = new Faults()
+  for (const name of findMisspelt(Object.keys(values), NAMES)) faults.add(name, unknown(name, NAMES))
+  faults.throwAny()
+  return values
 }

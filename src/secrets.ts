@@ -88,7 +88,7 @@ export class SecretKeeper {
       this.#reportedAt = performance.now()
     } catch (error) {
       if (!(error instanceof ConfigError) || !secrets.areProved) throw error
-      log('error', `a changed secret is not taken, what was there before still counts: ${error.message}`)
+      log('error', `a changed secret is not taken, what was there before still counts: ${error.message.replaceAll('\n', '; ')}`)
     }
     this.#seen = held
   }

@@ -1,14 +1,13 @@
 import { serve } from './cli/serve.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
-import { DATA_DIR, developmentEnvironment } from './dev.ts'
+import { DATA_DIR, environmentOf, isDevelopment } from './dev.ts'
 
 /** The process: configuration, database, and the service on them. */
 async function main (): Promise<void> {
-  const isProduction = process.env.NODE_ENV === 'production'
-  const env = isProduction ? process.env : developmentEnvironment(process.env)
+  const env = environmentOf(process.env)
   const config = readConfig(env)
   const { origin } = await serve({ env, config, database: await openDatabase(config), onUnfit: refuseToServe })
-  if (!isProduction) {
+  if (isDevelopment(env)) {
     const { printWelcome } = await import('./cli/welcome.ts')
     printWelcome(origin, config.DOCS)
   }
@@ -31,7 +30,7 @@ async function openDatabase ({ DATABASE_URL, DATABASE_OWNER_URL, CITUS, NODE_ENV
 }
 
 function refuseToServe (error: unknown): never {
-  const line = error instanceof ConfigError ? `configuration: ${error.message}` : `start failed: ${(error as Error).stack ?? String(error)}`
+  const line = error instanceof ConfigError ? error.message.replace(/^/gm, 'configuration: ') : `start failed: ${(error as Error).stack ?? String(error)}`
   process.stderr.write(`${line}\n`)
   process.exit(1)
 }

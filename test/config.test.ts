@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process'
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { readConfig, variables } from '../src/config.ts'
+import { NAMES, readConfig, readSome, variables } from '../src/config.ts'
+import { developmentKeys } from '../src/dev.ts'
 import { nodeArguments } from './helpers/program.ts'
-import { SECRET, testEnvironment } from './helpers/service.ts'
+import { SECRET, signingKey, testEnvironment } from './helpers/service.ts'
 
 type Env = Record<string, string | undefined>
 
@@ -15,9 +16,11 @@ const messageOf = (env: Env): string => {
   return 'accepted'
 }
 
+const BASE = testEnvironment()
+
 /** Refused, with one line that begins with the variable's name and does not hold what it was set to. */
 function refuses (t: Test, change: Env, named: string, why: RegExp): void {
-  const message = messageOf({ ...testEnvironment(), ...change })
+  const message = messageOf({ ...BASE, ...change })
   t.match(message, why, `${named}: ${why.source}`)
   t.equal(message.split(' ')[0], named)
   t.notMatch(message, /\n/)
@@ -44,20 +47,116 @@ t.test('what must be there and is missing is named', t => {
   t.end()
 })
 
-t.test('a blank value is none, and never the default', t => {
-  for (const [name, { fallback }] of Object.entries(variables) as Array<[string, { fallback?: string }]>) {
-    for (const blank of ['', ' ', '\t']) {
-      if (fallback === '') t.equal(messageOf({ ...testEnvironment(), [name]: blank }), 'accepted', `${name}: none of them`)
-      else refuses(t, { [name]: blank }, name, /is blank|control character/)
-    }
-  }
+t.test('a blank value is never the same as none', t => {
+  for (const name of Object.keys(variables)) for (const blank of ['', ' ', '\t']) refuses(t, { BCRYPT_COST: '10', [name]: blank }, name, /is blank/)
+  for (const name of NAMES.filter(name => !(name in variables))) refuses(t, { [name.replace('_FILE', '')]: undefined, [name]: ' ' }, name, /is blank/)
   t.end()
 })
 
-t.test('a key that is short, a sample or no random is refused', t => {
-  for (const value of ['x', 'short-key', randomBytes(31).toString('hex').slice(0, 31)]) refuses(t, { JWT_SECRET: value }, 'JWT_SECRET', /is shorter than 32 bytes/)
-  for (const value of ['changemechangemechangemechangeme', 'change-me-change-me-change-me-1234', 'your-secret-key-at-least-32-bytes-long!', 'example-0123456789-0123456789-0123456789', 'password-0123456789-0123456789-0123456789']) refuses(t, { JWT_SECRET: value }, 'JWT_SECRET', /is a sample/)
-  for (const value of ['0'.repeat(64), 'ab'.repeat(32), '\u0000'.repeat(32)]) refuses(t, { JWT_SECRET: value }, 'JWT_SECRET', /is not random/)
+t.test('all that is missing or bad is told at once, a line each', t => {
+  const lines = messageOf({ NODE_ENV: 'production' }).split('\n')
+  t.same(lines.map(line => line.split(' ')[0]).sort(), ['DATABASE_URL', 'JWT_AUDIENCE', 'JWT_ISSUER', 'JWT_SECRET', 'MFA_AUDIENCE', 'MFA_ENCRYPTION_KEYS', 'MFA_ISSUER', 'MFA_PEPPERS', 'MFA_SIGNING_KEYS'])
+  const dir = t.testdir({ issuers: '[{ "issuer": "https://a.test" }, { "issuer": "https://b.test", "audience": "mfa", "tenant": "b", "secret": "short" }]' })
+  t.same(messageOf({
+    ...testEnvironment(),
+    ...PRODUCTION,
+    PORT: 'high',
+    BCRYPT_COST: '9',
+    DATABASE_URL: 'postgresql://db.test/mfa',
+    MFA_PEPPERS: 'p1',
+    MFA_ENCRYPTION_KEYS: undefined,
+    MFA_ENCRYPTION_KEYS_FILE: '/nowhere',
+    WEBHOOK_URL: 'ftp://x',
+    JWT_SECRET: undefined,
+    JWT_ISSUER: undefined,
+    TRUSTED_ISSUERS_FILE: `${dir}/issuers`
+  }).split('\n').map(line => line.replace(/(: | \().*/, '')).sort(), [
+    'BCRYPT_COST is under 10, the floor in production',
+    'DATABASE_URL must say sslmode=verify-full in production',
+    'JWT_AUDIENCE is set, and TRUSTED_ISSUERS_FILE too',
+    'MFA_ENCRYPTION_KEYS_FILE cannot be read',
+    'MFA_PEPPERS is not of the form id:base64,…',
+    'PORT is not a whole number from 0 to 65535',
+    'TRUSTED_ISSUERS_FILE [0].audience is missing',
+    'TRUSTED_ISSUERS_FILE [1].secret is shorter than 32 bytes. Make one',
+    'WEBHOOK_URL must begin with https'
+  ])
+  t.end()
+})
+
+t.test('a secret that is short is refused, and one that looks like a placeholder too, in production', t => {
+  for (const value of ['x', 'short-key', randomBytes(31).toString('hex').slice(0, 31)]) refuses(t, { JWT_SECRET: value }, 'JWT_SECRET', /is shorter than 32 bytes. Make one: openssl rand -base64 48$/)
+  const placeholders: Array<[string, RegExp]> = [
+    ['super-secret-jwt-token-with-at-least-32-characters-long', /contains the word "secret" and looks like a placeholder/],
+    ['changemechangemechangemechangeme', /contains the word "changeme" and looks like a placeholder/],
+    ['ab'.repeat(32), /repeats a few characters and looks like a placeholder/]
+  ]
+  const dir = t.testdir()
+  for (const [value, why] of placeholders) {
+    refuses(t, { ...PRODUCTION, JWT_SECRET: value }, 'JWT_SECRET', new RegExp(`${why.source}. Make one: openssl rand -base64 48$`))
+    for (const NODE_ENV of ['test', 'development']) {
+      const { WARNINGS: [warning], JWT_SECRET } = readConfig({ ...testEnvironment(), NODE_ENV, JWT_SECRET: value })
+      t.match(warning, why)
+      t.match(warning, /refused in production. Make one: openssl/)
+      t.notMatch(warning, value)
+      t.equal(JWT_SECRET, value)
+    }
+    const file = `${dir}/${value.slice(0, 4)}.json`
+    writeFileSync(file, JSON.stringify([{ issuer: 'https://a.test', audience: 'mfa', secret: value }]))
+    const several = { ...testEnvironment(), JWT_SECRET: undefined, JWT_ISSUER: undefined, JWT_AUDIENCE: undefined, TRUSTED_ISSUERS_FILE: file }
+    t.match(readConfig(several).WARNINGS, [/^TRUSTED_ISSUERS_FILE \[0\].secret /])
+    t.match(messageOf({ ...several, ...PRODUCTION }), /^TRUSTED_ISSUERS_FILE \[0\].secret /)
+  }
+  t.same(readConfig(testEnvironment()).WARNINGS, [])
+  t.end()
+})
+
+t.test('development\'s keys are refused in production, whatever they are called and however they are written', t => {
+  const keys = developmentKeys(t.testdir())
+  t.same(Object.keys(keys), ['JWT_SECRET', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS'])
+  t.equal(messageOf({ ...testEnvironment(), ...keys }), 'accepted', 'elsewhere they are good')
+  const remake: Record<string, string> = { JWT_SECRET: 'openssl rand -base64 48', MFA_SIGNING_KEYS: 'npm run keys -- add signing', MFA_ENCRYPTION_KEYS: 'npm run keys -- add sealing', MFA_PEPPERS: 'npm run keys -- add pepper' }
+  for (const [name, value] of Object.entries(keys)) {
+    const why = new RegExp(`holds a key of development .*, which production does not take. Make its own: ${remake[name] as string}$`)
+    refuses(t, { ...PRODUCTION, [name]: value }, name, why)
+    refuses(t, { ...PRODUCTION, [name]: value.replace('dev:', 'k7:').replace('"development"', '"k7"') }, name, why)
+    // Behind a good one, too.
+    if (name === 'MFA_PEPPERS') refuses(t, { ...PRODUCTION, [name]: `${testEnvironment().MFA_PEPPERS as string},${value.replace('dev:', 'p7:')}` }, name, why)
+  }
+  refuses(t, { ...PRODUCTION, MFA_PEPPERS: `dev:${randomBytes(32).toString('base64')}` }, 'MFA_PEPPERS', /holds a key of development/)
+  refuses(t, { ...PRODUCTION, MFA_SIGNING_KEYS: JSON.stringify({ keys: [signingKey('development')] }) }, 'MFA_SIGNING_KEYS', /holds a key of development/)
+  const webhook = { WEBHOOK_URL: 'https://hooks.test/', WEBHOOK_SECRET: `whsec_${keys.MFA_PEPPERS?.replace('dev:', '') as string}` }
+  refuses(t, { ...PRODUCTION, ...webhook }, 'WEBHOOK_SECRET', /holds a key of development/)
+  const dir = t.testdir({ issuers: JSON.stringify([{ issuer: 'https://a.test', audience: 'mfa', secret: keys.JWT_SECRET }]) })
+  refuses(t, { ...PRODUCTION, JWT_SECRET: undefined, JWT_ISSUER: undefined, JWT_AUDIENCE: undefined, TRUSTED_ISSUERS_FILE: `${dir}/issuers` }, 'TRUSTED_ISSUERS_FILE', /holds a key of development/)
+  t.end()
+})
+
+t.test('development listens on this machine alone, and takes a database of this machine alone', t => {
+  for (const NODE_ENV of [undefined, 'development', 'test']) {
+    for (const HOST of ['0.0.0.0', '::', '192.168.1.7', 'mfa.test', '127.0.0.1.evil.test', '::ffff:127.0.0.1']) {
+      refuses(t, { NODE_ENV, HOST }, 'HOST', /development listens on no other: set NODE_ENV=production/)
+      refuses(t, { NODE_ENV, ADMIN_HOST: HOST }, 'ADMIN_HOST', /development listens on no other: set NODE_ENV=production/)
+    }
+    for (const HOST of ['127.0.0.1', '127.0.0.2', '::1', 'localhost']) t.equal(messageOf({ ...testEnvironment(), NODE_ENV, HOST }), 'accepted', HOST)
+    for (const url of ['postgresql://db.test/mfa', 'postgresql://mfa@10.0.0.7/mfa?sslmode=verify-full', 'postgresql://127.0.0.1@db.test/mfa', 'postgresql://localhost/mfa?host=db.test', 'postgresql://LOCALHOST.test/mfa']) {
+      for (const name of ['DATABASE_URL', 'DATABASE_OWNER_URL']) {
+        refuses(t, { NODE_ENV, [name]: url }, name, /is not on this machine.* set NODE_ENV=production/)
+        t.throws(() => readSome({ NODE_ENV, [name]: url }, ['DATABASE_URL', 'DATABASE_OWNER_URL']), { message: /is not on this machine/ })
+      }
+    }
+  }
+  for (const HOST of ['0.0.0.0', '::']) t.equal(messageOf({ ...testEnvironment(), ...PRODUCTION, HOST }), 'accepted', 'production does')
+  t.end()
+})
+
+t.test('a floor that requires MFA and can be emptied is warned of, with what closes it', t => {
+  const warningsOf = (POLICY_FLOOR: string): readonly string[] => readConfig({ ...testEnvironment(), POLICY_FLOOR }).WARNINGS
+  t.match(warningsOf('{"enforcement":"required"}'), [/^POLICY_FLOOR requires MFA, but leaves groups, gracePeriodDays, enforceFrom, ssoRule, maxExemptionDays to each tenant/])
+  const [, added = ''] = / add (.*)$/.exec(warningsOf('{"enforcement":"required","groups":null}')[0] as string) ?? []
+  t.match(added, /^"gracePeriodDays":0,"enforceFrom":null,/)
+  t.same(warningsOf(`{"enforcement":"required","groups":null,${added}}`), [], 'with that it is closed')
+  t.same(warningsOf('{"enforcement":"optional"}'), [])
   t.end()
 })
 
@@ -87,7 +186,7 @@ t.test('a secret comes from the variable or from a file, never from both', t => 
   t.equal(readConfig({ ...testEnvironment(), JWT_SECRET: undefined, JWT_SECRET_FILE: `${dir}/secret` }).JWT_SECRET, SECRET, 'one line break at the end is no part of it')
   for (const name of ['DATABASE_URL', 'JWT_SECRET', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
     refuses(t, { [`${name}_FILE`]: `${dir}/secret` }, name, /_FILE too: one of them/)
-    for (const path of [`${dir}/nowhere`, dir, '']) refuses(t, { [name]: undefined, [`${name}_FILE`]: path }, `${name}_FILE`, /cannot be read/)
+    for (const path of [`${dir}/nowhere`, dir]) refuses(t, { [name]: undefined, [`${name}_FILE`]: path }, `${name}_FILE`, /cannot be read/)
     refuses(t, { [name]: undefined, [`${name}_FILE`]: `${dir}/blank` }, name, /is blank/)
   }
   refuses(t, { JWT_SECRET: undefined, JWT_SECRET_FILE: `${dir}/short` }, 'JWT_SECRET', /is shorter/)
@@ -129,15 +228,18 @@ t.test('in production the embedded database, weaker throttles and cheaper hashes
     t.equal(messageOf({ ...testEnvironment(), ...PRODUCTION, [name]: good }), 'accepted', `${name} ${good}`)
     t.equal(messageOf({ ...testEnvironment(), [name]: weak }), 'accepted', `${name} ${weak} in a test`)
   }
-  for (const name of ['prod', 'Production', 'staging']) refuses(t, { NODE_ENV: name }, 'NODE_ENV', /is none of/)
+  for (const name of ['prod', 'Production', 'staging']) refuses(t, { NODE_ENV: name, BCRYPT_COST: '10' }, 'NODE_ENV', /is none of/)
   t.end()
 })
 
-t.test('a bad configuration ends the process before it listens, with one line', async t => {
+t.test('a bad configuration ends the process before it listens, with a line for each', async t => {
   const good: Env = { ...testEnvironment(), ...PRODUCTION }
   const cases: Array<[Env, RegExp]> = [
-    [{ NODE_ENV: 'production' }, /^configuration: JWT_ISSUER is missing\n$/],
-    [{ ...good, JWT_SECRET: 'changemechangemechangemechangeme' }, /^configuration: JWT_SECRET is a sample, not a key\n$/],
+    [{ NODE_ENV: 'production' }, /^(configuration: [A-Z_]+ is missing[^\n]*\n){9}$/],
+    [{ NODE_ENV: 'prod' }, /^configuration: NODE_ENV is none of production, development, test\n(configuration: [A-Z_]+ is missing[^\n]*\n){9}$/],
+    [{ ...good, JWT_SECRET: 'changemechangemechangemechangeme' }, /^configuration: JWT_SECRET contains the word [^\n]*\n$/],
+    [{ HOST: '0.0.0.0' }, /^configuration: HOST is not an address of this machine alone[^\n]*\n$/],
+    [{ JWT_ISUER: 'x' }, /^configuration: JWT_ISUER is not known; did you mean JWT_ISSUER\?\n$/],
     [{ ...good, DATABASE_URL: undefined }, /^configuration: DATABASE_URL is missing: the embedded database is not for production\n$/],
     [{ ...good, MFA_ENCRYPTION_KEYS: good.MFA_PEPPERS }, /^configuration: MFA_PEPPERS holds a key of MFA_ENCRYPTION_KEYS too: [^\n]*\n$/]
   ]
@@ -172,6 +274,6 @@ t.test('.env.example has every variable, with its default, and no secret', t => 
   for (const [name, { isSecret }] of Object.entries(variables) as Array<[string, { isSecret?: true }]>) {
     if (isSecret) t.ok(text.includes(`${name}_FILE`), `${name}_FILE is told of`)
   }
-  t.equal(messageOf(Object.fromEntries(entries.filter(([, value]) => value !== ''))), 'JWT_ISSUER is missing', 'what it says of values is accepted')
+  t.match(messageOf(Object.fromEntries(entries.filter(([, value]) => value !== ''))), /^([A-Z_]+ is missing.*\n?)+$/, 'what it says of values is accepted')
   t.end()
 })

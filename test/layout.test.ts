@@ -36,7 +36,7 @@ function mayImport (from: string, to: string): boolean {
     case 'shared schema': case 'config': case 'db': case 'http': return target === 'core'
     case 'gate': return ['core', 'db', 'http', 'config'].includes(target)
     case 'import': return ['core', 'db', 'shared schema'].includes(target)
-    case 'dev': return false
+    case 'dev': return target === 'config'
     case 'app': return !['server', 'cli'].includes(target)
     case 'server': case 'cli': return true
     default: return false

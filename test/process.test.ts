@@ -1,6 +1,7 @@
 // The process as it runs in production: what its log and its end do to those who are calling.
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,13 +14,13 @@ import { AUDIENCE, callTo, ISSUER, signToken, testEnvironment } from './helpers/
 
 const { NODE_OPTIONS: _, ...inherited } = process.env
 
-interface Running { child: ChildProcessByStdio<null, Readable, null>, port: number, call: ReturnType<typeof callTo>, isUp: (path?: string) => Promise<boolean>, ended: Promise<unknown[]> }
+interface Running { child: ChildProcessByStdio<null, Readable, Readable | null>, port: number, call: ReturnType<typeof callTo>, isUp: (path?: string) => Promise<boolean>, ended: Promise<unknown[]> }
 
 /** The service as a process of its own, when it is ready. */
-async function startProcess (t: Test, env: Record<string, string> = {}): Promise<Running> {
+async function startProcess (t: Test, env: Record<string, string> = {}, stderr: 'inherit' | 'pipe' = 'inherit'): Promise<Running> {
   const { url: DATABASE_URL } = await ownDatabase(t)
   const port = await freePort()
-  const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { ...inherited, ...testEnvironment(), DATABASE_URL, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { ...inherited, ...testEnvironment(), DATABASE_URL, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', stderr] }) as Running['child']
   const ended = once(child, 'exit')
   t.teardown(() => child.kill('SIGKILL'))
   const call = callTo(`http://127.0.0.1:${port}`)
@@ -27,6 +28,36 @@ async function startProcess (t: Test, env: Record<string, string> = {}): Promise
   for (let i = 0; i < 300 && !await isUp(); i++) await sleep(100)
   return { child, port, call, isUp, ended }
 }
+
+t.test('SIGUSR1 opens no inspector, and what an operator should know of the configuration stands in the log', async t => {
+  const { child, isUp } = await startProcess(t, { POLICY_FLOOR: '{"enforcement":"required"}', JWT_SECRET: 'super-secret-jwt-token-with-at-least-32-characters-long' }, 'pipe')
+  let [log, said] = ['', '']
+  child.stdout.on('data', chunk => { log += String(chunk) })
+  child.stderr?.on('data', chunk => { said += String(chunk) })
+  child.kill('SIGUSR1')
+  t.ok(await isUp('/health/live'))
+  child.kill('SIGTERM')
+  await once(child, 'close')
+  t.notMatch(said, /Debugger/)
+  t.match(log, /"level":40,.*"msg":"POLICY_FLOOR requires MFA, but leaves /)
+  t.match(log, /"level":40,.*"msg":"JWT_SECRET contains the word /)
+})
+
+t.test('a program that npm\'s scripts start opens no inspector either', async t => {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
+  const programs = Object.values(scripts).filter(script => / (src|examples)\/\S+\.ts\b/.test(script))
+  t.ok(programs.length > 10)
+  t.same(programs.filter(script => !/node --import=\.\/scripts\/run\.mjs (src|examples)\//.test(script)), [])
+  const dir = t.testdir({ 'waits.ts': 'process.stdin.resume()\nprocess.stdout.write("up" satisfies string)\n' })
+  const child = spawn(process.execPath, ['--import=./scripts/run.mjs', `${dir}/waits.ts`], { env: inherited, stdio: ['pipe', 'pipe', 'pipe'] })
+  let said = ''
+  child.stderr.on('data', chunk => { said += String(chunk) })
+  await once(child.stdout, 'data')
+  child.kill('SIGUSR1')
+  child.stdin.end()
+  t.same(await once(child, 'close'), [0, null])
+  t.notMatch(said, /Debugger/)
+})
 
 t.test('a log that nobody reads holds nobody up; at SIGTERM a call under way is answered, and the process ends by itself', async t => {
   const { child, port, call, isUp, ended } = await startProcess(t)

@@ -42,7 +42,7 @@ export async function adminCommand (args: string[], terminal: Terminal): Promise
 }
 
 function lineOf (error: Error): string {
-  if (error instanceof ConfigError) return `configuration: ${error.message}`
+  if (error instanceof ConfigError) return error.message.replace(/^/gm, 'configuration: ')
   if (error instanceof UnavailableError) return `Nothing was done: ${error.message}${causeOf(error)}.`
   return error.message.split('\n', 1)[0] as string
 }

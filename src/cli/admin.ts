@@ -1,11 +1,11 @@
 // npm run admin -- reset | unlock | sign-out | bypass | enable | policy: what an administrator does over the API, by whoever
 // has a shell where the service runs, for when no administrator can. With the service's own environment; in the image
 // node dist/cli/admin.js. docs/administration.md says when.
-import { developmentEnvironment } from '../dev.ts'
+import { environmentOf } from '../dev.ts'
 import { adminCommand } from './admin-command.ts'
 
 process.exitCode = await adminCommand(process.argv.slice(2), {
-  env: process.env.NODE_ENV === 'production' ? process.env : developmentEnvironment(process.env),
+  env: environmentOf(process.env),
   say: text => { process.stdout.write(`${text}\n`) },
   note: line => { process.stderr.write(`${line}\n`) }
 })

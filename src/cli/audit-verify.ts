@@ -5,7 +5,7 @@ import { readConfig } from '../config.ts'
 import { findTenants, type Verdict, verifyTenant } from '../db/audit-verify.ts'
 import { connect } from '../db/client.ts'
 import { startEmbedded } from '../db/embedded.ts'
-import { DATA_DIR, developmentEnvironment } from '../dev.ts'
+import { DATA_DIR, environmentOf } from '../dev.ts'
 
 const say = (line: string): void => { process.stdout.write(`${line}\n`) }
 
@@ -18,7 +18,7 @@ async function main (): Promise<void> {
   const { values: { tenant, checkpoint } } = parseArgs({ options: { tenant: { type: 'string' }, checkpoint: { type: 'string' } } })
   const [, count, digest] = /^(\d+):([0-9a-f]{64})$/.exec(checkpoint ?? '') ?? []
   if (checkpoint !== undefined && (tenant === undefined || digest === undefined)) throw new Error('Usage: npm run audit:verify [-- --tenant <tenant> [--checkpoint <count>:<digest>]]')
-  const config = readConfig(process.env.NODE_ENV === 'production' ? process.env : developmentEnvironment(process.env))
+  const config = readConfig(environmentOf(process.env))
   const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: say }) : undefined
   const db = connect(config.DATABASE_URL ?? embedded?.url as string, 2, () => {})
   try {

@@ -2,6 +2,8 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { parseArgs } from 'node:util'
+import { NAMES } from '../config.ts'
+import { unknown } from '../config/names.ts'
 import { type Disposable, startDisposable } from './disposable.ts'
 
 const USAGE = `headless-mfa --test [--json] [--set NAME=VALUE …] [-- COMMAND …]
@@ -35,7 +37,10 @@ async function main (): Promise<void> {
 function pair (text: string): [string, string] {
   const at = text.indexOf('=')
   if (at < 1) throw new Error(`--set ${text}: not NAME=VALUE`)
-  return [text.slice(0, at), text.slice(at + 1)]
+  const name = text.slice(0, at)
+  if (!NAMES.includes(name)) throw new Error(`--set: ${name} ${unknown(name, NAMES)}`)
+  if (/^DATABASE_.*URL/.test(name)) throw new Error(`--set: ${name} is not for a service for tests, which has a database of its own`)
+  return [name, text.slice(at + 1)]
 }
 
 function print ({ access }: Disposable, isJson: boolean): void {

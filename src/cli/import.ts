@@ -6,7 +6,7 @@ import { readConfig } from '../config.ts'
 import { Secrets } from '../config/secrets.ts'
 import { connect } from '../db/client.ts'
 import { startEmbedded } from '../db/embedded.ts'
-import { DATA_DIR, developmentEnvironment } from '../dev.ts'
+import { DATA_DIR, environmentOf } from '../dev.ts'
 import { readAllauth } from '../import/allauth.ts'
 import { readBetterAuth } from '../import/better-auth.ts'
 import type { Found } from '../import/found.ts'
@@ -28,7 +28,7 @@ const say = (line: object): void => { process.stdout.write(`${JSON.stringify(lin
 const note = (line: string): void => { process.stderr.write(`${line}\n`) }
 const fail = (why: string): never => { throw new Error(why) }
 
-const env = process.env.NODE_ENV === 'production' ? process.env : developmentEnvironment(process.env)
+const env = environmentOf(process.env)
 
 const { values, positionals: [path, ...more] } = parseArgs({
   allowPositionals: true,

@@ -1,12 +1,12 @@
 // npm run keys -- status | add | rotate | retire: the keys of MFA_ENCRYPTION_KEYS (sealing), MFA_PEPPERS (pepper) and
 // MFA_SIGNING_KEYS (signing). With the service's own environment; docs/keys.md says in which order.
-import { developmentEnvironment } from '../dev.ts'
+import { environmentOf } from '../dev.ts'
 import { keysCommand } from './keys-command.ts'
 
 const note = (line: string): void => { process.stderr.write(`${line}\n`) }
 
 keysCommand(process.argv.slice(2), {
-  env: process.env.NODE_ENV === 'production' ? process.env : developmentEnvironment(process.env),
+  env: environmentOf(process.env),
   say: line => { process.stdout.write(`${line}\n`) },
   note
 }).catch((error: unknown) => {

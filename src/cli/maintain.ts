@@ -1,16 +1,17 @@
 // npm run maintain: makes the audit's partitions of the months to come and drops those that are older than
 // AUDIT_RETENTION_DAYS. The owner of the tables runs it, once a day or so; exits with 1 if it could not drop what is due.
-import { variables } from '../config.ts'
+import { readSome } from '../config.ts'
 import { maintain } from '../db/maintain.ts'
-import { ownerDatabase } from './owner.ts'
+import { withDotEnv } from '../dev.ts'
+import { OWNER, ownerDatabase } from './owner.ts'
 
 const say = (message: string): void => { process.stdout.write(`${message}\n`) }
 
 let database: Awaited<ReturnType<typeof ownerDatabase>> | undefined
 try {
-  const { read, fallback } = variables.AUDIT_RETENTION_DAYS
-  const days = read('AUDIT_RETENTION_DAYS', process.env.AUDIT_RETENTION_DAYS ?? fallback)
-  database = await ownerDatabase(say)
+  const env = withDotEnv(process.env)
+  const { AUDIT_RETENTION_DAYS: days, ...owner } = readSome(env, ['AUDIT_RETENTION_DAYS', ...OWNER])
+  database = await ownerDatabase(env, owner, say)
   const { added, dropped, unsigned, mended } = await maintain(database.url, days)
   say(`Partitions made: ${added}. Dropped: ${dropped.join(', ') || 'none'}. Counts of people put right: ${mended}.`)
   if (unsigned.length > 0) {

@@ -3,6 +3,7 @@ import { Type, type Static } from 'typebox'
 import { Value } from 'typebox/value'
 import type { ClaimPath, Issuer } from '../core/issuer.ts'
 import { MAX_LENGTH, NAME } from '../core/text.ts'
+import type { Faults } from './faults.ts'
 import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './public-key.ts'
 import { ConfigError, type Reader, secret, text, url } from './readers.ts'
 
@@ -57,21 +58,22 @@ export type IssuerEntry = Static<typeof Entry>
 export interface Surroundings { ownIssuer: string, trustedProxies: readonly string[] }
 
 /**
- * The issuers of the file, whole or not at all.
- * @throws ConfigError that names the variable, the entry's index and the member, never a value
+ * The issuers of the file. A fault names the variable, the entry's index and the member, never a value.
+ * @throws ConfigError if it is no list
  */
-export function readIssuers (path: string, surroundings: Surroundings): Issuer[] {
+export function readIssuers (path: string, surroundings: Surroundings, faults: Faults): Issuer[] {
   let entries: unknown
   let text
-  try { text = readFileSync(path, 'utf8') } catch { throw new ConfigError(FILE, 'cannot be read') }
+  try { text = readFileSync(path, 'utf8') } catch (error) { throw new ConfigError(FILE, `cannot be read (${(error as NodeJS.ErrnoException).code as string})`) }
   try { entries = JSON.parse(text) } catch { throw new ConfigError(FILE, 'is not JSON') }
   if (!Array.isArray(entries) || entries.length === 0) throw new ConfigError(FILE, 'is not an array with an entry')
-  const issuers = entries.map((entry: unknown, index) => readEntry(entry, `[${index}]`, entries.length > 1, surroundings))
-  issuers.forEach((issuer, index) => { refuseTwins(issuer, issuers.slice(0, index), `[${index}]`) })
+  const isOneOfSeveral = entries.length > 1
+  const issuers = entries.flatMap((entry: unknown, index) => faults.try(() => readEntry(entry, `[${index}]`, isOneOfSeveral, surroundings)) ?? [])
+  issuers.forEach((issuer, index) => { faults.try(() => { refuseTwins(issuer, issuers.slice(0, index), `[${index}]`) }) })
   return issuers
 }
 
-const fail = (where: string, why: string): never => { throw new ConfigError(FILE, `${where} ${why}`) }
+const fail = (where: string, why: string): never => { throw new ConfigError(`${FILE} ${where}`, why) }
 
 function readEntry (entry: unknown, where: string, isOneOfSeveral: boolean, { ownIssuer, trustedProxies }: Surroundings): Issuer {
   checkShape(entry, where)

@@ -40,3 +40,13 @@ export const parsePolicyFloor: Reader<PolicyFloor> = (name, raw) => {
   const floor = value as PolicyFloor
   return { ...floor, ...(typeof floor.enforceFrom === 'string' && { enforceFrom: parseRfc3339(floor.enforceFrom) as Date }) }
 }
+
+/** What closes the fields by which a tenant could take all out of a floor that requires MFA. */
+const CLOSED = { groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule: 'exempt_sso_only', maxExemptionDays: 30 }
+
+/** What an operator should know of a floor that requires MFA, and leaves a field to the tenants. */
+export function looseEnds (floor: PolicyFloor): string[] {
+  const open = Object.entries(CLOSED).filter(([field]) => !Object.hasOwn(floor, field))
+  if (floor.enforcement !== 'required' || open.length === 0) return []
+  return [`requires MFA, but leaves ${open.map(([field]) => field).join(', ')} to each tenant, whose administrators can exempt everybody by them. To close them add ${JSON.stringify(Object.fromEntries(open)).slice(1, -1)}`]
+}

@@ -1,10 +1,12 @@
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
-/** A variable that stops the start. The message is one line and never holds the value. */
+/** A variable that stops the start, and others that do. The message has a line for each, and never a value. */
 export class ConfigError extends Error {
   override name = 'ConfigError'
-  constructor (variable: string, why: string) { super(`${variable} ${why}`) }
+  constructor (readonly variable: string, readonly why: string, others: readonly ConfigError[] = []) {
+    super([`${variable} ${why}`, ...others.map(({ message }) => message)].join('\n'))
+  }
 }
 
 export type Reader<T> = (name: string, raw: string) => T
@@ -40,22 +42,12 @@ export const choice = <const T extends string>(...values: T[]): Reader<T> => (na
 
 export const list = <T>(read: Reader<T>): Reader<T[]> => (name, raw) => raw.split(',').map(part => read(name, part.trim()))
 
-/** Keys that are printed in guides are no keys. */
-const SAMPLES = /change.?me|example|sample|secret|password|placeholder|test.?key|your.?(key|secret)|dummy/i
-
-export function refuseSample (name: string, value: string | Uint8Array): void {
-  const bytes = typeof value === 'string' ? Buffer.from(value) : value
-  if (SAMPLES.test(Buffer.from(bytes).toString('latin1'))) throw new ConfigError(name, 'is a sample, not a key')
-  if (new Set(bytes).size < 8) throw new ConfigError(name, 'is not random: it repeats a few bytes')
-}
-
 export const secret = (minBytes: number): Reader<string> => (name, raw) => {
-  if (Buffer.byteLength(raw) < minBytes) throw new ConfigError(name, `is shorter than ${minBytes} bytes`)
-  refuseSample(name, raw)
+  if (Buffer.byteLength(raw) < minBytes) throw new ConfigError(name, `is shorter than ${minBytes} bytes. Make one: openssl rand -base64 48`)
   return raw
 }
 
-export const isLoopback = (hostname: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname)
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\]|::1)$/.test(host)
 
 export const url = (protocols: string[], { isLoopbackHttpAllowed = false } = {}): Reader<string> => (name, raw) => {
   if (!URL.canParse(raw)) throw new ConfigError(name, 'is not a URL')

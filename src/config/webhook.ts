@@ -1,5 +1,6 @@
 import { isPublicAddress } from '../core/address.ts'
-import { ConfigError, isLoopback, type Reader, refuseSample, url } from './readers.ts'
+import { refusePlaceholder } from './placeholder.ts'
+import { ConfigError, isLoopback, type Reader, url } from './readers.ts'
 
 /** Where notices go. A user or password in it would stand in each log of a proxy; a fragment is never sent. */
 export const receiver: Reader<string> = (name, raw) => {
@@ -19,7 +20,7 @@ export const parseWebhookSecrets: Reader<readonly string[]> = (name, raw) => {
     if (!/^whsec_([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(secret)) throw new ConfigError(name, 'is not of the form whsec_base64')
     const bytes = secretBytes(secret)
     if (bytes.length < 24 || bytes.length > 64) throw new ConfigError(name, `has ${bytes.length} bytes where 24 to 64 are needed`)
-    refuseSample(name, bytes)
+    refusePlaceholder(name, bytes, 'echo "whsec_$(openssl rand -base64 32)"')
   }
   return secrets
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { requireTls } from '../../src/config/database.ts'
+import { isOnThisMachine, requireThisMachine, requireTls } from '../../src/config/database.ts'
 import { readConfig } from '../../src/config.ts'
 import { testEnvironment } from '../helpers/service.ts'
 
@@ -16,10 +16,20 @@ t.test('in production the way to a database elsewhere is encrypted and checked, 
   for (const url of bad) t.throws(() => { requireTls('DATABASE_URL', url) }, { name: 'ConfigError', message: /^DATABASE_URL must say sslmode=verify-full in production/ }, url)
 })
 
-t.test('the owner\'s way too; on a developer\'s machine nobody asks', async t => {
+t.test('a host that PostgreSQL\'s own variable names is where it is, and no host is none', async t => {
+  const { PGHOST } = process.env
+  t.teardown(() => { if (PGHOST === undefined) delete process.env.PGHOST; else process.env.PGHOST = PGHOST })
+  process.env.PGHOST = 'db.example'
+  for (const url of ['postgresql:///mfa', 'postgresql:///mfa?host=']) {
+    t.throws(() => { requireTls('DATABASE_URL', url) }, /must say sslmode/, url)
+    t.throws(() => { requireThisMachine('DATABASE_URL', url) }, /is not on this machine/, url)
+  }
+  t.equal(isOnThisMachine('postgresql:///mfa?host=::1'), true)
+})
+
+t.test('the owner\'s way too', async t => {
   const production = { ...testEnvironment(), NODE_ENV: 'production', BCRYPT_COST: '10' }
   const plain = 'postgresql://mfa:x@db.example/mfa'
   t.throws(() => readConfig({ ...production, DATABASE_URL: plain }), /^DATABASE_URL must say/)
   t.throws(() => readConfig({ ...production, DATABASE_OWNER_URL: plain }), /^DATABASE_OWNER_URL must say/)
-  t.equal(readConfig({ ...testEnvironment(), DATABASE_URL: plain }).DATABASE_URL, plain)
 })

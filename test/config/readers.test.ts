@@ -1,5 +1,5 @@
 import t from 'tap'
-import { boolean, choice, cidrs, ConfigError, hosts, integer, integers, isLoopback, list, names, origins, postgresUrl, type Reader, refuseSample, secret, text, url } from '../../src/config/readers.ts'
+import { boolean, choice, cidrs, ConfigError, hosts, integer, integers, isLoopback, list, names, origins, postgresUrl, type Reader, secret, text, url } from '../../src/config/readers.ts'
 
 /** Each is refused by an error that names the variable and never the value. */
 function refuses (t: { throws: any, notOk: any }, read: Reader<unknown>, values: string[]): void {
@@ -46,12 +46,10 @@ t.test('names are each there once', async t => {
   refuses(t, names, ['billing,billing', 'billing,', ',', 'bill\ning'])
 })
 
-t.test('a secret has enough bytes and is no sample', async t => {
+t.test('a secret has enough bytes', async t => {
   const good = 'J8f2kQ9xLm4vRt7wZc1bNp6sHd3gYa5e'
   t.equal(secret(32)('NAME', good), good)
-  refuses(t, secret(32), [good.slice(1), 'changemechangemechangemechangeme', 'My-Secret-0123456789-0123456789-0123', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'abcabcabcabcabcabcabcabcabcabcabcabc'])
-  t.throws(() => { refuseSample('NAME', Buffer.alloc(32)) }, /is not random/)
-  t.throws(() => { refuseSample('NAME', Buffer.from('placeholder-placeholder-placehold')) }, /is a sample/)
+  refuses(t, secret(32), [good.slice(1), ''])
 })
 
 t.test('a URL has an allowed scheme; http is for loopback alone, where it is allowed at all', async t => {

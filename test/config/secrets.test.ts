@@ -6,14 +6,14 @@ import { testEnvironment } from '../helpers/service.ts'
 const read = (env: Record<string, string | undefined>): ReturnType<typeof readConfig> => readConfig({ ...testEnvironment(), ...env })
 
 t.test('what is taken over are keys; another database, and issuers that are others, wait for a restart', async t => {
-  const first = read({ DATABASE_URL: 'postgresql://a:b@one/mfa' })
+  const first = read({ DATABASE_URL: 'postgresql://a:b@localhost/mfa' })
   const secrets = new Secrets(first)
   const cases: Array<[Record<string, string | undefined>, string[], string | undefined]> = [
-    [{ DATABASE_URL: 'postgresql://c:d@one/mfa' }, [], 'postgresql://c:d@one/mfa'],
-    [{ DATABASE_URL: 'postgresql://c:d@two/mfa' }, ['DATABASE_URL'], 'postgresql://c:d@one/mfa'],
-    [{ DATABASE_URL: 'postgresql://c:d@one/mfa?sslmode=disable' }, ['DATABASE_URL'], 'postgresql://c:d@one/mfa'],
-    [{ DATABASE_URL: undefined }, ['DATABASE_URL'], 'postgresql://c:d@one/mfa'],
-    [{ DATABASE_URL: 'postgresql://c:d@one/mfa', JWT_SECRET: undefined, JWT_JWKS_URL: 'https://id.test/jwks' }, ['the issuers'], 'postgresql://c:d@one/mfa']
+    [{ DATABASE_URL: 'postgresql://c:d@localhost/mfa' }, [], 'postgresql://c:d@localhost/mfa'],
+    [{ DATABASE_URL: 'postgresql://c:d@127.0.0.1/mfa' }, ['DATABASE_URL'], 'postgresql://c:d@localhost/mfa'],
+    [{ DATABASE_URL: 'postgresql://c:d@localhost/mfa?sslmode=disable' }, ['DATABASE_URL'], 'postgresql://c:d@localhost/mfa'],
+    [{ DATABASE_URL: undefined }, ['DATABASE_URL'], 'postgresql://c:d@localhost/mfa'],
+    [{ DATABASE_URL: 'postgresql://c:d@localhost/mfa', JWT_SECRET: undefined, JWT_JWKS_URL: 'https://id.test/jwks' }, ['the issuers'], 'postgresql://c:d@localhost/mfa']
   ]
   for (const [env, left, url] of cases) {
     const next = read(env)

@@ -16,8 +16,8 @@ async function audited (service: Service, headers: Record<string, string>): Prom
 }
 
 t.test('who is no trusted proxy can\'t say where he comes from', async t => {
-  for (const TRUSTED_PROXIES of ['', '10.0.0.0/8,192.0.2.1/32,fd00::/8']) {
-    const service = await startService(t, { TRUSTED_PROXIES })
+  for (const env of [{}, { TRUSTED_PROXIES: '10.0.0.0/8,192.0.2.1/32,fd00::/8' }]) {
+    const service = await startService(t, env)
     t.equal(await audited(service, FORGED), '127.0.0.1')
     t.equal(await audited(service, { 'x-forwarded-for': '127.0.0.1, 10.0.0.1, 192.0.2.1' }), '127.0.0.1')
     t.match(service.log.filter(line => line.includes('"request"')).map(line => JSON.parse(line).address), ['127.0.0.1'], 'in the log')
