@@ -48,14 +48,29 @@ function serializeError (error: unknown): SafeError {
   const { name, code, message, stack, cause } = error as Error & { code?: unknown }
   return {
     name,
-    // Our own sentences are safe to write; anybody else's may quote what they choked on.
-    reason: error instanceof UnavailableError ? message : undefined,
+    // Our own sentences are safe to write; most of anybody else's may quote what they choked on.
+    reason: error instanceof UnavailableError || isSafe(error as Error & FromElsewhere) ? message : undefined,
     code,
     // The stack begins with the message, which may have lines that look like frames.
     frames: String(stack).replace(message, '').split('\n').filter(line => /^\s+at .+:\d+:\d+\)?$/.test(line)).map(line => line.trim()),
     cause: cause instanceof Error ? serializeError(cause) : undefined
   }
 }
+
+interface FromElsewhere { code?: unknown, severity?: string, syscall?: string }
+
+/**
+ * Classes of SQLSTATE in which the server quotes what the operator chose (a parameter, a role, a database) or names a thing of ours
+ * (a table, a function): connecting, signing in, no such database, no room, stopping; no right, no writes, no such function or table.
+ */
+const SAFE_STATES = /^(08|28|3D|53|57P)|^(42501|25006|42883|42P01)$/
+/** What the driver says of a connection. */
+const DRIVER = /^(Connection terminated|timeout expired|timeout exceeded when trying to connect|Query read timeout|The server does not support SSL|There was an error establishing an SSL|SASL: )/
+
+/** May the log have its message? Of the database, its driver and the network that which is about the connection alone. */
+const isSafe = ({ code, severity, syscall, message }: Error & FromElsewhere): boolean => severity !== undefined
+  ? severity === 'FATAL' || SAFE_STATES.test(String(code))
+  : DRIVER.test(message) || /^(connect|getaddrinfo|read|write)$/.test(String(syscall))
 
 /** One line a request, with its id in the answer. */
 export function registerLogging (app: FastifyInstance): void {

@@ -1,6 +1,10 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import fastify from 'fastify'
+import pg from 'pg'
 import pino from 'pino'
 import t from 'tap'
+import { UnavailableError } from '../../src/core/unavailable.ts'
 import { loggerOptions } from '../../src/http/logging.ts'
 import { raw, request } from '../helpers/raw.ts'
 import { startService } from '../helpers/service.ts'
@@ -92,6 +96,30 @@ t.test('what somebody adds to the log one day is redacted, and of an error comes
   t.equal(JSON.parse(lines[1] as string).any.token, '[Redacted]')
   for (const line of lines.slice(2)) t.match(JSON.parse(line).err, { name: 'TypeError', frames: [/logging\.test/], cause: { name: 'Error', code: 'P2002' } })
   t.same(lines.slice(2).map(line => JSON.parse(line).msg), ['error', 'error', 'a text'])
+})
+
+t.test('of the database the log says what is wrong with the connection or with a right, and nothing that a statement was about', async t => {
+  const lines: string[] = []
+  const log = pino(loggerOptions('trace'), { write: (line: string) => { lines.push(line) } })
+  const reasonOf = (error: Error): string | undefined => {
+    log.error({ err: new UnavailableError('the database did not do it', { cause: error }) })
+    return JSON.parse(lines.at(-1) as string).err.cause.reason
+  }
+  const fromServer = (code: string, message: string, severity = 'ERROR'): Error => Object.assign(new pg.DatabaseError(message, message.length, 'error'), { code, severity })
+  const said: Array<[string, string, string?]> = [
+    ['08P01', 'unsupported startup parameter: statement_timeout', 'FATAL'], ['28P01', 'password authentication failed for user "mfa"', 'FATAL'],
+    ['3D000', 'database "mfa" does not exist', 'FATAL'], ['53300', 'sorry, too many clients already', 'FATAL'], ['57P03', 'the database system is starting up', 'FATAL'],
+    ['42704', 'unrecognized configuration parameter "statement_timeuot"', 'FATAL'], ['42501', 'permission denied for table users'],
+    ['42883', 'function find_people(text) does not exist'], ['25006', 'cannot execute UPDATE in a read-only transaction'], ['53100', 'could not extend file: No space left on device']
+  ]
+  for (const [code, message, severity] of said) t.equal(reasonOf(fromServer(code, message, severity)), message)
+  for (const code of ['22P02', '23505', '22023', '22001', 'P0001', '57014', '42601']) t.equal(reasonOf(fromServer(code, 'invalid input syntax: "canary"')), undefined, code)
+  for (const message of ['Connection terminated unexpectedly', 'timeout exceeded when trying to connect', 'Query read timeout', 'The server does not support SSL connections']) t.equal(reasonOf(new Error(message)), message)
+  t.equal(reasonOf(new Error('what Query read timeout canary')), undefined)
+  const refused = connect(1, '127.0.0.1')
+  const [error] = await once(refused, 'error') as [Error]
+  t.equal(reasonOf(error), 'connect ECONNREFUSED 127.0.0.1:1')
+  t.notMatch(lines.join(''), 'canary')
 })
 
 t.test('a request and an answer that somebody logs whole are their line and their status', async t => {
