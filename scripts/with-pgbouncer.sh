@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # scripts/with-pgbouncer.sh COMMAND [ARGUMENT…]
 # Runs the command beside Debian's PgBouncer in transaction mode before the server of TEST_DATABASE_URL: the tests' services find
-# it in TEST_POOLER, its host and port. What they set for themselves on a connection is the pooler's there, the same for all.
+# it in TEST_POOLER, its host and port. It refuses each parameter that it does not know, as poolers of others do.
 set -euo pipefail
 url=${TEST_DATABASE_URL:?a server: run this inside scripts/with-postgres.sh}
 field() { node -p 'const url = new URL(process.argv[1]); decodeURIComponent(url[process.argv[2]])' "$url" "$1"; }
@@ -22,7 +22,6 @@ auth_file = $dir/users
 pool_mode = transaction
 default_pool_size = 20
 max_client_conn = 500
-ignore_startup_parameters = extra_float_digits, statement_timeout, lock_timeout, idle_in_transaction_session_timeout
 INI
 (umask 077 && echo "\"$(field username)\" \"$(field password)\"" > "$dir/users")
 chown -R postgres "$dir"

@@ -16,6 +16,7 @@ import { Secrets } from './config/secrets.ts'
 import { AuditMemory } from './core/audit-memory.ts'
 import { Hasher, type Hashing } from './core/hashing.ts'
 import type { Database } from './db/client.ts'
+import type { ConnectionEvent } from './db/connections.ts'
 import { EndingsPoll } from './db/endings.ts'
 import { countNotices } from './db/notices.ts'
 import { createGate, decorateRequests } from './gate.ts'
@@ -92,7 +93,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   registerJson(app)
   await registerOpenapi(app, VERSION, NOTICE_WEBHOOKS)
   registerMetrics(app, metrics)
-  watchDatabase(db, metrics, tracing)
+  watchDatabase(app, db, metrics, tracing)
 
   const auth = await registerAuth(app, { ...authOptions(config, secrets), clock })
   const gate = createGate({ db, auth, metrics, clock, peppers: () => secrets.peppers, assurance: assuranceSettings(config), decision: decisionSettings(config) })
@@ -136,13 +137,27 @@ const timed = (hasher: Hashing, metrics: Metrics): Hashing => ({
   compare: (text, hash) => metrics.timeAsync('bcrypt_compare', () => hasher.compare(text, hash))
 })
 
-function watchDatabase (db: Database, metrics: Metrics, tracing: Tracing | undefined): void {
+function watchDatabase (app: FastifyInstance, db: Database, metrics: Metrics, tracing: Tracing | undefined): void {
+  db.onConnection = ({ kind, isOver, error }) => {
+    metrics.connection(kind)
+    if (isOver === true) app.log.info({ event: kind }, `it is over: ${CONNECTION_TEXTS[kind]}`)
+    else app.log.warn({ event: kind, err: error }, CONNECTION_TEXTS[kind])
+  }
   db.onSettled = (name, { outcome }, seconds) => {
     metrics.settlement(name, outcome, seconds)
     tracing?.settlement(name, outcome, seconds)
   }
   metrics.watch('mfa_database_connections', 'Connections of the pool, and calls that wait for one.', 'state', db.connections)
   metrics.watch('mfa_notices', 'Notices of all replicas that wait for their first try, for another, or for an administrator.', 'state', () => countNotices(db))
+}
+
+const CONNECTION_TEXTS: Record<ConnectionEvent['kind'], string> = {
+  broken: 'a database connection broke',
+  moved: 'the database URL leads to another server: all connections begin anew',
+  read_only: 'the database takes writes again: all connections begin anew',
+  unreachable: 'there is no new connection to the database',
+  no_writes: 'the database takes no writes',
+  unbounded: 'the database ends no statement of this role, and the pooler takes no limit from here: ALTER ROLE … SET statement_timeout (docs/scaling.md)'
 }
 
 const authOptions = (config: Config, secrets: Secrets): Omit<Parameters<typeof registerAuth>[1], 'clock'> => ({

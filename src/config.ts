@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { ALGORITHMS, readIssuers, ROLES, sessionClaim } from './config/issuers.ts'
-import { requireThisMachine, requireTls } from './config/database.ts'
+import { postgresUrl, requireThisMachine, requireTls } from './config/database.ts'
 import { Faults } from './config/faults.ts'
 import { readFirstFactor, refusePlainIssuer } from './config/first-factor.ts'
 import { issuerSecrets, parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
@@ -11,7 +11,7 @@ import { requireProduction } from './config/production.ts'
 import { checkReceiver, parseWebhookSecrets, receiver } from './config/webhook.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
 import {
-  boolean, choice, ConfigError, cidrs, hosts, integer, integers, isLoopback, list, names, origins, page, postgresUrl, secret, status, text, url, type Reader
+  boolean, choice, ConfigError, cidrs, hosts, integer, integers, isLoopback, list, names, origins, page, secret, status, text, url, type Reader
 } from './config/readers.ts'
 import type { Issuer } from './core/issuer.ts'
 import { MAX_TOKEN_SECONDS } from './core/mfa-token.ts'
@@ -25,7 +25,7 @@ export const variables = {
   PORT: { read: integer(0, 65535), fallback: '3000', about: 'port to listen on' },
   ADMIN_HOST: { read: text(255), fallback: '127.0.0.1', about: 'address of the second listener' },
   ADMIN_PORT: { read: integer(0, 65535), about: 'its port; with it `/admin` and `/metrics` answer there alone' },
-  DATABASE_URL: { read: postgresUrl, isSecret: true, about: 'PostgreSQL, in production with `sslmode=verify-full`; without it the embedded one, never in production' },
+  DATABASE_URL: { read: postgresUrl, isSecret: true, about: 'PostgreSQL, perhaps several hosts; in production with `sslmode=verify-full`; without it the embedded one, never in production' },
   DATABASE_POOL: { read: integer(1, 200), fallback: '10', about: 'connections of one replica' },
   DATABASE_OWNER_URL: { read: postgresUrl, isSecret: true, about: 'the owner\'s role, for `migrate` and `maintain` alone' },
   CITUS: { read: choice('auto', 'on', 'off'), fallback: 'auto', about: 'whether `migrate` distributes the tables by tenant: where the database is one of Citus, always, or never: [docs/scaling.md](docs/scaling.md)' },

@@ -179,7 +179,7 @@ t.test('a database that goes away and comes back loses nothing', async t => {
   const proxy = await startProxy(t, url)
   const receiver = await new TestReceiver().start(t)
   const service = await startService(t, { DATABASE_URL: url, ...receiver.environment })
-  const db = connect(() => proxy.url, 4, () => {})
+  const db = connect(() => proxy.url, 4)
   const warnings: string[] = []
   const log = { info: () => {}, warn: (_fields: unknown, text: string) => { warnings.push(text) } } as unknown as NoticesOptions['log']
   const stop = startNotices({ config: service.config, secrets: service.secrets, db, metrics: new Metrics(), log, version: 'test', roundMs: 20 })

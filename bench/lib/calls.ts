@@ -14,7 +14,7 @@ const TOGETHER = 8
 export interface CallCosts { read: number, accept: number }
 
 export async function costOfCalls (database: Database, postmasters: number[], numbers: number[]): Promise<CallCosts> {
-  const db = connect(database.url, 2, () => {})
+  const db = connect(database.url, 2)
   const groups = Array.from({ length: Math.ceil(numbers.length / TOGETHER) }, (_, index) => numbers.slice(index * TOGETHER, (index + 1) * TOGETHER))
   const cost = async (call: (n: number) => Promise<unknown>): Promise<number> => {
     const stop = meter([], postmasters)

@@ -59,7 +59,7 @@ async function withSite (terminal: Terminal, work: (site: Site) => Promise<Done>
   const config = readConfig(terminal.env)
   const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: () => {} }) : undefined
   const secrets = new Secrets(config, false)
-  const db = connect(() => secrets.databaseUrl ?? embedded?.url as string, 2, () => {})
+  const db = connect(() => secrets.databaseUrl ?? embedded?.url as string, 2)
   const makeCode: Site['makeCode'] = async seconds => {
     // Only for a code must the keys be those of the database: who is locked out is unlocked without.
     const keeper = new SecretKeeper({ env: terminal.env, secrets, db, log: (_level, text) => { terminal.note(text) }, onUnfit: error => { throw error } })

@@ -20,7 +20,7 @@ async function main (): Promise<void> {
   if (checkpoint !== undefined && (tenant === undefined || digest === undefined)) throw new Error('Usage: npm run audit:verify [-- --tenant <tenant> [--checkpoint <count>:<digest>]]')
   const config = readConfig(environmentOf(process.env))
   const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: say }) : undefined
-  const db = connect(config.DATABASE_URL ?? embedded?.url as string, 2, () => {})
+  const db = connect(config.DATABASE_URL ?? embedded?.url as string, 2)
   try {
     const known = digest === undefined ? undefined : { count: Number(count), digest }
     const tenants = tenant === undefined ? await findTenants(db) : [tenant]

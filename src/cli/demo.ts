@@ -23,7 +23,7 @@ const clock = (): Date => new Date(Date.now() + ahead * 1000)
 const embedded = await startEmbedded({ dataDir: join(directory, 'postgres'), isPersistent: false })
 const { DATABASE_URL: _, ...env } = process.env
 const config = readConfig(developmentEnvironment({ ...env, NODE_ENV: 'development', DATABASE_URL: embedded.url, LOG_LEVEL: 'silent' }, directory))
-const db = connect(embedded.url, 4, () => {})
+const db = connect(embedded.url, 4)
 let isFailed = false
 try {
   await applyMigrations(embedded.url)

@@ -52,7 +52,7 @@ async function main (): Promise<void> {
 
   const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: note }) : undefined
   const secrets = new Secrets(config, false)
-  const db = connect(() => secrets.databaseUrl ?? embedded?.url as string, 4, () => {})
+  const db = connect(() => secrets.databaseUrl ?? embedded?.url as string, 4)
   // As a replica: rotation waits for whoever seals, and so for this.
   const keeper = new SecretKeeper({ env, secrets, db, log: (_level, text) => { note(text) }, onUnfit: error => { throw error } })
   try {

@@ -51,7 +51,7 @@ interface Site extends Terminal { db: Database, config: Config }
 async function withDatabase (terminal: Terminal, work: (site: Site) => Promise<void>): Promise<void> {
   const config = readConfig(terminal.env)
   const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: terminal.note }) : undefined
-  const db = connect(config.DATABASE_URL ?? embedded?.url as string, 2, () => {})
+  const db = connect(config.DATABASE_URL ?? embedded?.url as string, 2)
   try {
     await work({ ...terminal, db, config })
   } finally {

@@ -8,7 +8,7 @@ import { developmentEnvironment } from '../dev.ts'
 
 /** Writes openapi.yaml from the routes: boots the application without a socket or a database. */
 const config = readConfig(developmentEnvironment({ DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none', LOG_LEVEL: 'silent' }, join(tmpdir(), `headless-mfa-openapi-${process.pid}`)))
-const db = connect(config.DATABASE_URL as string, 1, () => {})
+const db = connect(config.DATABASE_URL as string, 1)
 const app = await createApp({ config, db })
 await app.ready()
 writeFileSync(new URL('../../openapi.yaml', import.meta.url), app.swagger({ yaml: true }))

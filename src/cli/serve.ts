@@ -33,15 +33,13 @@ export interface ServeOptions {
 export async function serve ({ env, config, database, onUnfit, clock }: ServeOptions): Promise<Serving> {
   process.on('SIGUSR1', () => {}) // else it opens the inspector, where Node is run without --disable-sigusr1
   const secrets = new Secrets(config, false)
-  let logIdleError = (_error: Error): void => {}
-  const db = connect(() => secrets.databaseUrl ?? database.url as string, config.DATABASE_POOL, error => { logIdleError(error) })
+  const db = connect(() => secrets.databaseUrl ?? database.url as string, config.DATABASE_POOL)
   const metrics = new Metrics()
   metrics.collectProcess()
   const memory = new AuditMemory()
   const tracing = await traceTo(config.OTEL_EXPORTER_OTLP_ENDPOINT)
   const app = await createApp({ config, secrets, db, memory, metrics, logStream: openLog(), ...(tracing !== undefined && { tracing }), ...(clock !== undefined && { clock }) })
   for (const warning of config.WARNINGS) app.log.warn(warning)
-  logIdleError = error => { app.log.warn({ err: error }, 'a database connection broke') }
 
   const keeper = new SecretKeeper({ env, secrets, db, log: (level, text, err) => { app.log[level]({ err }, text) }, onUnfit })
   await keeper.start()

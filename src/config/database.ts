@@ -1,24 +1,27 @@
-import { ConfigError, isLoopback } from './readers.ts'
+import { readDatabaseUrl } from '../core/database-url.ts'
+import { ConfigError, isLoopback, type Reader } from './readers.ts'
 
-/** Where the driver connects to: of two hosts in the query it takes the last, and without any what PostgreSQL's own variable says. */
-export function hostOf (databaseUrl: string): string {
-  const { hostname, searchParams } = new URL(databaseUrl)
-  return searchParams.getAll('host').at(-1) || hostname || process.env.PGHOST || 'localhost'
+/** A URL as libpq has it, perhaps of several hosts. */
+export const postgresUrl: Reader<string> = (name, raw) => {
+  try {
+    readDatabaseUrl(raw)
+  } catch (error) {
+    throw new ConfigError(name, (error as Error).message)
+  }
+  return raw
 }
 
-/** By loopback, or by a socket in the file system. */
-export const isOnThisMachine = (databaseUrl: string): boolean => {
-  const host = hostOf(databaseUrl)
-  return /^(\/|%2f)/i.test(host) || isLoopback(host)
-}
+/** By loopback, or by a socket in the file system, with all of its hosts. Without any the driver takes what PostgreSQL's own variable says. */
+export const isOnThisMachine = (databaseUrl: string): boolean => readDatabaseUrl(databaseUrl).hosts
+  .map(host => host || process.env.PGHOST || 'localhost')
+  .every(host => host.startsWith('/') || isLoopback(host))
 
 /**
  * In production nobody reads along or stands in for the database: the server shows a certificate of a known CA for its own
  * name. On this machine there is nobody on the way, and where that is so elsewhere the URL says it.
  */
 export function requireTls (name: string, databaseUrl: string): void {
-  const mode = new URL(databaseUrl).searchParams.getAll('sslmode').at(-1)
-  if (isOnThisMachine(databaseUrl) || mode === 'verify-full' || mode === 'disable') return
+  if (isOnThisMachine(databaseUrl) || ['verify-full', 'disable'].includes(readDatabaseUrl(databaseUrl).sslMode)) return
   throw new ConfigError(name, 'must say sslmode=verify-full in production (and sslrootcert, if the CA is your own), or sslmode=disable where nobody can be on the way')
 }
 

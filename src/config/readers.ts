@@ -57,8 +57,6 @@ export const url = (protocols: string[], { isLoopbackHttpAllowed = false } = {})
   return raw
 }
 
-export const postgresUrl = url(['postgres:', 'postgresql:'])
-
 export const origins: Reader<string[]> = (name, raw) => raw === ''
   ? []
   : raw.split(',').map(part => {

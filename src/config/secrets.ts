@@ -54,10 +54,4 @@ export const keySet = ({ MFA_ENCRYPTION_KEYS, MFA_PEPPERS, MFA_SIGNING_KEYS }: C
 const shapeOf = (issuers: readonly Issuer[]): string => JSON.stringify(issuers.map(({ key, ...rest }) => isSymmetric(rest.algorithms) ? rest : { key, ...rest }))
 
 /** All of a database's URL but who signs in: half of the connections must not be to another database. */
-function placeOf (databaseUrl: string | undefined): string | undefined {
-  if (databaseUrl === undefined) return undefined
-  const url = new URL(databaseUrl)
-  url.username = ''
-  url.password = ''
-  return url.href
-}
+const placeOf = (databaseUrl: string | undefined): string | undefined => databaseUrl?.replace(/^([^/]*\/\/)[^/?#]*@/, '$1')

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
-import pg from 'pg'
+import type pg from 'pg'
+import { readDatabaseUrl } from '../core/database-url.ts'
 import { UnavailableError } from '../core/unavailable.ts'
+import { type ConnectionEvent, Connections } from './connections.ts'
 import { fragment } from './fragment.ts'
 import { type Send, Together } from './together.ts'
 import type { Prisma, PrismaClient } from './generated/client.ts'
 
-/** Milliseconds. A client waits for at most the sum of the first two, and once more where others took back what he was sent with. */
-const CONNECT_TIMEOUT = 1500
+/** Milliseconds. A client waits for that and as long for a connection, and once more where others took back what they were sent with. */
 const STATEMENT_TIMEOUT = 1500
-const LOCK_TIMEOUT = 1000
 /** Of a report, which many rows are read for: at most two run at a time, and a third waits for no longer than to connect. */
 const REPORT_TIMEOUT = 20_000
 const REPORT_POOL = 2
@@ -38,45 +38,55 @@ export interface Database {
   settleTogether: <Item>(name: string, key: string, item: Item, send: Send<Item, Settlement | null>) => Promise<Settlement>
   /** Who is told of each settlement: the function's name, what it answered, and how long that took in seconds. */
   onSettled: (name: string, result: Settlement, seconds: number) => void
+  /** Who is told what happens to connections. */
+  onConnection: (event: ConnectionEvent) => void
   /** Connections of the pool, and calls that wait for one. */
   connections: () => { idle: number, busy: number, waiting: number }
+  /** How often all connections began anew: what was read before may be what another server said. */
+  switches: () => number
   close: () => Promise<void>
 }
 
-/** SQLSTATE or the system's error code: what an operator needs, and never an argument of the query. */
-function sqlState (error: unknown): string | undefined {
-  const { meta, code } = error as { meta?: { driverAdapterError?: { cause?: { originalCode?: string } } }, code?: string }
-  return meta?.driverAdapterError?.cause?.originalCode ?? code
+/** What the driver said, also where Prisma stands between: its code is SQLSTATE or the system's, never an argument of the query. */
+function driverError (error: unknown): Error & { code?: string } {
+  const { originalCode, originalMessage } = (error as PrismaError).meta?.driverAdapterError?.cause ?? {}
+  if (originalCode === undefined) return error as Error
+  return Object.assign(new Error(originalMessage, { cause: error }), { code: originalCode, severity: 'ERROR' })
 }
+interface PrismaError { meta?: { driverAdapterError?: { cause?: { originalCode?: string, originalMessage?: string } } } }
 
 /**
  * @param url asked for each new connection, since its password may come from a file that changes; `?pgbouncer=true` in it: a
  *   pooler gives each transaction another connection, which has no statements with names
- * @param onIdleError a pooled connection broke while nobody used it: the next one is made anew
  */
-export function connect (url: string | (() => string), poolSize: number, onIdleError: (error: Error) => void): Database {
+export function connect (url: string | (() => string), poolSize: number): Database {
   const currentUrl = typeof url === 'string' ? () => url : url
-  const isPooled = new URL(currentUrl()).searchParams.get('pgbouncer') === 'true'
-  const pool = openPool(currentUrl, poolSize, STATEMENT_TIMEOUT, onIdleError)
-  const reporting = openPool(currentUrl, Math.min(poolSize, REPORT_POOL), REPORT_TIMEOUT, onIdleError)
+  const { isPooled } = readDatabaseUrl(currentUrl())
+  const connections = new Connections(currentUrl, {
+    logins: { size: poolSize, statementTimeoutMs: STATEMENT_TIMEOUT },
+    reports: { size: Math.min(poolSize, REPORT_POOL), statementTimeoutMs: REPORT_TIMEOUT }
+  }, event => { database.onConnection(event) })
   const nameFor = (text: string): { name?: string } => isPooled ? {} : { name: nameOf(text) }
-  let models: Promise<Models> | undefined
+  let models: { pool: pg.Pool, loaded: Promise<Models> } | undefined
 
   const run = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
       return await work()
-    } catch (cause) {
-      throw new UnavailableError('the database did not do it', { code: sqlState(cause), cause })
+    } catch (error) {
+      const cause = driverError(error)
+      connections.failed(cause.code)
+      throw new UnavailableError('the database did not do it', { code: cause.code, cause })
     }
   }
-  const rowsOf = (from: pg.Pool, nameFor: (text: string) => { name?: string }): Database['rows'] => async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> => {
+  const rowsOf = (from: 'logins' | 'reports', nameFor: (text: string) => { name?: string }): Database['rows'] => async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> => {
     const { text, values: parameters } = fragment(strings, ...values)
-    const { rows } = await run(() => from.query({ text, values: parameters, ...nameFor(text) }))
+    const { rows } = await run(async () => await (await connections.pool(from)).query({ text, values: parameters, ...nameFor(text) }))
     return rows as T[]
   }
   const value = async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T | null> => {
     const { text, values: parameters } = fragment(strings, ...values)
-    const { rows: [row] } = await run(() => pool.query<[T | null]>({ text, values: parameters, rowMode: 'array', ...nameFor(text) }))
+    const { rows: [row] } = await run(async () =>
+      await (await connections.pool('logins')).query<[T | null]>({ text, values: parameters, rowMode: 'array', ...nameFor(text) }))
     return (row as [T | null])[0]
   }
 
@@ -91,12 +101,14 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
 
   const database: Database = {
     run,
-    rows: rowsOf(pool, nameFor),
+    rows: rowsOf('logins', nameFor),
     value,
     // Without names each is planned for what it asks: an index serves one group and not another.
-    chores: rowsOf(reporting, () => ({})),
+    chores: rowsOf('reports', () => ({})),
     reports: async <T>(strings: TemplateStringsArray, ...values: unknown[]) => await run(async () => {
-      const { prisma, sql } = await (models ??= openModels(reporting))
+      const pool = await connections.pool('reports')
+      if (models?.pool !== pool) models = { pool, loaded: openModels(pool) }
+      const { prisma, sql } = await models.loaded
       const statement = fragment(strings, ...values)
       return await prisma.$queryRaw<T[]>(sql(statement.strings, ...statement.values))
     }),
@@ -104,10 +116,12 @@ export function connect (url: string | (() => string), poolSize: number, onIdleE
     together: async (key, item, send) => await all.ask(key, item, send),
     settleTogether: async (name, key, item, send) => await settled(name, () => all.ask(key, item, send)),
     onSettled: () => {},
-    connections: () => ({ idle: pool.idleCount, busy: pool.totalCount - pool.idleCount, waiting: pool.waitingCount }),
+    onConnection: () => {},
+    connections: () => connections.count('logins'),
+    switches: () => connections.switches,
     async close () {
-      await (await models)?.prisma.$disconnect()
-      for (const each of [reporting, pool]) await each.end()
+      await (await models?.loaded)?.prisma.$disconnect()
+      await connections.close()
     }
   }
   return database
@@ -125,31 +139,9 @@ function nameOf (text: string): string {
 /** As many as a connection has statements. */
 const names = new Map<string, string>()
 
-function openPool (url: () => string, poolSize: number, statementTimeout: number, onIdleError: (error: Error) => void): pg.Pool {
-  const pool = new pg.Pool({
-    Client: clientTo(url),
-    max: poolSize,
-    connectionTimeoutMillis: CONNECT_TIMEOUT,
-    statement_timeout: statementTimeout,
-    lock_timeout: LOCK_TIMEOUT,
-    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT * 2,
-    // The server may be gone without a word: then nothing but our own clock ends the wait.
-    query_timeout: statementTimeout,
-    keepAlive: true,
-    application_name: 'headless-mfa'
-  })
-  pool.on('error', onIdleError)
-  return pool
-}
-
 interface Models { prisma: PrismaClient, sql: typeof Prisma.sql }
 
 async function openModels (pool: pg.Pool): Promise<Models> {
   const [{ PrismaPg }, { Prisma, PrismaClient }] = await Promise.all([import('@prisma/adapter-pg'), import('./generated/client.ts')])
   return { prisma: new PrismaClient({ adapter: new PrismaPg(pool) }), sql: Prisma.sql }
-}
-
-/** Of the pool, which makes one for each connection. */
-const clientTo = (url: () => string): new () => pg.Client => class extends pg.Client {
-  constructor (config: pg.ClientConfig = {}) { super({ ...config, connectionString: url() }) }
 }

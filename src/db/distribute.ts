@@ -17,8 +17,8 @@ const REFERENCE_TABLES = ['notice_receivers']
  */
 export async function distribute (databaseUrl: string, mode: CitusMode): Promise<string[]> {
   if (mode === 'off') return []
-  return await holdingLock(databaseUrl, async () => {
-    const client = new pg.Client({ connectionString: databaseUrl })
+  return await holdingLock(databaseUrl, async url => {
+    const client = new pg.Client({ connectionString: url })
     await client.connect()
     try {
       const { rowCount: isCitus } = await client.query("SELECT 1 FROM pg_extension WHERE extname = 'citus'")

@@ -24,8 +24,8 @@ const SIGNING_DAYS = 2
  * people anew. As the owner of the tables: the service's role may not.
  */
 export async function maintain (databaseUrl: string, retentionDays: number): Promise<Maintained> {
-  return await holdingLock(databaseUrl, async () => {
-    const client = new pg.Client({ connectionString: databaseUrl })
+  return await holdingLock(databaseUrl, async url => {
+    const client = new pg.Client({ connectionString: url })
     await client.connect()
     try {
       await client.query(`SET lock_timeout = '${LOCK_TIMEOUT}'`)

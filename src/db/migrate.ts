@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { withOfflineSchemaEngine, withSchemaEngine } from './schema-engine.ts'
+import { chooseHost } from './server.ts'
 
 /** The package's prisma/ folder: two levels up both from src/db (tsx) and from dist/db (compiled). */
 export const prismaDir = fileURLToPath(new URL('../../prisma/', import.meta.url))
@@ -22,7 +23,7 @@ export async function applyMigrations (
   databaseUrl: string, migrationsDir = join(prismaDir, 'migrations')
 ): Promise<string[]> {
   const migrationsList = await listMigrations(migrationsDir)
-  return await holdingLock(databaseUrl, () => withSchemaEngine(databaseUrl, async engine => {
+  return await holdingLock(databaseUrl, url => withSchemaEngine(url, async engine => {
     const input = { migrationsList, filters: noFilters }
     const { appliedMigrationNames } = await engine.applyMigrations(input).catch(error => { throw legible(error) })
     return appliedMigrationNames
@@ -38,7 +39,7 @@ function legible (error: Error): Error {
 
 /** After a failed migration was looked at (and its file perhaps corrected): lets the next `applyMigrations` try it again. */
 export async function markRolledBack (databaseUrl: string, migrationName: string): Promise<void> {
-  await holdingLock(databaseUrl, () => withSchemaEngine(databaseUrl, engine =>
+  await holdingLock(databaseUrl, url => withSchemaEngine(url, engine =>
     engine.markMigrationRolledBack({ migrationName })))
 }
 
@@ -65,15 +66,19 @@ async function listMigrations (baseDir: string) {
   return { baseDir, lockfile, shadowDbInitScript: '', migrationDirectories }
 }
 
-/** One at a time changes tables. The lock is the session's: if this process dies, PostgreSQL gives it to the next one. */
-export async function holdingLock<T> (databaseUrl: string, work: () => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 })
+/**
+ * One at a time changes tables. The lock is the session's: if this process dies, PostgreSQL gives it to the next one. `work` is told
+ * the URL of the server that has the lock, where there are several.
+ */
+export async function holdingLock<T> (databaseUrl: string, work: (url: string) => Promise<T>): Promise<T> {
+  const url = await chooseHost(databaseUrl)
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 })
   client.on('error', () => {}) // a lost connection shows in the engine's, which does the work
   await client.connect()
   try {
     // Asking again, as a statement that waits would hold a snapshot, which a CREATE INDEX CONCURRENTLY waits for in turn.
     while (!(await client.query('SELECT pg_try_advisory_lock($1) AS held', [lockKey])).rows[0].held) await sleep(100)
-    return await work()
+    return await work(url)
   } finally {
     await client.end()
   }

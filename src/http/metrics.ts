@@ -14,6 +14,9 @@ declare module 'fastify' {
 /** Seconds: from a round trip to the database to what a client no longer waits for. */
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
+/** Why connections to the database begin anew. */
+const RECONNECTS = ['broken', 'moved', 'read_only']
+
 /** What an operator sees of the service. No label names a user, a tenant, a path or anything else without bounds. */
 export class Metrics {
   readonly registry = new Registry()
@@ -27,12 +30,14 @@ export class Metrics {
   readonly #wouldEnroll = this.#counter('mfa_would_enroll_total', 'People of whom a report-only policy would ask something, each once for each version of the policy.', [])
   readonly #deliveries = this.#counter('mfa_notice_deliveries_total', 'Tries to deliver a notice, by what became of it.', ['outcome'])
   readonly #crypto = this.#histogram('mfa_crypto_duration_seconds', 'Opening and comparing, hashing (with its wait in the queue), signing.', ['operation'])
+  readonly #reconnects = this.#counter('mfa_database_reconnects_total', 'Connections that began anew: `broken` is one that broke while nobody used it, `moved` and `read_only` are all, as another server has taken over or this one took no writes for a while.', ['cause'])
   readonly #settlements = this.#histogram('mfa_settlement_duration_seconds', 'Settlements in the database, by what they decided.', ['settlement', 'outcome'])
 
   /** What an alert waits for is there from the beginning, as 0: else its first time would be no increase. */
   constructor () {
     for (const code of Object.keys(PROBLEMS)) this.#problems.inc({ code }, 0)
     for (const action of ['secret.unreadable', 'spray.suspected', 'guessing.suspected']) this.#events.inc({ action, outcome: 'failure' }, 0)
+    for (const cause of RECONNECTS) this.#reconnects.inc({ cause }, 0)
     for (const outcome of ['delivered', 'failed']) this.#deliveries.inc({ outcome }, 0)
   }
 
@@ -62,6 +67,8 @@ export class Metrics {
   auditBreak (): void { this.#auditBreaks.inc() }
   auditWaiting (seconds: number): void { this.#auditWaiting.set(seconds) }
   drift (steps: number): void { this.#drift.inc({ steps }) }
+  /** Of what happens to connections, that which makes new ones. */
+  connection (event: string): void { if (RECONNECTS.includes(event)) this.#reconnects.inc({ cause: event }) }
   delivery (outcome: string): void { this.#deliveries.inc({ outcome }) }
   wouldEnroll (): void { this.#wouldEnroll.inc() }
   settlement (settlement: string, outcome: string, seconds: number): void { this.#settlements.observe({ settlement, outcome }, seconds) }

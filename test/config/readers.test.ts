@@ -1,5 +1,5 @@
 import t from 'tap'
-import { boolean, choice, cidrs, ConfigError, hosts, integer, integers, isLoopback, list, names, origins, postgresUrl, type Reader, secret, text, url } from '../../src/config/readers.ts'
+import { boolean, choice, cidrs, ConfigError, hosts, integer, integers, isLoopback, list, names, origins, type Reader, secret, text, url } from '../../src/config/readers.ts'
 
 /** Each is refused by an error that names the variable and never the value. */
 function refuses (t: { throws: any, notOk: any }, read: Reader<unknown>, values: string[]): void {
@@ -58,8 +58,6 @@ t.test('a URL has an allowed scheme; http is for loopback alone, where it is all
   refuses(t, read, ['http://id.test/jwks', 'http://10.0.0.1/jwks', 'http://192.168.1.1/jwks', 'http://169.254.169.254/latest', 'http://localhost.evil.test/jwks', 'http://127.0.0.1.evil.test/jwks', 'http://[::ffff:10.0.0.1]/', 'ftp://id.test/jwks', 'file:///etc/passwd', 'data:application/json,{}', 'javascript:0', '//id.test', 'id.test', ''])
   refuses(t, url(['https:']), ['http://localhost/jwks'])
   t.equal(isLoopback('localhost.'), false)
-  t.equal(postgresUrl('NAME', 'postgresql://u:p@h/d'), 'postgresql://u:p@h/d')
-  refuses(t, postgresUrl, ['mysql://user:canary@host/db', 'user:canary@host/db', 'http://user:canary@host/db'])
 })
 
 t.test('an origin is exact: scheme, host and port', async t => {

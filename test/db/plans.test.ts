@@ -29,7 +29,7 @@ await client.query("INSERT INTO notices (tenant, id, at, subject, due_at, failur
 await client.query('VACUUM ANALYZE')
 t.teardown(() => client.end())
 
-const db = connect(url, 5, () => {})
+const db = connect(url, 5)
 t.teardown(() => db.close())
 
 /** The same database, which keeps the plans of all that is asked. */

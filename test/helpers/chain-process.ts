@@ -4,7 +4,7 @@ import { connect } from '../../src/db/client.ts'
 import { watchAttempts } from '../../src/db/suspicions.ts'
 
 const [url, tenant] = process.argv.slice(2) as [string, string]
-const db = connect(url, 2, () => {})
+const db = connect(url, 2)
 await db.rows`SELECT 1`
 process.send?.('ready')
 process.on('message', () => { void chainTenant(db, tenant, { look: events => watchAttempts(db, events) }).then(count => process.send?.(count)) })

@@ -129,6 +129,13 @@ export async function execute (url: string, sql: string): Promise<void> {
   }
 }
 
+/** Ten hashes of an enrollment take half a second at the least cost that is allowed elsewhere. */
+export async function allowCheapHashes (url: string): Promise<void> {
+  for (const table of ['recovery_codes', 'bypasses']) {
+    await execute(url, `ALTER TABLE ${table} DROP CONSTRAINT ${table}_bcrypt, ADD CONSTRAINT ${table}_bcrypt CHECK (hash ~ '^[$]2[aby][$][01][0-9][$]')`)
+  }
+}
+
 export function readRun (): Run {
   try {
     return JSON.parse(readFileSync(runFile, 'utf8'))

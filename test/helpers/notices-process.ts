@@ -7,7 +7,7 @@ import { Metrics } from '../../src/http/metrics.ts'
 import { startNotices } from '../../src/notices.ts'
 
 const config = readConfig(process.env)
-const db = connect(() => config.DATABASE_URL as string, 4, () => {})
+const db = connect(() => config.DATABASE_URL as string, 4)
 const metrics = new Metrics()
 const errors: unknown[] = []
 const log = { info: () => {}, warn: (fields: { err?: unknown }) => { errors.push(fields.err) } } as never

@@ -15,12 +15,14 @@ export interface Proxy {
   loseAnswers: () => void
   /** Breaks the connections that there are. */
   cut: () => void
+  /** New connections go to another server; those that there are stay where they are. */
+  lead: (databaseUrl: string) => void
   /** All is well again, for new connections. */
   restore: () => Promise<void>
 }
 
 export async function startProxy (t: Teardown, databaseUrl: string): Promise<Proxy> {
-  const target = new URL(databaseUrl)
+  let target = new URL(databaseUrl)
   const sockets = new Set<Socket>()
   let mode: 'pass' | 'black hole' | 'lose answers' = 'pass'
   let server: Server | undefined
@@ -67,6 +69,7 @@ export async function startProxy (t: Teardown, databaseUrl: string): Promise<Pro
     refuse,
     cut,
     blackHole: () => { mode = 'black hole' },
+    lead: databaseUrl => { target = new URL(databaseUrl) },
     loseAnswers: () => { mode = 'lose answers' },
     async restore () {
       mode = 'pass'

@@ -20,7 +20,7 @@ bcrypt.compare = ((...args: Parameters<typeof compare>) => { counts.compares++; 
 
 const config = readConfig(process.env)
 const secrets = new Secrets(config)
-const db = connect(config.DATABASE_URL as string, config.DATABASE_POOL, () => {})
+const db = connect(config.DATABASE_URL as string, config.DATABASE_POOL)
 // Only where a test says so: the keys of most tests are of no other service on their database.
 const keeper = new SecretKeeper({ env: process.env, secrets, db, log: () => {}, onUnfit: () => {}, reportSeconds: 0 })
 if (process.env.KEEP_SECRETS !== undefined) await keeper.start(50)

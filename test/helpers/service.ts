@@ -90,7 +90,7 @@ export async function startService (t: Teardown, env: Record<string, string | un
   const config = readConfig(merged)
   const log: string[] = []
   const secrets = new Secrets(config, areKeysProved)
-  const db = connect(() => secrets.databaseUrl as string, 10, () => {})
+  const db = connect(() => secrets.databaseUrl as string, 10)
   const memory = new AuditMemory()
   const app = await createApp({ config, secrets, db, memory, clock: clock.read, logStream: { write: line => { log.push(line) } } })
   t.teardown(async () => {
