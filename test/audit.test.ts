@@ -17,7 +17,7 @@ const { url } = await ownDatabase(t)
 const role = await serviceRole(t, url)
 const service = await startService(t, { DATABASE_URL: role.url })
 /** Who owns the tables. */
-const owner = connect(url, 2, () => {})
+const owner = connect(url, 2)
 t.teardown(() => owner.close())
 
 interface Line { level: string, fields: any, text: string }

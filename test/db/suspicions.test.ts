@@ -231,7 +231,7 @@ t.test('and one that is killed before that: the next one looks again, and it is 
 t.test('one that loses the answer knows by the head what it has chained, and counts each event once', async t => {
   const { tenant, release } = await guessed(t)
   const proxy = await startProxy(t, url)
-  const replica = connect(proxy.url, 2, () => {})
+  const replica = connect(proxy.url, 2)
   t.teardown(() => replica.close())
   const counted: string[] = []
   const chained = chainTenant(replica, tenant, { onChained: events => { counted.push(...events.map(({ action }) => action)) } })

@@ -2,8 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { startChaining } from '../../src/db/audit-worker.ts'
+import { startAudit } from '../../src/audit.ts'
 import type { Embedded } from '../../src/db/embedded.ts'
+import { Metrics } from '../../src/http/metrics.ts'
 import { type Proxy, startProxy } from '../helpers/proxy.ts'
 import { setReadOnly, startPair } from '../helpers/servers.ts'
 import { inTime, type Service, startService } from '../helpers/service.ts'
@@ -28,14 +29,15 @@ async function query<T extends pg.QueryResultRow> (url: string, text: string): P
 
 interface Stage { proxy: Proxy, service: Service, first: Embedded, second: Embedded }
 
-/** A service with a chaining replica's worker, behind a name that leads to the first of two servers. */
+/** A service that chains, behind a name that leads to the first of two servers. */
 async function start (t: Test, options?: { isStandby: boolean }): Promise<Stage> {
   const { first, second } = await startPair(t, options)
   const proxy = await startProxy(t, first.url)
   const service = await startService(t, { DATABASE_URL: proxy.url })
-  const stop = startChaining(service.db, {
-    keys: service.config.MFA_SIGNING_KEYS, retentionDays: 400, onError: () => {}, onChained: () => {}, onSigned: () => {}, onBroken: () => {}
-  }, { chainMs: 100, signMs: 60_000 })
+  const { config, secrets, db, app } = service
+  const stop = startAudit({
+    config, secrets, db, memory: service.memory, metrics: new Metrics(), log: app.log, times: { chainMs: 100, signMs: 60_000, lookMs: 1000, checkMs: 60_000 }
+  })
   t.teardown(stop)
   return { proxy, service, first, second }
 }
