@@ -27,6 +27,7 @@ t.test('a host that PostgreSQL\'s own variable names is where it is, and no host
     t.throws(() => { requireThisMachine('DATABASE_URL', url) }, /is not on this machine/, url)
   }
   t.equal(isOnThisMachine('postgresql:///mfa?host=::1'), true)
+  t.equal(isOnThisMachine('postgresql://localhost,db.example/mfa'), false, 'all of several are')
 })
 
 t.test('the owner\'s way too', async t => {
