@@ -66,6 +66,8 @@ core.register_action("mfa", { "http-req" }, function (txn)
     txn:set_var("txn.mfa", "allow")
   elseif status == 302 or status == 401 or status == 403 or status == 431 then
     refuse(txn, status, answer.headers, answer.body)
+  else
+    -- haproxy.cfg answers 503.
+    txn:Warning("mfa: the service answered " .. (status == 0 and "nothing" or status))
   end
-  -- Whatever else it was, or nothing: haproxy.cfg answers 503.
 end)
