@@ -268,7 +268,7 @@ t.test('a link that the service\'s login puts at the next place stops the chain:
   const replica = startReplica(t)
   const { tenant, verify } = await signed(replica)
   t.equal(await replica.waiting(), 0)
-  await service.db.rows`INSERT INTO audit_chain (tenant, position, at, id, hash) VALUES (${tenant}, 11, now(), gen_random_uuid(), '')`
+  await service.db.rows`INSERT INTO audit_chain (tenant, position, at, id, event, hash) VALUES (${tenant}, 11, now(), gen_random_uuid(), '', '')`
   await write(tenant, 1)
   await until('it waits', async () => await replica.waiting() > 0)
   t.match((await verify()).body, { ok: true })

@@ -25,6 +25,15 @@ export const START = '0'.repeat(64)
 const canonical = ({ tenant, at, id, actor, subject, action, outcome, factorKind, address, requestId, details }: ChainedEvent): string =>
   JSON.stringify([tenant, at, id, actor, subject, action, outcome, factorKind, address, requestId, details])
 
-/** SHA-256 of the digest before and the event: whoever changes one event changes every digest after it. */
-export const link = (previous: string, event: ChainedEvent): string =>
-  createHash('sha256').update(Buffer.from(previous, 'hex')).update(canonical(event)).digest('hex')
+const sha256 = (...parts: Array<Buffer | string>): string =>
+  parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest('hex')
+
+/** What stays of an event in the chain when retention has removed it. */
+export const digestEvent = (event: ChainedEvent): string => sha256(canonical(event))
+
+/**
+ * SHA-256 of the digest before, the event's digest and its time: whoever changes one event changes every digest after it. The
+ * time stands there by itself, so that a link shows how old its event was when that is gone.
+ */
+export const link = (previous: string, eventDigest: string, at: string): string =>
+  sha256(Buffer.from(previous, 'hex'), Buffer.from(eventDigest, 'hex'), at)

@@ -1,4 +1,4 @@
-import { type ChainedEvent, type Head, link, START } from '../core/audit-chain.ts'
+import { type ChainedEvent, digestEvent, type Head, link, START } from '../core/audit-chain.ts'
 import type { Database } from './client.ts'
 import { fragment } from './fragment.ts'
 
@@ -34,7 +34,8 @@ export async function chainTenant (db: Database, tenant: string, { look, onChain
   let isMore = true
   while (isMore) {
     const head = await findHead(db, tenant)
-    const events = await db.rows<ChainedEvent>`
+    // Planned anew each time: what was planned for a few events would never end with a backlog of many.
+    const events = await db.chores<ChainedEvent>`
       SELECT ${CHAINED} FROM audit_pending p JOIN audit_events e ON e.tenant = p.tenant AND e.at = p.at AND e.id = p.id
       WHERE p.tenant = ${tenant} AND NOT EXISTS (SELECT 1 FROM audit_chain c WHERE c.tenant = p.tenant AND c.at = p.at AND c.id = p.id)
       ORDER BY p.at, p.id LIMIT ${BATCH}::int`
@@ -51,9 +52,13 @@ export async function chainTenant (db: Database, tenant: string, { look, onChain
 /** False where somebody else has appended to that head. */
 async function append (db: Database, tenant: string, head: Head, events: ChainedEvent[]): Promise<boolean> {
   let { digest } = head
-  const digests = events.map(event => { digest = link(digest, event); return digest })
+  const links = events.map(event => {
+    const eventDigest = digestEvent(event)
+    digest = link(digest, eventDigest, event.at)
+    return { ...event, eventDigest, digest }
+  })
   try {
-    return await settleAppended(db, tenant, head, events, digests)
+    return await settleAppended(db, tenant, head, links)
   } catch (error) {
     // The answer may be lost where the act is not: the head says what was done.
     const { count, digest: last } = await findHead(db, tenant)
@@ -62,9 +67,12 @@ async function append (db: Database, tenant: string, head: Head, events: Chained
   }
 }
 
-async function settleAppended (db: Database, tenant: string, { count, digest }: Head, events: ChainedEvent[], digests: string[]): Promise<boolean> {
+type NewLink = Pick<ChainedEvent, 'at' | 'id'> & { eventDigest: string, digest: string }
+
+async function settleAppended (db: Database, tenant: string, { count, digest }: Head, links: NewLink[]): Promise<boolean> {
   const { outcome } = await db.settle`SELECT append_audit(${tenant}, ${count}::bigint, ${digest},
-    ${events.map(({ at }) => at)}::text[]::timestamptz[], ${events.map(({ id }) => id)}::text[]::uuid[], ${digests}::text[]) AS result`
+    ${links.map(({ at }) => at)}::text[]::timestamptz[], ${links.map(({ id }) => id)}::text[]::uuid[],
+    ${links.map(({ eventDigest }) => eventDigest)}::text[], ${links.map(({ digest }) => digest)}::text[]) AS result`
   return outcome === 'appended'
 }
 
@@ -76,6 +84,7 @@ export const STALLED_SECONDS = 45
 
 /** The event that has waited for the longest, of all tenants. Who holds the lease does not matter: that may be what is wrong. */
 export const findWaiting = async (db: Database): Promise<Waiting | undefined> => (await db.chores<Waiting>`
-  SELECT p.tenant, to_char(min(p.at) AT TIME ZONE 'UTC', ${UTC}) AS since, extract(epoch FROM clock_timestamp() - min(p.at))::float8 AS seconds
+  SELECT p.tenant, to_char(min(p.at) AT TIME ZONE 'UTC', ${UTC}) AS since,
+    extract(epoch FROM clock_timestamp() - min(p.at))::float8 AS seconds
   FROM audit_pending p WHERE NOT EXISTS (SELECT 1 FROM audit_chain c WHERE c.tenant = p.tenant AND c.at = p.at AND c.id = p.id)
   GROUP BY p.tenant ORDER BY min(p.at) LIMIT 1`)[0]

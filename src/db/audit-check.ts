@@ -25,10 +25,12 @@ export interface CheckingOptions {
 }
 
 /**
- * What every replica does, whoever holds the lease: it remembers what the others have signed, holds what it remembers against the database,
- * and looks whether anybody chains. Answers how to stop it.
+ * What every replica does, whoever holds the lease: it remembers what the others have signed, holds what it remembers against
+ * the database, and looks whether anybody chains. Answers how to stop it.
  */
-export function startChecking (db: Database, options: CheckingOptions, { lookMs, checkMs } = { lookMs: LOOK_MS, checkMs: CHECK_MS }): () => Promise<void> {
+export function startChecking (
+  db: Database, options: CheckingOptions, { lookMs, checkMs } = { lookMs: LOOK_MS, checkMs: CHECK_MS }
+): () => Promise<void> {
   let toldAt = -Infinity
 
   async function look (): Promise<void> {
@@ -68,7 +70,8 @@ async function findChanged (db: Database, known: Checkpoint[]): Promise<string[]
       FROM unnest(${page.map(({ tenant }) => tenant)}::text[], ${page.map(({ count }) => count)}::bigint[]) AS k (tenant, count)
       JOIN audit_checkpoints c ON c.tenant = k.tenant AND c.count >= k.count ORDER BY c.count`
     const newest = new Map(rows.map(row => [row.tenant, row]))
-    changed.push(...page.filter(({ tenant, count, at }) => newest.get(tenant)?.count !== count || newest.get(tenant)?.at !== at).map(({ tenant }) => tenant))
+    const isThere = ({ tenant, count, at }: Checkpoint): boolean => newest.get(tenant)?.count === count && newest.get(tenant)?.at === at
+    changed.push(...page.filter(each => !isThere(each)).map(({ tenant }) => tenant))
   }
   return changed
 }

@@ -48,7 +48,8 @@ export async function signTenant (db: Database, tenant: string, { keys, retentio
   const walked = await walkChain(db, tenant, last ?? { count: 0, digest: START }, count, keptSince, new Map())
   if (walked.broken !== null) return walked.broken
   if (walked.digest !== digest || (last !== null && last.count > count)) return { position: count, id: null, at: null, cause: 'changed' }
-  const checkpoint = { tenant, count, digest, until: latest(walked.until, last?.until), at: now, keptSince, previous: previousOf(last, count) }
+  const until = latest(walked.until, last?.until)
+  const checkpoint = { tenant, count, digest, until, at: now, keptSince, previous: previousOf(last, count) }
   await settleCheckpoint(db, checkpoint, keys[0] as CheckpointKey)
   memory.keep(checkpoint)
   return checkpoint

@@ -1,4 +1,4 @@
-import { type ChainedEvent, type Head, link } from '../core/audit-chain.ts'
+import { type ChainedEvent, digestEvent, type Head, link } from '../core/audit-chain.ts'
 import { CHAINED, UTC } from './audit-chain.ts'
 import type { Database } from './client.ts'
 
@@ -13,13 +13,20 @@ export interface Break {
 
 export interface Walked { digest: string, until: string | null, broken: Break | null }
 
-interface LinkRow extends Omit<ChainedEvent, 'action'> { action: string | null, position: number, digest: string, linkId: string, linkAt: string }
+interface LinkRow extends Omit<ChainedEvent, 'action'> {
+  action: string | null
+  position: number
+  digest: string
+  eventDigest: string
+  linkId: string
+  linkAt: string
+}
 
 const PAGE = 1000
 
 /**
  * Follows a chain from one event, of which the digest is known, to another, and computes each digest anew.
- * @param keptSince events that are older may be gone (their digest is still held by the next one's)
+ * @param keptSince events that are older may be gone (the link has their digest and time, and is in the next one's)
  * @param signed digests that are known otherwise, by position
  */
 export async function walkChain (db: Database, tenant: string, from: Head, to: number, keptSince: string, signed: ReadonlyMap<number, string>): Promise<Walked> {
@@ -38,8 +45,9 @@ export async function walkChain (db: Database, tenant: string, from: Head, to: n
       position++
       if (row.position !== position) return stop('missing')
       if (row.action === null && row.linkAt >= keptSince) return stop('missing', row)
-      digest = row.action === null ? row.digest : link(digest, row as ChainedEvent)
-      if (digest !== row.digest || digest !== (signed.get(position) ?? digest)) return stop('changed', row)
+      const isOther = row.action !== null && digestEvent(row as ChainedEvent) !== row.eventDigest
+      digest = link(digest, row.eventDigest, row.linkAt)
+      if (isOther || digest !== row.digest || digest !== (signed.get(position) ?? digest)) return stop('changed', row)
       if (until === null || row.linkAt > until) until = row.linkAt
     }
   }
@@ -47,7 +55,8 @@ export async function walkChain (db: Database, tenant: string, from: Head, to: n
 }
 
 const findLinks = (db: Database, tenant: string, after: number, to: number): Promise<LinkRow[]> => db.chores<LinkRow>`
-  SELECT c.position::float8, encode(c.hash, 'hex') AS digest, c.id::text AS "linkId", to_char(c.at AT TIME ZONE 'UTC', ${UTC}) AS "linkAt", ${CHAINED}
+  SELECT c.position::float8, encode(c.hash, 'hex') AS digest, encode(c.event, 'hex') AS "eventDigest",
+    c.id::text AS "linkId", to_char(c.at AT TIME ZONE 'UTC', ${UTC}) AS "linkAt", ${CHAINED}
   FROM (SELECT * FROM audit_chain WHERE tenant = ${tenant} AND position > ${after}::bigint AND position <= ${to}::bigint ORDER BY position LIMIT ${PAGE}::int) c
   LEFT JOIN audit_events e ON e.tenant = ${tenant} AND e.at = c.at AND e.id = c.id
   ORDER BY c.position`

@@ -95,6 +95,30 @@ t.test('an event that is deleted, with its link or without', async t => {
   await isBroken(t, tenant, { position: 7, id: at(8).id, cause: 'changed' })
 })
 
+t.test('an event that is deleted, and whose link says that it was older than the retention', async t => {
+  const { tenant, at } = await chained()
+  await db.rows`DELETE FROM audit_events WHERE tenant = ${tenant} AND id = ${at(7).id}::uuid`
+  await db.rows`UPDATE audit_chain SET at = '2000-01-01' WHERE tenant = ${tenant} AND position = 7`
+  await isBroken(t, tenant, { position: 7, id: at(7).id, cause: 'changed' })
+})
+
+t.test('an event that is changed, with its link, before one that is passed off as gone', async t => {
+  const { tenant, at } = await chained()
+  const [{ kept }] = await db.rows<{ kept: unknown }>`SELECT jsonb_agg(to_jsonb(c)) AS kept FROM audit_chain c WHERE tenant = ${tenant} AND position > 8` as [{ kept: unknown }]
+  const { id, at: time } = at(8)
+  await db.rows`UPDATE audit_events SET actor = 'somebody else' WHERE tenant = ${tenant} AND id = ${id}::uuid`
+  await db.rows`DELETE FROM audit_events WHERE tenant = ${tenant} AND id = ${at(9).id}::uuid`
+  await db.rows`DELETE FROM audit_chain WHERE tenant = ${tenant} AND position > 7`
+  await db.rows`UPDATE audit_heads h SET count = 7, hash = c.hash FROM audit_chain c WHERE h.tenant = ${tenant} AND c.tenant = h.tenant AND c.position = 7`
+  await db.rows`INSERT INTO audit_pending SELECT tenant, at, id FROM audit_events WHERE tenant = ${tenant} AND id = ${id}::uuid`
+  t.equal(await chainTenant(db, tenant), 1)
+  await db.rows`INSERT INTO audit_chain SELECT * FROM jsonb_populate_recordset(NULL::audit_chain, ${JSON.stringify(kept)}::jsonb)`
+  await db.rows`UPDATE audit_heads h SET count = 10, hash = c.hash FROM audit_chain c WHERE h.tenant = ${tenant} AND c.tenant = h.tenant AND c.position = 10`
+  await db.rows`UPDATE audit_chain SET at = '2000-01-01' WHERE tenant = ${tenant} AND position = 9`
+  t.same((await links(tenant)).slice(7, 9).map(({ id, at }) => [id, at]), [[id, time], [at(9).id, new Date('2000-01-01')]])
+  await isBroken(t, tenant, { position: 9, cause: 'changed' })
+})
+
 t.test('an event that is deleted before it is chained', async t => {
   const { tenant } = await chained()
   await write(tenant, 1)
@@ -120,7 +144,7 @@ t.test('an event that is put in: between others, before all, after all, by a cop
 t.test('an event that is put in with a link of its own, beyond the head or in the chain', async t => {
   const { tenant } = await chained()
   const [added] = await db.rows<{ id: string }>`INSERT INTO audit_events (tenant, action, outcome) VALUES (${tenant}, 'totp.accepted', 'success') RETURNING id::text`
-  await db.rows`INSERT INTO audit_chain (tenant, position, at, id, hash) SELECT tenant, 11, at, id, sha256('') FROM audit_events WHERE tenant = ${tenant} AND id = ${added?.id}::uuid`
+  await db.rows`INSERT INTO audit_chain (tenant, position, at, id, event, hash) SELECT tenant, 11, at, id, sha256(''), sha256('') FROM audit_events WHERE tenant = ${tenant} AND id = ${added?.id}::uuid`
   await isBroken(t, tenant, { ...added, cause: 'added' })
   await db.rows`UPDATE audit_heads SET count = 11, hash = sha256('') WHERE tenant = ${tenant}`
   await isBroken(t, tenant, { position: 11, ...added, cause: 'changed' })

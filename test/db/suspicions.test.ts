@@ -248,7 +248,7 @@ t.test('one that loses the answer knows by the head what it has chained, and cou
 t.test('an append that failed is none, and what could not be looked at is not chained', async t => {
   const { tenant } = service.person()
   await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
-  await db.rows`INSERT INTO audit_chain (tenant, position, at, id, hash) VALUES (${tenant}, 1, now(), gen_random_uuid(), '')`
+  await db.rows`INSERT INTO audit_chain (tenant, position, at, id, event, hash) VALUES (${tenant}, 1, now(), gen_random_uuid(), '', '')`
   const counted: unknown[] = []
   await t.rejects(chainTenant(db, tenant, { onChained: events => { counted.push(events) } }), { code: '23505' })
   await db.rows`DELETE FROM audit_chain WHERE tenant = ${tenant}`
