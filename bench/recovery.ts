@@ -3,15 +3,16 @@ import { cpus } from 'node:os'
 import { generateCode } from '../src/core/recovery-code.ts'
 import { type Benchmark, ROUNDS } from './lib/benchmark.ts'
 import { startChild } from './lib/children.ts'
-import { BCRYPT_COST, fillEnrolled, recoveryCodes, refill, subjectOf, TENANT, verifies } from './lib/enrolled.ts'
+import { BCRYPT_COST, fillEnrolled, giveCodes, recoveryCode, refill, subjectOf, TENANT, verifies } from './lib/enrolled.ts'
 import { median, short } from './lib/figures.ts'
 import { firstToken } from './lib/keys.ts'
 import { type Answers, demand, request } from './lib/load.ts'
 import { startReplica } from './lib/service.ts'
 
 const CONNECTIONS = 16
-/** A service that has room, so that a wait is one for bcrypt and not for the other logins. */
+/** A service that has room, so that a wait is one for recovery codes and not for the other logins. */
 const LOGINS = { connections: 8, perSecond: 100 }
+const FLOOD = { connections: CONNECTIONS, perSecond: 100 }
 
 export const recovery: Benchmark = {
   name: 'recovery',
@@ -20,13 +21,14 @@ export const recovery: Benchmark = {
     const database = await server.create('bench_recovery')
     const users = isShort ? 400 : 4000
     await fillEnrolled(database, dir, users)
+    await giveCodes(database, users / 4)
     const replica = await startReplica(dir, database.url)
     const seconds = isShort ? 1 : 6
     const cores = cpus().length
     const recover = (n: number, code: string): string => request({ method: 'POST', path: '/mfa/recovery', token: firstToken(TENANT, subjectOf(n)), body: { code } })
-    // Each uses a code of his own; none fails so often that he would have to wait.
+    // Each uses a code of their own.
     let next = 0
-    const right = (count: number): string[] => Array.from({ length: count }, () => recover(1 + next % (users / 4), recoveryCodes[Math.floor(next++ / (users / 4))] as string))
+    const right = (count: number): string[] => Array.from({ length: count }, () => recover(1 + next++, recoveryCode))
     let wrongs = 0
     const wrong = (count: number): string[] => Array.from({ length: count }, () => recover(1 + users / 4 + wrongs++ % (users / 4), generateCode(wrongs % 10)))
     let logins = 0
@@ -46,7 +48,7 @@ export const recovery: Benchmark = {
       }
       const some = LOGINS.perSecond * seconds
       const { groups: idle } = await load.run(replica.url, [{ name: 'login', ...LOGINS, ...login(some) }])
-      const { groups: busy } = await load.run(replica.url, [{ name: 'login', ...LOGINS, ...login(some) }, { name: 'flood', connections: CONNECTIONS, requests: wrong(count * 2), isRepeated: true }])
+      const { groups: busy } = await load.run(replica.url, [{ name: 'login', ...LOGINS, ...login(some) }, { name: 'flood', ...FLOOD, requests: wrong(some), isRepeated: true }])
       for (const { login } of [idle, busy]) demand(login as Answers, 200, 'login')
       const measured = { limit: bcrypt.said.perSecond, ...rates, idleP99: (idle.login as Answers).p99, busyP99: (busy.login as Answers).p99, busyRate: (busy.flood as Answers).perSecond }
       rounds.push(measured)
@@ -58,8 +60,7 @@ export const recovery: Benchmark = {
     const of = (name: keyof typeof rounds[0]): number => median(rounds.map(round => round[name]))
     return {
       figures: {
-        // Of the two the worse.
-        recoveryOfBcrypt: median(rounds.map(({ limit, right, wrong }) => Math.min(right, wrong) / limit)),
+        recoveryOfBcrypt: median(rounds.map(({ limit, right }) => right / limit)),
         verifyP99UnderRecovery: median(rounds.map(({ idleP99, busyP99 }) => busyP99 / idleP99))
       },
       table: [
@@ -68,9 +69,9 @@ export const recovery: Benchmark = {
         ['right recovery codes', short(of('right')), ''],
         ['wrong recovery codes', short(of('wrong')), ''],
         ['none', '', short(of('idleP99'))],
-        ['wrong recovery codes without end', short(of('busyRate')), short(of('busyP99'))]
+        ['100 wrong recovery codes a second', short(of('busyRate')), short(of('busyP99'))]
       ],
-      notes: [`${CONNECTIONS} connections send recovery codes. One bcrypt each, whether the code is right or wrong: test/race/guessing.test.ts counts them.`]
+      notes: [`${CONNECTIONS} connections send recovery codes. A right one costs one bcrypt, a wrong one none: test/mfa/recovery-flood.test.ts counts them.`]
     }
   }
 }

@@ -31,7 +31,7 @@ ALTER TABLE "policies"
   ADD CONSTRAINT "policies_enforcement" CHECK (enforcement IN ('optional', 'report_only', 'required')),
   ADD CONSTRAINT "policies_sso_rule" CHECK (sso_rule IN ('exempt_sso_only', 'exempt_sso_session', 'none')),
   ADD CONSTRAINT "policies_grace" CHECK (grace_period_days BETWEEN 0 AND 365);
-ALTER TABLE "throttles" ADD CONSTRAINT "throttles_kind" CHECK (kind IN ('totp', 'recovery', 'bypass', 'enroll'));
+ALTER TABLE "throttles" ADD CONSTRAINT "throttles_kind" CHECK (kind IN ('totp', 'enroll', 'renew'));
 ALTER TABLE "recovery_codes" ADD CONSTRAINT "recovery_codes_bcrypt" CHECK (hash ~ '^[$]2[aby][$]1[0-9][$]');
 ALTER TABLE "bypasses" ADD CONSTRAINT "bypasses_bcrypt" CHECK (hash ~ '^[$]2[aby][$]1[0-9][$]');
 
@@ -98,7 +98,7 @@ END $$;
 DO $$ BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headless_mfa') THEN
     GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_tallies, user_tally_changes, enrollments, factors, recovery_sets, recovery_codes,
-      bypasses, throttles, policies, mfa_sessions, endings, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
+      bypasses, throttles, refusals, policies, mfa_sessions, endings, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
     GRANT SELECT, INSERT, UPDATE ON audit_heads, notice_receivers, leases, keys TO headless_mfa;
     GRANT SELECT, INSERT, DELETE ON traces, audit_pending TO headless_mfa;
     GRANT SELECT, INSERT ON audit_events, audit_chain TO headless_mfa;

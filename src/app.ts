@@ -134,6 +134,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
 /** Hashes, with the time that they take and wait. */
 const timed = (hasher: Hashing, metrics: Metrics): Hashing => ({
   hash: text => metrics.timeAsync('bcrypt_hash', () => hasher.hash(text)),
+  hashLast: text => metrics.timeAsync('bcrypt_hash', () => hasher.hashLast(text)),
   compare: (text, hash) => metrics.timeAsync('bcrypt_compare', () => hasher.compare(text, hash))
 })
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { createWriteStream, rmSync, chmodSync } from 'node:fs'
 import { once } from 'node:events'
 import bcrypt from 'bcrypt'
-import { digest, formatCode, generateCode } from '../../src/core/recovery-code.ts'
+import { digest, formatCode, generateCode, tagOf } from '../../src/core/recovery-code.ts'
 import { seal } from '../../src/core/seal.ts'
 import { codeAt, DEFAULT_PARAMETERS, generateSecret, PERIOD_SECONDS } from '../../src/core/totp.ts'
 import type { Database } from './database.ts'
@@ -14,7 +14,19 @@ import { CODE_PLACE, type Group, request } from './load.ts'
 export const TENANT = 'bench'
 const ring = { primary: 'k1', keys: new Map([['k1', SEALING_KEY]]) }
 const SECRET = generateSecret()
-export const recoveryCodes = Array.from({ length: 10 }, (_, slot) => formatCode(generateCode(slot)))
+/** The code of everybody's first slot, which `giveCodes` makes work. */
+const firstCode = generateCode(0)
+export const recoveryCode = formatCode(firstCode)
+
+/** Makes `recoveryCode` work, once, for the first `count` users. */
+export async function giveCodes ({ client }: Database, count: number): Promise<void> {
+  const numbers = Array.from({ length: count }, (_, index) => index + 1)
+  const owners = numbers.map(n => ({ tenant: TENANT, userId: userId(n) }))
+  const hashes = await Promise.all(owners.map(owner => bcrypt.hash(digest(PEPPER, owner, firstCode), BCRYPT_COST)))
+  await client.query(`UPDATE recovery_codes c SET hash = g.hash, tag = g.tag, used_at = NULL
+    FROM unnest($2::uuid[], $3::text[], $4::int[]) AS g (id, hash, tag) WHERE c.tenant = $1 AND c.user_id = g.id AND c.slot = 0`,
+  [TENANT, owners.map(({ userId }) => userId), hashes, owners.map(owner => tagOf(PEPPER, owner, firstCode))])
+}
 export const BCRYPT_COST = 10
 
 export const subjectOf = (n: number): string => `user-${n}`
@@ -66,7 +78,6 @@ export async function mfaToken (url: string, token: string): Promise<string> {
 }
 
 export async function fillEnrolled ({ client }: Database, dir: string, count: number): Promise<void> {
-  const hashes = await Promise.all(recoveryCodes.map(each => bcrypt.hash(digest(PEPPER, each.replaceAll('-', '')), BCRYPT_COST)))
   // Of one order on the pages of tables and indexes: that of the ids.
   const order = Array.from({ length: count }, (_, index) => index + 1)
   if (count > 1) order.sort((a, b) => userKeys(a) - userKeys(b))
@@ -81,11 +92,11 @@ export async function fillEnrolled ({ client }: Database, dir: string, count: nu
     SELECT $1, ${idInSql('user', 'n')}, '${ISSUER}', 'user-' || n, 'user-' || n, '{"${ISSUER}": {"local": true, "sso": false}}', now() - interval '9 days'
     FROM generate_series(1, $2::int) AS n ORDER BY 2`, [TENANT, count])
   await client.query(`INSERT INTO throttles (tenant, user_id, kind)
-    SELECT tenant, id, k FROM users CROSS JOIN unnest(ARRAY['enroll', 'recovery', 'totp']) AS k WHERE tenant = $1 ORDER BY id`, [TENANT])
+    SELECT tenant, id, k FROM users CROSS JOIN unnest(ARRAY['enroll', 'totp']) AS k WHERE tenant = $1 ORDER BY id`, [TENANT])
   await client.query(`COPY factors (tenant, user_id, id, label, sealed, key_id, last_step, created_at, confirmed_at) FROM '${file}' (FORMAT csv)`)
   await client.query('INSERT INTO recovery_sets (tenant, user_id, id) SELECT tenant, id, gen_random_uuid() FROM users WHERE tenant = $1 ORDER BY id', [TENANT])
-  await client.query(`INSERT INTO recovery_codes (tenant, user_id, slot, hash, pepper_id)
-    SELECT tenant, id, slot, ($2::text[])[slot + 1], 'p1' FROM users CROSS JOIN generate_series(0, 9) AS slot WHERE tenant = $1 ORDER BY id, slot`, [TENANT, hashes])
+  await client.query(`INSERT INTO recovery_codes (tenant, user_id, slot, hash, tag, pepper_id)
+    SELECT tenant, id, slot, '$2b$10$', -1, 'p1' FROM users CROSS JOIN generate_series(0, 9) AS slot WHERE tenant = $1 ORDER BY id, slot`, [TENANT])
   await client.query('COMMIT')
   await client.query('SELECT recount_users($1)', [TENANT])
   await client.query('SELECT fold_tallies($1, 1000000)', [TENANT])

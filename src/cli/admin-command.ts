@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { settlePolicy } from '../admin/policy/store.ts'
-import { type Act, settleEnabled, settleIssued, settleReset, settleSignOut, settleUnlocked } from '../admin/users/acts/store.ts'
+import { type Act, type NewBypass, settleEnabled, settleIssued, settleReset, settleSignOut, settleUnlocked } from '../admin/users/acts/store.ts'
 import { type Config, readConfig } from '../config.ts'
 import { ConfigError } from '../config/readers.ts'
 import { Secrets } from '../config/secrets.ts'
@@ -9,6 +9,7 @@ import { createBypass } from '../core/bypass.ts'
 import { fieldsBelow } from '../core/floor.ts'
 import { bcryptThreads } from '../bcrypt-threads.ts'
 import { Hasher } from '../core/hashing.ts'
+import type { CodeOwner } from '../core/recovery-code.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import { OPERATOR } from '../db/audit.ts'
 import { connect, type Database, type Settlement } from '../db/client.ts'
@@ -53,18 +54,18 @@ function causeOf ({ cause }: UnavailableError): string {
   return said === '' ? '' : ` (${said})`
 }
 
-interface Site { db: Database, config: Config, makeCode: (seconds: number) => Promise<{ shown: string, kept: { id: string, hash: string, pepperId: string, seconds: number } }> }
+interface Site { db: Database, config: Config, makeCode: (owner: CodeOwner, seconds: number) => Promise<{ shown: string, kept: NewBypass }> }
 
 async function withSite (terminal: Terminal, work: (site: Site) => Promise<Done>): Promise<Done> {
   const config = readConfig(terminal.env)
   const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: () => {} }) : undefined
   const secrets = new Secrets(config, false)
   const db = connect(() => secrets.databaseUrl ?? embedded?.url as string, 2)
-  const makeCode: Site['makeCode'] = async seconds => {
+  const makeCode: Site['makeCode'] = async ({ tenant, userId }, seconds) => {
     // Only for a code must the keys be those of the database: who is locked out is unlocked without.
     const keeper = new SecretKeeper({ env: terminal.env, secrets, db, log: (_level, text) => { terminal.note(text) }, onUnfit: error => { throw error } })
     await keeper.check()
-    const { shown, hashed } = await createBypass(new Hasher(bcryptThreads, config.BCRYPT_COST), secrets.peppers)
+    const { shown, hashed } = await createBypass(new Hasher(bcryptThreads, config.BCRYPT_COST), secrets.peppers, { tenant, userId })
     return { shown, kept: { id: randomUUID(), ...hashed, seconds } }
   }
   try {
@@ -103,7 +104,7 @@ async function findOne (db: Database, { tenant, user, namespace }: Call): Promis
 interface Acted { settled: Settlement, code?: string, text: string }
 
 async function resetUser ({ db, makeCode }: Site, target: Act, { isCodeRequired, seconds }: Call): Promise<Acted> {
-  const bypass = isCodeRequired ? await makeCode(seconds) : null
+  const bypass = isCodeRequired ? await makeCode(target, seconds) : null
   const settled = await settleReset(db, target, bypass?.kept ?? null)
   if (settled.outcome === 'nothing') return { settled, text: 'has neither authenticators nor codes.' }
   return {
@@ -122,7 +123,7 @@ async function signOutUser ({ db }: Site, target: Act): Promise<Acted> {
 }
 
 async function issueBypass ({ db, makeCode }: Site, target: Act, { seconds }: Call): Promise<Acted> {
-  const { shown, kept } = await makeCode(seconds)
+  const { shown, kept } = await makeCode(target, seconds)
   return { settled: await settleIssued(db, target, kept), code: shown, text: 'has a code for one login.' }
 }
 

@@ -7,11 +7,10 @@ export interface Bcrypt {
   compare: (text: string, hash: string) => Promise<boolean>
 }
 
-/** A bcrypt hash of nothing that anybody has, of the right cost: comparing with it takes as long as with a real one. */
-export const unmatchable = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(22)}${'.'.repeat(31)}`
-
 export interface Hashing {
   hash: (text: string) => Promise<string>
+  /** What nobody waits for to get in: of all that ask for it, one at a time stands in the queue of the others. */
+  hashLast: (text: string) => Promise<string>
   compare: (text: string, hash: string) => Promise<boolean>
 }
 
@@ -21,21 +20,23 @@ export interface Hashing {
  */
 export class Hasher implements Hashing {
   readonly #turns: Turns
+  readonly #last = new Turns(1)
 
   constructor (private readonly bcrypt: Bcrypt, readonly cost: number, concurrency = 2, private readonly maxWaiting = 200) {
     this.#turns = new Turns(concurrency)
   }
 
-  hash (text: string): Promise<string> { return this.#run(() => this.bcrypt.hash(text, this.cost)) }
-  compare (text: string, hash: string): Promise<boolean> { return this.#run(() => this.bcrypt.compare(text, hash)) }
+  hash (text: string): Promise<string> { return this.#run(this.#turns, () => this.bcrypt.hash(text, this.cost)) }
+  hashLast (text: string): Promise<string> { return this.#run(this.#last, () => this.hash(text)) }
+  compare (text: string, hash: string): Promise<boolean> { return this.#run(this.#turns, () => this.bcrypt.compare(text, hash)) }
 
-  async #run<T> (work: () => Promise<T>): Promise<T> {
-    if (this.#turns.waiting >= this.maxWaiting) throw new UnavailableError('too many recovery codes are being hashed')
-    await this.#turns.take()
+  async #run<T> (turns: Turns, work: () => Promise<T>): Promise<T> {
+    if (turns.waiting >= this.maxWaiting) throw new UnavailableError('too many recovery codes are being hashed')
+    await turns.take()
     try {
       return await work()
     } finally {
-      this.#turns.give()
+      turns.give()
     }
   }
 }

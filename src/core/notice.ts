@@ -1,6 +1,6 @@
 /** Audit actions of which a notice tells: what concerns a user, the policy or an attack. `audit` has the same list. */
 export const NOTICE_TYPES = [
-  'factor.confirmed', 'factor.removed', 'totp.locked', 'recovery.accepted', 'recovery.locked', 'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used',
+  'factor.confirmed', 'factor.removed', 'totp.locked', 'recovery.accepted', 'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used',
   'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set', 'user.disabled', 'user.enabled', 'user.erased',
   'policy.changed', 'spray.suspected', 'guessing.suspected'
 ] as const

@@ -38,7 +38,7 @@ export interface Person {
   factors: Factor[]
   /** The caller's login session, where it is remembered. */
   session: RememberedSession
-  throttles: { totp: Throttle, recovery: Throttle, bypass: Throttle }
+  throttles: { totp: Throttle }
   policy: Policy
 }
 

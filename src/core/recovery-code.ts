@@ -49,6 +49,15 @@ function checksum (body: string): string {
 
 const timesX = (value: number): number => ((value << 1) ^ (value & 16 ? 0b100101 : 0)) & 31
 
+/** Whose code it is: its hash and its tag are of nobody else, nor of another place among theirs. */
+export interface CodeOwner { tenant: string, userId: string }
+
+/** JSON, so that no two codes give the same bytes; the first word tells it from what else a pepper is used for. */
+const mac = (pepper: Buffer, use: 'code' | 'tag', { tenant, userId }: CodeOwner, canonical: string): Buffer =>
+  createHmac('sha256', pepper).update(JSON.stringify([use, tenant, userId, slotOf(canonical), canonical])).digest()
+
 /** What bcrypt gets: 44 characters whatever the code, and useless without the pepper. */
-export const digest = (pepper: Buffer, canonical: string): string =>
-  createHmac('sha256', pepper).update(canonical).digest('base64')
+export const digest = (pepper: Buffer, owner: CodeOwner, canonical: string): string => mac(pepper, 'code', owner, canonical).toString('base64')
+
+/** 16 bits that stand beside the hash: of 65 536 codes that are not it, one is worth the slow hash. */
+export const tagOf = (pepper: Buffer, owner: CodeOwner, canonical: string): number => mac(pepper, 'tag', owner, canonical).readUInt16BE()

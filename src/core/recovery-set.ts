@@ -1,18 +1,17 @@
-import type { Hashing } from './hashing.ts'
 import type { KeyRing } from './keys.ts'
-import { digest, formatCode, generateCodes, slotOf } from './recovery-code.ts'
+import { type CodeOwner, digest, formatCode, generateCodes, slotOf, tagOf } from './recovery-code.ts'
 
 /** A code as it is stored. */
-export interface HashedCode { slot: number, hash: string, pepperId: string }
+export interface HashedCode { slot: number, hash: string, tag: number, pepperId: string }
 
 export interface RecoverySet { shown: string[], hashed: HashedCode[] }
 
 /** A new set: the codes to show once, and what is kept of them. */
-export async function createRecoverySet (hasher: Hashing, peppers: KeyRing): Promise<RecoverySet> {
+export async function createRecoverySet (hash: (text: string) => Promise<string>, { primary, keys }: KeyRing, owner: CodeOwner): Promise<RecoverySet> {
   const codes = generateCodes()
-  const pepper = peppers.keys.get(peppers.primary) as Buffer
+  const pepper = keys.get(primary) as Buffer
   const hashed = await Promise.all(codes.map(async code => ({
-    slot: slotOf(code), hash: await hasher.hash(digest(pepper, code)), pepperId: peppers.primary
+    slot: slotOf(code), hash: await hash(digest(pepper, owner, code)), tag: tagOf(pepper, owner, code), pepperId: primary
   })))
   return { shown: codes.map(formatCode), hashed }
 }

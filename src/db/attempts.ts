@@ -58,10 +58,10 @@ const acceptAll = ({ value }: Database, tenant: string, attempts: Array<Own<Acce
 
 const refuseAll = ({ value }: Database, tenant: string, attempts: Array<Own<Refusal>>): Promise<Array<Settlement | null>> => inOrder(attempts, {
   alone: ({ userId, weight, limits, pendingId, by }) => value<Settlement>`
-    SELECT refuse_code(${tenant}, ${userId}::uuid, 'totp', ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${by}::jsonb, '{}'::jsonb) AS result`,
+    SELECT refuse_totp(${tenant}, ${userId}::uuid, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${by}::jsonb) AS result`,
   // The limits are the deployment's, and so the same for all.
   all: sorted => value<Settlement[]>`
-    SELECT refuse_codes(${tenant}, 'totp', ${(sorted[0] as Own<Refusal>).limits}::jsonb, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'weight')}::int[],
+    SELECT refuse_totps(${tenant}, ${(sorted[0] as Own<Refusal>).limits}::jsonb, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'weight')}::int[],
       ${each(sorted, 'pendingId')}::uuid[], ${each(sorted, 'by')}::jsonb[]) AS results`
 })
 

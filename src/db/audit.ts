@@ -9,7 +9,7 @@ export const OPERATOR: By = { actor: 'operator', address: null, requestId: null 
 export interface Event {
   tenant: string
   subject: string
-  action: 'access.refused' | 'secret.unreadable' | 'totp.refused' | 'recovery.refused'
+  action: 'access.refused' | 'secret.unreadable'
   outcome: 'success' | 'failure'
   kind?: 'totp' | 'recovery'
   by: By

@@ -147,8 +147,6 @@ const OPEN: Throttle = { failures: 0, waitSeconds: null, waitUntil: null, locked
 function toPerson (tenant: string, user: UserRow, answer: Answer, session: Wanted['session'], isWhole: boolean): Person {
   const of = <Row>(rows: Array<Of<Row>> | null): Array<Of<Row>> => rows?.filter(({ userId }) => userId === user.id) ?? []
   const readAt = new Date(answer.readAt)
-  const throttles = of(answer.throttles)
-  const throttleOf = (kind: string): Throttle => toThrottle(throttles.find(each => each.kind === kind), readAt)
   const remembered = session === null ? undefined : of(answer.sessions).find(row => row.issuer === session.issuer && row.session === session.id)
   const person: Person = {
     tenant,
@@ -171,7 +169,7 @@ function toPerson (tenant: string, user: UserRow, answer: Answer, session: Wante
     reportedVersion: user.reportedVersion,
     factors: of(answer.factors).map(toFactor),
     session: toSession(tenant, user.epoch, remembered, session?.peppers),
-    throttles: { totp: throttleOf('totp'), recovery: throttleOf('recovery'), bypass: throttleOf('bypass') },
+    throttles: { totp: toThrottle(of(answer.throttles).find(({ kind }) => kind === 'totp'), readAt) },
     policy: toPolicy(answer.policy)
   }
   if (!isWhole) return person

@@ -1,5 +1,6 @@
 import { ENDING_SECONDS } from '../core/endings.ts'
 import type { Database } from './client.ts'
+import { tellRefusals } from './refusals.ts'
 import { foldTallies } from './tallies.ts'
 
 const INTERVAL_MS = 60_000
@@ -8,7 +9,7 @@ const NOTICE_DAYS = 30
 
 /**
  * Removes what has ended: remembered sessions, enrollments that nobody confirmed, codes of administrators, endings that no
- * token is older than, notices that nobody could deliver, what attacks are seen by. Answers how many rows went. And keeps the
+ * token is older than, notices that nobody could deliver, what attacks are seen by. Answers how many rows went. Tells of refused codes that nobody was told of, and keeps the
  * changes few that reports add up.
  */
 export async function sweep (db: Database): Promise<number> {
@@ -19,6 +20,7 @@ export async function sweep (db: Database): Promise<number> {
   const notices = await db.rows`DELETE FROM notices WHERE at < now() - ${NOTICE_DAYS}::int * interval '24 hours' RETURNING 1`
   const failures = await db.rows`DELETE FROM failures WHERE at < now() - interval '24 hours' RETURNING 1`
   const suspicions = await db.rows`DELETE FROM suspicions WHERE at < now() - interval '24 hours' RETURNING 1`
+  await tellRefusals(db)
   await foldTallies(db)
   return [sessions, enrollments, bypasses, endings, notices, failures, suspicions].reduce((count, rows) => count + rows.length, 0)
 }

@@ -22,7 +22,7 @@ t.test('adoption overall, by group and by day; who is locked and whose codes run
   const { token, factorId } = await removed.enroll()
   await removed.call('DELETE', `/mfa/factors/${factorId}`, undefined, token)
   const { id } = await enrolled.row()
-  await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${admin.tenant} AND user_id IN (${id}::uuid, ${(await gone.row()).id}::uuid) AND kind <> 'enroll'`
+  await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${admin.tenant} AND user_id IN (${id}::uuid, ${(await gone.row()).id}::uuid) AND kind = 'totp'`
   await db.rows`UPDATE recovery_codes SET used_at = now() WHERE tenant = ${admin.tenant} AND user_id IN (${id}::uuid, ${(await gone.row()).id}::uuid) AND slot < 7`
   await db.rows`UPDATE recovery_codes SET used_at = now() WHERE tenant = ${admin.tenant} AND user_id = ${(await admin.row()).id}::uuid AND slot < 6`
   await db.rows`UPDATE users SET enrolled_at = now() - interval '1 day' WHERE tenant = ${admin.tenant} AND id = ${id}::uuid`

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { BYPASS_SLOT, canonicalize, CODES, digest, formatCode, generateCode, generateCodes, hasValidChecksum, slotOf } from '../../src/core/recovery-code.ts'
+import { BYPASS_SLOT, canonicalize, CODES, digest, formatCode, generateCode, generateCodes, hasValidChecksum, slotOf, tagOf } from '../../src/core/recovery-code.ts'
+
+const OWNER = { tenant: 'acme', userId: 'u1' }
 
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 const code = fc.integer({ min: 0, max: CODES - 1 }).map(generateCode)
@@ -87,9 +89,22 @@ t.test('what has not 16 characters of the alphabet then is no code: never cut to
 
 t.test('bcrypt gets 44 characters, whatever the code and pepper, so nothing is beyond its 72 bytes', async t => {
   fc.assert(fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.string({ maxLength: 1000 }), (pepper, text) =>
-    /^[A-Za-z0-9+/]{43}=$/.test(digest(Buffer.from(pepper), text))))
+    /^[A-Za-z0-9+/]{43}=$/.test(digest(Buffer.from(pepper), OWNER, text))))
   const pepper = randomBytes(32)
   const prefix = 'x'.repeat(100)
-  t.not(digest(pepper, `${prefix}a`), digest(pepper, `${prefix}b`), 'the end of a long input counts')
-  t.not(digest(pepper, 'a'), digest(randomBytes(32), 'a'), 'and so does the pepper')
+  t.not(digest(pepper, OWNER, `${prefix}a`), digest(pepper, OWNER, `${prefix}b`), 'the end of a long input counts')
+  t.not(digest(pepper, OWNER, 'a'), digest(randomBytes(32), OWNER, 'a'), 'and so does the pepper')
+})
+
+t.test('a code\'s hash and tag are of one user of one tenant, and say nothing of each other', async t => {
+  const pepper = randomBytes(32)
+  const code = generateCode(3)
+  const of = (owner: { tenant: string, userId: string }): string => `${digest(pepper, owner, code)} ${tagOf(pepper, owner, code)}`
+  for (const other of [{ ...OWNER, tenant: 'acme2' }, { ...OWNER, userId: 'u2' }, { tenant: 'acme","u1', userId: '' }]) {
+    t.not(digest(pepper, other, code), digest(pepper, OWNER, code))
+  }
+  t.equal(of({ ...OWNER }), of(OWNER))
+  const tags = new Set(Array.from({ length: 1000 }, () => tagOf(pepper, OWNER, generateCode(3))))
+  t.ok(tags.size > 950 && [...tags].every(tag => Number.isInteger(tag) && tag >= 0 && tag < 65_536), `${tags.size} tags of a thousand codes`)
+  t.not(tagOf(pepper, OWNER, code), Buffer.from(digest(pepper, OWNER, code), 'base64').readUInt16BE())
 })

@@ -17,5 +17,5 @@ t.test('a trace is of one person and one pepper, and says nothing without it', a
   for (const other of [{ ...who, tenant: 'u' }, { ...who, namespace: 'o' }, { ...who, subject: 't' }, { tenant: 't', namespace: 'n,s', subject: '' }]) {
     t.notOk(traceOf(ring, other).hashes.some(hash => trace.hashes.includes(hash)))
   }
-  t.equal(new Set([...trace.hashes, Buffer.from(digest(keys.get('p2') as Buffer, 's'), 'base64').toString('hex')]).size, 3)
+  t.equal(new Set([...trace.hashes, Buffer.from(digest(keys.get('p2') as Buffer, { tenant: 't', userId: 'u' }, 's'), 'base64').toString('hex')]).size, 3)
 })

@@ -4,7 +4,6 @@ import t from 'tap'
 import { parseSigningKeys } from '../../src/config/signing-keys.ts'
 import { chainTenant } from '../../src/db/audit-chain.ts'
 import { signAnew, signTenant } from '../../src/db/audit-checkpoint.ts'
-import { recordEvent } from '../../src/db/audit.ts'
 import { takeLease } from '../../src/db/lease.ts'
 import { type ClaimedNotice, findDueNotices, type NoticeKey, settleClaimed, settleDelivered, settleFailed, settleWanted } from '../../src/db/notices.ts'
 import { watchAttempts, watchSprays } from '../../src/db/suspicions.ts'
@@ -47,7 +46,8 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   service.clock.advance(60)
   t.equal((await user.call('GET', '/mfa/status')).status, 200)
   const signing = { keys: service.config.MFA_SIGNING_KEYS, retentionDays: 400, memory: service.memory }
-  for (let n = 0; n < 5; n++) await recordEvent(service.db, { tenant: admin.tenant, subject: 'x', action: 'totp.refused', outcome: 'failure', by: { actor: 'x', address: '192.0.2.1', requestId: 'x' } })
+  const by = { actor: 'x', address: '192.0.2.1', requestId: 'x' }
+  for (let n = 0; n < 5; n++) await service.db.rows`SELECT audit(${admin.tenant}, 'x', 'totp.refused', 'failure', 'totp', ${by}::jsonb, '{}')::text`
   t.ok(await chainTenant(service.db, admin.tenant, { look: events => watchAttempts(service.db, events) }) > 0)
   await watchSprays(service.db)
   t.match(await service.db.settle`SELECT suspect_spray(${admin.tenant}, NULL, 9) AS result`, { outcome: 'suspected' })

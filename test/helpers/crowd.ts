@@ -53,7 +53,7 @@ export async function settle<T extends Drawn> (db: Database, tenant: string, peo
     SELECT ${tenant}, gen_random_uuid(), (p->>'id')::uuid, l, '\\x00', 'k', 1, now(), now()
     FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p, unnest(ARRAY['one', 'two']) AS l WHERE (p->>'isEnrolled')::boolean`
   await db.rows`INSERT INTO throttles (tenant, user_id, kind, locked_at)
-    SELECT ${tenant}, (p->>'id')::uuid, 'recovery', now() FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p WHERE (p->>'isLocked')::boolean`
+    SELECT ${tenant}, (p->>'id')::uuid, 'totp', now() FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p WHERE (p->>'isLocked')::boolean`
   await recount(db, tenant)
   return rows
 }

@@ -29,7 +29,7 @@ export const somebody = (known: Partial<WholePerson> = {}): WholePerson => ({
   pending: null,
   recovery: null,
   session: { generation: 0, act: null, isForged: false },
-  throttles: { totp: OPEN, recovery: OPEN, bypass: OPEN },
+  throttles: { totp: OPEN },
   policy: DEFAULT_POLICY,
   ...known
 })

@@ -194,14 +194,14 @@ export class Person {
     return this.service.db.rows`SELECT * FROM audit_events WHERE tenant = ${this.tenant} ORDER BY at, id`
   }
 
-  async throttle (kind: 'totp' | 'recovery' | 'enroll'): Promise<{ failures: number, tries: number, wait_until: Date | null, locked_at: Date | null, recent: Date[] }> {
+  async throttle (kind: 'totp' | 'enroll' | 'renew'): Promise<{ failures: number, tries: number, wait_until: Date | null, locked_at: Date | null, recent: Date[] }> {
     const [row] = await this.service.db.rows<any>`SELECT t.* FROM throttles t JOIN users u ON u.tenant = t.tenant AND u.id = t.user_id
       WHERE t.tenant = ${this.tenant} AND u.subject = ${this.sub} AND t.kind = ${kind}`
     return row
   }
 
   /** Lets the present wait be over, as time would (the waits are the database's time). */
-  async endWait (kind: 'totp' | 'recovery' | 'enroll' = 'totp'): Promise<void> {
+  async endWait (kind: 'totp' | 'enroll' | 'renew' = 'totp'): Promise<void> {
     await this.service.db.rows`UPDATE throttles SET wait_until = NULL WHERE tenant = ${this.tenant} AND kind = ${kind}`
   }
 }

@@ -1,7 +1,6 @@
 // The hard limits: failures in a row that lock, and the rolling budget that success does not reset.
 import t from 'tap'
-import { generateCode } from '../../src/core/recovery-code.ts'
-import { type Answer, type Person, type Service, startService } from '../helpers/service.ts'
+import { type Person, type Service, startService } from '../helpers/service.ts'
 
 const verify = (person: Person, code: string, factorId?: string) => person.call('POST', '/mfa/verify', { code, ...(factorId !== undefined && { factorId }) })
 
@@ -34,21 +33,6 @@ t.test('thirty failures in a row lock: the right code is refused, and a recovery
   t.match(await person.throttle('totp'), { failures: 0, tries: 0, recent: [], wait_until: null, locked_at: null })
   t.match((await person.call('GET', '/mfa/factors')).body.items[0], { status: 'active' })
   t.equal((await verify(person, clock.code(secret))).status, 200)
-})
-
-t.test('thirty wrong recovery codes lock those alone', async t => {
-  const service = await startService(t, WITHOUT_BUDGET)
-  const person = service.person()
-  const { secret, recoveryCodes } = await person.enroll()
-  const recover = (code: string | undefined): Promise<Answer> => person.call('POST', '/mfa/recovery', { code })
-  for (let failure = 1; failure <= 30; failure++) t.equal((await recover(generateCode(failure % 10))).status, 422)
-  t.match(await recover(recoveryCodes?.[0]), { status: 403, body: { code: 'factor_locked' } })
-  t.equal((await person.events()).filter(event => event.action === 'recovery.locked').length, 1)
-  t.match((await person.call('GET', '/mfa/factors')).body.items, [{ status: 'active' }])
-  const verified = await verify(person, service.clock.code(secret))
-  t.equal(verified.status, 200)
-  const { body: { recoveryCodes: renewed } } = await person.call('POST', '/mfa/recovery/codes', {}, verified.body.token)
-  t.equal((await recover(renewed[0])).status, 403, 'new codes do not end the lock')
 })
 
 t.test('twenty failures in 24 hours close verify, though each run of them ended in a success', async t => {

@@ -97,7 +97,7 @@ t.test('without a user\'s first factor nobody burns his attempts', async t => {
   }
   const { id } = await victim.row()
   const rows = await service.db.rows<{ failures: number, recent: Date[] }>`SELECT failures, recent FROM throttles WHERE tenant = ${victim.tenant} AND user_id = ${id}::uuid AND kind <> 'enroll'`
-  t.same(rows, [{ failures: 0, recent: [] }, { failures: 0, recent: [] }])
+  t.same(rows, [{ failures: 0, recent: [] }])
   t.equal((await victim.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
   t.equal((await victim.call('POST', '/mfa/recovery', { code: recoveryCodes?.[2] })).status, 200)
 })

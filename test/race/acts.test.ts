@@ -74,7 +74,6 @@ t.test('of 20 parallel uses of one bypass one succeeds', async t => {
   const answers = await race(user, 20, index => ['POST', '/mfa/recovery', { token: user.token({ sid: `login-${index}` }), body: { code } }])
   t.ok(isOneOf(answers, 200, 422), JSON.stringify(tally(answers)))
   t.equal(await rowsOf(user, 'bypass.used'), 1)
-  t.same(await db.rows`SELECT failures FROM throttles WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND kind = 'bypass'`, [{ failures: 0 }], 'a replay costs its owner nothing')
 })
 
 t.test('a reset beside logins: whoever was let in before it is out after it, and nothing is remembered', async t => {

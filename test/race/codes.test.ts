@@ -39,7 +39,6 @@ t.test('of 30 parallel uses of one recovery code over two replicas one succeeds,
   const answers = await race(person, 30, index => ['POST', '/mfa/recovery', { token: person.token({ sid: `login-${index}` }), body: { code: recoveryCodes?.[3] } }])
   t.ok(isOneOf(answers, 200, 422), JSON.stringify(tally(answers)))
   t.same((await recoveryRows(person.tenant)).filter(row => row.used_at !== null).map(row => row.slot), [3])
-  t.equal((await person.throttle('recovery')).failures, 0, 'a replay costs its owner nothing')
 })
 
 t.test('two recovery codes used at once, each ten times, each open once, and the rest is counted right', async t => {

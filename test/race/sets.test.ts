@@ -20,7 +20,7 @@ async function tenantOf (size: number): Promise<string> {
   for (let n = 1; n <= size; n++) {
     await db.rows`INSERT INTO users (tenant, id, namespace, subject, account, sources, epoch) VALUES (${tenant}, ${userOf(n)}::uuid, 'test', ${String(n)}, 'x', '{}', 5)`
     await addFactor(tenant, n, n)
-    for (const kind of ['totp', 'recovery']) await db.rows`INSERT INTO throttles (tenant, user_id, kind) VALUES (${tenant}, ${userOf(n)}::uuid, ${kind})`
+    for (const kind of ['totp', 'enroll']) await db.rows`INSERT INTO throttles (tenant, user_id, kind) VALUES (${tenant}, ${userOf(n)}::uuid, ${kind})`
   }
   return tenant
 }
@@ -56,10 +56,10 @@ interface Refuse { user: number, weight?: number, pending?: number | null }
 const refusing = ({ user, weight = 1, pending = null }: Refuse, place: number) => ({ userId: userOf(user), weight, pendingId: pending === null ? null : factorOf(pending), by: by(place) })
 type Refusing = ReturnType<typeof refusing>
 
-const refuseOne = (tenant: string, kind: string, limits: object, { userId, weight, pendingId, by }: Refusing): Promise<Settlement | null> =>
-  db.value<Settlement>`SELECT refuse_code(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId}::uuid, ${by}::jsonb, '{}'::jsonb) AS result`
-const refuseAll = (tenant: string, kind: string, limits: object, codes: Refusing[]): Promise<Settlement[] | null> =>
-  db.value<Settlement[]>`SELECT refuse_codes(${tenant}, ${kind}, ${limits}::jsonb, ${each(codes, 'userId')}::uuid[], ${each(codes, 'weight')}::int[], ${each(codes, 'pendingId')}::uuid[], ${each(codes, 'by')}::jsonb[]) AS results`
+const refuseOne = (tenant: string, limits: object, { userId, weight, pendingId, by }: Refusing): Promise<Settlement | null> =>
+  db.value<Settlement>`SELECT refuse_totp(${tenant}, ${userId}::uuid, ${weight}::int, ${limits}::jsonb, ${pendingId}::uuid, ${by}::jsonb) AS result`
+const refuseAll = (tenant: string, limits: object, codes: Refusing[]): Promise<Settlement[] | null> =>
+  db.value<Settlement[]>`SELECT refuse_totps(${tenant}, ${limits}::jsonb, ${each(codes, 'userId')}::uuid[], ${each(codes, 'weight')}::int[], ${each(codes, 'pendingId')}::uuid[], ${each(codes, 'by')}::jsonb[]) AS results`
 
 /** How long is one second less if the other tenant is asked a moment later. */
 const outcomes = (results: Array<Settlement | null> | null): unknown[] => (results ?? []).map(result => result?.seconds === undefined ? result : { ...result, seconds: typeof result.seconds })
@@ -92,7 +92,7 @@ t.test('codes that are accepted together change what they change one by one, and
     await db.rows`DELETE FROM throttles WHERE tenant = ${tenant} AND user_id = ${userOf(12)}::uuid`
     await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${tenant} AND id = ${userOf(13)}::uuid`
     // Failures of another kind are not his logins'.
-    await db.rows`UPDATE throttles SET failures = 2, locked_at = now() WHERE tenant = ${tenant} AND user_id = ${userOf(14)}::uuid AND kind = 'recovery'`
+    await db.rows`UPDATE throttles SET failures = 2, locked_at = now() WHERE tenant = ${tenant} AND user_id = ${userOf(14)}::uuid AND kind = 'enroll'`
   }
   const [alone, together] = tenants as [string, string]
   const expected = await oneByOne(codes, code => acceptOne(alone, code))
@@ -115,8 +115,8 @@ t.test('codes that are refused together count as they do one by one, and are ans
     const tenant = await tenantOf(13)
     tenants.push(tenant)
     await db.rows`INSERT INTO enrollments (tenant, user_id, factor_id, label, sealed, key_id, expires_at) VALUES (${tenant}, ${userOf(4)}::uuid, ${factorOf(400)}::uuid, 'x', 'x', 'k1', now() + interval '1 hour')`
-    const failed = (n: number, failures: number, tries: number, ages: string[], kind = 'totp'): Promise<unknown> => db.rows`UPDATE throttles SET failures = ${failures}, tries = ${tries},
-      recent = ARRAY(SELECT now() - age FROM unnest(${ages}::text[]::interval[]) AS age) WHERE tenant = ${tenant} AND user_id = ${userOf(n)}::uuid AND kind = ${kind}`
+    const failed = (n: number, failures: number, tries: number, ages: string[]): Promise<unknown> => db.rows`UPDATE throttles SET failures = ${failures}, tries = ${tries},
+      recent = ARRAY(SELECT now() - age FROM unnest(${ages}::text[]::interval[]) AS age) WHERE tenant = ${tenant} AND user_id = ${userOf(n)}::uuid AND kind = 'totp'`
     await failed(5, 1, 1, ['2 hours'])
     await failed(6, 5, 5, ['30 hours', '28 hours']) // waits double
     await failed(7, 0, 0, ['20 hours', '1 hour']) // the day's budget
@@ -128,8 +128,8 @@ t.test('codes that are refused together count as they do one by one, and are ans
     await db.rows`UPDATE throttles SET failures = 2, tries = 2, wait_until = now() - interval '1 minute' WHERE tenant = ${tenant} AND user_id = ${userOf(13)}::uuid`
   }
   const [alone, together] = tenants as [string, string]
-  const expected = await oneByOne(codes, code => refuseOne(alone, 'totp', LIMITS, code))
-  t.same(outcomes(await refuseAll(together, 'totp', LIMITS, codes)), outcomes(expected))
+  const expected = await oneByOne(codes, code => refuseOne(alone, LIMITS, code))
+  t.same(outcomes(await refuseAll(together, LIMITS, codes)), outcomes(expected))
   t.same(await stateOf(together), await stateOf(alone))
   t.same(expected.map(result => result?.outcome), [
     'refused', 'refused', 'refused', 'refused', 'waiting', 'refused', 'refused', 'refused', 'refused', 'refused', 'refused', 'refused',
@@ -138,16 +138,6 @@ t.test('codes that are refused together count as they do one by one, and are ans
   const waits = await db.rows<{ minutes: number }>`SELECT round(extract(epoch FROM wait_until - now()) / 60)::int AS minutes FROM throttles
     WHERE tenant = ${together} AND kind = 'totp' AND user_id = ANY (${[1, 5, 6, 7, 8, 13].map(userOf)}::uuid[]) ORDER BY user_id`
   t.same(waits.map(({ minutes }) => minutes), [null, 10, 160, 4 * 60, 10 * 24 * 60, 20])
-})
-
-t.test('codes that were tried as a bypass are counted together as one by one, where there is something to count by and where not yet', async t => {
-  const codes = [1, 2, 3, 1].map((user, place) => refusing({ user }, place))
-  const [alone, together] = [await tenantOf(3), await tenantOf(3)]
-  for (const tenant of [alone, together]) await db.rows`INSERT INTO throttles (tenant, user_id, kind, failures) VALUES (${tenant}, ${userOf(2)}::uuid, 'bypass', 1)`
-  const expected = await oneByOne(codes, code => refuseOne(alone, 'bypass', LIMITS, code))
-  t.same(outcomes(await refuseAll(together, 'bypass', LIMITS, codes)), outcomes(expected))
-  t.same(await stateOf(together), await stateOf(alone))
-  t.same(expected.map(result => result?.outcome), ['refused', 'refused', 'refused', 'refused'])
 })
 
 t.test('of joint calls and single ones for the same codes at once, in any order, each code opens for one; and none waits for another in a ring', async t => {
@@ -172,7 +162,7 @@ t.test('of joint calls and single ones that refuse the same people\'s codes at o
   for (let round = 0; round < 5; round++) {
     const results = await Promise.all(calls.map(async (users, call) => {
       const codes = users.map((user, place) => refusing({ user }, place))
-      return call % 2 === 0 ? await refuseAll(tenant, 'totp', OPEN, codes) ?? [] : await oneByOne(codes, code => refuseOne(tenant, 'totp', OPEN, code)) as Settlement[]
+      return call % 2 === 0 ? await refuseAll(tenant, OPEN, codes) ?? [] : await oneByOne(codes, code => refuseOne(tenant, OPEN, code)) as Settlement[]
     }))
     t.equal(results.flat().length, 36)
     t.ok(results.flat().every(({ outcome }) => outcome === 'refused'), JSON.stringify(results))

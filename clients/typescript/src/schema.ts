@@ -831,11 +831,6 @@ export interface components {
          *           "failures": 0,
          *           "waitUntil": null,
          *           "lockedAt": null
-         *         },
-         *         "recovery": {
-         *           "failures": 0,
-         *           "waitUntil": null,
-         *           "lockedAt": null
          *         }
          *       },
          *       "exemption": null,
@@ -871,12 +866,6 @@ export interface components {
             } | null;
             locks: {
                 totp: {
-                    /** @description In a row */
-                    failures: number;
-                    waitUntil: string | null;
-                    lockedAt: string | null;
-                };
-                recovery: {
                     /** @description In a row */
                     failures: number;
                     waitUntil: string | null;
@@ -1099,7 +1088,6 @@ export interface components {
              * @example totp.locked
              * @example recovery.accepted
              * @example recovery.refused
-             * @example recovery.locked
              * @example recovery.low
              * @example recovery.regenerated
              * @example bypass.issued
@@ -1390,7 +1378,7 @@ export interface components {
              * @description What was done
              * @enum {unknown}
              */
-            action?: "factor.started" | "factor.confirmed" | "factor.renamed" | "factor.removed" | "totp.accepted" | "totp.refused" | "totp.locked" | "recovery.accepted" | "recovery.refused" | "recovery.locked" | "recovery.low" | "recovery.regenerated" | "bypass.issued" | "bypass.used" | "session.ended" | "user.unlocked" | "user.reset" | "user.signed_out" | "user.exempted" | "user.grace_set" | "user.disabled" | "user.enabled" | "user.erased" | "users.synced" | "policy.changed" | "access.refused" | "secret.unreadable" | "key.rotated" | "spray.suspected" | "guessing.suspected" | "policy.would_enroll" | "notice.retried";
+            action?: "factor.started" | "factor.confirmed" | "factor.renamed" | "factor.removed" | "totp.accepted" | "totp.refused" | "totp.locked" | "recovery.accepted" | "recovery.refused" | "recovery.low" | "recovery.regenerated" | "bypass.issued" | "bypass.used" | "session.ended" | "user.unlocked" | "user.reset" | "user.signed_out" | "user.exempted" | "user.grace_set" | "user.disabled" | "user.enabled" | "user.erased" | "users.synced" | "policy.changed" | "access.refused" | "secret.unreadable" | "key.rotated" | "spray.suspected" | "guessing.suspected" | "policy.would_enroll" | "notice.retried";
             /**
              * Format: date-time
              * @description RFC 3339

@@ -1,4 +1,4 @@
--- Makes the pending factor active, its step spent, with the recovery codes ([{slot, hash, pepperId}] or null) if it is the first.
+-- Makes the pending factor active, its step spent, with the recovery codes ([{slot, hash, tag, pepperId}] or null) if it is the first.
 -- Decides: one confirmation out of any number; at most five factors and no label twice, by the revision.
 -- p_rule says what the first factor rests on. `lone`: the tenant has no enrolled administrator yet. Decides: of several first
 -- administrators at the same moment one sets up their factor without a code. `young`: no code was asked though administrators need one.
@@ -20,7 +20,7 @@ BEGIN
   SELECT * INTO v_user FROM users
   WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  v_closed := hold_throttle(p_tenant, p_user, 'totp');
+  v_closed := hold_throttle(p_tenant, p_user);
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   v_now := clock_timestamp();
   DELETE FROM enrollments

@@ -19,6 +19,7 @@ BEGIN
   VALUES (p_tenant, p_trace->>'hash', p_trace->>'pepperId', v_epoch, v_before.disabled_at,
     greatest(clock_timestamp(), (p_trace->>'at')::timestamptz));
   PERFORM audit(p_tenant, p_user::text, 'user.erased', 'success', NULL, p_by, jsonb_build_object('reason', p_reason));
+  DELETE FROM refusals WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM users WHERE tenant = p_tenant AND id = p_user;
   PERFORM tally_user(p_tenant, p_user, v_before);
   RETURN jsonb_build_object('outcome', 'erased');

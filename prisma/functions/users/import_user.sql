@@ -20,7 +20,7 @@ BEGIN
   SELECT * INTO v_user FROM users WHERE tenant = p_tenant AND namespace = p_namespace AND subject = p_subject FOR NO KEY UPDATE;
   -- First seen or erased meanwhile: it was sealed for another.
   IF NOT FOUND OR v_user.id <> p_id THEN RETURN jsonb_build_object('outcome', 'moved'); END IF;
-  INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_id, 'enroll'), (p_tenant, p_id, 'recovery'), (p_tenant, p_id, 'totp')
+  INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_id, 'enroll'), (p_tenant, p_id, 'totp')
   ON CONFLICT DO NOTHING;
   IF v_created THEN PERFORM tally_user(p_tenant, p_id, NULL); END IF;
   IF v_user.disabled_at IS NOT NULL THEN RETURN jsonb_build_object('outcome', 'disabled'); END IF;

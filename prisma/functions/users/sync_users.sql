@@ -29,7 +29,7 @@ BEGIN
   SELECT count(*) INTO v_created FROM jsonb_to_recordset(p_users) AS g (id uuid) JOIN users u ON u.tenant = p_tenant AND u.id = g.id;
   INSERT INTO throttles (tenant, user_id, kind)
   SELECT p_tenant, u.id, k FROM jsonb_to_recordset(p_users) AS g (id uuid) JOIN users u ON u.tenant = p_tenant AND u.id = g.id
-  CROSS JOIN unnest(ARRAY['enroll', 'recovery', 'totp']) AS k;
+  CROSS JOIN unnest(ARRAY['enroll', 'totp']) AS k;
 
   SELECT coalesce(array_agg(b), '{}') INTO v_before FROM (
     SELECT u.* FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text)

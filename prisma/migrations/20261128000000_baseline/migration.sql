@@ -141,6 +141,7 @@ CREATE TABLE "recovery_codes" (
     "user_id" UUID NOT NULL,
     "slot" SMALLINT NOT NULL,
     "hash" TEXT NOT NULL,
+    "tag" INTEGER NOT NULL,
     "pepper_id" TEXT NOT NULL,
     "used_at" TIMESTAMPTZ(6),
 
@@ -153,6 +154,7 @@ CREATE TABLE "bypasses" (
     "user_id" UUID NOT NULL,
     "id" UUID NOT NULL,
     "hash" TEXT NOT NULL,
+    "tag" INTEGER NOT NULL,
     "pepper_id" TEXT NOT NULL,
     "created_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "expires_at" TIMESTAMPTZ(6) NOT NULL,
@@ -185,6 +187,20 @@ CREATE TABLE "throttles" (
     "recent" TIMESTAMPTZ(6)[] DEFAULT ARRAY[]::TIMESTAMPTZ(6)[],
 
     CONSTRAINT "throttles_pkey" PRIMARY KEY ("tenant","user_id","kind")
+);
+
+-- CreateTable
+CREATE TABLE "refusals" (
+    "tenant" TEXT NOT NULL,
+    "user_id" UUID NOT NULL,
+    "call" TEXT NOT NULL,
+    "kind" TEXT NOT NULL,
+    "told_at" TIMESTAMPTZ(6) NOT NULL,
+    "untold" INTEGER NOT NULL DEFAULT 0,
+    "cause" TEXT,
+    "made_by" JSONB,
+
+    CONSTRAINT "refusals_pkey" PRIMARY KEY ("tenant","user_id","call")
 );
 
 -- CreateTable
@@ -383,6 +399,9 @@ CREATE INDEX "bypasses_expires_at_idx" ON "bypasses"("expires_at");
 CREATE INDEX "traces_pepper_id_idx" ON "traces"("pepper_id");
 
 -- CreateIndex
+CREATE INDEX "refusals_told_at_idx" ON "refusals"("told_at");
+
+-- CreateIndex
 CREATE INDEX "mfa_sessions_expires_at_idx" ON "mfa_sessions"("expires_at");
 
 -- CreateIndex
@@ -440,7 +459,7 @@ ALTER TABLE "policies"
   ADD CONSTRAINT "policies_enforcement" CHECK (enforcement IN ('optional', 'report_only', 'required')),
   ADD CONSTRAINT "policies_sso_rule" CHECK (sso_rule IN ('exempt_sso_only', 'exempt_sso_session', 'none')),
   ADD CONSTRAINT "policies_grace" CHECK (grace_period_days BETWEEN 0 AND 365);
-ALTER TABLE "throttles" ADD CONSTRAINT "throttles_kind" CHECK (kind IN ('totp', 'recovery', 'bypass', 'enroll'));
+ALTER TABLE "throttles" ADD CONSTRAINT "throttles_kind" CHECK (kind IN ('totp', 'enroll', 'renew'));
 ALTER TABLE "recovery_codes" ADD CONSTRAINT "recovery_codes_bcrypt" CHECK (hash ~ '^[$]2[aby][$]1[0-9][$]');
 ALTER TABLE "bypasses" ADD CONSTRAINT "bypasses_bcrypt" CHECK (hash ~ '^[$]2[aby][$]1[0-9][$]');
 
@@ -542,7 +561,7 @@ BEGIN
   INSERT INTO audit_events (tenant, at, id, actor, subject, action, outcome, factor_kind, address, request_id, details)
   VALUES (p_tenant, v_at, v_id, p_by->>'actor', p_subject, p_action, p_outcome, p_kind, p_by->>'address', p_by->>'requestId', p_details);
   INSERT INTO audit_pending (tenant, at, id) VALUES (p_tenant, v_at, v_id);
-  IF p_action = ANY ('{factor.confirmed,factor.removed,totp.locked,recovery.accepted,recovery.locked,recovery.low,
+  IF p_action = ANY ('{factor.confirmed,factor.removed,totp.locked,recovery.accepted,recovery.low,
     recovery.regenerated,bypass.issued,bypass.used,user.unlocked,user.reset,user.signed_out,user.exempted,user.grace_set,
     user.disabled,user.enabled,user.erased,policy.changed,spray.suspected,guessing.suspected}')
     -- What was never confirmed was no factor.
@@ -658,7 +677,7 @@ END $$;
 CREATE OR REPLACE FUNCTION claim_confirmation(p_tenant text, p_user uuid, p_factor uuid, p_claim uuid, p_seconds int)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_closed jsonb := hold_throttle(p_tenant, p_user, 'totp');
+  v_closed jsonb := hold_throttle(p_tenant, p_user);
   v_now timestamptz := clock_timestamp();
 BEGIN
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
@@ -668,7 +687,7 @@ BEGIN
   RETURN jsonb_build_object('outcome', CASE WHEN FOUND THEN 'claimed' ELSE 'spent' END);
 END $$;
 
--- Makes the pending factor active, its step spent, with the recovery codes ([{slot, hash, pepperId}] or null) if it is the first.
+-- Makes the pending factor active, its step spent, with the recovery codes ([{slot, hash, tag, pepperId}] or null) if it is the first.
 -- Decides: one confirmation out of any number; at most five factors and no label twice, by the revision.
 -- p_rule says what the first factor rests on. `lone`: the tenant has no enrolled administrator yet. Decides: of several first
 -- administrators at the same moment one sets up their factor without a code. `young`: no code was asked though administrators need one.
@@ -690,7 +709,7 @@ BEGIN
   SELECT * INTO v_user FROM users
   WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  v_closed := hold_throttle(p_tenant, p_user, 'totp');
+  v_closed := hold_throttle(p_tenant, p_user);
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   v_now := clock_timestamp();
   DELETE FROM enrollments
@@ -733,23 +752,18 @@ END $$;
 CREATE OR REPLACE FUNCTION accept_bypass(p_tenant text, p_user uuid, p_epoch int, p_hash text, p_act jsonb, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_closed jsonb;
   v_now timestamptz;
   v_remaining int;
 BEGIN
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'spent'); END IF;
-  v_closed := hold_throttle(p_tenant, p_user, 'bypass');
-  IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   v_now := clock_timestamp();
   UPDATE bypasses SET used_at = v_now
   WHERE tenant = p_tenant AND user_id = p_user AND hash = p_hash AND used_at IS NULL AND expires_at > v_now;
   IF NOT FOUND THEN
-    PERFORM audit(p_tenant, p_user::text, 'recovery.refused', 'failure', 'bypass', p_by, '{"cause": "spent"}');
+    PERFORM record_refusal(p_tenant, p_user, 'recovery', 'bypass', 'spent', p_by);
     RETURN jsonb_build_object('outcome', 'spent');
   END IF;
-  UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'bypass';
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}'
   WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   UPDATE users SET recovered_at = v_now WHERE tenant = p_tenant AND id = p_user;
@@ -767,23 +781,18 @@ CREATE OR REPLACE FUNCTION accept_recovery(
   p_tenant text, p_user uuid, p_epoch int, p_slot int, p_hash text, p_act jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_closed jsonb;
   v_now timestamptz;
   v_remaining int;
 BEGIN
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'spent'); END IF;
-  v_closed := hold_throttle(p_tenant, p_user, 'recovery');
-  IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   v_now := clock_timestamp();
   UPDATE recovery_codes SET used_at = v_now
   WHERE tenant = p_tenant AND user_id = p_user AND slot = p_slot AND hash = p_hash AND used_at IS NULL;
   IF NOT FOUND THEN
-    PERFORM audit(p_tenant, p_user::text, 'recovery.refused', 'failure', 'recovery', p_by, '{"cause": "spent"}');
+    PERFORM record_refusal(p_tenant, p_user, 'recovery', 'recovery', 'spent', p_by);
     RETURN jsonb_build_object('outcome', 'spent');
   END IF;
-  UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'recovery';
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}'
   WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   UPDATE users SET recovered_at = v_now WHERE tenant = p_tenant AND id = p_user;
@@ -797,6 +806,29 @@ BEGIN
   END IF;
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
     'generation', remember_session(p_tenant, p_user, p_act));
+END $$;
+
+-- May a user's recovery codes be hashed anew now? `claimed`, and then no other call of theirs for p_seconds or until it is done;
+-- `waiting` for that, and once there were p_per_hour in an hour. Decides, over all replicas: slow hashing that a user asks for goes one at
+-- a time, and so often and no more.
+CREATE OR REPLACE FUNCTION claim_renewal(p_tenant text, p_user uuid, p_epoch int, p_per_hour int, p_seconds int)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz;
+  v_until timestamptz;
+  v_recent timestamptz[];
+BEGIN
+  PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL FOR NO KEY UPDATE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
+  INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_user, 'renew') ON CONFLICT DO NOTHING;
+  SELECT wait_until, ARRAY(SELECT r FROM unnest(recent) AS r WHERE r > clock_timestamp() - interval '1 hour' ORDER BY r) INTO v_until, v_recent
+  FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'renew' FOR UPDATE;
+  v_now := clock_timestamp();
+  IF cardinality(v_recent) >= p_per_hour THEN v_until := greatest(v_until, v_recent[1] + interval '1 hour'); END IF;
+  IF v_until > v_now THEN RETURN jsonb_build_object('outcome', 'waiting', 'seconds', seconds_until(v_until)); END IF;
+  UPDATE throttles SET recent = v_recent || v_now, wait_until = v_now + make_interval(secs => p_seconds)
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'renew';
+  RETURN jsonb_build_object('outcome', 'claimed');
 END $$;
 
 -- Gives a user a code for one login. Decides: of parallel ones the last one committed stands.
@@ -813,7 +845,7 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'issued', 'expiresAt', v_until);
 END $$;
 
--- Replaces the whole set. Decides: of parallel replacements the last one committed stands, whole.
+-- Replaces the whole set, for who has claimed it. Decides: of parallel replacements the last one committed stands, whole.
 CREATE OR REPLACE FUNCTION replace_codes(p_tenant text, p_user uuid, p_epoch int, p_set uuid, p_codes jsonb, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -821,33 +853,32 @@ BEGIN
   IF NOT FOUND OR NOT EXISTS (SELECT 1 FROM factors WHERE tenant = p_tenant AND user_id = p_user) THEN
     RETURN jsonb_build_object('outcome', 'stale');
   END IF;
+  UPDATE throttles SET wait_until = NULL WHERE tenant = p_tenant AND user_id = p_user AND kind = 'renew';
   PERFORM store_codes(p_tenant, p_user, p_set, p_codes);
   PERFORM audit(p_tenant, p_user::text, 'recovery.regenerated', 'success', 'recovery', p_by, '{}');
   RETURN jsonb_build_object('outcome', 'replaced');
 END $$;
 
--- Puts a bypass code in the place of any earlier one; its failures are counted from zero. p_bypass is {id, hash, pepperId, seconds}.
+-- Puts a bypass code in the place of any earlier one. p_bypass is {id, hash, tag, pepperId, seconds}.
 -- Answers when it ends.
 CREATE OR REPLACE FUNCTION store_bypass(p_tenant text, p_user uuid, p_bypass jsonb) RETURNS timestamptz LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
   v_until timestamptz := v_now + make_interval(secs => (p_bypass->>'seconds')::int);
 BEGIN
-  INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_user, 'bypass')
-  ON CONFLICT (tenant, user_id, kind) DO UPDATE SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}';
   DELETE FROM bypasses WHERE tenant = p_tenant AND user_id = p_user;
-  INSERT INTO bypasses (tenant, user_id, id, hash, pepper_id, created_at, expires_at)
-  VALUES (p_tenant, p_user, (p_bypass->>'id')::uuid, p_bypass->>'hash', p_bypass->>'pepperId', v_now, v_until);
+  INSERT INTO bypasses (tenant, user_id, id, hash, tag, pepper_id, created_at, expires_at)
+  VALUES (p_tenant, p_user, (p_bypass->>'id')::uuid, p_bypass->>'hash', (p_bypass->>'tag')::int, p_bypass->>'pepperId', v_now, v_until);
   RETURN v_until;
 END $$;
 
--- Puts a set of recovery codes in the place of any earlier one. p_codes is [{slot, hash, pepperId}].
+-- Puts a set of recovery codes in the place of any earlier one. p_codes is [{slot, hash, tag, pepperId}].
 CREATE OR REPLACE FUNCTION store_codes(p_tenant text, p_user uuid, p_set uuid, p_codes jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM recovery_sets WHERE tenant = p_tenant AND user_id = p_user;
   INSERT INTO recovery_sets (tenant, user_id, id, generated_at) VALUES (p_tenant, p_user, p_set, clock_timestamp());
-  INSERT INTO recovery_codes (tenant, user_id, slot, hash, pepper_id)
-  SELECT p_tenant, p_user, (c->>'slot')::smallint, c->>'hash', c->>'pepperId' FROM jsonb_array_elements(p_codes) AS c;
+  INSERT INTO recovery_codes (tenant, user_id, slot, hash, tag, pepper_id)
+  SELECT p_tenant, p_user, (c->>'slot')::smallint, c->>'hash', (c->>'tag')::int, c->>'pepperId' FROM jsonb_array_elements(p_codes) AS c;
 END $$;
 
 -- Removes a factor and moves the epoch; with the last one go the recovery codes. Decides, by the revision: nobody is left with codes and
@@ -950,11 +981,11 @@ BEGIN
 END $$;
 
 -- Locks the user's throttle of a kind and says whether a code may be looked at: null, or the outcome that forbids it.
-CREATE OR REPLACE FUNCTION hold_throttle(p_tenant text, p_user uuid, p_kind text) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION hold_throttle(p_tenant text, p_user uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_row throttles%ROWTYPE;
 BEGIN
-  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind FOR UPDATE;
+  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' FOR UPDATE;
   IF NOT FOUND THEN
     RETURN jsonb_build_object('outcome', 'lost');
   ELSIF v_row.locked_at IS NOT NULL THEN
@@ -982,26 +1013,40 @@ BEGIN
     p_recent[cardinality(p_recent) - (p_limits->>'month')::int + 1] + interval '30 days');
 END $$;
 
--- Counts a refused code, unless other failures have closed the throttle meanwhile: then nothing was looked at. What was tried as a bypass
--- code counts under a kind of its own, whether or not there is one.
+-- Counts a refused code that costs no attempt: of recovery and bypass codes each, of TOTP one whose step is spent. Decides, over all
+-- replicas: of such codes of one user there is at most one event a minute, with how many there were since the last; else whoever has a
+-- password could fill the audit. p_call is the event's first word; p_cause is null for a code that was simply not there.
+CREATE OR REPLACE FUNCTION record_refusal(p_tenant text, p_user uuid, p_call text, p_kind text, p_cause text, p_by jsonb)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz := clock_timestamp();
+  v_row refusals%ROWTYPE;
+BEGIN
+  INSERT INTO refusals (tenant, user_id, call, kind, told_at) VALUES (p_tenant, p_user, p_call, p_kind, '-infinity') ON CONFLICT DO NOTHING;
+  SELECT * INTO v_row FROM refusals WHERE tenant = p_tenant AND user_id = p_user AND call = p_call FOR UPDATE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'lost'); END IF;
+  UPDATE refusals SET kind = p_kind, made_by = p_by, untold = untold + 1,
+    cause = CASE WHEN v_row.untold = 0 OR v_row.cause = p_cause THEN p_cause END
+  WHERE tenant = p_tenant AND user_id = p_user AND call = p_call;
+  IF v_row.told_at <= v_now - interval '1 minute' THEN PERFORM tell_refusals(p_tenant, p_user, p_call); END IF;
+  RETURN jsonb_build_object('outcome', 'refused');
+END $$;
+
+-- Counts a refused TOTP code, unless other failures have closed the throttle meanwhile: then nothing was looked at.
 -- Decides: of any number of parallel guesses, only as many as the waits allow are answered "refused".
 -- p_limits is {waits: seconds[], maxWait, lock, day, month}; p_pending the factor whose confirmation was tried, if any.
-CREATE OR REPLACE FUNCTION refuse_code(
-  p_tenant text, p_user uuid, p_kind text, p_weight int, p_limits jsonb, p_pending uuid, p_by jsonb, p_details jsonb
+CREATE OR REPLACE FUNCTION refuse_totp(
+  p_tenant text, p_user uuid, p_weight int, p_limits jsonb, p_pending uuid, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_closed jsonb;
   v_now timestamptz := clock_timestamp();
   v_row throttles%ROWTYPE;
   v_recent timestamptz[];
-  v_call text := CASE p_kind WHEN 'bypass' THEN 'recovery' ELSE p_kind END;
 BEGIN
-  IF p_kind = 'bypass' THEN
-    INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_user, p_kind) ON CONFLICT DO NOTHING;
-  END IF;
-  v_closed := hold_throttle(p_tenant, p_user, p_kind);
+  v_closed := hold_throttle(p_tenant, p_user);
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
-  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   v_row.failures := v_row.failures + 1;
   v_row.tries := v_row.tries + p_weight;
   v_recent := ARRAY(SELECT f FROM unnest(v_row.recent) AS f WHERE f > v_now - interval '30 days' ORDER BY f)
@@ -1010,25 +1055,25 @@ BEGIN
   UPDATE throttles SET failures = v_row.failures, tries = v_row.tries, recent = v_recent,
     wait_until = CASE WHEN v_row.wait_until > v_now THEN v_row.wait_until END,
     locked_at = CASE WHEN v_row.tries >= (p_limits->>'lock')::int THEN v_now END
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   IF p_pending IS NOT NULL THEN
     DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_pending AND attempts >= 4;
     UPDATE enrollments SET attempts = attempts + 1
     WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_pending;
   END IF;
-  PERFORM audit(p_tenant, p_user::text, v_call || '.refused', 'failure', p_kind, p_by, p_details);
+  PERFORM audit(p_tenant, p_user::text, 'totp.refused', 'failure', 'totp', p_by, '{}');
   IF v_row.tries >= (p_limits->>'lock')::int THEN
-    PERFORM audit(p_tenant, p_user::text, v_call || '.locked', 'failure', p_kind, p_by, '{}');
+    PERFORM audit(p_tenant, p_user::text, 'totp.locked', 'failure', 'totp', p_by, '{}');
   END IF;
   RETURN jsonb_build_object('outcome', 'refused');
 END $$;
 
--- Refused codes of several users: at each place of the lists a user, the weight, the pending factor and {actor, address, requestId}.
--- Decides what refuse_code decides, for all of them at once. Whatever is not as usual is left to refuse_code: who waits or is locked, or
+-- Refused TOTP codes of several users: at each place of the lists a user, the weight, the pending factor and {actor, address, requestId}.
+-- Decides what refuse_totp decides, for all of them at once. Whatever is not as usual is left to refuse_totp: who waits or is locked, or
 -- will be by this one; who has a failure that has aged; who tried a pending factor; and a user's second code.
 -- Its statements take lists and are planned once, as those of accept_totps.
-CREATE OR REPLACE FUNCTION refuse_codes(
-  p_tenant text, p_kind text, p_limits jsonb, p_users uuid[], p_weights int[], p_pendings uuid[], p_bys jsonb[]
+CREATE OR REPLACE FUNCTION refuse_totps(
+  p_tenant text, p_limits jsonb, p_users uuid[], p_weights int[], p_pendings uuid[], p_bys jsonb[]
 ) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_row record;
@@ -1044,7 +1089,7 @@ DECLARE
 BEGIN
   FOR v_row IN
     SELECT user_id, failures, tries, recent, wait_until, locked_at FROM throttles
-    WHERE tenant = p_tenant AND user_id = ANY (p_users) AND kind = p_kind ORDER BY user_id FOR UPDATE
+    WHERE tenant = p_tenant AND user_id = ANY (p_users) AND kind = 'totp' ORDER BY user_id FOR UPDATE
   LOOP
     v_now := clock_timestamp();
     v_place := array_position(p_users, v_row.user_id);
@@ -1062,13 +1107,13 @@ BEGIN
       recent = recent || array_fill(v_nows[array_position(v_users, user_id)], ARRAY[v_weights[array_position(v_users, user_id)]]),
       wait_until = CASE WHEN v_waits[array_position(v_users, user_id)] > v_nows[array_position(v_users, user_id)]
         THEN v_waits[array_position(v_users, user_id)] END
-    WHERE tenant = p_tenant AND user_id = ANY (v_users) AND kind = p_kind;
-    PERFORM audit_all(p_tenant, v_users, CASE p_kind WHEN 'bypass' THEN 'recovery' ELSE p_kind END || '.refused', 'failure', p_kind, v_bys,
+    WHERE tenant = p_tenant AND user_id = ANY (v_users) AND kind = 'totp';
+    PERFORM audit_all(p_tenant, v_users, 'totp.refused', 'failure', 'totp', v_bys,
       array_fill('{}'::jsonb, ARRAY[cardinality(v_users)]));
   END IF;
   FOR n IN 1 .. cardinality(p_users) LOOP
     IF v_results[n] IS NULL THEN
-      v_results[n] := refuse_code(p_tenant, p_users[n], p_kind, p_weights[n], p_limits, p_pendings[n], p_bys[n], '{}');
+      v_results[n] := refuse_totp(p_tenant, p_users[n], p_weights[n], p_limits, p_pendings[n], p_bys[n]);
     END IF;
   END LOOP;
   RETURN to_jsonb(v_results);
@@ -1078,6 +1123,26 @@ END $$;
 CREATE OR REPLACE FUNCTION seconds_until(p_until timestamptz) RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
   RETURN greatest(1, ceil(extract(epoch FROM p_until - clock_timestamp())));
+END $$;
+
+-- Writes the event of what record_refusal has counted of a user since the last one; where that is nothing, the count has ended. The caller
+-- says when: once a minute has passed. Decides: each refusal is told of once, whoever looks.
+CREATE OR REPLACE FUNCTION tell_refusals(p_tenant text, p_user uuid, p_call text) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz := clock_timestamp();
+  v_row refusals%ROWTYPE;
+BEGIN
+  SELECT * INTO v_row FROM refusals
+  WHERE tenant = p_tenant AND user_id = p_user AND call = p_call AND told_at <= v_now - interval '1 minute' FOR UPDATE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'told'); END IF;
+  IF v_row.untold = 0 THEN
+    DELETE FROM refusals WHERE tenant = p_tenant AND user_id = p_user AND call = p_call;
+  ELSE
+    UPDATE refusals SET told_at = v_now, untold = 0, cause = NULL WHERE tenant = p_tenant AND user_id = p_user AND call = p_call;
+    PERFORM audit(p_tenant, p_user::text, p_call || '.refused', 'failure', v_row.kind, v_row.made_by,
+      jsonb_strip_nulls(jsonb_build_object('count', v_row.untold, 'cause', v_row.cause)));
+  END IF;
+  RETURN jsonb_build_object('outcome', 'told');
 END $$;
 
 -- Ends every wait and lock. Failures that are counted beside it come before it or after it, whole.
@@ -1109,7 +1174,7 @@ DECLARE
 BEGIN
   SELECT * INTO v_throttle FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' FOR UPDATE;
   IF NOT FOUND OR v_throttle.locked_at IS NOT NULL OR v_throttle.wait_until IS NOT NULL THEN
-    v_closed := hold_throttle(p_tenant, p_user, 'totp');
+    v_closed := hold_throttle(p_tenant, p_user);
     IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   END IF;
   v_now := clock_timestamp();
@@ -1119,7 +1184,7 @@ BEGIN
     WHERE tenant = p_tenant AND id = p_factor AND user_id = p_user AND last_step < p_step;
   END IF;
   IF NOT FOUND THEN
-    PERFORM audit(p_tenant, p_user::text, 'totp.refused', 'failure', 'totp', p_by, '{"cause": "spent"}');
+    PERFORM record_refusal(p_tenant, p_user, 'totp', 'totp', 'spent', p_by);
     RETURN '{"outcome": "spent"}';
   END IF;
   IF v_throttle.failures > 0 OR v_throttle.tries > 0 THEN
@@ -1205,7 +1270,7 @@ BEGIN
   RETURN to_jsonb(v_results);
 END $$;
 
--- Right and wrong codes of several users that were compared at the same moment: each is decided by accept_totp or refuse_code as if it
+-- Right and wrong codes of several users that were compared at the same moment: each is decided by accept_totp or refuse_totp as if it
 -- were alone, in the order given, which is that of the users' ids, and of one user that in which they came.
 -- Decides: which of one user's guesses is looked at does not depend on which of them is right.
 -- p_attempts is a list of {userId, factorId, epoch, step, act, by} for a right code, of {userId, weight, limits, pendingId, by} for a
@@ -1222,8 +1287,8 @@ BEGIN
       v_results := v_results || accept_totp(p_tenant, v_user, (v_attempt->>'epoch')::int, (v_attempt->>'factorId')::uuid,
         (v_attempt->>'step')::bigint, nullif(v_attempt->'act', 'null'), v_attempt->'by');
     ELSE
-      v_results := v_results || refuse_code(p_tenant, v_user, 'totp', (v_attempt->>'weight')::int, v_attempt->'limits',
-        (v_attempt->>'pendingId')::uuid, v_attempt->'by', '{}');
+      v_results := v_results || refuse_totp(p_tenant, v_user, (v_attempt->>'weight')::int, v_attempt->'limits',
+        (v_attempt->>'pendingId')::uuid, v_attempt->'by');
     END IF;
   END LOOP;
   RETURN v_results;
@@ -1609,6 +1674,7 @@ BEGIN
   VALUES (p_tenant, p_trace->>'hash', p_trace->>'pepperId', v_epoch, v_before.disabled_at,
     greatest(clock_timestamp(), (p_trace->>'at')::timestamptz));
   PERFORM audit(p_tenant, p_user::text, 'user.erased', 'success', NULL, p_by, jsonb_build_object('reason', p_reason));
+  DELETE FROM refusals WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM users WHERE tenant = p_tenant AND id = p_user;
   PERFORM tally_user(p_tenant, p_user, v_before);
   RETURN jsonb_build_object('outcome', 'erased');
@@ -1747,7 +1813,7 @@ BEGIN
   SELECT * INTO v_user FROM users WHERE tenant = p_tenant AND namespace = p_namespace AND subject = p_subject FOR NO KEY UPDATE;
   -- First seen or erased meanwhile: it was sealed for another.
   IF NOT FOUND OR v_user.id <> p_id THEN RETURN jsonb_build_object('outcome', 'moved'); END IF;
-  INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_id, 'enroll'), (p_tenant, p_id, 'recovery'), (p_tenant, p_id, 'totp')
+  INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_id, 'enroll'), (p_tenant, p_id, 'totp')
   ON CONFLICT DO NOTHING;
   IF v_created THEN PERFORM tally_user(p_tenant, p_id, NULL); END IF;
   IF v_user.disabled_at IS NOT NULL THEN RETURN jsonb_build_object('outcome', 'disabled'); END IF;
@@ -1802,7 +1868,7 @@ BEGIN
     UPDATE users SET account = v_account, sources = v_sources WHERE tenant = p_tenant AND id = v_id;
   END IF;
   INSERT INTO throttles (tenant, user_id, kind)
-  VALUES (p_tenant, v_id, 'enroll'), (p_tenant, v_id, 'recovery'), (p_tenant, v_id, 'totp')
+  VALUES (p_tenant, v_id, 'enroll'), (p_tenant, v_id, 'totp')
   ON CONFLICT DO NOTHING;
   PERFORM tally_user(p_tenant, v_id, v_before);
 END $$;
@@ -1946,7 +2012,7 @@ BEGIN
   SELECT count(*) INTO v_created FROM jsonb_to_recordset(p_users) AS g (id uuid) JOIN users u ON u.tenant = p_tenant AND u.id = g.id;
   INSERT INTO throttles (tenant, user_id, kind)
   SELECT p_tenant, u.id, k FROM jsonb_to_recordset(p_users) AS g (id uuid) JOIN users u ON u.tenant = p_tenant AND u.id = g.id
-  CROSS JOIN unnest(ARRAY['enroll', 'recovery', 'totp']) AS k;
+  CROSS JOIN unnest(ARRAY['enroll', 'totp']) AS k;
 
   SELECT coalesce(array_agg(b), '{}') INTO v_before FROM (
     SELECT u.* FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text)
@@ -2176,7 +2242,7 @@ END $$;
 DO $$ BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headless_mfa') THEN
     GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_tallies, user_tally_changes, enrollments, factors, recovery_sets, recovery_codes,
-      bypasses, throttles, policies, mfa_sessions, endings, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
+      bypasses, throttles, refusals, policies, mfa_sessions, endings, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
     GRANT SELECT, INSERT, UPDATE ON audit_heads, notice_receivers, leases, keys TO headless_mfa;
     GRANT SELECT, INSERT, DELETE ON traces, audit_pending TO headless_mfa;
     GRANT SELECT, INSERT ON audit_events, audit_chain TO headless_mfa;

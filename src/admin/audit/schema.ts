@@ -3,7 +3,7 @@ import { EventCursor, GivenTime, Limit, QueryName, Uuid } from '../../mfa/schema
 
 export const ACTIONS = [
   'factor.started', 'factor.confirmed', 'factor.renamed', 'factor.removed', 'totp.accepted', 'totp.refused', 'totp.locked', 'recovery.accepted', 'recovery.refused',
-  'recovery.locked', 'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used', 'session.ended', 'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set',
+  'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used', 'session.ended', 'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set',
   'user.disabled', 'user.enabled', 'user.erased', 'users.synced', 'policy.changed', 'access.refused', 'secret.unreadable', 'key.rotated', 'spray.suspected', 'guessing.suspected', 'policy.would_enroll', 'notice.retried'
 ] as const
 

@@ -20,7 +20,6 @@ export const NOTICE_EXAMPLES: Record<NoticeType, Example> = {
   'factor.removed': { about: 'an authenticator was removed', event: { ...TOTP, details: { ...FACTOR, ...USED } } },
   'totp.locked': { about: 'too many failures: the authenticators are locked', event: { ...TOTP, outcome: 'failure', details: {} } },
   'recovery.accepted': { about: 'a recovery code was used', event: { ...RECOVERY, details: { remaining: 3 } } },
-  'recovery.locked': { about: 'too many failures: the recovery codes are locked', event: { ...RECOVERY, outcome: 'failure', details: {} } },
   'recovery.low': { about: '3, 1 or no recovery codes are left', event: { ...RECOVERY, details: { remaining: 3 } } },
   'recovery.regenerated': { about: 'new recovery codes took the place of the old', event: { ...RECOVERY, details: {} } },
   'bypass.issued': { about: 'an administrator made a code for one login', event: { ...ADMIN, details: { reason, expiresAt: '2026-11-24T12:15:00+00:00' } } },

@@ -26,7 +26,7 @@ export const User = Type.Object({
   enrolled: Type.Boolean(),
   factors: Type.Array(Type.Ref('Factor')),
   recoveryCodes: Type.Union([Type.Object({ total: Type.Integer(), remaining: Type.Integer(), acknowledgedAt: NullableTime }), Type.Null()]),
-  locks: Type.Object({ totp: Lock, recovery: Lock }),
+  locks: Type.Object({ totp: Lock }),
   exemption: Type.Ref('Exemption'),
   graceUntil: NullableTime,
   disabled: Type.Boolean(),
@@ -35,7 +35,7 @@ export const User = Type.Object({
 }, {
   $id: 'User',
   examples: [{
-    userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: 'alice', account: 'alice@example.com', namespace: 'https://id.example.com', tenant: 'acme', groups: ['staff'], accounts: ['local'], enrolled: false, factors: [], recoveryCodes: null, locks: { totp: { failures: 0, waitUntil: null, lockedAt: null }, recovery: { failures: 0, waitUntil: null, lockedAt: null } }, exemption: null, graceUntil: '2026-12-08T12:00:00.000Z', disabled: false, createdAt: '2026-11-24T12:00:00.000Z', decision: { action: 'allow', reason: 'grace', deadline: '2026-12-08T12:00:00.000Z' }
+    userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: 'alice', account: 'alice@example.com', namespace: 'https://id.example.com', tenant: 'acme', groups: ['staff'], accounts: ['local'], enrolled: false, factors: [], recoveryCodes: null, locks: { totp: { failures: 0, waitUntil: null, lockedAt: null } }, exemption: null, graceUntil: '2026-12-08T12:00:00.000Z', disabled: false, createdAt: '2026-11-24T12:00:00.000Z', decision: { action: 'allow', reason: 'grace', deadline: '2026-12-08T12:00:00.000Z' }
   }]
 })
 

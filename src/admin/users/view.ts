@@ -28,7 +28,7 @@ export const viewUser = (person: WholePerson, now: Date, settings: DecisionSetti
     enrolled: factors.length > 0,
     factors: listFactors(person, now),
     recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
-    locks: { totp: viewLock(throttles.totp), recovery: viewLock(throttles.recovery) },
+    locks: { totp: viewLock(throttles.totp) },
     exemption: viewExemption(person, settings),
     graceUntil: person.graceUntil?.toISOString() ?? null,
     disabled: person.isDisabled,

@@ -147,7 +147,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       const claimed = await settleClaimed(db, { tenant, userId, factorId, claim })
       refuseClosed(claimed)
       if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
-      const codes = decision.isFirst ? made ??= await createRecoverySet(hasher, secrets.peppers) : null
+      const codes = decision.isFirst ? made ??= await createRecoverySet(text => hasher.hash(text), secrets.peppers, { tenant, userId }) : null
       const { step, label } = decision
       const act = confirmedAct(caller, factorId, now)
       const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, person, caller, act), by })

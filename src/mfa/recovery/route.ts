@@ -1,23 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import { Type } from 'typebox'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { decideChange } from '../../core/assurance.ts'
-import { unmatchable } from '../../core/hashing.ts'
-import { digest } from '../../core/recovery-code.ts'
+import { type CodeOwner, digest, tagOf } from '../../core/recovery-code.ts'
 import { createRecoverySet } from '../../core/recovery-set.ts'
 import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
-import { recordEvent, recordUnreadable } from '../../db/audit.ts'
-import { settleRefused } from '../../db/throttle.ts'
+import { recordUnreadable } from '../../db/audit.ts'
+import { settleUncharged } from '../../db/refusals.ts'
 import { byOf, wholePerson } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
-import { assuranceSettings, checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
+import { assuranceSettings, checkAudience, issueSettled, remembered, type Services } from '../../services.ts'
 import { decideRecover } from './decide.ts'
 import { NOT_A_CODE, type RecoverRequest, RECOVERY_SCHEMAS } from './schema.ts'
 import { recoverySheet } from './sheet.ts'
-import { findBypass, findCode, settleAcknowledged, settleBypassed, settleRecovered, settleReplaced } from './store.ts'
+import { findBypass, findCode, releaseRenewal, settleAcknowledged, settleBypassed, settleRecovered, settleRenewalClaimed, settleReplaced, type StoredCode } from './store.ts'
 
 export function registerRecovery (app: FastifyInstance, services: Services): void {
   for (const schema of RECOVERY_SCHEMAS) app.addSchema(schema)
@@ -26,8 +25,7 @@ export function registerRecovery (app: FastifyInstance, services: Services): voi
 }
 
 function registerRecover (app: FastifyInstance, services: Services): void {
-  const { config, clock, db, gate, hasher, secrets } = services
-  const limits = throttleLimits(config)
+  const { clock, db, gate, hasher, secrets } = services
 
   app.post('/mfa/recovery', {
     onRequest: gate.user,
@@ -36,10 +34,10 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       id: 'recover',
       tag: 'Recovery',
       summary: 'Prove the second factor with a recovery code, or a code of an administrator',
-      description: 'Spends the code. The token says `mfa-recovery`: it may set up a new authenticator, remove old ones and make new codes, and opens no administration; a token from the code of an administrator may set up an authenticator alone. It ends the waits and the lock of the authenticators.',
+      description: 'Spends the code. The token says `mfa-recovery`: it may set up a new authenticator, remove old ones and make new codes, and opens no administration; a token from the code of an administrator may set up an authenticator alone. It ends the waits and the lock of the authenticators. Wrong codes cost neither waits nor a lock: a right one is never refused for their sake.',
       body: Type.Ref('RecoverRequest'),
       answers: { 200: { schema: Type.Ref('RecoverAnswer'), description: 'Accepted: the MFA token.' } },
-      errors: ['factor_locked', 'code_refused']
+      errors: ['code_refused']
     })
   }, async request => {
     const { caller, person } = request
@@ -47,35 +45,36 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     const by = byOf(request)
     const { code, audience } = request.body as RecoverRequest
     checkAudience(services, audience)
-    const decision = decideRecover(person, code)
-    refuseClosed(decision)
+    const decision = decideRecover(code)
     if (decision.outcome === 'malformed') throw new Problem('invalid_request', { errors: [{ field: 'code', message: NOT_A_CODE }] })
+    const { kind } = decision
     if (decision.outcome === 'mistyped') {
-      await recordEvent(db, { tenant, subject: userId, action: 'recovery.refused', outcome: 'failure', kind: 'recovery', by, details: { cause: 'checksum' } })
+      await settleUncharged(db, { tenant, userId, call: 'recovery', kind, cause: 'checksum', by })
       throw new Problem('code_refused')
     }
 
-    const { canonical, kind, slot } = decision
+    const { canonical, slot } = decision
     const stored = kind === 'bypass' ? await findBypass(db, tenant, userId) : await findCode(db, tenant, userId, slot)
-    const { peppers } = secrets
-    const pepper = peppers.keys.get(stored?.pepperId ?? peppers.primary)
-    if (pepper === undefined) {
-      await recordUnreadable(db, person, by, { pepperId: stored?.pepperId }, 'recovery')
+    const pepper = stored === null ? undefined : secrets.peppers.keys.get(stored.pepperId)
+    if (stored !== null && pepper === undefined) {
+      await recordUnreadable(db, person, by, { pepperId: stored.pepperId }, 'recovery')
       throw new UnavailableError('a pepper is missing')
     }
-    // One bcrypt, whether there is such a code or not.
-    const isMatch = await hasher.compare(digest(pepper, canonical), stored?.hash ?? unmatchable(config.BCRYPT_COST))
-    if (stored === null || !isMatch) {
-      refuseClosed(await settleRefused(db, { tenant, userId, kind, limits, by }))
+    if (stored === null || !await isCode(stored, pepper as Buffer, person, canonical)) {
+      await settleUncharged(db, { tenant, userId, call: 'recovery', kind, by })
       throw new Problem('code_refused')
     }
     const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
     const settling = { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, person, caller, act), by }
     const result = kind === 'bypass' ? await settleBypassed(db, settling) : await settleRecovered(db, settling)
-    refuseClosed(result)
     if (result.outcome !== 'accepted') throw new Problem('code_refused')
     return { ...issueSettled(services, caller, person, act, result, audience), remaining: result.remaining as number }
   })
+
+  /** The slow hash runs where the tag fits alone: a wrong code costs none, and so stands in nobody's way. */
+  async function isCode ({ hash, tag }: StoredCode, pepper: Buffer, owner: CodeOwner, canonical: string): Promise<boolean> {
+    return tagOf(pepper, owner, canonical) === tag && await hasher.compare(digest(pepper, owner, canonical), hash)
+  }
 }
 
 function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher, secrets }: Services): void {
@@ -104,7 +103,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
       id: 'replaceRecoveryCodes',
       tag: 'Recovery',
       summary: 'New recovery codes in place of all from before',
-      description: 'Needs an MFA token of the last 15 minutes, not by the code of an administrator. With `Accept: text/plain` the answer is a sheet to print or save.',
+      description: 'Needs an MFA token of the last 15 minutes, not by the code of an administrator. Six times an hour, and one after the other. With `Accept: text/plain` the answer is a sheet to print or save.',
       body: Type.Object({}, { additionalProperties: false }),
       answers: {
         201: {
@@ -113,7 +112,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
           contentTypes: { 'text/plain': { schema: Type.String({ examples: [recoverySheet('Headless MFA', 'alice', ['0K7M-2Q9R-WX4T-BN3C'], new Date(0))] }) } }
         }
       },
-      errors: ['not_enrolled', 'step_up_required']
+      errors: ['not_enrolled', 'step_up_required', 'too_many_attempts']
     })
   }, async (request, reply) => {
     const { caller, person } = request
@@ -121,13 +120,29 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
     if (person.factors.length === 0) throw new Problem('not_enrolled')
     const stepUp = decideChange(caller, clock(), settings)
     if (stepUp !== null) throw new Problem('step_up_required', stepUp)
-    const { shown, hashed } = await createRecoverySet(hasher, secrets.peppers)
-    const result = await settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) })
-    if (result.outcome !== 'replaced') throw new Problem('not_enrolled')
+    const claimed = await settleRenewalClaimed(db, { tenant, userId, epoch })
+    refuseClosed(claimed)
+    if (claimed.outcome !== 'claimed') throw new Problem('not_enrolled')
+    const shown = await renew(request)
     reply.code(201)
     if (!/(^|,)\s*text\/plain/.test(String(request.headers.accept))) return { recoveryCodes: shown }
     return reply.type('text/plain; charset=utf-8').send(recoverySheet(config.TOTP_ISSUER_NAME, person.account, shown, clock()))
   })
+
+  /** The new codes, to be shown once. */
+  async function renew (request: FastifyRequest): Promise<string[]> {
+    const { tenant, userId, epoch } = request.person
+    try {
+      const { shown, hashed } = await createRecoverySet(text => hasher.hashLast(text), secrets.peppers, { tenant, userId })
+      const result = await settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) })
+      if (result.outcome !== 'replaced') throw new Problem('not_enrolled')
+      return shown
+    } catch (error) {
+      // It may be tried again at once, as often as an hour allows.
+      await Promise.allSettled([releaseRenewal(db, tenant, userId)])
+      throw error
+    }
+  }
 
   app.post('/mfa/recovery/acknowledge', {
     onRequest: gate.user,

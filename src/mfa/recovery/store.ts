@@ -3,11 +3,11 @@ import type { By } from '../../db/audit.ts'
 import type { Database, Settlement } from '../../db/client.ts'
 
 /** `id`: of the set, or of the bypass. */
-export interface StoredCode { id: string, hash: string, pepperId: string }
+export interface StoredCode { id: string, hash: string, tag: number, pepperId: string }
 
 /** The code of one slot, used or not. */
 export async function findCode (db: Database, tenant: string, userId: string, slot: number): Promise<StoredCode | null> {
-  const [row] = await db.rows<StoredCode>`SELECT s.id::text, c.hash, c.pepper_id AS "pepperId" FROM recovery_codes c
+  const [row] = await db.rows<StoredCode>`SELECT s.id::text, c.hash, c.tag, c.pepper_id AS "pepperId" FROM recovery_codes c
     JOIN recovery_sets s ON s.tenant = c.tenant AND s.user_id = c.user_id
     WHERE c.tenant = ${tenant} AND c.user_id = ${userId}::uuid AND c.slot = ${slot}::smallint`
   return row ?? null
@@ -15,7 +15,7 @@ export async function findCode (db: Database, tenant: string, userId: string, sl
 
 /** What an administrator gave last, used or not, over or not. */
 export async function findBypass (db: Database, tenant: string, userId: string): Promise<StoredCode | null> {
-  const [row] = await db.rows<StoredCode>`SELECT id::text, hash, pepper_id AS "pepperId" FROM bypasses WHERE tenant = ${tenant} AND user_id = ${userId}::uuid`
+  const [row] = await db.rows<StoredCode>`SELECT id::text, hash, tag, pepper_id AS "pepperId" FROM bypasses WHERE tenant = ${tenant} AND user_id = ${userId}::uuid`
   return row ?? null
 }
 
@@ -26,6 +26,19 @@ export const settleRecovered = (db: Database, { tenant, userId, epoch, slot, has
 /** The same for a bypass: `accepted` once, before it ends. */
 export const settleBypassed = (db: Database, { tenant, userId, epoch, hash, act, by }: { tenant: string, userId: string, epoch: number, hash: string, act: object | null, by: By }): Promise<Settlement> =>
   db.settle`SELECT accept_bypass(${tenant}, ${userId}::uuid, ${epoch}::int, ${hash}, ${act}::jsonb, ${by}::jsonb) AS result`
+
+/** How often in an hour somebody may have their codes hashed anew. */
+const RENEWALS_PER_HOUR = 6
+/** What waits longer than this for its hashes was lost. */
+const RENEWAL_SECONDS = 10
+
+/** Decides who hashes: `claimed` by one call of a user at a time; `waiting` for the others, and after too many; `stale` in another epoch. */
+export const settleRenewalClaimed = (db: Database, { tenant, userId, epoch }: { tenant: string, userId: string, epoch: number }): Promise<Settlement> =>
+  db.settle`SELECT claim_renewal(${tenant}, ${userId}::uuid, ${epoch}::int, ${RENEWALS_PER_HOUR}::int, ${RENEWAL_SECONDS}::int) AS result`
+
+/** Lets go of what `settleRenewalClaimed` gave, where nothing came of it. */
+export const releaseRenewal = (db: Database, tenant: string, userId: string): Promise<unknown> =>
+  db.rows`UPDATE throttles SET wait_until = NULL WHERE tenant = ${tenant} AND user_id = ${userId}::uuid AND kind = 'renew' RETURNING 1`
 
 /** Replaces the whole set; of parallel replacements the last one stands, whole. `stale` if there is no factor any more. */
 export const settleReplaced = (db: Database, { tenant, userId, epoch, setId, codes, by }: { tenant: string, userId: string, epoch: number, setId: string, codes: HashedCode[], by: By }): Promise<Settlement> =>

@@ -5,7 +5,8 @@ import { stepAt } from '../../core/totp.ts'
 import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
 import { settleAccepted, settleRefused } from '../../db/attempts.ts'
-import { recordEvent, recordUnreadable } from '../../db/audit.ts'
+import { recordUnreadable } from '../../db/audit.ts'
+import { settleUncharged } from '../../db/refusals.ts'
 import { byOf } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
@@ -55,7 +56,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       return { ...issueSettled(services, caller, person, act, result, audience), factorId: factor.id, nextCodeAt: nextCodeAt({ ...factor, lastStep: step }, now) }
     }
     if (decision.outcome === 'spent') {
-      await recordEvent(db, { tenant, subject: userId, action: 'totp.refused', outcome: 'failure', kind: 'totp', by, details: { cause: 'spent', factorId: decision.factor.id } })
+      await settleUncharged(db, { tenant, userId, call: 'totp', kind: 'totp', cause: 'spent', by })
       throw new Problem('code_refused')
     }
     refuseClosed(await settleRefused(db, { tenant, userId, weight: decision.weight, limits, by }))

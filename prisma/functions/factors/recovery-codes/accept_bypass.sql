@@ -4,23 +4,18 @@
 CREATE OR REPLACE FUNCTION accept_bypass(p_tenant text, p_user uuid, p_epoch int, p_hash text, p_act jsonb, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_closed jsonb;
   v_now timestamptz;
   v_remaining int;
 BEGIN
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'spent'); END IF;
-  v_closed := hold_throttle(p_tenant, p_user, 'bypass');
-  IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   v_now := clock_timestamp();
   UPDATE bypasses SET used_at = v_now
   WHERE tenant = p_tenant AND user_id = p_user AND hash = p_hash AND used_at IS NULL AND expires_at > v_now;
   IF NOT FOUND THEN
-    PERFORM audit(p_tenant, p_user::text, 'recovery.refused', 'failure', 'bypass', p_by, '{"cause": "spent"}');
+    PERFORM record_refusal(p_tenant, p_user, 'recovery', 'bypass', 'spent', p_by);
     RETURN jsonb_build_object('outcome', 'spent');
   END IF;
-  UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'bypass';
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}'
   WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   UPDATE users SET recovered_at = v_now WHERE tenant = p_tenant AND id = p_user;

@@ -1,9 +1,9 @@
 -- Locks the user's throttle of a kind and says whether a code may be looked at: null, or the outcome that forbids it.
-CREATE OR REPLACE FUNCTION hold_throttle(p_tenant text, p_user uuid, p_kind text) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION hold_throttle(p_tenant text, p_user uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_row throttles%ROWTYPE;
 BEGIN
-  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind FOR UPDATE;
+  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' FOR UPDATE;
   IF NOT FOUND THEN
     RETURN jsonb_build_object('outcome', 'lost');
   ELSIF v_row.locked_at IS NOT NULL THEN

@@ -14,7 +14,7 @@ DECLARE
 BEGIN
   SELECT * INTO v_throttle FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' FOR UPDATE;
   IF NOT FOUND OR v_throttle.locked_at IS NOT NULL OR v_throttle.wait_until IS NOT NULL THEN
-    v_closed := hold_throttle(p_tenant, p_user, 'totp');
+    v_closed := hold_throttle(p_tenant, p_user);
     IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   END IF;
   v_now := clock_timestamp();
@@ -24,7 +24,7 @@ BEGIN
     WHERE tenant = p_tenant AND id = p_factor AND user_id = p_user AND last_step < p_step;
   END IF;
   IF NOT FOUND THEN
-    PERFORM audit(p_tenant, p_user::text, 'totp.refused', 'failure', 'totp', p_by, '{"cause": "spent"}');
+    PERFORM record_refusal(p_tenant, p_user, 'totp', 'totp', 'spent', p_by);
     RETURN '{"outcome": "spent"}';
   END IF;
   IF v_throttle.failures > 0 OR v_throttle.tries > 0 THEN

@@ -12,7 +12,7 @@ import type { Services } from '../../../services.ts'
 import { UserParams } from '../schema.ts'
 import { findUser, isSupport, notFound, refuseOneself, refuseSupport } from '../target.ts'
 import { ACT_SCHEMAS, type BypassRequest, type ResetRequest, type UserAct } from './schema.ts'
-import { type Act, settleErased, settleIssued, settleReset, settleSignOut, settleUnlocked } from './store.ts'
+import { type Act, type NewBypass, settleErased, settleIssued, settleReset, settleSignOut, settleUnlocked } from './store.ts'
 
 const BYPASS_SECONDS = 900
 const HELPERS = ['mfa:admin', 'mfa:support']
@@ -47,7 +47,7 @@ function registerReset (app: FastifyInstance, services: Services): void {
   }, async (request, reply) => {
     const { requireCode } = request.body as ResetRequest
     const target = await mayAct(services, request)
-    const bypass = requireCode === true ? await makeBypass(services, BYPASS_SECONDS) : null
+    const bypass = requireCode === true ? await makeBypass(services, target, BYPASS_SECONDS) : null
     const result = await settled(services, request, settleReset(db, actOn(request, target), bypass?.kept ?? null))
     if (result.outcome === 'nothing') throw new Problem('not_enrolled')
     return bypass === null ? reply.code(204).send() : answerBypass(bypass.shown, result)
@@ -81,7 +81,7 @@ function registerBypass (app: FastifyInstance, services: Services): void {
   }, async (request, reply) => {
     const { expiresInSeconds = BYPASS_SECONDS } = request.body as BypassRequest
     const target = await mayAct(services, request)
-    const { shown, kept } = await makeBypass(services, expiresInSeconds)
+    const { shown, kept } = await makeBypass(services, target, expiresInSeconds)
     const result = await settled(services, request, settleIssued(db, actOn(request, target), kept))
     reply.code(201)
     return answerBypass(shown, result)
@@ -137,8 +137,8 @@ async function settled ({ db }: Services, request: FastifyRequest, settling: Pro
   return result
 }
 
-async function makeBypass ({ hasher, secrets }: Services, seconds: number): Promise<{ shown: string, kept: { id: string, hash: string, pepperId: string, seconds: number } }> {
-  const { shown, hashed } = await createBypass(hasher, secrets.peppers)
+async function makeBypass ({ hasher, secrets }: Services, { tenant, userId }: Person, seconds: number): Promise<{ shown: string, kept: NewBypass }> {
+  const { shown, hashed } = await createBypass(hasher, secrets.peppers, { tenant, userId })
   return { shown, kept: { id: randomUUID(), ...hashed, seconds } }
 }
 

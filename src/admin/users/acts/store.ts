@@ -6,7 +6,7 @@ import type { Database, Settlement } from '../../../db/client.ts'
 export interface Act { tenant: string, userId: string, reason: string, isSupport: boolean, by: By }
 
 /** A code as it is kept, for so long. */
-export interface NewBypass { id: string, hash: string, pepperId: string, seconds: number }
+export interface NewBypass { id: string, hash: string, tag: number, pepperId: string, seconds: number }
 
 /** Decides the race of resets: `reset` once, with how many factors it took and when the bypass ends, if one goes with it; `nothing` to all others. */
 export const settleReset = (db: Database, { tenant, userId, reason, isSupport, by }: Act, bypass: NewBypass | null): Promise<Settlement> =>

@@ -1,23 +1,18 @@
--- Counts a refused code, unless other failures have closed the throttle meanwhile: then nothing was looked at. What was tried as a bypass
--- code counts under a kind of its own, whether or not there is one.
+-- Counts a refused TOTP code, unless other failures have closed the throttle meanwhile: then nothing was looked at.
 -- Decides: of any number of parallel guesses, only as many as the waits allow are answered "refused".
 -- p_limits is {waits: seconds[], maxWait, lock, day, month}; p_pending the factor whose confirmation was tried, if any.
-CREATE OR REPLACE FUNCTION refuse_code(
-  p_tenant text, p_user uuid, p_kind text, p_weight int, p_limits jsonb, p_pending uuid, p_by jsonb, p_details jsonb
+CREATE OR REPLACE FUNCTION refuse_totp(
+  p_tenant text, p_user uuid, p_weight int, p_limits jsonb, p_pending uuid, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_closed jsonb;
   v_now timestamptz := clock_timestamp();
   v_row throttles%ROWTYPE;
   v_recent timestamptz[];
-  v_call text := CASE p_kind WHEN 'bypass' THEN 'recovery' ELSE p_kind END;
 BEGIN
-  IF p_kind = 'bypass' THEN
-    INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_user, p_kind) ON CONFLICT DO NOTHING;
-  END IF;
-  v_closed := hold_throttle(p_tenant, p_user, p_kind);
+  v_closed := hold_throttle(p_tenant, p_user);
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
-  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   v_row.failures := v_row.failures + 1;
   v_row.tries := v_row.tries + p_weight;
   v_recent := ARRAY(SELECT f FROM unnest(v_row.recent) AS f WHERE f > v_now - interval '30 days' ORDER BY f)
@@ -26,15 +21,15 @@ BEGIN
   UPDATE throttles SET failures = v_row.failures, tries = v_row.tries, recent = v_recent,
     wait_until = CASE WHEN v_row.wait_until > v_now THEN v_row.wait_until END,
     locked_at = CASE WHEN v_row.tries >= (p_limits->>'lock')::int THEN v_now END
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   IF p_pending IS NOT NULL THEN
     DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_pending AND attempts >= 4;
     UPDATE enrollments SET attempts = attempts + 1
     WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_pending;
   END IF;
-  PERFORM audit(p_tenant, p_user::text, v_call || '.refused', 'failure', p_kind, p_by, p_details);
+  PERFORM audit(p_tenant, p_user::text, 'totp.refused', 'failure', 'totp', p_by, '{}');
   IF v_row.tries >= (p_limits->>'lock')::int THEN
-    PERFORM audit(p_tenant, p_user::text, v_call || '.locked', 'failure', p_kind, p_by, '{}');
+    PERFORM audit(p_tenant, p_user::text, 'totp.locked', 'failure', 'totp', p_by, '{}');
   END IF;
   RETURN jsonb_build_object('outcome', 'refused');
 END $$;
