@@ -19,7 +19,7 @@ import type { Database } from './db/client.ts'
 import type { ConnectionEvent } from './db/connections.ts'
 import { EndingsPoll } from './db/endings.ts'
 import { countNotices } from './db/notices.ts'
-import { createGate, decorateRequests } from './gate.ts'
+import { createGate, decorateRequests, refuseEnded } from './gate.ts'
 import { registerAuth } from './http/auth.ts'
 import { registerAdminListener } from './http/admin-listener.ts'
 import { registerConsole } from './http/console.ts'
@@ -106,6 +106,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, endings, memory }
 
   decorateRequests(app)
+  refuseEnded(app, clock)
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema)
   registerStatus(app, services)
   registerEnroll(app, services)

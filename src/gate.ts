@@ -8,7 +8,7 @@ import type { Person, WholePerson } from './core/person.ts'
 import type { DecisionSettings } from './core/policy.ts'
 import { traceOf } from './core/trace.ts'
 import { UnavailableError } from './core/unavailable.ts'
-import { recordEvent } from './db/audit.ts'
+import { type By, recordEvent } from './db/audit.ts'
 import type { Database } from './db/client.ts'
 import { findPerson, findWholePerson, isWordNew, seePerson, settleNote } from './db/person.ts'
 import type { Auth } from './http/auth.ts'
@@ -129,8 +129,16 @@ export function wholePerson ({ person }: Pick<FastifyRequest, 'person'>): WholeP
 const actorOf = (caller: Caller, person: Person | null): string => person?.userId ?? `service:${caller.subject}`
 
 /** Who did it, for the audit. */
-export const byOf = (request: FastifyRequest, person: Person | null = request.person): { actor: string, address: string, requestId: string } =>
-  ({ actor: actorOf(request.caller, person), address: addressOf(request), requestId: request.id })
+export const byOf = (request: FastifyRequest, person: Person | null = request.person): By =>
+  ({ actor: actorOf(request.caller, person), address: addressOf(request), requestId: request.id, ...(person !== null && { epoch: person.epoch }) })
+
+/** The body may come long after the head: by then the token may have ended. */
+export function refuseEnded (app: FastifyInstance, clock: () => Date): void {
+  app.addHook('preHandler', (request, _reply, done) => {
+    const isOver = (request.caller as Caller | null) !== null && request.caller.expiresAt * 1000 <= clock().getTime()
+    done(isOver ? new Problem('invalid_token') : undefined)
+  })
+}
 
 export function decorateRequests (app: FastifyInstance): void {
   app.decorateRequest('caller', null as unknown as Caller)

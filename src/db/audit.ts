@@ -1,7 +1,7 @@
 import type { Database } from './client.ts'
 
-/** Who did it and from where. */
-export interface By { actor: string, address: string | null, requestId: string | null }
+/** Who did it and from where; a user with the epoch that was read with their token, without which they act no more. */
+export interface By { actor: string, address: string | null, requestId: string | null, epoch?: number }
 
 /** Whoever has a shell where the service runs, or changes its configuration. */
 export const OPERATOR: By = { actor: 'operator', address: null, requestId: null }

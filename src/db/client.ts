@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import { readDatabaseUrl } from '../core/database-url.ts'
+import { ActorGoneError } from '../core/actor-gone.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import { type ConnectionEvent, Connections } from './connections.ts'
 import { fragment } from './fragment.ts'
@@ -95,6 +96,7 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     const result = await work()
     if (result === null || result.outcome === 'lost') throw new UnavailableError('a row that must be there is lost')
     database.onSettled(name, result, (performance.now() - start) / 1000)
+    if (result.outcome === 'actor_gone') throw new ActorGoneError()
     return result
   }
   const all = new Together()

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { ActorGoneError } from '../core/actor-gone.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import { BASE_HEADERS } from './base-headers.ts'
 import { type FieldError, Problem, problemBody, problemHeaders } from './problem.ts'
@@ -36,6 +37,7 @@ const FRAMEWORK: Record<string, Problem['code']> = {
 
 export function toProblem (error: FastifyError): Problem {
   if (error instanceof Problem) return error
+  if (error instanceof ActorGoneError) return new Problem('invalid_token')
   if (error instanceof UnavailableError) return new Problem('unavailable', { cause: error })
   if (error.validation !== undefined) return new Problem('invalid_request', { errors: fieldErrors(error.validation, error.validationContext) })
   const code = FRAMEWORK[error.code] ?? (error.statusCode === 400 || error instanceof SyntaxError ? 'invalid_request' : 'internal')

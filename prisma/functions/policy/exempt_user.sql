@@ -5,6 +5,7 @@ CREATE OR REPLACE FUNCTION exempt_user(
 DECLARE
   v_now timestamptz;
 BEGIN
+  IF is_actor_gone(p_tenant, p_user, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
   IF p_until <= clock_timestamp() THEN RETURN jsonb_build_object('outcome', 'past'); END IF;
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;

@@ -8,6 +8,7 @@ DECLARE
   v_old policies%ROWTYPE;
   v_new policies%ROWTYPE;
 BEGIN
+  IF is_actor_gone(p_tenant, NULL, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
   INSERT INTO policies (tenant) VALUES (p_tenant) ON CONFLICT DO NOTHING;
   SELECT * INTO v_old FROM policies WHERE tenant = p_tenant FOR UPDATE;
   IF v_old.version <> p_expected THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;

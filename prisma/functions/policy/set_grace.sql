@@ -6,6 +6,7 @@ DECLARE
   v_now timestamptz;
   v_user users%ROWTYPE;
 BEGIN
+  IF is_actor_gone(p_tenant, p_user, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
   IF p_until <= clock_timestamp() THEN RETURN jsonb_build_object('outcome', 'past'); END IF;
   SELECT * INTO v_user FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;

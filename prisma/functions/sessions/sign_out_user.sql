@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION sign_out_user(
   p_tenant text, p_user uuid, p_reason text, p_is_support boolean, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support);
+  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
   v_epoch int;
 BEGIN
   IF v_refused IS NOT NULL THEN RETURN v_refused; END IF;

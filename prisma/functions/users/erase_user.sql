@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION erase_user(
   p_tenant text, p_user uuid, p_reason text, p_trace jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, false);
+  v_refused jsonb := hold_user(p_tenant, p_user, false, p_by);
   v_before users%ROWTYPE;
   v_epoch int;
 BEGIN

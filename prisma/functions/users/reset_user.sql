@@ -4,7 +4,7 @@
 CREATE OR REPLACE FUNCTION reset_user(p_tenant text, p_user uuid, p_reason text, p_bypass jsonb, p_is_support boolean, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support);
+  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
   v_cleared jsonb;
   v_factors jsonb;
   v_until timestamptz;

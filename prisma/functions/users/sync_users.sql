@@ -17,6 +17,11 @@ DECLARE
   v_is_disabled boolean;
   v_epoch int;
 BEGIN
+  -- Without a lock, as the rows of those who are named are locked in another order.
+  IF p_by->>'epoch' IS NOT NULL THEN
+    PERFORM 1 FROM users WHERE tenant = p_tenant AND id = (p_by->>'actor')::uuid AND epoch = (p_by->>'epoch')::int AND disabled_at IS NULL;
+    IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
+  END IF;
   INSERT INTO users (tenant, id, namespace, subject, account, sources, disabled_at, epoch, tokens_since)
   SELECT p_tenant, g.id, namespace, subject, coalesce(account, subject), synced_sources('{}', accounts, groups),
     CASE WHEN coalesce(disabled, t.disabled_at IS NOT NULL) THEN coalesce(t.disabled_at, v_now) END, coalesce(t.epoch, 0) + 1, t.erased_at

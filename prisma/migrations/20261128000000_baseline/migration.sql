@@ -835,7 +835,7 @@ END $$;
 CREATE OR REPLACE FUNCTION issue_bypass(p_tenant text, p_user uuid, p_reason text, p_bypass jsonb, p_is_support boolean, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support);
+  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
   v_until timestamptz;
 BEGIN
   IF v_refused IS NOT NULL THEN RETURN v_refused; END IF;
@@ -907,6 +907,7 @@ END $$;
 -- Removes a factor that was started and not confirmed.
 CREATE OR REPLACE FUNCTION remove_pending(p_tenant text, p_user uuid, p_factor uuid, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
+  IF is_actor_gone(p_tenant, NULL, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
   DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   PERFORM audit(p_tenant, p_user::text, 'factor.removed', 'success', 'totp', p_by,
@@ -1150,7 +1151,7 @@ CREATE OR REPLACE FUNCTION unlock_user(
   p_tenant text, p_user uuid, p_reason text, p_is_support boolean, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support);
+  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
 BEGIN
   IF v_refused IS NOT NULL THEN RETURN v_refused; END IF;
   PERFORM audit(p_tenant, p_user::text, 'user.unlocked', 'success', NULL, p_by,
@@ -1419,6 +1420,7 @@ CREATE OR REPLACE FUNCTION exempt_user(
 DECLARE
   v_now timestamptz;
 BEGIN
+  IF is_actor_gone(p_tenant, p_user, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
   IF p_until <= clock_timestamp() THEN RETURN jsonb_build_object('outcome', 'past'); END IF;
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
@@ -1490,6 +1492,7 @@ DECLARE
   v_old policies%ROWTYPE;
   v_new policies%ROWTYPE;
 BEGIN
+  IF is_actor_gone(p_tenant, NULL, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
   INSERT INTO policies (tenant) VALUES (p_tenant) ON CONFLICT DO NOTHING;
   SELECT * INTO v_old FROM policies WHERE tenant = p_tenant FOR UPDATE;
   IF v_old.version <> p_expected THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
@@ -1528,6 +1531,7 @@ DECLARE
   v_now timestamptz;
   v_user users%ROWTYPE;
 BEGIN
+  IF is_actor_gone(p_tenant, p_user, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
   IF p_until <= clock_timestamp() THEN RETURN jsonb_build_object('outcome', 'past'); END IF;
   SELECT * INTO v_user FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
@@ -1629,7 +1633,7 @@ CREATE OR REPLACE FUNCTION sign_out_user(
   p_tenant text, p_user uuid, p_reason text, p_is_support boolean, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support);
+  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
   v_epoch int;
 BEGIN
   IF v_refused IS NOT NULL THEN RETURN v_refused; END IF;
@@ -1661,7 +1665,7 @@ CREATE OR REPLACE FUNCTION erase_user(
   p_tenant text, p_user uuid, p_reason text, p_trace jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, false);
+  v_refused jsonb := hold_user(p_tenant, p_user, false, p_by);
   v_before users%ROWTYPE;
   v_epoch int;
 BEGIN
@@ -1778,13 +1782,14 @@ BEGIN
 END $$;
 
 -- Locks a user for an administrator: null, or the outcome that forbids it. `gone` for nobody; `forbidden` where support would touch a user
--- who was ever seen with an `mfa:` role.
+-- who was ever seen with an `mfa:` role; `actor_gone` where the administrator is one no more.
 -- Whatever an administrator does to one user calls it first, and is audited with the reason. Throttles are locked after it, in the order of
--- their kinds: bypass, enroll, recovery, totp.
-CREATE OR REPLACE FUNCTION hold_user(p_tenant text, p_user uuid, p_is_support boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- their kinds: enroll, renew, totp.
+CREATE OR REPLACE FUNCTION hold_user(p_tenant text, p_user uuid, p_is_support boolean, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_is_administrator boolean;
 BEGIN
+  IF is_actor_gone(p_tenant, p_user, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
   SELECT administrator_at IS NOT NULL INTO v_is_administrator FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   IF p_is_support AND v_is_administrator THEN RETURN jsonb_build_object('outcome', 'forbidden'); END IF;
@@ -1834,6 +1839,21 @@ BEGIN
     jsonb_build_object('factorId', f->>'id', 'label', f->>'label', 'importedFrom', p_source))
   FROM jsonb_array_elements(p_factors) AS f;
   RETURN jsonb_build_object('outcome', 'imported');
+END $$;
+
+-- Has who acts been signed out, reset, disabled or erased since their token was read? p_by names a user with the epoch that was read with
+-- it; a machine and an operator have none. What an administrator does calls it first: the body of a call may come long after its head.
+-- Decides: what ends somebody's tokens comes before the act, which then does nothing, or after it, whole. The actor's row is locked and
+-- that of who is acted on, if one is, in one order: two who act on each other do not deadlock.
+CREATE OR REPLACE FUNCTION is_actor_gone(p_tenant text, p_user uuid, p_by jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  v_actor uuid;
+BEGIN
+  IF p_by->>'epoch' IS NULL THEN RETURN false; END IF;
+  v_actor := (p_by->>'actor')::uuid;
+  PERFORM 1 FROM users WHERE tenant = p_tenant AND id IN (v_actor, p_user) ORDER BY id FOR NO KEY UPDATE;
+  PERFORM 1 FROM users WHERE tenant = p_tenant AND id = v_actor AND epoch = (p_by->>'epoch')::int AND disabled_at IS NULL;
+  RETURN NOT FOUND;
 END $$;
 
 -- Records what an issuer claims about a user, who is made if they are new, and counts them. `p_word` is {local, sso, groups?}; where the
@@ -1902,7 +1922,7 @@ END $$;
 CREATE OR REPLACE FUNCTION reset_user(p_tenant text, p_user uuid, p_reason text, p_bypass jsonb, p_is_support boolean, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support);
+  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
   v_cleared jsonb;
   v_factors jsonb;
   v_until timestamptz;
@@ -2000,6 +2020,11 @@ DECLARE
   v_is_disabled boolean;
   v_epoch int;
 BEGIN
+  -- Without a lock, as the rows of those who are named are locked in another order.
+  IF p_by->>'epoch' IS NOT NULL THEN
+    PERFORM 1 FROM users WHERE tenant = p_tenant AND id = (p_by->>'actor')::uuid AND epoch = (p_by->>'epoch')::int AND disabled_at IS NULL;
+    IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
+  END IF;
   INSERT INTO users (tenant, id, namespace, subject, account, sources, disabled_at, epoch, tokens_since)
   SELECT p_tenant, g.id, namespace, subject, coalesce(account, subject), synced_sources('{}', accounts, groups),
     CASE WHEN coalesce(disabled, t.disabled_at IS NOT NULL) THEN coalesce(t.disabled_at, v_now) END, coalesce(t.epoch, 0) + 1, t.erased_at
@@ -2194,6 +2219,7 @@ DECLARE
   v_row notices%ROWTYPE;
   v_action text;
 BEGIN
+  IF is_actor_gone(p_tenant, NULL, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
   UPDATE notices SET due_at = v_now, tried_since = NULL, parked_at = NULL WHERE tenant = p_tenant AND id = p_id RETURNING * INTO v_row;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   SELECT action INTO v_action FROM audit_events WHERE tenant = p_tenant AND at = v_row.at AND id = p_id;
