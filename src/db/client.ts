@@ -29,6 +29,12 @@ export interface Database {
   reports: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
   /** With the time and the connections of reports, for what each replica does by itself. */
   chores: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
+  /**
+   * What every replica must know within a second: on a connection of its own, so that no load on the others keeps it waiting.
+   * `pollWhole` has the time of a report.
+   */
+  poll: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
+  pollWhole: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
   /** What one function answers, as JSON: `value`SELECT fn(…) AS result``. */
   value: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T | null>
   /** A call of one settlement function: `settle`SELECT fn(…) AS result``. */
@@ -65,7 +71,8 @@ export function connect (url: string | (() => string), poolSize: number): Databa
   const { isPooled } = readDatabaseUrl(currentUrl())
   const connections = new Connections(currentUrl, {
     logins: { size: poolSize, statementTimeoutMs: STATEMENT_TIMEOUT },
-    reports: { size: Math.min(poolSize, REPORT_POOL), statementTimeoutMs: REPORT_TIMEOUT }
+    reports: { size: Math.min(poolSize, REPORT_POOL), statementTimeoutMs: REPORT_TIMEOUT },
+    polls: { size: 1, statementTimeoutMs: REPORT_TIMEOUT }
   }, event => { database.onConnection(event) })
   const nameFor = (text: string): { name?: string } => isPooled ? {} : { name: nameOf(text) }
   let models: { pool: pg.Pool, loaded: Promise<Models> } | undefined
@@ -79,9 +86,12 @@ export function connect (url: string | (() => string), poolSize: number): Databa
       throw new UnavailableError('the database did not do it', { code: cause.code, cause })
     }
   }
-  const rowsOf = (from: 'logins' | 'reports', nameFor: (text: string) => { name?: string }): Database['rows'] => async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> => {
+  type OptionsFor = (text: string) => { name?: string, query_timeout?: number }
+  const rowsOf = (from: 'logins' | 'reports' | 'polls', optionsFor: OptionsFor): Database['rows'] => async <T>(
+    strings: TemplateStringsArray, ...values: unknown[]
+  ) => {
     const { text, values: parameters } = fragment(strings, ...values)
-    const { rows } = await run(async () => await (await connections.pool(from)).query({ text, values: parameters, ...nameFor(text) }))
+    const { rows } = await run(async () => await (await connections.pool(from)).query({ text, values: parameters, ...optionsFor(text) }))
     return rows as T[]
   }
   const value = async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T | null> => {
@@ -107,6 +117,8 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     value,
     // Without names each is planned for what it asks: an index serves one group and not another.
     chores: rowsOf('reports', () => ({})),
+    poll: rowsOf('polls', text => ({ ...nameFor(text), query_timeout: STATEMENT_TIMEOUT })),
+    pollWhole: rowsOf('polls', () => ({})),
     reports: async <T>(strings: TemplateStringsArray, ...values: unknown[]) => await run(async () => {
       const pool = await connections.pool('reports')
       if (models?.pool !== pool) models = { pool, loaded: openModels(pool) }

@@ -8,7 +8,7 @@ const LATE_SECONDS = 10
 const INTERVAL_MS = 300
 
 /** What ended in the last `seconds`, the newest first. All of it takes time: there may be a hundred thousand. */
-const findEndings = (db: Database, seconds: number, limit: number): Promise<Ending[]> => (seconds < ENDING_SECONDS ? db.rows<Ending> : db.chores<Ending>)`
+const findEndings = (db: Database, seconds: number, limit: number): Promise<Ending[]> => (seconds < ENDING_SECONDS ? db.poll<Ending> : db.pollWhole<Ending>)`
   SELECT tenant, user_id::text AS "userId", issuer, session, epoch, generation, extract(epoch FROM now() - at)::float8 AS "ageSeconds"
   FROM endings WHERE at > now() - ${seconds}::float8 * interval '1 second' ORDER BY at DESC LIMIT ${limit}::int`
 

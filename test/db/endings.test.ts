@@ -1,4 +1,5 @@
 // What ends tokens is recorded by the statement that ends them.
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { ENDING_SECONDS } from '../../src/core/endings.ts'
 import { sweep } from '../../src/db/sweep.ts'
@@ -42,4 +43,19 @@ t.test('an ending is kept for as long as a token may be older, and its session f
   t.same(await endingsOf(person), [])
   const [kept] = await service.db.rows<{ seconds: number }>`SELECT extract(epoch FROM expires_at - clock_timestamp())::int AS seconds FROM mfa_sessions WHERE tenant = ${person.tenant}`
   t.ok((kept?.seconds as number) > ENDING_SECONDS + 60)
+})
+
+t.test('however busy the other connections are, gateways are answered', async t => {
+  const service = await startService(t, { AUTHORIZE_STALE_SECONDS: '1' })
+  const { token } = await service.person().enroll()
+  // Ten connections of the pool, two of the reports, and a hundred calls that wait for each of them.
+  const isOver = { now: false }
+  const busy = [...Array.from({ length: 110 }, () => service.db.rows), ...Array.from({ length: 102 }, () => service.db.chores)].map(async rows => {
+    while (!isOver.now) await rows`SELECT pg_sleep(0.5)`.catch(() => {})
+  })
+  const statuses = new Set<number>()
+  for (const begun = performance.now(); performance.now() - begun < 4000; await sleep(50)) statuses.add((await service.call('GET', '/mfa/authorize', { token })).status)
+  isOver.now = true
+  await Promise.all(busy)
+  t.same([...statuses], [200])
 })
