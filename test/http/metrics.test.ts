@@ -1,5 +1,6 @@
+import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
-import { Metrics } from '../../src/http/metrics.ts'
+import { Metrics, registerMetrics } from '../../src/http/metrics.ts'
 import { raw, request } from '../helpers/raw.ts'
 import { type Service, startService } from '../helpers/service.ts'
 
@@ -97,4 +98,16 @@ t.test('the pool is seen, and what the process itself needs', async t => {
 t.test('what an alert waits for is there before it happens: its first time is an increase', async t => {
   const text = await new Metrics().registry.metrics()
   for (const series of ['mfa_problems_total{code="unavailable"} 0', 'mfa_problems_total{code="internal"} 0', 'mfa_audit_breaks_total 0', 'mfa_events_total{action="secret.unreadable",outcome="failure"} 0', 'mfa_events_total{action="spray.suspected",outcome="failure"} 0', 'mfa_notice_deliveries_total{outcome="delivered"} 0']) t.match(text, series)
+})
+
+t.test('numbers are made once for all who ask at the same moment, and are of then', async t => {
+  const metrics = new Metrics()
+  let made = 0
+  metrics.watch('mfa_made', 'How often.', 'what', () => ({ made: ++made }))
+  const app = Fastify() as unknown as FastifyInstance
+  t.teardown(() => app.close())
+  registerMetrics(app, metrics)
+  const ask = async (): Promise<string | undefined> => /mfa_made{what="made"} (\d+)/.exec((await app.inject('/metrics')).body)?.[1]
+  t.same(await Promise.all(Array.from({ length: 20 }, ask)), Array.from({ length: 20 }, () => '1'))
+  t.equal(await ask(), '2', 'the next is made anew')
 })
