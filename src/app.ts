@@ -22,13 +22,14 @@ import { countNotices } from './db/notices.ts'
 import { createGate, decorateRequests, refuseEnded } from './gate.ts'
 import { registerAuth } from './http/auth.ts'
 import { registerAdminListener } from './http/admin-listener.ts'
+import { createListener } from './http/connections.ts'
 import { registerConsole } from './http/console.ts'
-import { answerClientError, registerErrors, SAYS_WHAT_IS_MEANT, sendProblem, toProblem } from './http/errors.ts'
+import { registerErrors, SAYS_WHAT_IS_MEANT, sendProblem, toProblem } from './http/errors.ts'
 import { withoutOriginalPath } from './http/forwarded.ts'
 import { registerHealth } from './http/health.ts'
 import { registerJson } from './http/json.ts'
 import { registerJwks } from './http/jwks.ts'
-import { registerLimits, SERVER_LIMITS } from './http/limits.ts'
+import { registerLimits, REQUEST_LIMITS } from './http/limits.ts'
 import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
 import { Metrics, registerMetrics } from './http/metrics.ts'
 import type { Tracing } from './http/tracing.ts'
@@ -67,7 +68,7 @@ export interface AppOptions {
 export async function createApp ({ config, secrets = new Secrets(config), db, memory = new AuditMemory(), clock = () => new Date(), logStream, metrics = new Metrics(), tracing }: AppOptions): Promise<FastifyInstance> {
   const logger = { ...loggerOptions(config.LOG_LEVEL), ...(logStream !== undefined && { stream: logStream }) }
   const app = Fastify({
-    ...SERVER_LIMITS,
+    ...REQUEST_LIMITS,
     logger,
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: (error, request, reply) => { sendProblem(request, reply, toProblem(error)) },
@@ -80,7 +81,9 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false, ...SAYS_WHAT_IS_MEANT } },
     schemaController: { compilersFactory: compilersAtFirstUse },
-    clientErrorHandler: answerClientError
+    serverFactory: handle => createListener(handle),
+    // The listener does.
+    clientErrorHandler: () => {}
   }) as unknown as FastifyInstance
 
   registerErrors(app)
@@ -126,7 +129,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   registerNotices(app, services)
   registerJwks(app, () => secrets.signing)
   // A table that no worker of Citus has: without one of them, the tenants of the others go on.
-  registerHealth(app, async () => secrets.sealing && await db.rows`SELECT 'find_people'::regproc::text FROM leases LIMIT 0`)
+  registerHealth(app, async () => await db.rows`SELECT 'find_people'::regproc::text FROM leases LIMIT 0`, () => secrets.sealing)
   await registerConsole(app, config.DOCS, isInside)
   refuseOtherMethods()
   return app

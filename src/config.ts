@@ -61,7 +61,7 @@ export const variables = {
   THROTTLE_DAY: { read: integer(1, 100), fallback: '20', about: 'failures in 24 hours; success does not reset them' },
   THROTTLE_MONTH: { read: integer(1, 300), fallback: '30', about: 'failures in 30 days' },
   POLICY_FLOOR: { read: parsePolicyFloor, about: 'a JSON policy that no tenant can go below, and `maxExemptionDays`; a field that is left out binds nothing' },
-  RATE_LIMIT_PER_MINUTE: { read: integer(0, 1000000), fallback: '600', about: 'requests of one address, answered eight at a time, beyond which it is refused after half a second; 0 is off' },
+  RATE_LIMIT_PER_MINUTE: { read: integer(0, 1000000), fallback: '600', about: 'requests of one address, beyond which it is refused after half a second. Eight are answered at a time, a hundred wait for it, others are 503 at once; 0 turns all of it off, as behind a load balancer that hides who asks' },
   TRUSTED_PROXIES: { read: cidrs, fallback: '', about: 'CIDRs whose `X-Forwarded-*` are believed' },
   ENROLL_PAGE_URL: { read: page, about: 'the page that sets a factor up, for `X-MFA-Location`' },
   VERIFY_PAGE_URL: { read: page, about: 'the page that asks for a code' },

@@ -1,8 +1,7 @@
-import { createServer, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { answerClientError } from './errors.ts'
-import { SERVER_LIMITS } from './limits.ts'
+import { createListener } from './connections.ts'
 import { Problem } from './problem.ts'
 
 /** What is not for everybody who reaches the first listener. */
@@ -26,14 +25,10 @@ export function registerAdminListener (app: FastifyInstance): (request: FastifyR
     if (ADMIN_PATHS.test(String(request.resource?.url)) && !isInside(request)) throw new Problem('not_found')
   })
 
-  const { http, requestTimeout, keepAliveTimeout, connectionTimeout } = SERVER_LIMITS
-  const server = createServer({ ...http, requestTimeout, keepAliveTimeout }, (request, response) => {
+  const server = createListener((request, response) => {
     arrived.add(request)
     app.routing(request, response)
   })
-  server.setTimeout(connectionTimeout)
-  server.on('clientError', answerClientError)
-  server.on('checkExpectation', (request, response) => server.emit('request', request, response))
   // Requests under way are served to the end, as on the first listener.
   app.addHook('preClose', done => { server.close(() => { done() }).closeIdleConnections() })
 

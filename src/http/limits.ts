@@ -1,23 +1,16 @@
 import rateLimit from '@fastify/rate-limit'
 import { isIP } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { sourceOf } from '../core/address.ts'
-import { Turns } from '../core/turns.ts'
+import { Semaphore, type SemaphoreLimits } from '../core/semaphore.ts'
 import { BASE_HEADERS } from './base-headers.ts'
 import { sendProblem } from './errors.ts'
 import { Problem } from './problem.ts'
 
-/** What a request may take of the server (times in milliseconds, sizes in bytes). */
-export const SERVER_LIMITS = {
-  bodyLimit: 16 * 1024,
-  routerOptions: { maxParamLength: 100 },
-  connectionTimeout: 15_000,
-  requestTimeout: 15_000,
-  keepAliveTimeout: 10_000,
-  // Node looks for slow clients every half a minute by default. It answers a missing Host by itself, without a body.
-  http: { headersTimeout: 10_000, maxHeaderSize: 16 * 1024, connectionsCheckingInterval: 500, requireHostHeader: false }
-}
+/** What a request may take (sizes in bytes); what its connection may stands in connections.ts. */
+export const REQUEST_LIMITS = { bodyLimit: 16 * 1024, routerOptions: { maxParamLength: 100 } }
 
 /** Paths that are not counted: probes, and what many ask for from one address. */
 const UNCOUNTED = /^\/(health\/|metrics$|\.well-known\/jwks\.json$|mfa\/(authorize|forward-auth)([/?]|$))/
@@ -27,23 +20,47 @@ const UNCOUNTED = /^\/(health\/|metrics$|\.well-known\/jwks\.json$|mfa\/(authori
  * second. Where so many wait for theirs, others are told at once, as to keep them costs memory.
  */
 const PAUSE = { milliseconds: 500, atMost: 1000 }
-/** Requests of one address that are answered at the same time. */
-const AT_ONCE = 8
+/** The share of one address: requests that are answered at the same time, and how many others wait for how long. */
+const SHARE: SemaphoreLimits = { atOnce: 8, maxWaiting: 100, maxWaitMs: 4000 }
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Gives back the turn of its address's share; null where none was needed. */
+    endTurn: (() => void) | null
+    /** It was given back, as the body is still to come: who waits for his client holds nothing. */
+    isTurnDue: boolean
+  }
+}
 
 /** Headers that every answer carries, and a coarse limit for floods. Guessing is stopped per user, not here. */
-export async function registerLimits (app: FastifyInstance, requestsPerMinute: number, pause = PAUSE): Promise<void> {
-  app.addHook('onRequest', async (request, reply) => {
+export async function registerLimits (
+  app: FastifyInstance, requestsPerMinute: number, { pause = PAUSE, share = SHARE } = {}
+): Promise<void> {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.headers(BASE_HEADERS)
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') throw new Problem('invalid_request', { errors: [{ field: 'headers.host', message: 'is required' }] })
+    const message = hostFault(request.raw)
+    done(message === undefined ? undefined : new Problem('invalid_request', { errors: [{ field: 'headers.host', message }] }))
   })
-  // An expectation that nobody knows may be ignored (RFC 9110 §10.1.1); Node would answer it by itself.
-  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
-  if (requestsPerMinute > 0) await registerFloodLimit(app, requestsPerMinute, pause)
+  if (requestsPerMinute > 0) {
+    await registerFloodLimit(app, requestsPerMinute, pause)
+    registerShares(app, share)
+  }
   app.setNotFoundHandler(
     requestsPerMinute > 0 ? { preHandler: app.rateLimit() } : {},
     (request, reply) => sendProblem(request, reply, new Problem('not_found'))
   )
 }
+
+/** Whom the request is for, exactly once (RFC 9112 §3.2): of two, somebody before us may have believed the other. */
+function hostFault ({ headers: { host }, rawHeaders, httpVersion }: IncomingMessage): string | undefined {
+  let given = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.length === 4 && rawHeaders[i]?.toLowerCase() === 'host') given++
+  if (given > 1) return 'must be there once'
+  if (host === undefined) return httpVersion === '1.1' ? 'is required' : undefined
+  return HOST.test(host) ? undefined : 'is no host'
+}
+/** A name or an address, and perhaps a port (RFC 3986 §3.2.2). */
+const HOST = /^([\w.~!$&'()*+,;=%-]*|\[[\da-f:.]+\])(:\d*)?$/i
 
 async function registerFloodLimit (app: FastifyInstance, requestsPerMinute: number, pause: typeof PAUSE): Promise<void> {
   await app.register(rateLimit, {
@@ -66,31 +83,58 @@ async function registerFloodLimit (app: FastifyInstance, requestsPerMinute: numb
     } catch (refusal) {
       if (paused < pause.atMost) {
         paused++
-        await sleep(pause.milliseconds)
+        await untilGone(reply, pause.milliseconds)
         paused--
       }
       throw refusal
     }
   })
-  registerTurns(app)
 }
 
-/** What one address asks for is answered a few at a time: however many connections it has, others get their share. */
-function registerTurns (app: FastifyInstance): void {
-  const sources = new Map<string, Turns>()
-  app.addHook('onRequest', async (request, reply) => {
-    if (UNCOUNTED.test(request.url)) return
+/** For so long, or until nobody is there to hear the answer. */
+async function untilGone ({ raw }: FastifyReply, milliseconds: number): Promise<void> {
+  const gone = new AbortController()
+  raw.once('close', () => { gone.abort() })
+  await sleep(milliseconds, undefined, { signal: gone.signal }).catch(() => {})
+}
+
+/**
+ * What one address asks for is answered a few at a time: however many connections it has, others get their share. A turn ends
+ * with the answer or with the connection, whichever ends first. A connection has one request at a time (connections.ts), and so
+ * Node says of each of them that it has closed.
+ */
+function registerShares (app: FastifyInstance, share: SemaphoreLimits): void {
+  const sources = new Map<string, Semaphore>()
+  app.decorateRequest('endTurn', null)
+  app.decorateRequest('isTurnDue', false)
+
+  async function takeTurn (request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const source = sourceOf(addressOf(request))
-    const turns = sources.get(source) ?? new Turns(AT_ONCE)
+    const turns = sources.get(source) ?? new Semaphore(share, 'too many requests of one address wait')
+    const turn = turns.enter()
     sources.set(source, turns)
-    await turns.take()
-    const done = (): void => {
-      turns.give()
+    request.endTurn = () => {
+      turn.end()
       if (turns.isIdle) sources.delete(source)
     }
-    // Of who has gone while he waited there is nothing to come.
-    if (reply.raw.closed) done()
-    else reply.raw.once('close', done)
+    if (reply.raw.closed) request.endTurn()
+    else reply.raw.once('close', request.endTurn)
+    // Nobody is there to be answered.
+    if (!await turn.come) reply.hijack()
+  }
+
+  app.addHook('onRequest', async (request, reply) => {
+    if (!UNCOUNTED.test(request.url)) await takeTurn(request, reply)
+  })
+  app.addHook('preParsing', (request, _reply, payload, done) => {
+    if (request.endTurn !== null && !request.raw.complete) {
+      request.endTurn()
+      request.isTurnDue = true
+    }
+    done(null, payload)
+  })
+  app.addHook('preValidation', async (request, reply) => {
+    if (request.isTurnDue) await takeTurn(request, reply)
   })
 }
 

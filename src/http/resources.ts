@@ -1,6 +1,6 @@
 import Router from 'find-my-way'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { SERVER_LIMITS } from './limits.ts'
+import { REQUEST_LIMITS } from './limits.ts'
 
 /** A path as its routes name it, and the methods that it has. */
 export interface Resource { url: string, methods: Set<string> }
@@ -19,7 +19,7 @@ declare module 'fastify' {
  */
 export function registerResources (app: FastifyInstance): void {
   const resources = new Map<string, Resource>()
-  const paths = Router(SERVER_LIMITS.routerOptions)
+  const paths = Router(REQUEST_LIMITS.routerOptions)
   app.addHook('onRoute', ({ url, method }) => {
     const known = resources.get(url)
     const resource = known ?? { url, methods: new Set() }

@@ -1,9 +1,12 @@
+import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import { createListener } from '../../src/http/connections.ts'
 import { registerErrors } from '../../src/http/errors.ts'
 import { addressOf, registerLimits } from '../../src/http/limits.ts'
 import { checkProblem } from '../helpers/problems.ts'
+import { raw, type Wire, wire } from '../helpers/raw.ts'
 import { type Service, startService } from '../helpers/service.ts'
 
 const FORGED = { 'x-forwarded-for': '203.0.113.9', 'x-real-ip': '203.0.113.9', forwarded: 'for=203.0.113.9', 'cf-connecting-ip': '203.0.113.9', 'true-client-ip': '203.0.113.9', 'x-client-ip': '203.0.113.9', 'x-forwarded-host': 'evil.test', 'x-forwarded-proto': 'https' }
@@ -99,7 +102,7 @@ t.test('a flood costs nobody a try, and a limit of 0 is none', async t => {
 t.test('who goes on after the flood limit waits for each answer, as long as not too many do', async t => {
   const app = Fastify() as unknown as FastifyInstance
   registerErrors(app)
-  await registerLimits(app, 1, { milliseconds: 300, atMost: 2 })
+  await registerLimits(app, 1, { pause: { milliseconds: 300, atMost: 2 } })
   app.get('/', async () => ({}))
   const ask = async (): Promise<{ status: number, ms: number }> => {
     const start = performance.now()
@@ -141,26 +144,135 @@ t.test('one address is answered eight requests at a time, however many it sends;
   await app.close()
 })
 
-t.test('the turns of those who hang up, served or waiting, are the others\'', async t => {
-  const app = Fastify() as unknown as FastifyInstance
-  await registerLimits(app, 1000)
-  const served: string[] = []
-  app.get('/slow', async ({ id }) => {
-    served.push(id)
-    await sleep(2 ** 31 - 1, undefined, { ref: false })
-  })
-  app.get('/', async () => 'x')
-  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+interface Small { url: string, open: Array<() => void>, until: (count: number) => Promise<void>, ask: (init?: RequestInit) => Promise<Response> }
+
+/** A listener with a share of one address that is as small as it gets; what it is asked is answered when the test says so. */
+async function startSmall (t: Test, { maxWaiting = 1, maxWaitMs = 60_000 } = {}): Promise<Small> {
+  const app = Fastify({ serverFactory: handle => createListener(handle) }) as unknown as FastifyInstance
+  registerErrors(app)
+  await registerLimits(app, 1000, { share: { atOnce: 1, maxWaiting, maxWaitMs } })
+  const open: Array<() => void> = []
+  app.route({ method: ['GET', 'POST'], url: '/slow', handler: async () => { await new Promise<void>(resolve => { open.push(resolve) }) } })
   t.teardown(() => { app.server.closeAllConnections(); return app.close() })
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const until = async (count: number): Promise<void> => { while (open.length < count) await sleep(5) }
+  return { url, open, until, ask: init => fetch(`${url}/slow`, init) }
+}
+
+t.test('whoever comes while too many of his address wait is told so at once, as is who waits for too long', async t => {
+  const { open, until, ask } = await startSmall(t, { maxWaitMs: 300 })
+  const served = ask()
+  await until(1)
+  const answers = await Promise.all([ask(), ask(), ask()])
+  for (const answer of answers) {
+    t.match({ status: answer.status, body: await answer.json() }, { status: 503, body: { code: 'unavailable' } })
+    t.match(answer.headers.get('retry-after'), /^[1-9]\d*$/)
+  }
+  t.equal(open.length, 1, 'nothing was begun for them')
+  open[0]?.()
+  t.equal((await served).status, 200)
+})
+
+t.test('who hangs up has no turn any more, and no place in the queue', async t => {
+  const { url, open, until, ask } = await startSmall(t)
   const leaving = new AbortController()
-  const left = Array.from({ length: 20 }, () => t.rejects(fetch(`${url}/slow`, { signal: leaving.signal })))
-  while (served.length < 8) await sleep(5)
-  await sleep(100)
-  t.equal(served.length, 8)
+  const served = t.rejects(ask({ signal: leaving.signal }))
+  await until(1)
+  const waiting = await wire(t, url)
+  waiting.socket.write('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n')
+  while ((await ask()).status !== 503) await sleep(5)
+  waiting.socket.resetAndDestroy()
+  let next = ask()
+  while (await Promise.race([next.then(({ status }) => status), sleep(100)]) === 503) next = ask()
   leaving.abort()
-  await Promise.all(left)
-  const answers = await Promise.all(Array.from({ length: 20 }, () => fetch(url)))
-  t.same(answers.map(({ status }) => status), Array.from({ length: 20 }, () => 200))
+  await served
+  await until(2)
+  open[1]?.()
+  t.equal((await next).status, 200)
+  await sleep(100)
+  t.equal(open.length, 2, 'who left before his turn is not served')
+})
+
+t.test('a turn is not held while a body is waited for, and not taken for who has gone meanwhile', async t => {
+  const { url, open, until, ask } = await startSmall(t)
+  const post = 'POST /slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{'
+  const [slow, gone] = [await wire(t, url), await wire(t, url)]
+  for (const { socket } of [slow, gone]) socket.write(post)
+  await sleep(100)
+  const served = ask()
+  await until(1)
+  slow.socket.write('}')
+  await sleep(100)
+  t.equal(open.length, 1, 'with its body it waits for its turn')
+  gone.socket.end('}')
+  await gone.closed
+  open[0]?.()
+  t.equal((await served).status, 200)
+  await until(2)
+  open[1]?.()
+  t.equal((await slow.until(1))[0]?.status, 200)
+})
+
+t.test('whoever has gone before he could be let in takes no turn', async t => {
+  const app = Fastify({ serverFactory: handle => createListener(handle) }) as unknown as FastifyInstance
+  let letIn = (): void => {}
+  app.addHook('onRequest', async ({ url }) => { if (url === '/first') await new Promise<void>(resolve => { letIn = resolve }) })
+  await registerLimits(app, 1000, { share: { atOnce: 1, maxWaiting: 1, maxWaitMs: 60_000 } })
+  app.get('/*', async () => ({}))
+  t.teardown(() => app.close())
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const first = await wire(t, url)
+  first.socket.write('GET /first HTTP/1.1\r\nHost: x\r\n\r\n', () => { first.socket.resetAndDestroy() })
+  await first.closed
+  await sleep(100)
+  letIn()
+  await sleep(20)
+  for (let i = 0; i < 3; i++) t.equal((await fetch(url)).status, 200)
+})
+
+t.test('who has gone is not kept waiting for his refusal', async t => {
+  const app = Fastify({ serverFactory: handle => createListener(handle) }) as unknown as FastifyInstance
+  registerErrors(app)
+  const asked = new EventEmitter()
+  app.addHook('onRequest', async () => { asked.emit('request') })
+  await registerLimits(app, 1, { pause: { milliseconds: 2 ** 31 - 1, atMost: 1 } })
+  app.get('/', async () => ({}))
+  t.teardown(() => { app.server.closeAllConnections(); return app.close() })
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  t.equal((await fetch(url)).status, 200)
+  const pause = async (): Promise<Wire> => {
+    const refused = await wire(t, url)
+    refused.socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    await once(asked, 'request')
+    return refused
+  }
+  const refused = await pause()
+  t.equal((await fetch(url)).status, 429, 'the one place to wait in is taken')
+  refused.socket.resetAndDestroy()
+  await refused.closed
+  await sleep(100)
+  const { answers } = await pause()
+  await sleep(100)
+  t.same(answers(), [], 'and is free again')
+})
+
+t.test('a request says once for whom it is, on both listeners', async t => {
+  const service = await startService(t, { ADMIN_PORT: '0' })
+  const urls = [service.url, await service.app.listenAdmin('127.0.0.1', 0)]
+  const ask = async (url: string, ...headers: string[]): Promise<{ status: number, body: any }> => {
+    const { status, body } = await raw(url, ['GET /health/live HTTP/1.1', ...headers, 'Connection: close', '', ''].join('\r\n'))
+    return { status, body: JSON.parse(body) }
+  }
+  for (const url of urls) {
+    for (const hosts of [[], ['a', 'b'], ['a', 'a'], ['a b'], ['a/b'], ['a@b'], ['a:x'], ['[::1'], ['a, b']]) {
+      const answer = await ask(url, ...hosts.map((host, index) => `${['Host', 'hOST'][index] as string}: ${host}`))
+      t.match(answer, { status: 400, body: { code: 'invalid_request', errors: [{ field: 'headers.host' }] } }, JSON.stringify(hosts))
+    }
+    for (const host of ['', 'a', 'mfa.example.com:443', '127.0.0.1:3000', '[::1]:3000', 'a_b', 'a:']) {
+      t.equal((await ask(url, `Host: ${host}`)).status, 200, JSON.stringify(host))
+    }
+  }
+  t.equal((await raw(service.url, 'GET /health/live HTTP/1.0\r\n\r\n')).status, 200, 'before HTTP/1.1 there was none')
 })
 
 t.test('every answer forbids caching, sniffing, framing and loading, and names no software', async t => {

@@ -1,0 +1,132 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { answerClientError } from './errors.ts'
+
+/** Times in milliseconds, sizes in bytes. */
+const LIMITS = {
+  requestTimeout: 15_000,
+  headersTimeout: 10_000,
+  keepAliveTimeout: 10_000,
+  maxHeaderSize: 16 * 1024,
+  // Node looks for slow clients every half a minute by default.
+  connectionsCheckingInterval: 500,
+  // Node answers a missing Host by itself, without a body.
+  requireHostHeader: false
+}
+const SILENCE_MS = 15_000
+
+/**
+ * Connections that a listener has at most. Each may have 80 KiB unread (a read of Node's, and what its stream holds before it reads
+ * no more), so that together they stay within the memory that deploy/kubernetes gives a replica.
+ */
+export const MAX_CONNECTIONS = 2500
+
+/** Where a request's head ends, and so the only place where the next one can be cut off from it. */
+const HEAD_END = '\r\n\r\n'
+
+/**
+ * An HTTP server with bounds for each connection, whatever it asks for: see `Connection`. Where all places are taken, a new
+ * connection closes the one that has waited for its client the longest, so that idle and slow ones keep nobody out.
+ */
+export function createListener (handle: RequestListener, maxConnections = MAX_CONNECTIONS): Server {
+  const connections = new WeakMap<Socket, Connection>()
+  /** Those that are open: who was answered last is the last. */
+  const open = new Set<Connection>()
+  const connectionOf = (socket: Socket): Connection => connections.get(socket) as Connection
+
+  const server = createServer(LIMITS, (request, response) => { connectionOf(request.socket).take({ request, response }) })
+  server.setTimeout(SILENCE_MS)
+  server.maxConnections = maxConnections
+  server.on('connection', socket => {
+    const connection: Connection = new Connection(socket, handle, () => { if (open.delete(connection)) open.add(connection) })
+    connections.set(socket, connection)
+    open.add(connection)
+    socket.once('close', () => { open.delete(connection) })
+    if (open.size < maxConnections) return
+    for (const each of open) {
+      if (each.isAtWork) continue
+      open.delete(each)
+      each.close()
+      break
+    }
+  })
+  server.on('clientError', (error, socket) => { connectionOf(socket as Socket).fail(error) })
+  // An expectation that nobody knows may be ignored (RFC 9110 §10.1.1); Node would answer it by itself.
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response))
+  return server
+}
+
+interface Exchange { request: IncomingMessage, response: ServerResponse }
+
+/**
+ * One request at a time is under way on it; what the client sends ahead waits unread, and is answered in order. Node would hand
+ * on all that one read holds, two thousand requests, and only the first of them would ever hear that its connection has ended.
+ */
+class Connection {
+  readonly #socket: Socket
+  readonly #handle: RequestListener
+  readonly #onAnswered: () => void
+  /** The latest that has begun. */
+  #exchange: Exchange | undefined
+  /** What the end of a body brought along: the read is cut where heads end, so it is no more than a request or two. */
+  readonly #ahead: Exchange[] = []
+
+  constructor (socket: Socket, handle: RequestListener, onAnswered: () => void) {
+    this.#socket = socket
+    this.#handle = handle
+    this.#onAnswered = onAnswered
+    // Node's own reader: it is given what it would have read, in pieces, and when it is time.
+    const [parse] = socket.listeners('data') as [(piece: Buffer) => void]
+    socket.off('data', parse).on('data', (read: Buffer) => { this.#read(read, parse) })
+  }
+
+  /** A request is here, all of it, and not answered yet. */
+  get isAtWork (): boolean { return this.#exchange?.request.complete === true && !this.#exchange.response.closed }
+
+  #read (read: Buffer, parse: (piece: Buffer) => void): void {
+    // What comes after the last answer is nobody's.
+    for (let rest = read; rest.length > 0 && this.#socket.writable;) {
+      if (this.isAtWork) {
+        this.#socket.pause().unshift(rest)
+        return
+      }
+      const end = rest.indexOf(HEAD_END)
+      const size = end < 0 ? rest.length : end + HEAD_END.length
+      parse(size === rest.length ? rest : rest.subarray(0, size))
+      rest = rest.subarray(size)
+    }
+  }
+
+  take (exchange: Exchange): void {
+    if (this.#exchange?.response.closed === false) this.#ahead.push(exchange)
+    else this.#begin(exchange)
+  }
+
+  #begin (exchange: Exchange): void {
+    this.#exchange = exchange
+    exchange.response.once('close', () => { this.#end() })
+    this.#handle(exchange.request, exchange.response)
+  }
+
+  #end (): void {
+    this.#onAnswered()
+    // Of a connection that has ended, or is about to, no further request counts (RFC 9112 §9.6).
+    if (!this.#socket.writable) return
+    const next = this.#ahead.shift()
+    if (next !== undefined) this.#begin(next)
+    // Others have their turn in between: else all that it sent ahead would be answered in one go.
+    else if (this.#socket.isPaused()) setImmediate(() => { this.#socket.resume() })
+  }
+
+  /** What came cannot be read, or does not come: it is told so, unless it would be taken for the answer to something else. */
+  fail (error: Error): void {
+    const latest = this.#ahead.at(-1) ?? this.#exchange
+    const { complete = true } = latest?.request ?? {}
+    if (latest === undefined || (complete && latest.response.closed)) answerClientError(error, this.#socket)
+    else if (complete) latest.response.once('close', () => { answerClientError(error, this.#socket) })
+    else if (latest.response.headersSent) this.close()
+    else answerClientError(error, this.#socket)
+  }
+
+  close (): void { this.#socket.destroy() }
+}
