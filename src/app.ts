@@ -14,6 +14,7 @@ import { bcryptThreads } from './bcrypt-threads.ts'
 import type { Config } from './config.ts'
 import { Secrets } from './config/secrets.ts'
 import { AuditMemory } from './core/audit-memory.ts'
+import { within } from './core/address.ts'
 import { Hasher, type Hashing } from './core/hashing.ts'
 import type { Database } from './db/client.ts'
 import type { ConnectionEvent } from './db/connections.ts'
@@ -75,7 +76,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
     genReqId: requestId,
     requestIdHeader: false,
     rewriteUrl: withoutOriginalPath,
-    trustProxy: config.TRUSTED_PROXIES.length > 0 ? config.TRUSTED_PROXIES : false,
+    trustProxy: within(config.TRUSTED_PROXIES),
     exposeHeadRoutes: false,
     // Requests on a connection that is open are served to the end; new connections are refused.
     return503OnClosing: false,

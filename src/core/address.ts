@@ -16,6 +16,20 @@ export function isPublicAddress (address: string): boolean {
   return parsed.kind() === 'ipv4' ? parsed.toString() !== AZURE_PLATFORM : parsed.match(GLOBAL)
 }
 
+/** An address as proxies write it, without the port that some add to it and the brackets of IPv6. */
+export const withoutPort = (text: string): string => /^\[(.+)\](:\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text
+
+/** Is an address, which may have a port, in one of these ranges? */
+export function within (cidrs: readonly string[]): (address: string | undefined) => boolean {
+  const ranges = cidrs.map(cidr => ipaddr.parseCIDR(cidr))
+  return (text = '') => {
+    const bare = withoutPort(text)
+    if (!ipaddr.isValid(bare)) return false
+    const address = ipaddr.process(bare)
+    return ranges.some(([network, bits]) => address.kind() === network.kind() && address.match(network, bits))
+  }
+}
+
 /** One source: an IPv4 address, or the /64 that one customer has of IPv6; what is no address is a source of its own. */
 export function sourceOf (address: string): string {
   if (!ipaddr.isValid(address)) return address

@@ -1,16 +1,12 @@
 import type { FastifyRequest } from 'fastify'
-import ipaddr from 'ipaddr.js'
+import { within } from '../core/address.ts'
 import type { Caller } from '../core/caller.ts'
 import { Problem } from './problem.ts'
 
 /** Is the socket's peer one of these ranges? What `X-Forwarded-For` says does not count: anybody can write that. */
 export function peerIn (cidrs: readonly string[]): (request: FastifyRequest) => boolean {
-  const ranges = cidrs.map(cidr => ipaddr.parseCIDR(cidr))
-  return ({ socket: { remoteAddress } }) => {
-    if (remoteAddress === undefined || !ipaddr.isValid(remoteAddress)) return false
-    const address = ipaddr.process(remoteAddress)
-    return ranges.some(([network, bits]) => address.kind() === network.kind() && address.match(network, bits))
-  }
+  const isTrusted = within(cidrs)
+  return ({ socket: { remoteAddress } }) => isTrusted(remoteAddress)
 }
 
 /**

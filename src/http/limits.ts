@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { sourceOf } from '../core/address.ts'
+import { sourceOf, withoutPort } from '../core/address.ts'
 import { Semaphore, type SemaphoreLimits } from '../core/semaphore.ts'
 import { BASE_HEADERS } from './base-headers.ts'
 import { sendProblem } from './errors.ts'
@@ -140,6 +140,6 @@ function registerShares (app: FastifyInstance, share: SemaphoreLimits): void {
 
 /** The address that asks. A trusted proxy may add a port to it; if it names none at all, it is the proxy itself. */
 export function addressOf ({ ip, socket }: Pick<FastifyRequest, 'ip' | 'socket'>): string {
-  const address = /^\[(.+)\](:\d+)?$/.exec(ip)?.[1] ?? /^([\d.]+):\d+$/.exec(ip)?.[1] ?? ip
+  const address = withoutPort(ip)
   return isIP(address) === 0 ? socket.remoteAddress ?? '0.0.0.0' : address
 }

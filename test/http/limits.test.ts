@@ -33,6 +33,8 @@ t.test('of a trusted proxy the last address before the trusted ones counts, and 
   t.equal(await audited(service, { 'x-forwarded-for': '203.0.113.9' }), '203.0.113.9')
   t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7, 203.0.113.9' }), '203.0.113.9', 'what the client forged stands before it')
   t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7, 203.0.113.9, 10.1.1.1' }), '203.0.113.9', 'two proxies')
+  t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7:80, 203.0.113.9:4711, 10.1.1.1:443' }), '203.0.113.9', 'that add their ports')
+  t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7, unknown, 10.1.1.1:443' }), '127.0.0.1', 'what is no address is nobody\'s')
   t.equal(await audited(service, { 'x-forwarded-for': '2001:db8::1' }), '2001:db8::1')
   t.equal(await audited(service, { ...FORGED, 'x-forwarded-for': '198.51.100.7' }), '198.51.100.7')
   t.equal(await audited(service, { 'x-real-ip': '203.0.113.9', forwarded: 'for=203.0.113.9' }), '127.0.0.1')
