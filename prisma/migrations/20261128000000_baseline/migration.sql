@@ -821,7 +821,8 @@ BEGIN
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
   INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_user, 'renew') ON CONFLICT DO NOTHING;
-  SELECT wait_until, ARRAY(SELECT r FROM unnest(recent) AS r WHERE r > clock_timestamp() - interval '1 hour' ORDER BY r) INTO v_until, v_recent
+  SELECT wait_until, ARRAY(SELECT r FROM unnest(recent) AS r WHERE r > clock_timestamp() - interval '1 hour' ORDER BY r)
+  INTO v_until, v_recent
   FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'renew' FOR UPDATE;
   v_now := clock_timestamp();
   IF cardinality(v_recent) >= p_per_hour THEN v_until := greatest(v_until, v_recent[1] + interval '1 hour'); END IF;
