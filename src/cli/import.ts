@@ -1,54 +1,36 @@
-// npm run import -- --from allauth|better-auth|keycloak|otpauth-csv FILE: brings people with their TOTP secrets. Says what it would do;
-// with --commit it does it. A line of JSON for each row, without a secret; docs/import.md. With the environment of the service.
+// npm run import -- --from SOURCE FILE: brings people with their TOTP secrets. Says what it would do; with --commit it does it.
+// A line of JSON for each row, without a secret; docs/import.md. With the environment of the service.
 import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { readConfig } from '../config.ts'
 import { Secrets } from '../config/secrets.ts'
+import { UnavailableError } from '../core/unavailable.ts'
 import { connect } from '../db/client.ts'
 import { startEmbedded } from '../db/embedded.ts'
 import { DATA_DIR, environmentOf } from '../dev.ts'
-import { readAllauth } from '../import/allauth.ts'
-import { readBetterAuth } from '../import/better-auth.ts'
-import type { Found } from '../import/found.ts'
-import { readKeycloak } from '../import/keycloak.ts'
-import { readOtpauthCsv } from '../import/otpauth-csv.ts'
-import { planImport, type Target } from '../import/plan.ts'
+import type { BetterAuthSecrets } from '../import/better-auth.ts'
+import { decodeFile } from '../import/decode.ts'
+import { planImport } from '../import/plan.ts'
 import { importPeople } from '../import/run.ts'
 import { SecretKeeper } from '../secrets.ts'
-
-const USAGE = `npm run import -- --from allauth|better-auth|keycloak|otpauth-csv [options] FILE
-  --commit             do it; without it the report says what would be done
-  --tenant TENANT      of all of them; the issuer's if it has one, else default
-  --namespace NAME     whose subjects they are; needed where the issuers have several
-  --subject id|username|email   which of their names is the sub of your tokens; id
-  --secret-file FILE   better-auth: what BETTER_AUTH_SECRET holds
-  --secrets-file FILE  better-auth: what BETTER_AUTH_SECRETS holds`
+import { Refusal, wrong } from './admin-call.ts'
+import { type ImportOptions, readImportCall, USAGE } from './import-call.ts'
 
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`) }
 const note = (line: string): void => { process.stderr.write(`${line}\n`) }
-const fail = (why: string): never => { throw new Error(why) }
 
 const env = environmentOf(process.env)
 
-const { values, positionals: [path, ...more] } = parseArgs({
-  allowPositionals: true,
-  options: {
-    from: { type: 'string' },
-    commit: { type: 'boolean', default: false },
-    tenant: { type: 'string' },
-    namespace: { type: 'string' },
-    subject: { type: 'string', default: 'id' },
-    'secret-file': { type: 'string' },
-    'secrets-file': { type: 'string' }
-  }
-})
-
 async function main (): Promise<void> {
-  const { from = '', commit, subject } = values
-  if (path === undefined || more.length > 0 || !['id', 'username', 'email'].includes(subject)) fail(USAGE)
+  const call = readImportCall(process.argv.slice(2))
+  if (call === null) {
+    process.stdout.write(`${USAGE}\n`)
+    return
+  }
+  const { options, source, subject, path } = call
   const config = readConfig(env)
-  const target = { source: from, subject: subject as Target['subject'], ...placeOf(config.ISSUERS) }
-  const { people, left } = planImport(readFound(from, readFileSync(path as string, 'utf8')), target)
+  const target = { source: options.from, subject, ...placeOf(config.ISSUERS, options) }
+  const found = source.read(readFile(path), { usersModel: options['users-model'], secrets: secretsOf(options) })
+  const { people, left } = planImport(found, target, options.issuer)
 
   const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: note }) : undefined
   const secrets = new Secrets(config, false)
@@ -63,12 +45,16 @@ async function main (): Promise<void> {
       say({ ...line, outcome: 'left_behind' })
       count(`left_behind: ${line.reason}`)
     }
-    for await (const line of importPeople(people, { db, ring: () => secrets.sealing, peppers: () => secrets.peppers, target, isDry: !commit, clock: () => new Date() })) {
+    const { commit } = options
+    const run = { db, ring: () => secrets.sealing, peppers: () => secrets.peppers, target, isDry: !commit, clock: () => new Date() }
+    for await (const line of importPeople(people, run)) {
       say(line)
       count(line.outcome)
     }
     note(Object.entries(counts).map(([outcome, rows]) => `${rows} ${outcome}`).join('\n') || 'The file has nothing that could be brought.')
-    note(commit ? 'Nobody has recovery codes yet: tell them to make some (POST /mfa/recovery/codes, after a code of their app).' : 'Nothing was written: with --commit it is.')
+    note(commit
+      ? 'Nobody has recovery codes yet: tell them to make some (POST /mfa/recovery/codes, after a code of their app).'
+      : 'Nothing was written: with --commit it is.')
   } finally {
     await keeper.stop()
     await db.close()
@@ -76,31 +62,32 @@ async function main (): Promise<void> {
   }
 }
 
-function readFound (from: string, file: string): Found[] {
-  const secretOf = (name: 'secret-file' | 'secrets-file'): string | undefined => values[name] === undefined ? undefined : readFileSync(values[name], 'utf8').trim()
-  switch (from) {
-    case 'allauth': return readAllauth(file)
-    case 'keycloak': return readKeycloak(file)
-    case 'otpauth-csv': return readOtpauthCsv(file)
-    case 'better-auth': {
-      const secrets = { plain: secretOf('secret-file'), versions: secretOf('secrets-file') }
-      if (secrets.plain === undefined && secrets.versions === undefined) fail('better-auth encrypts its secrets: --secret-file FILE (or --secrets-file) must hold the key.')
-      return readBetterAuth(file, secrets)
-    }
-    default: return fail(USAGE)
+function readFile (path: string): string {
+  try { return decodeFile(readFileSync(path)) } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    throw new Error(code === undefined ? message : `${path} cannot be read: ${code}.`)
   }
 }
 
+function secretsOf (options: ImportOptions): BetterAuthSecrets {
+  const secretOf = (path: string | undefined): string | undefined => path === undefined ? undefined : readFile(path).trim()
+  return { plain: secretOf(options['secret-file']), versions: secretOf(options['secrets-file']) }
+}
+
 /** Where tokens will look for them: a typing error would bring people to a place that no token is of. */
-function placeOf (issuers: ReturnType<typeof readConfig>['ISSUERS']): { tenant: string, namespace: string } {
+function placeOf (issuers: ReturnType<typeof readConfig>['ISSUERS'], options: ImportOptions): { tenant: string, namespace: string } {
   const namespaces = [...new Set(issuers.map(issuer => issuer.namespace))]
-  const namespace = values.namespace ?? (namespaces.length === 1 ? namespaces[0] as string : fail(`--namespace must be one of ${namespaces.join(', ')}`))
-  const tenant = values.tenant ?? issuers.find(issuer => issuer.namespace === namespace)?.tenant ?? 'default'
+  const [only = '', ...others] = namespaces
+  const namespace = options.namespace ?? (others.length === 0 ? only : wrong(`--namespace must be one of ${namespaces.join(', ')}`))
+  const tenant = options.tenant ?? issuers.find(issuer => issuer.namespace === namespace)?.tenant ?? 'default'
   const isSpokenFor = issuers.some(issuer => issuer.namespace === namespace && (issuer.tenants === '*' || issuer.tenants.includes(tenant)))
-  return isSpokenFor ? { tenant, namespace } : fail(`No issuer speaks for tenant ${JSON.stringify(tenant)} and namespace ${JSON.stringify(namespace)}: nobody would find them there.`)
+  if (isSpokenFor) return { tenant, namespace }
+  const place = `tenant ${JSON.stringify(tenant)} and namespace ${JSON.stringify(namespace)}`
+  return wrong(`No issuer speaks for ${place}: nobody would find them there`)
 }
 
 main().catch((error: unknown) => {
   note((error as Error).message)
-  process.exitCode = 1
+  if (error instanceof UnavailableError) note('The import has stopped. Run it again: it goes on, and brings nobody twice.')
+  process.exitCode = error instanceof Refusal ? error.exitCode : 1
 })

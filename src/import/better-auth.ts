@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { xchacha20poly1305 } from '@noble/ciphers/chacha.js'
-import { type Found, ImportError, isObject, type Json, objects, parseJson, takeBase32, takeSecret, text } from './found.ts'
+import {
+  flagOf, type Found, type Identity, ImportError, isObject, type Json, nameOf, numbered, parseJson, putOnce, takeBase32, takeSecret, text
+} from './found.ts'
 
 /** BETTER_AUTH_SECRET, and BETTER_AUTH_SECRETS (`version:secret,…`) where it has versions. */
 export interface BetterAuthSecrets { plain?: string | undefined, versions?: string | undefined }
@@ -13,11 +15,32 @@ const NONCE_BYTES = 24
  */
 export function readBetterAuth (file: string, secrets: BetterAuthSecrets): Found[] {
   const parsed = parseJson(file)
-  const tables = isObject(parsed) ? parsed : { twoFactor: parsed }
-  if (!Array.isArray(tables.twoFactor)) throw new ImportError('The file has no rows of twoFactor.')
+  const tables = isObject(parsed) ? plainNames(parsed, 'The file') : { twofactor: parsed }
+  const rows = tables.twofactor ?? tables.twofactors
+  if (!Array.isArray(rows)) throw new ImportError('The file has no rows of twoFactor.')
   const keys = keysOf(secrets)
-  const users = new Map(objects(tables.user).map(user => [user.id, user]))
-  return objects(tables.twoFactor).flatMap((row, index) => readRow(row, index, users, keys))
+  const users = readUsers(tables.user ?? tables.users)
+  return numbered(rows).flatMap(({ number, entry }) => readRow(plainNames(entry, `Row ${number} of twoFactor`), number, users, keys))
+}
+
+/** Tables and columns as a database may spell them: `userId`, `user_id`, `USER_ID`. */
+function plainNames (row: Json, place: string): Json {
+  const plain = Object.entries(row).map(([name, value]) => [name.replaceAll('_', '').toLowerCase(), value] as const)
+  if (new Set(plain.map(([name]) => name)).size < plain.length) throw new ImportError(`${place} has one name in two spellings.`)
+  return Object.fromEntries(plain)
+}
+
+interface User extends Identity { isEnabled: ReturnType<typeof flagOf> }
+
+function readUsers (table: unknown): Map<string, User> {
+  const users = new Map<string, User>()
+  for (const { number, entry } of numbered(table)) {
+    const { id, username, email, twofactorenabled } = plainNames(entry, `Row ${number} of user`)
+    const key = nameOf(id)
+    if (key === undefined) continue
+    putOnce(users, key, { username: nameOf(username), email: text(email), isEnabled: flagOf(twofactorenabled) }, number)
+  }
+  return users
 }
 
 /** By version; the empty one is the secret without one. */
@@ -33,12 +56,17 @@ function keysOf ({ plain, versions }: BetterAuthSecrets): Map<string, Buffer> {
   return keys
 }
 
-function readRow ({ id, userId, secret, backupCodes, verified }: Json, index: number, users: Map<unknown, Json>, keys: Map<string, Buffer>): Found[] {
-  const user = users.get(userId)
-  const who = { row: text(id) ?? String(index), id: text(userId), username: text(user?.username), email: text(user?.email) }
-  const codes: Found[] = text(backupCodes) === undefined ? [] : [{ ...who, row: `${who.row}/codes`, content: { reason: 'recovery_codes' } }]
-  if (verified === false || user?.twoFactorEnabled === false) return [{ ...who, content: { reason: 'not_verified' } }]
-  return [{ ...who, content: text(secret) === undefined ? { reason: 'malformed' } : readSecret(secret as string, keys) }, ...codes]
+function readRow (row: Json, number: string, users: Map<string, User>, keys: Map<string, Buffer>): Found[] {
+  const { id, userid, secret, backupcodes, verified } = row
+  const user = users.get(nameOf(userid) ?? '')
+  const who = { row: nameOf(id) ?? number, key: nameOf(id), id: nameOf(userid), username: user?.username, email: user?.email }
+  const codes: Found[] = text(backupcodes) === undefined ? [] : [{ ...who, row: `${who.row}/codes`, content: { reason: 'recovery_codes' } }]
+  const flags = [flagOf(verified), user?.isEnabled]
+  if (flags.includes('unknown')) return [{ ...who, content: { reason: 'unclear_flag' } }]
+  // Rows from before `verified` have none; there the user has two factors once a code was proved. Without either nothing is known.
+  const isVerified = flags.includes(true) && !flags.includes(false) && user?.isEnabled !== null
+  if (!isVerified) return [{ ...who, content: { reason: 'not_verified' } }]
+  return [{ ...who, content: text(secret) === undefined ? { reason: 'no_secret' } : readSecret(secret as string, keys) }, ...codes]
 }
 
 function readSecret (sealed: string, keys: Map<string, Buffer>): Found['content'] {
@@ -46,9 +74,11 @@ function readSecret (sealed: string, keys: Map<string, Buffer>): Found['content'
   if (hex === undefined) return { reason: 'malformed' }
   const bytes = Buffer.from(hex, 'hex')
   try {
-    const opened = Buffer.from(xchacha20poly1305(keys.get(version) as Buffer, bytes.subarray(0, NONCE_BYTES)).decrypt(bytes.subarray(NONCE_BYTES)))
+    const cipher = xchacha20poly1305(keys.get(version) as Buffer, bytes.subarray(0, NONCE_BYTES))
+    const opened = Buffer.from(cipher.decrypt(bytes.subarray(NONCE_BYTES)))
     // Its own secrets are text, which is the key as it stands; those that it has imported itself say that they are not.
-    return opened.toString('latin1').startsWith('base32:') ? takeBase32(opened.toString('latin1').slice('base32:'.length)) : takeSecret(opened)
+    const [, base32] = /^base32:(.*)$/s.exec(opened.toString('latin1')) ?? []
+    return base32 === undefined ? takeSecret(opened) : takeBase32(base32)
   } catch {
     return { reason: 'encrypted' }
   }

@@ -1,31 +1,21 @@
-import { type CsvError, parse } from 'csv-parse/sync'
-import { type HOTP, TOTP, URI } from 'otpauth'
-import { type Found, ImportError, refuseOthers, takeSecret, text } from './found.ts'
+import { readCsv } from './csv.ts'
+import { type Found, ImportError, text } from './found.ts'
+import { readKeyUri } from './key-uri.ts'
 
-const COLUMNS = ['subject', 'account', 'otpauth']
+const COLUMNS = ['subject', 'account', 'otpauth'] as const
 
-/** A table of any other system: the columns `subject`, `account` and `otpauth` (a key URI), RFC 4180, with a line of names. */
+/** A table of any other system: `subject`, `account` and `otpauth` (a key URI). The first line names them, or they stand in this order. */
 export function readOtpauthCsv (file: string): Found[] {
-  let lines: Array<{ info: { lines: number }, record: Record<string, string> }>
-  try {
-    lines = parse(file, { columns: true, bom: true, info: true, skip_empty_lines: true, trim: true }) as never
-  } catch (error) {
-    const { code, lines } = error as CsvError & { lines: number }
-    throw new ImportError(`The file is not CSV: line ${lines}, ${code}.`)
-  }
-  if (lines.some(({ record }) => Object.keys(record).sort().join() !== [...COLUMNS].sort().join())) throw new ImportError(`The first line must name the columns ${COLUMNS.join(',')}.`)
-  const counts = new Map<string, number>()
-  return lines.map(({ info, record: { subject = '', account, otpauth } }) => {
-    const nth = (counts.get(subject) ?? 0) + 1
-    counts.set(subject, nth)
-    return { row: String(info.lines), key: String(nth), id: text(subject), username: text(account), ...readUri(otpauth as string) }
-  })
-}
-
-function readUri (uri: string): Pick<Found, 'label' | 'content'> {
-  let otp: TOTP | HOTP
-  try { otp = URI.parse(uri) } catch { return { content: { reason: 'malformed' } } }
-  if (!(otp instanceof TOTP)) return { content: { reason: 'not_totp' } }
-  const other = refuseOthers(otp)
-  return { content: other === undefined ? takeSecret(Buffer.from(otp.secret.bytes)) : { reason: other } }
+  const rows = readCsv(file)
+  const names = rows[0]?.cells.map(cell => cell.toLowerCase()) ?? []
+  const isNamed = names.length === COLUMNS.length && COLUMNS.every(name => names.includes(name))
+  const isInOrder = names.length === COLUMNS.length && /^otpauth:/.test(names[2] as string)
+  if (!isNamed && !isInOrder) throw new ImportError(`The first line must name the columns ${COLUMNS.join(',')}.`)
+  const [subject, account, otpauth] = COLUMNS.map((name, index) => isNamed ? names.indexOf(name) : index) as [number, number, number]
+  return rows.slice(isNamed ? 1 : 0).map(({ line, cells }) => ({
+    row: String(line),
+    id: text(cells[subject]),
+    username: text(cells[account]),
+    content: cells.length === COLUMNS.length ? readKeyUri(cells[otpauth] as string).content : { reason: 'malformed' }
+  }))
 }

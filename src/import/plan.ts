@@ -2,11 +2,18 @@ import { createHash } from 'node:crypto'
 import { Value } from 'typebox/value'
 import { MAX_FACTORS, nextLabel } from '../core/factors.ts'
 import { Label } from '../mfa/schema.ts'
-import type { Found, Identity, Reason } from './found.ts'
+import { type Found, type Identity, ImportError, type Reason } from './found.ts'
 
-export interface PlannedFactor { row: string, id: string, label: string, secret: Buffer }
+export interface PlannedFactor {
+  row: string
+  id: string
+  label: string
+  secret: Buffer
+  /** Rows that have the same secret once more. */
+  repeatedIn: string[]
+}
 
-/** Somebody, and all that the file has of him that can be brought. */
+/** Somebody, and all that the file has of them that can be brought. */
 export interface PlannedPerson { subject: string, account: string, factors: PlannedFactor[] }
 
 export interface LeftBehind { row: string, subject: string | undefined, reason: Reason }
@@ -22,34 +29,73 @@ export interface Target {
   subject: keyof Identity
 }
 
-/** Who gets what. Says nothing of who is here already. */
-export function planImport (found: readonly Found[], target: Target): Plan {
+/**
+ * Who gets what. Says nothing of who is here already.
+ * @param issuer of an app's accounts, ours
+ */
+export function planImport (found: readonly Found[], target: Target, issuer?: string): Plan {
+  const issuers = new Set(found.map(each => each.issuer))
+  if (issuer === undefined && issuers.size > 1) {
+    throw new ImportError('The file has accounts of several issuers: say by --issuer which of them is yours.')
+  }
+  const named = found.map(each => ({ each, subject: subjectOf(each, target) }))
+  const ofOne = named.filter(({ each }) => issuer === undefined || each.issuer === issuer)
+  const ids = collect(ofOne.map(({ each, subject }) => [subject, each.id]))
+  const owners = collect(ofOne.map(({ each: { content }, subject }) => ['secret' in content ? keyOf(content.secret) : undefined, subject]))
   const people = new Map<string, PlannedPerson>()
   const left: LeftBehind[] = []
-  for (const each of found) {
+
+  const place = (each: Found, subject: string | undefined): Reason | undefined => {
     const { row, content } = each
-    const subject = subjectOf(each, target)
-    const person = subject === undefined ? undefined : people.get(subject) ?? { subject, account: accountOf(each, subject), factors: [] }
-    const reason = 'reason' in content ? content.reason : person === undefined ? 'no_subject' : person.factors.length >= MAX_FACTORS ? 'too_many_factors' : undefined
-    if (reason !== undefined || person === undefined || 'reason' in content) {
-      left.push({ row, subject, reason: reason as Reason })
-      continue
+    if (issuer !== undefined && each.issuer !== issuer) return 'other_issuer'
+    if ('reason' in content) return content.reason
+    if (subject === undefined) return 'no_subject'
+    // Two people there who would be one here, or two who have one secret: whose it is, the file does not say.
+    if ((ids.get(subject)?.size ?? 0) > 1) return 'ambiguous_subject'
+    const key = keyOf(content.secret)
+    if ((owners.get(key) as Set<string>).size > 1) return 'shared_secret'
+    const person = people.get(subject) ?? { subject, account: accountOf(each, subject), factors: [] }
+    const same = person.factors.find(({ secret }) => keyOf(secret) === key)
+    if (same !== undefined) {
+      same.repeatedIn.push(row)
+      return undefined
     }
-    people.set(person.subject, person)
-    person.factors.push({ row, id: idOf(target, person.subject, each.key ?? row), label: labelOf(each.label, person.factors), secret: content.secret })
+    if (person.factors.length >= MAX_FACTORS) return 'too_many_factors'
+    people.set(subject, person)
+    const id = idOf(target, subject, each.key ?? `#${person.factors.length + 1}`)
+    person.factors.push({ row, id, label: labelOf(each.label, person.factors), secret: content.secret, repeatedIn: [] })
+    return undefined
+  }
+  for (const { each, subject } of named) {
+    const reason = place(each, subject)
+    if (reason !== undefined) left.push({ row: each.row, subject, reason })
   }
   return { people: [...people.values()], left }
 }
 
-/** As a token may name somebody. */
-const isName = (name: string): boolean => name !== '' && name.length <= 255 && !/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u.test(name)
+/** All values of each key, where both are known. */
+function collect (pairs: Array<[string | undefined, string | undefined]>): Map<string, Set<string>> {
+  const all = new Map<string, Set<string>>()
+  for (const [key, value] of pairs) if (key !== undefined && value !== undefined) all.set(key, (all.get(key) ?? new Set()).add(value))
+  return all
+}
+
+/** What HMAC makes of a secret (RFC 2104 §2): two that are the same there give the same codes. */
+function keyOf (secret: Buffer): string {
+  const key = secret.length > 64 ? createHash('sha1').update(secret).digest() : secret
+  return key.toString('hex').replace(/(00)+$/, '')
+}
+
+/** As a token may name somebody. What another program could not read is nobody's name. */
+const isName = (name: string): boolean => name !== '' && name.length <= 255 && !/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\uFFFD]/u.test(name)
 
 function subjectOf (who: Identity, { subject }: Target): string | undefined {
   const name = who[subject]
   return name !== undefined && isName(name) ? name : undefined
 }
 
-const accountOf = ({ username, email }: Identity, subject: string): string => [username, email].find(name => name !== undefined && isName(name)) ?? subject
+const accountOf = ({ username, email }: Identity, subject: string): string =>
+  [username, email].find(name => name !== undefined && isName(name)) ?? subject
 
 /** The same each time, so that each comes once; of no secret. A UUID of version 8 (RFC 9562 §5.8). */
 function idOf ({ source, tenant, namespace }: Target, subject: string, key: string): string {
@@ -59,7 +105,7 @@ function idOf ({ source, tenant, namespace }: Target, subject: string, key: stri
   return hash.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
-/** His own, where it is one that could be given here. */
+/** Their own, where it is one that could be given here. */
 function labelOf (label: string | undefined, others: Array<{ label: string }>): string {
   const own = label?.trim().normalize('NFC')
   return own !== undefined && Value.Check(Label, own) && others.every(other => other.label !== own) ? own : nextLabel(others)

@@ -26,7 +26,7 @@ const BATCH = 200
 const CONCURRENCY = 4
 const TRIES = 3
 
-/** Brings people, one after the other, and says what became of each row. Whoever is stopped begins again: who is there already is left alone. */
+/** Brings people, one after the other, and says what became of each row. Run again after it was cut off, it leaves alone who is there. */
 export async function * importPeople (people: readonly PlannedPerson[], options: RunOptions): AsyncGenerator<Line> {
   const { db, target: { tenant, namespace } } = options
   for (let start = 0; start < people.length; start += BATCH) {
@@ -36,7 +36,12 @@ export async function * importPeople (people: readonly PlannedPerson[], options:
       const some = batch.slice(next, next + CONCURRENCY)
       const outcomes = await Promise.all(some.map(person => importPerson(person, known.get(person.subject), options)))
       for (const [index, { subject, factors }] of some.entries()) {
-        for (const { row, id } of factors) yield { row, subject, factorId: id, outcome: outcomes[index] as Outcome }
+        const outcome = outcomes[index] as Outcome
+        for (const { row, id, repeatedIn } of factors) {
+          yield { row, subject, factorId: id, outcome }
+          const again = outcome === 'imported' || outcome === 'would_import' ? 'already' : outcome
+          for (const other of repeatedIn) yield { row: other, subject, factorId: id, outcome: again }
+        }
       }
     }
   }
@@ -52,7 +57,8 @@ function foresee ({ factors }: PlannedPerson, known: Known | undefined): Outcome
   return known.wasImported ? 'removed' : 'would_import'
 }
 
-async function importPerson (person: PlannedPerson, known: Known | undefined, { db, ring: currentRing, peppers, target, isDry, clock }: RunOptions): Promise<Outcome> {
+async function importPerson (person: PlannedPerson, known: Known | undefined, options: RunOptions): Promise<Outcome> {
+  const { db, ring: currentRing, peppers, target, isDry, clock } = options
   const { tenant, namespace, source } = target
   const { subject, account } = person
   for (let tries = 1; ; tries++) {
@@ -60,8 +66,12 @@ async function importPerson (person: PlannedPerson, known: Known | undefined, { 
     if (isDry || foreseen !== 'would_import') return foreseen
     const userId = known?.userId ?? randomUUID()
     const ring = currentRing()
-    const factors = person.factors.map(({ id, label, secret }) => ({ id, label, sealed: seal(ring, { ...DEFAULT_PARAMETERS, tenant, userId, factorId: id }, secret).sealed.toString('hex') }))
-    const { outcome } = await settleImported(db, { tenant, namespace, subject, account, userId, keyId: ring.primary, factors, step: stepAt(clock()), source, peppers: peppers() })
+    const factors = person.factors.map(({ id, label, secret }) => {
+      const { sealed } = seal(ring, { ...DEFAULT_PARAMETERS, tenant, userId, factorId: id }, secret)
+      return { id, label, sealed: sealed.toString('hex') }
+    })
+    const whose = { tenant, namespace, subject, account, userId, keyId: ring.primary, peppers: peppers() }
+    const { outcome } = await settleImported(db, { ...whose, factors, step: stepAt(clock()), source })
     if (outcome !== 'moved' || tries === TRIES) return outcome as Outcome
     // First seen or erased between the two.
     [known] = await findKnown(db, tenant, namespace, [asAsked(person)])

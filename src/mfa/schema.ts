@@ -17,7 +17,7 @@ export const GivenTime = Type.String({ format: 'date-time', pattern: '^\\d{4}-\\
 export const TotpCode = Type.String({
   pattern: `^${SEPARATOR}*(\\p{Nd}${SEPARATOR}*){6}$`,
   maxLength: 64,
-  description: 'Six digits, as the authenticator shows them, in a string; spaces and dashes between them do not count, and the digits of any script are taken',
+  description: 'Six digits in a string, as the authenticator shows them; spaces, dashes and other scripts\' digits are understood',
   'x-message': 'must be six digits, as a string',
   examples: ['492039', '492 039']
 })

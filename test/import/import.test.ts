@@ -69,6 +69,27 @@ t.test('several authenticators of one person come together, or not at all', asyn
   t.same(outcomes(await run(one.file, alice.tenant)), ['already'])
 })
 
+t.test('one secret twice is one authenticator, whose codes work once; the row that says it again is told so', async t => {
+  const alice = service.person()
+  const { file, secrets: [secret] } = fileOf(alice)
+  const joined = `${file}\n${file.split('\n')[1] as string}`
+  t.match(await run(joined, alice.tenant, { isDry: true }), [{ row: '2', outcome: 'would_import' }, { row: '3', outcome: 'already' }])
+  const lines = await run(joined, alice.tenant)
+  t.match(lines, [{ row: '2', outcome: 'imported' }, { row: '3', outcome: 'already' }])
+  t.equal(lines[0]?.factorId, lines[1]?.factorId)
+  t.equal((await alice.call('GET', '/mfa/status')).body.factors.length, 1)
+  clock.advance(60)
+  const code = clock.code(secret as string)
+  t.same([(await alice.call('POST', '/mfa/verify', { code })).status, (await alice.call('POST', '/mfa/verify', { code })).status], [200, 422])
+  t.same(outcomes(await run(joined, alice.tenant)), ['already', 'already'])
+  t.same(outcomes(await run(`${fileOf(alice).file}\n${file.split('\n')[1] as string}`, alice.tenant)), ['enrolled', 'enrolled'])
+  const bob = service.person()
+  await bob.call('GET', '/mfa/status')
+  await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${bob.tenant}`
+  const again = fileOf(bob).file
+  t.same(outcomes(await run(`${again}\n${again.split('\n')[1] as string}`, bob.tenant)), ['disabled', 'disabled'])
+})
+
 t.test('who has an authenticator here keeps it; what was removed here does not come back; whoever is disabled stays out', async t => {
   const alice = service.person()
   const { secret } = await alice.enroll()

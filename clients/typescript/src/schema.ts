@@ -186,7 +186,7 @@ export interface components {
              */
             factorId: string;
             /**
-             * @description Six digits, as the authenticator shows them, in a string; spaces and dashes between them do not count, and the digits of any script are taken
+             * @description Six digits in a string, as the authenticator shows them; spaces, dashes and other scripts' digits are understood
              * @example 492039
              * @example 492 039
              */
@@ -243,7 +243,7 @@ export interface components {
          */
         VerifyRequest: {
             /**
-             * @description Six digits, as the authenticator shows them, in a string; spaces and dashes between them do not count, and the digits of any script are taken
+             * @description Six digits in a string, as the authenticator shows them; spaces, dashes and other scripts' digits are understood
              * @example 492039
              * @example 492 039
              */
@@ -299,7 +299,7 @@ export interface components {
          */
         RecoverRequest: {
             /**
-             * @description In any case and width, with or without dashes and spaces of any kind; `O` counts as `0`, `I` and `L` as `1`, and the digits of any script are taken
+             * @description In any case and width; dashes, spaces and other scripts' digits are understood, `O` as `0`, `I` and `L` as `1`
              * @example 0K7M-2Q9R-WX4T-BN3C
              * @example 0k7m 2q9r wx4t bn3c
              */

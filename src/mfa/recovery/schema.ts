@@ -9,7 +9,7 @@ export const RecoverRequest = Type.Object({
     minLength: 16,
     maxLength: 64,
     pattern: STORABLE,
-    description: 'In any case and width, with or without dashes and spaces of any kind; `O` counts as `0`, `I` and `L` as `1`, and the digits of any script are taken',
+    description: 'In any case and width; dashes, spaces and other scripts\' digits are understood, `O` as `0`, `I` and `L` as `1`',
     'x-message': NOT_A_CODE,
     examples: ['0K7M-2Q9R-WX4T-BN3C', '0k7m 2q9r wx4t bn3c']
   }),

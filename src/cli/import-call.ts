@@ -1,0 +1,76 @@
+// What an import is asked for: said before anything is opened.
+import { parseArgs } from 'node:util'
+import { type Source, SOURCES } from '../import/sources.ts'
+import type { Target } from '../import/plan.ts'
+import { wrong } from './admin-call.ts'
+
+export const USAGE = `npm run import -- --from SOURCE [options] FILE
+
+${Object.entries(SOURCES).map(([name, { file }]) => `  ${name.padEnd(20)}  ${file}`).join('\n')}
+
+  --commit             do it; without it the report says what would be done
+  --tenant TENANT      of all of them; the issuer's if it has one, else default
+  --namespace NAME     whose subjects they are; needed where the issuers have several
+  --subject id|username|email   which of their names is the sub of your tokens; docs/import.md says which one it is without this
+  --users-model NAME   allauth: the model of the users, app.model, where the file has several that could be
+  --secret-file FILE   better-auth: what BETTER_AUTH_SECRET holds
+  --secrets-file FILE  better-auth: what BETTER_AUTH_SECRETS holds
+  --issuer NAME        aegis, bitwarden, google-authenticator: the issuer whose accounts are yours, as the app shows it
+
+The file is UTF-8, or UTF-16 with a byte order mark. On standard output is a line of JSON for each row of it, on standard error a
+summary. Run it again after it was cut off: it goes on, and brings nobody twice.
+
+Exits with 0 when it is done, 1 if the file or the database could not be used, 2 for a wrong call.`
+
+const SUBJECTS: Array<Target['subject']> = ['id', 'username', 'email']
+
+/** Options that only some files are for, and those. */
+const ONLY_OF: Record<string, string[]> = {
+  'users-model': ['allauth'],
+  'secret-file': ['better-auth'],
+  'secrets-file': ['better-auth'],
+  issuer: Object.entries<Source>(SOURCES).filter(([, { isApp }]) => isApp).map(([name]) => name)
+}
+
+const parse = (args: string[]) => parseArgs({
+  args,
+  allowPositionals: true,
+  options: {
+    from: { type: 'string', default: '' },
+    commit: { type: 'boolean', default: false },
+    tenant: { type: 'string' },
+    namespace: { type: 'string' },
+    subject: { type: 'string' },
+    'users-model': { type: 'string' },
+    'secret-file': { type: 'string' },
+    'secrets-file': { type: 'string' },
+    issuer: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false }
+  }
+})
+
+export type ImportOptions = ReturnType<typeof parse>['values']
+
+export interface ImportCall { options: ImportOptions, source: Source, subject: Target['subject'], path: string }
+
+function parsed (args: string[]): ReturnType<typeof parse> {
+  try { return parse(args) } catch (error) { return wrong((error as Error).message.split('. ', 1)[0] as string) }
+}
+
+/** Null: help is asked for. */
+export function readImportCall (args: string[]): ImportCall | null {
+  const { values: options, positionals: [path = '', ...more] } = parsed(args)
+  if (options.help) return null
+  const { from, subject } = options
+  const source = Object.entries<Source>(SOURCES).find(([name]) => name === from)?.[1] ??
+    wrong(`--from must be one of ${Object.keys(SOURCES).join(', ')}`)
+  for (const [option, names] of Object.entries(ONLY_OF)) {
+    if (options[option as keyof ImportOptions] !== undefined && !names.includes(from)) wrong(`--${option} is for ${names.join(', ')} alone`)
+  }
+  if (from === 'better-auth' && options['secret-file'] === undefined && options['secrets-file'] === undefined) {
+    wrong('better-auth encrypts its secrets: --secret-file FILE (or --secrets-file) must hold the key')
+  }
+  if (path === '' || more.length > 0) wrong('Name one file')
+  const known = SUBJECTS.find(name => name === (subject ?? source.subject)) ?? wrong(`--subject must be one of ${SUBJECTS.join(', ')}`)
+  return { options, source, subject: known, path }
+}
