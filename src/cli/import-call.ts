@@ -20,7 +20,7 @@ ${Object.entries(SOURCES).map(([name, { file }]) => `  ${name.padEnd(20)}  ${fil
 The file is UTF-8, or UTF-16 with a byte order mark. On standard output is a line of JSON for each row of it, on standard error a
 summary. Run it again after it was cut off: it goes on, and brings nobody twice.
 
-Exits with 0 when it is done, 1 if the file or the database could not be used, 2 for a wrong call.`
+Exits with 0 when it is done, 1 if the file or the database could not be used, 2 for a wrong call or a configuration that cannot be used.`
 
 const SUBJECTS: Array<Target['subject']> = ['id', 'username', 'email']
 

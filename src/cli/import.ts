@@ -1,7 +1,7 @@
 // npm run import -- --from SOURCE FILE: brings people with their TOTP secrets. Says what it would do; with --commit it does it.
 // A line of JSON for each row, without a secret; docs/import.md. With the environment of the service.
 import { readFileSync } from 'node:fs'
-import { readConfig } from '../config.ts'
+import { ConfigError, readConfig } from '../config.ts'
 import { Secrets } from '../config/secrets.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import { connect } from '../db/client.ts'
@@ -18,8 +18,6 @@ import { type ImportOptions, readImportCall, USAGE } from './import-call.ts'
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`) }
 const note = (line: string): void => { process.stderr.write(`${line}\n`) }
 
-const env = environmentOf(process.env)
-
 async function main (): Promise<void> {
   const call = readImportCall(process.argv.slice(2))
   if (call === null) {
@@ -27,6 +25,7 @@ async function main (): Promise<void> {
     return
   }
   const { options, source, subject, path } = call
+  const env = environmentOf(process.env)
   const config = readConfig(env)
   const target = { source: options.from, subject, ...placeOf(config.ISSUERS, options) }
   const found = source.read(readFile(path), { usersModel: options['users-model'], secrets: secretsOf(options) })
@@ -87,7 +86,7 @@ function placeOf (issuers: ReturnType<typeof readConfig>['ISSUERS'], options: Im
 }
 
 main().catch((error: unknown) => {
-  note((error as Error).message)
+  note(error instanceof ConfigError ? `configuration: ${error.message}` : (error as Error).message)
   if (error instanceof UnavailableError) note('The import has stopped. Run it again: it goes on, and brings nobody twice.')
-  process.exitCode = error instanceof Refusal ? error.exitCode : 1
+  process.exitCode = error instanceof Refusal || error instanceof ConfigError ? 2 : 1
 })
