@@ -26,6 +26,8 @@ export class EndingsPoll {
   readonly #options: EndingsOptions
   readonly #endings: Endings
   #readAt = -Infinity
+  /** Of the database, when it was last read. */
+  #switches = 0
   #isFailing = false
   #timer: NodeJS.Timeout | undefined
   #reading: Promise<void> | undefined
@@ -62,11 +64,14 @@ export class EndingsPoll {
 
   async #read (): Promise<void> {
     const startedAt = performance.now()
-    // At first all of it; Infinity is more than a token's life, too.
-    const seconds = Math.min((startedAt - this.#readAt) / 1000 + LATE_SECONDS, ENDING_SECONDS)
+    const switches = this.#db.switches()
+    // At first all of it, and of another server too: this replica may have been the last to come there. Infinity is more than a token's life.
+    const since = switches === this.#switches ? this.#readAt : -Infinity
+    const seconds = Math.min((startedAt - since) / 1000 + LATE_SECONDS, ENDING_SECONDS)
     try {
       this.#endings.note(await findEndings(this.#db, seconds, this.#endings.capacity), startedAt)
       this.#readAt = startedAt
+      this.#switches = switches
       this.#isFailing = false
     } catch (error) {
       if (!this.#isFailing) this.#options.onError(error)

@@ -80,7 +80,7 @@ t.test('a standby that is promoted: what the old server knew counts, and a code 
   const stage = await start(t, { isStandby: true })
   const { proxy, service, first, second } = stage
   const person = service.person()
-  const { secret } = await person.enroll()
+  const { secret, token } = await person.enroll()
   service.clock.advance(30)
   const code = service.clock.code(secret)
   t.equal((await person.call('POST', '/mfa/verify', { code })).status, 200)
@@ -89,8 +89,14 @@ t.test('a standby that is promoted: what the old server knew counts, and a code 
 
   await setReadOnly(first.url)
   await query(second.url, 'SELECT pg_promote()')
+  t.equal((await person.call('GET', '/mfa/authorize', undefined, token)).status, 200)
+  // By a replica that came to the new server before this one, and a minute ago.
+  const other = await startService(t, { ...service.env, DATABASE_URL: second.url }, service.clock)
+  t.equal((await other.call('DELETE', '/mfa/sessions', { token })).status, 204)
+  await query(second.url, "UPDATE endings SET at = at - interval '1 minute'")
   proxy.lead(second.url)
   await until(t, 'all ask the promoted server', () => areAllAt(stage, second))
+  await until(t, 'what was ended there is dead', async () => (await person.call('GET', '/mfa/authorize', undefined, token)).status === 401)
   t.equal((await inTime(() => person.call('POST', '/mfa/verify', { code }))).status, 422)
   service.clock.advance(30)
   t.equal((await inTime(() => person.call('POST', '/mfa/verify', { code: service.clock.code(secret) }))).status, 200)
