@@ -41,7 +41,7 @@ t.test('whoever may pass is named, always by all headers', async t => {
 t.test('names are percent-encoded where they are no printable ASCII, and no two look the same', async t => {
   const service = await startService(t)
   const tenant = newTenant()
-  const subjects = ['Zoë 😀', 'a b', ' a', 'a ', '%61', 'a,b;c"', '\u0085x', 'ä'.repeat(255)]
+  const subjects = ['Zoë 😀', 'a b', ' a', 'a ', '%61', 'a,b;c"', '\u00a0x', 'ä'.repeat(255)]
   for (const sub of subjects) {
     const given = identity(await ask(service, service.person({ tenant, sub }).token()))['x-mfa-subject'] as string
     t.match(given, /^[\x20-\x7e]+$/, sub)

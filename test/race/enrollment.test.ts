@@ -60,12 +60,12 @@ t.test('of 30 parallel starts twenty are let through, and the others wait', asyn
   t.equal((await person.throttle('enroll')).recent.length, 20)
 })
 
-t.test('of parallel renewals of the recovery codes the last one stands, whole, and every other set is dead', async t => {
+t.test('of parallel renewals of the recovery codes over two replicas those that are made are made whole, and every set but the last is dead', async t => {
   const person = service.person()
   const { token, recoveryCodes } = await person.enroll()
   const answers = await race(person, 6, () => ['POST', '/mfa/recovery/codes', { token, body: {} }])
   const made = answers.filter(({ status }) => status === 201)
-  t.ok(made.length >= 2, JSON.stringify(tally(answers)))
+  t.ok(made.length >= 1 && Object.keys(tally(answers)).every(status => status === '201' || status === '429'), JSON.stringify(tally(answers)))
   t.equal(await count(person, 'recovery_codes'), 10)
   t.equal((await person.events()).filter(event => event.action === 'recovery.regenerated').length, made.length)
   const sets = [recoveryCodes as string[], ...made.map(({ body }) => body.recoveryCodes as string[])]
