@@ -69,7 +69,8 @@ t.test('all that is missing or bad is told at once, a line each', t => {
     WEBHOOK_URL: 'ftp://x',
     JWT_SECRET: undefined,
     JWT_ISSUER: undefined,
-    TRUSTED_ISSUERS_FILE: `${dir}/issuers`
+    TRUSTED_ISSUERS_FILE: `${dir}/issuers`,
+    TRUSTED_PROXIES: 'everybody'
   }).split('\n').map(line => line.replace(/(: | \().*/, '')).sort(), [
     'BCRYPT_COST is under 10, the floor in production',
     'DATABASE_URL must say sslmode=verify-full in production',
@@ -79,6 +80,7 @@ t.test('all that is missing or bad is told at once, a line each', t => {
     'PORT is not a whole number from 0 to 65535',
     'TRUSTED_ISSUERS_FILE [0].audience is missing',
     'TRUSTED_ISSUERS_FILE [1].secret is shorter than 32 bytes. Make one',
+    'TRUSTED_PROXIES holds something that is not a CIDR, as 10.0.0.0/8',
     'WEBHOOK_URL must begin with https'
   ])
   t.end()

@@ -23,6 +23,7 @@ t.test('hosts and ports may be lists, in the name or as parameters, as libpq has
     ['postgresql://u:p@[2001:db8::1]:5433,[::1]/mfa', ['2001:db8::1', '::1'], [['2001:db8::1', '5433'], ['::1', '']]],
     ['postgresql://u:p@localhost/mfa?host=one,[::1],/run/postgresql&port=1,2,3', ['one', '::1', '/run/postgresql'], [['one', '1'], ['::1', '2'], ['/run/postgresql', '3']]],
     ['postgresql://u:p@one,two/mfa?port=7', ['one', 'two'], [['one', '7'], ['two', '7']]],
+    ['postgresql://u:p@,two:5434/mfa', ['localhost', 'two'], [['localhost', ''], ['two', '5434']]],
     ['postgresql://u:p@%2Frun%2Fpg,two/mfa', ['/run/pg', 'two'], [['/run/pg', ''], ['two', '']]]
   ]
   for (const [url, hosts, places] of cases) {

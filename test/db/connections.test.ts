@@ -1,5 +1,6 @@
 // What happens to connections by themselves: they end by age, one that breaks is told, and so is that there is no new one.
 import t from 'tap'
+import { connect } from '../../src/db/client.ts'
 import { type ConnectionEvent, Connections } from '../../src/db/connections.ts'
 import { databaseUrl, execute, ownDatabase } from '../helpers/database.ts'
 import { startProxy } from '../helpers/proxy.ts'
@@ -80,4 +81,17 @@ t.test('what is closed opens nothing', async t => {
   await connections.close()
   await t.rejects(pidOf(connections), /after calling end/)
   connections.failed('25006')
+  // While it is still looking for the host.
+  const url = new URL(databaseUrl())
+  const choosing = new Connections(() => databaseUrl().replace(url.host, `[::1]:1,${url.host}`), { only: { size: 1, statementTimeoutMs: 1500 } }, () => {})
+  const pool = choosing.pool('only')
+  await choosing.close()
+  t.equal((await pool).ended, true)
+})
+
+t.test('what a statement is refused for is known, also where Prisma stands between', async t => {
+  const db = connect(databaseUrl(), 1)
+  t.teardown(() => db.close())
+  const refused = { name: 'UnavailableError', code: '42P01', cause: { code: '42P01', message: 'relation "no_such_table" does not exist' } }
+  for (const ask of [db.rows, db.reports]) await t.rejects(ask`SELECT FROM no_such_table`, refused)
 })
