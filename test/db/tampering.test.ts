@@ -179,7 +179,7 @@ t.test('a remembered second factor that the service did not write counts for not
     t.match(await renew(thief), { status: 401, body: { code: 'step_up_required' } }, `of ${session}`)
   }
   t.equal((await thief.call('GET', '/mfa/authorize')).status, 401)
-  await db.rows`UPDATE mfa_sessions SET auth_time = auth_time + interval '1 hour', ends_at = ends_at + interval '1 hour' WHERE tenant = ${tenant} AND session = 'alice'`
+  await db.rows`UPDATE mfa_sessions SET ends_at = (ends_at AT TIME ZONE 'UTC' + interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND session = 'alice'`
   t.match(await renew(alice), { status: 401 }, 'made longer')
   t.ok(service.log.some(line => line.includes('a remembered second factor was not made by this service') && line.includes(id)))
 })

@@ -142,7 +142,8 @@ t.test('what a log-out has ended stays dead, however short what is remembered', 
   t.equal((await person.call('GET', '/mfa/factors', undefined, token)).status, 401)
   const later = await person.verify(secret)
   // A minute later, as far as the sweep can tell.
-  await service.db.rows`UPDATE mfa_sessions SET ends_at = ends_at - interval '2 minutes', expires_at = expires_at - interval '2 minutes' WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE mfa_sessions SET ends_at = (ends_at AT TIME ZONE 'UTC' - interval '2 minutes') AT TIME ZONE 'UTC',
+    expires_at = (expires_at AT TIME ZONE 'UTC' - interval '2 minutes') AT TIME ZONE 'UTC' WHERE tenant = ${person.tenant}`
   await sweep(service.db)
   t.equal((await person.call('GET', '/mfa/factors', undefined, token)).status, 401, 'the one of before')
   t.equal((await person.call('GET', '/mfa/factors', undefined, later)).status, 200, 'the one of after')
