@@ -38,7 +38,9 @@ interface Unsigned extends Head { now: string, keptSince: string, signed: Array<
 export async function signTenant (db: Database, tenant: string, { keys, retentionDays, memory }: Signing): Promise<Checkpoint | Break> {
   // Before the rows are read: whatever is signed in between is in them.
   const known = memory.newest(tenant)
-  const { count, digest, now, keptSince, signed: [newest = null, before] } = await findState(db, tenant, retentionDays)
+  const state = await findState(db, tenant, retentionDays)
+  if (state === undefined) return { position: 1, id: null, at: null, cause: 'missing' }
+  const { count, digest, now, keptSince, signed: [newest = null, before] } = state
   const last = await followSigned(db, tenant, newest, known, keys)
   if (last !== null && 'cause' in last) return last
   // Somebody who remembers more than this replica may have put one back behind it.
@@ -56,14 +58,14 @@ export async function signTenant (db: Database, tenant: string, { keys, retentio
 }
 
 /** Where a chain ends, and its newest two checkpoints, the newest first, with the digest that the chain has there. */
-const findState = async (db: Database, tenant: string, retentionDays: number): Promise<Unsigned> => (await db.chores<Unsigned>`
+const findState = async (db: Database, tenant: string, retentionDays: number): Promise<Unsigned | undefined> => (await db.chores<Unsigned>`
   SELECT h.count::float8, encode(h.hash, 'hex') AS digest,
     to_char(statement_timestamp() AT TIME ZONE 'UTC', ${UTC}) AS now,
     to_char((statement_timestamp() - ${retentionDays}::int * interval '24 hours') AT TIME ZONE 'UTC', ${UTC}) AS "keptSince",
     (SELECT coalesce(jsonb_agg(s ORDER BY s.count DESC), '[]') FROM (
       SELECT c.count, c.jws, (SELECT encode(l.hash, 'hex') FROM audit_chain l WHERE l.tenant = ${tenant} AND l.position = c.count) AS link
       FROM audit_checkpoints c WHERE c.tenant = ${tenant} ORDER BY c.count DESC LIMIT 2) s) AS signed
-  FROM audit_heads h WHERE h.tenant = ${tenant}`)[0] as Unsigned
+  FROM audit_heads h WHERE h.tenant = ${tenant}`)[0]
 
 /** Of two times of which one at least is known. */
 const latest = (one: string | null, other = ''): string => one === null || other > one ? other : one

@@ -228,6 +228,7 @@ t.test('all of it, but for what was signed; and a head alone', async t => {
   await isBroken(t, tenant, { position: 1, cause: 'missing' })
   await db.rows`DELETE FROM audit_heads WHERE tenant = ${tenant}`
   await isBroken(t, tenant, { position: 1, cause: 'missing' })
+  t.match(await signTenant(db, tenant, signing), { position: 1, cause: 'missing' }, 'and is not signed')
 })
 
 t.test('a head that says fewer events than were signed', async t => {
