@@ -309,9 +309,9 @@ t.test('so does a lease that nobody gives back, and each replica tells of it', a
 t.test('events that are entered for the chain a second time do not wait', async t => {
   const { tenant } = await seen()
   await service.db.rows`INSERT INTO audit_pending SELECT tenant, at, id FROM audit_chain WHERE tenant = ${tenant}`
-  await owner.rows`UPDATE audit_events SET at = at - interval '1 hour' WHERE tenant = ${tenant}`
-  await owner.rows`UPDATE audit_chain SET at = at - interval '1 hour' WHERE tenant = ${tenant}`
-  await owner.rows`UPDATE audit_pending SET at = at - interval '1 hour' WHERE tenant = ${tenant}`
+  await owner.rows`UPDATE audit_events SET at = (at AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
+  await owner.rows`UPDATE audit_chain SET at = (at AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
+  await owner.rows`UPDATE audit_pending SET at = (at AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
   const replica = startReplica(t)
   await until('it was looked at', () => replica.memory.newest(tenant) !== undefined)
   t.equal(await replica.waiting(), 0)

@@ -70,7 +70,7 @@ t.test('where everybody needs a code, the operator gives the first administrator
   const { body: { token } } = await first.call('POST', '/mfa/recovery', { code: JSON.parse(shown).code })
   const { secret } = await first.enroll(token)
   t.match(await first.call('GET', '/admin/policy', undefined, await first.verify(secret)), { status: 403 })
-  await db.rows`UPDATE factors SET after_recovery_at = after_recovery_at - interval '24 hours' WHERE tenant = ${first.tenant}`
+  await db.rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '24 hours') AT TIME ZONE 'UTC' WHERE tenant = ${first.tenant}`
   t.equal((await first.call('GET', '/admin/policy', undefined, await first.verify(secret))).status, 200)
 })
 
