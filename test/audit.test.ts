@@ -263,8 +263,9 @@ t.test('many tenants are remembered, in pages, while there is room; what has non
 
 /** As if what happened had happened so many seconds earlier. */
 async function age (tenant: string, seconds: number): Promise<void> {
-  await owner.rows`UPDATE audit_events e SET at = e.at - ${seconds}::int * interval '1 second' FROM audit_pending p WHERE p.tenant = ${tenant} AND e.tenant = p.tenant AND e.id = p.id`
-  await owner.rows`UPDATE audit_pending SET at = at - ${seconds}::int * interval '1 second' WHERE tenant = ${tenant}`
+  await owner.rows`UPDATE audit_events e SET at = (e.at AT TIME ZONE 'UTC' - ${seconds}::int * interval '1 second') AT TIME ZONE 'UTC'
+    FROM audit_pending p WHERE p.tenant = ${tenant} AND e.tenant = p.tenant AND e.id = p.id`
+  await owner.rows`UPDATE audit_pending SET at = (at AT TIME ZONE 'UTC' - ${seconds}::int * interval '1 second') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
 }
 
 t.test('a link that the service\'s login puts at the next place stops the chain: told within a minute, and it is not ok', async t => {
