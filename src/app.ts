@@ -27,6 +27,7 @@ import { createListener } from './http/connections.ts'
 import { registerConsole } from './http/console.ts'
 import { registerErrors, SAYS_WHAT_IS_MEANT, sendProblem, toProblem } from './http/errors.ts'
 import { withoutOriginalPath } from './http/forwarded.ts'
+import { registerHead } from './http/head.ts'
 import { registerHealth } from './http/health.ts'
 import { registerJson } from './http/json.ts'
 import { registerJwks } from './http/jwks.ts'
@@ -93,6 +94,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   registerLogging(app)
   const isInside = config.ADMIN_PORT === undefined ? () => true : registerAdminListener(app)
   const refuseOtherMethods = registerMethods(app, config.CORS_ORIGINS)
+  registerHead(app)
   await registerLimits(app, config.RATE_LIMIT_PER_MINUTE)
   registerJson(app)
   await registerOpenapi(app, VERSION, NOTICE_WEBHOOKS)

@@ -1,13 +1,14 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { answerClientError } from './errors.ts'
+import { MAX_HEADER_SIZE } from './head.ts'
 
 /** Times in milliseconds, sizes in bytes. */
 const LIMITS = {
   requestTimeout: 15_000,
   headersTimeout: 10_000,
   keepAliveTimeout: 10_000,
-  maxHeaderSize: 16 * 1024,
+  maxHeaderSize: MAX_HEADER_SIZE,
   // Node looks for slow clients every half a minute by default.
   connectionsCheckingInterval: 500,
   // Node answers a missing Host by itself, without a body.

@@ -3,7 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { ActorGoneError } from '../core/actor-gone.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import { BASE_HEADERS } from './base-headers.ts'
-import { type FieldError, Problem, problemBody, problemHeaders } from './problem.ts'
+import { type FieldError, Problem, problemBody, type ProblemCode, problemHeaders } from './problem.ts'
 
 /** Every error becomes a problem document: ours, the framework's, the parser's. Register it before any plugin. */
 export function registerErrors (app: FastifyInstance): void {
@@ -66,13 +66,19 @@ function fieldErrors (failures: NonNullable<FastifyError['validation']>, part: F
 const join = (path: string, name: string): string => `${path}.${name}`.replace(/^\./, '')
 const fieldName = (name: string): string => /^[A-Za-z][A-Za-z0-9]{0,31}$/.test(name) ? name : '(a field)'
 
-/** What Node's parser refuses before there is a request: over-long headers, ambiguous framing, a slow client. */
+/** What Node's parser refuses before there is a request, by its codes; anything else is ambiguous framing or no HTTP. */
+const PARSER: Record<string, [status: number, reason: string, code: ProblemCode]> = {
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'token_too_large'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'invalid_request']
+}
+
+/** Answers it, where there is still somebody to hear. */
 export function answerClientError (error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
-  const status = error.code === 'HPE_HEADER_OVERFLOW' ? [431, 'Request Header Fields Too Large'] : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? [408, 'Request Timeout'] : [400, 'Bad Request']
-  const body = JSON.stringify({ ...problemBody('invalid_request', 'unparsed'), status: status[0] })
+  const [status, reason, code] = PARSER[String(error.code)] ?? [400, 'Bad Request', 'invalid_request']
+  const body = JSON.stringify(problemBody(code, 'unparsed', { status }))
   if (socket.writable) {
-    socket.write(`HTTP/1.1 ${status.join(' ')}\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
+    socket.write(`HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
       `${Object.entries(BASE_HEADERS).map(([name, value]) => `${name}: ${value}\r\n`).join('')}Connection: close\r\n\r\n${body}`)
   }
   socket.destroySoon()

@@ -7,6 +7,7 @@ import { putLast } from '../core/put-last.ts'
 import type { JwsHeader } from './bearer.ts'
 import type { Claims } from './claims.ts'
 import type { Issuer } from './first-factor.ts'
+import { CACHED_LENGTH, CACHED_TOKENS } from './own-tokens.ts'
 import { refuse } from './refused-token.ts'
 import { type FindKey, remoteKeys } from './remote-keys.ts'
 
@@ -15,9 +16,6 @@ import { type FindKey, remoteKeys } from './remote-keys.ts'
  * @throws UnavailableError when the issuer's keys cannot be had
  */
 export type VerifyIssued = (request: FastifyRequest, header: JwsHeader, token: string) => Promise<Claims>
-
-/** Of each issuer; about a kilobyte for each token. */
-const CACHED_TOKENS = 5000
 
 interface Checked { key: string, claims: Claims }
 
@@ -56,7 +54,7 @@ export async function issuedTokens (app: FastifyInstance, issuers: readonly Issu
       const id = hash('sha256', token, 'base64')
       const known = checked.get(id)
       const claims = known?.key === key ? known.claims : deepFreeze(await verify(request, key, token))
-      putLast(checked, id, { key, claims }, CACHED_TOKENS)
+      if (token.length <= CACHED_LENGTH) putLast(checked, id, { key, claims }, CACHED_TOKENS)
       return claims
     }
   }))

@@ -38,15 +38,17 @@ interface Operation {
   errors: ProblemCode[]
 }
 
-/** Every call with a token can meet these. */
-const EVERYWHERE: ProblemCode[] = ['invalid_token', 'forbidden', 'invalid_request', 'too_many_attempts', 'unavailable', 'internal']
+/** Every call can meet these, */
+const EVERYWHERE: ProblemCode[] = ['invalid_request', 'token_too_large']
+/** and with a token these. */
+const WITH_TOKEN: ProblemCode[] = ['invalid_token', 'forbidden', 'too_many_attempts', 'unavailable', 'internal']
 const WITH_BODY: ProblemCode[] = ['payload_too_large', 'unsupported_media_type']
 
 export const NO_QUERY = Type.Object({}, { additionalProperties: false })
 
 /** A route's schema and its part of the specification at once: what is documented is what is checked. */
 export function operation ({ id, tag, summary, description, isPublic, isUncounted, body, params, querystring = NO_QUERY, headers, answers, errors }: Operation): FastifySchema {
-  const codes = new Set(isPublic === undefined ? [...EVERYWHERE, ...(body === undefined ? [] : WITH_BODY), ...errors] : errors)
+  const codes = new Set([...EVERYWHERE, ...(isPublic === undefined ? WITH_TOKEN : []), ...(body === undefined ? [] : WITH_BODY), ...errors])
   if (isUncounted) codes.delete('too_many_attempts')
   return {
     operationId: id,

@@ -1,18 +1,22 @@
 import { createSigner, createVerifier } from 'fast-jwt'
 import type { MfaTokenClaims } from '../core/mfa-token.ts'
+import { MAX_TOKEN_LENGTH } from './head.ts'
 import { refuse } from './refused-token.ts'
 
 export interface OwnKey { readonly kid: string, readonly algorithm: 'ES256' | 'EdDSA', readonly privatePem: string, readonly publicPem: string }
 
+type Verify = (token: string) => MfaTokenClaims
+
 export interface OwnTokens {
-  /** Signs with the first key (RFC 9068 §2.1). */
+  /** Signs with the first key (RFC 9068 §2.1); groups that make it too long are left out. */
   sign: (claims: object) => string
   /** What one of our keys has signed, by the `kid` that the token names; throws for anything else. */
   verify: (kid: unknown, token: string) => MfaTokenClaims
 }
 
-/** Of each key; about a kilobyte for each token. */
-const CACHED_TOKENS = 5000
+/** Of each key, and how long they may be: about a kilobyte for each token. */
+export const CACHED_TOKENS = 5000
+export const CACHED_LENGTH = 4096
 
 /**
  * Our own tokens, with the keys as they are at each call. @fastify/jwt has the keys of its start for ever; this is the
@@ -20,7 +24,7 @@ const CACHED_TOKENS = 5000
  */
 export function ownTokens ({ issuer, audience, keys }: { issuer: string, audience: string, keys: () => readonly OwnKey[] }): OwnTokens {
   const signers = new WeakMap<OwnKey, (claims: object) => string>()
-  const verifiers = new WeakMap<OwnKey, (token: string) => MfaTokenClaims>()
+  const verifiers = new WeakMap<OwnKey, [cached: Verify, uncached: Verify]>()
 
   return {
     sign (claims) {
@@ -28,23 +32,27 @@ export function ownTokens ({ issuer, audience, keys }: { issuer: string, audienc
       const { algorithm, kid, privatePem } = key
       const sign = signers.get(key) ?? createSigner({ key: privatePem, algorithm, kid, header: { alg: algorithm, typ: 'at+jwt' } })
       signers.set(key, sign)
-      return sign(claims)
+      const token = sign(claims)
+      if (token.length <= MAX_TOKEN_LENGTH) return token
+      // Longer than what is taken it would be of no use. What names the groups instead is a claim that others know from Entra ID.
+      const { groups, ...others } = claims as { groups?: string[] }
+      return sign({ ...others, hasgroups: true })
     },
     verify (kid, token) {
       const key = keys().find(each => each.kid === kid)
       if (key === undefined) refuse('key', { claim: 'kid' })
-      const verify = verifiers.get(key) ?? createVerifier({
+      // A gateway asks of one token again and again: what it says, by a hash of all of it, for at most ten minutes.
+      const [cached, uncached] = verifiers.get(key) ?? [CACHED_TOKENS, false].map(cache => createVerifier({
         key: key.publicPem,
         algorithms: [key.algorithm],
         allowedIss: issuer,
         allowedAud: audience,
         requiredClaims: ['exp', 'aud', 'sub', 'uid', 'tenant', 'epoch', 'acr', 'auth_time', 'fid'],
         checkTyp: 'at+jwt',
-        // A gateway asks of one token again and again: what it says, by a hash of all of it, for at most ten minutes.
-        cache: CACHED_TOKENS
-      })
-      verifiers.set(key, verify)
-      return verify(token)
+        cache
+      })) as [Verify, Verify]
+      verifiers.set(key, [cached, uncached])
+      return (token.length <= CACHED_LENGTH ? cached : uncached)(token)
     }
   }
 }

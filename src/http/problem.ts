@@ -21,6 +21,7 @@ export const PROBLEMS = {
   label_taken: { status: 409, title: 'Another authenticator has this label', detail: 'Choose another label.' },
   precondition_failed: { status: 412, title: 'It was changed meanwhile', detail: 'Read it again and repeat the change with the new `ETag` in `If-Match`.' },
   payload_too_large: { status: 413, title: 'The body is too large', detail: 'Send at most 16 KiB; to PUT /admin/users 1 MiB.' },
+  token_too_large: { status: 431, title: 'The token, or the headers, are too large', detail: 'Send a token of at most 32 KiB, and other headers of at most 32 KiB together; if the token names many groups or roles, let its issuer name fewer.' },
   unsupported_media_type: { status: 415, title: 'Not a media type that is read here', detail: 'Send `Content-Type: application/json` in UTF-8.' },
   code_refused: { status: 422, title: 'The code was refused', detail: 'Ask for the next code; an authenticator\'s code changes every 30 seconds and counts once.' },
   too_many_attempts: { status: 429, title: 'Too many attempts', detail: 'Wait for `Retry-After` seconds. A code sent before is not looked at and stays unused.' },

@@ -240,7 +240,7 @@ t.test('whoever is in a group of the policy is covered, in whatever shape their 
   const long = `CN=${'x'.repeat(508)}`
   t.match(await admin.call('PUT', '/admin/policy', { enforcement: 'required', groups: ['finance', long], ssoRule: 'none' }, token), { status: 200 }, 'a policy can name a directory\'s')
   const decisionOf = async (groups: unknown, sub?: string): Promise<string> => (await status(service, service.person({ tenant: admin.tenant, ...(sub !== undefined && { sub }) }).token({ groups }))).body.decision.action
-  const many = Array.from({ length: 600 }, (_, i) => `g${i}`)
+  const many = Array.from({ length: 2000 }, (_, i) => `g${i}`)
   for (const groups of ['finance', ['finance'], ['finance', long + 'x'], [long], ['finance', ''], ['finance', 1001], [{ value: 'finance' }], { finance: {} }, [...many, 'finance'], 7, null, [['finance']], 'finance\n', { x: 1, finance: null }]) {
     t.equal(await decisionOf(groups), 'enroll', JSON.stringify(groups)?.slice(0, 60))
   }
@@ -251,7 +251,7 @@ t.test('whoever is in a group of the policy is covered, in whatever shape their 
   t.equal(await decisionOf(undefined, 'mover'), 'enroll', 'what was missing is missing still')
   t.equal(await decisionOf(['staff'], 'mover'), 'allow', 'until it is said whole')
   t.equal((await admin.call('GET', `/admin/users?group=${encodeURIComponent(long)}`, undefined, token)).body.items.length, 1, 'and a list can ask for them')
-  t.same((await admin.call('PUT', '/admin/users', { users: [{ subject: 'synced', groups: [long, ...many] }] }, token)).body, { created: 1, updated: 0, unchanged: 0 })
+  t.same((await admin.call('PUT', '/admin/users', { users: [{ subject: 'synced', groups: [long, ...many.slice(0, 1200)] }] }, token)).body, { created: 1, updated: 0, unchanged: 0 })
   t.equal(await decisionOf(undefined, 'synced'), 'enroll', 'as an application can')
 })
 

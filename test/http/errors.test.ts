@@ -50,7 +50,7 @@ t.test('every error that somebody can meet is a problem document', async t => {
 
 t.test('what the parser refuses before there is a request is a problem document too', async t => {
   const { url } = await startService(t)
-  checkRaw(t, await raw(url, request('GET /mfa/status', [`X-Filler: ${'x'.repeat(20_000)}`])), 431, 'invalid_request', 'headers of 20 kB')
+  checkRaw(t, await raw(url, request('GET /mfa/status', [`X-Filler: ${'x'.repeat(70_000)}`])), 431, 'token_too_large', 'headers of 70 kB')
   checkRaw(t, await raw(url, request('NOSUCH /mfa/status')), 400, 'invalid_request', 'a method that is none')
   checkRaw(t, await raw(url, 'hello\r\n\r\n'), 400, 'invalid_request', 'something that is not HTTP')
   checkRaw(t, await raw(url, 'GET /mfa/status HTTP/1.1\r\nConnection: close\r\n\r\n'), 400, 'invalid_request', 'no Host')
