@@ -228,7 +228,7 @@ async function proveTransport (t: Test, stage: Stage): Promise<void> {
   stage.arrived()
 }
 
-/** The service reads no more than 16 KiB of headers. */
+/** The service reads no more than 32 KiB of headers besides a token, and a cookie is nothing to it. */
 export async function proveLean (t: Test, stage: Stage): Promise<void> {
   const { token } = await stage.service.person().enroll()
   const cookies = [1, 2, 3].map(n => `Cookie: c${n}=${'x'.repeat(7000)}`)
