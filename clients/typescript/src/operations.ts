@@ -32,7 +32,7 @@ export const operations = (send: Send) => ({
   verify: (body: api.VerifyRequest, options?: CallOptions) => send<api.VerifyAnswer>('POST', '/mfa/verify', options, body),
   /**
    * Prove the second factor with a recovery code, or a code of an administrator (`POST /mfa/recovery`).
-   * @throws MfaError with `factor_locked`, `code_refused`, `token_too_large`, or what any call may meet
+   * @throws MfaError with `code_refused`, `token_too_large`, or what any call may meet
    */
   recover: (body: api.RecoverRequest, options?: CallOptions) => send<api.RecoverAnswer>('POST', '/mfa/recovery', options, body),
   /**

@@ -24,6 +24,7 @@ const IN_WORDS: Record<Problem['code'], keyof Texts> = {
   method_not_allowed: 'other',
   payload_too_large: 'other',
   unsupported_media_type: 'other',
+  token_too_large: 'other',
   internal: 'other'
 }
 
