@@ -65,6 +65,9 @@ export interface MfaClaims {
   isBypass: boolean
 }
 
+/** What of an MFA token says whether it still counts, and for what. */
+export type MfaProof = Pick<Caller, 'tenant' | 'session' | 'authTime' | 'expiresAt'> & { mfa: MfaClaims }
+
 /** The session that an enrollment is bound to: what the token names, else just the user. */
 export const sessionKey = ({ session }: Caller): string | null =>
   session === undefined ? null : JSON.stringify([session.issuer, session.id])

@@ -1,4 +1,4 @@
-import type { Caller } from './caller.ts'
+import type { MfaProof } from './caller.ts'
 import { MAX_TOKEN_SECONDS } from './mfa-token.ts'
 import { CLOCK_SKEW_SECONDS } from './policy.ts'
 
@@ -62,7 +62,7 @@ export class Endings {
   #forgetUntil (at: number): void { this.#knownFrom = Math.max(this.#knownFrom, at) }
 
   /** Does this MFA token still count? `now` is the time of tokens, `at` of this memory. */
-  judge ({ tenant, mfa, session, expiresAt }: Caller & { mfa: NonNullable<Caller['mfa']> }, now: Date, at: number): Verdict {
+  judge ({ tenant, mfa, session, expiresAt }: MfaProof, now: Date, at: number): Verdict {
     const isDead = (ending: Kept | undefined): boolean => ending !== undefined &&
       (mfa.epoch < ending.epoch || (mfa.epoch === ending.epoch && mfa.generation < ending.generation))
     if (isDead(this.#kept.get(keyOf(tenant, mfa.userId)))) return 'dead'

@@ -1,48 +1,84 @@
 import { createHash } from 'node:crypto'
-import type { Caller } from './caller.ts'
+import { LRUCache } from 'lru-cache'
+import type { Caller, MfaProof } from './caller.ts'
 import { MAX_TOKEN_SECONDS } from './mfa-token.ts'
 import type { Person } from './person.ts'
-import { putLast } from './put-last.ts'
 
 /** How long a first-factor token is let pass without the database being asked again, if nothing ends it. */
 export const PASS_SECONDS = 30
 
-export type WithMfa = Caller & { mfa: NonNullable<Caller['mfa']> }
+interface Pass { user: string, proof: MfaProof, until: number }
 
-interface Pass { caller: WithMfa, until: number }
+export interface PassLimits { max: number, perUser: number }
+/** About half a kilobyte each. */
+const LIMITS: PassLimits = { max: 20_000, perUser: 10 }
 
 /**
  * First-factor tokens that passed by the second factor which their session remembers: each as the MFA token that it might
- * have been renewed to, so that the same rules say whether it counts. Of the `people` who asked last, each with some tokens.
+ * have been renewed to, so that the same rules say whether it counts. They are gone when they end, and bounded in number, of
+ * each user too: nobody pushes out the others' by many tokens of their own.
  */
 export class Passes {
-  readonly #people = new Map<string, Map<string, Pass>>()
+  readonly #perUser: number
+  readonly #passes: LRUCache<string, Pass>
+  /** Which are whose, the oldest first. */
+  readonly #ofUser = new Map<string, Set<string>>()
 
-  constructor (readonly people = 10_000, readonly tokens = 10) {}
+  constructor ({ max, perUser }: PassLimits = LIMITS, ttlMs = PASS_SECONDS * 1000) {
+    this.#perUser = perUser
+    this.#passes = new LRUCache({ max, ttl: ttlMs, ttlAutopurge: true, noDisposeOnSet: true, dispose: ({ user }, token) => { this.#leave(user, token) } })
+  }
+
+  get size (): number { return this.#passes.size }
 
   /** @param caller just read, with the act that was found for its session */
   keep (caller: Caller, { userId, epoch, session: { act, generation } }: Person, now: Date): void {
     if (act === null) return
     const nowSeconds = now.getTime() / 1000
-    const passes = this.#people.get(personOf(caller)) ?? new Map<string, Pass>()
-    putLast(passes, tokenOf(caller), {
-      // Ends are judged by when it was made, which is now.
-      caller: { ...caller, authTime: act.authTime, expiresAt: nowSeconds + MAX_TOKEN_SECONDS, mfa: { userId, epoch, acr: act.acr, factorId: act.factorId, generation, isBypass: act.isBypass === true } },
+    const { tenant, session } = caller
+    const [user, token] = [userOf(caller), tokenOf(caller)]
+    this.#passes.set(token, {
+      user,
+      proof: {
+        tenant,
+        session,
+        authTime: act.authTime,
+        // Ends are judged by when it was made, which is now.
+        expiresAt: nowSeconds + MAX_TOKEN_SECONDS,
+        mfa: { userId, epoch, acr: act.acr, factorId: act.factorId, generation, isBypass: act.isBypass === true }
+      },
       until: Math.min(nowSeconds + PASS_SECONDS, act.endsAt)
-    }, this.tokens)
-    putLast(this.#people, personOf(caller), passes, this.people)
+    })
+    this.#join(user, token)
   }
 
-  find (caller: Caller, now: Date): WithMfa | undefined {
-    const pass = this.#people.get(personOf(caller))?.get(tokenOf(caller))
-    return pass !== undefined && now.getTime() / 1000 < pass.until ? pass.caller : undefined
+  find (caller: Caller, now: Date): MfaProof | undefined {
+    const pass = this.#passes.get(tokenOf(caller))
+    return pass !== undefined && now.getTime() / 1000 < pass.until ? pass.proof : undefined
   }
 
-  /** Of a person who has just changed something himself: what that ended is ended at once where he did it. */
-  forget (caller: Caller): void { this.#people.delete(personOf(caller)) }
+  /** Of a user who has just changed something themselves: what that ended is ended at once where they did it. */
+  forget (caller: Caller): void {
+    for (const token of this.#ofUser.get(userOf(caller)) ?? []) this.#passes.delete(token)
+  }
+
+  #join (user: string, token: string): void {
+    const tokens = this.#ofUser.get(user) ?? new Set()
+    this.#ofUser.set(user, tokens)
+    tokens.delete(token)
+    tokens.add(token)
+    const [oldest] = tokens
+    if (tokens.size > this.#perUser) this.#passes.delete(oldest as string)
+  }
+
+  #leave (user: string, token: string): void {
+    const tokens = this.#ofUser.get(user) as Set<string>
+    tokens.delete(token)
+    if (tokens.size === 0) this.#ofUser.delete(user)
+  }
 }
 
-const personOf = ({ tenant, namespace, subject }: Caller): string => [tenant, namespace, subject].join('\0')
+const userOf = ({ tenant, namespace, subject }: Caller): string => [tenant, namespace, subject].join('\0')
 
 /** All that the token says: another word of its issuer is another token. */
 const tokenOf = (caller: Caller): string => createHash('sha256').update(JSON.stringify(caller)).digest('base64')

@@ -1,4 +1,4 @@
-import type { Caller } from '../core/caller.ts'
+import type { MfaProof } from '../core/caller.ts'
 import { type Ending, Endings, ENDING_SECONDS, type Verdict } from '../core/endings.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import type { Database } from './client.ts'
@@ -56,10 +56,10 @@ export class EndingsPoll {
    * Does this MFA token still count? Costs no round trip.
    * @throws UnavailableError where what is known is too old
    */
-  judge (caller: Caller & { mfa: NonNullable<Caller['mfa']> }, now: Date): Verdict {
+  judge (proof: MfaProof, now: Date): Verdict {
     const at = performance.now()
     if (at - this.#readAt > this.#options.staleSeconds * 1000) throw new UnavailableError('what has ended could not be read lately')
-    return this.#endings.judge(caller, now, at)
+    return this.#endings.judge(proof, now, at)
   }
 
   async #read (): Promise<void> {

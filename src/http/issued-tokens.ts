@@ -1,13 +1,11 @@
-import { hash } from 'node:crypto'
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isSymmetric } from '../core/issuer.ts'
 import { CLOCK_SKEW_SECONDS } from '../core/policy.ts'
-import { putLast } from '../core/put-last.ts'
 import type { JwsHeader } from './bearer.ts'
+import { CheckedTokens } from './checked-tokens.ts'
 import type { Claims } from './claims.ts'
 import type { Issuer } from './first-factor.ts'
-import { CACHED_LENGTH, CACHED_TOKENS } from './own-tokens.ts'
 import { refuse } from './refused-token.ts'
 import { type FindKey, remoteKeys } from './remote-keys.ts'
 
@@ -16,8 +14,6 @@ import { type FindKey, remoteKeys } from './remote-keys.ts'
  * @throws UnavailableError when the issuer's keys cannot be had
  */
 export type VerifyIssued = (request: FastifyRequest, header: JwsHeader, token: string) => Promise<Claims>
-
-interface Checked { key: string, claims: Claims }
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -33,6 +29,7 @@ declare module 'fastify' {
  */
 export async function issuedTokens (app: FastifyInstance, issuers: readonly Issuer[], secret: (index: number) => string): Promise<VerifyIssued[]> {
   const keySets = new Map<string, FindKey>()
+  const checked = new CheckedTokens<string, Claims>()
   app.decorateRequest('toVerify', null as unknown as FastifyRequest['toVerify'])
 
   function keysOf ({ jwksUrl, key, algorithms }: Issuer, index: number): FindKey {
@@ -47,15 +44,10 @@ export async function issuedTokens (app: FastifyInstance, issuers: readonly Issu
   return await Promise.all(issuers.map(async (issuer, index) => {
     const findKey = keysOf(issuer, index)
     const verify = await registerIssuer(app, issuer, index)
-    const checked = new Map<string, Checked>()
     return async (request, header, token) => {
       const key = await findKey(header)
       if (key === undefined) refuse('key', { claim: 'kid' })
-      const id = hash('sha256', token, 'base64')
-      const known = checked.get(id)
-      const claims = known?.key === key ? known.claims : deepFreeze(await verify(request, key, token))
-      if (token.length <= CACHED_LENGTH) putLast(checked, id, { key, claims }, CACHED_TOKENS)
-      return claims
+      return checked.find(String(index), token, key) ?? checked.keep(String(index), token, key, await verify(request, key, token))
     }
   }))
 }
@@ -82,10 +74,4 @@ async function registerIssuer (app: FastifyInstance, { issuer, algorithms, audie
     request.toVerify = { token, key }
     return await request[jwtVerify as 'jwtVerify']<Claims>()
   }
-}
-
-/** Many requests read it. */
-function deepFreeze<T> (value: T): T {
-  if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(deepFreeze)
-  return value
 }

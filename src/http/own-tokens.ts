@@ -1,11 +1,10 @@
 import { createSigner, createVerifier } from 'fast-jwt'
 import type { MfaTokenClaims } from '../core/mfa-token.ts'
+import { CheckedTokens } from './checked-tokens.ts'
 import { MAX_TOKEN_LENGTH } from './head.ts'
 import { refuse } from './refused-token.ts'
 
 export interface OwnKey { readonly kid: string, readonly algorithm: 'ES256' | 'EdDSA', readonly privatePem: string, readonly publicPem: string }
-
-type Verify = (token: string) => MfaTokenClaims
 
 export interface OwnTokens {
   /** Signs with the first key (RFC 9068 §2.1); groups that make it too long are left out. */
@@ -14,17 +13,14 @@ export interface OwnTokens {
   verify: (kid: unknown, token: string) => MfaTokenClaims
 }
 
-/** Of each key, and how long they may be: about a kilobyte for each token. */
-export const CACHED_TOKENS = 5000
-export const CACHED_LENGTH = 4096
-
 /**
  * Our own tokens, with the keys as they are at each call. @fastify/jwt has the keys of its start for ever; this is the
  * library under it, and each key's signer and verifier are made once.
  */
 export function ownTokens ({ issuer, audience, keys }: { issuer: string, audience: string, keys: () => readonly OwnKey[] }): OwnTokens {
   const signers = new WeakMap<OwnKey, (claims: object) => string>()
-  const verifiers = new WeakMap<OwnKey, [cached: Verify, uncached: Verify]>()
+  const verifiers = new WeakMap<OwnKey, (token: string) => MfaTokenClaims>()
+  const checked = new CheckedTokens<OwnKey, MfaTokenClaims>()
 
   return {
     sign (claims) {
@@ -41,18 +37,17 @@ export function ownTokens ({ issuer, audience, keys }: { issuer: string, audienc
     verify (kid, token) {
       const key = keys().find(each => each.kid === kid)
       if (key === undefined) refuse('key', { claim: 'kid' })
-      // A gateway asks of one token again and again: what it says, by a hash of all of it, for at most ten minutes.
-      const [cached, uncached] = verifiers.get(key) ?? [CACHED_TOKENS, false].map(cache => createVerifier({
+      const verify = verifiers.get(key) ?? createVerifier({
         key: key.publicPem,
         algorithms: [key.algorithm],
         allowedIss: issuer,
         allowedAud: audience,
         requiredClaims: ['exp', 'aud', 'sub', 'uid', 'tenant', 'epoch', 'acr', 'auth_time', 'fid'],
         checkTyp: 'at+jwt',
-        cache
-      })) as [Verify, Verify]
-      verifiers.set(key, [cached, uncached])
-      return (token.length <= CACHED_LENGTH ? cached : uncached)(token)
+        cache: false
+      })
+      verifiers.set(key, verify)
+      return checked.find(key.kid, token, key) ?? checked.keep(key.kid, token, key, verify(token))
     }
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Caller } from '../../src/core/caller.ts'
 import { PASS_SECONDS, Passes } from '../../src/core/passes.ts'
@@ -20,7 +21,7 @@ t.test('who passed by what his session remembers counts as its MFA token would, 
   t.equal(passes.find(caller(), NOW), undefined)
   passes.keep(caller(), person(), NOW)
   t.match(passes.find(caller(), after(PASS_SECONDS - 1)), {
-    subject: 's', session: { id: 's1' }, authTime: seconds - 100, mfa: { userId: 'u', epoch: 3, generation: 2, acr: 'mfa', factorId: 'f', isBypass: false }
+    tenant: 't', session: { id: 's1' }, authTime: seconds - 100, mfa: { userId: 'u', epoch: 3, generation: 2, acr: 'mfa', factorId: 'f', isBypass: false }
   })
   t.equal(passes.find(caller(), after(PASS_SECONDS)), undefined)
 })
@@ -46,12 +47,27 @@ t.test('a token that says anything else is another one', async t => {
   }
 })
 
-t.test('of more people or tokens than there is room for the oldest are forgotten', async t => {
-  const passes = new Passes(2, 2)
-  for (const subject of ['a', 'b', 'a', 'c']) passes.keep(caller({ subject }), person(), NOW)
-  t.same(['a', 'b', 'c'].map(subject => passes.find(caller({ subject }), NOW) !== undefined), [true, false, true])
+t.test('of more tokens than there is room for, of all or of one user, those that were asked for last stay', async t => {
+  const passes = new Passes({ max: 3, perUser: 2 })
+  const isKept = (...callers: Array<Partial<Caller>>): boolean[] => callers.map(each => passes.find(caller(each), NOW) !== undefined)
   for (const groups of [['1'], ['2'], ['1'], ['3']]) passes.keep(caller({ groups }), person(), NOW)
-  t.same(['1', '2', '3'].map(group => passes.find(caller({ groups: [group] }), NOW) !== undefined), [true, false, true])
+  t.same(isKept({ groups: ['1'] }, { groups: ['2'] }, { groups: ['3'] }), [true, false, true], 'one user has no more than a share')
+  passes.keep(caller({ subject: 'a' }), person(), NOW)
+  t.same(isKept({ groups: ['1'] }), [true])
+  passes.keep(caller({ subject: 'b' }), person(), NOW)
+  t.same(isKept({ groups: ['1'] }, { groups: ['3'] }, { subject: 'a' }, { subject: 'b' }), [true, false, true, true])
+  t.equal(passes.size, 3)
+  passes.forget(caller())
+  t.equal(passes.size, 2, 'what was pushed out is no trouble to forget')
+})
+
+t.test('what has ended takes no memory: filled with more users and tokens than fit, it is bounded, and then empty', async t => {
+  const passes = new Passes({ max: 1000, perUser: 10 }, 500)
+  const groups = Array.from({ length: 20 }, (_, index) => `group-${index}`)
+  for (let index = 0; index < 20_000; index++) passes.keep(caller({ subject: `s${index % 2000}`, groups, expiresAt: seconds + index }), person(), NOW)
+  t.ok(passes.size <= 1000)
+  while (passes.size > 0) await sleep(50)
+  t.equal(passes.find(caller({ subject: 's1999', groups, expiresAt: seconds + 19_999 }), NOW), undefined)
 })
 
 t.test('all tokens of somebody can be forgotten, and nobody else\'s', async t => {

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import type { Caller } from '../../core/caller.ts'
+import type { Caller, MfaProof } from '../../core/caller.ts'
 import type { Passes } from '../../core/passes.ts'
 import type { Person } from '../../core/person.ts'
 import { Problem } from '../../http/problem.ts'
@@ -11,8 +11,8 @@ import type { AuthorizeQuery } from './schema.ts'
 /** `login`: no token that counts. */
 export type Outcome = { action: 'login' } | Answer & { caller: Caller, userId: string, demands: Demands }
 
-/** Somebody who asks, and who he counts as; the person is read only where that may not be enough. */
-interface Found { caller: Caller, known: Caller, person: Person | null }
+/** Who asks, and what is known to count of their second factor; where that is nothing, the person was read. */
+type Found = { caller: Caller } & ({ proof: MfaProof, person: null } | { proof: null, person: Person })
 
 /**
  * The answer to a gateway's question. An MFA token that is enough costs no look into the database, nor does a first-factor
@@ -26,12 +26,12 @@ export function createAsk ({ auth, clock, config, endings, gate }: Services, pas
     for (const caller of await auth.authenticateForGateway(request)) {
       if (caller.kind === 'service') throw new Problem('forbidden')
       request.caller = caller
-      const known = caller.mfa === undefined ? passes.find(caller, clock()) : { ...caller, mfa: caller.mfa }
-      const verdict = known === undefined ? 'unknown' : endings.judge(known, clock())
-      if (known !== undefined && verdict === 'alive') return { caller, known, person: null }
+      const proof = caller.mfa === undefined ? passes.find(caller, clock()) : { ...caller, mfa: caller.mfa }
+      const verdict = proof === undefined ? 'unknown' : endings.judge(proof, clock())
+      if (proof !== undefined && verdict === 'alive') return { caller, proof, person: null }
       // What its session remembered has ended, and not a first-factor token with it.
       const person = verdict === 'dead' && caller.mfa !== undefined ? null : await orNull(load(request))
-      if (person !== null) return { caller, known: caller, person }
+      if (person !== null) return { caller, proof: null, person }
     }
     return refuse('revoked')
   }
@@ -42,10 +42,12 @@ export function createAsk ({ auth, clock, config, endings, gate }: Services, pas
   }
 
   async function answer (request: FastifyRequest): Promise<Outcome> {
-    const { caller, known, person } = await find(request)
+    const { caller, proof, person } = await find(request)
     const demands = readDemands(request)
-    const byToken = person === null ? decideByToken(known, demands, clock()) : null
-    if (byToken !== null) return { ...byToken, caller, userId: known.mfa?.userId as string, demands }
+    if (proof !== null) {
+      const byToken = decideByToken(proof, demands, clock())
+      if (byToken !== null) return { ...byToken, caller, userId: proof.mfa.userId, demands }
+    }
     const read = person ?? await load(request)
     const answer = decideAuthorize(read, caller, demands, clock(), settings)
     if (answer.action === 'allow' && caller.mfa === undefined) passes.keep(caller, read, clock())

@@ -14,7 +14,7 @@ export type Answer =
 interface Act { acr: Acr | 'idp-mfa', authTime: number | undefined }
 
 /** By an MFA token alone, which is known to count; null where it is not enough, and the person's snapshot must tell. */
-export function decideByToken (caller: Caller, demands: Demands, now: Date): Answer | null {
+export function decideByToken (caller: Pick<Caller, 'mfa' | 'authTime'>, demands: Demands, now: Date): Answer | null {
   const act = tokenAct(caller)
   return act !== null && meets(act, demands, now) ? allowBy(act) : null
 }
@@ -35,7 +35,7 @@ export function decideAuthorize (person: Person, caller: Caller, demands: Demand
     : { action: 'enroll', isLoginFirst: !isFresh(caller.authTime, now, settings.loginFreshSeconds) }
 }
 
-const tokenAct = ({ mfa, authTime }: Caller): Act | null => mfa === undefined ? null : { acr: mfa.acr, authTime }
+const tokenAct = ({ mfa, authTime }: Pick<Caller, 'mfa' | 'authTime'>): Act | null => mfa === undefined ? null : { acr: mfa.acr, authTime }
 
 /** The identity provider's, whose age is the login's. */
 const idpAct = ({ isIdpMfa, authTime }: Caller): Act | null => isIdpMfa ? { acr: 'idp-mfa', authTime } : null

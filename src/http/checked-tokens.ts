@@ -1,0 +1,44 @@
+import { hash } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+
+export interface CheckedLimits {
+  /** How many tokens, and how many characters of them in all: what one says takes about three times as much memory. */
+  max: number
+  maxLength: number
+  ttlMs: number
+}
+
+const LIMITS: CheckedLimits = { max: 5000, maxLength: 4 * 1024 * 1024, ttlMs: 600_000 }
+
+/**
+ * What tokens say whose signature was checked: a gateway asks of one again and again. Known by a hash of the whole token and by
+ * the key that it was checked with; that it has not ended, and all else that changes with time, is for the reader to see.
+ */
+export class CheckedTokens<Key, Claims extends object> {
+  readonly #tokens: LRUCache<string, { key: Key, claims: Claims }>
+
+  constructor ({ max, maxLength, ttlMs }: CheckedLimits = LIMITS) {
+    this.#tokens = new LRUCache({ max, maxSize: maxLength, ttl: ttlMs, ttlAutopurge: true })
+  }
+
+  get size (): number { return this.#tokens.size }
+
+  /** @param by whose token it is: one text may be good for one issuer and not for another */
+  find (by: string, token: string, key: Key): Claims | undefined {
+    const found = this.#tokens.get(idOf(by, token))
+    return found?.key === key ? found.claims : undefined
+  }
+
+  /** @returns the claims, which nobody can change any more: many requests read them */
+  keep (by: string, token: string, key: Key, claims: Claims): Claims {
+    this.#tokens.set(idOf(by, token), { key, claims: deepFreeze(claims) }, { size: token.length })
+    return claims
+  }
+}
+
+const idOf = (by: string, token: string): string => `${by} ${hash('sha256', token, 'base64')}`
+
+function deepFreeze<T> (value: T): T {
+  if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(deepFreeze)
+  return value
+}
