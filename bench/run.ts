@@ -8,6 +8,7 @@ import { attack } from './attack.ts'
 import { authorize } from './authorize.ts'
 import { citus } from './citus.ts'
 import { enroll } from './enroll.ts'
+import { floods } from './floods.ts'
 import type { Benchmark, Outcome } from './lib/benchmark.ts'
 import { startServer } from './lib/database.ts'
 import { forgiveBusy, startLoad } from './lib/load.ts'
@@ -21,7 +22,7 @@ import { replicas } from './replicas.ts'
 import { start } from './start.ts'
 import { verify } from './verify.ts'
 
-const BENCHMARKS: Benchmark[] = [verify, million, authorize, recovery, enroll, attack, replicas, start, admin, citus]
+const BENCHMARKS: Benchmark[] = [verify, million, authorize, recovery, enroll, attack, floods, replicas, start, admin, citus]
 
 const isShort = process.argv.includes('--short')
 const names = process.argv.slice(2).filter(argument => !argument.startsWith('--'))

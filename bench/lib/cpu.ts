@@ -34,5 +34,9 @@ export function meter (nodes: number[], postmasters: number | number[]): () => S
   }
 }
 
+const memory = (pid: number, name: string): number => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+
 /** Memory of a process that is in RAM, in MiB. */
-export const residentMiB = (pid: number): number => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+export const residentMiB = (pid: number): number => memory(pid, 'VmRSS')
+/** The most that ever was. */
+export const peakMiB = (pid: number): number => memory(pid, 'VmHWM')

@@ -2,7 +2,7 @@
 export const FIGURES = [
   'verifyOfPgbench', 'verifyOfBetterAuth', 'verifyCpuMs', 'verifyMillionOfThousand', 'p99MillionOfThousand', 'authorizeOfBareFastify',
   'authorizeSessionOfBareFastify', 'recoveryOfBcrypt', 'verifyP99UnderRecovery', 'confirmBlockMs', 'othersP99UnderAttack',
-  'fourReplicasOfOne', 'readyMs', 'idleMiB', 'busyMiB', 'previewMs', 'usersPageMs', 'statsMs', 'auditPageMs', 'citusVerifyOfUpdate'
+  'floodMiB', 'authorizeP99UnderFlood', 'fourReplicasOfOne', 'readyMs', 'idleMiB', 'busyMiB', 'previewMs', 'usersPageMs', 'statsMs', 'auditPageMs', 'citusVerifyOfUpdate'
 ] as const
 
 export type FigureName = typeof FIGURES[number]
