@@ -34,12 +34,14 @@ export function createListener (handle: RequestListener, maxConnections = MAX_CO
   /** Those that are open: who was answered last is the last. */
   const open = new Set<Connection>()
   const connectionOf = (socket: Socket): Connection => connections.get(socket) as Connection
+  const goOnLater = inTurn()
 
   const server = createServer(LIMITS, (request, response) => { connectionOf(request.socket).take({ request, response }) })
   server.setTimeout(SILENCE_MS)
   server.maxConnections = maxConnections
   server.on('connection', socket => {
-    const connection: Connection = new Connection(socket, handle, () => { if (open.delete(connection)) open.add(connection) })
+    const onAnswered = (): void => { if (open.delete(connection)) open.add(connection) }
+    const connection: Connection = new Connection(socket, { handle, onAnswered, goOnLater })
     connections.set(socket, connection)
     open.add(connection)
     socket.once('close', () => { open.delete(connection) })
@@ -57,6 +59,26 @@ export function createListener (handle: RequestListener, maxConnections = MAX_CO
   return server
 }
 
+/**
+ * Of those who have sent requests ahead one goes on each time that the event loop comes round: it comes round as often as it can, and
+ * takes up new connections and the requests of others in between.
+ */
+function inTurn (): (goOn: () => void) => void {
+  const waiting: Array<() => void> = []
+  const next = (): void => {
+    const goOn = waiting.shift() as () => void
+    if (waiting.length > 0) setImmediate(next)
+    goOn()
+  }
+  return goOn => { if (waiting.push(goOn) === 1) setImmediate(next) }
+}
+
+interface Surroundings {
+  handle: RequestListener
+  onAnswered: () => void
+  goOnLater: (goOn: () => void) => void
+}
+
 interface Exchange { request: IncomingMessage, response: ServerResponse }
 
 /**
@@ -65,17 +87,15 @@ interface Exchange { request: IncomingMessage, response: ServerResponse }
  */
 class Connection {
   readonly #socket: Socket
-  readonly #handle: RequestListener
-  readonly #onAnswered: () => void
+  readonly #surroundings: Surroundings
   /** The latest that has begun. */
   #exchange: Exchange | undefined
   /** What the end of a body brought along: the read is cut where heads end, so it is no more than a request or two. */
   readonly #ahead: Exchange[] = []
 
-  constructor (socket: Socket, handle: RequestListener, onAnswered: () => void) {
+  constructor (socket: Socket, surroundings: Surroundings) {
     this.#socket = socket
-    this.#handle = handle
-    this.#onAnswered = onAnswered
+    this.#surroundings = surroundings
     // Node's own reader: it is given what it would have read, in pieces, and when it is time.
     const [parse] = socket.listeners('data') as [(piece: Buffer) => void]
     socket.off('data', parse).on('data', (read: Buffer) => { this.#read(read, parse) })
@@ -106,17 +126,16 @@ class Connection {
   #begin (exchange: Exchange): void {
     this.#exchange = exchange
     exchange.response.once('close', () => { this.#end() })
-    this.#handle(exchange.request, exchange.response)
+    this.#surroundings.handle(exchange.request, exchange.response)
   }
 
   #end (): void {
-    this.#onAnswered()
+    this.#surroundings.onAnswered()
     // Of a connection that has ended, or is about to, no further request counts (RFC 9112 §9.6).
     if (!this.#socket.writable) return
     const next = this.#ahead.shift()
     if (next !== undefined) this.#begin(next)
-    // Others have their turn in between: else all that it sent ahead would be answered in one go.
-    else if (this.#socket.isPaused()) setImmediate(() => { this.#socket.resume() })
+    else if (this.#socket.isPaused()) this.#surroundings.goOnLater(() => { this.#socket.resume() })
   }
 
   /** What came cannot be read, or does not come: it is told so, unless it would be taken for the answer to something else. */

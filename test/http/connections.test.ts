@@ -1,5 +1,5 @@
 // What one connection may have under way: whatever is written on it, others are served.
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
@@ -88,6 +88,30 @@ t.test('whatever is sent ahead in whatever pieces, each request gets its own ans
     socket.destroy()
   }), { numRuns: 40 })
   t.equal(worst, 1)
+})
+
+t.test('whoever sends one request at a time is not kept waiting by those who send many ahead', async t => {
+  const ofOthers = new EventEmitter()
+  let answered = 0
+  const server = createListener(({ url }, response) => {
+    if (url === '/other') ofOthers.emit('answer', ++answered)
+    response.setHeader('content-length', 2).end('ok')
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => { server.close().closeAllConnections() })
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const others = await Promise.all(Array.from({ length: 200 }, () => wire(t, url)))
+  const { socket, until } = await wire(t, url)
+  for (const other of others) other.socket.write(get('/other').repeat(50))
+  await once(ofOthers, 'answer')
+  const before = answered
+  for (let count = 1; count <= 10; count++) {
+    socket.write(get('/'))
+    await until(count)
+  }
+  const meanwhile = answered - before
+  t.ok(meanwhile < 3000, `${meanwhile} of the others' are answered meanwhile, of 10 000`)
+  for (const other of others) t.equal((await other.until(50)).length, 50, 'and none of theirs is lost')
 })
 
 t.test('behind an answer that ends its connection no further request counts', async t => {
