@@ -9,11 +9,13 @@
 
 -- Generated columns, so that no statement can forget them. Their functions come before the tables.
 
+--! function fold_account
 --! function accounts_of
 --! function groups_of
 --! function kind_of
 
 --! tables
+--!   column users.account_fold GENERATED ALWAYS AS (fold_account("account")) STORED
 --!   column users.accounts GENERATED ALWAYS AS (accounts_of("sources")) STORED
 --!   column users.groups GENERATED ALWAYS AS (groups_of("sources")) STORED
 --!   column users.kind GENERATED ALWAYS AS (kind_of("sources")) STORED
@@ -36,7 +38,6 @@ ALTER TABLE "recovery_codes" ADD CONSTRAINT "recovery_codes_bcrypt" CHECK (hash 
 ALTER TABLE "bypasses" ADD CONSTRAINT "bypasses_bcrypt" CHECK (hash ~ '^[$]2[aby][$]1[0-9][$]');
 
 -- For pages of users and for counts. Nothing in them changes at a login.
-CREATE INDEX "users_account_idx" ON "users"("tenant", lower("account"));
 CREATE INDEX "users_enrolled_idx" ON "users"("tenant", "enrolled_at") WHERE enrolled_at IS NOT NULL AND disabled_at IS NULL;
 -- Users without a factor, by kind: those with neither a deadline nor an exemption of their own, and those with one.
 CREATE INDEX "users_untimed_idx" ON "users"("tenant", "kind", "id")

@@ -1,3 +1,4 @@
+import { foldAccount } from '../core/account.ts'
 import type { Caller, FirstFactor, IssuerWord } from '../core/caller.ts'
 import type { Factor, Pending, Person, RecoverySet, RememberedSession, SourceWord, Throttle, WholePerson } from '../core/person.ts'
 import type { KeyRing } from '../core/keys.ts'
@@ -93,7 +94,8 @@ export const findBySubject = (db: Database, tenant: string, subject: string): Pr
 
 /** Who is shown under a name, in whatever case: no index knows that. */
 export const findByAccount = (db: Database, tenant: string, account: string): Promise<Named[]> => db.reports<Named>`
-  SELECT id::text AS "userId", namespace, subject FROM users WHERE tenant = ${tenant} AND lower(account) = lower(${account}) ORDER BY id LIMIT 3`
+  SELECT id::text AS "userId", namespace, subject FROM users WHERE tenant = ${tenant} AND account_fold = ${foldAccount(account)}
+  ORDER BY id LIMIT 3`
 
 export const hasPeople = async (db: Database, tenant: string): Promise<boolean> =>
   (await db.rows`SELECT 1 FROM users WHERE tenant = ${tenant} LIMIT 1`).length > 0

@@ -1,3 +1,4 @@
+import { foldAccount } from '../../../core/account.ts'
 import type { SourceWord } from '../../../core/person.ts'
 import type { Rule } from '../../../core/policy.ts'
 import type { Database } from '../../../db/client.ts'
@@ -103,7 +104,7 @@ function ofRow (status: Status | undefined, tenant: string): Fragment {
 function conditions ({ tenant, subject, account, namespace, areAdministratorsHidden }: UserFilter): Fragment {
   const parts = [fragment``]
   if (subject !== undefined) parts.push(fragment`AND subject = ${subject}`)
-  if (account !== undefined) parts.push(fragment`AND lower(account) = lower(${account})`)
+  if (account !== undefined) parts.push(fragment`AND account_fold = ${foldAccount(account)}`)
   if (namespace !== undefined) parts.push(fragment`AND namespace = ${namespace}`)
   if (areAdministratorsHidden) parts.push(fragment`AND id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND administrator_at IS NOT NULL)`)
   return joined(parts, ' ')
