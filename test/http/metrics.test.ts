@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import { Metrics, registerMetrics } from '../../src/http/metrics.ts'
+import { ProblemSchema } from '../../src/http/openapi.ts'
 import { raw, request } from '../helpers/raw.ts'
 import { type Service, startService } from '../helpers/service.ts'
 
@@ -106,6 +107,7 @@ t.test('numbers are made once for all who ask at the same moment, and are of the
   metrics.watch('mfa_made', 'How often.', 'what', () => ({ made: ++made }))
   const app = Fastify() as unknown as FastifyInstance
   t.teardown(() => app.close())
+  app.addSchema(ProblemSchema)
   registerMetrics(app, metrics)
   const ask = async (): Promise<string | undefined> => /mfa_made{what="made"} (\d+)/.exec((await app.inject('/metrics')).body)?.[1]
   t.same(await Promise.all(Array.from({ length: 20 }, ask)), Array.from({ length: 20 }, () => '1'))
