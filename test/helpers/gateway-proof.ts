@@ -1,6 +1,8 @@
 // What is proved of each gateway alike, with its configuration of examples/gateways as it is.
 import { createHash, randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import net from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { enforce, type Gateway, HTML, lines, PAGES, send, setUp, type Stage } from './gateway-stage.ts'
 import { proveLength, proveMethods, proveOtherOrigins, proveOuterProxy, proveOuterToken, proveUntold, proveUpgrades } from './gateway-traffic.ts'
@@ -28,7 +30,7 @@ export function prove (gateway: Gateway): void {
     await t.test('the token of a gateway before it is asked about', t => proveOuterToken(t, stage))
     await t.test('pages of a named origin may call, and read why not; those of others may not', t => proveOtherOrigins(t, stage))
     if (also !== undefined) await t.test(also[0], t => also[1](t, stage))
-    await t.test('without the service it is closed, and opens again with it', t => proveOutage(t, stage))
+    await t.test('without the service it is closed, and opens again with it', t => proveOutage(t, stage, gateway.unavailable))
   })
   t.test(`${name}, of which nobody has said who is before it: it believes nobody, and no preflight passes`, async t => proveUntold(t, await setUp(t, gateway, false)))
 }
@@ -236,7 +238,7 @@ export async function proveLean (t: Test, stage: Stage): Promise<void> {
   t.equal(stage.arrived().length, 1)
 }
 
-async function proveOutage (t: Test, stage: Stage): Promise<void> {
+async function proveOutage (t: Test, stage: Stage, unavailable: string): Promise<void> {
   const { service, proxy, go, browse } = stage
   const { token } = await service.person().enroll()
   const closed = async (name: string, status = /^50[234]$/): Promise<void> => {
@@ -249,6 +251,9 @@ async function proveOutage (t: Test, stage: Stage): Promise<void> {
   stage.arrived()
   await proxy.refuse()
   await closed('refused connections')
+  for (let i = 0; i < 400 && !stage.said().includes(unavailable); i++) await sleep(25)
+  t.match(stage.said(), unavailable, 'and its log says why')
+  t.match(readFileSync('docs/gateways.md', 'utf8'), unavailable.replace(/\d+$/, ''), 'as docs/gateways.md has it')
   await proxy.restore()
   t.equal((await go('/page', token)).status, 200, 'open again, without a restart')
   stage.arrived()

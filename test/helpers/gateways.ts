@@ -97,8 +97,8 @@ export async function startApplication (t: Teardown): Promise<Application> {
   return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, arrivals }
 }
 
-/** Starts a gateway and waits until it listens there. It ends with us, however we end. */
-export async function startGateway (t: Teardown, listen: string, command: string, args: string[], env: Record<string, string> = {}): Promise<void> {
+/** Starts a gateway and waits until it listens there; the answer is what it has said so far. It ends with us, however we end. */
+export async function startGateway (t: Teardown, listen: string, command: string, args: string[], env: Record<string, string> = {}): Promise<() => string> {
   const child = spawn('setpriv', ['--pdeathsig', 'TERM', command, ...args], { env: { PATH: `${process.env.PATH}:/usr/sbin`, CI_RUN_MARK: process.env.CI_RUN_MARK ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { output += String(chunk) })
@@ -110,6 +110,7 @@ export async function startGateway (t: Teardown, listen: string, command: string
     if (end !== undefined || i > 400) throw new Error(`${command}: ${end ?? 'does not listen'}\n${output}`)
     await sleep(25)
   }
+  return () => output
 }
 
 async function stop (child: ChildProcess, ended: Promise<unknown>): Promise<void> {
@@ -133,9 +134,9 @@ async function accepts (address: string): Promise<boolean> {
 }
 
 /** Debian's Caddy, with examples/gateways/Caddyfile as it is; the addresses are in the environment. */
-export async function startCaddy (t: Teardown, { listen, mfa, application, isFilledIn }: Addresses, env: Record<string, string> = {}): Promise<void> {
+export async function startCaddy (t: Teardown, { listen, mfa, application, isFilledIn }: Addresses, env: Record<string, string> = {}): Promise<() => string> {
   const dir = gatewayDir(t, 'caddy')
-  await startGateway(t, listen, 'caddy', ['run', '--adapter', 'caddyfile', '--config', join(EXAMPLES, 'Caddyfile')], {
+  return await startGateway(t, listen, 'caddy', ['run', '--adapter', 'caddyfile', '--config', join(EXAMPLES, 'Caddyfile')], {
     // Without a host, so that it answers to each that a test forges.
     SITE: `http://:${listen.split(':')[1]}`, MFA_SERVICE: mfa, APPLICATION: application, ...(isFilledIn && { BEHIND: `${OUTER}/32`, ORIGINS: `https://other.example.com ${OTHER_ORIGIN}` }), CADDY_ADMIN: `unix//${dir}/admin.sock`, HOME: dir, XDG_CONFIG_HOME: dir, XDG_DATA_HOME: dir, ...env
   })
