@@ -14,7 +14,7 @@ import { findPerson, findWholePerson, isWordNew, seePerson, settleNote } from '.
 import type { Auth } from './http/auth.ts'
 import { addressOf } from './http/limits.ts'
 import type { Metrics } from './http/metrics.ts'
-import { Problem } from './http/problem.ts'
+import { FORBIDDEN, needsRole, Problem } from './http/problem.ts'
 import { refuse as refuseToken } from './http/refused-token.ts'
 
 declare module 'fastify' {
@@ -97,15 +97,15 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
     return await loadPerson(request)
   }
 
-  async function refuse (request: FastifyRequest, cause: string): Promise<never> {
+  async function refuse (request: FastifyRequest, cause: keyof typeof FORBIDDEN | 'role', detail = FORBIDDEN[cause as keyof typeof FORBIDDEN] as string): Promise<never> {
     await recordEvent(db, { tenant: request.caller.tenant, subject: actorOf(request.caller, request.person), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
-    throw new Problem('forbidden')
+    throw new Problem('forbidden', { detail })
   }
 
   const admin = (roles: string[]) => async (request: FastifyRequest): Promise<void> => {
     const isMachine = request.caller.kind === 'service'
     const opening = isMachine ? roles.filter(role => MACHINE_ROLES.has(role)) : roles
-    if (!request.caller.roles.some(role => opening.includes(role))) await refuse(request, 'role')
+    if (!request.caller.roles.some(role => opening.includes(role))) await refuse(request, 'role', opening.length > 0 ? needsRole(opening) : FORBIDDEN.machine)
     if (isMachine) return
     const refusal = decideAdmin(request.person, request.caller, clock(), assurance)
     if (refusal === null) return

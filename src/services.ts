@@ -72,6 +72,6 @@ export const issueSettled = (services: Services, caller: Caller, { userId, epoch
 /** Whom a token is for: us, or one of the configured applications. */
 export function checkAudience ({ config }: Services, audience: string | undefined): void {
   if (audience !== undefined && !config.MFA_APPLICATION_AUDIENCES.includes(audience)) {
-    throw new Problem('invalid_request', { errors: [{ field: 'audience', message: 'is none of the configured applications' }] })
+    throw new Problem('invalid_request', { errors: [{ field: 'audience', message: 'is none of the configured applications (MFA_APPLICATION_AUDIENCES)' }] })
   }
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { createListener } from './connections.ts'
-import { Problem } from './problem.ts'
+import { DETAILS, Problem } from './problem.ts'
 
 /** What is not for everybody who reaches the first listener. */
 export const ADMIN_PATHS = /^\/(admin\/|metrics$)/
@@ -22,7 +22,7 @@ export function registerAdminListener (app: FastifyInstance): (request: FastifyR
   const arrived = new WeakSet<IncomingMessage>()
   const isInside = ({ raw }: FastifyRequest): boolean => arrived.has(raw)
   app.addHook('onRequest', async request => {
-    if (ADMIN_PATHS.test(String(request.resource?.url)) && !isInside(request)) throw new Problem('not_found')
+    if (ADMIN_PATHS.test(String(request.resource?.url)) && !isInside(request)) throw new Problem('not_found', { detail: DETAILS.path })
   })
 
   const server = createListener((request, response) => {

@@ -3,7 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { ActorGoneError } from '../core/actor-gone.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import { BASE_HEADERS } from './base-headers.ts'
-import { type FieldError, Problem, problemBody, type ProblemCode, problemHeaders } from './problem.ts'
+import { DETAILS, type FieldError, Problem, problemBody, type ProblemCode, problemHeaders } from './problem.ts'
 
 /** Every error becomes a problem document: ours, the framework's, the parser's. Register it before any plugin. */
 export function registerErrors (app: FastifyInstance): void {
@@ -41,9 +41,12 @@ export function toProblem (error: FastifyError): Problem {
   if (error instanceof UnavailableError) return new Problem('unavailable', { cause: error })
   if (error.validation !== undefined) return new Problem('invalid_request', { errors: fieldErrors(error.validation, error.validationContext) })
   const code = FRAMEWORK[error.code] ?? (error.statusCode === 400 || error instanceof SyntaxError ? 'invalid_request' : 'internal')
-  return code === 'internal'
-    ? new Problem('internal', { cause: error })
-    : new Problem(code, code === 'invalid_request' ? { errors: [{ field: 'body', message: 'is not valid JSON' }] } : {})
+  switch (code) {
+    case 'internal': return new Problem(code, { cause: error })
+    case 'invalid_request': return new Problem(code, { errors: [{ field: 'body', message: 'is not valid JSON' }] })
+    case 'not_found': return new Problem(code, { detail: DETAILS.path })
+    default: return new Problem(code)
+  }
 }
 
 /** A schema may say in its `x-message` what a field must be, where a pattern would not tell anybody. */
@@ -53,30 +56,40 @@ type Failure = NonNullable<FastifyError['validation']>[number] & { parentSchema?
 
 /** Names the field and what it must be, never what it held. */
 function fieldErrors (failures: NonNullable<FastifyError['validation']>, part: FastifyError['validationContext']): FieldError[] {
-  return failures.map(({ instancePath, keyword, params, message, parentSchema }: Failure) => {
+  const place = part === 'body' ? '' : `${part as string}.`
+  return mostTelling(failures).map(({ instancePath, keyword, params, message, parentSchema }) => {
     const path = instancePath.slice(1).replaceAll('/', '.')
-    const place = part === 'body' ? '' : `${part as string}.`
     if (keyword === 'required') return { field: place + join(path, String(params.missingProperty)), message: 'is required' }
     // The name of an unknown field is the caller's text too: it is shortened to what a field name may be.
     if (keyword === 'additionalProperties') return { field: place + join(path, fieldName(String(params.additionalProperty))), message: 'is unknown' }
-    return { field: place + (path === '' ? 'body' : path), message: parentSchema?.['x-message'] ?? message as string }
+    const listed = keyword === 'enum' ? params.allowedValues as string[] : keyword === 'const' ? [params.allowedValue as string] : undefined
+    const said = listed === undefined ? message as string : `must be ${listed.length > 1 ? 'one of ' : ''}${listed.join(', ')}`
+    return { field: place + (path === '' ? 'body' : path), message: parentSchema?.['x-message'] ?? said }
   })
+}
+
+/** Of a choice between shapes each shape has its failures: what is wrong deepest inside of one tells most, else that none fits. */
+function mostTelling (failures: Failure[]): Failure[] {
+  const choice = failures.find(({ keyword }) => keyword === 'anyOf')
+  if (choice === undefined) return failures
+  const inside = failures.filter(({ instancePath }) => instancePath.length > choice.instancePath.length)
+  return inside.length > 0 ? inside : [choice]
 }
 
 const join = (path: string, name: string): string => `${path}.${name}`.replace(/^\./, '')
 const fieldName = (name: string): string => /^[A-Za-z][A-Za-z0-9]{0,31}$/.test(name) ? name : '(a field)'
 
 /** What Node's parser refuses before there is a request, by its codes; anything else is ambiguous framing or no HTTP. */
-const PARSER: Record<string, [status: number, reason: string, code: ProblemCode]> = {
+const PARSER: Record<string, [status: number, reason: string, code: ProblemCode, detail?: string]> = {
   HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'token_too_large'],
-  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'invalid_request']
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'invalid_request', DETAILS.slow]
 }
 
 /** Answers it, where there is still somebody to hear. */
 export function answerClientError (error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
-  const [status, reason, code] = PARSER[String(error.code)] ?? [400, 'Bad Request', 'invalid_request']
-  const body = JSON.stringify(problemBody(code, 'unparsed', { status }))
+  const [status, reason, code, detail] = PARSER[String(error.code)] ?? [400, 'Bad Request', 'invalid_request', DETAILS.http]
+  const body = JSON.stringify(problemBody(code, 'unparsed', { status, ...(detail !== undefined && { detail }) }))
   if (socket.writable) {
     socket.write(`HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
       `${Object.entries(BASE_HEADERS).map(([name, value]) => `${name}: ${value}\r\n`).join('')}Connection: close\r\n\r\n${body}`)

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { within } from '../core/address.ts'
 import type { Caller } from '../core/caller.ts'
-import { Problem } from './problem.ts'
+import { FORBIDDEN, Problem } from './problem.ts'
 
 /** Is the socket's peer one of these ranges? What `X-Forwarded-For` says does not count: anybody can write that. */
 export function peerIn (cidrs: readonly string[]): (request: FastifyRequest) => boolean {
@@ -33,5 +33,5 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
  */
 export function refuseCrossSite ({ method, headers }: FastifyRequest): void {
   if (SAFE_METHODS.has(method) || headers['sec-fetch-site'] === 'same-origin') return
-  if (!/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) throw new Problem('forbidden')
+  if (!/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) throw new Problem('forbidden', { detail: FORBIDDEN['page of another site'] })
 }

@@ -7,7 +7,7 @@ import { sourceOf, withoutPort } from '../core/address.ts'
 import { Semaphore, type SemaphoreLimits } from '../core/semaphore.ts'
 import { BASE_HEADERS } from './base-headers.ts'
 import { sendProblem } from './errors.ts'
-import { Problem } from './problem.ts'
+import { DETAILS, Problem } from './problem.ts'
 
 /** What a request may take (sizes in bytes); what its connection may stands in connections.ts. */
 export const REQUEST_LIMITS = { bodyLimit: 16 * 1024, routerOptions: { maxParamLength: 100 } }
@@ -47,7 +47,7 @@ export async function registerLimits (
   }
   app.setNotFoundHandler(
     requestsPerMinute > 0 ? { preHandler: app.rateLimit() } : {},
-    (request, reply) => sendProblem(request, reply, new Problem('not_found'))
+    (request, reply) => sendProblem(request, reply, new Problem('not_found', { detail: DETAILS.path }))
   )
 }
 
@@ -72,7 +72,7 @@ async function registerFloodLimit (app: FastifyInstance, requestsPerMinute: numb
     allowList: request => UNCOUNTED.test(request.url),
     addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
     addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
-    errorResponseBuilder: (_request, { ttl }) => new Problem('too_many_attempts', { retryAfter: Math.max(1, Math.ceil(ttl / 1000)) })
+    errorResponseBuilder: (_request, { ttl }) => new Problem('too_many_attempts', { detail: DETAILS.flood, retryAfter: Math.max(1, Math.ceil(ttl / 1000)) })
   })
   // For every request and before its route's hooks: a flood costs no look into the database.
   const limit = app.rateLimit()

@@ -36,6 +36,8 @@ interface Operation {
   answers: Record<number, Answer>
   /** What this operation can answer besides what all with a token can. */
   errors: ProblemCode[]
+  /** What they say here, if that is not the code's own. */
+  details?: Partial<Record<ProblemCode, string>>
 }
 
 /** Every call can meet these, */
@@ -47,7 +49,7 @@ const WITH_BODY: ProblemCode[] = ['payload_too_large', 'unsupported_media_type']
 export const NO_QUERY = Type.Object({}, { additionalProperties: false })
 
 /** A route's schema and its part of the specification at once: what is documented is what is checked. */
-export function operation ({ id, tag, summary, description, isPublic, isUncounted, body, params, querystring = NO_QUERY, headers, answers, errors }: Operation): FastifySchema {
+export function operation ({ id, tag, summary, description, isPublic, isUncounted, body, params, querystring = NO_QUERY, headers, answers, errors, details = {} }: Operation): FastifySchema {
   const codes = new Set([...EVERYWHERE, ...(isPublic === undefined ? WITH_TOKEN : []), ...(body === undefined ? [] : WITH_BODY), ...errors])
   if (isUncounted) codes.delete('too_many_attempts')
   return {
@@ -60,7 +62,7 @@ export function operation ({ id, tag, summary, description, isPublic, isUncounte
     ...(params !== undefined && { params }),
     ...(headers !== undefined && { headers: withoutExamples(headers) }),
     querystring: withoutExamples(querystring),
-    response: { ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, toResponse(answer)])), ...problemResponses([...codes]) }
+    response: { ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, toResponse(answer)])), ...problemResponses([...codes], details) }
   } as FastifySchema
 }
 
@@ -74,13 +76,13 @@ const toResponse = ({ schema, description, contentTypes }: Answer): object => sc
   ? { description, type: 'null' }
   : { description, content: { ...(schema !== undefined && { 'application/json': { schema } }), ...contentTypes } }
 
-function problemResponses (codes: ProblemCode[]): Record<number, object> {
+function problemResponses (codes: ProblemCode[], details: NonNullable<Operation['details']>): Record<number, object> {
   return Object.fromEntries([...byStatus(codes)].map(([status, some]) => [status, {
     description: some.map(code => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' '),
     content: {
       'application/problem+json': {
         schema: Type.Ref('Problem'),
-        examples: Object.fromEntries(some.map(code => [code, { value: problemBody(code, EXAMPLE_REQUEST, exampleOptions(code)) }]))
+        examples: Object.fromEntries(some.map(code => [code, { value: problemBody(code, EXAMPLE_REQUEST, { ...exampleOptions(code), ...(details[code] !== undefined && { detail: details[code] }) }) }]))
       }
     }
   }]))

@@ -10,20 +10,20 @@ export const PROBLEMS = {
   invalid_request: { status: 400, title: 'The request is not well-formed', detail: 'Correct the fields named in `errors`, or see the operation in /openapi.json.' },
   invalid_token: { status: 401, title: 'No token that is accepted here', detail: 'Send a valid token as `Authorization: Bearer …`; sign in again if it has ended.' },
   step_up_required: { status: 401, title: 'This needs a fresher or stronger sign-in', detail: 'Do what `action` says, then repeat the call with the new token: `verify` is POST /mfa/verify, `login` a new sign-in, `recovery` a code from an administrator.' },
-  forbidden: { status: 403, title: 'The caller may not do this', detail: 'Ask an administrator for the role, or use another account.' },
-  enrollment_required: { status: 403, title: 'A second factor must be set up first', detail: 'Enroll: POST /mfa/enroll, or the page that `X-MFA-Location` names.' },
+  forbidden: { status: 403, title: 'The caller may not do this', detail: 'Ask an administrator for the role that this needs, or use another account.' },
+  enrollment_required: { status: 403, title: 'A second factor must be set up first', detail: 'Set one up at the page that `X-MFA-Location` names, or by POST /mfa/enroll.' },
   factor_locked: { status: 403, title: 'Too many failures: the factor is locked', detail: 'Use another kind of factor (a recovery code at POST /mfa/recovery), or ask an administrator to unlock it.' },
-  not_found: { status: 404, title: 'No such thing, or not yours', detail: 'Check the path and the id; a pending factor ends after ten minutes or five wrong codes: start again with POST /mfa/enroll.' },
+  not_found: { status: 404, title: 'Not found', detail: 'There is nothing with this id, or it is not yours. Check the id.' },
   method_not_allowed: { status: 405, title: 'Not a method of this resource', detail: 'Use one of the methods in `Allow`.' },
-  required_by_policy: { status: 409, title: 'The policy requires it', detail: 'Add another authenticator before you remove the last one; of the policy and exemptions, ask for no less than the `floor` of GET /admin/policy.' },
+  required_by_policy: { status: 409, title: 'The policy requires it', detail: 'The policy requires MFA of this user. Add another authenticator before you remove the last one.' },
   too_many_factors: { status: 409, title: 'No more authenticators can be added', detail: 'Remove one of the five first.' },
-  not_enrolled: { status: 409, title: 'There is no active factor', detail: 'Enroll first: POST /mfa/enroll.' },
+  not_enrolled: { status: 409, title: 'Not enrolled', detail: 'This user has no second factor yet. Set one up first: POST /mfa/enroll.' },
   label_taken: { status: 409, title: 'Another authenticator has this label', detail: 'Choose another label.' },
   precondition_failed: { status: 412, title: 'It was changed meanwhile', detail: 'Read it again and repeat the change with the new `ETag` in `If-Match`.' },
   payload_too_large: { status: 413, title: 'The body is too large', detail: 'Send at most 16 KiB; to PUT /admin/users 1 MiB.' },
   token_too_large: { status: 431, title: 'The token, or the headers, are too large', detail: 'Send a token of at most 32 KiB, and other headers of at most 32 KiB together; if the token names many groups or roles, let its issuer name fewer.' },
   unsupported_media_type: { status: 415, title: 'Not a media type that is read here', detail: 'Send `Content-Type: application/json` in UTF-8.' },
-  code_refused: { status: 422, title: 'The code was refused', detail: 'Ask for the next code; an authenticator\'s code changes every 30 seconds and counts once.' },
+  code_refused: { status: 422, title: 'The code was refused', detail: 'Wait for the next code: it changes every 30 seconds, and each counts once. If codes keep being refused, set the date and time of the phone to automatic.' },
   too_many_attempts: { status: 429, title: 'Too many attempts', detail: 'Wait for `Retry-After` seconds. A code sent before is not looked at and stays unused.' },
   internal: { status: 500, title: 'Something went wrong here', detail: 'Nothing is known to have been accepted. Tell the operator the request id in `instance`.' },
   unavailable: { status: 503, title: 'Not available at the moment', detail: 'Nothing was accepted. Repeat the call after `Retry-After` seconds.' }
@@ -31,9 +31,40 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS
 
+/** What to do next, where the code of a problem alone does not say. */
+export const DETAILS = {
+  path: 'There is no such path. GET /openapi.json lists all of them.',
+  setUpOver: 'This set-up is over: ten minutes have passed, five codes were wrong, or another one was started since. Start again: POST /mfa/enroll.',
+  recoveryCode: 'Use another recovery code. Each works once. Check this one for typing errors first.',
+  bypassCode: 'Ask an administrator for a new code. Each works once, and for 15 minutes at most. Check this one for typing errors first.',
+  noCodes: 'This user has no recovery codes. POST /mfa/recovery/codes makes them, once there is a second factor.',
+  nothingToReset: 'This user has no authenticators and no recovery codes: there is nothing to reset.',
+  floor: 'The deployment asks for more than that. Its `floor` is in GET /admin/policy.',
+  enroll: 'Set one up: POST /mfa/enroll.',
+  loginFirst: 'The login is too old to set one up. Sign in again, then POST /mfa/enroll.',
+  flood: 'Too many requests came from this address in one minute. Wait for `Retry-After` seconds.',
+  http: 'Send a request of HTTP/1.1 that is whole and has one Host.',
+  slow: 'The request did not arrive in time. Send it again, at once.'
+} as const
+
+/** Why somebody may not do something, as the audit has it, and what would help. */
+export const FORBIDDEN = {
+  machine: 'This needs a user. The token of a machine opens no more than what `mfa:auditor` and `mfa:sync` let a machine do.',
+  disabled: 'This user is disabled. The application that disabled them can let them in again.',
+  oneself: 'You cannot do this to yourself. Another administrator can, or `npm run admin` where the service runs.',
+  'support of an administrator': 'This user was seen with an `mfa:` role: `mfa:admin` is needed to help them, and `mfa:support` is not enough.',
+  'factor set up after a recovery': 'This authenticator was set up after a recovery code, or without the code that was due. It opens no administration for ADMIN_FACTOR_AGE_SECONDS.',
+  'page of another site': 'A call without `Authorization` needs `Content-Type: application/json`, or a page of the same site.'
+} as const
+
+/** @param roles each of which would do */
+export const needsRole = (roles: readonly string[]): string => `This needs the role ${roles.map(role => `\`${role}\``).join(' or ')}, in a token whose issuer may grant it.`
+
 export interface FieldError { field: string, message: string }
 
 export interface ProblemOptions {
+  /** What to do next, if that is not the code's own. */
+  detail?: string
   /** Which fields are wrong and why; never what they held. */
   errors?: FieldError[]
   action?: 'verify' | 'login' | 'recovery'
@@ -67,11 +98,10 @@ export interface ProblemBody {
 
 export const problemType = (code: ProblemCode): string => `urn:headless-mfa:problem:${code}`
 
-export function problemBody (code: ProblemCode, requestId: string, { errors, action, status = PROBLEMS[code].status }: ProblemOptions = {}): ProblemBody {
-  const { title, detail } = PROBLEMS[code]
+export function problemBody (code: ProblemCode, requestId: string, { detail = PROBLEMS[code].detail, errors, action, status = PROBLEMS[code].status }: ProblemOptions = {}): ProblemBody {
   return {
     type: problemType(code),
-    title,
+    title: PROBLEMS[code].title,
     status,
     detail,
     instance: `urn:request:${requestId}`,

@@ -101,12 +101,10 @@ t.test('what is wrong, used, over, replaced, another\'s or nobody\'s is refused 
   const replaced = (await act(id, 'bypass')).body.code
   const code = (await act(id, 'bypass')).body.code
   await on(user, recoveryCodes?.[0] as string)
-  const reference = said(await on(user, recoveryCodes?.[0] as string))
-  t.match(reference, { status: 422, text: /"code":"code_refused"/ })
-  t.same(said(await on(user, generateCode(BYPASS_SLOT))), reference, 'wrong')
+  const reference = said(await on(user, generateCode(BYPASS_SLOT)))
+  t.match(reference, { status: 422, text: /"detail":"Ask an administrator for a new code\..*"code":"code_refused"/ })
   t.same(said(await on(user, replaced)), reference, 'replaced')
   t.same(said(await on(user, theirs)), reference, 'another\'s')
-  t.same(said(await on(user, generateCode(30))), reference, 'of a slot that never was')
   t.same(said(await on(user, `${code.slice(0, -1) as string}${code.endsWith('Z') ? 'Y' : 'Z'}`)), reference, 'mistyped')
   const nobody = quiet.person()
   t.same(said(await on(nobody, code)), reference, 'without a bypass')

@@ -69,10 +69,13 @@ t.test('who must enroll is told so, and led to the set-up or first to a new logi
     await requireMfa(person)
     const answer = await ask(service, person.token(), '', ORIGINAL)
     checkProblem(t, answer, status, 'enrollment_required')
+    t.match(answer.body.detail, /page that `X-MFA-Location` names/)
     t.equal(answer.headers.get('www-authenticate'), challenge)
     t.same(identity(answer), { 'x-mfa-action': 'enroll', 'x-mfa-location': `https://app.example.com/set-up?return_to=${encodeURIComponent(ORIGINAL_URL)}` })
     const old = await ask(service, person.token({ auth_time: service.clock.seconds - 1000 }), '', ORIGINAL)
     t.same(identity(old), { 'x-mfa-action': 'enroll', 'x-mfa-location': `https://id.example.com/login?max_age=900&return_to=${encodeURIComponent(ORIGINAL_URL)}` })
+    t.match(old.body.detail, /login is too old .* Sign in again/)
+    t.notMatch(service.log.join(''), /no page to send/)
   }
 })
 
@@ -88,13 +91,23 @@ t.test('no token that counts is a login, and one answer for every cause', async 
   }
 })
 
-t.test('without pages there is no location, and nobody is redirected', async t => {
+t.test('without pages there is no location, nobody is redirected, no answer names a header that is not there, and the log says once what to set', async t => {
   const service = await startService(t)
   const person = service.person()
+  await requireMfa(person)
+  const bob = service.person({ tenant: person.tenant })
+  for (let n = 0; n < 2; n++) {
+    const answer = await ask(service, bob.token())
+    t.match(answer, { status: 403, body: { code: 'enrollment_required', detail: 'Set one up: POST /mfa/enroll.' } })
+    t.same(identity(answer), { 'x-mfa-action': 'enroll' })
+  }
+  t.notMatch((await ask(service, bob.token({ auth_time: service.clock.seconds - 1000 }))).text, /X-MFA-Location/)
   await person.enroll()
   t.same(identity(await ask(service, undefined)), { 'x-mfa-action': 'login' })
   t.same(identity(await ask(service, person.token())), { 'x-mfa-action': 'verify' })
   t.equal((await ask(service, person.token(), '', { accept: 'text/html' }, '/mfa/forward-auth')).status, 401)
+  const warnings = service.log.map(line => JSON.parse(line)).filter(({ level }) => level === 40).map(({ msg }) => /Set (\w+)$/.exec(msg)?.[1])
+  t.same(warnings, ['ENROLL_PAGE_URL', 'LOGIN_PAGE_URL', 'VERIFY_PAGE_URL'])
 })
 
 t.test('whoever is disabled, and a machine, is turned away without a page', async t => {

@@ -14,13 +14,14 @@ const said = ({ status, text, headers }: Answer): object => ({
   headers: Object.fromEntries([...headers].filter(([name]) => name !== 'x-request-id' && name !== 'date'))
 })
 
-t.test('wrong, replayed, expired, used, another\'s, of another kind, or without a factor: the refusals are the same bytes', async t => {
+t.test('wrong, replayed, expired, used, another\'s, of another kind: the refusals of one kind of code are the same bytes, and say what helps', async t => {
   const person = service.person()
-  const { secret, recoveryCodes, factorId, token } = await person.enroll()
+  const { secret, recoveryCodes, token } = await person.enroll()
   const { body: pending } = await person.call('POST', '/mfa/enroll', {}, token)
   const neighbour = service.person({ tenant: person.tenant })
   const theirs = await neighbour.enroll()
   const nobody = service.person()
+  await nobody.call('GET', '/mfa/status')
   const newcomer = service.person()
   const { body: started } = await newcomer.call('POST', '/mfa/enroll')
   const spent = clock.code(secret)
@@ -32,7 +33,7 @@ t.test('wrong, replayed, expired, used, another\'s, of another kind, or without 
   const recover = (who: Person, code: string): Promise<Answer> => who.call('POST', '/mfa/recovery', { code })
   const wrong = clock.wrongCode(secret)
   const reference = said(await verify(person, { code: wrong }))
-  t.match(reference, { status: 422, text: /"code":"code_refused"/ })
+  t.match(reference, { status: 422, text: /"detail":"[^"]*next code[^"]*date and time of the phone to automatic\.".*"code":"code_refused"/ })
   const others: Array<[string, Promise<Answer>]> = [
     ['replayed', verify(person, { code: spent })],
     ['older than an accepted one', verify(person, { code: clock.code(secret, -1) })],
@@ -42,19 +43,34 @@ t.test('wrong, replayed, expired, used, another\'s, of another kind, or without 
     ['with a factor id that nobody has', verify(person, { code: clock.code(secret, 1), factorId: randomUUID() })],
     ['of a pending factor', verify(person, { code: clock.code(pending.secret) })],
     ['with a pending factor\'s id', verify(person, { code: clock.code(pending.secret), factorId: pending.factorId })],
-    ['without a factor', verify(nobody, { code: wrong })],
-    ['without a factor, by id', verify(nobody, { code: clock.code(secret, 1), factorId })],
-    ['with a pending factor alone', verify(newcomer, { code: clock.code(started.secret) })],
-    ['wrong at confirm', newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })],
-    ['a recovery code that was used', recover(person, used)],
+    ['wrong at confirm', newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })]
+  ]
+  for (const [name, answer] of others) t.same(said(await answer), reference, name)
+
+  const ofRecovery = said(await recover(person, used))
+  t.match(ofRecovery, { status: 422, text: /"detail":"Use another recovery code\. Each works once\. [^"]*typing errors[^"]*".*"code":"code_refused"/ })
+  const recoveries: Array<[string, Promise<Answer>]> = [
     ['a recovery code that never was', recover(person, generateCode(0))],
     ['of a slot that never was', recover(person, generateCode(31))],
     ['mistyped', recover(person, `${live.slice(0, -1)}${live.endsWith('Z') ? 'Y' : 'Z'}`)],
     ['another user\'s recovery code', recover(person, theirs.recoveryCodes?.[1] as string)],
     ['a recovery code without a factor', recover(nobody, live)]
   ]
-  for (const [name, answer] of others) t.same(said(await answer), reference, name)
+  for (const [name, answer] of recoveries) t.same(said(await answer), ofRecovery, name)
   t.equal((await recover(person, live)).status, 200)
+})
+
+t.test('who has no second factor is told so, whatever the code is, and it costs nothing', async t => {
+  const nobody = service.person()
+  const newcomer = service.person()
+  const { body: started } = await newcomer.call('POST', '/mfa/enroll')
+  const { factorId } = await service.person().enroll()
+  for (const [who, body] of [[nobody, { code: '000000' }], [nobody, { code: '000000', factorId }], [newcomer, { code: clock.code(started.secret) }], [newcomer, { code: clock.code(started.secret), factorId: started.factorId }]] as const) {
+    t.match(await who.call('POST', '/mfa/verify', body), { status: 409, body: { code: 'not_enrolled', detail: /POST \/mfa\/enroll/ } })
+  }
+  for (const who of [nobody, newcomer]) t.same((await who.events()).filter(({ action }) => action.startsWith('totp.')), [])
+  for (let wrong = 0; wrong < 5; wrong++) await newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })
+  t.equal((await newcomer.call('POST', '/mfa/verify', { code: '000000' })).status, 409, 'after set-ups that failed, too')
 })
 
 t.test('a recovery code is no TOTP code, and the other way round', async t => {
@@ -92,7 +108,7 @@ t.test('without a user\'s first factor nobody burns his attempts', async t => {
     ]
     for (const [path, body] of calls) {
       const { status } = await service.call('POST', path, { ...(token !== undefined && { token }), body })
-      t.ok([401, 404, 422].includes(status), `${name}: ${path} ${status}`)
+      t.ok([401, 404, 409, 422].includes(status), `${name}: ${path} ${status}`)
     }
   }
   const { id } = await victim.row()

@@ -27,7 +27,7 @@ export const operations = (send: Send) => ({
   confirmEnrollment: (body: api.ConfirmRequest, options?: CallOptions) => send<api.ConfirmAnswer>('POST', '/mfa/enroll/confirm', options, body),
   /**
    * Prove the second factor with a code of an authenticator (`POST /mfa/verify`).
-   * @throws MfaError with `factor_locked`, `code_refused`, `token_too_large`, or what any call may meet
+   * @throws MfaError with `factor_locked`, `not_enrolled`, `code_refused`, `token_too_large`, or what any call may meet
    */
   verify: (body: api.VerifyRequest, options?: CallOptions) => send<api.VerifyAnswer>('POST', '/mfa/verify', options, body),
   /**

@@ -1,5 +1,5 @@
 import { fieldsBelow, type Floor, type PolicyFields } from '../../core/floor.ts'
-import { Problem } from '../../http/problem.ts'
+import { DETAILS, Problem } from '../../http/problem.ts'
 import { readTime } from '../../http/time.ts'
 import type { PolicyChange } from './schema.ts'
 
@@ -12,5 +12,5 @@ export const readChange = ({ enforceFrom, ...fields }: PolicyChange): Partial<Po
 /** A tenant can only tighten what the deployment asks. */
 export function refuseBelow (change: Partial<PolicyFields>, floor: Floor | null): void {
   const below = fieldsBelow(change, floor)
-  if (below.length > 0) throw new Problem('required_by_policy', { errors: below.map(field => ({ field, message: 'asks less than the deployment\'s floor does' })) })
+  if (below.length > 0) throw new Problem('required_by_policy', { detail: DETAILS.floor, errors: below.map(field => ({ field, message: 'asks less than the deployment\'s floor does' })) })
 }

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { GivenTime, MAX_LENGTH, Name, NullableTime } from '../../mfa/schema.ts'
+import { MAX_LENGTH, Name, NullableGivenTime, NullableTime } from '../../mfa/schema.ts'
 
 const Enforcement = Type.Enum(['optional', 'report_only', 'required'], { description: '`required`: whoever is covered and has no factor must enroll; `report_only`: nobody must, and each decision says what `required` would ask' })
 const SsoRule = Type.Enum(['exempt_sso_only', 'exempt_sso_session', 'none'], { description: '`exempt_sso_only`: whoever has an SSO account and no local one is left to the identity provider; `exempt_sso_session`: whichever session came in by SSO is; `none`: nobody is' })
@@ -10,9 +10,9 @@ const MaxExemptionDays = Type.Integer({ description: 'How long an exemption may 
 
 const changes = {
   enforcement: Type.Optional(Enforcement),
-  groups: Type.Optional(Type.Union([Type.Array(Group, { minItems: 1, maxItems: 500, uniqueItems: true }), Type.Null()], { description: 'Null: all users' })),
+  groups: Type.Optional(Type.Union([Type.Array(Group, { minItems: 1, maxItems: 500, uniqueItems: true }), Type.Null()], { description: 'Null: all users', 'x-message': 'must be a list of 1 to 500 different groups, or null' })),
   gracePeriodDays: Type.Optional(GracePeriodDays),
-  enforceFrom: Type.Optional(Type.Union([GivenTime, Type.Null()], { description: 'Nobody must enroll before' })),
+  enforceFrom: Type.Optional({ ...NullableGivenTime, description: 'Nobody must enroll before' }),
   ssoRule: Type.Optional(SsoRule)
 }
 

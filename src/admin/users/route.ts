@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Settlement } from '../../db/client.ts'
 import { byOf } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
-import { Problem } from '../../http/problem.ts'
+import { DETAILS, Problem } from '../../http/problem.ts'
 import { readTime } from '../../http/time.ts'
 import { decisionSettings, type Services } from '../../services.ts'
 import { type ExemptionChange, type GraceChange, UserParams, USERS_SCHEMAS } from './schema.ts'
@@ -96,5 +96,5 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
 function refuseUnset ({ outcome }: Settlement): void {
   if (outcome === 'gone') notFound()
   if (outcome === 'past') throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is over' }] })
-  if (outcome === 'below') throw new Problem('required_by_policy', { errors: [{ field: 'until', message: 'is later than the deployment\'s floor allows' }] })
+  if (outcome === 'below') throw new Problem('required_by_policy', { detail: DETAILS.floor, errors: [{ field: 'until', message: 'is later than the deployment\'s floor allows' }] })
 }

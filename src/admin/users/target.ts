@@ -4,7 +4,7 @@ import { recordEvent } from '../../db/audit.ts'
 import type { Database } from '../../db/client.ts'
 import { findPersonById } from '../../db/person.ts'
 import { byOf } from '../../gate.ts'
-import { Problem } from '../../http/problem.ts'
+import { FORBIDDEN, Problem } from '../../http/problem.ts'
 import type { UserParams } from './schema.ts'
 
 /** As the database writes it, so that it can be compared. */
@@ -27,7 +27,7 @@ export async function refuseOneself (db: Database, request: FastifyRequest): Pro
   if (userIdOf(request) === request.person.userId) await refuse(db, request, 'oneself')
 }
 
-async function refuse (db: Database, request: FastifyRequest, cause: string): Promise<never> {
+async function refuse (db: Database, request: FastifyRequest, cause: keyof typeof FORBIDDEN): Promise<never> {
   await recordEvent(db, { tenant: request.caller.tenant, subject: userIdOf(request), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
-  throw new Problem('forbidden')
+  throw new Problem('forbidden', { detail: FORBIDDEN[cause] })
 }

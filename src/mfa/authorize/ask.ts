@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Caller, MfaProof } from '../../core/caller.ts'
 import type { Passes } from '../../core/passes.ts'
 import type { Person } from '../../core/person.ts'
-import { Problem } from '../../http/problem.ts'
+import { FORBIDDEN, Problem } from '../../http/problem.ts'
 import { refuse, RefusedToken } from '../../http/refused-token.ts'
 import { decisionSettings, type Services } from '../../services.ts'
 import { type Answer, decideAuthorize, decideByToken, type Demands } from './decide.ts'
@@ -24,7 +24,7 @@ export function createAsk ({ auth, clock, config, endings, gate }: Services, pas
   /** Of the tokens that may be taken, the first that is alive. */
   async function find (request: FastifyRequest): Promise<Found> {
     for (const caller of await auth.authenticateForGateway(request)) {
-      if (caller.kind === 'service') throw new Problem('forbidden')
+      if (caller.kind === 'service') throw new Problem('forbidden', { detail: FORBIDDEN.machine })
       request.caller = caller
       const proof = caller.mfa === undefined ? passes.find(caller, clock()) : { ...caller, mfa: caller.mfa }
       const verdict = proof === undefined ? 'unknown' : endings.judge(proof, clock())

@@ -4,7 +4,7 @@ import { headerValue, isPageRequest } from '../../http/forwarded.ts'
 import { peerIn } from '../../http/gateway.ts'
 import { ALL_METHODS } from '../../http/methods.ts'
 import { operation } from '../../http/openapi.ts'
-import { Problem } from '../../http/problem.ts'
+import { DETAILS, FORBIDDEN, Problem, PROBLEMS } from '../../http/problem.ts'
 import type { Services } from '../../services.ts'
 import { createAsk, type Outcome } from './ask.ts'
 import { createPages } from './pages.ts'
@@ -55,28 +55,42 @@ function createAnswer (services: Services, passes: Passes): (request: FastifyReq
   const ask = createAsk(services, passes)
   const pages = createPages(config)
 
-  /** Why not, and the page that helps. */
-  function refusalOf (outcome: Outcome, request: FastifyRequest): { problem: Problem, page: string | undefined } {
+  /** Why not, the page that helps, and the variable that names it. */
+  function refusalOf (outcome: Outcome, request: FastifyRequest): { problem: Problem, page: string | undefined, variable: string } {
     switch (outcome.action) {
       case 'verify': return {
         problem: new Problem('step_up_required', { action: 'verify', maxAge: outcome.demands.maxAge ?? config.MFA_SESSION_MAX_AGE_SECONDS }),
-        page: pages.verify(request)
+        page: pages.verify(request),
+        variable: 'VERIFY_PAGE_URL'
       }
-      case 'enroll': return {
-        problem: new Problem('enrollment_required', { status: config.GATEWAY_ENROLL_STATUS }),
-        page: outcome.isLoginFirst ? pages.login(request, outcome.caller.word?.issuer, config.LOGIN_FRESH_SECONDS) : pages.enroll(request)
+      case 'enroll': {
+        const { isLoginFirst } = outcome
+        const page = isLoginFirst ? pages.login(request, outcome.caller.word?.issuer, config.LOGIN_FRESH_SECONDS) : pages.enroll(request)
+        const detail = isLoginFirst ? DETAILS.loginFirst : page === undefined ? DETAILS.enroll : PROBLEMS.enrollment_required.detail
+        return { problem: new Problem('enrollment_required', { detail, status: config.GATEWAY_ENROLL_STATUS }), page, variable: isLoginFirst ? 'LOGIN_PAGE_URL' : 'ENROLL_PAGE_URL' }
       }
-      default: return { problem: new Problem('invalid_token'), page: pages.login(request, auth.claimedIssuer(request)) }
+      default: return { problem: new Problem('invalid_token'), page: pages.login(request, auth.claimedIssuer(request)), variable: 'LOGIN_PAGE_URL' }
     }
+  }
+
+  const missing = new Set<string>()
+  /** Once for each variable: it is no fault where only programs come by. */
+  function warnOfMissing (request: FastifyRequest, variable: string, action: string): void {
+    if (missing.has(variable)) return
+    missing.add(variable)
+    request.log.warn(`a gateway asked about somebody who must ${action.replace('login', 'log in')}, and there is no page to send them to: browsers see our answer. Set ${variable}`)
   }
 
   return async (request, reply, isPage) => {
     const outcome = await ask(request)
     if (outcome.action === 'allow') return await reply.headers(identityHeaders(outcome)).send()
-    if (outcome.action === 'deny') throw new Problem('forbidden')
-    const { problem, page } = refusalOf(outcome, request)
+    if (outcome.action === 'deny') throw new Problem('forbidden', { detail: FORBIDDEN.disabled })
+    const { problem, page, variable } = refusalOf(outcome, request)
     reply.header('x-mfa-action', outcome.action)
-    if (page === undefined) throw problem
+    if (page === undefined) {
+      warnOfMissing(request, variable, outcome.action)
+      throw problem
+    }
     reply.header('x-mfa-location', page)
     if (isPage) return await reply.redirect(page, 302)
     throw problem

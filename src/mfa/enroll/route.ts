@@ -17,7 +17,7 @@ import { recordUnreadable } from '../../db/audit.ts'
 import { byOf, wholePerson } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
-import { Problem } from '../../http/problem.ts'
+import { DETAILS, Problem } from '../../http/problem.ts'
 import { assuranceSettings, checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
 import { type ConfirmDecision, decideConfirm, decideStart } from './decide.ts'
 import { type ConfirmRequest, ENROLL_SCHEMAS, type EnrollRequest } from './schema.ts'
@@ -112,7 +112,8 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       description: 'The code is spent with it. With the first authenticator come ten recovery codes: show them, offer to save them, and call `POST /mfa/recovery/acknowledge` when the user has. The fifth wrong code destroys what was started.',
       body: Type.Ref('ConfirmRequest'),
       answers: { 200: { schema: Type.Ref('ConfirmAnswer'), description: 'Active: the recovery codes, and an MFA token.' } },
-      errors: ['not_found', 'step_up_required', 'too_many_factors', 'label_taken', 'factor_locked', 'code_refused']
+      errors: ['not_found', 'step_up_required', 'too_many_factors', 'label_taken', 'factor_locked', 'code_refused'],
+      details: { not_found: DETAILS.setUpOver }
     })
   }, async request => {
     const body = request.body as ConfirmRequest
@@ -176,6 +177,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
     }
     refuseClosed(decision)
     if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
+    if (decision.outcome === 'not_found') throw new Problem('not_found', { detail: DETAILS.setUpOver })
     if (decision.outcome !== 'refused' && decision.outcome !== 'match') throw new Problem(decision.outcome)
     return decision
   }

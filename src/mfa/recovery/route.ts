@@ -11,7 +11,7 @@ import { settleUncharged } from '../../db/refusals.ts'
 import { byOf, wholePerson } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
-import { Problem } from '../../http/problem.ts'
+import { DETAILS, Problem } from '../../http/problem.ts'
 import { assuranceSettings, checkAudience, issueSettled, remembered, type Services } from '../../services.ts'
 import { decideRecover } from './decide.ts'
 import { NOT_A_CODE, type RecoverRequest, RECOVERY_SCHEMAS } from './schema.ts'
@@ -37,7 +37,8 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       description: 'Spends the code. The token says `mfa-recovery`: it may set up a new authenticator, remove old ones and make new codes, and opens no administration; a token from the code of an administrator may set up an authenticator alone. It ends the waits and the lock of the authenticators. Wrong codes cost neither waits nor a lock: a right one is never refused for their sake.',
       body: Type.Ref('RecoverRequest'),
       answers: { 200: { schema: Type.Ref('RecoverAnswer'), description: 'Accepted: the MFA token.' } },
-      errors: ['code_refused']
+      errors: ['code_refused'],
+      details: { code_refused: DETAILS.recoveryCode }
     })
   }, async request => {
     const { caller, person } = request
@@ -48,9 +49,10 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     const decision = decideRecover(code)
     if (decision.outcome === 'malformed') throw new Problem('invalid_request', { errors: [{ field: 'code', message: NOT_A_CODE }] })
     const { kind } = decision
+    const refusal = { detail: kind === 'bypass' ? DETAILS.bypassCode : DETAILS.recoveryCode }
     if (decision.outcome === 'mistyped') {
       await settleUncharged(db, { tenant, userId, call: 'recovery', kind, cause: 'checksum', by })
-      throw new Problem('code_refused')
+      throw new Problem('code_refused', refusal)
     }
 
     const { canonical, slot } = decision
@@ -62,12 +64,12 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     }
     if (stored === null || !await isCode(stored, pepper as Buffer, person, canonical)) {
       await settleUncharged(db, { tenant, userId, call: 'recovery', kind, by })
-      throw new Problem('code_refused')
+      throw new Problem('code_refused', refusal)
     }
     const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
     const settling = { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, person, caller, act), by }
     const result = kind === 'bypass' ? await settleBypassed(db, settling) : await settleRecovered(db, settling)
-    if (result.outcome !== 'accepted') throw new Problem('code_refused')
+    if (result.outcome !== 'accepted') throw new Problem('code_refused', refusal)
     return { ...issueSettled(services, caller, person, act, result, audience), remaining: result.remaining as number }
   })
 
@@ -88,11 +90,12 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
       tag: 'Recovery',
       summary: 'How many recovery codes are left',
       answers: { 200: { schema: Type.Ref('RecoveryStatus'), description: 'Counts and dates; never a code.' } },
-      errors: ['not_enrolled']
+      errors: ['not_enrolled'],
+      details: { not_enrolled: DETAILS.noCodes }
     })
   }, async request => {
     const { recovery } = wholePerson(request)
-    if (recovery === null) throw new Problem('not_enrolled')
+    if (recovery === null) throw new Problem('not_enrolled', { detail: DETAILS.noCodes })
     const { total, remaining, generatedAt, acknowledgedAt } = recovery
     return { total, remaining, generatedAt: generatedAt.toISOString(), acknowledgedAt: acknowledgedAt?.toISOString() ?? null }
   })
@@ -154,11 +157,12 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
       description: 'Until then a front end may offer new ones.',
       body: Type.Object({}, { additionalProperties: false }),
       answers: { 204: { description: 'Noted.' } },
-      errors: ['not_enrolled']
+      errors: ['not_enrolled'],
+      details: { not_enrolled: DETAILS.noCodes }
     })
   }, async (request, reply) => {
     const { tenant, userId, recovery } = wholePerson(request)
-    if (recovery === null) throw new Problem('not_enrolled')
+    if (recovery === null) throw new Problem('not_enrolled', { detail: DETAILS.noCodes })
     await settleAcknowledged(db, tenant, userId, recovery.id)
     return reply.code(204).send()
   })

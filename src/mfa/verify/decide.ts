@@ -34,7 +34,7 @@ export function decideVerify (person: Person, typed: string, factorId: string | 
     if (step <= factor.lastStep) spent ??= factor
     else match ??= { factor, step }
   }
-  // Whoever has no factor waits as long for his refusal as others do.
+  // A factor that is not theirs takes as long to refuse as one of theirs.
   if (tried.length === 0) matchStep(generateSecret(), code, now, window)
   if (match !== undefined) return { outcome: 'match', ...match, unreadable }
   return spent === undefined ? { outcome: 'refused', weight: tried.length, unreadable } : { outcome: 'spent', factor: spent, unreadable }

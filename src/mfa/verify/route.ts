@@ -28,10 +28,10 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       id: 'verify',
       tag: 'Verify',
       summary: 'Prove the second factor with a code of an authenticator',
-      description: 'Takes the code of this time step or of a neighbour, once. Without `factorId` every active authenticator is tried. Wrong, replayed or expired, of another user or of none: the answer is the same.',
+      description: 'Takes the code of this time step or of a neighbour, once. Without `factorId` every active authenticator is tried. Wrong, replayed or expired, of another user or of another authenticator: the answer is the same.',
       body: Type.Ref('VerifyRequest'),
       answers: { 200: { schema: Type.Ref('VerifyAnswer'), description: 'Accepted: the MFA token.' } },
-      errors: ['factor_locked', 'code_refused']
+      errors: ['not_enrolled', 'factor_locked', 'code_refused']
     })
   }, async request => {
     const { code, factorId, audience } = request.body as VerifyRequest
@@ -39,6 +39,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
     const { caller, person } = request
     const { tenant, userId, epoch } = person
     const by = byOf(request)
+    if (person.factors.length === 0) throw new Problem('not_enrolled')
     const decision = metrics.time('check_totp', () => decideVerify(person, code, factorId, clock(), { window: config.TOTP_WINDOW, ring: secrets.sealing }))
     for (const factor of decision.unreadable) {
       await recordUnreadable(db, person, by, { factorId: factor.id, keyId: factor.keyId })

@@ -7,7 +7,7 @@ import { traceOf } from '../../../core/trace.ts'
 import type { Settlement } from '../../../db/client.ts'
 import { byOf } from '../../../gate.ts'
 import { operation } from '../../../http/openapi.ts'
-import { Problem } from '../../../http/problem.ts'
+import { DETAILS, Problem } from '../../../http/problem.ts'
 import type { Services } from '../../../services.ts'
 import { UserParams } from '../schema.ts'
 import { findUser, isSupport, notFound, refuseOneself, refuseSupport } from '../target.ts'
@@ -28,8 +28,8 @@ export function registerUserActs (app: FastifyInstance, services: Services): voi
   registerErase(app, services)
 }
 
-const act = (id: string, summary: string, description: string, { body = 'UserAct', answers, errors = [] }: { body?: string, answers: Parameters<typeof operation>[0]['answers'], errors?: Parameters<typeof operation>[0]['errors'] }): FastifySchema => operation({
-  id, tag: 'People', summary, description, params: UserParams, body: Type.Ref(body), answers, errors: ['step_up_required', 'not_enrolled', 'not_found', ...errors]
+const act = (id: string, summary: string, description: string, { body = 'UserAct', ...rest }: { body?: string } & Pick<Parameters<typeof operation>[0], 'answers' | 'details'>): FastifySchema => operation({
+  id, tag: 'People', summary, description, params: UserParams, body: Type.Ref(body), ...rest, errors: ['step_up_required', 'not_enrolled', 'not_found']
 })
 
 function registerReset (app: FastifyInstance, services: Services): void {
@@ -49,7 +49,7 @@ function registerReset (app: FastifyInstance, services: Services): void {
     const target = await mayAct(services, request)
     const bypass = requireCode === true ? await makeBypass(services, target, BYPASS_SECONDS) : null
     const result = await settled(services, request, settleReset(db, actOn(request, target), bypass?.kept ?? null))
-    if (result.outcome === 'nothing') throw new Problem('not_enrolled')
+    if (result.outcome === 'nothing') throw new Problem('not_enrolled', { detail: DETAILS.nothingToReset })
     return bypass === null ? reply.code(204).send() : answerBypass(bypass.shown, result)
   })
 }

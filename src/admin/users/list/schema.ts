@@ -1,10 +1,10 @@
 import { type Static, Type } from 'typebox'
-import { GivenTime, Limit, MAX_LENGTH, NullableTime, QueryName, Time, Uuid } from '../../../mfa/schema.ts'
+import { GivenTime, Limit, MAX_LENGTH, NO_CURSOR, NullableTime, QueryName, Time, Uuid } from '../../../mfa/schema.ts'
 
 export const STATUSES = ['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled'] as const
 
 /** Where a page ended. */
-const Cursor = Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', description: 'The `nextCursor` of the page before', examples: ['8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3'] })
+const Cursor = Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', description: 'The `nextCursor` of the page before', 'x-message': NO_CURSOR, examples: ['8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3'] })
 
 export const UsersQuery = Type.Object({
   subject: Type.Optional(QueryName(MAX_LENGTH.subject, 'As the issuer names them')),

@@ -5,7 +5,7 @@ import { recordEvent } from '../../../db/audit.ts'
 import type { Database } from '../../../db/client.ts'
 import { byOf } from '../../../gate.ts'
 import { operation } from '../../../http/openapi.ts'
-import { Problem } from '../../../http/problem.ts'
+import { FORBIDDEN, Problem } from '../../../http/problem.ts'
 import type { Services } from '../../../services.ts'
 import { decideSync, type Synced } from './decide.ts'
 import { SYNC_SCHEMAS, type UserSync } from './schema.ts'
@@ -49,5 +49,5 @@ const isOneself = ({ namespace, subject }: Synced, { person }: FastifyRequest): 
 
 async function refuse (db: Database, request: FastifyRequest): Promise<never> {
   await recordEvent(db, { tenant: request.caller.tenant, subject: request.person.userId, action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause: 'oneself' } })
-  throw new Problem('forbidden')
+  throw new Problem('forbidden', { detail: FORBIDDEN.oneself })
 }
