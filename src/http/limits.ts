@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { sourceOf, withoutPort } from '../core/address.ts'
-import { Semaphore, type SemaphoreLimits } from '../core/semaphore.ts'
+import type { SemaphoreLimits } from '../core/semaphore.ts'
+import { Shares } from '../core/shares.ts'
 import { BASE_HEADERS } from './base-headers.ts'
 import { sendProblem } from './errors.ts'
 import { DETAILS, Problem } from './problem.ts'
@@ -20,6 +21,8 @@ const UNCOUNTED = /^\/(health\/|metrics$|\.well-known\/jwks\.json$|mfa\/(authori
  * second. Where so many wait for theirs, others are told at once, as to keep them costs memory.
  */
 const PAUSE = { milliseconds: 500, atMost: 1000 }
+/** Whose requests are counted at the same time; of more, those that were quiet for longest are forgotten. */
+const ADDRESSES = 20_000
 /** The share of one address: requests that are answered at the same time, and how many others wait for how long. */
 const SHARE: SemaphoreLimits = { atOnce: 8, maxWaiting: 100, maxWaitMs: 4000 }
 
@@ -34,7 +37,7 @@ declare module 'fastify' {
 
 /** Headers that every answer carries, and a coarse limit for floods. Guessing is stopped per user, not here. */
 export async function registerLimits (
-  app: FastifyInstance, requestsPerMinute: number, { pause = PAUSE, share = SHARE } = {}
+  app: FastifyInstance, requestsPerMinute: number, { pause = PAUSE, share = SHARE, addresses = ADDRESSES } = {}
 ): Promise<void> {
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(BASE_HEADERS)
@@ -42,7 +45,7 @@ export async function registerLimits (
     done(message === undefined ? undefined : new Problem('invalid_request', { errors: [{ field: 'headers.host', message }] }))
   })
   if (requestsPerMinute > 0) {
-    await registerFloodLimit(app, requestsPerMinute, pause)
+    await registerFloodLimit(app, requestsPerMinute, pause, addresses)
     registerShares(app, share)
   }
   app.setNotFoundHandler(
@@ -62,12 +65,12 @@ function hostFault ({ headers: { host }, rawHeaders, httpVersion }: IncomingMess
 /** A name or an address, and perhaps a port (RFC 3986 §3.2.2). */
 const HOST = /^([\w.~!$&'()*+,;=%-]*|\[[\da-f:.]+\])(:\d*)?$/i
 
-async function registerFloodLimit (app: FastifyInstance, requestsPerMinute: number, pause: typeof PAUSE): Promise<void> {
+async function registerFloodLimit (app: FastifyInstance, requestsPerMinute: number, pause: typeof PAUSE, addresses: number): Promise<void> {
   await app.register(rateLimit, {
     global: false,
     max: requestsPerMinute,
     timeWindow: 60_000,
-    cache: 20_000,
+    cache: addresses,
     keyGenerator: request => sourceOf(addressOf(request)),
     allowList: request => UNCOUNTED.test(request.url),
     addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
@@ -104,21 +107,15 @@ async function untilGone ({ raw }: FastifyReply, milliseconds: number): Promise<
  * Node says of each of them that it has closed.
  */
 function registerShares (app: FastifyInstance, share: SemaphoreLimits): void {
-  const sources = new Map<string, Semaphore>()
+  const shares = new Shares(share, 'too many requests of one address wait')
   app.decorateRequest('endTurn', null)
   app.decorateRequest('isTurnDue', false)
 
   async function takeTurn (request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const source = sourceOf(addressOf(request))
-    const turns = sources.get(source) ?? new Semaphore(share, 'too many requests of one address wait')
-    const turn = turns.enter()
-    sources.set(source, turns)
-    request.endTurn = () => {
-      turn.end()
-      if (turns.isIdle) sources.delete(source)
-    }
-    if (reply.raw.closed) request.endTurn()
-    else reply.raw.once('close', request.endTurn)
+    const turn = shares.enter(sourceOf(addressOf(request)))
+    request.endTurn = turn.end
+    if (reply.raw.closed) turn.end()
+    else reply.raw.once('close', turn.end)
     // Nobody is there to be answered.
     if (!await turn.come) reply.hijack()
   }

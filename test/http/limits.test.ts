@@ -120,6 +120,22 @@ t.test('who goes on after the flood limit waits for each answer, as long as not 
   await app.close()
 })
 
+t.test('of more addresses than are remembered the quiet ones are forgotten, and none that goes on', async t => {
+  const app = Fastify({ trustProxy: true }) as unknown as FastifyInstance
+  t.teardown(() => app.close())
+  registerErrors(app)
+  await registerLimits(app, 1, { pause: { milliseconds: 0, atMost: 0 }, addresses: 100 })
+  app.get('/', async () => ({}))
+  const ask = async (address: string): Promise<number> => (await app.inject({ url: '/', headers: { 'x-forwarded-for': address } })).statusCode
+  t.equal(await ask('192.0.2.1'), 200)
+  t.equal(await ask('192.0.2.2'), 200)
+  for (let n = 0; n < 150; n++) {
+    t.equal(await ask(`198.51.100.${n}`), 200)
+    t.equal(await ask('192.0.2.1'), 429)
+  }
+  t.equal(await ask('192.0.2.2'), 200)
+})
+
 t.test('one address is answered eight requests at a time, however many it sends; another one is not kept waiting by it', async t => {
   const app = Fastify() as unknown as FastifyInstance
   await registerLimits(app, 1000)
