@@ -28,6 +28,8 @@ export async function giveCodes ({ client }: Database, count: number): Promise<v
   [TENANT, owners.map(({ userId }) => userId), hashes, owners.map(owner => tagOf(PEPPER, owner, firstCode))])
 }
 export const BCRYPT_COST = 10
+/** Of the right form, and nobody's. */
+export const wrongRecoveryCode = (): string => formatCode(generateCode(0))
 
 export const subjectOf = (n: number): string => `user-${n}`
 

@@ -32,6 +32,7 @@ export const GOALS: Record<FigureName, Goal> = {
   recoveryOfBcrypt: { about: 'recovery codes, of bcrypt alone on all cores', unit: '×', atLeast: 0.8, limit: 'Node and PostgreSQL take their part of the same cores.' },
   verifyP99UnderRecovery: { about: 'p99 of verify while recovery runs flat out, of idle', unit: '×', atMost: 3, limit: 'bcrypt\'s two threads give way to Node\'s others, but on one machine not to PostgreSQL: Linux divides the cores among sessions first (sched_autogroup), and each of PostgreSQL\'s processes is one. A database on a machine of its own would move it, or one thread fewer, at the price of the rate of recovery codes.' },
   confirmBlockMs: { about: 'longest stop of the event loop by confirm\'s ten hashes', unit: 'ms', atMost: 20 },
+  confirmUnderAttack: { about: 'a confirmation beside others who renew recovery codes and try wrong ones, of one alone', unit: '×', atMost: 2 },
   othersP99UnderAttack: { about: 'p99 of others under attack, of without', unit: '×', atMost: 2, limit: 'An attacker\'s first 600 requests are served eight at a time, beside the 16 that are measured. A lower flood limit would move it.' },
   floodMiB: { about: 'memory under 40 000 calls sent ahead, 2 000 idle and 200 slow connections', unit: 'MiB', atMost: 200 },
   authorizeP99UnderFlood: { about: 'p99 of a gateway\'s questions meanwhile', unit: 'ms', atMost: 250 },
