@@ -33,14 +33,30 @@ export function codeAt (secret: Uint8Array, step: number, { algorithm, digits } 
  */
 export function matchStep (secret: Uint8Array, code: string, now: Date, window: TotpWindow, parameters = DEFAULT_PARAMETERS): number | null {
   const current = stepAt(now, parameters.period)
+  const offset = lastMatch(secret, code, current, window === 'past' ? [-1, 0] : [-1, 0, 1], parameters)
+  return offset === null ? null : current + offset
+}
+
+/** How far off a clock may be for the audit to say so, in steps: ten minutes. */
+const FAR = 20
+/** The far ones first, so that the nearest is what remains. */
+const FAR_OFFSETS = Array.from({ length: FAR }, (_, index) => [index - FAR, FAR - index]).flat()
+
+/**
+ * How many steps before (negative) or after this one the code would have been right, or null. It is for whoever helps somebody
+ * whose clock is off, and lets nobody in.
+ */
+export const stepsAway = (secret: Uint8Array, code: string, now: Date, parameters = DEFAULT_PARAMETERS): number | null =>
+  lastMatch(secret, code, stepAt(now, parameters.period), FAR_OFFSETS, parameters)
+
+/** The last of these offsets whose code it is. Every one is computed, whichever matches: the time says nothing. */
+function lastMatch (secret: Uint8Array, code: string, current: number, offsets: readonly number[], { algorithm, digits }: TotpParameters): number | null {
   const given = Buffer.from(code)
   const key = toSecret(secret)
   let match = null
-  // Every step is computed, whichever matches: the time says nothing. So many and no more, whatever a row says of its period.
-  for (const offset of window === 'past' ? [-1, 0] : [-1, 0, 1]) {
-    const { algorithm, digits } = parameters
+  for (const offset of offsets) {
     const expected = Buffer.from(HOTP.generate({ secret: key, counter: current + offset, algorithm, digits }))
-    if (expected.length === given.length && timingSafeEqual(expected, given)) match = current + offset
+    if (expected.length === given.length && timingSafeEqual(expected, given)) match = offset
   }
   key.bytes.fill(0)
   return match

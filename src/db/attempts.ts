@@ -14,6 +14,8 @@ export interface Refusal {
   limits: ThrottleLimits
   /** The pending factor whose confirmation failed. */
   pendingId?: string
+  /** For the audit: of which factor, and how many steps away, it would have been right. */
+  near: object | null
   by: By
 }
 
@@ -57,12 +59,12 @@ const acceptAll = ({ value }: Database, tenant: string, attempts: Array<Own<Acce
 })
 
 const refuseAll = ({ value }: Database, tenant: string, attempts: Array<Own<Refusal>>): Promise<Array<Settlement | null>> => inOrder(attempts, {
-  alone: ({ userId, weight, limits, pendingId, by }) => value<Settlement>`
-    SELECT refuse_totp(${tenant}, ${userId}::uuid, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${by}::jsonb) AS result`,
+  alone: ({ userId, weight, limits, pendingId, near, by }) => value<Settlement>`
+    SELECT refuse_totp(${tenant}, ${userId}::uuid, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${near}::jsonb, ${by}::jsonb) AS result`,
   // The limits are the deployment's, and so the same for all.
   all: sorted => value<Settlement[]>`
     SELECT refuse_totps(${tenant}, ${(sorted[0] as Own<Refusal>).limits}::jsonb, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'weight')}::int[],
-      ${each(sorted, 'pendingId')}::uuid[], ${each(sorted, 'by')}::jsonb[]) AS results`
+      ${each(sorted, 'pendingId')}::uuid[], ${each(sorted, 'near')}::jsonb[], ${each(sorted, 'by')}::jsonb[]) AS results`
 })
 
 const settleMixed = ({ value }: Database, tenant: string, attempts: Attempt[]): Promise<Array<Settlement | null>> => byUser(attempts,

@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { base32, codeAt, DEFAULT_PARAMETERS, generateSecret, matchStep, stepAt, stepEnd } from '../../src/core/totp.ts'
+import { base32, codeAt, DEFAULT_PARAMETERS, generateSecret, matchStep, stepAt, stepEnd, stepsAway } from '../../src/core/totp.ts'
 
 const ascii = (length: number): Buffer => Buffer.from('1234567890'.repeat(7).slice(0, length))
 const at = (step: number, second = 5): Date => new Date((step * 30 + second) * 1000)
@@ -79,6 +79,20 @@ t.test('where neighbouring steps have one code, the newest one counts', async t 
   t.equal(codeAt(newer, step), codeAt(newer, step + 1), 'and these two')
   t.equal(matchStep(newer, codeAt(newer, step), at(step), '1'), step + 1)
   t.equal(matchStep(newer, codeAt(newer, step), at(step), 'past'), step)
+})
+
+t.test('how far a clock is off is told up to ten minutes, the nearest first, with the factor\'s own parameters', async t => {
+  const secret = generateSecret()
+  const step = 60_000_000
+  for (const away of [-20, -7, -2, 1, 4, 20]) t.equal(stepsAway(secret, codeAt(secret, step + away), at(step)), away, `${away}`)
+  for (const away of [-21, 21, 400]) t.equal(stepsAway(secret, codeAt(secret, step + away), at(step)), null, `${away}`)
+  t.equal(stepsAway(secret, '', at(step)), null)
+  const slow = { algorithm: 'SHA256', digits: 8, period: 60 }
+  t.equal(stepsAway(secret, codeAt(secret, 1490, slow), new Date(90_000_000), slow), -10)
+  const twin = createHash('sha1').update('seed 342058').digest()
+  t.equal(codeAt(twin, 55_555_554), codeAt(twin, 55_555_555), 'these two have one code')
+  t.equal(stepsAway(twin, codeAt(twin, 55_555_554), at(55_555_558)), -3)
+  t.equal(stepsAway(twin, codeAt(twin, 55_555_554), at(55_555_551)), 3)
 })
 
 t.test('what has another length or other characters matches nothing, and throws nothing', async t => {

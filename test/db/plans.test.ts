@@ -135,7 +135,7 @@ t.test('logins read their own people\'s rows and no others, alone or together', 
   t.same(await scanned('find_people($1, NULL, $2::text[], $3::text[], true)', [TENANT, users, ['s']]), [])
   t.same(await scanned('accept_totp($1, $2::uuid, $3::int, $4::uuid, $5::bigint, $6::jsonb, $7::jsonb)', [TENANT, ...alone]), [])
   t.same(await scanned('accept_totps($1, $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])', [TENANT, users, epochs, factors, steps, nulls, bys]), [])
-  t.same(await scanned('refuse_totps($1, $2::jsonb, $3::uuid[], $4::int[], $5::uuid[], $6::jsonb[])', [TENANT, limits, users, epochs, nulls, bys]), [])
+  t.same(await scanned('refuse_totps($1, $2::jsonb, $3::uuid[], $4::int[], $5::uuid[], $6::jsonb[], $7::jsonb[])', [TENANT, limits, users, epochs, nulls, nulls, bys]), [])
 })
 
 t.test('what changes at each login is in no index, so that the row\'s next version needs no entry in any', async t => {

@@ -138,6 +138,32 @@ t.test('every act and refusal leaves one audit row that says who, what and from 
   }
 })
 
+t.test('how far the clock of a phone is off stands in the audit, and nothing else tells it', async t => {
+  const service = await startService(t, { THROTTLE_WAITS: '0' })
+  const { clock } = service
+  const person = service.person()
+  const { secret, factorId, token } = await person.enroll(undefined, 'Work')
+  const { body: second } = await person.call('POST', '/mfa/enroll', { label: 'Home' }, token)
+  await person.call('POST', '/mfa/enroll/confirm', { factorId: second.factorId, code: clock.code(second.secret) }, token)
+  clock.advance(3600)
+  const refused = async (code: string, path = '/mfa/verify', body: object = {}): Promise<string> => {
+    const answer = await person.call('POST', path, { ...body, code })
+    t.equal(answer.status, 422)
+    return answer.text.replace(/urn:request:[\w-]+/, '')
+  }
+  const answers = [await refused(clock.code(secret, -4)), await refused(clock.code(second.secret, 20)), await refused(clock.code(secret, 21)), await refused(clock.wrongCode(secret))]
+  answers.push(await refused(clock.code(secret, 5), undefined, { factorId: second.factorId }))
+  t.equal(new Set(answers).size, 1, 'no answer differs')
+  const details = (await person.events()).filter(({ action }) => action === 'totp.refused').map(({ details }) => details)
+  t.same(details, [{ factorId, stepsAway: -4 }, { factorId: second.factorId, stepsAway: 20 }, {}, {}, {}], 'of the factors that it was tried against alone')
+  t.match(await person.throttle('totp'), { failures: 5 }, 'each costs what a wrong code costs')
+
+  const newcomer = service.person()
+  const { body: started } = await newcomer.call('POST', '/mfa/enroll')
+  t.equal((await newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.code(started.secret, 3) })).status, 422)
+  t.match((await newcomer.events()).at(-1), { action: 'totp.refused', details: { factorId: started.factorId, stepsAway: 3 } })
+})
+
 t.test('an enrolled user is asked for a code though the policy is optional', async t => {
   const service = await startService(t)
   const person = service.person()

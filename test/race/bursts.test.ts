@@ -69,7 +69,7 @@ t.test('a right code that comes behind wrong ones opens nothing when one of them
   await open(person)
   const { tenant } = person
   const step = Math.floor(clock.seconds / 30)
-  const wrong = (): Promise<{ outcome: string }> => settleRefused(db, { tenant, userId, weight: 1, limits, by })
+  const wrong = (): Promise<{ outcome: string }> => settleRefused(db, { tenant, userId, weight: 1, limits, near: null, by })
   const right = (): Promise<{ outcome: string }> => settleAccepted(db, { tenant, userId, epoch, factorId, step, act: null, by })
   const outcomes = await Promise.all([wrong(), right(), wrong(), right()])
   t.same(outcomes.map(({ outcome }) => outcome), ['refused', 'waiting', 'waiting', 'waiting'])

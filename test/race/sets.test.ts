@@ -52,14 +52,14 @@ const acceptOne = (tenant: string, { userId, epoch, factorId, step, act, by }: A
 const acceptAll = (tenant: string, codes: Accepting[]): Promise<Settlement[] | null> =>
   db.value<Settlement[]>`SELECT accept_totps(${tenant}, ${each(codes, 'userId')}::uuid[], ${each(codes, 'epoch')}::int[], ${each(codes, 'factorId')}::uuid[], ${each(codes, 'step')}::bigint[], ${each(codes, 'act')}::jsonb[], ${each(codes, 'by')}::jsonb[]) AS results`
 
-interface Refuse { user: number, weight?: number, pending?: number | null }
-const refusing = ({ user, weight = 1, pending = null }: Refuse, place: number) => ({ userId: userOf(user), weight, pendingId: pending === null ? null : factorOf(pending), by: by(place) })
+interface Refuse { user: number, weight?: number, pending?: number | null, near?: object | null }
+const refusing = ({ user, weight = 1, pending = null, near = null }: Refuse, place: number) => ({ userId: userOf(user), weight, pendingId: pending === null ? null : factorOf(pending), near, by: by(place) })
 type Refusing = ReturnType<typeof refusing>
 
-const refuseOne = (tenant: string, limits: object, { userId, weight, pendingId, by }: Refusing): Promise<Settlement | null> =>
-  db.value<Settlement>`SELECT refuse_totp(${tenant}, ${userId}::uuid, ${weight}::int, ${limits}::jsonb, ${pendingId}::uuid, ${by}::jsonb) AS result`
+const refuseOne = (tenant: string, limits: object, { userId, weight, pendingId, near, by }: Refusing): Promise<Settlement | null> =>
+  db.value<Settlement>`SELECT refuse_totp(${tenant}, ${userId}::uuid, ${weight}::int, ${limits}::jsonb, ${pendingId}::uuid, ${near}::jsonb, ${by}::jsonb) AS result`
 const refuseAll = (tenant: string, limits: object, codes: Refusing[]): Promise<Settlement[] | null> =>
-  db.value<Settlement[]>`SELECT refuse_totps(${tenant}, ${limits}::jsonb, ${each(codes, 'userId')}::uuid[], ${each(codes, 'weight')}::int[], ${each(codes, 'pendingId')}::uuid[], ${each(codes, 'by')}::jsonb[]) AS results`
+  db.value<Settlement[]>`SELECT refuse_totps(${tenant}, ${limits}::jsonb, ${each(codes, 'userId')}::uuid[], ${each(codes, 'weight')}::int[], ${each(codes, 'pendingId')}::uuid[], ${each(codes, 'near')}::jsonb[], ${each(codes, 'by')}::jsonb[]) AS results`
 
 /** How long is one second less if the other tenant is asked a moment later. */
 const outcomes = (results: Array<Settlement | null> | null): unknown[] => (results ?? []).map(result => result?.seconds === undefined ? result : { ...result, seconds: typeof result.seconds })
@@ -106,8 +106,8 @@ t.test('codes that are accepted together change what they change one by one, and
 
 t.test('codes that are refused together count as they do one by one, and are answered the same', async t => {
   const codes = ([
-    { user: 1 }, { user: 2, weight: 2 }, { user: 3 }, { user: 3 }, { user: 3 }, // the third has to wait
-    { user: 4, pending: 400 }, { user: 5 }, { user: 6 }, { user: 7 }, { user: 8 }, { user: 9, weight: 3 }, { user: 10 }, { user: 11 }, { user: 12 },
+    { user: 1, near: { factorId: factorOf(1), stepsAway: -4 } }, { user: 2, weight: 2 }, { user: 3 }, { user: 3, near: { factorId: factorOf(3), stepsAway: 9 } }, { user: 3 }, // the third has to wait
+    { user: 4, pending: 400, near: { factorId: factorOf(400), stepsAway: 2 } }, { user: 5 }, { user: 6 }, { user: 7 }, { user: 8 }, { user: 9, weight: 3 }, { user: 10 }, { user: 11 }, { user: 12 },
     { user: 13 }, { user: 99 }
   ] satisfies Refuse[]).map(refusing)
   const tenants = []
@@ -131,6 +131,8 @@ t.test('codes that are refused together count as they do one by one, and are ans
   const expected = await oneByOne(codes, code => refuseOne(alone, LIMITS, code))
   t.same(outcomes(await refuseAll(together, LIMITS, codes)), outcomes(expected))
   t.same(await stateOf(together), await stateOf(alone))
+  t.same(await db.rows`SELECT details FROM audit_events WHERE tenant = ${together} AND details <> '{}' ORDER BY subject`,
+    [-4, 9, 2].map((stepsAway, index) => ({ details: { factorId: factorOf([1, 3, 400][index] as number), stepsAway } })))
   t.same(expected.map(result => result?.outcome), [
     'refused', 'refused', 'refused', 'refused', 'waiting', 'refused', 'refused', 'refused', 'refused', 'refused', 'refused', 'refused',
     'waiting', 'locked', 'refused', 'lost'

@@ -1,3 +1,4 @@
+import { problemOf } from '@headless-mfa/client'
 import { el, field } from './dom.ts'
 import { type Complaint, complaint } from './problems.ts'
 import type { Texts } from './texts.ts'
@@ -16,6 +17,8 @@ export interface CodeFormOptions {
 }
 
 const RECOVERY_WORDS: CodeFormOptions['words'] = { code_refused: 'recovery_refused' satisfies keyof Texts }
+/** Once may be a typing error; from the second time on it is mostly the phone's clock. */
+const AGAIN: CodeFormOptions['words'] = { code_refused: 'code_refused_again' satisfies keyof Texts }
 
 /** A field for a code: the keyboard of digits, the phone's own suggestion, pasting in any form, and off it goes at the sixth digit. */
 export function codeForm ({ label, submit, hint, isRecovery = false, onCode, words = isRecovery ? RECOVERY_WORDS : {} }: CodeFormOptions): CodeForm {
@@ -31,6 +34,7 @@ export function codeForm ({ label, submit, hint, isRecovery = false, onCode, wor
   const complains = complaint(form)
   form.append(complains.element, el('button', {}, submit))
   let isBusy = false
+  let refusals = 0
   const go = async (): Promise<void> => {
     if (isBusy) return
     isBusy = true
@@ -40,7 +44,8 @@ export function codeForm ({ label, submit, hint, isRecovery = false, onCode, wor
     try {
       await onCode(input.value)
     } catch (error) {
-      complains.explain(error, words)
+      if (problemOf(error).code === 'code_refused') refusals++
+      complains.explain(error, refusals > 1 && !isRecovery ? { ...AGAIN, ...words } : words)
       input.setAttribute('aria-invalid', 'true')
       if (!isRecovery) input.value = ''
       input.focus()

@@ -1058,9 +1058,10 @@ END $$;
 
 -- Counts a refused TOTP code, unless other failures have closed the throttle meanwhile: then nothing was looked at.
 -- Decides: of any number of parallel guesses, only as many as the waits allow are answered "refused".
--- p_limits is {waits: seconds[], maxWait, lock, day, month}; p_pending the factor whose confirmation was tried, if any.
+-- p_limits is {waits: seconds[], maxWait, lock, day, month}; p_pending the factor whose confirmation was tried, if any;
+-- p_near, for the audit alone, {factorId, stepsAway} of a code that would have been right at another time.
 CREATE OR REPLACE FUNCTION refuse_totp(
-  p_tenant text, p_user uuid, p_weight int, p_limits jsonb, p_pending uuid, p_by jsonb
+  p_tenant text, p_user uuid, p_weight int, p_limits jsonb, p_pending uuid, p_near jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_closed jsonb;
@@ -1085,19 +1086,20 @@ BEGIN
     UPDATE enrollments SET attempts = attempts + 1
     WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_pending;
   END IF;
-  PERFORM audit(p_tenant, p_user::text, 'totp.refused', 'failure', 'totp', p_by, '{}');
+  PERFORM audit(p_tenant, p_user::text, 'totp.refused', 'failure', 'totp', p_by, coalesce(p_near, '{}'));
   IF v_row.tries >= (p_limits->>'lock')::int THEN
     PERFORM audit(p_tenant, p_user::text, 'totp.locked', 'failure', 'totp', p_by, '{}');
   END IF;
   RETURN jsonb_build_object('outcome', 'refused');
 END $$;
 
--- Refused TOTP codes of several users: at each place of the lists a user, the weight, the pending factor and {actor, address, requestId}.
+-- Refused TOTP codes of several users: at each place of the lists a user, the weight, the pending factor, what
+-- refuse_totp takes as p_near, and {actor, address, requestId}.
 -- Decides what refuse_totp decides, for all of them at once. Whatever is not as usual is left to refuse_totp: who waits or is locked, or
 -- will be by this one; who has a failure that has aged; who tried a pending factor; and a user's second code.
 -- Its statements take lists and are planned once, as those of accept_totps.
 CREATE OR REPLACE FUNCTION refuse_totps(
-  p_tenant text, p_limits jsonb, p_users uuid[], p_weights int[], p_pendings uuid[], p_bys jsonb[]
+  p_tenant text, p_limits jsonb, p_users uuid[], p_weights int[], p_pendings uuid[], p_nears jsonb[], p_bys jsonb[]
 ) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_row record;
@@ -1108,6 +1110,7 @@ DECLARE
   v_weights int[] := '{}';
   v_nows timestamptz[] := '{}';
   v_waits timestamptz[] := '{}';
+  v_nears jsonb[] := '{}';
   v_bys jsonb[] := '{}';
   v_results jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_users)]);
 BEGIN
@@ -1123,6 +1126,7 @@ BEGIN
     v_weights := v_weights || p_weights[v_place];
     v_nows := v_nows || v_now;
     v_waits := v_waits || next_try(p_limits, v_row.failures + 1, v_row.recent || array_fill(v_now, p_weights[v_place:v_place]), v_now);
+    v_nears := v_nears || coalesce(p_nears[v_place], '{}');
     v_bys := v_bys || p_bys[v_place];
     v_results[v_place] := '{"outcome": "refused"}';
   END LOOP;
@@ -1132,12 +1136,11 @@ BEGIN
       wait_until = CASE WHEN v_waits[array_position(v_users, user_id)] > v_nows[array_position(v_users, user_id)]
         THEN v_waits[array_position(v_users, user_id)] END
     WHERE tenant = p_tenant AND user_id = ANY (v_users) AND kind = 'totp';
-    PERFORM audit_all(p_tenant, v_users, 'totp.refused', 'failure', 'totp', v_bys,
-      array_fill('{}'::jsonb, ARRAY[cardinality(v_users)]));
+    PERFORM audit_all(p_tenant, v_users, 'totp.refused', 'failure', 'totp', v_bys, v_nears);
   END IF;
   FOR n IN 1 .. cardinality(p_users) LOOP
     IF v_results[n] IS NULL THEN
-      v_results[n] := refuse_totp(p_tenant, p_users[n], p_weights[n], p_limits, p_pendings[n], p_bys[n]);
+      v_results[n] := refuse_totp(p_tenant, p_users[n], p_weights[n], p_limits, p_pendings[n], p_nears[n], p_bys[n]);
     END IF;
   END LOOP;
   RETURN to_jsonb(v_results);
@@ -1297,8 +1300,8 @@ END $$;
 -- Right and wrong codes of several users that were compared at the same moment: each is decided by accept_totp or refuse_totp as if it
 -- were alone, in the order given, which is that of the users' ids, and of one user that in which they came.
 -- Decides: which of one user's guesses is looked at does not depend on which of them is right.
--- p_attempts is a list of {userId, factorId, epoch, step, act, by} for a right code, of {userId, weight, limits, pendingId, by} for a
--- wrong one.
+-- p_attempts is a list of {userId, factorId, epoch, step, act, by} for a right code, of {userId, weight, limits, pendingId, near, by}
+-- for a wrong one.
 CREATE OR REPLACE FUNCTION settle_totps(p_tenant text, p_attempts jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_attempt jsonb;
@@ -1312,7 +1315,7 @@ BEGIN
         (v_attempt->>'step')::bigint, nullif(v_attempt->'act', 'null'), v_attempt->'by');
     ELSE
       v_results := v_results || refuse_totp(p_tenant, v_user, (v_attempt->>'weight')::int, v_attempt->'limits',
-        (v_attempt->>'pendingId')::uuid, v_attempt->'by');
+        (v_attempt->>'pendingId')::uuid, nullif(v_attempt->'near', 'null'), v_attempt->'by');
     END IF;
   END LOOP;
   RETURN v_results;

@@ -5,7 +5,7 @@ import type { KeyRing } from '../../core/keys.ts'
 import type { Pending, Person, WholePerson } from '../../core/person.ts'
 import { open } from '../../core/seal.ts'
 import { type Closed, closedBy } from '../../core/throttle.ts'
-import { DEFAULT_PARAMETERS, matchStep, type TotpWindow } from '../../core/totp.ts'
+import { DEFAULT_PARAMETERS, matchStep, stepsAway, type TotpWindow } from '../../core/totp.ts'
 import { readTyped } from '../../core/typed-code.ts'
 
 export type StartDecision = { outcome: 'start' } | { outcome: 'step_up', stepUp: StepUp } | Conflict
@@ -26,7 +26,9 @@ function conflict ({ factors }: Person, label: string | null | undefined): Confl
 
 export interface ConfirmSettings extends AssuranceSettings { window: TotpWindow, ring: KeyRing }
 
-export type ConfirmDecision = { outcome: 'not_found' } | { outcome: 'step_up', stepUp: StepUp } | Conflict | Closed | { outcome: 'refused' } |
+export type ConfirmDecision = { outcome: 'not_found' } | { outcome: 'step_up', stepUp: StepUp } | Conflict | Closed |
+  /** `stepsAway`: for the audit, when the code would have been right. */
+  { outcome: 'refused', stepsAway: number | null } |
   { outcome: 'match', pending: Pending, step: number, label: string, isFirst: boolean }
 
 /**
@@ -44,6 +46,7 @@ export function decideConfirm (person: WholePerson, caller: Caller, { factorId, 
   if (impediment !== null) return impediment
   const secret = open(settings.ring, { ...DEFAULT_PARAMETERS, tenant: person.tenant, userId: person.userId, factorId }, pending)
   const step = matchStep(secret, readTyped(code), now, settings.window)
+  const away = step === null ? stepsAway(secret, readTyped(code), now) : null
   secret.fill(0)
-  return step === null ? { outcome: 'refused' } : { outcome: 'match', pending, step, label: pending.label ?? nextLabel(factors), isFirst }
+  return step === null ? { outcome: 'refused', stepsAway: away } : { outcome: 'match', pending, step, label: pending.label ?? nextLabel(factors), isFirst }
 }

@@ -142,7 +142,8 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       const rule = await findCodeRule(person)
       const decision = await decide(request, body, rule === 'due', now)
       if (decision.outcome === 'refused') {
-        refuseClosed(await settleRefused(db, { tenant, userId, weight: 1, limits, pendingId: factorId, by }))
+        const { stepsAway } = decision
+        refuseClosed(await settleRefused(db, { tenant, userId, weight: 1, limits, pendingId: factorId, near: stepsAway === null ? null : { factorId, stepsAway }, by }))
         throw new Problem('code_refused')
       }
       const claimed = await settleClaimed(db, { tenant, userId, factorId, claim })

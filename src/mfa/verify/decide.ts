@@ -2,7 +2,7 @@ import type { KeyRing } from '../../core/keys.ts'
 import type { Factor, Person } from '../../core/person.ts'
 import { open } from '../../core/seal.ts'
 import { type Closed, closedBy } from '../../core/throttle.ts'
-import { generateSecret, matchStep, type TotpWindow } from '../../core/totp.ts'
+import { generateSecret, matchStep, stepsAway, type TotpWindow } from '../../core/totp.ts'
 import { readTyped } from '../../core/typed-code.ts'
 
 export interface VerifySettings { window: TotpWindow, ring: KeyRing }
@@ -14,9 +14,12 @@ export type VerifyDecision = Closed & { unreadable: Factor[] } | {
   | { outcome: 'match', factor: Factor, step: number }
   /** The right code of a spent step: refused, and it costs nothing. */
   | { outcome: 'spent', factor: Factor }
-  /** `weight`: how many factors it was tried against. */
-  | { outcome: 'refused', weight: number }
+  /** `weight`: how many factors it was tried against. `near`: for the audit, of which it would have been right at another time. */
+  | { outcome: 'refused', weight: number, near: Near | null }
 )
+
+/** A clock that is off by so many steps would explain the code. */
+export interface Near { factorId: string, stepsAway: number }
 
 /** Compares a code, as it was typed, with the active factors, or the named one. Says nothing final: the settling statement decides. */
 export function decideVerify (person: Person, typed: string, factorId: string | undefined, now: Date, { window, ring }: VerifySettings): VerifyDecision {
@@ -37,18 +40,31 @@ export function decideVerify (person: Person, typed: string, factorId: string | 
   // A factor that is not theirs takes as long to refuse as one of theirs.
   if (tried.length === 0) matchStep(generateSecret(), code, now, window)
   if (match !== undefined) return { outcome: 'match', ...match, unreadable }
-  return spent === undefined ? { outcome: 'refused', weight: tried.length, unreadable } : { outcome: 'spent', factor: spent, unreadable }
+  if (spent !== undefined) return { outcome: 'spent', factor: spent, unreadable }
+  const readable = tried.filter(factor => !unreadable.includes(factor))
+  return { outcome: 'refused', weight: tried.length, near: nearest(person, readable, code, now, ring), unreadable }
 }
 
 /** The newest step of the window whose code of this factor it is. */
-function stepOf ({ tenant, userId }: Person, factor: Factor, code: string, now: Date, { window, ring }: VerifySettings): number | null | 'unreadable' {
+function stepOf (person: Person, factor: Factor, code: string, now: Date, { window, ring }: VerifySettings): number | null | 'unreadable' {
   try {
-    const secret = open(ring, { ...factor, tenant, userId, factorId: factor.id }, factor)
-    const step = matchStep(secret, code, now, window, factor)
-    secret.fill(0)
-    return step
+    return withSecret(person, factor, ring, secret => matchStep(secret, code, now, window, factor))
   } catch {
     // Whatever keeps the secret from being used: the row says something that cannot be.
     return 'unreadable'
   }
+}
+
+/** Of which factor, and when, a refused code would have been right. */
+function nearest (person: Person, factors: Factor[], code: string, now: Date, ring: KeyRing): Near | null {
+  const found = factors.flatMap(factor => {
+    const away = withSecret(person, factor, ring, secret => stepsAway(secret, code, now, factor))
+    return away === null ? [] : [{ factorId: factor.id, stepsAway: away }]
+  })
+  return found.sort((a, b) => Math.abs(a.stepsAway) - Math.abs(b.stepsAway))[0] ?? null
+}
+
+function withSecret<T> ({ tenant, userId }: Person, factor: Factor, ring: KeyRing, use: (secret: Buffer) => T): T {
+  const secret = open(ring, { ...factor, tenant, userId, factorId: factor.id }, factor)
+  try { return use(secret) } finally { secret.fill(0) }
 }

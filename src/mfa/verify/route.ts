@@ -60,7 +60,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       await settleUncharged(db, { tenant, userId, call: 'totp', kind: 'totp', cause: 'spent', by })
       throw new Problem('code_refused')
     }
-    refuseClosed(await settleRefused(db, { tenant, userId, weight: decision.weight, limits, by }))
+    refuseClosed(await settleRefused(db, { tenant, userId, weight: decision.weight, limits, near: decision.near, by }))
     // It may have been the code of the one that does not open: nobody is told that it was wrong.
     if (decision.unreadable.length > 0) throw new UnavailableError('a sealed secret does not open')
     throw new Problem('code_refused')

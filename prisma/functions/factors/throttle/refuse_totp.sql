@@ -1,8 +1,9 @@
 -- Counts a refused TOTP code, unless other failures have closed the throttle meanwhile: then nothing was looked at.
 -- Decides: of any number of parallel guesses, only as many as the waits allow are answered "refused".
--- p_limits is {waits: seconds[], maxWait, lock, day, month}; p_pending the factor whose confirmation was tried, if any.
+-- p_limits is {waits: seconds[], maxWait, lock, day, month}; p_pending the factor whose confirmation was tried, if any;
+-- p_near, for the audit alone, {factorId, stepsAway} of a code that would have been right at another time.
 CREATE OR REPLACE FUNCTION refuse_totp(
-  p_tenant text, p_user uuid, p_weight int, p_limits jsonb, p_pending uuid, p_by jsonb
+  p_tenant text, p_user uuid, p_weight int, p_limits jsonb, p_pending uuid, p_near jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_closed jsonb;
@@ -27,7 +28,7 @@ BEGIN
     UPDATE enrollments SET attempts = attempts + 1
     WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_pending;
   END IF;
-  PERFORM audit(p_tenant, p_user::text, 'totp.refused', 'failure', 'totp', p_by, '{}');
+  PERFORM audit(p_tenant, p_user::text, 'totp.refused', 'failure', 'totp', p_by, coalesce(p_near, '{}'));
   IF v_row.tries >= (p_limits->>'lock')::int THEN
     PERFORM audit(p_tenant, p_user::text, 'totp.locked', 'failure', 'totp', p_by, '{}');
   END IF;

@@ -1,9 +1,10 @@
--- Refused TOTP codes of several users: at each place of the lists a user, the weight, the pending factor and {actor, address, requestId}.
+-- Refused TOTP codes of several users: at each place of the lists a user, the weight, the pending factor, what
+-- refuse_totp takes as p_near, and {actor, address, requestId}.
 -- Decides what refuse_totp decides, for all of them at once. Whatever is not as usual is left to refuse_totp: who waits or is locked, or
 -- will be by this one; who has a failure that has aged; who tried a pending factor; and a user's second code.
 -- Its statements take lists and are planned once, as those of accept_totps.
 CREATE OR REPLACE FUNCTION refuse_totps(
-  p_tenant text, p_limits jsonb, p_users uuid[], p_weights int[], p_pendings uuid[], p_bys jsonb[]
+  p_tenant text, p_limits jsonb, p_users uuid[], p_weights int[], p_pendings uuid[], p_nears jsonb[], p_bys jsonb[]
 ) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_row record;
@@ -14,6 +15,7 @@ DECLARE
   v_weights int[] := '{}';
   v_nows timestamptz[] := '{}';
   v_waits timestamptz[] := '{}';
+  v_nears jsonb[] := '{}';
   v_bys jsonb[] := '{}';
   v_results jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_users)]);
 BEGIN
@@ -29,6 +31,7 @@ BEGIN
     v_weights := v_weights || p_weights[v_place];
     v_nows := v_nows || v_now;
     v_waits := v_waits || next_try(p_limits, v_row.failures + 1, v_row.recent || array_fill(v_now, p_weights[v_place:v_place]), v_now);
+    v_nears := v_nears || coalesce(p_nears[v_place], '{}');
     v_bys := v_bys || p_bys[v_place];
     v_results[v_place] := '{"outcome": "refused"}';
   END LOOP;
@@ -38,12 +41,11 @@ BEGIN
       wait_until = CASE WHEN v_waits[array_position(v_users, user_id)] > v_nows[array_position(v_users, user_id)]
         THEN v_waits[array_position(v_users, user_id)] END
     WHERE tenant = p_tenant AND user_id = ANY (v_users) AND kind = 'totp';
-    PERFORM audit_all(p_tenant, v_users, 'totp.refused', 'failure', 'totp', v_bys,
-      array_fill('{}'::jsonb, ARRAY[cardinality(v_users)]));
+    PERFORM audit_all(p_tenant, v_users, 'totp.refused', 'failure', 'totp', v_bys, v_nears);
   END IF;
   FOR n IN 1 .. cardinality(p_users) LOOP
     IF v_results[n] IS NULL THEN
-      v_results[n] := refuse_totp(p_tenant, p_users[n], p_weights[n], p_limits, p_pendings[n], p_bys[n]);
+      v_results[n] := refuse_totp(p_tenant, p_users[n], p_weights[n], p_limits, p_pendings[n], p_nears[n], p_bys[n]);
     END IF;
   END LOOP;
   RETURN to_jsonb(v_results);

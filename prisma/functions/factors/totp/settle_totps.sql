@@ -1,8 +1,8 @@
 -- Right and wrong codes of several users that were compared at the same moment: each is decided by accept_totp or refuse_totp as if it
 -- were alone, in the order given, which is that of the users' ids, and of one user that in which they came.
 -- Decides: which of one user's guesses is looked at does not depend on which of them is right.
--- p_attempts is a list of {userId, factorId, epoch, step, act, by} for a right code, of {userId, weight, limits, pendingId, by} for a
--- wrong one.
+-- p_attempts is a list of {userId, factorId, epoch, step, act, by} for a right code, of {userId, weight, limits, pendingId, near, by}
+-- for a wrong one.
 CREATE OR REPLACE FUNCTION settle_totps(p_tenant text, p_attempts jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_attempt jsonb;
@@ -16,7 +16,7 @@ BEGIN
         (v_attempt->>'step')::bigint, nullif(v_attempt->'act', 'null'), v_attempt->'by');
     ELSE
       v_results := v_results || refuse_totp(p_tenant, v_user, (v_attempt->>'weight')::int, v_attempt->'limits',
-        (v_attempt->>'pendingId')::uuid, v_attempt->'by');
+        (v_attempt->>'pendingId')::uuid, nullif(v_attempt->'near', 'null'), v_attempt->'by');
     END IF;
   END LOOP;
   RETURN v_results;
