@@ -1,8 +1,9 @@
 // The process as it runs in production: what its log and its end do to those who are calling.
-import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, truncateSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -11,16 +12,17 @@ import { freePort } from './helpers/gateways.ts'
 import { nodeArguments } from './helpers/program.ts'
 import { request } from './helpers/raw.ts'
 import { AUDIENCE, callTo, ISSUER, signToken, testEnvironment } from './helpers/service.ts'
+import { temporaryDir } from './helpers/temporary.ts'
 
 const { NODE_OPTIONS: _, ...inherited } = process.env
 
 interface Running { child: ChildProcessByStdio<null, Readable, Readable | null>, port: number, call: ReturnType<typeof callTo>, isUp: (path?: string) => Promise<boolean>, ended: Promise<unknown[]> }
 
 /** The service as a process of its own, when it is ready. */
-async function startProcess (t: Test, env: Record<string, string> = {}, stderr: 'inherit' | 'pipe' = 'inherit'): Promise<Running> {
+async function startProcess (t: Test, env: Record<string, string> = {}, { stdout = 'pipe', stderr = 'inherit' }: { stdout?: 'pipe' | number, stderr?: 'inherit' | 'pipe' } = {}): Promise<Running> {
   const { url: DATABASE_URL } = await ownDatabase(t)
   const port = await freePort()
-  const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { ...inherited, ...testEnvironment(), DATABASE_URL, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', stderr] }) as Running['child']
+  const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { ...inherited, ...testEnvironment(), DATABASE_URL, PORT: String(port), ...env }, stdio: ['ignore', stdout, stderr] }) as Running['child']
   const ended = once(child, 'exit')
   t.teardown(() => child.kill('SIGKILL'))
   const call = callTo(`http://127.0.0.1:${port}`)
@@ -30,7 +32,7 @@ async function startProcess (t: Test, env: Record<string, string> = {}, stderr: 
 }
 
 t.test('SIGUSR1 opens no inspector, and what an operator should know of the configuration stands in the log', async t => {
-  const { child, isUp } = await startProcess(t, { POLICY_FLOOR: '{"enforcement":"required"}', JWT_SECRET: 'super-secret-jwt-token-with-at-least-32-characters-long' }, 'pipe')
+  const { child, isUp } = await startProcess(t, { POLICY_FLOOR: '{"enforcement":"required"}', JWT_SECRET: 'super-secret-jwt-token-with-at-least-32-characters-long' }, { stderr: 'pipe' })
   let [log, said] = ['', '']
   child.stdout.on('data', chunk => { log += String(chunk) })
   child.stderr?.on('data', chunk => { said += String(chunk) })
@@ -59,21 +61,89 @@ t.test('a program that npm\'s scripts start opens no inspector either', async t 
   t.notMatch(said, /Debugger/)
 })
 
-t.test('a log that nobody reads holds nobody up; at SIGTERM a call under way is answered, and the process ends by itself', async t => {
-  const { child, port, call, isUp, ended } = await startProcess(t)
-
-  // Two megabytes, which is more than a pipe holds and the process keeps.
+/** Two megabytes of the log, which is more than a pipe holds and the process keeps. */
+async function fillLog (call: Running['call']): Promise<void> {
   const path = `/${'x'.repeat(10_000)}`
   for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 10 }, () => call('GET', path)))
-  t.ok(await isUp(), 'what reads the log stands still')
-  let unread = 0
-  child.stdout.on('data', (chunk: Buffer) => { unread += chunk.length })
-  for (let before = -1; before < unread; await sleep(500)) before = unread
-  t.ok(unread > 500_000 && unread < 1_600_000, `what is kept is bounded: ${unread}`)
-  child.stdout.destroy()
-  await call('GET', path)
-  t.ok(await isUp(), 'what reads the log is gone')
+}
 
+const lostLines = async (call: Running['call']): Promise<number> => Number(/^mfa_log_lines_lost_total (\d+)$/m.exec((await call('GET', '/metrics')).text)?.[1])
+/** How often a log says that lines of it are lost, and how many. */
+const told = (log: string): number[] => [...log.matchAll(/"level":40,.*"lost":(\d+),"msg":"lines of the log are lost/g)].map(([, lost]) => Number(lost))
+
+async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; !await isSo(); tries++) {
+    if (tries > 300) throw new Error('not within time')
+    await sleep(100)
+  }
+}
+
+t.test('a log that nobody reads holds nobody up; when it is read again, it says once how many lines are lost', async t => {
+  const { child, call, isUp } = await startProcess(t)
+  await fillLog(call)
+  t.ok(await isUp(), 'what reads the log stands still')
+  const lost = await lostLines(call)
+  t.ok(lost > 50, `${lost} lines are lost`)
+  let log = ''
+  child.stdout.on('data', chunk => { log += String(chunk) })
+  await until(() => told(log).length > 0)
+  t.ok(log.length > 500_000 && log.length < 1_600_000, `what is kept is bounded: ${log.length}`)
+  t.ok((told(log)[0] as number) >= lost)
+  await call('GET', '/once-more')
+  await until(() => log.includes('/once-more'))
+  t.equal(told(log).length, 1, 'once')
+  t.same(log.split('\n').filter(line => line.startsWith('{') && !line.endsWith('}')), [], 'each line is whole')
+  child.stdout.destroy()
+  await fillLog(call)
+  t.ok(await isUp(), 'what reads the log is gone')
+  t.ok(await lostLines(call) > lost, 'and what it does not read is counted')
+})
+
+t.test('a log that nobody reads does not keep the process from its end', async t => {
+  const { child, call, ended } = await startProcess(t)
+  await fillLog(call)
+  child.kill('SIGTERM')
+  t.same(await Promise.race([ended, sleep(15_000, 'it goes on')]), [0, null])
+})
+
+t.test('a full disk under the log ends nothing', async t => {
+  const full = openSync('/dev/full', 'w')
+  t.teardown(() => { closeSync(full) })
+  const { child, call, isUp, ended } = await startProcess(t, {}, { stdout: full })
+  await fillLog(call)
+  t.ok(await isUp())
+  t.ok(await lostLines(call) > 50)
+  child.kill('SIGTERM')
+  t.same(await ended, [0, null])
+})
+
+// To mount a disk that can be filled, and emptied again, takes root.
+if (process.getuid?.() === 0) {
+  t.test('when there is room on the disk again, the log goes on where it was, and says once how many lines are lost', async t => {
+    const disk = temporaryDir('disk')
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk])
+    t.teardown(() => { execFileSync('umount', ['--lazy', disk]) })
+    const file = openSync(join(disk, 'log'), 'a')
+    t.teardown(() => { closeSync(file) })
+    const { call, isUp } = await startProcess(t, {}, { stdout: file })
+    const log = (): string => readFileSync(join(disk, 'log'), 'utf8')
+    await fillLog(call)
+    await fillLog(call)
+    t.ok(await isUp())
+    t.ok(log().length > 1_000_000, 'the disk is full')
+    const lost = await lostLines(call)
+    t.ok(lost > 50)
+    truncateSync(join(disk, 'log'))
+    await until(() => told(log()).length > 0)
+    await call('GET', '/once-more')
+    await until(() => log().includes('/once-more'))
+    t.equal(told(log()).length, 1)
+    t.ok((told(log())[0] as number) >= lost)
+  })
+}
+
+t.test('at SIGTERM a call under way is answered, and the process ends by itself', async t => {
+  const { child, port, isUp, ended } = await startProcess(t)
   const slow = connect(port, '127.0.0.1')
   let answer = ''
   slow.on('data', chunk => { answer += String(chunk) })
@@ -88,7 +158,7 @@ t.test('a log that nobody reads holds nobody up; at SIGTERM a call under way is 
   t.notOk(await isUp('/health/live'), 'nobody else is let in')
   slow.write(body)
   await once(slow, 'close')
-  t.match(answer, /^HTTP\/1\.1 422 /, 'whoever was, is answered')
+  t.match(answer, /^HTTP\/1\.1 409 /, 'whoever was, is answered')
   t.same(await ended, [0, null])
 })
 

@@ -38,7 +38,11 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   metrics.collectProcess()
   const memory = new AuditMemory()
   const tracing = await traceTo(config.OTEL_EXPORTER_OTLP_ENDPOINT)
-  const app = await createApp({ config, secrets, db, memory, metrics, logStream: openLog(), ...(tracing !== undefined && { tracing }), ...(clock !== undefined && { clock }) })
+  const logStream = openLog({
+    onLost: () => { metrics.logLineLost() },
+    onWritable: lost => { app.log.warn({ lost }, 'lines of the log are lost: it could not be written') }
+  })
+  const app = await createApp({ config, secrets, db, memory, metrics, logStream, ...(tracing !== undefined && { tracing }), ...(clock !== undefined && { clock }) })
   for (const warning of config.WARNINGS) app.log.warn(warning)
 
   const keeper = new SecretKeeper({ env, secrets, db, log: (level, text, err) => { app.log[level]({ err }, text) }, onUnfit })

@@ -36,6 +36,7 @@ export class Metrics {
   readonly #deliveries = this.#counter('mfa_notice_deliveries_total', 'Tries to deliver a notice, by what became of it.', ['outcome'])
   readonly #crypto = this.#histogram('mfa_crypto_duration_seconds', 'Opening and comparing, hashing (with its wait in the queue), signing.', ['operation'])
   readonly #reconnects = this.#counter('mfa_database_reconnects_total', 'Connections that began anew: `broken` is one that broke while nobody used it, `moved` and `read_only` are all, as another server has taken over or this one took no writes for a while.', ['cause'])
+  readonly #logLost = this.#counter('mfa_log_lines_lost_total', 'Lines of the log that are lost, as it could not be written: a full disk, or nobody who reads it.', [])
   readonly #settlements = this.#histogram('mfa_settlement_duration_seconds', 'Settlements in the database, by what they decided.', ['settlement', 'outcome'])
 
   /** What an alert waits for is there from the beginning, as 0: else its first time would be no increase. */
@@ -74,6 +75,7 @@ export class Metrics {
   drift (steps: number): void { this.#drift.inc({ steps }) }
   /** Of what happens to connections, that which makes new ones. */
   connection (event: string): void { if (RECONNECTS.includes(event)) this.#reconnects.inc({ cause: event }) }
+  logLineLost (): void { this.#logLost.inc() }
   delivery (outcome: string): void { this.#deliveries.inc({ outcome }) }
   wouldEnroll (): void { this.#wouldEnroll.inc() }
   settlement (settlement: string, outcome: string, seconds: number): void { this.#settlements.observe({ settlement, outcome }, seconds) }

@@ -50,6 +50,13 @@ t.test('the steps that accepted codes are away from ours are told, so that a wro
   t.match(await scrape(service), { 'mfa_accepted_step_drift_total{steps="-1"}': 1, 'mfa_accepted_step_drift_total{steps="1"}': 1 })
 })
 
+t.test('lines of the log that are lost are counted, from 0 on', async t => {
+  const metrics = new Metrics()
+  t.match(await metrics.registry.metrics(), /^mfa_log_lines_lost_total 0$/m)
+  metrics.logLineLost()
+  t.match(await metrics.registry.metrics(), /^mfa_log_lines_lost_total 1$/m)
+})
+
 t.test('whom a report-only policy would ask is counted once', async t => {
   const service = await startService(t)
   const admin = service.person({ roles: ['mfa:admin'] })
