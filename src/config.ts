@@ -36,7 +36,7 @@ export const variables = {
   JWT_PUBLIC_KEY_FILE: { read: text(4096), about: 'PEM file of their public key' },
   JWT_JWKS_URL: { read: url(['https:'], { isLoopbackHttpAllowed: true }), about: 'their JWK set, https unless loopback' },
   JWT_ALGORITHMS: { read: list(choice(...ALGORITHMS)), about: 'allowed algorithms; without it by the key: HS256, RS256, ES256 or EdDSA, of a key set RS256 and ES256' },
-  JWT_DOOR: { read: choice('local', 'sso', 'api'), fallback: 'local', about: 'how the first factor was done: `local`, `sso` or `api`' },
+  JWT_LOGIN_TYPE: { read: choice('local', 'sso', 'api'), fallback: 'local', about: 'login type of this issuer: `local`, `sso` or `api`' },
   JWT_SESSION_CLAIM: { read: sessionClaim, about: 'claim that identifies the login session; never a time' },
   JWT_IAT_IS_LOGIN: { read: boolean, fallback: 'false', about: 'each token is a login, so `iat` may stand for `auth_time`' },
   JWT_GRANTS: { read: list(choice(...ROLES)), fallback: 'mfa:admin,mfa:support,mfa:auditor,mfa:sync', about: '`mfa:` roles that its tokens may carry' },

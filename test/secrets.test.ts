@@ -239,7 +239,7 @@ t.test('of the issuers\' file secrets are taken, and nothing else', async t => {
   put({ ...entry, secret: `${SECRET.slice(1)}x` })
   await keeper.check()
   t.equal((await alice.call('GET', '/mfa/status')).status, 401)
-  put({ ...entry, door: 'sso' })
+  put({ ...entry, loginType: 'sso' })
   await keeper.check()
   t.match(told, [['info', 'secrets were read again'], ['info', 'secrets were read again; what else changed of the issuers counts after a restart']])
   t.equal((await alice.call('GET', '/mfa/status')).status, 401, 'all of that file waits')

@@ -39,8 +39,8 @@ export async function startExample ({ port, clock }: ExampleOptions): Promise<Ex
     // Two issuers of one namespace: the same name is the same person, whichever way he came.
     const common = { namespace: 'example', tenant: 'example', sessionClaim: 'sid' }
     const issuers = [
-      { ...common, issuer, audience: 'headless-mfa', secret: tokenSecret, algorithms: ['HS256'], door: 'local', grants: ['mfa:admin'] },
-      { ...common, issuer: provider, audience: SSO_AUDIENCE, jwksUrl: `${provider}/jwks`, algorithms: ['RS256'], door: 'sso' }
+      { ...common, issuer, audience: 'headless-mfa', secret: tokenSecret, algorithms: ['HS256'], loginType: 'local', grants: ['mfa:admin'] },
+      { ...common, issuer: provider, audience: SSO_AUDIENCE, jwksUrl: `${provider}/jwks`, algorithms: ['RS256'], loginType: 'sso' }
     ]
     const issuersFile = join(directory, 'issuers.json')
     writeFileSync(issuersFile, JSON.stringify(issuers), { mode: 0o600 })

@@ -6,7 +6,7 @@ import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './public-key.ts
 import { ConfigError } from './readers.ts'
 
 const KEYS = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_JWKS_URL'] as const
-const PLAIN = ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_SECRET_FILE', ...KEYS, 'JWT_ALGORITHMS', 'JWT_DOOR', 'JWT_SESSION_CLAIM', 'JWT_IAT_IS_LOGIN', 'JWT_GRANTS']
+const PLAIN = ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_SECRET_FILE', ...KEYS, 'JWT_ALGORITHMS', 'JWT_LOGIN_TYPE', 'JWT_SESSION_CLAIM', 'JWT_IAT_IS_LOGIN', 'JWT_GRANTS']
 
 /** Two places that say whom to trust would leave one of them unread. */
 export function refusePlainIssuer (env: Record<string, string | undefined>, faults: Faults): void {
@@ -33,7 +33,7 @@ export function readFirstFactor (values: Record<string, any>, isGiven: (name: st
     secret: values.JWT_SECRET,
     publicKey: values.JWT_PUBLIC_KEY,
     jwksUrl: values.JWT_JWKS_URL,
-    door: values.JWT_DOOR,
+    loginType: values.JWT_LOGIN_TYPE,
     sessionClaim: values.JWT_SESSION_CLAIM,
     iatIsLogin: values.JWT_IAT_IS_LOGIN,
     grants: values.JWT_GRANTS

@@ -36,7 +36,7 @@ const Entry = Type.Object({
   publicKey: Type.Optional(Type.String()),
   secret: Type.Optional(Type.String()),
   tokenUse: Type.Optional(Type.Enum(['access', 'id'])),
-  door: Type.Optional(Type.Enum(['local', 'sso', 'api', 'service'])),
+  loginType: Type.Optional(Type.Enum(['local', 'sso', 'api', 'service'])),
   namespace: Type.Optional(Text(MAX_LENGTH.namespace)),
   tenant: Type.Optional(Text(MAX_LENGTH.tenant)),
   tenants: Type.Optional(Type.Union([Type.Literal('*'), Texts(MAX_LENGTH.tenant)])),
@@ -81,7 +81,7 @@ function readEntry (entry: unknown, where: string, isOneOfSeveral: boolean, { ow
   if (entry.tenant !== undefined && entry.tenants !== undefined) fail(where, 'has tenant, and tenants too: one of them')
   if (isOneOfSeveral && entry.tenant === undefined && entry.tenants === undefined) fail(where, 'has neither tenant nor tenants: of several issuers each must say whom it speaks for')
   if (entry.mfa !== undefined && entry.mfa.amr === undefined && entry.mfa.acr === undefined) fail(`${where}.mfa`, 'has neither amr nor acr')
-  if (entry.door === 'service' && entry.grants?.some(role => !MACHINE_ROLES.includes(role)) === true) fail(`${where}.grants`, `holds a role that no machine may have: with the door service only ${MACHINE_ROLES.join(' and ')}`)
+  if (entry.loginType === 'service' && entry.grants?.some(role => !MACHINE_ROLES.includes(role)) === true) fail(`${where}.grants`, `holds a role that no machine may have: with the login type service only ${MACHINE_ROLES.join(' and ')}`)
   if (sessionClaimsOf(entry).some(claim => [...TIMES, ...[entry.claims?.authTime ?? []].flat()].includes(claim))) fail(`${where}.sessionClaim`, A_TIME)
   checkHeader(entry, where, trustedProxies)
   if (entry.loginUrl !== undefined) url(['https:'], { isLoopbackHttpAllowed: true })(`${FILE} ${where}.loginUrl`, entry.loginUrl)
@@ -150,7 +150,7 @@ export function toIssuer (entry: IssuerEntry, algorithms: readonly string[]): Is
     key: entry.secret ?? entry.publicKey,
     jwksUrl: entry.jwksUrl,
     tokenUse: entry.tokenUse ?? 'access',
-    door: entry.door ?? 'local',
+    loginType: entry.loginType ?? 'local',
     namespace: entry.namespace ?? entry.issuer,
     tenant,
     isTenantRequired: tenant === undefined && claims.tenant !== undefined,

@@ -1,5 +1,5 @@
 /** How this session's first factor was done: with a password, by SSO, by a personal token; `service`: nobody's, a machine's. */
-export type Door = 'local' | 'sso' | 'api' | 'service'
+export type LoginType = 'local' | 'sso' | 'api' | 'service'
 
 /** A login session of an issuer. */
 export interface Session {
@@ -43,8 +43,8 @@ export interface IssuerWord {
   issuer: string
   /** A name for people, if the token has one. */
   account: string | undefined
-  door: Door
-  /** Absent where the token has no such claim: then the door is added to what the issuer said before. */
+  loginType: LoginType
+  /** Absent where the token has no such claim: then the login type is added to what the issuer said before. */
   accounts: Array<'local' | 'sso'> | undefined
   /** The token says that it left groups out. */
   areGroupsUnknown: boolean

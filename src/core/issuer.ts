@@ -1,4 +1,4 @@
-import type { Door } from './caller.ts'
+import type { LoginType } from './caller.ts'
 
 /** Where a claim is: its name, or the names on the way down to it. */
 export type ClaimPath = readonly string[]
@@ -15,7 +15,7 @@ export interface Issuer {
   readonly key: string | undefined
   readonly jwksUrl: string | undefined
   readonly tokenUse: 'access' | 'id'
-  readonly door: Door
+  readonly loginType: LoginType
   /** Issuers that share one share users. */
   readonly namespace: string
   /** The tenant of a token that names none. Without one it is `default`, or a refusal where `isTenantRequired`. */

@@ -1,4 +1,4 @@
-import type { Caller, Door } from './caller.ts'
+import type { Caller, LoginType } from './caller.ts'
 import { type Floor, rulesOf, stricter } from './floor.ts'
 import type { Person } from './person.ts'
 import { areGroupsUnknown, groupsOf, isSsoOnly } from './sources.ts'
@@ -43,7 +43,7 @@ export interface Decision {
 }
 
 /** What the decision takes from the token. */
-export type Proof = Pick<Caller, 'mfa' | 'isIdpMfa' | 'authTime'> & { word: { door: Door } | undefined }
+export type Proof = Pick<Caller, 'mfa' | 'isIdpMfa' | 'authTime'> & { word: { loginType: LoginType } | undefined }
 
 /** What the decision takes from the person. */
 export type Standing = Pick<Person, 'isDisabled' | 'sources' | 'policyMetAt' | 'graceUntil' | 'exemption' | 'readAt' | 'policy'> &
@@ -70,8 +70,8 @@ export function decide (person: Standing, proof: Proof, now: Date, settings: Dec
 }
 
 function decideUnder (rule: Rule, person: Standing, proof: Proof, now: Date, settings: DecisionSettings): Decision {
-  // A personal token came in by no session: its door is `api` and never this one.
-  if (rule.ssoRule === 'exempt_sso_session' && proof.word?.door === 'sso') return { action: 'allow', reason: 'exempt_sso' }
+  // A personal token came in by no session: its login type is `api` and never this one.
+  if (rule.ssoRule === 'exempt_sso_session' && proof.word?.loginType === 'sso') return { action: 'allow', reason: 'exempt_sso' }
   if (person.factors.length > 0) return { action: 'verify', reason: 'factor_enrolled' }
   if (rule.enforcement === 'optional' || !isCovered(rule, person, settings)) return { action: 'allow', reason: 'not_required' }
   if (rule.ssoRule === 'exempt_sso_only' && isSsoOnly(person.sources, settings.issuers)) return { action: 'allow', reason: 'exempt_sso' }
@@ -132,7 +132,7 @@ export function firstGraceDays (person: Person, proof: Proof, now: Date, setting
 
 /** The session by which somebody comes who has proved no second factor: by SSO if that is all he has, and just now. */
 export const usualSession = ({ sources }: Pick<Person, 'sources'>, now: Date, { issuers }: DecisionSettings): Proof =>
-  ({ mfa: undefined, isIdpMfa: false, authTime: Math.floor(now.getTime() / 1000), word: { door: isSsoOnly(sources, issuers) ? 'sso' : 'local' } })
+  ({ mfa: undefined, isIdpMfa: false, authTime: Math.floor(now.getTime() / 1000), word: { loginType: isSsoOnly(sources, issuers) ? 'sso' : 'local' } })
 
 /** Would this person have to have a factor? What forbids the removal of the last one. */
 export const isMfaRequired = (person: Person, now: Date, settings: DecisionSettings): boolean =>

@@ -121,9 +121,9 @@ function spokenGroups ({ areGroupsUnknown }: IssuerWord, groups: string[] | unde
   return { ...(groups !== undefined && { groups: [...new Set(groups)].sort() }), ...(isUnknown !== undefined && { groupsUnknown: isUnknown }) }
 }
 
-/** Without a claim the door itself shows an account; a personal token shows none. */
-function spoken ({ accounts, door }: IssuerWord): { local: boolean, sso: boolean } {
-  const shown: readonly string[] = accounts ?? [door]
+/** Without a claim the login type itself shows an account; a personal token shows none. */
+function spoken ({ accounts, loginType }: IssuerWord): { local: boolean, sso: boolean } {
+  const shown: readonly string[] = accounts ?? [loginType]
   return { local: shown.includes('local'), sso: shown.includes('sso') }
 }
 

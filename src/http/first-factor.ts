@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Caller, Door, IssuerWord, Session } from '../core/caller.ts'
+import type { Caller, LoginType, IssuerWord, Session } from '../core/caller.ts'
 import type { ClaimPath, Issuer } from '../core/issuer.ts'
 import { CLOCK_SKEW_SECONDS } from '../core/policy.ts'
 import { MAX_LENGTH } from '../core/text.ts'
@@ -10,7 +10,7 @@ import { refuse } from './refused-token.ts'
 export type { Issuer }
 
 /** A token that lives for longer is not a login's. A personal token is meant to. */
-const MAX_LIFETIME_SECONDS: Record<Door, number> = { local: 86400, sso: 86400, api: 366 * 86400, service: 86400 }
+const MAX_LIFETIME_SECONDS: Record<LoginType, number> = { local: 86400, sso: 86400, api: 366 * 86400, service: 86400 }
 
 /** What it says of its own kind, in lower case: nothing; or what cannot be read, and so may be any kind. */
 const spelled = (claims: Claims, name: string): string | undefined => {
@@ -52,7 +52,7 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
   const nowSeconds = now.getTime() / 1000
   const subject = resolve(readName(claims, paths.subject, MAX_LENGTH.subject), required(paths.subject))
   const { issuedAt, expiresAt } = readTimes(claims, issuer, nowSeconds)
-  const isMachine = issuer.door === 'service' || isClientsOwn(claims)
+  const isMachine = issuer.loginType === 'service' || isClientsOwn(claims)
   const saidLogin = readTime(claims, paths.authTime)
   // A login in the future is none.
   const loginAt = notAfter(resolve(saidLogin, optional), nowSeconds + CLOCK_SKEW_SECONDS)
@@ -71,7 +71,7 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
     expiresAt,
     isIdpMfa: !isMachine && hasIdpMfa(claims, issuer, loginAt, nowSeconds),
     isTokenCapped: issuer.isTokenCapped,
-    word: isMachine ? undefined : readWord(claims, issuer, groups, issuedAt ?? expiresAt - MAX_LIFETIME_SECONDS[issuer.door]),
+    word: isMachine ? undefined : readWord(claims, issuer, groups, issuedAt ?? expiresAt - MAX_LIFETIME_SECONDS[issuer.loginType]),
     mfa: undefined
   }
 }
@@ -95,13 +95,13 @@ const itemsOf = (list: ListReading): string[] => list.state === 'absent' ? [] : 
 const firstName = (claims: Claims, paths: readonly ClaimPath[]): string | undefined =>
   paths.map(path => resolve(readName(claims, path, MAX_LENGTH.account), optional)).find(name => name !== undefined)
 
-function readTimes (claims: Claims, { door }: Issuer, nowSeconds: number): { issuedAt: number | undefined, expiresAt: number } {
+function readTimes (claims: Claims, { loginType }: Issuer, nowSeconds: number): { issuedAt: number | undefined, expiresAt: number } {
   const expiresAt = resolve(readSeconds(claims, ['exp']), required(['exp']))
   // No skew here: a token made from this one would be born dead.
   if (expiresAt <= nowSeconds) refuse('expired', { claim: 'exp' })
   const issuedAt = resolve(readSeconds(claims, ['iat']), { ...required(['iat']), absent: nothing })
   if (issuedAt !== undefined && issuedAt > nowSeconds + CLOCK_SKEW_SECONDS) refuse('not_yet', { claim: 'iat' })
-  const longest = MAX_LIFETIME_SECONDS[door]
+  const longest = MAX_LIFETIME_SECONDS[loginType]
   if (expiresAt - (issuedAt ?? nowSeconds) > longest) refuse('lifetime', { claim: 'exp', expected: longest })
   return { issuedAt, expiresAt }
 }
@@ -118,14 +118,14 @@ function readTenant (claims: Claims, { claims: { tenant: path }, tenant, tenants
   return tenants === '*' || tenants.includes(name) ? name : refuse('not_allowed', { claim: written(path), expected: tenants })
 }
 
-/** Roles that are not ours pass; of ours those that were granted, to a client of a door for people none. */
-function readRoles (claims: Claims, { claims: paths, grants, door }: Issuer, isMachine: boolean): string[] {
-  const granted = isMachine && door !== 'service' ? [] : grants
+/** Roles that are not ours pass; of ours those that were granted, to a client of a login type of people none. */
+function readRoles (claims: Claims, { claims: paths, grants, loginType }: Issuer, isMachine: boolean): string[] {
+  const granted = isMachine && loginType !== 'service' ? [] : grants
   return itemsOf(readList(claims, paths.roles)).filter(role => !role.startsWith('mfa:') || granted.includes(role))
 }
 
 /**
- * A client that got a token for itself is nobody (RFC 9068 §2.2, RFC 8725 §3.8), though it came by a door for people:
+ * A client that got a token for itself is nobody (RFC 9068 §2.2, RFC 8725 §3.8), though it came by a login type of people:
  * its subject is the client, or the provider says so (Auth0 `gty`, Entra `idtyp`).
  */
 const isClientsOwn = (claims: Claims): boolean => mayHold(readList(claims, ['gty']), 'client-credentials') || mayHold(readList(claims, ['idtyp']), 'app') ||
@@ -153,12 +153,12 @@ function readSession (claims: Claims, { issuer, sessionClaims }: Issuer): Sessio
 
 const digestOf = (value: unknown): string => `sha256:${createHash('sha256').update(JSON.stringify(value)).digest('base64url')}`
 
-function readWord (claims: Claims, { issuer, door, claims: paths }: Issuer, groups: ListReading, issuedAt: number): IssuerWord {
+function readWord (claims: Claims, { issuer, loginType, claims: paths }: Issuer, groups: ListReading, issuedAt: number): IssuerWord {
   const accounts = readList(claims, paths.accounts)
   return {
     issuer,
     account: firstName(claims, paths.account),
-    door,
+    loginType,
     accounts: accounts.state === 'absent' ? undefined : accountsOf(accounts),
     areGroupsUnknown: (groups.state === 'present' && !groups.isWhole) || areGroupsLeftOut(claims, paths.groups.at(-1) as string),
     issuedAt

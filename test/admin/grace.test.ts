@@ -116,7 +116,7 @@ t.test('report-only lets everybody pass, starts no clock, and says and audits wh
 })
 
 t.test('a personal token of somebody who must have MFA does not pass, whatever the SSO rule', async t => {
-  const service = await startService(t, { JWT_DOOR: 'api' })
+  const service = await startService(t, { JWT_LOGIN_TYPE: 'api' })
   const { admin, put } = await enforcing(service, { enforcement: 'required' })
   for (const ssoRule of ['exempt_sso_only', 'exempt_sso_session', 'none']) {
     await put({ ssoRule })
@@ -126,7 +126,7 @@ t.test('a personal token of somebody who must have MFA does not pass, whatever t
 
 t.test('a session that came in by SSO passes by the session\'s rule, with a factor too, and asks nothing of a password\'s', async t => {
   const local = await startService(t)
-  const sso = await startService(t, { ...local.env, JWT_DOOR: 'sso' }, local.clock)
+  const sso = await startService(t, { ...local.env, JWT_LOGIN_TYPE: 'sso' }, local.clock)
   const { admin, put } = await enforcing(local, { enforcement: 'required', ssoRule: 'exempt_sso_session' })
   const user = local.person({ tenant: admin.tenant })
   const bySso = async (): Promise<any> => (await sso.call('GET', '/mfa/status', { token: user.token() })).body.decision

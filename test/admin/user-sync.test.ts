@@ -60,7 +60,7 @@ t.test('accounts and groups replace all that was said before; what a token says 
   await sync({ subject: 'alice', accounts: [] })
   t.match(await user('alice'), { accounts: [] })
   await alice.call('GET', '/mfa/status')
-  t.match(await user('alice'), { accounts: ['local'] }, 'the door shows one')
+  t.match(await user('alice'), { accounts: ['local'] }, 'the login type shows one')
 })
 
 t.test('somebody disabled is refused from everything but his status, with every token and on every way, and let in again', async t => {
@@ -143,7 +143,7 @@ t.test('where issuers name people of several namespaces each person has his, of 
   const entry = (issuer: string, members: object): object => ({ issuer, audience: 'mfa', secret: SECRET, tenant, ...members })
   const trusting = await startTrusting(t, [
     entry('https://one.test', { grants: ['mfa:admin'] }), entry('https://two.test', { namespace: 'shared' }), entry('https://three.test', { namespace: 'shared' }),
-    entry('https://machines.test', { door: 'service' }), entry('https://elsewhere.test', { tenant: newTenant() })
+    entry('https://machines.test', { loginType: 'service' }), entry('https://elsewhere.test', { tenant: newTenant() })
   ], {})
   const admin = trusting.person({ tenant, roles: ['mfa:admin'], iss: 'https://one.test' })
   const { token } = await admin.enroll()
@@ -158,7 +158,7 @@ t.test('where issuers name people of several namespaces each person has his, of 
 t.test('a machine of the provider syncs with mfa:sync and reads with mfa:auditor, and does no more', async t => {
   const provider = await new TestProvider().start(t)
   const tenant = newTenant()
-  const entry = { issuer: provider.url, jwksUrl: provider.jwksUrl, audience: 'mfa', door: 'service', tenant, grants: ['mfa:sync', 'mfa:auditor'] }
+  const entry = { issuer: provider.url, jwksUrl: provider.jwksUrl, audience: 'mfa', loginType: 'service', tenant, grants: ['mfa:sync', 'mfa:auditor'] }
   const people = { issuer: 'https://id.test', audience: 'mfa', secret: SECRET, tenant }
   const served = await startService(t, issuersEnvironment(t, [entry, people]), new TestClock())
   const machine = async (...roles: string[]): Promise<string> => {

@@ -22,7 +22,7 @@ t.test('an entry of four members has the defaults of the documentation', async t
     key: undefined,
     jwksUrl: 'https://a.test/jwks.json',
     tokenUse: 'access',
-    door: 'local',
+    loginType: 'local',
     namespace: 'https://a.test',
     tenant: undefined,
     isTenantRequired: false,
@@ -47,7 +47,7 @@ t.test('every member is read', async t => {
     audienceClaim: 'client_id',
     algorithms: ['PS256'],
     tokenUse: 'id',
-    door: 'sso',
+    loginType: 'sso',
     namespace: 'people',
     tenants: ['acme', 'other'],
     grants: ['mfa:support'],
@@ -64,7 +64,7 @@ t.test('every member is read', async t => {
     audienceClaim: 'client_id',
     algorithms: ['PS256'],
     tokenUse: 'id',
-    door: 'sso',
+    loginType: 'sso',
     namespace: 'people',
     tenant: undefined,
     isTenantRequired: true,
@@ -105,7 +105,7 @@ t.test('what is wrong with the file stops the start, named by entry and member, 
     [[{ ...A, issuer: `https://${HOSTILE}\n` }], '[0].issuer must match pattern'],
     [[{ ...A, audience: [] }], '[0].audience has none of the shapes that it may have'],
     [[{ ...A, audience: ['a', 'a'] }], '[0].audience has none of the shapes'],
-    [[{ ...A, door: HOSTILE }], '[0].door must be equal to one of the allowed values'],
+    [[{ ...A, loginType: HOSTILE }], '[0].loginType must be equal to one of the allowed values'],
     [[{ ...A, tokenUse: HOSTILE }], '[0].tokenUse must be equal to one of the allowed values'],
     [[{ ...A, grants: [HOSTILE] }], '[0].grants.0 must be equal to one of the allowed values'],
     [[{ ...A, algorithms: ['none'] }], '[0].algorithms.0 must be equal'],
@@ -136,7 +136,7 @@ t.test('what is wrong with the file stops the start, named by entry and member, 
     [[{ ...A, jwksUrl: HOSTILE }], '[0].jwksUrl is not a URL'],
     [[{ ...A, jwksUrl: 'file:///etc/passwd' }], '[0].jwksUrl must begin with https:'],
     [[{ ...A, loginUrl: `javascript:${HOSTILE}` }], '[0].loginUrl must begin with https:'],
-    [[{ ...A, door: 'service', grants: ['mfa:admin'] }], '[0].grants holds a role that no machine may have'],
+    [[{ ...A, loginType: 'service', grants: ['mfa:admin'] }], '[0].grants holds a role that no machine may have'],
     [[{ ...A, header: 'X Token', sessionClaim: null }], '[0].header must match pattern'],
     [[{ ...A, header: 'Authorization', sessionClaim: null }], '[0].header is a header that means something else'],
     [[{ ...A, header: 'X-Token' }], '[0] has a header and no sessionClaim'],
@@ -162,11 +162,11 @@ t.test('a good key is taken, loopback by http too, and entries may share an issu
   t.match(read(t, [{ ...A, jwksUrl: undefined, publicKey, algorithms: ['ES256'] }]).ISSUERS, [{ key: publicKey, algorithms: ['ES256'] }])
   t.match(read(t, [{ ...A, jwksUrl: undefined, secret: SECRET }]).ISSUERS, [{ key: SECRET, algorithms: ['HS256'] }])
   t.match(read(t, [{ ...A, jwksUrl: 'http://127.0.0.1:1/jwks', loginUrl: 'http://localhost/login' }]).ISSUERS, [{ loginUrl: 'http://localhost/login' }])
-  t.equal(read(t, [{ ...A, tenants: '*' }, { ...A, tenants: '*', audience: 'machines', door: 'service', grants: ['mfa:sync', 'mfa:auditor'] }]).ISSUERS.length, 2)
+  t.equal(read(t, [{ ...A, tenants: '*' }, { ...A, tenants: '*', audience: 'machines', loginType: 'service', grants: ['mfa:sync', 'mfa:auditor'] }]).ISSUERS.length, 2)
 })
 
 t.test('the file and the plain variables exclude each other', async t => {
-  for (const [name, value] of [['JWT_ISSUER', 'https://id.test'], ['JWT_SECRET', SECRET], ['JWT_SECRET_FILE', '/x'], ['JWT_DOOR', 'sso'], ['JWT_GRANTS', 'mfa:admin'], ['JWT_PUBLIC_KEY_FILE', '/x']] as const) {
+  for (const [name, value] of [['JWT_ISSUER', 'https://id.test'], ['JWT_SECRET', SECRET], ['JWT_SECRET_FILE', '/x'], ['JWT_LOGIN_TYPE', 'sso'], ['JWT_GRANTS', 'mfa:admin'], ['JWT_PUBLIC_KEY_FILE', '/x']] as const) {
     t.throws(() => read(t, [A], { [name]: value }), { message: `${name} is set, and TRUSTED_ISSUERS_FILE too: one of them` })
   }
   t.throws(() => readConfig({ ...testEnvironment(), JWT_ISSUER: undefined }), { message: 'JWT_ISSUER is missing' })

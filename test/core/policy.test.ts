@@ -25,13 +25,13 @@ const TOKENS: Record<string, Partial<Proof> & { act?: true }> = {
   login: { authTime: SECONDS - 900 }, old: { authTime: SECONDS - 901 }, ageless: { authTime: undefined }, mfa: { mfa, word: undefined }, remembered: { act: true }, idp: { isIdpMfa: true }
 }
 
-interface Row { policy: Partial<Policy>, door: 'local' | 'sso' | 'api', token: keyof typeof TOKENS, accounts: keyof typeof ACCOUNTS, enrolled: keyof typeof FACTORS, grace: keyof typeof OWN_GRACE, exemption: keyof typeof EXEMPTIONS }
+interface Row { policy: Partial<Policy>, loginType: 'local' | 'sso' | 'api', token: keyof typeof TOKENS, accounts: keyof typeof ACCOUNTS, enrolled: keyof typeof FACTORS, grace: keyof typeof OWN_GRACE, exemption: keyof typeof EXEMPTIONS }
 
-function decided ({ policy, door, token, accounts, enrolled, grace, exemption }: Row, known: Partial<Person> = {}, others: Partial<DecisionSettings> = {}): string {
+function decided ({ policy, loginType, token, accounts, enrolled, grace, exemption }: Row, known: Partial<Person> = {}, others: Partial<DecisionSettings> = {}): string {
   const { act, ...proof } = TOKENS[token] as Partial<Proof> & { act?: true }
   const session = { generation: 0, act: act === undefined ? null : { acr: 'mfa' as const, methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }, isForged: false }
   const person = somebody({ sources: ACCOUNTS[accounts] as Person['sources'], factors: FACTORS[enrolled] as Factor[], ...OWN_GRACE[grace], exemption: EXEMPTIONS[exemption] ?? null, session, policy: { ...DEFAULT_POLICY, ...policy }, ...known })
-  return said(decide(person, { mfa: undefined, isIdpMfa: false, authTime: undefined, word: { door }, ...proof }, NOW, { ...settings, ...others }))
+  return said(decide(person, { mfa: undefined, isIdpMfa: false, authTime: undefined, word: { loginType }, ...proof }, NOW, { ...settings, ...others }))
 }
 
 /** A decision in a word or two: `enroll`, `allow grace +2`, `allow report_only (enroll)`. */
@@ -43,7 +43,7 @@ function said ({ action, reason, deadline, wouldBe, loginFirst }: ReturnType<typ
 
 t.test('may this session pass? the first rule that holds answers', async t => {
   const table: Array<[Policy['enforcement'], Policy['ssoRule'], ...string[]]> = [
-    // enforcement  SSO rule              door     token         accounts enrolled grace      exemption   decision
+    // enforcement  SSO rule              type     token         accounts enrolled grace      exemption   decision
     ['required', 'exempt_sso_only', 'local', 'mfa', 'local', 'yes', 'over', '-', 'allow mfa_verified'],
     ['required', 'none', 'api', 'mfa', 'local', 'yes', 'over', '-', 'allow mfa_verified'],
     ['required', 'exempt_sso_only', 'local', 'remembered', 'local', 'yes', 'over', '-', 'allow mfa_verified'],
@@ -55,7 +55,7 @@ t.test('may this session pass? the first rule that holds answers', async t => {
     ['required', 'exempt_sso_only', 'local', 'login', 'local', 'yes', 'running', 'endless', 'verify factor_enrolled'],
     ['required', 'exempt_sso_session', 'sso', 'login', 'both', 'yes', 'over', '-', 'allow exempt_sso'],
     ['required', 'exempt_sso_session', 'local', 'login', 'both', 'yes', 'over', '-', 'verify factor_enrolled'],
-    // The rule of the guide, by accounts: whatever the door.
+    // The rule of the guide, by accounts: whatever the login type.
     ['required', 'exempt_sso_only', 'sso', 'login', 'sso', '-', 'over', '-', 'allow exempt_sso'],
     ['required', 'exempt_sso_only', 'api', 'login', 'sso', '-', 'over', '-', 'allow exempt_sso'],
     ['required', 'exempt_sso_only', 'sso', 'login', 'both', '-', 'over', '-', 'enroll'],
@@ -84,14 +84,14 @@ t.test('may this session pass? the first rule that holds answers', async t => {
     ['optional', 'exempt_sso_only', 'local', 'login', 'local', '-', 'over', '-', 'allow not_required'],
     ['optional', 'none', 'api', 'ageless', '-', '-', 'over', 'endless', 'allow not_required']
   ]
-  for (const [enforcement, ssoRule, door, token, accounts, enrolled, grace, exemption, wanted] of table) {
-    const row = { policy: { enforcement, ssoRule, gracePeriodDays: 7 }, door, token, accounts, enrolled, grace, exemption } as unknown as Row
-    t.equal(decided(row), wanted, [enforcement, ssoRule, door, token, accounts, enrolled, grace, exemption].join(' '))
+  for (const [enforcement, ssoRule, loginType, token, accounts, enrolled, grace, exemption, wanted] of table) {
+    const row = { policy: { enforcement, ssoRule, gracePeriodDays: 7 }, loginType, token, accounts, enrolled, grace, exemption } as unknown as Row
+    t.equal(decided(row), wanted, [enforcement, ssoRule, loginType, token, accounts, enrolled, grace, exemption].join(' '))
     t.equal(decided(row, { isDisabled: true }), 'deny user_disabled')
   }
 })
 
-const local: Row = { policy: { enforcement: 'required' }, door: 'local', token: 'login', accounts: 'local', enrolled: '-', grace: 'over', exemption: '-' }
+const local: Row = { policy: { enforcement: 'required' }, loginType: 'local', token: 'login', accounts: 'local', enrolled: '-', grace: 'over', exemption: '-' }
 
 t.test('a policy for groups covers who is in one, and of whom groups were left out', async t => {
   const inGroups = (sources: Person['sources']): string => decided({ ...local, policy: { enforcement: 'required', groups: ['x', 'y'] } }, { sources })
@@ -130,7 +130,7 @@ t.test('the floor: of the two decisions the stricter counts', async t => {
   t.equal(under(optional, { enforcement: 'required', groups: ['x'] }), 'allow not_required')
   t.equal(under(optional, { enforcement: 'required', groups: ['x'] }, { sources: { a: { groups: ['x'] } } }), 'enroll')
   t.equal(under({ ...local, policy: { enforcement: 'required', groups: ['y'] } }, { groups: null }), 'enroll')
-  t.equal(under({ ...local, enrolled: 'yes', door: 'sso', policy: { enforcement: 'required', ssoRule: 'exempt_sso_session' } }, { ssoRule: 'exempt_sso_only' }), 'verify factor_enrolled')
+  t.equal(under({ ...local, enrolled: 'yes', loginType: 'sso', policy: { enforcement: 'required', ssoRule: 'exempt_sso_session' } }, { ssoRule: 'exempt_sso_only' }), 'verify factor_enrolled')
 })
 
 t.test('the floor bounds grace from the first meeting and exemptions from their beginning, whoever gave them', async t => {
@@ -153,12 +153,12 @@ t.test('every combination keeps the promises', async t => {
   const cases: Row[] = []
   for (const enforcement of ['optional', 'report_only', 'required'] as const) {
     for (const ssoRule of ['exempt_sso_only', 'exempt_sso_session', 'none'] as const) {
-      for (const door of ['local', 'sso', 'api'] as const) {
+      for (const loginType of ['local', 'sso', 'api'] as const) {
         for (const accounts of Object.keys(ACCOUNTS)) {
           for (const enrolled of Object.keys(FACTORS)) {
             for (const grace of Object.keys(OWN_GRACE)) {
               for (const exemption of Object.keys(EXEMPTIONS)) {
-                for (const token of Object.keys(TOKENS)) cases.push({ policy: { enforcement, ssoRule, gracePeriodDays: 7 }, door, token, accounts, enrolled, grace, exemption })
+                for (const token of Object.keys(TOKENS)) cases.push({ policy: { enforcement, ssoRule, gracePeriodDays: 7 }, loginType, token, accounts, enrolled, grace, exemption })
               }
             }
           }
@@ -172,16 +172,16 @@ t.test('every combination keeps the promises', async t => {
     ['who proved a second factor passes, and nobody else is said to have', ({ token }) => token === 'mfa' || token === 'remembered', said => said === 'allow mfa_verified'],
     ['whose identity provider proved one passes by that, whatever the policy', ({ token }) => token === 'idp', said => said === 'allow idp_mfa'],
     ['a first-factor token alone was no second factor', ({ token }) => token !== 'mfa' && token !== 'remembered', said => said !== 'allow mfa_verified'],
-    ['with a factor a first-factor token is asked, or came by SSO where that decides', isPlain(({ enrolled }) => enrolled === 'yes'), (said, { policy, door }) => said === (policy.ssoRule === 'exempt_sso_session' && door === 'sso' ? 'allow exempt_sso' : 'verify factor_enrolled')],
+    ['with a factor a first-factor token is asked, or came by SSO where that decides', isPlain(({ enrolled }) => enrolled === 'yes'), (said, { policy, loginType }) => said === (policy.ssoRule === 'exempt_sso_session' && loginType === 'sso' ? 'allow exempt_sso' : 'verify factor_enrolled')],
     ['without a factor nobody is asked for a code', isPlain(({ enrolled }) => enrolled === '-'), said => !said.startsWith('verify')],
     ['nobody must enroll but by a policy that is required', isPlain(({ policy }) => policy.enforcement !== 'required'), said => !said.startsWith('enroll') && !said.startsWith('allow grace')],
-    ['what is not required exempts nobody, as there is nothing to be exempt from', isPlain(({ policy, door }) => policy.enforcement === 'optional' && !(policy.ssoRule === 'exempt_sso_session' && door === 'sso')), said => ['allow not_required', 'verify factor_enrolled'].includes(said)],
-    ['a personal token is never exempt by the session', isPlain(({ policy, door }) => door === 'api' && policy.ssoRule === 'exempt_sso_session'), said => said !== 'allow exempt_sso'],
+    ['what is not required exempts nobody, as there is nothing to be exempt from', isPlain(({ policy, loginType }) => policy.enforcement === 'optional' && !(policy.ssoRule === 'exempt_sso_session' && loginType === 'sso')), said => ['allow not_required', 'verify factor_enrolled'].includes(said)],
+    ['a personal token is never exempt by the session', isPlain(({ policy, loginType }) => loginType === 'api' && policy.ssoRule === 'exempt_sso_session'), said => said !== 'allow exempt_sso'],
     ['of whom no account is known, the accounts\' rule exempts nobody', isPlain(({ policy, accounts }) => accounts === '-' && policy.ssoRule === 'exempt_sso_only'), said => said !== 'allow exempt_sso'],
     ['who has a local account too is enforced', isPlain(({ policy, accounts }) => accounts === 'both' && policy.ssoRule === 'exempt_sso_only'), said => said !== 'allow exempt_sso'],
     ['without an SSO rule SSO exempts nobody', isPlain(({ policy }) => policy.ssoRule === 'none'), said => said !== 'allow exempt_sso'],
     ['an exemption that is over exempts nobody', isPlain(({ exemption }) => exemption === 'over' || exemption === '-'), said => !said.includes('exempt_user')],
-    ['required, without factor, exemption, SSO or grace: enroll', isPlain(({ policy, accounts, door, enrolled, grace, exemption }) => policy.enforcement === 'required' && ['local', 'both', '-'].includes(accounts as string) && door !== 'sso' && enrolled === '-' && grace === 'over' && ['over', '-'].includes(exemption as string)), said => said.startsWith('enroll')],
+    ['required, without factor, exemption, SSO or grace: enroll', isPlain(({ policy, accounts, loginType, enrolled, grace, exemption }) => policy.enforcement === 'required' && ['local', 'both', '-'].includes(accounts as string) && loginType !== 'sso' && enrolled === '-' && grace === 'over' && ['over', '-'].includes(exemption as string)), said => said.startsWith('enroll')],
     ['a deadline is his own, or of him who is met now', isPlain(() => true), (said, { grace }) => !said.includes('grace') || said.includes(grace === 'unmet' ? 'grace +7' : 'grace +2')],
     ['a deadline that is over is over', isPlain(({ grace }) => grace === 'over'), said => !said.includes('grace')],
     ['report-only says what required would', isPlain(({ policy }) => policy.enforcement === 'report_only'), (said, row) => {
@@ -213,8 +213,8 @@ t.test('the last factor may go where the person without it might pass', async t 
 })
 
 t.test('a policy meets somebody when it first asks something of him', async t => {
-  const meets = (known: Partial<Person>, policy: Partial<Policy>, floor: DecisionSettings['floor'] = null, door: 'local' | 'sso' | 'api' = 'local'): number | null =>
-    firstGraceDays(somebody({ sources: ACCOUNTS.local as Person['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { door } }, NOW, { ...settings, floor })
+  const meets = (known: Partial<Person>, policy: Partial<Policy>, floor: DecisionSettings['floor'] = null, loginType: 'local' | 'sso' | 'api' = 'local'): number | null =>
+    firstGraceDays(somebody({ sources: ACCOUNTS.local as Person['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { loginType } }, NOW, { ...settings, floor })
   t.equal(meets({}, { enforcement: 'required' }), 7)
   t.equal(meets({ factors: [{} as Factor] }, { enforcement: 'required' }), 7, 'with a factor too: a reset opens no new grace')
   t.equal(meets({}, { enforcement: 'required', gracePeriodDays: 0 }), 0)
@@ -231,8 +231,8 @@ t.test('a policy meets somebody when it first asks something of him', async t =>
 })
 
 t.test('as somebody usually comes: by SSO if that is all he has, and just now', async t => {
-  for (const [accounts, door] of [['sso', 'sso'], ['both', 'local'], ['local', 'local'], ['-', 'local']] as const) {
-    t.same(usualSession(somebody({ sources: ACCOUNTS[accounts] as Person['sources'] }), NOW, settings), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { door } })
+  for (const [accounts, loginType] of [['sso', 'sso'], ['both', 'local'], ['local', 'local'], ['-', 'local']] as const) {
+    t.same(usualSession(somebody({ sources: ACCOUNTS[accounts] as Person['sources'] }), NOW, settings), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { loginType } })
   }
 })
 

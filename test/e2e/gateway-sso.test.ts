@@ -70,7 +70,7 @@ async function setUp (t: Test, isTlsBefore = false): Promise<Stage> {
   provider.gateways = [`${site}/-/signed-in`]
   await provider.start(t)
   const tenant = newTenant()
-  const issuer = { issuer: provider.url, audience: 'mfa', jwksUrl: provider.jwksUrl, door: 'sso', tenant, grants: ['mfa:admin'], sessionClaim: 'sid', header: 'OIDC_access_token' }
+  const issuer = { issuer: provider.url, audience: 'mfa', jwksUrl: provider.jwksUrl, loginType: 'sso', tenant, grants: ['mfa:admin'], sessionClaim: 'sid', header: 'OIDC_access_token' }
   const service = await startService(t, { ...issuersEnvironment(t, [issuer]), ...PAGES, TRUSTED_PROXIES: '127.0.0.1/32', RETURN_HOSTS: host }, new MachineClock())
   const application = await startApplication(t)
   const mfa = new URL(service.url).host

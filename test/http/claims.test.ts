@@ -257,7 +257,7 @@ t.test('whoever is in a group of the policy is covered, in whatever shape their 
 
 t.test('the SSO rule exempts whoever has accounts of SSO alone', async t => {
   const issuer = await new TestIssuer('https://sso.test').start(t)
-  const service = await startTrusting(t, [{ issuer: issuer.iss, audience: 'mfa', jwksUrl: issuer.jwksUrl, door: 'sso', tenants: '*' }])
+  const service = await startTrusting(t, [{ issuer: issuer.iss, audience: 'mfa', jwksUrl: issuer.jwksUrl, loginType: 'sso', tenants: '*' }])
   const tenant = service.person().tenant
   await service.db.rows`INSERT INTO policies (tenant, enforcement, version, updated_at, updated_by) VALUES (${tenant}, 'required', 1, clock_timestamp(), 'test')`
   const reasonOf = async (accounts: unknown): Promise<string> => (await status(service, issuer.sign(service.clock, { tenant, accounts }))).body.decision.reason

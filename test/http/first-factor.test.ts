@@ -78,7 +78,7 @@ t.test('a token is good until its last second and not one longer', async t => {
 })
 
 t.test('a personal token may live for a year', async t => {
-  const service = await startService(t, { JWT_DOOR: 'api' })
+  const service = await startService(t, { JWT_LOGIN_TYPE: 'api' })
   const person = service.person()
   const { seconds } = service.clock
   t.equal((await person.call('GET', '/mfa/status', undefined, person.token({ exp: seconds + 365 * 86400 }))).status, 200)

@@ -20,7 +20,7 @@ const PATIENCE = 15_000
 
 const ISSUERS = [
   { issuer: ISSUER, audience: AUDIENCE, secret: SECRET, tenants: '*', grants: ['mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync'], sessionClaim: 'sid' },
-  { issuer: ISSUER, audience: 'machines', secret: SECRET, tenants: '*', door: 'service', grants: ['mfa:auditor', 'mfa:sync'] }
+  { issuer: ISSUER, audience: 'machines', secret: SECRET, tenants: '*', loginType: 'service', grants: ['mfa:auditor', 'mfa:sync'] }
 ]
 
 /** Who calls, and whom they call about. */

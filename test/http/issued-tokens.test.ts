@@ -75,7 +75,7 @@ t.test('a token that comes too early is refused then, and good once its time has
 t.test('what is remembered for one entry of an issuer says nothing for another', async t => {
   const issuer = await new TestIssuer('https://a.test').start(t)
   const entry = { issuer: issuer.iss, jwksUrl: issuer.jwksUrl, tenants: '*' }
-  const service = await startTrusting(t, [{ ...entry, audience: 'people' }, { ...entry, audience: 'machines', door: 'service' }])
+  const service = await startTrusting(t, [{ ...entry, audience: 'people' }, { ...entry, audience: 'machines', loginType: 'service' }])
   const tenant = newTenant()
   const status = async (token: string): Promise<Answer> => await service.call('GET', '/mfa/status', { token })
   await both(t, status, issuer.sign(service.clock, { aud: 'people', tenant }), 200, 'a person')

@@ -23,9 +23,9 @@ async function stage (t: Test, env: Record<string, string> = { TRUSTED_PROXIES: 
   const [gateway, other] = [await new TestIssuer('https://gateway.test').start(t), await new TestIssuer('https://app.test').start(t)]
   const members = { audience: 'mfa', tenants: '*', namespace: 'people', sessionClaim: 'sid' }
   const service = await startTrusting(t, [
-    { ...members, issuer: gateway.iss, jwksUrl: gateway.jwksUrl, header: HEADER, door: 'sso' },
+    { ...members, issuer: gateway.iss, jwksUrl: gateway.jwksUrl, header: HEADER, loginType: 'sso' },
     { ...members, issuer: other.iss, jwksUrl: other.jwksUrl },
-    { ...members, issuer: gateway.iss, jwksUrl: gateway.jwksUrl, audience: 'second', header: 'OIDC_access_token', door: 'sso' }
+    { ...members, issuer: gateway.iss, jwksUrl: gateway.jwksUrl, audience: 'second', header: 'OIDC_access_token', loginType: 'sso' }
   ], env)
   return { service, gateway, other, call: (method, path, headers, body) => service.call(method, path, { headers, body }) }
 }
@@ -129,7 +129,7 @@ t.test('who is known by a header alone changes nothing from a page of another si
 t.test('a machine behind the gateway is not taken for a user of its name', async t => {
   const gateway = await new TestIssuer('https://gateway.test').start(t)
   const entry = { issuer: gateway.iss, jwksUrl: gateway.jwksUrl, tenants: '*' }
-  const service = await startTrusting(t, [{ ...entry, audience: 'mfa' }, { ...entry, audience: 'machines', door: 'service', grants: ['mfa:auditor'], header: HEADER, sessionClaim: null }], { TRUSTED_PROXIES: '127.0.0.1/32' })
+  const service = await startTrusting(t, [{ ...entry, audience: 'mfa' }, { ...entry, audience: 'machines', loginType: 'service', grants: ['mfa:auditor'], header: HEADER, sessionClaim: null }], { TRUSTED_PROXIES: '127.0.0.1/32' })
   const claims = { tenant: newTenant(), sub: 'crm' }
   const machine = gateway.sign(service.clock, { ...claims, aud: 'machines', roles: ['mfa:auditor'] })
   t.equal((await service.call('GET', '/admin/policy', { headers: { [HEADER]: machine } })).status, 200)

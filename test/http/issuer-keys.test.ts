@@ -21,7 +21,7 @@ t.test('keys are asked for once, and an unknown kid asks again at most once in 3
 t.test('entries of one key set ask for it once', async t => {
   const issuer = await new TestIssuer('https://a.test').start(t)
   const entry = { issuer: issuer.iss, jwksUrl: issuer.jwksUrl, tenants: '*' }
-  const service = await startTrusting(t, [{ ...entry, audience: 'mfa' }, { ...entry, audience: 'other', door: 'sso' }])
+  const service = await startTrusting(t, [{ ...entry, audience: 'mfa' }, { ...entry, audience: 'other', loginType: 'sso' }])
   for (const aud of ['mfa', 'other']) t.equal((await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, { aud, tenant: newTenant() }) })).status, 200)
   t.equal(issuer.asked, 1)
 })

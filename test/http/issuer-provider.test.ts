@@ -13,7 +13,7 @@ interface Stage { service: Service, provider: TestProvider, tenant: string }
 async function stage (t: Test, members: object = {}): Promise<Stage> {
   const provider = await new TestProvider().start(t)
   const tenant = newTenant()
-  const entries = [{ issuer: provider.url, audience: 'mfa', jwksUrl: provider.jwksUrl, door: 'sso', tenant, sessionClaim: 'sid', ...members }]
+  const entries = [{ issuer: provider.url, audience: 'mfa', jwksUrl: provider.jwksUrl, loginType: 'sso', tenant, sessionClaim: 'sid', ...members }]
   return { service: await startService(t, issuersEnvironment(t, entries), new MachineClock()), provider, tenant }
 }
 
@@ -42,7 +42,7 @@ t.test('a refreshed token is of the same login, which it makes no younger', asyn
   t.equal((await service.call('GET', '/mfa/status', { token: accessToken })).status, 200)
 })
 
-t.test('its ID token and refresh token are no access tokens, and the ID token opens a door for ID tokens alone', async t => {
+t.test('its ID token and refresh token are no access tokens, and the ID token is taken by an entry for ID tokens alone', async t => {
   const { service, provider, tenant } = await stage(t)
   const { accessToken, idToken, refreshToken } = await provider.login('alice')
   await refuseAll(t, service, tenant, { 'the ID token': idToken, 'the refresh token': refreshToken as string })
@@ -56,9 +56,9 @@ t.test('a machine\'s token of the provider is no user', async t => {
   const { accessToken } = await provider.machine()
   t.match(await service.call('GET', '/mfa/status', { token: accessToken }), { status: 403, body: { code: 'forbidden' } })
   t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${tenant}`).length, 0)
-  const door = await startService(t, issuersEnvironment(t, [{ issuer: provider.url, audience: 'mfa', jwksUrl: provider.jwksUrl, door: 'service', tenant, grants: ['mfa:auditor'] }]), service.clock)
+  const machines = await startService(t, issuersEnvironment(t, [{ issuer: provider.url, audience: 'mfa', jwksUrl: provider.jwksUrl, loginType: 'service', tenant, grants: ['mfa:auditor'] }]), service.clock)
   provider.claims = { roles: ['mfa:auditor'] }
-  t.equal((await door.call('GET', '/admin/policy', { token: (await provider.machine()).accessToken })).status, 200)
+  t.equal((await machines.call('GET', '/admin/policy', { token: (await provider.machine()).accessToken })).status, 200)
 })
 
 t.test('the provider\'s own MFA counts by what it says was done', async t => {

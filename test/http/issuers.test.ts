@@ -52,9 +52,9 @@ t.test('each of several issuers is checked with its own keys, algorithms and aud
   t.ok(a.asked <= 2, `its keys were asked for at most once more: ${a.asked}`)
 })
 
-t.test('one person, two issuers, one namespace: one user with both accounts, and no door hides what another showed', async t => {
+t.test('one person, two issuers, one namespace: one user with both accounts, and no login type hides what another showed', async t => {
   const [a, b] = await twoIssuers(t)
-  const service = await startTrusting(t, [entryOf(a, { namespace: 'people', door: 'local' }), entryOf(b, { namespace: 'people', door: 'sso' })])
+  const service = await startTrusting(t, [entryOf(a, { namespace: 'people', loginType: 'local' }), entryOf(b, { namespace: 'people', loginType: 'sso' })])
   const tenant = newTenant()
   const claims = { tenant, sub: 'alice', preferred_username: 'alice' }
   const sources = async (): Promise<unknown> => (await service.db.rows<any>`SELECT sources FROM users WHERE tenant = ${tenant}`)[0].sources
@@ -65,7 +65,7 @@ t.test('one person, two issuers, one namespace: one user with both accounts, and
   const both = { 'https://a.test': { local: true, sso: false }, 'https://b.test': { local: false, sso: true, groups: ['sales'] } }
   t.same(await sources(), both)
   await status(service, b.sign(service.clock, claims))
-  t.same(await sources(), both, 'absent groups change nothing, and the SSO door takes the password not away')
+  t.same(await sources(), both, 'absent groups change nothing, and the login type SSO takes the password not away')
   await status(service, b.sign(service.clock, { ...claims, accounts: ['sso'] }))
   t.same(await sources(), both, 'nor does what one issuer claims')
   await service.db.rows`INSERT INTO policies (tenant, enforcement, version, updated_at, updated_by) VALUES (${tenant}, 'required', 1, clock_timestamp(), 'test')`
@@ -75,12 +75,12 @@ t.test('one person, two issuers, one namespace: one user with both accounts, and
 
 t.test('what an issuer said that is not configured any more says nothing', async t => {
   const [a, b] = await twoIssuers(t)
-  const both = await startTrusting(t, [entryOf(a, { namespace: 'people' }), entryOf(b, { namespace: 'people', door: 'sso' })])
+  const both = await startTrusting(t, [entryOf(a, { namespace: 'people' }), entryOf(b, { namespace: 'people', loginType: 'sso' })])
   const claims = { tenant: newTenant(), sub: 'alice' }
   for (const issuer of [a, b]) await status(both, issuer.sign(both.clock, claims))
   await both.db.rows`INSERT INTO policies (tenant, enforcement, version, updated_at, updated_by) VALUES (${claims.tenant}, 'required', 1, clock_timestamp(), 'test')`
   t.match((await status(both, b.sign(both.clock, claims))).body.decision, { action: 'enroll' })
-  const one = await startTrusting(t, [entryOf(b, { namespace: 'people', door: 'sso' })])
+  const one = await startTrusting(t, [entryOf(b, { namespace: 'people', loginType: 'sso' })])
   t.match((await status(one, b.sign(one.clock, claims))).body.decision, { action: 'allow', reason: 'exempt_sso' })
 })
 
@@ -182,7 +182,7 @@ t.test('a second factor counts for the session of the issuer that it was done in
 
 t.test('a personal token passes where MFA is required if it was issued to a session with MFA, and not otherwise', async t => {
   const [a] = await twoIssuers(t)
-  const service = await startTrusting(t, [entryOf(a, { door: 'api', mfa: { amr: 'mfa', acr: 'high', maxAgeSeconds: 2_592_000 } })])
+  const service = await startTrusting(t, [entryOf(a, { loginType: 'api', mfa: { amr: 'mfa', acr: 'high', maxAgeSeconds: 2_592_000 } })])
   const tenant = newTenant()
   await service.db.rows`INSERT INTO policies (tenant, enforcement, version, updated_at, updated_by) VALUES (${tenant}, 'required', 1, clock_timestamp(), 'test')`
   const { seconds } = service.clock
@@ -264,7 +264,7 @@ t.test('an MFA token ends with its first token, unless the issuer is configured 
 
 t.test('a machine is no user: nothing is recorded of it, and it does what its role names and no more', async t => {
   const [a] = await twoIssuers(t)
-  const service = await startTrusting(t, [entryOf(a), entryOf(a, { audience: 'machines', door: 'service', grants: ['mfa:auditor', 'mfa:sync'] })])
+  const service = await startTrusting(t, [entryOf(a), entryOf(a, { audience: 'machines', loginType: 'service', grants: ['mfa:auditor', 'mfa:sync'] })])
   const { clock } = service
   const tenant = newTenant()
   const machine = (roles: string[] = []): string => a.sign(clock, { aud: 'machines', sub: 'crm', tenant, roles })
@@ -284,7 +284,7 @@ t.test('a machine is no user: nothing is recorded of it, and it does what its ro
   t.equal((await status(service, a.sign(clock, { aud: ['mfa', 'machines'], tenant }))).status, 401, 'a token for people and machines at once is neither\'s')
 })
 
-t.test('a client\'s own token is no user\'s, whichever door it comes by', async t => {
+t.test('a client\'s own token is no user\'s, whichever login type it comes by', async t => {
   const [a] = await twoIssuers(t)
   const service = await startTrusting(t, [entryOf(a, { grants: ['mfa:auditor', 'mfa:admin'] })])
   const tenant = newTenant()
@@ -297,7 +297,7 @@ t.test('a client\'s own token is no user\'s, whichever door it comes by', async 
 
 t.test('a personal token shows no account', async t => {
   const [a] = await twoIssuers(t)
-  const service = await startTrusting(t, [entryOf(a, { door: 'api' })])
+  const service = await startTrusting(t, [entryOf(a, { loginType: 'api' })])
   const tenant = newTenant()
   await status(service, a.sign(service.clock, { tenant, exp: service.clock.seconds + 300 * 86400 }))
   t.same((await service.db.rows<any>`SELECT sources FROM users WHERE tenant = ${tenant}`)[0].sources, { [a.iss]: { local: false, sso: false } })

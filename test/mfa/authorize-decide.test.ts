@@ -17,7 +17,7 @@ const REQUIRED = { ...DEFAULT_POLICY, enforcement: 'required' as const }
 const act = (acr: 'mfa' | 'mfa-recovery', seconds: number): Person['session'] =>
   ({ generation: 0, act: { acr, methods: [], factorId: 'f', authTime: ago(seconds), endsAt: ago(-9) } satisfies RememberedAct, isForged: false })
 
-const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), word: { door: 'local' } } as unknown as Caller
+const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), word: { loginType: 'local' } } as unknown as Caller
 const OLD_LOGIN = { ...LOGIN, authTime: ago(901) }
 const IDP = { ...LOGIN, isIdpMfa: true }
 const token = (acr: 'mfa' | 'mfa-recovery', seconds: number): Caller =>

@@ -256,7 +256,7 @@ t.test('each issuer has its own log-in page, also for a token that has ended', a
 
 t.test('beside a good token in the gateway\'s header, an Authorization that is not accepted or disagrees is as absent', async t => {
   const gateway = await new TestIssuer('https://gateway.test').start(t)
-  const entry = { issuer: gateway.iss, jwksUrl: gateway.jwksUrl, tenants: '*', sessionClaim: 'sid', door: 'sso' }
+  const entry = { issuer: gateway.iss, jwksUrl: gateway.jwksUrl, tenants: '*', sessionClaim: 'sid', loginType: 'sso' }
   const service = await startTrusting(t, [{ ...entry, audience: 'mfa', header: 'X-Token' }, { ...entry, audience: 'other', header: 'X-Other' }], { TRUSTED_PROXIES: '127.0.0.1/32' })
   const { clock } = service
   const claims = { tenant: newTenant(), sub: 'alice', sid: 's1' }

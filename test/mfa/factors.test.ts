@@ -88,7 +88,7 @@ t.test('while MFA is enforced the last factor stays, and another one may go', as
 })
 
 t.test('whoever signs in by SSO alone may remove the last one', async t => {
-  const service = await startService(t, { JWT_DOOR: 'sso' })
+  const service = await startService(t, { JWT_LOGIN_TYPE: 'sso' })
   const admin = service.person({ roles: ['mfa:admin'] })
   const { token: adminToken } = await admin.enroll()
   await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, adminToken)

@@ -40,11 +40,11 @@ t.test('the rule of the guide: an SSO account alone is left to the identity prov
   t.same(await decision({ accounts: ['local'] }), { action: 'enroll', reason: 'required_by_policy' })
   t.same(await decision({ accounts: [] }), { action: 'enroll', reason: 'required_by_policy' }, 'of whom no account is known')
   t.same(await decision({ accounts: ['ldap'] }), { action: 'enroll', reason: 'required_by_policy' }, 'other words say nothing')
-  t.same(await decision({}), { action: 'enroll', reason: 'required_by_policy' }, 'the door is local')
+  t.same(await decision({}), { action: 'enroll', reason: 'required_by_policy' }, 'the login type is local')
   t.same(await decision({ auth_time: service.clock.seconds - 1000 }), { action: 'enroll', reason: 'required_by_policy', loginFirst: true })
 })
 
-t.test('an issuer\'s newer word replaces its older; without the claim its door is added', async t => {
+t.test('an issuer\'s newer word replaces its older; without the claim its login type is added', async t => {
   const service = await startService(t)
   const person = service.person()
   const sources = async (): Promise<any> => (await service.db.rows<any>`SELECT sources FROM users WHERE tenant = ${person.tenant}`)[0].sources['https://id.test']
@@ -57,7 +57,7 @@ t.test('an issuer\'s newer word replaces its older; without the claim its door i
 })
 
 t.test('a personal token shows no account', async t => {
-  const service = await startService(t, { JWT_DOOR: 'api' })
+  const service = await startService(t, { JWT_LOGIN_TYPE: 'api' })
   const person = service.person()
   await person.call('GET', '/mfa/status')
   const [row] = await service.db.rows<any>`SELECT sources FROM users WHERE tenant = ${person.tenant}`

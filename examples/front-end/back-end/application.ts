@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createSigner } from 'fast-jwt'
-import { type Account, accountOf, doorsOf } from './people.ts'
+import { type Account, accountOf, loginTypesOf } from './people.ts'
 import { bodyOf, RESOURCE, type SsoClient } from './provider.ts'
 
 /** Where the browser keeps its first-factor token: nginx turns this cookie into `Authorization` when it asks the service. */
@@ -38,7 +38,7 @@ export async function startApplication (port: number, options: ApplicationOption
   const tokenOf = (account: Account): string => {
     const time = Math.floor(now().getTime() / 1000)
     return sign({
-      iss: options.issuer, aud: options.audience, sub: account.name, preferred_username: account.name, accounts: doorsOf(account), roles: account.roles ?? [], amr: ['pwd'], sid: randomUUID(), auth_time: time, iat: time, exp: time + SESSION_SECONDS
+      iss: options.issuer, aud: options.audience, sub: account.name, preferred_username: account.name, accounts: loginTypesOf(account), roles: account.roles ?? [], amr: ['pwd'], sid: randomUUID(), auth_time: time, iat: time, exp: time + SESSION_SECONDS
     })
   }
 

@@ -18,4 +18,4 @@ export const ACCOUNTS: readonly Account[] = [
 export const accountOf = (name: string): Account | undefined => ACCOUNTS.find(account => account.name === name.trim().toLowerCase())
 
 /** What the service is told of an account, so that it knows whom the flag leaves alone: who has SSO and nothing else. */
-export const doorsOf = ({ password, hasSso }: Account): string[] => [...(password === undefined ? [] : ['local']), ...(hasSso === true ? ['sso'] : [])]
+export const loginTypesOf = ({ password, hasSso }: Account): string[] => [...(password === undefined ? [] : ['local']), ...(hasSso === true ? ['sso'] : [])]

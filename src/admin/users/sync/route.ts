@@ -40,7 +40,7 @@ export function registerUserSync (app: FastifyInstance, { config, db, gate, secr
 
 /** Of the issuers that may name people of the tenant. */
 const namespacesOf = (issuers: ReadonlyArray<Omit<Issuer, 'key'>>, tenant: string): string[] => [...new Set(issuers
-  .filter(({ door, tenants }) => door !== 'service' && (tenants === '*' || tenants.includes(tenant)))
+  .filter(({ loginType, tenants }) => loginType !== 'service' && (tenants === '*' || tenants.includes(tenant)))
   .map(({ namespace }) => namespace))]
 
 /** A machine is nobody. */
