@@ -33,6 +33,7 @@ import { registerJson } from './http/json.ts'
 import { registerJwks } from './http/jwks.ts'
 import { registerLimits, REQUEST_LIMITS } from './http/limits.ts'
 import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
+import { loginTimeWarning } from './http/login-time.ts'
 import { Metrics, registerMetrics } from './http/metrics.ts'
 import type { Tracing } from './http/tracing.ts'
 import { registerMethods } from './http/methods.ts'
@@ -109,7 +110,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   })
   app.addHook('onReady', async () => { await endings.start() })
   app.addHook('onClose', async () => { await endings.stop() })
-  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, endings, memory }
+  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, endings, memory, warnOfLoginTime: loginTimeWarning(app.log) }
 
   decorateRequests(app)
   refuseEnded(app, clock)

@@ -28,6 +28,8 @@ export interface Services {
   metrics: Metrics
   endings: EndingsPoll
   memory: AuditMemory
+  /** Tells the operator that nobody can set up a first factor by the tokens of this caller's issuer. */
+  warnOfLoginTime: (caller: Caller) => void
 }
 
 export const assuranceSettings = (config: Settings): AssuranceSettings => ({

@@ -25,7 +25,7 @@ const REASONS: Record<string, string[]> = {
   enroll: ['required_by_policy'],
   deny: ['user_disabled']
 }
-const ONLY_WITH: Record<string, string> = { deadline: 'allow', wouldBe: 'allow', loginFirst: 'enroll' }
+const ONLY_WITH: Record<string, string> = { deadline: 'allow', wouldBe: 'allow', loginFirst: 'enroll', loginTimeUnknown: 'enroll' }
 
 /** What any call may meet. */
 const EVERYWHERE = ['invalid_request', 'invalid_token', 'forbidden', 'payload_too_large', 'unsupported_media_type', 'too_many_attempts', 'internal', 'unavailable']

@@ -20,10 +20,12 @@ export interface ExampleOptions {
   port: number
   /** The time of codes and logins, for tests that do not wait for the next code. */
   clock?: () => Date
+  /** What the token of a log-in by password says instead, for tests. */
+  say?: (claims: Record<string, unknown>) => Record<string, unknown>
 }
 
 /** All of it: the service with a database, the application with its two ways to sign in, the built pages, and nginx before them. */
-export async function startExample ({ port, clock }: ExampleOptions): Promise<Example> {
+export async function startExample ({ port, clock, say }: ExampleOptions): Promise<Example> {
   const origin = `http://localhost:${port}`
   const directory = mkdtempSync(join(tmpdir(), 'headless-mfa-example-'))
   chmodSync(directory, 0o755)
@@ -59,7 +61,7 @@ export async function startExample ({ port, clock }: ExampleOptions): Promise<Ex
     const service = await starting
     ends.push(service.stop)
     ends.push((await startProvider(providerPort, client)).stop)
-    ends.push((await startApplication(applicationPort, { origin, provider, client, issuer, audience: 'headless-mfa', tokenSecret, ...(clock !== undefined && { now: clock }) })).stop)
+    ends.push((await startApplication(applicationPort, { origin, provider, client, issuer, audience: 'headless-mfa', tokenSecret, ...(clock !== undefined && { now: clock }), ...(say !== undefined && { say }) })).stop)
     ends.push(await startNginx(directory, port, { MFA: mfaPort, APPLICATION: applicationPort, PAGES: pages }))
     return { origin, stop }
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { Caller } from './caller.ts'
 import type { Person } from './person.ts'
-import { isFresh } from './policy.ts'
+import { isFresh, loginAge } from './policy.ts'
 
 /** What is missing: RFC 9470's challenge, the login itself, or a code of an administrator. */
 export interface StepUp { action: 'verify' | 'login' | 'recovery', maxAge: number }
@@ -14,11 +14,18 @@ export interface AssuranceSettings { loginFreshSeconds: number, mfaFreshSeconds:
 export const decideChange = (caller: Caller, now: Date, { mfaFreshSeconds }: AssuranceSettings): StepUp | null =>
   hasFreshMfa(caller, now, mfaFreshSeconds) && caller.mfa?.isBypass === false ? null : { action: 'verify', maxAge: mfaFreshSeconds }
 
+/** A new login would not help where the issuer's tokens do not say when a login was. */
+export type SetUpRefusal = StepUp | 'login_time_unknown'
+
 /** May the caller set up a factor? With an active one that takes a second factor of the last minutes; the first one takes a login of the last minutes. */
-export function decideSetUp (person: Person, caller: Caller, isCodeDue: boolean, now: Date, { loginFreshSeconds, mfaFreshSeconds }: AssuranceSettings): StepUp | null {
+export function decideSetUp (person: Person, caller: Caller, isCodeDue: boolean, now: Date, { loginFreshSeconds, mfaFreshSeconds }: AssuranceSettings): SetUpRefusal | null {
   if (person.factors.length > 0) return hasFreshMfa(caller, now, mfaFreshSeconds) ? null : { action: 'verify', maxAge: mfaFreshSeconds }
   if (isCodeDue) return hasFreshMfa(caller, now, mfaFreshSeconds) && caller.mfa?.isBypass === true ? null : { action: 'recovery', maxAge: mfaFreshSeconds }
-  return isFresh(caller.authTime, now, loginFreshSeconds) ? null : { action: 'login', maxAge: loginFreshSeconds }
+  switch (loginAge(caller.authTime, now, loginFreshSeconds)) {
+    case 'fresh': return null
+    case 'old': return { action: 'login', maxAge: loginFreshSeconds }
+    case 'unknown': return 'login_time_unknown'
+  }
 }
 
 /** Whose first enrollment needs a code of an administrator. */

@@ -40,6 +40,8 @@ export interface Decision {
   wouldBe?: Omit<Decision, 'wouldBe'>
   /** With `enroll`: the login is too old to enroll now. */
   loginFirst?: true
+  /** With `enroll`: the token does not say when the login was, and the next one will not say it either. */
+  loginTimeUnknown?: true
 }
 
 /** What the decision takes from the token. */
@@ -84,9 +86,11 @@ function decideUnder (rule: Rule, person: Standing, proof: Proof, now: Date, set
   return {
     action: 'enroll',
     reason: 'required_by_policy',
-    ...(!isFresh(proof.authTime, now, settings.loginFreshSeconds) && { loginFirst: true })
+    ...LOGIN_HINT[loginAge(proof.authTime, now, settings.loginFreshSeconds)]
   }
 }
+
+const LOGIN_HINT: Record<LoginAge, Pick<Decision, 'loginFirst' | 'loginTimeUnknown'>> = { fresh: {}, old: { loginFirst: true }, unknown: { loginTimeUnknown: true } }
 
 /** A policy for groups covers whoever is in one of them, and those of whom a source says that it left groups out. */
 function isCovered ({ groups }: Rule, { sources }: Standing, { issuers }: DecisionSettings): boolean {
@@ -143,3 +147,11 @@ export const CLOCK_SKEW_SECONDS = 60
 
 export const isFresh = (authTime: number | undefined, now: Date, maxAgeSeconds: number): boolean =>
   authTime !== undefined && now.getTime() / 1000 - authTime <= maxAgeSeconds
+
+/** `old`: a new login helps. `unknown`: it does not, as the issuer's tokens do not say when a login was. */
+export type LoginAge = 'fresh' | 'old' | 'unknown'
+
+export function loginAge (authTime: number | undefined, now: Date, freshSeconds: number): LoginAge {
+  if (authTime === undefined) return 'unknown'
+  return isFresh(authTime, now, freshSeconds) ? 'fresh' : 'old'
+}

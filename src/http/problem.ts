@@ -12,6 +12,7 @@ export const PROBLEMS = {
   step_up_required: { status: 401, title: 'This needs a fresher or stronger sign-in', detail: 'Do what `action` says, then repeat the call with the new token: `verify` is POST /mfa/verify, `login` a new sign-in, `recovery` a code from an administrator.' },
   forbidden: { status: 403, title: 'The caller may not do this', detail: 'Ask an administrator for the role that this needs, or use another account.' },
   enrollment_required: { status: 403, title: 'A second factor must be set up first', detail: 'Set one up at the page that `X-MFA-Location` names, or by POST /mfa/enroll.' },
+  login_time_unknown: { status: 403, title: 'The token does not say when the login was', detail: 'Do not sign in again: the next token will not say it either. The operator has the issuer send `auth_time`, or sets `iatIsLogin` (docs/issuers.md). Until then a code from an administrator, at POST /mfa/recovery, lets somebody set up.' },
   factor_locked: { status: 403, title: 'Too many failures: the factor is locked', detail: 'Use another kind of factor (a recovery code at POST /mfa/recovery), or ask an administrator to unlock it.' },
   not_found: { status: 404, title: 'Not found', detail: 'There is nothing with this id, or it is not yours. Check the id.' },
   method_not_allowed: { status: 405, title: 'Not a method of this resource', detail: 'Use one of the methods in `Allow`.' },
@@ -122,7 +123,8 @@ export function problemHeaders (code: ProblemCode, { action, maxAge, retryAfter,
       return { 'www-authenticate': `Bearer ${parts.join(', ')}` }
     }
     // A 401 has a challenge, whatever it is about (RFC 9110 §11.6.1).
-    case 'enrollment_required': return status === 401 ? { 'www-authenticate': 'Bearer error="insufficient_user_authentication", acr_values="mfa"' } : {}
+    case 'enrollment_required':
+    case 'login_time_unknown': return status === 401 ? { 'www-authenticate': 'Bearer error="insufficient_user_authentication", acr_values="mfa"' } : {}
     case 'too_many_attempts':
     case 'unavailable': return { 'retry-after': String(retryAfter ?? RETRY_SECONDS) }
     default: return {}

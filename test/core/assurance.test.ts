@@ -22,11 +22,12 @@ const caller = (kind: 'first' | Acr, age: number | undefined, factorId = 'A', is
 }) as Caller
 
 t.test('who may set up a factor: the first takes a fresh login, a further one a fresh second factor', async t => {
-  const table: Array<[factors: number, token: 'first' | Acr, age: number | undefined, missing: object | null]> = [
+  const table: Array<[factors: number, token: 'first' | Acr, age: number | undefined, missing: object | string | null]> = [
     [0, 'first', 0, null],
     [0, 'first', 900, null],
     [0, 'first', 901, LOGIN],
-    [0, 'first', undefined, LOGIN],
+    [0, 'first', undefined, 'login_time_unknown'],
+    [1, 'first', undefined, VERIFY],
     [1, 'first', 0, VERIFY],
     [1, 'mfa', 0, null],
     [1, 'mfa', 600, null],

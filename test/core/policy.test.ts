@@ -35,10 +35,11 @@ function decided ({ policy, loginType, token, accounts, enrolled, grace, exempti
 }
 
 /** A decision in a word or two: `enroll`, `allow grace +2`, `allow report_only (enroll)`. */
-function said ({ action, reason, deadline, wouldBe, loginFirst }: ReturnType<typeof decide>): string {
+function said ({ action, reason, deadline, wouldBe, loginFirst, loginTimeUnknown }: ReturnType<typeof decide>): string {
   const wait = deadline === undefined ? '' : ` +${(Date.parse(deadline) - NOW.getTime()) / 86_400_000}`
   const name = action === 'enroll' && reason === 'required_by_policy' ? 'enroll' : `${action} ${reason}`
-  return `${name}${wait}${loginFirst === undefined ? '' : ', log in first'}${wouldBe === undefined ? '' : ` (${said(wouldBe)})`}`
+  const login = loginFirst === true ? ', log in first' : loginTimeUnknown === true ? ', login time unknown' : ''
+  return `${name}${wait}${login}${wouldBe === undefined ? '' : ` (${said(wouldBe)})`}`
 }
 
 t.test('may this session pass? the first rule that holds answers', async t => {
@@ -75,7 +76,8 @@ t.test('may this session pass? the first rule that holds answers', async t => {
     ['required', 'exempt_sso_only', 'local', 'old', 'local', '-', 'running', '-', 'allow grace +2'],
     ['required', 'exempt_sso_only', 'local', 'login', 'local', '-', 'over', '-', 'enroll'],
     ['required', 'exempt_sso_only', 'local', 'old', 'local', '-', 'over', '-', 'enroll, log in first'],
-    ['required', 'exempt_sso_only', 'local', 'ageless', 'local', '-', 'over', '-', 'enroll, log in first'],
+    ['required', 'exempt_sso_only', 'local', 'ageless', 'local', '-', 'over', '-', 'enroll, login time unknown'],
+    ['report_only', 'exempt_sso_only', 'local', 'ageless', 'local', '-', 'over', '-', 'allow report_only (enroll, login time unknown)'],
     // Report-only says what it would ask, and asks it of nobody.
     ['report_only', 'exempt_sso_only', 'local', 'login', 'local', '-', 'over', '-', 'allow report_only (enroll)'],
     ['report_only', 'exempt_sso_only', 'local', 'login', 'local', '-', 'unmet', '-', 'allow report_only (allow grace +7)'],

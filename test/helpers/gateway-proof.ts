@@ -77,6 +77,7 @@ async function proveAudiences (t: Test, stage: Stage): Promise<void> {
     { token: enrolled.token(), status: 401, code: 'step_up_required', action: 'verify', page: PAGES.VERIFY_PAGE_URL, challenge: 'Bearer error="insufficient_user_authentication", acr_values="mfa", max_age=43200' },
     { token: bob.token(), status: 403, code: 'enrollment_required', action: 'enroll', page: PAGES.ENROLL_PAGE_URL, challenge: null },
     { token: bob.token({ auth_time: stage.service.clock.seconds - 1000 }), status: 403, code: 'enrollment_required', action: 'enroll', page: `${PAGES.LOGIN_PAGE_URL}?max_age=900`, challenge: null },
+    { token: bob.token({ auth_time: undefined }), status: 403, code: 'login_time_unknown', action: 'enroll', page: PAGES.ENROLL_PAGE_URL, challenge: null },
     { token: undefined, status: 401, code: 'invalid_token', action: 'login', page: PAGES.LOGIN_PAGE_URL, challenge: 'Bearer error="invalid_token"' },
     { token: bob.token({ exp: 1 }), status: 401, code: 'invalid_token', action: 'login', page: PAGES.LOGIN_PAGE_URL, challenge: 'Bearer error="invalid_token"' }
   ]

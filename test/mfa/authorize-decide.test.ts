@@ -18,6 +18,7 @@ const act = (acr: 'mfa' | 'mfa-recovery', seconds: number): Person['session'] =>
   ({ generation: 0, act: { acr, methods: [], factorId: 'f', authTime: ago(seconds), endsAt: ago(-9) } satisfies RememberedAct, isForged: false })
 
 const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), word: { loginType: 'local' } } as unknown as Caller
+const AGELESS = { ...LOGIN, authTime: undefined }
 const OLD_LOGIN = { ...LOGIN, authTime: ago(901) }
 const IDP = { ...LOGIN, isIdpMfa: true }
 const token = (acr: 'mfa' | 'mfa-recovery', seconds: number): Caller =>
@@ -33,6 +34,9 @@ const TABLE: Array<[string, Partial<Person>, Caller, Demands, string]> = [
   ['a factor', ENROLLED, LOGIN, {}, 'verify'],
   ['must enroll', { ...PERSON, policy: REQUIRED }, LOGIN, {}, 'enroll'],
   ['must enroll, and log in first', { ...PERSON, policy: REQUIRED }, OLD_LOGIN, {}, 'enroll after login'],
+  ['must enroll, by a login of an unknown time', { ...PERSON, policy: REQUIRED }, AGELESS, {}, 'enroll by no login'],
+  ['acr: the same where nobody must have MFA', PERSON, AGELESS, ACR, 'enroll by no login'],
+  ['acr: a factor, and a login of an unknown time', ENROLLED, AGELESS, ACR, 'verify'],
   ['disabled', { ...ENROLLED, isDisabled: true }, token('mfa', 1), {}, 'deny'],
   ['disabled, whatever is asked', { ...ENROLLED, isDisabled: true }, token('mfa', 1), { ...ACR, ...AGE }, 'deny'],
   ['an MFA token', ENROLLED, token('mfa', 800), {}, 'allow mfa mfa_verified'],
@@ -70,7 +74,7 @@ const TABLE: Array<[string, Partial<Person>, Caller, Demands, string]> = [
 const shown = (answer: ReturnType<typeof decideAuthorize> | null): string => {
   if (answer === null) return 'ask'
   if (answer.action === 'allow') return `allow ${answer.acr} ${answer.reason}`
-  return answer.action === 'enroll' && answer.isLoginFirst ? 'enroll after login' : answer.action
+  return answer.action === 'enroll' ? { fresh: 'enroll', old: 'enroll after login', unknown: 'enroll by no login' }[answer.login] : answer.action
 }
 
 t.test('the answer is what the table says', async t => {

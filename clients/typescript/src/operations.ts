@@ -17,7 +17,7 @@ export const operations = (send: Send) => ({
   getStatus: (options?: CallOptions) => send<api.Status>('GET', '/mfa/status', options),
   /**
    * Start to set up an authenticator (`POST /mfa/enroll`).
-   * @throws MfaError with `step_up_required`, `too_many_factors`, `label_taken`, `token_too_large`, or what any call may meet
+   * @throws MfaError with `step_up_required`, `login_time_unknown`, `too_many_factors`, `label_taken`, `token_too_large`, or what any call may meet
    */
   startEnrollment: (body?: api.EnrollRequest, options?: CallOptions) => send<api.EnrollAnswer>('POST', '/mfa/enroll', options, body),
   /**
@@ -82,12 +82,12 @@ export const operations = (send: Send) => ({
   removeFactor: (factorId: string, options?: CallOptions) => send<api.TokenAnswer | undefined>('DELETE', `/mfa/factors/${encodeURIComponent(factorId)}`, options),
   /**
    * May this token pass? For gateways that decide from a status (`GET /mfa/authorize`).
-   * @throws MfaError with `step_up_required`, `enrollment_required`, `token_too_large`, or what any call may meet
+   * @throws MfaError with `step_up_required`, `enrollment_required`, `login_time_unknown`, `token_too_large`, or what any call may meet
    */
   authorize: (query?: api.AuthorizeQuery, options?: CallOptions) => send<undefined>('GET', '/mfa/authorize', options, undefined, query),
   /**
    * May this token pass? For gateways that hand the answer to the browser (`GET /mfa/forward-auth`).
-   * @throws MfaError with `step_up_required`, `enrollment_required`, `token_too_large`, or what any call may meet
+   * @throws MfaError with `step_up_required`, `enrollment_required`, `login_time_unknown`, `token_too_large`, or what any call may meet
    */
   forwardAuth: (query?: api.ForwardAuthQuery, options?: CallOptions) => send<undefined>('GET', '/mfa/forward-auth', options, undefined, query),
   /**

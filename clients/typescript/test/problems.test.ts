@@ -30,6 +30,8 @@ t.test('a step-up says what helps, and how fresh it must be', async t => {
   const stale = wire(person, { getToken: () => person.token({ auth_time: service.clock.seconds - 3600 }) })
   const login = await problem(stale.mfa.startEnrollment())
   t.match(login, { code: 'step_up_required', action: 'login', maxAge: 900 })
+  const ageless = { getToken: () => person.token({ auth_time: undefined }), onStepUp: () => t.fail('a new login would not help') }
+  t.match(await problem(wire(person, ageless).mfa.startEnrollment()), { code: 'login_time_unknown', status: 403 })
   await person.enroll()
   t.match(await problem(wire(person).mfa.startEnrollment()), { code: 'step_up_required', action: 'verify', maxAge: 900 })
 })
@@ -69,7 +71,7 @@ t.test('a decision is a state to switch over', async t => {
     switch (decision.action) {
       case 'allow': return decision.deadline ?? 'pass'
       case 'verify': return 'ask for a code'
-      case 'enroll': return decision.loginFirst === true ? 'sign in' : 'set up'
+      case 'enroll': return decision.loginTimeUnknown === true ? 'stop' : decision.loginFirst === true ? 'sign in' : 'set up'
       case 'deny': return 'turn away'
     }
   }

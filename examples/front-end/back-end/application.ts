@@ -20,6 +20,8 @@ export interface ApplicationOptions {
   audience: string
   tokenSecret: string
   now?: () => Date
+  /** What the token of a log-in says instead, for tests. */
+  say?: (claims: Record<string, unknown>) => Record<string, unknown>
 }
 
 interface Route { method: string, path: string, handle: (request: IncomingMessage, response: ServerResponse, url: URL) => void | Promise<void> }
@@ -29,7 +31,7 @@ interface Route { method: string, path: string, handle: (request: IncomingMessag
  * serves to whom `X-MFA-User` names.
  */
 export async function startApplication (port: number, options: ApplicationOptions): Promise<{ stop: () => void }> {
-  const { origin, provider, client, now = () => new Date() } = options
+  const { origin, provider, client, now = () => new Date(), say = claims => claims } = options
   const sign = createSigner({ key: options.tokenSecret, algorithm: 'HS256' })
   /** Log-ins by SSO that are under way: their PKCE is left out, as the client is confidential and on this machine. */
   const underWay = new Map<string, string>()
@@ -37,9 +39,9 @@ export async function startApplication (port: number, options: ApplicationOption
   /** A first-factor token: one login, which is what a remembered second factor is bound to. */
   const tokenOf = (account: Account): string => {
     const time = Math.floor(now().getTime() / 1000)
-    return sign({
+    return sign(say({
       iss: options.issuer, aud: options.audience, sub: account.name, preferred_username: account.name, accounts: loginTypesOf(account), roles: account.roles ?? [], amr: ['pwd'], sid: randomUUID(), auth_time: time, iat: time, exp: time + SESSION_SECONDS
-    })
+    }))
   }
 
   const routes: Route[] = [

@@ -15,6 +15,7 @@ const IN_WORDS: Record<Problem['code'], keyof Texts> = {
   invalid_token: 'step_up_required',
   step_up_required: 'step_up_required',
   enrollment_required: 'setUpRequired',
+  login_time_unknown: 'login_time_unknown',
   not_enrolled: 'not_enrolled',
   precondition_failed: 'precondition_failed',
   forbidden: 'forbidden',

@@ -20,6 +20,8 @@ export interface Stage {
   advance: (seconds: number) => void
   /** The service's time. */
   now: () => Date
+  /** Log-ins by password say this from now on, and `undefined` leaves a claim out. */
+  say: (claims: Record<string, unknown>) => void
   /** A browser of somebody's own: cookies, language. */
   visitor: (options?: Parameters<Browser['newContext']>[0]) => Promise<{ page: Page, context: BrowserContext }>
   /** What oathtool makes of a secret at the service's time, or some steps away. */
@@ -32,15 +34,17 @@ export interface Stage {
 
 export async function stage (t: Test): Promise<Stage> {
   let ahead = 0
+  let said: Record<string, unknown> = {}
   const clock = (): Date => new Date(Date.now() + ahead * 1000)
   const directory = mkdtempSync(join(tmpdir(), 'headless-mfa-browser-'))
   t.teardown(() => { rmSync(directory, { recursive: true, force: true }) })
-  const [example, browser] = await Promise.all([freePort().then(port => startExample({ port, clock })), chromium.launch(BROWSER)])
+  const [example, browser] = await Promise.all([freePort().then(port => startExample({ port, clock, say: claims => ({ ...claims, ...said }) })), chromium.launch(BROWSER)])
   t.teardown(async () => { await browser.close(); await example.stop() })
   return {
     origin: example.origin,
     now: clock,
     advance: seconds => { ahead += seconds },
+    say: claims => { said = claims },
     visitor: async options => {
       const context = await browser.newContext({ baseURL: example.origin, viewport: PHONE, locale: 'en', reducedMotion: 'reduce', ...options })
       return { context, page: await context.newPage() }

@@ -3,7 +3,7 @@ import t from 'tap'
 import type { Page } from 'playwright-core'
 import { faults, stage } from './browser.ts'
 
-const { visitor, scan, code, advance, now, picture } = await stage(t)
+const { visitor, scan, code, advance, now, picture, say } = await stage(t)
 
 const heading = (page: Page, name: string | RegExp): Promise<void> => page.getByRole('heading', { level: 1, name }).waitFor()
 const click = (page: Page, name: string | RegExp): Promise<void> => page.getByRole('button', { name, exact: true }).click()
@@ -243,6 +243,20 @@ t.test('the flag leads everybody with a password to the set-up, whatever he open
   t.same(await faults(dora), [])
   await picture(dora, '8-required')
   t.equal((await dora.request.get('/app/api/documents')).status(), 403, 'and the data are closed, too')
+
+  say({ auth_time: undefined })
+  for (let logins = 1; logins <= 2; logins++) {
+    await signIn(dora, 'dora')
+    await says(dora, 'signing in again will not help')
+    t.match(dora.url(), /\/second-factor\/set-up\?return_to=/, 'she is told, and not sent round in circles')
+    t.equal(await dora.locator('main').getByRole('textbox').count(), 0, 'there is nothing to type')
+    t.same(await faults(dora), [])
+  }
+  await dora.goto('/app/settings')
+  await says(dora, 'signing in again will not help')
+  say({})
+  await signIn(dora, 'dora', PASSWORDS.dora, `/sign-in?return_to=${encodeURIComponent('/app/administration')}`)
+  await heading(dora, 'Set up two-factor authentication')
 
   // With the keyboard alone: the field has the focus, Enter goes on, the sixth digit sends it.
   await dora.keyboard.type('Pocket')

@@ -1,6 +1,6 @@
 import type { Acr, Caller } from '../../core/caller.ts'
 import type { Person } from '../../core/person.ts'
-import { decide, type Decision, type DecisionSettings, isFresh } from '../../core/policy.ts'
+import { decide, type Decision, type DecisionSettings, isFresh, type LoginAge, loginAge } from '../../core/policy.ts'
 
 /** What a gateway asks beyond the policy; `maxAge` in seconds since the second factor. */
 export interface Demands { acr?: 'mfa' | undefined, maxAge?: number | undefined }
@@ -8,7 +8,7 @@ export interface Demands { acr?: 'mfa' | undefined, maxAge?: number | undefined 
 export type Answer =
   | { action: 'allow', acr: Acr | 'idp-mfa' | 'none', reason: Decision['reason'] }
   | { action: 'verify' | 'deny' }
-  | { action: 'enroll', isLoginFirst: boolean }
+  | { action: 'enroll', login: LoginAge }
 
 /** A second factor that was done, and when (unix seconds). */
 interface Act { acr: Acr | 'idp-mfa', authTime: number | undefined }
@@ -32,7 +32,7 @@ export function decideAuthorize (person: Person, caller: Caller, demands: Demand
   if (decision.action === 'allow' && !isMoreDemanded) return { action: 'allow', acr: 'none', reason: decision.reason }
   return person.factors.length > 0
     ? { action: 'verify' }
-    : { action: 'enroll', isLoginFirst: !isFresh(caller.authTime, now, settings.loginFreshSeconds) }
+    : { action: 'enroll', login: loginAge(caller.authTime, now, settings.loginFreshSeconds) }
 }
 
 const tokenAct = ({ mfa, authTime }: Pick<Caller, 'mfa' | 'authTime'>): Act | null => mfa === undefined ? null : { acr: mfa.acr, authTime }

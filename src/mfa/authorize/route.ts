@@ -45,32 +45,46 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<Fastify
 /** Answered before a body is looked at, whatever it is, and by any method; the specification names GET. */
 function register (app: FastifyInstance, url: string, handler: Handler, documented: Pick<Parameters<typeof operation>[0], 'id' | 'summary' | 'description' | 'answers'>): void {
   const route = { onRequest: handler, handler, config: { isForDisabled: true, isQuestion: true } }
-  app.get(url, { ...route, schema: operation({ ...documented, tag: 'Gateway', isUncounted: true, querystring: AuthorizeQuery, errors: ['step_up_required', 'enrollment_required'] }) })
+  app.get(url, { ...route, schema: operation({ ...documented, tag: 'Gateway', isUncounted: true, querystring: AuthorizeQuery, errors: ['step_up_required', 'enrollment_required', 'login_time_unknown'] }) })
   app.route({ ...route, url, method: ALL_METHODS.filter(method => method !== 'GET'), schema: { hide: true, querystring: AuthorizeQuery } })
   app.route({ ...route, url: `${url}/*`, method: ALL_METHODS, schema: { hide: true } })
 }
 
+/** `reason`: what the action does not say, for gateways that hand on no body. */
+interface Refusal { problem: Problem, page: string | undefined, variable: string, reason?: string }
+
 function createAnswer (services: Services, passes: Passes): (request: FastifyRequest, reply: FastifyReply, isPage: boolean) => Promise<FastifyReply> {
-  const { auth, config } = services
+  const { auth, config, warnOfLoginTime } = services
   const ask = createAsk(services, passes)
   const pages = createPages(config)
 
   /** Why not, the page that helps, and the variable that names it. */
-  function refusalOf (outcome: Outcome, request: FastifyRequest): { problem: Problem, page: string | undefined, variable: string } {
+  function refusalOf (outcome: Outcome, request: FastifyRequest): Refusal {
     switch (outcome.action) {
       case 'verify': return {
         problem: new Problem('step_up_required', { action: 'verify', maxAge: outcome.demands.maxAge ?? config.MFA_SESSION_MAX_AGE_SECONDS }),
         page: pages.verify(request),
         variable: 'VERIFY_PAGE_URL'
       }
-      case 'enroll': {
-        const { isLoginFirst } = outcome
-        const page = isLoginFirst ? pages.login(request, outcome.caller.word?.issuer, config.LOGIN_FRESH_SECONDS) : pages.enroll(request)
-        const detail = isLoginFirst ? DETAILS.loginFirst : page === undefined ? DETAILS.enroll : PROBLEMS.enrollment_required.detail
-        return { problem: new Problem('enrollment_required', { detail, status: config.GATEWAY_ENROLL_STATUS }), page, variable: isLoginFirst ? 'LOGIN_PAGE_URL' : 'ENROLL_PAGE_URL' }
-      }
+      case 'enroll': return enrollment(outcome, request)
       default: return { problem: new Problem('invalid_token'), page: pages.login(request, auth.claimedIssuer(request)), variable: 'LOGIN_PAGE_URL' }
     }
+  }
+
+  function enrollment ({ login, caller }: Extract<Outcome, { action: 'enroll' }>, request: FastifyRequest): Refusal {
+    const status = config.GATEWAY_ENROLL_STATUS
+    if (login === 'old') {
+      const page = pages.login(request, caller.word?.issuer, config.LOGIN_FRESH_SECONDS)
+      return { problem: new Problem('enrollment_required', { detail: DETAILS.loginFirst, status }), page, variable: 'LOGIN_PAGE_URL' }
+    }
+    const page = pages.enroll(request)
+    if (login === 'unknown') {
+      warnOfLoginTime(caller)
+      // Not the log-in page, which would come straight back. The set-up page says why it can't go on.
+      return { problem: new Problem('login_time_unknown', { status }), page, variable: 'ENROLL_PAGE_URL', reason: 'login_time_unknown' }
+    }
+    const detail = page === undefined ? DETAILS.enroll : PROBLEMS.enrollment_required.detail
+    return { problem: new Problem('enrollment_required', { detail, status }), page, variable: 'ENROLL_PAGE_URL' }
   }
 
   const missing = new Set<string>()
@@ -85,8 +99,9 @@ function createAnswer (services: Services, passes: Passes): (request: FastifyReq
     const outcome = await ask(request)
     if (outcome.action === 'allow') return await reply.headers(identityHeaders(outcome)).send()
     if (outcome.action === 'deny') throw new Problem('forbidden', { detail: FORBIDDEN.disabled })
-    const { problem, page, variable } = refusalOf(outcome, request)
+    const { problem, page, variable, reason } = refusalOf(outcome, request)
     reply.header('x-mfa-action', outcome.action)
+    if (reason !== undefined) reply.header('x-mfa-reason', reason)
     if (page === undefined) {
       warnOfMissing(request, variable, outcome.action)
       throw problem

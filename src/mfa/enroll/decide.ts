@@ -1,4 +1,4 @@
-import { type AssuranceSettings, decideSetUp, type StepUp } from '../../core/assurance.ts'
+import { type AssuranceSettings, decideSetUp, type SetUpRefusal, type StepUp } from '../../core/assurance.ts'
 import { type Caller, sessionKey } from '../../core/caller.ts'
 import { MAX_FACTORS, nextLabel } from '../../core/factors.ts'
 import type { KeyRing } from '../../core/keys.ts'
@@ -8,16 +8,19 @@ import { type Closed, closedBy } from '../../core/throttle.ts'
 import { DEFAULT_PARAMETERS, matchStep, stepsAway, type TotpWindow } from '../../core/totp.ts'
 import { readTyped } from '../../core/typed-code.ts'
 
-export type StartDecision = { outcome: 'start' } | { outcome: 'step_up', stepUp: StepUp } | Conflict
+type Refused = { outcome: 'step_up', stepUp: StepUp } | { outcome: 'login_time_unknown' }
+
+export type StartDecision = { outcome: 'start' } | Refused | Conflict
 
 export type Conflict = { outcome: 'too_many_factors' } | { outcome: 'label_taken' }
 
 /** May the caller start to set up a further authenticator, or the first? `isCodeDue`: the first needs a code of an administrator. */
 export function decideStart (person: Person, caller: Caller, label: string | undefined, isCodeDue: boolean, now: Date, settings: AssuranceSettings): StartDecision {
-  const stepUp = decideSetUp(person, caller, isCodeDue, now, settings)
-  if (stepUp !== null) return { outcome: 'step_up', stepUp }
-  return conflict(person, label) ?? { outcome: 'start' }
+  const refusal = decideSetUp(person, caller, isCodeDue, now, settings)
+  return refusal === null ? conflict(person, label) ?? { outcome: 'start' } : refused(refusal)
 }
+
+const refused = (refusal: SetUpRefusal): Refused => typeof refusal === 'string' ? { outcome: refusal } : { outcome: 'step_up', stepUp: refusal }
 
 function conflict ({ factors }: Person, label: string | null | undefined): Conflict | null {
   if (factors.length >= MAX_FACTORS) return { outcome: 'too_many_factors' }
@@ -26,7 +29,7 @@ function conflict ({ factors }: Person, label: string | null | undefined): Confl
 
 export interface ConfirmSettings extends AssuranceSettings { window: TotpWindow, ring: KeyRing }
 
-export type ConfirmDecision = { outcome: 'not_found' } | { outcome: 'step_up', stepUp: StepUp } | Conflict | Closed |
+export type ConfirmDecision = { outcome: 'not_found' } | Refused | Conflict | Closed |
   /** `stepsAway`: for the audit, when the code would have been right. */
   { outcome: 'refused', stepsAway: number | null } |
   { outcome: 'match', pending: Pending, step: number, label: string, isFirst: boolean }
@@ -40,8 +43,8 @@ export function decideConfirm (person: WholePerson, caller: Caller, { factorId, 
   const { pending, factors } = person
   if (pending === null || pending.factorId !== factorId || pending.session !== sessionKey(caller)) return { outcome: 'not_found' }
   const isFirst = factors.length === 0
-  const stepUp = isFirst && !isCodeDue ? null : decideSetUp(person, caller, isCodeDue, now, settings)
-  if (stepUp !== null) return { outcome: 'step_up', stepUp }
+  const refusal = isFirst && !isCodeDue ? null : decideSetUp(person, caller, isCodeDue, now, settings)
+  if (refusal !== null) return refused(refusal)
   const impediment = conflict(person, pending.label) ?? closedBy(person.throttles.totp)
   if (impediment !== null) return impediment
   const secret = open(settings.ring, { ...DEFAULT_PARAMETERS, tenant: person.tenant, userId: person.userId, factorId }, pending)

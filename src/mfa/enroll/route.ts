@@ -33,7 +33,7 @@ export function registerEnroll (app: FastifyInstance, services: Services): void 
 }
 
 function registerStart (app: FastifyInstance, services: Services): void {
-  const { config, clock, db, gate, secrets } = services
+  const { config, clock, db, gate, secrets, warnOfLoginTime } = services
   const settings = assuranceSettings(config)
   const findCodeRule = codeRuleOf(services)
   app.post('/mfa/enroll', {
@@ -42,10 +42,10 @@ function registerStart (app: FastifyInstance, services: Services): void {
       id: 'startEnrollment',
       tag: 'Enroll',
       summary: 'Start to set up an authenticator',
-      description: 'Answers the secret as a QR code and as text, once. It counts only after `POST /mfa/enroll/confirm` within ten minutes, in the same login session. A start replaces an earlier one that was not confirmed; active authenticators stay as they are. The first needs a login of the last 15 minutes, or a code of an administrator at `POST /mfa/recovery` where the `action` of `step_up_required` is `recovery`; a further one an MFA token of the last 15 minutes.',
+      description: 'Answers the secret as a QR code and as text, once. It counts only after `POST /mfa/enroll/confirm` within ten minutes, in the same login session. A start replaces an earlier one that was not confirmed; active authenticators stay as they are. The first needs a login of the last 15 minutes (`login_time_unknown` where the token does not say when that was: a new login would not help), or a code of an administrator at `POST /mfa/recovery` where the `action` of `step_up_required` is `recovery`; a further one an MFA token of the last 15 minutes.',
       body: Type.Ref('EnrollRequest'),
       answers: { 201: { schema: Type.Ref('EnrollAnswer'), description: 'Started: show the QR code, and the secret beside it.' } },
-      errors: ['step_up_required', 'too_many_factors', 'label_taken']
+      errors: ['step_up_required', 'login_time_unknown', 'too_many_factors', 'label_taken']
     })
   }, async (request, reply) => {
     const label = (request.body as EnrollRequest).label?.normalize('NFC')
@@ -59,6 +59,7 @@ function registerStart (app: FastifyInstance, services: Services): void {
         const isCodeDue = await findCodeRule(person) === 'due'
         const decision = decideStart(person, caller, label, isCodeDue, clock(), settings)
         if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
+        if (decision.outcome === 'login_time_unknown') warnOfLoginTime(caller)
         if (decision.outcome !== 'start') throw new Problem(decision.outcome)
 
         const sealed = seal(secrets.sealing, { ...DEFAULT_PARAMETERS, tenant, userId, factorId }, secret)

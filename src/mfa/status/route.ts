@@ -7,7 +7,7 @@ import { operation } from '../../http/openapi.ts'
 import { decisionSettings, type Services } from '../../services.ts'
 import { Decision, Status } from './schema.ts'
 
-export function registerStatus (app: FastifyInstance, { config, clock, gate }: Services): void {
+export function registerStatus (app: FastifyInstance, { config, clock, gate, warnOfLoginTime }: Services): void {
   app.addSchema(Decision)
   app.addSchema(Status)
   const settings = decisionSettings(config)
@@ -27,6 +27,8 @@ export function registerStatus (app: FastifyInstance, { config, clock, gate }: S
     const now = clock()
     const person = wholePerson(request)
     const { userId, subject, account, tenant, namespace, factors, recovery } = person
+    const decision = decide(person, request.caller, now, settings)
+    if ((decision.wouldBe ?? decision).loginTimeUnknown === true) warnOfLoginTime(request.caller)
     return {
       userId,
       subject,
@@ -36,7 +38,7 @@ export function registerStatus (app: FastifyInstance, { config, clock, gate }: S
       enrolled: factors.length > 0,
       factors: listFactors(person, now),
       recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
-      decision: decide(person, request.caller, now, settings)
+      decision
     }
   })
 }

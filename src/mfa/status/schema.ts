@@ -5,7 +5,8 @@ const decision = {
   action: Type.Enum(['allow', 'verify', 'enroll', 'deny']),
   reason: Type.Enum(['mfa_verified', 'idp_mfa', 'not_required', 'exempt_sso', 'exempt_user', 'grace', 'report_only', 'factor_enrolled', 'required_by_policy', 'user_disabled']),
   deadline: Type.Optional(Type.String({ format: 'date-time', description: 'With `grace`: until when it is allowed without a factor' })),
-  loginFirst: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the login is too old to enroll now; sign in again first' }))
+  loginFirst: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the login is too old to enroll now; sign in again first' })),
+  loginTimeUnknown: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the token does not say when the login was, so nobody can enroll by it, and a new sign-in would not help. Say so and stop: the operator has to change the issuer' }))
 }
 
 export const Decision = Type.Object({

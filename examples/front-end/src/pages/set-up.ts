@@ -15,6 +15,10 @@ export const setUpPage: Page = async () => {
     location.replace(nextPage(status, location.pathname + location.search))
     return []
   }
+  // A new sign-in would come back here: this page is the end.
+  if (status.decision.action === 'enroll' && status.decision.loginTimeUnknown === true) {
+    return [el('h1', {}, text('setUp')), el('p', { className: 'note', attributes: { role: 'alert' } }, text('login_time_unknown'))]
+  }
   const isLost = new URLSearchParams(location.search).has('lost')
   const label = el('input', { name: 'label', maxLength: 64, attributes: { autocomplete: 'off', 'data-first': '' } })
   const form = el('form', {}, field(text('label'), label, text('labelHint')))
