@@ -65,7 +65,7 @@ t.test('each is told once, signed, in order, soon after it happened; and then it
   const events = new Map((await person.events() as any[]).map(event => [event.id, event]))
   for (const { id, body: { type, data, timestamp } } of receiver.received) {
     const event = events.get(id)
-    t.match({ type, ...data }, { type: event.action, tenant: person.tenant, outcome: event.outcome, actor: event.actor, requestId: event.request_id, address: '127.0.0.1', details: event.details })
+    t.match({ type, ...data }, { type: event.action, tenant: person.tenant, outcome: event.outcome, actorId: event.actor, requestId: event.request_id, address: '127.0.0.1', details: event.details })
     t.equal(new Date(timestamp).getTime(), event.at.getTime())
     t.match(data, type === 'policy.changed' ? { userId: null, subject: null } : { userId, subject: person.sub, account: person.sub, namespace: 'https://id.test' })
   }

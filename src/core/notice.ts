@@ -19,7 +19,7 @@ export interface NoticeEvent {
   subject: string | null
   account: string | null
   outcome: string
-  actor: string | null
+  actorId: string | null
   factorKind: string | null
   address: string | null
   requestId: string | null
@@ -27,5 +27,5 @@ export interface NoticeEvent {
 }
 
 /** A Standard Webhooks payload: `type` and `timestamp` of the event, and what else there is of it in `data`. */
-export const noticeBody = ({ type, timestamp, tenant, userId, namespace, subject, account, outcome, actor, factorKind, address, requestId, details }: NoticeEvent): object =>
-  ({ type, timestamp, data: { tenant, userId, namespace, subject, account, outcome, actor, factorKind, address, requestId, details } })
+export const noticeBody = ({ type, timestamp, tenant, userId, namespace, subject, account, outcome, actorId, factorKind, address, requestId, details }: NoticeEvent): object =>
+  ({ type, timestamp, data: { tenant, userId, namespace, subject, account, outcome, actorId, factorKind, address, requestId, details } })

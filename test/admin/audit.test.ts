@@ -37,8 +37,8 @@ t.test('an event says when, who, about whom, what, with which outcome, from wher
   t.equal(nextCursor, null)
   t.same(items.map(({ action }: any) => action), ['factor.confirmed', 'factor.started'], 'newest first')
   for (const event of items) {
-    t.same(Object.keys(event), ['id', 'at', 'tenant', 'actor', 'subject', 'action', 'outcome', 'factorKind', 'address', 'requestId', 'details'])
-    t.match(event, { id: /^[0-9a-f-]{36}$/, at: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, tenant: admin.tenant, actor: id, subject: id, outcome: 'success', factorKind: 'totp', address: '127.0.0.1', requestId: /./, details: { factorId: /-/ } })
+    t.same(Object.keys(event), ['id', 'at', 'tenant', 'actorId', 'actor', 'userId', 'user', 'action', 'outcome', 'factorKind', 'address', 'requestId', 'details'])
+    t.match(event, { id: /^[0-9a-f-]{36}$/, at: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, tenant: admin.tenant, actorId: id, actor: admin.sub, userId: id, user: admin.sub, outcome: 'success', factorKind: 'totp', address: '127.0.0.1', requestId: /./, details: { factorId: /-/ } })
   }
 })
 
@@ -50,14 +50,32 @@ t.test('filters, each alone and all together', async t => {
   await other.call('GET', '/admin/policy')
   const { id } = await other.row()
   const actions = async (query: string): Promise<string[]> => (await list(`?${query}`)).body.items.map(({ action }: any) => action)
-  t.same(await actions(`subject=${id}`), ['access.refused', 'totp.refused', 'factor.confirmed', 'factor.started'])
-  t.same(await actions(`actor=${id}&action=totp.refused`), ['totp.refused'])
+  t.same(await actions(`userId=${id}`), ['access.refused', 'totp.refused', 'factor.confirmed', 'factor.started'])
+  t.same(await actions(`actorId=${id}&action=totp.refused`), ['totp.refused'])
   t.same(await actions('action=factor.started'), ['factor.started', 'factor.started'])
-  t.same(await actions('subject=nobody'), [])
+  t.same(await actions('userId=nobody'), [])
   await service.db.rows`INSERT INTO audit_events (tenant, at, action, outcome, subject) VALUES (${admin.tenant}, '2026-02-01T00:00:00Z', 'key.rotated', 'success', NULL), (${admin.tenant}, '2026-02-02T00:00:00Z', 'user.erased', 'success', 'x')`
   t.same(await actions('to=2026-02-02T00:00:00Z'), ['key.rotated'], 'up to, and not with')
   t.same(await actions('from=2026-02-02T00:00:00Z&to=2026-02-03T00:00:00%2B02:00'), ['user.erased'], 'from, and with')
-  t.same(await actions(`subject=${id}&actor=${id}&action=factor.started&from=2026-02-02T00:00:00Z&to=2199-01-01T00:00:00Z`), ['factor.started'])
+  t.same(await actions(`userId=${id}&actorId=${id}&action=factor.started&from=2026-02-02T00:00:00Z&to=2199-01-01T00:00:00Z`), ['factor.started'])
+})
+
+t.test('it names whom people know: users by their account of today, machines and the operator; who was erased has no name', async t => {
+  const { admin, list } = await auditor()
+  const user = service.person({ tenant: admin.tenant, preferred_username: 'dora' })
+  await user.enroll()
+  const { id } = await user.row()
+  const enter = (actor: string, subject: string | null): Promise<unknown> => service.db.rows`
+    INSERT INTO audit_events (tenant, action, outcome, actor, subject) VALUES (${admin.tenant}, 'user.reset', 'success', ${actor}, ${subject})`
+  for (const [actor, subject] of [['operator', id], ['service:people-sync', id], [id, null]] as const) await enter(actor, subject)
+  const named = async (query: string): Promise<unknown> => (await list(query)).body.items.map(({ actor, user }: any) => [actor, user])
+  t.same(await named('?action=user.reset'), [['dora', null], ['people-sync', 'dora'], ['operator', 'dora']])
+  t.same(await named(`?subject=${user.sub}&action=user.reset`), [['people-sync', 'dora'], ['operator', 'dora']], 'by the `sub` of their token')
+  t.same(await named(`?subject=${id}`), [], 'which is no id')
+  await service.db.rows`UPDATE users SET account = 'Dora' WHERE tenant = ${admin.tenant} AND id = ${id}::uuid`
+  t.same(await named(`?userId=${id}&action=factor.started`), [['Dora', 'Dora']])
+  await service.db.rows`DELETE FROM users WHERE tenant = ${admin.tenant} AND id = ${id}::uuid`
+  t.same(await named('?action=user.reset'), [[null, null], ['people-sync', null], ['operator', null]])
 })
 
 t.test('no other tenant\'s events appear, whoever is asked for', async t => {
@@ -65,25 +83,25 @@ t.test('no other tenant\'s events appear, whoever is asked for', async t => {
   const stranger = service.person()
   await stranger.enroll()
   const { id } = await stranger.row()
-  t.same((await list(`?subject=${id}`)).body.items, [])
-  t.same((await list(`?actor=${id}`)).body.items, [])
+  t.same((await list(`?userId=${id}`)).body.items, [])
+  t.same((await list(`?actorId=${id}`)).body.items, [])
   t.ok((await list()).body.items.every(({ tenant }: any) => tenant !== stranger.tenant))
 })
 
 t.test('pages show each event once, in one order, though many happen in one microsecond and more are added meanwhile', async t => {
   const { admin, list } = await auditor()
   await fill(admin, 250, 1)
-  const whole = await allPages(list, 'subject=filled&limit=100')
+  const whole = await allPages(list, 'userId=filled&limit=100')
   t.equal(whole.length, 250)
   t.equal(new Set(whole.map(({ id }) => id)).size, 250)
   const ordered = [...whole].sort((a, b) => a.at === b.at ? (a.id < b.id ? 1 : -1) : a.at < b.at ? 1 : -1)
   t.same(whole, ordered)
-  t.same(await allPages(list, 'subject=filled&limit=7'), whole)
-  const first = (await list('?subject=filled')).body
+  t.same(await allPages(list, 'userId=filled&limit=7'), whole)
+  const first = (await list('?userId=filled')).body
   t.equal(first.items.length, 50, 'without a limit')
   await service.db.rows`INSERT INTO audit_events (tenant, action, outcome, subject) VALUES (${admin.tenant}, 'totp.accepted', 'success', 'filled')`
-  t.same((await list(`?subject=filled&cursor=${first.nextCursor as string}`)).body.items, whole.slice(50, 100))
-  t.equal((await list(`?subject=filled&limit=50&cursor=${first.nextCursor as string}&to=2025-01-01T00:00:00Z`)).body.nextCursor, null)
+  t.same((await list(`?userId=filled&cursor=${first.nextCursor as string}`)).body.items, whole.slice(50, 100))
+  t.equal((await list(`?userId=filled&limit=50&cursor=${first.nextCursor as string}&to=2025-01-01T00:00:00Z`)).body.nextCursor, null)
 })
 
 t.test('what is no filter is refused, and says which field', async t => {
@@ -93,9 +111,9 @@ t.test('what is no filter is refused, and says which field', async t => {
     ['limit=0', 'limit'], ['limit=101', 'limit'], ['limit=100000', 'limit'], ['limit=-1', 'limit'], ['limit=1.0', 'limit'], ['limit=', 'limit'],
     ['cursor=', 'cursor'], ['cursor=x', 'cursor'], [`cursor=1_${uuid}'`, 'cursor'], [`cursor=99999999999999999_${uuid}`, 'cursor'],
     ['from=yesterday', 'from'], ['from=2026-11-24', 'from'], ['to=0000-01-01T00:00:00Z', 'to'], ['from=9999-12-31T23:59:59-12:00', 'from'], ['from=2026-13-01T00:00:00Z', 'from'],
-    ['action=policy', 'action'], ['subject=', 'subject'], ['actor=%00', 'actor'], ['subject=a&subject=b', 'subject'], ['tenant=other', 'tenant']
+    ['action=policy', 'action'], ['userId=', 'userId'], ['subject=', 'subject'], ['actorId=%00', 'actorId'], ['userId=a&userId=b', 'userId'], ['actor=x', 'actor'], ['tenant=other', 'tenant']
   ] as const) t.match(await list(`?${query}`), { status: 400, body: { code: 'invalid_request', errors: [{ field: `querystring.${field}` }] } }, query)
-  for (const query of ["subject='%3B DROP TABLE users", 'actor=%25', `cursor=9999999999999999_${uuid}`]) t.equal((await list(`?${query}`)).status, 200, query)
+  for (const query of ["subject='%3B DROP TABLE users", "userId='%3B DROP TABLE users", 'actorId=%25', `cursor=9999999999999999_${uuid}`]) t.equal((await list(`?${query}`)).status, 200, query)
 })
 
 /** Pages that the service has read of the database for reports. */
@@ -122,8 +140,8 @@ t.test('an export has every event, one a line, as the pages have it', async t =>
   const whole = await exported('')
   t.equal(whole.length, 2502)
   t.same(whole, await allPages(list, 'limit=100'))
-  t.same(await exported('?subject=nobody'), [])
-  t.same(await exported('?subject=filled&limit=3'), whole.slice(2, 5))
+  t.same(await exported('?userId=nobody'), [])
+  t.same(await exported('?userId=filled&limit=3'), whole.slice(2, 5))
   const { body } = await list('?limit=20')
   t.same(await exported(`?cursor=${body.nextCursor as string}`), whole.slice(20))
 })

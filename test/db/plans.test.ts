@@ -98,8 +98,8 @@ t.test('figures are counted from indexes', async t => {
 })
 
 t.test('no page of the audit is found by reading all of a month', async t => {
-  const { rows: [{ subject, at }] } = await client.query('SELECT subject, at FROM audit_events WHERE tenant = $1 ORDER BY at OFFSET 500 LIMIT 1', [TENANT])
-  const filters = [{}, { subject }, { actor: subject }, { action: 'totp.accepted' }, { action: 'totp.refused' }, { action: 'policy.changed' }, { from: at }, { to: at }, { from: at, to: new Date() }, { subject, action: 'totp.refused' }, { actor: subject, from: at }]
+  const { rows: [{ userId, at }] } = await client.query('SELECT subject AS "userId", at FROM audit_events WHERE tenant = $1 ORDER BY at OFFSET 500 LIMIT 1', [TENANT])
+  const filters = [{}, { userId }, { subject: 'user-7' }, { actorId: userId }, { action: 'totp.accepted' }, { action: 'totp.refused' }, { action: 'policy.changed' }, { from: at }, { to: at }, { from: at, to: new Date() }, { userId, action: 'totp.refused' }, { actorId: userId, from: at }]
   for (const filter of filters) {
     for (const cursor of [undefined, '1764000000000000_7fffffff-ffff-4fff-bfff-ffffffffffff']) {
       t.same(await scans(db => findEvents(db, { tenant: TENANT, ...filter }, cursor, 51)), [], JSON.stringify([filter, cursor]))

@@ -45,6 +45,7 @@ export class Specification {
     if (documented.content === undefined) return body === '' ? undefined : `status ${status} has a body`
     const content = documented.content[type as string]
     if (content === undefined) return `status ${status} has the media type ${type ?? '(none)'}`
+    if (type === 'application/x-ndjson') return body.split('\n').slice(0, -1).every(line => parsed(line) !== undefined) ? undefined : 'a line is no JSON'
     if (type?.endsWith('json') !== true) return undefined
     const pointer = ['paths', path, method.toLowerCase(), 'responses', String(status), 'content', type, 'schema'].map(part => part.replaceAll('~', '~0').replaceAll('/', '~1')).map(encodeURIComponent).join('/')
     const validate = this.#ajv.getSchema(`spec#/${pointer}`) as ValidateFunction

@@ -1053,8 +1053,10 @@ export interface components {
          *       "id": "3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20",
          *       "at": "2026-11-24T12:00:00.123456Z",
          *       "tenant": "acme",
-         *       "actor": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
-         *       "subject": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
+         *       "actorId": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
+         *       "actor": "alice@example.com",
+         *       "userId": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
+         *       "user": "alice@example.com",
          *       "action": "totp.accepted",
          *       "outcome": "success",
          *       "factorKind": "totp",
@@ -1079,9 +1081,13 @@ export interface components {
             at: string;
             tenant: string;
             /** @description Who did it: a `userId`, a machine as `service:` and its subject, or `operator` */
+            actorId: string | null;
+            /** @description Their name to show: the account of today. Null once the user is erased */
             actor: string | null;
             /** @description Whom it is about: a `userId`, or a machine */
-            subject: string | null;
+            userId: string | null;
+            /** @description Their name to show, as `actor` */
+            user: string | null;
             /**
              * @description What was done
              * @example factor.started
@@ -1137,8 +1143,10 @@ export interface components {
          *           "id": "3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20",
          *           "at": "2026-11-24T12:00:00.123456Z",
          *           "tenant": "acme",
-         *           "actor": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
-         *           "subject": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
+         *           "actorId": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
+         *           "actor": "alice@example.com",
+         *           "userId": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
+         *           "user": "alice@example.com",
          *           "action": "totp.accepted",
          *           "outcome": "success",
          *           "factorKind": "totp",
@@ -1284,7 +1292,7 @@ export interface components {
                 /** @enum {unknown} */
                 outcome: "success" | "failure";
                 /** @description Who did it: a `userId`, a machine as `service:` and its subject, or `operator`; null where nobody in particular did */
-                actor: string | null;
+                actorId: string | null;
                 /** @description `totp`, `recovery` or `bypass` */
                 factorKind: string | null;
                 /** @description Where it came from */
@@ -1376,9 +1384,11 @@ export interface components {
         };
         ListAuditEventsQuery: {
             /** @description Whom it is about */
+            userId?: string;
+            /** @description The `sub` of whom it is about: finds the users who have it now */
             subject?: string;
             /** @description Who did it */
-            actor?: string;
+            actorId?: string;
             /**
              * @description What was done
              * @enum {unknown}

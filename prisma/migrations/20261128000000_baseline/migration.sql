@@ -2194,7 +2194,7 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'claimed', 'attempt', v_row.attempts + 1, 'event', jsonb_build_object(
     'type', v_event.action, 'timestamp', to_char(v_event.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'tenant', p_tenant,
     'userId', v_event.subject, 'namespace', v_user.namespace, 'subject', v_user.subject, 'account', v_user.account,
-    'outcome', v_event.outcome, 'actor', v_event.actor, 'factorKind', v_event.factor_kind, 'address', v_event.address,
+    'outcome', v_event.outcome, 'actorId', v_event.actor, 'factorKind', v_event.factor_kind, 'address', v_event.address,
     'requestId', v_event.request_id, 'details', v_event.details));
 END $$;
 

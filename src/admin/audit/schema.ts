@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { EventCursor, GivenTime, Limit, QueryName, Uuid } from '../../mfa/schema.ts'
+import { EventCursor, GivenTime, Limit, MAX_LENGTH, QueryName, Uuid } from '../../mfa/schema.ts'
 
 export const ACTIONS = [
   'factor.started', 'factor.confirmed', 'factor.renamed', 'factor.removed', 'totp.accepted', 'totp.refused', 'totp.locked', 'recovery.accepted', 'recovery.refused',
@@ -8,14 +8,16 @@ export const ACTIONS = [
 ] as const
 
 const Nullable = (description: string) => Type.Union([Type.String(), Type.Null()], { description })
-export const auditEventExample = { id: '3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20', at: '2026-11-24T12:00:00.123456Z', tenant: 'acme', actor: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', action: 'totp.accepted', outcome: 'success', factorKind: 'totp', address: '192.0.2.7', requestId: '0b6b2b2e-5a53-4d4e-9a53-3f9d3f1c2a10', details: { factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11' } }
+export const auditEventExample = { id: '3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20', at: '2026-11-24T12:00:00.123456Z', tenant: 'acme', actorId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', actor: 'alice@example.com', userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', user: 'alice@example.com', action: 'totp.accepted', outcome: 'success', factorKind: 'totp', address: '192.0.2.7', requestId: '0b6b2b2e-5a53-4d4e-9a53-3f9d3f1c2a10', details: { factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11' } }
 
 export const AuditEvent = Type.Object({
   id: Uuid,
   at: Type.String({ format: 'date-time', description: 'RFC 3339, UTC, to the microsecond', examples: ['2026-11-24T12:00:00.123456Z'] }),
   tenant: Type.String(),
-  actor: Nullable('Who did it: a `userId`, a machine as `service:` and its subject, or `operator`'),
-  subject: Nullable('Whom it is about: a `userId`, or a machine'),
+  actorId: Nullable('Who did it: a `userId`, a machine as `service:` and its subject, or `operator`'),
+  actor: Nullable('Their name to show: the account of today. Null once the user is erased'),
+  userId: Nullable('Whom it is about: a `userId`, or a machine'),
+  user: Nullable('Their name to show, as `actor`'),
   action: Type.String({ description: 'What was done', examples: [...ACTIONS] }),
   outcome: Type.Enum(['success', 'failure']),
   factorKind: Nullable('`totp`, `recovery`, or `bypass`: the code of an administrator'),
@@ -25,8 +27,9 @@ export const AuditEvent = Type.Object({
 }, { $id: 'AuditEvent', examples: [auditEventExample] })
 
 export const AuditQuery = Type.Object({
-  subject: Type.Optional(QueryName(600, 'Whom it is about')),
-  actor: Type.Optional(QueryName(600, 'Who did it')),
+  userId: Type.Optional(QueryName(600, 'Whom it is about')),
+  subject: Type.Optional(QueryName(MAX_LENGTH.subject, 'The `sub` of whom it is about: finds the users who have it now')),
+  actorId: Type.Optional(QueryName(600, 'Who did it')),
   action: Type.Optional(Type.Enum([...ACTIONS], { description: 'What was done' })),
   from: Type.Optional(GivenTime),
   to: Type.Optional(Type.String({ ...GivenTime, description: 'RFC 3339; up to, and not with, this time' })),

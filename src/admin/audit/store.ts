@@ -1,11 +1,13 @@
 import type { Database } from '../../db/client.ts'
-import { fragment } from '../../db/fragment.ts'
+import { type Fragment, fragment } from '../../db/fragment.ts'
 
 /** Which events of a tenant; `from` is the first moment that counts, `to` the first that no longer does. */
 export interface EventFilter {
   tenant: string
+  userId?: string | undefined
+  /** Of the token: it finds the users who have it now. */
   subject?: string | undefined
-  actor?: string | undefined
+  actorId?: string | undefined
   action?: string | undefined
   from?: Date | undefined
   to?: Date | undefined
@@ -15,8 +17,10 @@ export interface EventRow {
   id: string
   at: string
   tenant: string
+  actorId: string | null
   actor: string | null
-  subject: string | null
+  userId: string | null
+  user: string | null
   action: string
   outcome: string
   factorKind: string | null
@@ -27,28 +31,40 @@ export interface EventRow {
   cursor: string
 }
 
+/** The name that is shown of whom a column of `p` names: a user's of today, a machine's, or the operator. Null once erased. */
+const nameOf = (tenant: string, id: Fragment): Fragment => fragment`CASE WHEN ${id} ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+    THEN (SELECT u.account FROM users u WHERE u.tenant = ${tenant} AND u.id = ${id}::uuid) ELSE regexp_replace(${id}, '^service:', '') END`
+
+/** The users who have this `sub`, one at most in each namespace. */
+const findIds = async (db: Database, tenant: string, subject: string): Promise<string[]> =>
+  (await db.reports<{ id: string }>`SELECT id::text FROM users WHERE tenant = ${tenant} AND subject = ${subject}`).map(({ id }) => id)
+
 /**
  * The newest events first, after the one that `cursor` names. What is added meanwhile comes before the first page and
  * moves no later one.
  */
-export async function findEvents (db: Database, { tenant, subject, actor, action, from, to }: EventFilter, cursor: string | undefined, limit: number): Promise<EventRow[]> {
+export async function findEvents (db: Database, { tenant, userId, subject, actorId, action, from, to }: EventFilter, cursor: string | undefined, limit: number): Promise<EventRow[]> {
   const [micros, id] = cursor?.split('_') ?? []
   // Only what is asked for stands in the statement: an index serves what is there, not what may be there.
   const conditions = [
-    subject === undefined ? fragment`` : fragment`AND subject = ${subject}`,
-    actor === undefined ? fragment`` : fragment`AND actor = ${actor}`,
+    userId === undefined ? fragment`` : fragment`AND subject = ${userId}`,
+    subject === undefined ? fragment`` : fragment`AND subject = ANY(${await findIds(db, tenant, subject)}::text[])`,
+    actorId === undefined ? fragment`` : fragment`AND actor = ${actorId}`,
     action === undefined ? fragment`` : fragment`AND action = ${action}`,
     from === undefined ? fragment`` : fragment`AND at >= ${from}::timestamptz`,
     to === undefined ? fragment`` : fragment`AND at < ${to}::timestamptz`,
     id === undefined ? fragment`` : fragment`AND (at, id) < ('epoch'::timestamptz + ${micros}::bigint * interval '1 microsecond', ${id}::uuid)`
   ] as const
   return await db.reports<EventRow>`
-    SELECT id::text, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, tenant, actor, subject, action, outcome,
-      factor_kind AS "factorKind", address, request_id AS "requestId", details,
-      (extract(epoch FROM at) * 1000000)::bigint || '_' || id AS cursor
-    FROM audit_events
-    WHERE tenant = ${tenant} ${conditions[0]} ${conditions[1]} ${conditions[2]} ${conditions[3]} ${conditions[4]} ${conditions[5]}
-    -- By the columns, of which the index is: the bare names are the texts above.
-    ORDER BY audit_events.at DESC, audit_events.id DESC
-    LIMIT ${limit}::int`
+    SELECT p.id::text, to_char(p.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, p.tenant,
+      p.actor AS "actorId", ${nameOf(tenant, fragment`p.actor`)} AS actor, p.subject AS "userId", ${nameOf(tenant, fragment`p.subject`)} AS user,
+      p.action, p.outcome, p.factor_kind AS "factorKind", p.address, p.request_id AS "requestId", p.details,
+      (extract(epoch FROM p.at) * 1000000)::bigint || '_' || p.id AS cursor
+    FROM (
+      SELECT * FROM audit_events
+      WHERE tenant = ${tenant} ${conditions[0]} ${conditions[1]} ${conditions[2]} ${conditions[3]} ${conditions[4]} ${conditions[5]} ${conditions[6]}
+      ORDER BY at DESC, id DESC
+      LIMIT ${limit}::int
+    ) p
+    ORDER BY p.at DESC, p.id DESC`
 }

@@ -1,7 +1,7 @@
 import { type NoticeEvent, type NoticeType, noticeBody } from '../../core/notice.ts'
 
 const ALICE = { userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', namespace: 'https://id.example.com', subject: 'alice', account: 'alice@example.com' }
-const ADMIN = { actor: 'c0a1b2d3-4e5f-4a6b-8c7d-9e0f1a2b3c4d' }
+const ADMIN = { actorId: 'c0a1b2d3-4e5f-4a6b-8c7d-9e0f1a2b3c4d' }
 const NOBODY = { userId: null, namespace: null, subject: null, account: null }
 const NAMELESS = { namespace: null, subject: null, account: null }
 const TOTP = { factorKind: 'totp' }
@@ -29,12 +29,12 @@ export const NOTICE_EXAMPLES: Record<NoticeType, Example> = {
   'user.signed_out': { about: 'signed out everywhere; with a reason where an administrator did it', event: { details: {} } },
   'user.exempted': { about: 'exempt from the policy, or no more', event: { ...ADMIN, details: { exempt: true, reason, until: '2026-11-30T12:00:00+00:00' } } },
   'user.grace_set': { about: 'an administrator moved the deadline', event: { ...ADMIN, details: { reason, before: '2026-12-01T12:00:00+00:00', after: '2026-12-24T12:00:00+00:00' } } },
-  'user.disabled': { about: 'an application said that he has left', event: { actor: 'service:people-sync', details: {} } },
-  'user.enabled': { about: 'or that he is back; with a reason where the operator did it', event: { actor: 'service:people-sync', details: {} } },
+  'user.disabled': { about: 'an application said that he has left', event: { actorId: 'service:people-sync', details: {} } },
+  'user.enabled': { about: 'or that he is back; with a reason where the operator did it', event: { actorId: 'service:people-sync', details: {} } },
   'user.erased': { about: 'the person is gone, and with him what he was called', event: { ...ADMIN, ...NAMELESS, details: { reason } } },
   'policy.changed': { about: 'who must have MFA; with a reason where the operator did it', event: { ...ADMIN, ...NOBODY, details: { before: POLICY, after: { ...POLICY, enforcement: 'required', gracePeriodDays: 14 } } } },
-  'spray.suspected': { about: 'in an hour, codes of 200 people were refused from one address (a /64 of IPv6); or, without `source`, of more people than `passed`', event: { ...NOBODY, actor: null, address: null, requestId: null, outcome: 'failure', details: { source: '192.0.2.7', users: 214, hours: 1 } } },
-  'guessing.suspected': { about: 'five codes were refused in a day (`failure`), or one was accepted after that (`success`)', event: { ...TOTP, actor: null, outcome: 'failure', details: { failures: 5, hours: 24 } } }
+  'spray.suspected': { about: 'in an hour, codes of 200 people were refused from one address (a /64 of IPv6); or, without `source`, of more people than `passed`', event: { ...NOBODY, actorId: null, address: null, requestId: null, outcome: 'failure', details: { source: '192.0.2.7', users: 214, hours: 1 } } },
+  'guessing.suspected': { about: 'five codes were refused in a day (`failure`), or one was accepted after that (`success`)', event: { ...TOTP, actorId: null, outcome: 'failure', details: { failures: 5, hours: 24 } } }
 }
 
 /** The whole of what is sent. */
@@ -44,7 +44,7 @@ export const noticeExample = (type: NoticeType): object => noticeBody({
   tenant: 'acme',
   ...ALICE,
   outcome: 'success',
-  actor: ALICE.userId,
+  actorId: ALICE.userId,
   factorKind: null,
   address: '192.0.2.7',
   requestId: '0b6b2b2e-5a53-4d4e-9a53-3f9d3f1c2a10',

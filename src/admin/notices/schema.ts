@@ -41,7 +41,7 @@ export const Notice = Type.Object({
     subject: Nullable('As the issuer names him; null where it is about the whole tenant, and of somebody erased'),
     account: Nullable('What people call him, as an e-mail address; null as `subject`'),
     outcome: Type.Enum(['success', 'failure']),
-    actor: Nullable('Who did it: a `userId`, a machine as `service:` and its subject, or `operator`; null where nobody in particular did'),
+    actorId: Nullable('Who did it: a `userId`, a machine as `service:` and its subject, or `operator`; null where nobody in particular did'),
     factorKind: Nullable('`totp`, `recovery` or `bypass`'),
     address: Nullable('Where it came from'),
     requestId: Nullable('As in `X-Request-Id`'),
