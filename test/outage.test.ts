@@ -76,16 +76,16 @@ t.test('a connection that breaks between a write and its answer: what was done s
   // From the moment at which a settlement is sent, no answer comes back; then the connection breaks.
   const losing = async (method: string, path: string, body: object, bearer?: string): Promise<Answer> => {
     const restore = aroundSettling(service.db, async send => {
-      proxy.loseAnswers()
+      const lost = proxy.loseAnswers(/"outcome"/)
       const answer = send()
-      await sleep(300)
+      await lost
       proxy.cut()
       return await answer
     })
     const answer = await person.call(method, path, body, bearer)
     restore()
     await proxy.restore()
-    t.match(answer, { status: 503, body: { code: 'unavailable' } }, path)
+    t.match(answer, { status: 503, body: { code: 'outcome_unknown' } }, path)
     return answer
   }
   const again = (path: string, body: object, bearer = person.token()): Promise<Answer> => direct.call('POST', path, { token: bearer, body })

@@ -8,6 +8,7 @@ interface Media { schema?: { $ref?: string, required?: string[] }, examples?: Re
 interface Operation {
   operationId: string
   summary: string
+  'x-outcome-unknown'?: string
   parameters?: Parameter[]
   requestBody?: { content: Record<string, Media> }
   responses: Record<string, { content?: Record<string, Media> }>
@@ -73,7 +74,7 @@ function isNumber ({ pattern }: { pattern?: string }): boolean { return pattern 
 function queryName (id: string): string { return `${id[0]?.toUpperCase()}${id.slice(1)}Query` }
 
 /** One function: what stands in the path, the body, the query, then what every call may be given. */
-function write ({ path, method, operationId, summary, parameters = [], requestBody, responses }: Operation & { path: string, method: string }): string {
+function write ({ path, method, operationId, summary, 'x-outcome-unknown': ifUnknown, parameters = [], requestBody, responses }: Operation & { path: string, method: string }): string {
   const inPath = parameters.filter(parameter => parameter.in === 'path').map(({ name }) => name)
   const query = parameters.filter(parameter => parameter.in === 'query')
   const hasIfMatch = parameters.some(parameter => parameter.in === 'header' && parameter.name === 'if-match')
@@ -89,7 +90,7 @@ function write ({ path, method, operationId, summary, parameters = [], requestBo
   const sent = ['options', ...(body === undefined ? (query.length === 0 ? [] : ['undefined']) : ['body']), ...(query.length === 0 ? [] : ['query'])]
   const codes = Object.values(responses).flatMap(({ content }) => Object.keys(content?.['application/problem+json']?.examples ?? {})).filter(code => !EVERYWHERE.includes(code))
   return `  /**
-   * ${summary} (\`${method} ${path}\`).${codes.length === 0 ? '' : `\n   * @throws MfaError with \`${codes.join('`, `')}\`, or what any call may meet`}
+   * ${summary} (\`${method} ${path}\`).${codes.length === 0 ? '' : `\n   * @throws MfaError with \`${codes.join('`, `')}\`, or what any call may meet`}${ifUnknown === undefined ? '' : `\n   * With \`outcome_unknown\`: ${ifUnknown}`}
    */
   ${operationId}: (${args.join(', ')}) => send<${answerOf(responses)}>('${method}', ${url}, ${sent.join(', ')})`
 }

@@ -10,7 +10,7 @@ import { fieldsBelow } from '../core/floor.ts'
 import { bcryptThreads } from '../bcrypt-threads.ts'
 import { Hasher } from '../core/hashing.ts'
 import type { CodeOwner } from '../core/recovery-code.ts'
-import { UnavailableError } from '../core/unavailable.ts'
+import { OutcomeUnknownError, UnavailableError } from '../core/unavailable.ts'
 import { OPERATOR } from '../db/audit.ts'
 import { connect, type Database, type Settlement } from '../db/client.ts'
 import { startEmbedded } from '../db/embedded.ts'
@@ -44,6 +44,7 @@ export async function adminCommand (args: string[], terminal: Terminal): Promise
 
 function lineOf (error: Error): string {
   if (error instanceof ConfigError) return error.message.replace(/^/gm, 'configuration: ')
+  if (error instanceof OutcomeUnknownError) return `It may have been done: ${error.message}${causeOf(error)}. The audit says whether it was; look before you repeat it.`
   if (error instanceof UnavailableError) return `Nothing was done: ${error.message}${causeOf(error)}.`
   return error.message.split('\n', 1)[0] as string
 }

@@ -1,9 +1,33 @@
+export interface UnavailableOptions {
+  code?: string | undefined
+  cause?: unknown
+  /** How it is known that a statement did nothing: it never left this process, or the server says that it took it back. */
+  undone?: 'unsent' | 'taken back' | undefined
+}
+
 /** The database, a key or a queue cannot serve now: 503, nothing was accepted. Cause and code are for the log alone. */
 export class UnavailableError extends Error {
   override name = 'UnavailableError'
   readonly code: string | undefined
-  constructor (message: string, { code, cause }: { code?: string | undefined, cause?: unknown } = {}) {
+  readonly undone: UnavailableOptions['undone']
+  constructor (message: string, { code, cause, undone }: UnavailableOptions = {}) {
     super(message, { cause })
     this.code = code
+    this.undone = undone
+  }
+}
+
+/** An act was sent to the database, and what became of it is not known: 503 too, and it may have been done. */
+export class OutcomeUnknownError extends UnavailableError {
+  override name = 'OutcomeUnknownError'
+  constructor (cause: UnavailableError) { super(cause.message, { code: cause.code, cause: cause.cause }) }
+}
+
+/** What is read for the answer after an act: where it cannot be had, the act was done all the same. */
+export async function afterAct<T> (work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    throw error instanceof UnavailableError ? new OutcomeUnknownError(error) : error
   }
 }

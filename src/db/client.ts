@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import { readDatabaseUrl } from '../core/database-url.ts'
 import { ActorGoneError } from '../core/actor-gone.ts'
-import { UnavailableError } from '../core/unavailable.ts'
+import { OutcomeUnknownError, UnavailableError } from '../core/unavailable.ts'
 import { type ConnectionEvent, Connections } from './connections.ts'
 import { fragment } from './fragment.ts'
+import { isTakenBack } from './taken-back.ts'
 import { type Send, Together } from './together.ts'
 import type { Prisma, PrismaClient } from './generated/client.ts'
 
@@ -18,7 +19,7 @@ const REPORT_POOL = 2
 export interface Settlement { outcome: string, [name: string]: unknown }
 
 export interface Database {
-  /** Any trouble of the database becomes an UnavailableError: whatever was asked, nothing was accepted. */
+  /** Any trouble of the database becomes an UnavailableError, which says whether it is known that nothing was done. */
   run: <T>(work: () => Promise<T>) => Promise<T>
   /** One tagged statement; values are parameters. What every replica asks all day the driver alone does, at half of what Prisma takes. */
   rows: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
@@ -37,8 +38,13 @@ export interface Database {
   pollWhole: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
   /** What one function answers, as JSON: `value`SELECT fn(…) AS result``. */
   value: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T | null>
-  /** A call of one settlement function: `settle`SELECT fn(…) AS result``. */
+  /**
+   * A call of one settlement function: `settle`SELECT fn(…) AS result``.
+   * @throws OutcomeUnknownError where it was sent, and nobody can say whether it was done
+   */
   settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
+  /** The same for what is no act of the caller's, but goes before one: if its answer is lost, nothing was accepted all the same. */
+  note: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
   /** Of those that ask for the same `key` at the same moment, one call. */
   together: <Item, Answer>(key: string, item: Item, send: Send<Item, Answer>) => Promise<Answer>
   /** What `together` does of a settlement, whose name is what `onSettled` is told. */
@@ -81,9 +87,10 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     try {
       return await work()
     } catch (error) {
+      if (error instanceof UnavailableError) throw error
       const cause = driverError(error)
       connections.failed(cause.code)
-      throw new UnavailableError('the database did not do it', { code: cause.code, cause })
+      throw new UnavailableError('the database did not do it', { code: cause.code, cause, undone: isTakenBack(cause) ? 'taken back' : undefined })
     }
   }
   type OptionsFor = (text: string) => { name?: string, query_timeout?: number }
@@ -91,14 +98,13 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     strings: TemplateStringsArray, ...values: unknown[]
   ) => {
     const { text, values: parameters } = fragment(strings, ...values)
-    const { rows } = await run(async () => await (await connections.pool(from)).query({ text, values: parameters, ...optionsFor(text) }))
+    const { rows } = await run(async () => await connections.query(from, { text, values: parameters, ...optionsFor(text) }))
     return rows as T[]
   }
   const value = async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T | null> => {
     const { text, values: parameters } = fragment(strings, ...values)
-    const { rows: [row] } = await run(async () =>
-      await (await connections.pool('logins')).query<[T | null]>({ text, values: parameters, rowMode: 'array', ...nameFor(text) }))
-    return (row as [T | null])[0]
+    const { rows: [row] } = await run(async () => await connections.query('logins', { text, values: parameters, rowMode: 'array', ...nameFor(text) }))
+    return (row as unknown as [T | null])[0]
   }
 
   const settled = async (name: string, work: () => Promise<Settlement | null>): Promise<Settlement> => {
@@ -109,6 +115,13 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     if (result.outcome === 'actor_gone') throw new ActorGoneError()
     return result
   }
+  const act = async (name: string, work: () => Promise<Settlement | null>): Promise<Settlement> => await settled(name, async () => {
+    try {
+      return await work()
+    } catch (error) {
+      throw error instanceof UnavailableError && error.undone === undefined ? new OutcomeUnknownError(error) : error
+    }
+  })
   const all = new Together()
 
   const database: Database = {
@@ -126,9 +139,10 @@ export function connect (url: string | (() => string), poolSize: number): Databa
       const statement = fragment(strings, ...values)
       return await prisma.$queryRaw<T[]>(sql(statement.strings, ...statement.values))
     }),
-    settle: async (strings, ...values) => await settled(settlementOf(strings), () => value<Settlement>(strings, ...values)),
+    settle: async (strings, ...values) => await act(settlementOf(strings), () => value<Settlement>(strings, ...values)),
+    note: async (strings, ...values) => await settled(settlementOf(strings), () => value<Settlement>(strings, ...values)),
     together: async (key, item, send) => await all.ask(key, item, send),
-    settleTogether: async (name, key, item, send) => await settled(name, () => all.ask(key, item, send)),
+    settleTogether: async (name, key, item, send) => await act(name, () => all.ask(key, item, send)),
     onSettled: () => {},
     onConnection: () => {},
     connections: () => connections.count('logins'),

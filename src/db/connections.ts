@@ -1,11 +1,13 @@
 import { randomInt } from 'node:crypto'
 import pg from 'pg'
 import { readDatabaseUrl } from '../core/database-url.ts'
+import { UnavailableError } from '../core/unavailable.ts'
 import { findServer, IDENTITY, type Server } from './server.ts'
 
 const CONNECT_TIMEOUT_MS = 1500
 const IDENTITY_TIMEOUT_MS = 1000
 const LOCK_TIMEOUT_MS = 1000
+const SERVER_AHEAD_MS = 200
 const IDLE_IN_TRANSACTION_MS = 3000
 /** Every server that the URL does not lead to any more is found out within ten seconds: by a look, which takes three at most. */
 const LOOK_MS = 4000
@@ -73,6 +75,31 @@ export class Connections<Name extends string> {
   /** How often all connections began anew: what was read before may be what another server said. */
   get switches (): number { return this.#switches }
 
+  /** One statement. @throws UnavailableError where there is no connection to send it over */
+  async query (name: Name, statement: pg.QueryConfig | pg.QueryArrayConfig): Promise<pg.QueryResult> {
+    const client = await this.#connect(name)
+    const ignore = (): void => {} // the query hears of it
+    client.once('error', ignore)
+    try {
+      const result = await client.query(statement as pg.QueryConfig)
+      client.release()
+      return result
+    } catch (error) {
+      client.release(error as Error)
+      throw error
+    } finally {
+      client.off('error', ignore)
+    }
+  }
+
+  async #connect (name: Name): Promise<pg.PoolClient> {
+    try {
+      return await (await this.pool(name)).connect()
+    } catch (cause) {
+      throw new UnavailableError('there is no connection to the database', { code: (cause as { code?: string }).code, cause, undone: 'unsent' })
+    }
+  }
+
   /** The pool of now: ask at each use. @throws UnavailableError where no host is as the URL wants it */
   async pool (name: Name): Promise<pg.Pool> {
     const { pools } = this.#generation ?? await (this.#beginning ??= this.#begin().finally(() => { this.#beginning = undefined }))
@@ -119,7 +146,8 @@ export class Connections<Name extends string> {
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       // A pooler refuses these, or would pass them on to whom it gives the connection next: there the role has them (docs/scaling.md).
       ...(!readDatabaseUrl(this.#url()).isPooled && {
-        statement_timeout: statementTimeoutMs,
+        // A little less than we wait: then it is the server that ends it, and says that nothing was done.
+        statement_timeout: statementTimeoutMs - SERVER_AHEAD_MS,
         lock_timeout: LOCK_TIMEOUT_MS,
         idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS
       }),

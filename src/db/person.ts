@@ -133,13 +133,13 @@ function spoken ({ accounts, loginType }: IssuerWord): { local: boolean, sso: bo
  */
 export async function seePerson (db: Database, { tenant, namespace, subject, word, groups }: FirstFactor, id: string, known: Person | null, hashes: string[]): Promise<Settlement> {
   const said = { ...spoken(word), ...spokenGroups(word, groups, known?.sources[word.issuer]) }
-  return await db.settle`SELECT see_user(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
+  return await db.note`SELECT see_user(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
     ${word.accounts !== undefined}, ${said}::jsonb, to_timestamp(${word.issuedAt}::float8), ${JSON.stringify(hashes)}::jsonb) AS result`
 }
 
 /** Records what was noted of somebody. Decides which of parallel first calls gives him his deadline. */
 export async function settleNote (db: Database, { tenant, userId, policy }: Person, { graceDays, wouldBe, isAdministrator }: Note, by: By): Promise<void> {
-  await db.settle`SELECT note_person(${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb) AS result`
+  await db.note`SELECT note_person(${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb) AS result`
 }
 
 const date = (value: string | null): Date | null => value === null ? null : new Date(value)

@@ -73,16 +73,13 @@ async function answer (batch: Waiting[], send: Send<unknown, unknown>): Promise<
     if (answers.length !== batch.length) throw new UnavailableError('not everybody was answered')
     batch.forEach(({ resolve }, index) => { resolve(answers[index] as never) })
   } catch (error) {
-    if (batch.length > 1 && isTakenBack(error)) await Promise.all(batch.map(each => answer([each], send)))
+    if (batch.length > 1 && isOfOne(error)) await Promise.all(batch.map(each => answer([each], send)))
     else for (const { reject } of batch) reject(error)
   }
 }
 
-/**
- * The server says so (SQLSTATE): nothing of it happened, and what one of them fails by is not the others'. Not where the connection
- * is lost (class 08) or ended by the server (57P), which may be after the commit; nor where the system says so (EPIPE has no digit).
- */
-const isTakenBack = (error: unknown): boolean => error instanceof UnavailableError && /^(?!08|57P)(?=.*\d)[0-9A-Z]{5}$/.test(error.code ?? '')
+/** Nothing of it happened, and what one of them failed by need not be the others'. */
+const isOfOne = (error: unknown): boolean => error instanceof UnavailableError && error.undone === 'taken back'
 
 /** As one call each, and as one of all. */
 export interface Ways<Item, Answer> { alone: (item: Item) => Promise<Answer | null>, all: (sorted: Item[]) => Promise<Answer[] | null> }

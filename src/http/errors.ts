@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { ActorGoneError } from '../core/actor-gone.ts'
-import { UnavailableError } from '../core/unavailable.ts'
+import { OutcomeUnknownError, UnavailableError } from '../core/unavailable.ts'
 import { BASE_HEADERS } from './base-headers.ts'
 import { DETAILS, type FieldError, Problem, problemBody, type ProblemCode, problemHeaders } from './problem.ts'
 
 /** Every error becomes a problem document: ours, the framework's, the parser's. Register it before any plugin. */
 export function registerErrors (app: FastifyInstance): void {
-  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(request, reply, toProblem(error)))
+  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(request, reply, toProblem(error, request)))
 }
 
 export function sendProblem (request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
@@ -23,6 +23,9 @@ export function sendProblem (request: FastifyRequest, reply: FastifyReply, probl
     .send(JSON.stringify(problemBody(code, request.id, options)))
 }
 
+/** What the operation says in the specification. */
+const ifUnknownOf = (request: FastifyRequest | undefined): string => (request?.routeOptions.schema as { 'x-outcome-unknown': string })['x-outcome-unknown']
+
 /** What the framework and its parser throw before our code runs, by their codes. */
 const FRAMEWORK: Record<string, Problem['code']> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
@@ -35,9 +38,10 @@ const FRAMEWORK: Record<string, Problem['code']> = {
   FST_ERR_ASYNC_CONSTRAINT: 'invalid_request'
 }
 
-export function toProblem (error: FastifyError): Problem {
+export function toProblem (error: FastifyError, request?: FastifyRequest): Problem {
   if (error instanceof Problem) return error
   if (error instanceof ActorGoneError) return new Problem('invalid_token')
+  if (error instanceof OutcomeUnknownError) return new Problem('outcome_unknown', { cause: error, detail: ifUnknownOf(request) })
   if (error instanceof UnavailableError) return new Problem('unavailable', { cause: error })
   if (error.validation !== undefined) return new Problem('invalid_request', { errors: fieldErrors(error.validation, error.validationContext) })
   const code = FRAMEWORK[error.code] ?? (error.statusCode === 400 || error instanceof SyntaxError ? 'invalid_request' : 'internal')

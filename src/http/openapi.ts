@@ -34,6 +34,8 @@ interface Operation {
   querystring?: TSchema
   headers?: TSchema
   answers: Record<number, Answer>
+  /** Of what changes something: where its caller sees whether it was done, if the database's answer was lost, and what to do then. */
+  ifUnknown?: string
   /** What this operation can answer besides what all with a token can. */
   errors: ProblemCode[]
   /** What they say here, if that is not the code's own. */
@@ -49,8 +51,9 @@ const WITH_BODY: ProblemCode[] = ['payload_too_large', 'unsupported_media_type']
 export const NO_QUERY = Type.Object({}, { additionalProperties: false })
 
 /** A route's schema and its part of the specification at once: what is documented is what is checked. */
-export function operation ({ id, tag, summary, description, isPublic, isUncounted, body, params, querystring = NO_QUERY, headers, answers, errors, details = {} }: Operation): FastifySchema {
-  const codes = new Set([...EVERYWHERE, ...(isPublic === undefined ? WITH_TOKEN : []), ...(body === undefined ? [] : WITH_BODY), ...errors])
+export function operation ({ id, tag, summary, description, isPublic, isUncounted, body, params, querystring = NO_QUERY, headers, answers, ifUnknown, errors, details = {} }: Operation): FastifySchema {
+  const codes = new Set([...EVERYWHERE, ...(isPublic === undefined ? WITH_TOKEN : []), ...(body === undefined ? [] : WITH_BODY), ...errors, ...(ifUnknown === undefined ? [] : ['outcome_unknown' as const])])
+  const unknown = ifUnknown === undefined ? {} : { outcome_unknown: `It may have been done. ${ifUnknown}` }
   if (isUncounted) codes.delete('too_many_attempts')
   return {
     operationId: id,
@@ -62,7 +65,8 @@ export function operation ({ id, tag, summary, description, isPublic, isUncounte
     ...(params !== undefined && { params }),
     ...(headers !== undefined && { headers: withoutExamples(headers) }),
     querystring: withoutExamples(querystring),
-    response: { ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, toResponse(answer)])), ...problemResponses([...codes], details) }
+    ...(ifUnknown !== undefined && { 'x-outcome-unknown': unknown.outcome_unknown }),
+    response: { ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, toResponse(answer)])), ...problemResponses([...codes], { ...details, ...unknown }) }
   } as FastifySchema
 }
 

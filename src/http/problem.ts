@@ -27,7 +27,8 @@ export const PROBLEMS = {
   code_refused: { status: 422, title: 'The code was refused', detail: 'Wait for the next code: it changes every 30 seconds, and each counts once. If codes keep being refused, set the date and time of the phone to automatic.' },
   too_many_attempts: { status: 429, title: 'Too many attempts', detail: 'Wait for `Retry-After` seconds. A code sent before is not looked at and stays unused.' },
   internal: { status: 500, title: 'Something went wrong here', detail: 'Nothing is known to have been accepted. Tell the operator the request id in `instance`.' },
-  unavailable: { status: 503, title: 'Not available at the moment', detail: 'Nothing was accepted. Repeat the call after `Retry-After` seconds.' }
+  unavailable: { status: 503, title: 'Not available at the moment', detail: 'Nothing was accepted. Repeat the call after `Retry-After` seconds.' },
+  outcome_unknown: { status: 503, title: 'Nobody knows whether it was done', detail: 'It may have been done. Look at GET /mfa/status before you repeat it.' }
 } as const satisfies Record<string, { status: number, title: string, detail: string }>
 
 export type ProblemCode = keyof typeof PROBLEMS

@@ -150,7 +150,7 @@ t.test('a wrong call ends with 2 before anything is opened, and so do a configur
   ]
   const closed = { DATABASE_URL: 'postgresql://x:secret@127.0.0.1:1/x' }
   for (const [args, line] of calls) t.match(await admin(args, closed), { code: 2, out: [], notes: [new RegExp(`${line.source}.* \\(--help says how\\)$`)] }, args.join(' '))
-  t.same(await admin(['unlock', ...someone, ...why], closed), { code: 2, out: [], notes: ['Nothing was done: the database did not do it (connect ECONNREFUSED 127.0.0.1:1).'] })
+  t.same(await admin(['unlock', ...someone, ...why], closed), { code: 2, out: [], notes: ['Nothing was done: there is no connection to the database (connect ECONNREFUSED 127.0.0.1:1).'] })
   t.match(await admin(['unlock', ...someone, ...why], { MFA_PEPPERS: 'x' }), { code: 2, out: [], notes: [/^configuration: MFA_PEPPERS /] })
 })
 

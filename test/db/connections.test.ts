@@ -69,7 +69,7 @@ t.test('through a pooler no limit is sent: what has none of its own is told, unt
 t.test('without one the limits are sent, and nobody is told anything', async t => {
   const { connections, told } = open(t, databaseUrl())
   const { rows } = await (await connections.pool('only')).query("SELECT name, setting FROM pg_settings WHERE source = 'client' AND name ~ 'timeout' ORDER BY name")
-  t.same(rows, [{ name: 'idle_in_transaction_session_timeout', setting: '3000' }, { name: 'lock_timeout', setting: '1000' }, { name: 'statement_timeout', setting: '1500' }])
+  t.same(rows, [{ name: 'idle_in_transaction_session_timeout', setting: '3000' }, { name: 'lock_timeout', setting: '1000' }, { name: 'statement_timeout', setting: '1300' }])
   t.same(told, [])
 })
 

@@ -202,7 +202,7 @@ t.test('a replica that is killed the moment that its events are chained: what th
   const replica = await startChainer(t, proxy.url, tenant)
   replica.send('chain')
   await until(() => isSomebodyWaiting(url))
-  proxy.loseAnswers()
+  void proxy.loseAnswers()
   await release()
   await until(async () => await waiting(tenant) < 5)
   replica.kill('SIGKILL')
@@ -236,7 +236,7 @@ t.test('one that loses the answer knows by the head what it has chained, and cou
   const counted: string[] = []
   const chained = chainTenant(replica, tenant, { onChained: events => { counted.push(...events.map(({ action }) => action)) } })
   await until(() => isSomebodyWaiting(url))
-  proxy.loseAnswers()
+  void proxy.loseAnswers()
   await release()
   await until(async () => await waiting(tenant) === 0)
   await proxy.restore()

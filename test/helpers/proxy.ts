@@ -11,8 +11,8 @@ export interface Proxy {
   refuse: () => Promise<void>
   /** Accepts everything and answers nothing; what is sent meanwhile is lost. */
   blackHole: () => void
-  /** What the client sends arrives, what the server answers is lost. */
-  loseAnswers: () => void
+  /** What the client sends arrives, what the server answers is lost: an act is done by then. Resolves once an answer was, that `pattern` matches. */
+  loseAnswers: (pattern?: RegExp) => Promise<void>
   /** Breaks the connections that there are. */
   cut: () => void
   /** New connections go to another server; those that there are stay where they are. */
@@ -26,6 +26,7 @@ export async function startProxy (t: Teardown, databaseUrl: string): Promise<Pro
   const sockets = new Set<Socket>()
   let mode: 'pass' | 'black hole' | 'lose answers' = 'pass'
   let server: Server | undefined
+  let onLost: (answer: Buffer) => void = () => {}
 
   function pass (client: Socket): void {
     const upstream = connect(Number(target.port || 5432), target.hostname)
@@ -39,6 +40,7 @@ export async function startProxy (t: Teardown, databaseUrl: string): Promise<Pro
       })
       from.on('data', chunk => {
         if (mode === 'pass' || (mode === 'lose answers' && from === client)) to.write(chunk)
+        else if (mode === 'lose answers') onLost(chunk)
       })
     }
   }
@@ -70,7 +72,10 @@ export async function startProxy (t: Teardown, databaseUrl: string): Promise<Pro
     cut,
     blackHole: () => { mode = 'black hole' },
     lead: databaseUrl => { target = new URL(databaseUrl) },
-    loseAnswers: () => { mode = 'lose answers' },
+    loseAnswers: async (pattern = /^/) => {
+      mode = 'lose answers'
+      await new Promise<void>(resolve => { onLost = answer => { if (pattern.test(answer.toString('latin1'))) resolve() } })
+    },
     async restore () {
       mode = 'pass'
       if (server === undefined) await listen(port)

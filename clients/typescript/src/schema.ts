@@ -16,7 +16,7 @@ export interface components {
             /** @description Carries the request id. */
             instance: string;
             /** @enum {unknown} */
-            code: "invalid_request" | "invalid_token" | "step_up_required" | "forbidden" | "enrollment_required" | "login_time_unknown" | "factor_locked" | "not_found" | "method_not_allowed" | "required_by_policy" | "too_many_factors" | "not_enrolled" | "label_taken" | "precondition_failed" | "payload_too_large" | "token_too_large" | "unsupported_media_type" | "code_refused" | "too_many_attempts" | "internal" | "unavailable";
+            code: "invalid_request" | "invalid_token" | "step_up_required" | "forbidden" | "enrollment_required" | "login_time_unknown" | "factor_locked" | "not_found" | "method_not_allowed" | "required_by_policy" | "too_many_factors" | "not_enrolled" | "label_taken" | "precondition_failed" | "payload_too_large" | "token_too_large" | "unsupported_media_type" | "code_refused" | "too_many_attempts" | "internal" | "unavailable" | "outcome_unknown";
             /** @description With `invalid_request`, and with `required_by_policy` of a policy: the fields, never what they held. */
             errors?: {
                 field: string;

@@ -20,6 +20,7 @@ const IN_WORDS: Record<Problem['code'], keyof Texts> = {
   precondition_failed: 'precondition_failed',
   forbidden: 'forbidden',
   unavailable: 'unavailable',
+  outcome_unknown: 'outcome_unknown',
   unreachable: 'unreachable',
   // A fault of these pages, or of the service: nothing that who reads it could do.
   method_not_allowed: 'other',

@@ -107,6 +107,10 @@ const en = {
   step_up_required: 'First a code or a new sign-in is needed.',
   forbidden: 'You may not do this.',
   unavailable: 'This does not work right now. You can try again in {seconds} seconds.',
+  outcome_unknown: 'It is not known whether that was done. Load the page again and look, before you try it again.',
+  code_unknown: 'It is not known whether that code counted. Use the next one.',
+  recovery_unknown: 'It is not known whether that code counted. Use another one of your list.',
+  codes_unknown: 'It is not known whether you have new recovery codes. Your old ones may not count any more: get new ones once more.',
   unreachable: 'There is no connection. Check it and try again.',
   other: 'That did not work. Try again.'
 }
@@ -222,6 +226,10 @@ const de: Texts = {
   step_up_required: 'Zuerst braucht es einen Code oder eine neue Anmeldung.',
   forbidden: 'Das dürfen Sie nicht.',
   unavailable: 'Das geht gerade nicht. In {seconds} Sekunden können Sie es wieder versuchen.',
+  outcome_unknown: 'Ob das geschehen ist, ist nicht bekannt. Laden Sie die Seite neu und sehen Sie nach, bevor Sie es noch einmal versuchen.',
+  code_unknown: 'Ob dieser Code gezählt hat, ist nicht bekannt. Nehmen Sie den nächsten.',
+  recovery_unknown: 'Ob dieser Code gezählt hat, ist nicht bekannt. Nehmen Sie einen anderen von Ihrer Liste.',
+  codes_unknown: 'Ob Sie neue Wiederherstellungscodes haben, ist nicht bekannt. Die alten gelten vielleicht nicht mehr: Holen Sie noch einmal neue.',
   unreachable: 'Es gibt keine Verbindung. Prüfen Sie sie und versuchen Sie es wieder.',
   other: 'Das hat nicht geklappt. Versuchen Sie es noch einmal.'
 }

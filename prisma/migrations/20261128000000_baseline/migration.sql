@@ -830,6 +830,13 @@ BEGIN
     'generation', remember_session(p_tenant, p_user, p_act));
 END $$;
 
+-- Notes that a set of codes is saved; the first time counts. A set that was replaced meanwhile is nobody's any more: `nothing`.
+CREATE OR REPLACE FUNCTION acknowledge_codes(p_tenant text, p_user uuid, p_set uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE recovery_sets SET acknowledged_at = now() WHERE tenant = p_tenant AND user_id = p_user AND id = p_set AND acknowledged_at IS NULL;
+  RETURN jsonb_build_object('outcome', CASE WHEN FOUND THEN 'acknowledged' ELSE 'nothing' END);
+END $$;
+
 -- May a user's recovery codes be hashed anew now? `claimed`, and then no other call of theirs for p_seconds or until it is done;
 -- `waiting` for that, and once there were p_per_hour in an hour. Decides, over all replicas: slow hashing that a user asks for goes one at
 -- a time, and so often and no more.

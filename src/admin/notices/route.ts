@@ -41,6 +41,7 @@ export function registerNotices (app: FastifyInstance, { db, gate }: Services): 
       params: NoticeParams,
       body: Type.Object({}, { additionalProperties: false }),
       answers: { 204: { description: 'It is due.' } },
+      ifUnknown: 'Look at GET /admin/notices, or repeat it: that does no harm.',
       errors: ['step_up_required', 'not_enrolled', 'not_found']
     })
   }, async (request, reply) => {

@@ -37,6 +37,7 @@ export function registerPolicy (app: FastifyInstance, { config, db, gate }: Serv
       headers: IfMatch,
       body: Type.Ref('PolicyChange'),
       answers: { 200: { schema: Type.Ref('Policy'), description: 'The policy as it is now, with its `ETag`.' } },
+      ifUnknown: 'Look at GET /admin/policy: the `version` is a higher one where it was done.',
       errors: ['step_up_required', 'not_enrolled', 'required_by_policy', 'precondition_failed']
     })
   }, async (request, reply) => {

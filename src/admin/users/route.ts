@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
+import { afterAct } from '../../core/unavailable.ts'
 import type { Settlement } from '../../db/client.ts'
 import { byOf } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
@@ -53,6 +54,7 @@ function registerExemption (app: FastifyInstance, { config, db, clock, gate }: S
       params: UserParams,
       body: Type.Ref('ExemptionChange'),
       answers: { 200: { schema: Type.Ref('User'), description: 'The user as he is now.' } },
+      ifUnknown: 'Look at GET /admin/users/{userId}.',
       errors: ['step_up_required', 'not_enrolled', 'not_found', 'required_by_policy']
     })
   }, async request => {
@@ -63,7 +65,7 @@ function registerExemption (app: FastifyInstance, { config, db, clock, gate }: S
     if (!exempt && until !== undefined) throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
     const end = until === undefined ? null : readTime('until', until)
     refuseUnset(await settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) }))
-    return viewUser(await findUser(db, request), clock(), settings)
+    return viewUser(await afterAct(findUser(db, request)), clock(), settings)
   })
 }
 
@@ -81,6 +83,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
       params: UserParams,
       body: Type.Ref('GraceChange'),
       answers: { 200: { schema: Type.Ref('User'), description: 'The user as he is now.' } },
+      ifUnknown: 'Look at GET /admin/users/{userId}.',
       errors: ['step_up_required', 'not_enrolled', 'not_found', 'required_by_policy']
     })
   }, async request => {
@@ -89,7 +92,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
     const userId = userIdOf(request)
     await refuseOneself(db, request)
     refuseUnset(await settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) }))
-    return viewUser(await findUser(db, request), clock(), settings)
+    return viewUser(await afterAct(findUser(db, request)), clock(), settings)
   })
 }
 

@@ -24,7 +24,7 @@ export const settleStarted = (db: Database, { tenant, userId, epoch, factorId, l
 
 /** Decides who of parallel confirmations hashes the recovery codes: `claimed` by one, `spent` for the others. */
 export const settleClaimed = (db: Database, { tenant, userId, factorId, claim }: { tenant: string, userId: string, factorId: string, claim: string }): Promise<Settlement> =>
-  db.settle`SELECT claim_confirmation(${tenant}, ${userId}::uuid, ${factorId}::uuid, ${claim}::uuid, ${CLAIM_SECONDS}::int) AS result`
+  db.note`SELECT claim_confirmation(${tenant}, ${userId}::uuid, ${factorId}::uuid, ${claim}::uuid, ${CLAIM_SECONDS}::int) AS result`
 
 /** Lets go of what `settleClaimed` gave, where nothing came of it. */
 export const releaseClaim = (db: Database, { tenant, userId, claim }: { tenant: string, userId: string, claim: string }): Promise<unknown> =>

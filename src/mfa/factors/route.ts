@@ -2,7 +2,7 @@ import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { listFactors } from '../../core/factors.ts'
 import { actOf } from '../../core/mfa-token.ts'
-import { UnavailableError } from '../../core/unavailable.ts'
+import { afterAct, UnavailableError } from '../../core/unavailable.ts'
 import { byOf, wholePerson } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
@@ -46,6 +46,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
       params: FactorParams,
       body: Type.Ref('RenameRequest'),
       answers: { 200: { schema: Type.Ref('Factor'), description: 'The authenticator as it is now.' } },
+      ifUnknown: 'Look at GET /mfa/factors, or repeat it: that does no harm.',
       errors: ['not_found', 'step_up_required', 'label_taken']
     })
   }, async request => {
@@ -59,7 +60,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
     if (person.factors.some(factor => factor.label === label && factor.id !== factorId)) throw new Problem('label_taken')
     const result = await settleRenamed(db, { ...person, factorId, label, by: byOf(request) })
     if (result.outcome === 'taken') throw new Problem('label_taken')
-    await gate.refresh(request)
+    await afterAct(gate.refresh(request))
     const renamed = listFactors(wholePerson(request), clock()).find(factor => factor.id === factorId)
     if (result.outcome !== 'renamed' || renamed === undefined) throw new Problem('not_found')
     return renamed
@@ -84,6 +85,7 @@ function registerRemove (app: FastifyInstance, services: Services): void {
         200: { schema: Type.Ref('TokenAnswer'), description: 'Removed: the acting session\'s new token.' },
         204: { description: 'Removed: it was not confirmed, was the last, or earned the acting token. Verify anew where a factor is left.' }
       },
+      ifUnknown: 'Look at GET /mfa/factors with a token of the first factor. If it is gone, all MFA tokens of before have ended with it, and a code gives a new one.',
       errors: ['not_found', 'step_up_required', 'required_by_policy']
     })
   }, async (request, reply) => {

@@ -37,6 +37,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       description: 'Spends the code. The token says `mfa-recovery`: it may set up a new authenticator, remove old ones and make new codes, and opens no administration; a token from the code of an administrator may set up an authenticator alone. It ends the waits and the lock of the authenticators. Wrong codes cost neither waits nor a lock: a right one is never refused for their sake.',
       body: Type.Ref('RecoverRequest'),
       answers: { 200: { schema: Type.Ref('RecoverAnswer'), description: 'Accepted: the MFA token.' } },
+      ifUnknown: 'Look at GET /mfa/status. If a recovery code less is `remaining`, this one is spent and its token lost: POST /mfa/token gives one where the session is remembered, and else another code does. The code of an administrator is spent where it is refused now.',
       errors: ['code_refused'],
       details: { code_refused: DETAILS.recoveryCode }
     })
@@ -115,6 +116,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
           contentTypes: { 'text/plain': { schema: Type.String({ examples: [recoverySheet('Headless MFA', 'alice', ['0K7M-2Q9R-WX4T-BN3C'], new Date(0))] }) } }
         }
       },
+      ifUnknown: 'Look at GET /mfa/status. If `recoveryCodes.acknowledgedAt` is null, the codes of before may be void, and nobody has seen the new ones: make them anew.',
       errors: ['not_enrolled', 'step_up_required', 'too_many_attempts']
     })
   }, async (request, reply) => {
@@ -157,6 +159,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
       description: 'Until then a front end may offer new ones.',
       body: Type.Object({}, { additionalProperties: false }),
       answers: { 204: { description: 'Noted.' } },
+      ifUnknown: 'Look at `acknowledgedAt` of GET /mfa/recovery, or repeat it: that does no harm.',
       errors: ['not_enrolled'],
       details: { not_enrolled: DETAILS.noCodes }
     })

@@ -34,7 +34,7 @@ const RENEWAL_SECONDS = 10
 
 /** Decides who hashes: `claimed` by one call of a user at a time; `waiting` for the others, and after too many; `stale` in another epoch. */
 export const settleRenewalClaimed = (db: Database, { tenant, userId, epoch }: { tenant: string, userId: string, epoch: number }): Promise<Settlement> =>
-  db.settle`SELECT claim_renewal(${tenant}, ${userId}::uuid, ${epoch}::int, ${RENEWALS_PER_HOUR}::int, ${RENEWAL_SECONDS}::int) AS result`
+  db.note`SELECT claim_renewal(${tenant}, ${userId}::uuid, ${epoch}::int, ${RENEWALS_PER_HOUR}::int, ${RENEWAL_SECONDS}::int) AS result`
 
 /** Lets go of what `settleRenewalClaimed` gave, where nothing came of it. */
 export const releaseRenewal = (db: Database, tenant: string, userId: string): Promise<unknown> =>
@@ -44,7 +44,6 @@ export const releaseRenewal = (db: Database, tenant: string, userId: string): Pr
 export const settleReplaced = (db: Database, { tenant, userId, epoch, setId, codes, by }: { tenant: string, userId: string, epoch: number, setId: string, codes: HashedCode[], by: By }): Promise<Settlement> =>
   db.settle`SELECT replace_codes(${tenant}, ${userId}::uuid, ${epoch}::int, ${setId}::uuid, ${JSON.stringify(codes)}::jsonb, ${by}::jsonb) AS result`
 
-/** Marks the present set as saved; the first time counts. */
-export const settleAcknowledged = (db: Database, tenant: string, userId: string, setId: string): Promise<unknown> =>
-  db.rows`UPDATE recovery_sets SET acknowledged_at = now()
-    WHERE tenant = ${tenant} AND user_id = ${userId}::uuid AND id = ${setId}::uuid AND acknowledged_at IS NULL RETURNING 1`
+/** Marks a set as saved; the first time counts. */
+export const settleAcknowledged = (db: Database, tenant: string, userId: string, setId: string): Promise<Settlement> =>
+  db.settle`SELECT acknowledge_codes(${tenant}, ${userId}::uuid, ${setId}::uuid) AS result`

@@ -58,6 +58,7 @@ function registerEnd (app: FastifyInstance, { config, db, gate }: Services): voi
       description: 'Ends the MFA tokens that were issued for the session so far, on every replica; a later code counts again. Answers the same whether or not there was one.',
       body: EMPTY,
       answers: { 204: { description: 'Forgotten.' } },
+      ifUnknown: 'Repeat it: that does no harm.',
       errors: []
     })
   }, async (request, reply) => {
@@ -77,6 +78,7 @@ function registerEnd (app: FastifyInstance, { config, db, gate }: Services): voi
       description: 'Needs an MFA token. All MFA tokens and remembered sessions of the caller end.',
       body: EMPTY,
       answers: { 204: { description: 'Ended.' } },
+      ifUnknown: 'Look at GET /mfa/status with this token: it is `invalid_token` where it was done.',
       errors: ['not_enrolled', 'step_up_required']
     })
   }, async (request, reply) => {

@@ -31,6 +31,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       description: 'Takes the code of this time step or of a neighbour, once. Without `factorId` every active authenticator is tried. Wrong, replayed or expired, of another user or of another authenticator: the answer is the same.',
       body: Type.Ref('VerifyRequest'),
       answers: { 200: { schema: Type.Ref('VerifyAnswer'), description: 'Accepted: the MFA token.' } },
+      ifUnknown: 'Look at GET /mfa/status. If `lastUsedAt` of a factor is of just now, this code is spent and its token lost: POST /mfa/token gives one where the session is remembered, and else the next code does.',
       errors: ['not_enrolled', 'factor_locked', 'code_refused']
     })
   }, async request => {

@@ -24,7 +24,7 @@ export function newCodesButton (): Node {
     try {
       const { recoveryCodes: codes } = await mfa.replaceRecoveryCodes()
       show(recoveryCodes(codes, () => { location.reload() }))
-    } catch (error) { explain(error) }
+    } catch (error) { explain(error, { outcome_unknown: 'codes_unknown' }) }
   }
   return el('div', {}, button(text('newCodes'), () => { void go() }, 'quiet'), element)
 }

@@ -41,14 +41,18 @@ function scan (before: Status, { factorId, qrCode, secret }: EnrollAnswer, isLos
   const { copy, told } = copying('copyKey', secret)
   const { form } = codeForm({
     label: text('codeOfApp'),
+    words: {},
     submit: text('confirm'),
     onCode: async code => {
+      const goOn = (): void => { location.assign(returnTo()) }
       const { recoveryCodes: codes } = await mfa.confirmEnrollment({ factorId, code }).catch((error: unknown) => {
+        const { code } = problemOf(error)
+        // It may be set up already: then the application asks for a code, and offers new recovery codes.
+        if (code === 'outcome_unknown') form.append(button(text('next'), goOn, 'awake'))
         // Tried too often, or too late: this one is gone, and a new one is a click away.
-        if (problemOf(error).code === 'not_found') form.append(button(text('next'), () => { location.reload() }, 'awake'))
+        if (code === 'not_found') form.append(button(text('next'), () => { location.reload() }, 'awake'))
         throw error
       })
-      const goOn = (): void => { location.assign(returnTo()) }
       const old = before.factors.filter(({ status }) => status !== 'pending')
       if (codes !== null) show(recoveryCodes(codes, goOn))
       else if (isLost && old.length > 0) show(removeOld(old, goOn))

@@ -28,7 +28,7 @@ export function registerUserActs (app: FastifyInstance, services: Services): voi
   registerErase(app, services)
 }
 
-const act = (id: string, summary: string, description: string, { body = 'UserAct', ...rest }: { body?: string } & Pick<Parameters<typeof operation>[0], 'answers' | 'details'>): FastifySchema => operation({
+const act = (id: string, summary: string, description: string, { body = 'UserAct', ...rest }: { body?: string } & Pick<Parameters<typeof operation>[0], 'answers' | 'details' | 'ifUnknown'>): FastifySchema => operation({
   id, tag: 'People', summary, description, params: UserParams, body: Type.Ref(body), ...rest, errors: ['step_up_required', 'not_enrolled', 'not_found']
 })
 
@@ -42,7 +42,8 @@ function registerReset (app: FastifyInstance, services: Services): void {
         answers: {
           200: { schema: Type.Ref('BypassAnswer'), description: 'With `requireCode`: the code, to be handed to the user in person.' },
           204: { description: 'Reset.' }
-        }
+        },
+        ifUnknown: 'Look at GET /admin/users/{userId}: without `factors` it was done. With `requireCode`, nobody has seen the code: POST /admin/users/{userId}/bypass gives another.'
       })
   }, async (request, reply) => {
     const { requireCode } = request.body as ResetRequest
@@ -60,7 +61,8 @@ function registerUnlock (app: FastifyInstance, services: Services): void {
     onRequest: gate.admin(HELPERS),
     schema: act('unlockUser', 'End a user\'s waits and locks',
       `Clears failures, wait, lock and rolling budget of authenticators, recovery codes and bypasses. Who still guesses may lock him again: see the audit, and reset or sign out. ${OF_HELPERS}`, {
-        answers: { 204: { description: 'Unlocked.' } }
+        answers: { 204: { description: 'Unlocked.' } },
+        ifUnknown: 'Look at `locks` of GET /admin/users/{userId}, or repeat it.'
       })
   }, async (request, reply) => {
     const target = await mayAct(services, request)
@@ -76,7 +78,8 @@ function registerBypass (app: FastifyInstance, services: Services): void {
     schema: act('issueBypass', 'A code that stands for a user\'s second factor in one login',
       `He gives it at \`POST /mfa/recovery\`, within \`expiresInSeconds\`, once; a newer one replaces it. The token says \`mfa-recovery\`, may set up an authenticator, changes no other, and opens no administration. Whoever has no authenticator may be given one too. ${OF_HELPERS}`, {
         body: 'BypassRequest',
-        answers: { 201: { schema: Type.Ref('BypassAnswer'), description: 'The code, to be handed to the user in person.' } }
+        answers: { 201: { schema: Type.Ref('BypassAnswer'), description: 'The code, to be handed to the user in person.' } },
+        ifUnknown: 'Nobody has seen the code. Repeat it: a newer one takes its place.'
       })
   }, async (request, reply) => {
     const { expiresInSeconds = BYPASS_SECONDS } = request.body as BypassRequest
@@ -94,7 +97,8 @@ function registerSignOut (app: FastifyInstance, services: Services): void {
     onRequest: gate.admin(HELPERS),
     schema: act('signOutUser', 'Sign a user out everywhere',
       `All his MFA tokens and remembered sessions end, on every replica within a second; the first factor's sessions are their issuer's. ${OF_HELPERS}`, {
-        answers: { 204: { description: 'Signed out.' } }
+        answers: { 204: { description: 'Signed out.' } },
+        ifUnknown: 'Repeat it: that does no harm.'
       })
   }, async (request, reply) => {
     const target = await mayAct(services, request)
@@ -109,7 +113,8 @@ function registerErase (app: FastifyInstance, services: Services): void {
     onRequest: gate.admin(['mfa:admin']),
     schema: act('eraseUser', 'Erase a user',
       'With authenticators, codes and sessions. A keyed hash of who it was stays, so that tokens of before are refused and somebody disabled stays so; audit events stay until their retention ends. Whoever comes back by a later login is somebody new. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.', {
-        answers: { 204: { description: 'Gone.' } }
+        answers: { 204: { description: 'Gone.' } },
+        ifUnknown: 'Look at GET /admin/users/{userId}: where it was done, it is `not_found`.'
       })
   }, async (request, reply) => {
     const target = await mayAct(services, request)

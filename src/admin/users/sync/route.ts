@@ -26,6 +26,7 @@ export function registerUserSync (app: FastifyInstance, { config, db, gate, secr
       description: 'Up to 1000, all of them or none. A field that is left out stays as it is, and so do people who are not listed. `namespace` is required where several issuers name people of the tenant. Not oneself to be disabled. Roles `mfa:admin` and `mfa:sync`, with an MFA token of the last 15 minutes; a machine with `mfa:sync` needs none.',
       body: Type.Ref('UserSync'),
       answers: { 200: { schema: Type.Ref('UserSyncResult'), description: 'How many.' } },
+      ifUnknown: 'Repeat it: who is known as they are told of is `unchanged`.',
       errors: ['step_up_required', 'not_enrolled']
     })
   }, async request => {
