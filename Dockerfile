@@ -28,7 +28,7 @@ FROM gcr.io/distroless/nodejs24-debian12:nonroot${RUNTIME_DIGEST}
 # All of it root's. WORKDIR comes after it, since it would make the folder the property of the base image's user.
 COPY --from=build /build/image/ /app/
 WORKDIR /app
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000
+ENV NODE_ENV=production HOST=:: PORT=3000
 USER 65532:65532
 EXPOSE 3000
 HEALTHCHECK --interval=30s --timeout=3s CMD ["/nodejs/bin/node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/live`).then(answer => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]

@@ -79,7 +79,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
     requestIdHeader: false,
     rewriteUrl: withoutOriginalPath,
     trustProxy: within(config.TRUSTED_PROXIES),
-    exposeHeadRoutes: false,
+    exposeHeadRoutes: true,
     // Requests on a connection that is open are served to the end; new connections are refused.
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false, ...SAYS_WHAT_IS_MEANT } },

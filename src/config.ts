@@ -11,7 +11,7 @@ import { requireProduction } from './config/production.ts'
 import { checkReceiver, parseWebhookSecrets, receiver } from './config/webhook.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
 import {
-  boolean, choice, ConfigError, cidrs, hosts, integer, integers, isLoopback, list, names, origins, page, secret, status, text, url, type Reader
+  boolean, choice, ConfigError, cidrs, hosts, integer, integers, isLoopback, list, names, origins, page, secret, status, text, totpIssuer, url, type Reader
 } from './config/readers.ts'
 import type { Issuer } from './core/issuer.ts'
 import { MAX_TOKEN_SECONDS } from './core/mfa-token.ts'
@@ -53,9 +53,9 @@ export const variables = {
   MFA_FRESH_SECONDS: { read: integer(60, 3600), fallback: '900', about: 'how old a second factor may be that changes factors or administers' },
   ADMIN_FACTOR_AGE_SECONDS: { read: integer(0, 2592000), fallback: '86400', about: 'how long a factor set up after a recovery opens no admin call' },
   ENROLL_REQUIRES_CODE: { read: choice('never', 'roles', 'always'), fallback: 'roles', about: 'whose first enrollment needs a bypass code of an administrator: `never` anybody\'s, `roles` that of users with an `mfa:` role once their tenant has an enrolled administrator, `always` everybody\'s' },
-  TOTP_ISSUER_NAME: { read: text(64), fallback: 'Headless MFA', about: 'the name that the authenticator app shows' },
+  TOTP_ISSUER_NAME: { read: totpIssuer, fallback: 'Headless MFA', about: 'the name that the authenticator app shows' },
   TOTP_WINDOW: { read: choice('1', 'past'), fallback: '1', about: '`1`: one step each side; `past`: the last one only' },
-  BCRYPT_COST: { read: integer(4, 14), fallback: '10', about: 'of recovery codes' },
+  BCRYPT_COST: { read: integer(4, 12), fallback: '10', about: 'of recovery codes, from 10 to 12' },
   THROTTLE_WAITS: { read: integers(0, 3600), fallback: '0,0,0,0,30', about: 'seconds to wait after each failure in a row, then doubling up to an hour' },
   THROTTLE_LOCK: { read: integer(1, 100), fallback: '30', about: 'failures in a row that lock' },
   THROTTLE_DAY: { read: integer(1, 100), fallback: '20', about: 'failures in 24 hours; success does not reset them' },
@@ -174,6 +174,8 @@ function judge (values: Record<string, any>, isGiven: (name: string) => boolean,
   values.DOCS ??= !isProduction
   if (isProduction && !isGiven('DATABASE_URL')) faults.add('DATABASE_URL', 'is missing: the embedded database is not for production')
   checkPlaces(values, faults)
+  // Tests have a database that takes less.
+  if (values.BCRYPT_COST < 10 && values.NODE_ENV !== 'test') faults.add('BCRYPT_COST', 'is under 10: the database takes no cheaper hash')
   if (isProduction) requireProduction(values, faults)
   for (const [name, secret] of issuerSecrets(values)) {
     const why = placeholder(secret)

@@ -72,7 +72,7 @@ t.test('all that is missing or bad is told at once, a line each', t => {
     TRUSTED_ISSUERS_FILE: `${dir}/issuers`,
     TRUSTED_PROXIES: 'everybody'
   }).split('\n').map(line => line.replace(/(: | \().*/, '')).sort(), [
-    'BCRYPT_COST is under 10, the floor in production',
+    'BCRYPT_COST is under 10',
     'DATABASE_URL must say sslmode=verify-full in production',
     'JWT_AUDIENCE is set, and TRUSTED_ISSUERS_FILE too',
     'MFA_ENCRYPTION_KEYS_FILE cannot be read',
@@ -97,7 +97,7 @@ t.test('a secret that is short is refused, and one that looks like a placeholder
   for (const [value, why] of placeholders) {
     refuses(t, { ...PRODUCTION, JWT_SECRET: value }, 'JWT_SECRET', new RegExp(`${why.source}. Make one: openssl rand -base64 48$`))
     for (const NODE_ENV of ['test', 'development']) {
-      const { WARNINGS: [warning], JWT_SECRET } = readConfig({ ...testEnvironment(), NODE_ENV, JWT_SECRET: value })
+      const { WARNINGS: [warning], JWT_SECRET } = readConfig({ ...testEnvironment(), BCRYPT_COST: '10', NODE_ENV, JWT_SECRET: value })
       t.match(warning, why)
       t.match(warning, /refused in production. Make one: openssl/)
       t.notMatch(warning, value)
@@ -137,13 +137,13 @@ t.test('development\'s keys are refused in production, whatever they are called 
 t.test('development listens on this machine alone, and takes a database of this machine alone', t => {
   for (const NODE_ENV of [undefined, 'development', 'test']) {
     for (const HOST of ['0.0.0.0', '::', '192.168.1.7', 'mfa.test', '127.0.0.1.evil.test', '::ffff:127.0.0.1']) {
-      refuses(t, { NODE_ENV, HOST }, 'HOST', /development listens on no other: set NODE_ENV=production/)
-      refuses(t, { NODE_ENV, ADMIN_HOST: HOST }, 'ADMIN_HOST', /development listens on no other: set NODE_ENV=production/)
+      refuses(t, { NODE_ENV, BCRYPT_COST: '10', HOST }, 'HOST', /development listens on no other: set NODE_ENV=production/)
+      refuses(t, { NODE_ENV, BCRYPT_COST: '10', ADMIN_HOST: HOST }, 'ADMIN_HOST', /development listens on no other: set NODE_ENV=production/)
     }
-    for (const HOST of ['127.0.0.1', '127.0.0.2', '::1', 'localhost']) t.equal(messageOf({ ...testEnvironment(), NODE_ENV, HOST }), 'accepted', HOST)
+    for (const HOST of ['127.0.0.1', '127.0.0.2', '::1', 'localhost']) t.equal(messageOf({ ...testEnvironment(), BCRYPT_COST: '10', NODE_ENV, HOST }), 'accepted', HOST)
     for (const url of ['postgresql://db.test/mfa', 'postgresql://mfa@10.0.0.7/mfa?sslmode=verify-full', 'postgresql://127.0.0.1@db.test/mfa', 'postgresql://localhost/mfa?host=db.test', 'postgresql://LOCALHOST.test/mfa']) {
       for (const name of ['DATABASE_URL', 'DATABASE_OWNER_URL']) {
-        refuses(t, { NODE_ENV, [name]: url }, name, /is not on this machine.* set NODE_ENV=production/)
+        refuses(t, { NODE_ENV, BCRYPT_COST: '10', [name]: url }, name, /is not on this machine.* set NODE_ENV=production/)
         t.throws(() => readSome({ NODE_ENV, [name]: url }, ['DATABASE_URL', 'DATABASE_OWNER_URL']), { message: /is not on this machine/ })
       }
     }
@@ -222,9 +222,16 @@ t.test('a login session is not told by a time', t => {
   t.end()
 })
 
+t.test('each cost of hashing that is taken can work', async t => {
+  for (const NODE_ENV of [undefined, 'development', 'production']) refuses(t, { ...PRODUCTION, NODE_ENV, BCRYPT_COST: '9' }, 'BCRYPT_COST', /is under 10: the database takes no cheaper hash/)
+  refuses(t, { BCRYPT_COST: '13' }, 'BCRYPT_COST', /from 4 to 12/)
+  for (const BCRYPT_COST of ['10', '12']) t.equal(messageOf({ ...testEnvironment(), NODE_ENV: 'development', BCRYPT_COST }), 'accepted')
+  refuses(t, { TOTP_ISSUER_NAME: 'Acme: Prod' }, 'TOTP_ISSUER_NAME', /holds a colon/)
+})
+
 t.test('in production the embedded database, weaker throttles and cheaper hashes are refused', t => {
   refuses(t, { ...PRODUCTION, DATABASE_URL: undefined }, 'DATABASE_URL', /not for production/)
-  const floors: Array<[string, string, string]> = [['BCRYPT_COST', '9', '10'], ['THROTTLE_LOCK', '31', '30'], ['THROTTLE_DAY', '21', '20'], ['THROTTLE_MONTH', '31', '30'], ['THROTTLE_WAITS', '0,0,0,0,29', '0,0,0,0,30'], ['THROTTLE_WAITS', '0', '30'], ['THROTTLE_WAITS', '0,0,0,0,0,30', '0,0,30'], ['THROTTLE_WAITS', '30,0', '1,30']]
+  const floors: Array<[string, string, string]> = [['THROTTLE_LOCK', '31', '30'], ['THROTTLE_DAY', '21', '20'], ['THROTTLE_MONTH', '31', '30'], ['THROTTLE_WAITS', '0,0,0,0,29', '0,0,0,0,30'], ['THROTTLE_WAITS', '0', '30'], ['THROTTLE_WAITS', '0,0,0,0,0,30', '0,0,30'], ['THROTTLE_WAITS', '30,0', '1,30']]
   for (const [name, weak, good] of floors) {
     refuses(t, { ...PRODUCTION, [name]: weak }, name, /the floor in production/)
     t.equal(messageOf({ ...testEnvironment(), ...PRODUCTION, [name]: good }), 'accepted', `${name} ${good}`)

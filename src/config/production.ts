@@ -9,9 +9,8 @@ import type { SigningKey } from './signing-keys.ts'
 export function requireProduction (values: Record<string, unknown>, faults: Faults): void {
   for (const name of ['DATABASE_URL', 'DATABASE_OWNER_URL']) if (values[name] !== undefined) faults.try(() => { requireTls(name, values[name] as string) })
   refuseDevelopmentKeys(values, faults)
-  const { BCRYPT_COST: cost, THROTTLE_LOCK: lock, THROTTLE_DAY: day, THROTTLE_MONTH: month, THROTTLE_WAITS: waits } = values as Record<string, number> & { THROTTLE_WAITS: number[] | undefined }
+  const { THROTTLE_LOCK: lock, THROTTLE_DAY: day, THROTTLE_MONTH: month, THROTTLE_WAITS: waits } = values as Record<string, number> & { THROTTLE_WAITS: number[] | undefined }
   const floors: Array<[name: string, isBelow: boolean, why: string]> = [
-    ['BCRYPT_COST', (cost as number) < 10, 'is under 10'],
     ['THROTTLE_LOCK', (lock as number) > 30, 'is over 30'],
     ['THROTTLE_DAY', (day as number) > 20, 'is over 20'],
     ['THROTTLE_MONTH', (month as number) > 30, 'is over 30'],

@@ -61,9 +61,22 @@ export const origins: Reader<string[]> = (name, raw) => raw === ''
   ? []
   : raw.split(',').map(part => {
     const origin = part.trim()
-    if (!URL.canParse(origin) || new URL(origin).origin !== origin || origin.includes('*')) throw new ConfigError(name, 'holds something that is not an exact origin, as https://app.example.com')
+    if (!isOrigin(origin)) throw new ConfigError(name, 'holds something that is not an exact origin, as https://app.example.com, without a slash at its end')
     return origin
   })
+
+/** As a browser writes it. An app in a WebView has a scheme of its own (`capacitor://localhost`), of which `URL` says "null". */
+function isOrigin (text: string): boolean {
+  if (!URL.canParse(text) || text.includes('*')) return false
+  const { origin, protocol, host } = new URL(text)
+  return host !== '' && protocol !== 'file:' && text === (origin === 'null' ? `${protocol}//${host}` : origin)
+}
+
+/** The name in a key URI, whose grammar parts it from the account by a colon. */
+export const totpIssuer: Reader<string> = (name, raw) => {
+  if (raw.includes(':')) throw new ConfigError(name, 'holds a colon, which authenticator apps take for its end')
+  return text(64)(name, raw)
+}
 
 export const cidrs: Reader<string[]> = (name, raw) => raw === ''
   ? []

@@ -67,8 +67,8 @@ export function otpauthUri (secret: Uint8Array, issuer: string, account: string)
   return new TOTP({ ...DEFAULT_PARAMETERS, issuer, label: shorten(account), secret: toSecret(secret) }).toString()
 }
 
-/** A QR code can't hold everything; 64 characters tell somebody his account. */
-const shorten = (account: string): string => [...account].slice(0, 64).join('')
+/** A QR code can't hold everything: 64 characters tell users their account. A colon would part it anew, as the issuer from the account. */
+const shorten = (account: string): string => [...account.replaceAll(':', '-')].slice(0, 64).join('')
 
 export const base32 = (secret: Uint8Array): string => toSecret(secret).base32
 

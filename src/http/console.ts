@@ -53,7 +53,7 @@ export async function registerConsole (app: FastifyInstance, hasDocs: boolean, i
   app.get('/openapi.json', hidden, async () => app.swagger())
   app.get('/openapi.yaml', hidden, async (_request, reply) => reply.type('application/yaml; charset=utf-8').send(app.swagger({ yaml: true })))
   if (!hasDocs) return
-  app.get('/', hidden, async (_request, reply) => await reply.redirect('/docs/'))
+  app.get('/', hidden, async (_request, reply) => await reply.redirect('docs/'))
   const { default: swaggerUi } = await import('@fastify/swagger-ui')
   await app.register(swaggerUi, {
     routePrefix: '/docs',

@@ -38,7 +38,7 @@ export function registerMethods (app: FastifyInstance, origins: readonly string[
     if (isPreflight) {
       reply.code(204).headers({
         'access-control-allow-methods': allow,
-        'access-control-allow-headers': 'authorization, content-type, if-match',
+        'access-control-allow-headers': 'authorization, content-type, if-match, traceparent, tracestate, baggage, sentry-trace',
         'access-control-max-age': String(PREFLIGHT_SECONDS)
       }).send()
     } else {

@@ -63,7 +63,8 @@ t.test('a URL has an allowed scheme; http is for loopback alone, where it is all
 t.test('an origin is exact: scheme, host and port', async t => {
   t.same(origins('NAME', ''), [])
   t.same(origins('NAME', 'https://app.test, http://localhost:5173'), ['https://app.test', 'http://localhost:5173'])
-  refuses(t, origins, ['*', 'null', 'https://app.test/', 'https://app.test/path', 'https://*.app.test', 'https://app.test:443', 'HTTPS://app.test', 'https://App.test', 'app.test', 'https://user@app.test', 'https://a.test,,https://b.test', 'https://app.test?x', 'file://x', 'data:x'])
+  t.same(origins('NAME', 'capacitor://localhost,ionic://localhost,tauri://localhost:1430'), ['capacitor://localhost', 'ionic://localhost', 'tauri://localhost:1430'], 'apps in a WebView')
+  refuses(t, origins, ['capacitor://localhost/', 'capacitor:localhost', 'capacitor://user@localhost', 'capacitor://*', '*', 'null', 'https://app.test/', 'https://app.test/path', 'https://*.app.test', 'https://app.test:443', 'HTTPS://app.test', 'https://App.test', 'app.test', 'https://user@app.test', 'https://a.test,,https://b.test', 'https://app.test?x', 'file://x', 'data:x'])
 })
 
 t.test('a host is exact: in lower case, with a port only where it is not the usual one', async t => {

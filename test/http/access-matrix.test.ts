@@ -159,8 +159,9 @@ async function startCollecting (t: Parameters<typeof startService>[0], env: Reco
   return { service, routes }
 }
 
-/** A route of all methods is one. */
+/** A route of all methods is one, and so is a GET with the HEAD that Fastify makes of it. */
 const namesOf = (routes: RouteOptions[]): string[] => routes
+  .filter(({ method }) => method !== 'HEAD')
   .flatMap(({ method, url }) => method.length > 20 ? `ANY ${url}` : [method].flat().map(each => `${each as string} ${url}`))
 
 t.test('every route has a row, and every row a route', async t => {
@@ -189,7 +190,7 @@ t.test('the console is pages for everybody, and no call', async t => {
   t.ok(others.length > 0)
   for (const name of others) t.match(name, /^(GET|HEAD) \/(docs(\/.*)?)?$/)
   t.equal((await service.call('GET', '/docs/')).status, 200)
-  t.equal((await service.call('GET', '/')).headers.get('location'), '/docs/', 'the root leads there')
+  t.equal((await service.call('GET', '/')).headers.get('location'), 'docs/', 'the root leads there')
 })
 
 t.test('each route answers each caller as the matrix says', async t => {

@@ -6,9 +6,9 @@ import { startService } from '../helpers/service.ts'
 t.test('a method that a resource does not have is 405 and names those that it has', async t => {
   const { url } = await startService(t)
   const cases: Array<[string, string, string]> = [
-    ['GET', '/mfa/verify', 'POST'], ['GET', '/mfa/enroll', 'POST'], ['GET', '/mfa/recovery/codes', 'POST'], ['POST', '/mfa/status', 'GET'], ['DELETE', '/mfa/factors', 'GET'], ['PUT', '/mfa/factors/x', 'PATCH, DELETE'],
-    ['POST', '/.well-known/jwks.json', 'GET'], ['DELETE', '/admin/policy', 'GET, PUT'], ['PATCH', '/admin/policy', 'GET, PUT'], ['POST', '/openapi.json', 'GET'], ['POST', '/health/live', 'GET'],
-    ['OPTIONS', '/mfa/status', 'GET'], ['TRACE', '/mfa/status', 'GET'], ['PROPFIND', '/mfa/status', 'GET'], ['LOCK', '/admin/policy', 'GET, PUT'], ['PURGE', '/.well-known/jwks.json', 'GET']
+    ['GET', '/mfa/verify', 'POST'], ['GET', '/mfa/enroll', 'POST'], ['GET', '/mfa/recovery/codes', 'POST'], ['POST', '/mfa/status', 'GET, HEAD'], ['DELETE', '/mfa/factors', 'GET, HEAD'], ['PUT', '/mfa/factors/x', 'PATCH, DELETE'],
+    ['POST', '/.well-known/jwks.json', 'GET, HEAD'], ['DELETE', '/admin/policy', 'GET, HEAD, PUT'], ['PATCH', '/admin/policy', 'GET, HEAD, PUT'], ['POST', '/openapi.json', 'GET, HEAD'], ['POST', '/health/live', 'GET, HEAD'],
+    ['OPTIONS', '/mfa/status', 'GET, HEAD'], ['TRACE', '/mfa/status', 'GET, HEAD'], ['PROPFIND', '/mfa/status', 'GET, HEAD'], ['LOCK', '/admin/policy', 'GET, HEAD, PUT'], ['PURGE', '/.well-known/jwks.json', 'GET, HEAD']
   ]
   for (const [method, path, allow] of cases) {
     const answer = await raw(url, request(`${method} ${path}`, ['X-Canary: canary7391', 'Content-Type: text/plain', 'Content-Length: 2'], '{}'))
@@ -18,14 +18,21 @@ t.test('a method that a resource does not have is 405 and names those that it ha
   }
 })
 
-t.test('HEAD is no way around: 405 without a body', async t => {
+t.test('what answers GET answers HEAD alike, without the body, and with the same checks', async t => {
   const service = await startService(t)
   const person = service.person()
-  for (const path of ['/mfa/status', '/admin/policy', '/.well-known/jwks.json']) {
-    const answer = await raw(service.url, request(`HEAD ${path}`, [`Authorization: Bearer ${person.token()}`]))
-    t.match(answer, { status: 405, body: '', headers: { allow: /GET/, 'cache-control': 'no-store' } }, path)
+  const { token } = await person.enroll()
+  const ask = (method: string, path: string, lines: string[] = []): Promise<any> => raw(service.url, request(`${method} ${path}`, lines))
+  for (const path of ['/health/live', '/health/ready', '/.well-known/jwks.json', '/openapi.json', '/openapi.yaml', '/metrics', '/docs/', '/mfa/status', '/admin/policy']) {
+    for (const lines of [[], [`Authorization: Bearer ${token}`]]) {
+      const [get, head] = [await ask('GET', path, lines), await ask('HEAD', path, lines)]
+      t.equal(head.status, get.status, path)
+      t.equal(head.body, '', 'without a body')
+      for (const name of ['content-type', 'cache-control', 'www-authenticate']) t.equal(head.headers[name], get.headers[name], `${path} ${name}`)
+    }
   }
-  t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${person.tenant}`).length, 0, 'nobody was looked up')
+  t.match(await ask('HEAD', '/mfa/enroll'), { status: 405, body: '', headers: { allow: 'POST' } }, 'and nothing else')
+  t.match(await ask('DELETE', '/mfa/status'), { status: 405, headers: { allow: 'GET, HEAD' } })
 })
 
 t.test('CONNECT is no request', async t => {
@@ -82,12 +89,12 @@ t.test('a page of a configured origin may call, and read what it needs', async t
 
 t.test('a preflight of a configured origin is 204 with the methods of the route', async t => {
   const service = await startService(t, cors)
-  for (const [path, methods] of [['/mfa/status', 'GET'], ['/mfa/verify', 'POST'], ['/mfa/factors/x', 'DELETE, PATCH'], ['/admin/policy', 'GET, PUT']] as const) {
+  for (const [path, methods] of [['/mfa/status', 'GET, HEAD'], ['/mfa/verify', 'POST'], ['/mfa/factors/x', 'DELETE, PATCH'], ['/admin/policy', 'GET, HEAD, PUT']] as const) {
     const answer = await service.call('OPTIONS', path, { headers: { origin: PAGE, 'access-control-request-method': 'DELETE', 'access-control-request-headers': 'x-evil' } })
     t.equal(answer.status, 204, path)
     const { 'access-control-allow-methods': allowed = '', 'access-control-expose-headers': _, ...rest } = corsHeaders(answer.headers)
     t.same(allowed.split(', ').sort().join(', '), methods)
-    t.same(rest, { 'access-control-allow-origin': PAGE, 'access-control-allow-headers': 'authorization, content-type, if-match', 'access-control-max-age': '600' })
+    t.same(rest, { 'access-control-allow-origin': PAGE, 'access-control-allow-headers': 'authorization, content-type, if-match, traceparent, tracestate, baggage, sentry-trace', 'access-control-max-age': '600' })
     t.equal(answer.text, '')
   }
   t.equal((await service.call('OPTIONS', '/mfa/status', { headers: { origin: PAGE } })).status, 405, 'without a method it is no preflight')

@@ -28,6 +28,7 @@ t.test('no account name injects anything into the key URI', async t => {
     t.same(uri.searchParams.getAll('secret'), [body.secret])
     t.equal(uri.hash, '')
     t.ok(decodeURIComponent(uri.pathname.slice(1)).startsWith('Headless MFA:'))
+    t.equal(uri.pathname.split(/:|%3A/).length, 2, 'one colon, between the two names')
   }
 })
 

@@ -45,7 +45,7 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<Fastify
 /** Answered before a body is looked at, whatever it is, and by any method; the specification names GET. */
 function register (app: FastifyInstance, url: string, handler: Handler, documented: Pick<Parameters<typeof operation>[0], 'id' | 'summary' | 'description' | 'answers'>): void {
   const route = { onRequest: handler, handler, config: { isForDisabled: true, isQuestion: true } }
-  app.get(url, { ...route, schema: operation({ ...documented, tag: 'Gateway', isUncounted: true, querystring: AuthorizeQuery, errors: ['step_up_required', 'enrollment_required', 'login_time_unknown'] }) })
+  app.get(url, { ...route, exposeHeadRoute: false, schema: operation({ ...documented, tag: 'Gateway', isUncounted: true, querystring: AuthorizeQuery, errors: ['step_up_required', 'enrollment_required', 'login_time_unknown'] }) })
   app.route({ ...route, url, method: ALL_METHODS.filter(method => method !== 'GET'), schema: { hide: true, querystring: AuthorizeQuery } })
   app.route({ ...route, url: `${url}/*`, method: ALL_METHODS, schema: { hide: true } })
 }
