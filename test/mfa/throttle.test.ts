@@ -78,9 +78,10 @@ t.test('the count is one, over logins, sessions, replicas, restarts and the call
 
 t.test('five wrong codes at confirm close verify too', async t => {
   const person = service.person()
-  const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
+  const { token } = await person.enroll()
+  const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll', {}, token)
   for (let failure = 1; failure <= 5; failure++) {
-    t.equal((await person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.wrongCode(secret) })).status, 422)
+    t.equal((await person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.wrongCode(secret) }, token)).status, 422)
   }
   t.equal((await verify(person, '123456')).status, 429)
 })
