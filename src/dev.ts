@@ -1,5 +1,5 @@
 import { createECDH } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -17,24 +17,28 @@ const DOT_ENV = fileURLToPath(new URL('../.env', import.meta.url))
 export const DEV_ISSUER = 'http://localhost/development-issuer'
 export const DEV_AUDIENCE = 'headless-mfa'
 
-/** Keys for one machine, made once and kept (mode 0600), under the names of the variables. Production refuses them, by their mark. */
+/** Keys for one machine, under the names of the variables. Production refuses them, by their mark. */
+export const makeDevelopmentKeys = (): Record<string, string> => ({
+  JWT_SECRET: makeDevelopmentKey().toString('base64'),
+  MFA_SIGNING_KEYS: JSON.stringify({ keys: [makeSigningKey()] }),
+  MFA_ENCRYPTION_KEYS: `${DEVELOPMENT_ID}:${makeDevelopmentKey().toString('base64')}`,
+  MFA_PEPPERS: `${DEVELOPMENT_ID}:${makeDevelopmentKey().toString('base64')}`
+})
+
+/** Those of this machine: made once and kept (mode 0600). */
 export function developmentKeys (dataDir = DATA_DIR): Record<string, string> {
   const path = join(dataDir, 'keys.json')
   mkdirSync(dataDir, { recursive: true })
   if (!existsSync(path)) {
-    const keys = {
-      JWT_SECRET: makeDevelopmentKey().toString('base64'),
-      MFA_SIGNING_KEYS: JSON.stringify({ keys: [makeSigningKey()] }),
-      MFA_ENCRYPTION_KEYS: `${DEVELOPMENT_ID}:${makeDevelopmentKey().toString('base64')}`,
-      MFA_PEPPERS: `${DEVELOPMENT_ID}:${makeDevelopmentKey().toString('base64')}`
-    }
     // wx: of two starts at once, one makes the keys and the other reads them.
-    try { writeFileSync(path, `${JSON.stringify(keys, null, 2)}\n`, { mode: 0o600, flag: 'wx' }) } catch (error) {
+    try { writeFileSync(path, `${JSON.stringify(makeDevelopmentKeys(), null, 2)}\n`, { mode: 0o600, flag: 'wx' }) } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
   }
-  chmodSync(path, 0o600)
-  return JSON.parse(readFileSync(path, 'utf8')) as Record<string, string>
+  if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600)
+  try { return JSON.parse(readFileSync(path, 'utf8')) as Record<string, string> } catch (error) {
+    throw error instanceof SyntaxError ? new ConfigError('.data/keys.json', 'is not JSON: put back what it held, or begin anew (npm run reset)') : error
+  }
 }
 
 function makeSigningKey (): Record<string, string> {
@@ -45,22 +49,21 @@ function makeSigningKey (): Record<string, string> {
   return { kty: 'EC', crv: 'P-256', d: d.toString('base64url'), x: point.subarray(1, 33).toString('base64url'), y: point.subarray(33).toString('base64url'), kid: DEVELOPMENT_KID }
 }
 
-/** What the environment leaves open, filled with what is good on a developer's machine. */
+/** What the environment leaves open, filled with what is good on a developer's machine. Where it leaves no key open, none is made. */
 export function developmentEnvironment (env: NodeJS.ProcessEnv, dataDir = DATA_DIR): NodeJS.ProcessEnv {
-  const keys = developmentKeys(dataDir)
-  const hasIssuerKey = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_JWKS_URL', 'JWT_SECRET_FILE'].some(name => env[name] !== undefined)
+  const isGiven = (name: string): boolean => env[name] !== undefined || env[`${name}_FILE`] !== undefined
+  const areSeveral = env.TRUSTED_ISSUERS_FILE !== undefined
+  const hasIssuerKey = areSeveral || isGiven('JWT_SECRET') || isGiven('JWT_PUBLIC_KEY') || isGiven('JWT_JWKS_URL')
   const host = env.HOST ?? '127.0.0.1'
-  const defaults: Record<string, string> = {
-    ...keys,
-    JWT_ISSUER: DEV_ISSUER,
-    JWT_AUDIENCE: DEV_AUDIENCE,
+  const wanted = [...(hasIssuerKey ? [] : ['JWT_SECRET']), ...['MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS'].filter(name => !isGiven(name))]
+  const keys = wanted.length > 0 ? developmentKeys(dataDir) : {}
+  return {
+    ...Object.fromEntries(wanted.map(name => [name, keys[name]])),
+    ...(!areSeveral && { JWT_ISSUER: DEV_ISSUER, JWT_AUDIENCE: DEV_AUDIENCE }),
     MFA_ISSUER: `http://${isIPv6(host) ? `[${host}]` : host}:${env.PORT ?? '3000'}`,
-    MFA_AUDIENCE: 'headless-mfa'
+    MFA_AUDIENCE: 'headless-mfa',
+    ...env
   }
-  if (hasIssuerKey || env.TRUSTED_ISSUERS_FILE !== undefined) delete defaults.JWT_SECRET
-  if (env.TRUSTED_ISSUERS_FILE !== undefined) for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE']) delete defaults[name]
-  for (const name of Object.keys(defaults)) if (env[`${name}_FILE`] !== undefined) delete defaults[name]
-  return { ...defaults, ...env }
 }
 
 /** Development's own is what no other is said to be; what is neither is judged as production. */

@@ -1,10 +1,30 @@
+import { explain } from './cli/explain.ts'
+import { readOptions } from './cli/options.ts'
 import { serve } from './cli/serve.ts'
-import { type Config, ConfigError, readConfig } from './config.ts'
+import { type Config, readConfig } from './config.ts'
 import { DATA_DIR, environmentOf, isDevelopment } from './dev.ts'
+
+const USAGE = `npm start      (in the image: node dist/server.js)
+
+Starts the service. In development it brings a PostgreSQL and keys of its own, in .data, and applies the migrations. In
+production (NODE_ENV=production) the database and the keys are given, and npm run migrate is a job of its own.
+
+Everything is set in the environment: .env.example has every variable, and README.md a table of them. Development reads
+a .env beside package.json too.
+
+  PORT=3500 npm start      on another port
+  npm run token            a token to try it with
+  npm run reset            throws away what development keeps in .data, to start over
+
+It ends at Ctrl-C or SIGTERM, once the requests under way are answered, with 0; with 1 if it cannot start, and 2 for a
+wrong call.`
+
+let env: NodeJS.ProcessEnv = process.env
 
 /** The process: configuration, database, and the service on them. */
 async function main (): Promise<void> {
-  const env = environmentOf(process.env)
+  readOptions(USAGE, {})
+  env = environmentOf(env)
   const config = readConfig(env)
   const { origin } = await serve({ env, config, database: await openDatabase(config), onUnfit: refuseToServe })
   if (isDevelopment(env)) {
@@ -30,8 +50,8 @@ async function openDatabase ({ DATABASE_URL, DATABASE_OWNER_URL, CITUS, NODE_ENV
 }
 
 function refuseToServe (error: unknown): never {
-  const line = error instanceof ConfigError ? error.message.replace(/^/gm, 'configuration: ') : `start failed: ${(error as Error).stack ?? String(error)}`
-  process.stderr.write(`${line}\n`)
+  // In development the migrations were applied, as the owner if there is one.
+  process.stderr.write(`${explain(error, env, isDevelopment(env))}\n`)
   process.exit(1)
 }
 

@@ -26,6 +26,7 @@ export interface ExampleOptions {
 
 /** All of it: the service with a database, the application with its two ways to sign in, the built pages, and nginx before them. */
 export async function startExample ({ port, clock, say }: ExampleOptions): Promise<Example> {
+  await refuseTaken(port)
   const origin = `http://localhost:${port}`
   const directory = mkdtempSync(join(tmpdir(), 'headless-mfa-example-'))
   chmodSync(directory, 0o755)
@@ -56,9 +57,11 @@ export async function startExample ({ port, clock, say }: ExampleOptions): Promi
       ENROLL_PAGE_URL: `${origin}/second-factor/set-up`,
       TOTP_ISSUER_NAME: 'Example'
     }, clock)
+    starting.catch(() => {}) // heard below, once the pages are built
     const pages = join(directory, 'pages')
     await build({ configFile: join(HERE, 'vite.config.ts'), root: HERE, logLevel: 'error', build: { outDir: pages } })
     const service = await starting
+    service.ignoreSignals()
     ends.push(service.stop)
     ends.push((await startProvider(providerPort, client)).stop)
     ends.push((await startApplication(applicationPort, { origin, provider, client, issuer, audience: 'headless-mfa', tokenSecret, ...(clock !== undefined && { now: clock }), ...(say !== undefined && { say }) })).stop)
@@ -73,7 +76,7 @@ export async function startExample ({ port, clock, say }: ExampleOptions): Promi
 async function startNginx (directory: string, port: number, places: Record<string, string | number>): Promise<() => Promise<void>> {
   const values: Record<string, string | number> = { ...places, DIR: directory, PORT: port, GATEWAY: join(HERE, '../gateways/nginx'), USER: process.getuid?.() === 0 ? 'user root;' : '' }
   const file = join(directory, 'nginx.conf')
-  writeFileSync(file, readFileSync(join(HERE, 'nginx.conf'), 'utf8').replace(/@([A-Z]+)@/g, (_, name: string) => String(values[name])))
+  writeFileSync(file, readFileSync(join(HERE, 'nginx.conf'), 'utf8').replace(/@([A-Z]+)@/g, (_, name: string) => String(values[name]).replace(/["\\]/g, '\\$&')))
   const child = spawn('nginx', ['-c', file, '-e', 'stderr'], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }, stdio: ['ignore', 'ignore', 'pipe'], detached: true })
   let said = ''
   child.stderr.on('data', chunk => { said += String(chunk) })
@@ -87,6 +90,13 @@ async function startNginx (directory: string, port: number, places: Record<strin
     await sleep(25)
   }
   return async () => { child.kill('SIGTERM'); await ended }
+}
+
+/** Else what listens there already would be taken for nginx. @throws the system's error */
+async function refuseTaken (port: number): Promise<void> {
+  const server = net.createServer().listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  await new Promise(resolve => server.close(resolve))
 }
 
 async function accepts (port: number): Promise<boolean> {

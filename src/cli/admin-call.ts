@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { Value } from 'typebox/value'
 import type { Enforcement } from '../core/policy.ts'
 import { Reason } from '../mfa/schema.ts'
+import { reasonOf } from './options.ts'
 
 export const USAGE = `npm run admin -- COMMAND --tenant TENANT --user SUB --reason "why" [--json]
 
@@ -76,7 +77,7 @@ export interface Call {
 }
 
 function parsed (args: string[]): ReturnType<typeof parse> {
-  try { return parse(args) } catch (error) { return wrong((error as Error).message.split('. ', 1)[0] as string) }
+  try { return parse(args) } catch (error) { throw new Refusal(`${reasonOf(error)}\n\n${USAGE}`, 2) }
 }
 
 /** All that is wrong with a call is said before anything is opened. Null: help is asked for. */

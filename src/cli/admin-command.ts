@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { settlePolicy } from '../admin/policy/store.ts'
 import { type Act, type NewBypass, settleEnabled, settleIssued, settleReset, settleSignOut, settleUnlocked } from '../admin/users/acts/store.ts'
 import { type Config, readConfig } from '../config.ts'
-import { ConfigError } from '../config/readers.ts'
 import { Secrets } from '../config/secrets.ts'
 import { createBypass } from '../core/bypass.ts'
 import { fieldsBelow } from '../core/floor.ts'
@@ -20,6 +19,7 @@ import { DATA_DIR } from '../dev.ts'
 import { SecretKeeper } from '../secrets.ts'
 import { decisionSettings } from '../services.ts'
 import { type Call, readCall, Refusal, refuse, USAGE, wrong } from './admin-call.ts'
+import { explain } from './explain.ts'
 import type { Terminal } from './keys-command.ts'
 
 /** What was done: for a program, and for a person. */
@@ -37,22 +37,14 @@ export async function adminCommand (args: string[], terminal: Terminal): Promise
     terminal.say(call.isJson ? JSON.stringify(result) : text)
     return 0
   } catch (error) {
-    terminal.note(lineOf(error as Error))
+    terminal.note(lineOf(error as Error, terminal))
     return error instanceof Refusal ? error.exitCode : 2
   }
 }
 
-function lineOf (error: Error): string {
-  if (error instanceof ConfigError) return error.message.replace(/^/gm, 'configuration: ')
-  if (error instanceof OutcomeUnknownError) return `It may have been done: ${error.message}${causeOf(error)}. The audit says whether it was; look before you repeat it.`
-  if (error instanceof UnavailableError) return `Nothing was done: ${error.message}${causeOf(error)}.`
-  return error.message.split('\n', 1)[0] as string
-}
-
-/** What the database or the way to it says, out of what wraps that. */
-function causeOf ({ cause }: UnavailableError): string {
-  const said = ((cause as Error | undefined)?.message ?? '').trim().split('\n').at(-1) as string
-  return said === '' ? '' : ` (${said})`
+function lineOf (error: Error, { env }: Terminal): string {
+  if (error instanceof OutcomeUnknownError) return `It may have been done. ${explain(error, env)} The audit says whether it was; look before you repeat it.`
+  return `${error instanceof UnavailableError ? 'Nothing was done. ' : ''}${explain(error, env)}`
 }
 
 interface Site { db: Database, config: Config, makeCode: (owner: CodeOwner, seconds: number) => Promise<{ shown: string, kept: NewBypass }> }

@@ -3,9 +3,13 @@
 // node dist/cli/admin.js. docs/administration.md says when.
 import { environmentOf } from '../dev.ts'
 import { adminCommand } from './admin-command.ts'
+import { explain } from './explain.ts'
 
-process.exitCode = await adminCommand(process.argv.slice(2), {
-  env: environmentOf(process.env),
-  say: text => { process.stdout.write(`${text}\n`) },
-  note: line => { process.stderr.write(`${line}\n`) }
-})
+const note = (line: string): void => { process.stderr.write(`${line}\n`) }
+
+try {
+  process.exitCode = await adminCommand(process.argv.slice(2), { env: environmentOf(process.env), say: text => { process.stdout.write(`${text}\n`) }, note })
+} catch (error) {
+  note(explain(error, process.env))
+  process.exitCode = 2
+}

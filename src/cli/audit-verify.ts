@@ -1,11 +1,27 @@
-// npm run audit:verify [-- --tenant <tenant> [--checkpoint <count>:<digest>]]: is the audit what was written? One line a
-// tenant; exits with 1 if one of them was changed, or is not chained any more. A checkpoint is what the service's log has of it.
-import { parseArgs } from 'node:util'
+// Is the audit what was written? One line a tenant.
 import { readConfig } from '../config.ts'
 import { findTenants, type Verdict, verifyTenant } from '../db/audit-verify.ts'
 import { connect } from '../db/client.ts'
 import { startEmbedded } from '../db/embedded.ts'
 import { DATA_DIR, environmentOf } from '../dev.ts'
+import { explain } from './explain.ts'
+import { readOptions, refuseCall } from './options.ts'
+
+const USAGE = `npm run audit:verify [-- --tenant TENANT [--checkpoint COUNT:DIGEST]]      (in the image: node dist/cli/audit-verify.js)
+
+Is the audit what was written? It says one line for each tenant: how many events, and ok or the first that is not as it
+was. It can run while the service does, and needs the service's environment: the database and MFA_SIGNING_KEYS.
+
+  --tenant TENANT             this one alone
+  --checkpoint COUNT:DIGEST   what the service's log has as "audit checkpoint": the chain must still have it
+
+Exits with 0 if all is as it was written, 1 if something was changed or is not chained any more, 2 for a wrong call, a
+configuration or a database that cannot be used.`
+
+const { values: { tenant, checkpoint } } = readOptions(USAGE, { options: { tenant: { type: 'string' }, checkpoint: { type: 'string' } } })
+const [, count, digest] = /^(\d+):([0-9a-f]{64})$/.exec(checkpoint ?? '') ?? []
+if (checkpoint !== undefined && digest === undefined) refuseCall(USAGE, '--checkpoint is a count, a colon and a digest of 64 characters.')
+if (checkpoint !== undefined && tenant === undefined) refuseCall(USAGE, '--checkpoint is of one tenant: add --tenant.')
 
 const say = (line: string): void => { process.stdout.write(`${line}\n`) }
 
@@ -14,11 +30,8 @@ function wrongWith ({ broken, waitingSince }: Verdict): string | undefined {
   return waitingSince === undefined ? undefined : `not chained since ${waitingSince}: does the service run?`
 }
 
-async function main (): Promise<void> {
-  const { values: { tenant, checkpoint } } = parseArgs({ options: { tenant: { type: 'string' }, checkpoint: { type: 'string' } } })
-  const [, count, digest] = /^(\d+):([0-9a-f]{64})$/.exec(checkpoint ?? '') ?? []
-  if (checkpoint !== undefined && (tenant === undefined || digest === undefined)) throw new Error('Usage: npm run audit:verify [-- --tenant <tenant> [--checkpoint <count>:<digest>]]')
-  const config = readConfig(environmentOf(process.env))
+async function main (env: NodeJS.ProcessEnv): Promise<void> {
+  const config = readConfig(env)
   const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: say }) : undefined
   const db = connect(config.DATABASE_URL ?? embedded?.url as string, 2)
   try {
@@ -36,7 +49,11 @@ async function main (): Promise<void> {
   }
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`${(error as Error).message}\n`)
+let env: NodeJS.ProcessEnv = process.env
+try {
+  env = environmentOf(env)
+  await main(env)
+} catch (error) {
+  process.stderr.write(`${explain(error, env)}\n`)
   process.exitCode = 2
-})
+}

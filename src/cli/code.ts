@@ -1,11 +1,15 @@
 import { Secret } from 'otpauth'
 import { codeAt, stepAt } from '../core/totp.ts'
 import { readTyped } from '../core/typed-code.ts'
+import { readOptions, refuseCall } from './options.ts'
 
-/** `npm run code -- SECRET`: what an authenticator app would show now. For walks and tests without a phone. */
-const secret = readTyped(process.argv.slice(2).join('')).toUpperCase()
-if (!/^[A-Z2-7]{16,}$/.test(secret)) {
-  process.stderr.write('npm run code -- SECRET (base32, as POST /mfa/enroll answers it)\n')
-  process.exit(1)
-}
+const USAGE = `npm run code -- SECRET
+
+What an authenticator app would show now: six digits. For trying things out without a phone.
+
+  SECRET   base32, as POST /mfa/enroll answers it in \`secret\`; spaces are fine`
+
+const { positionals } = readOptions(USAGE, { allowPositionals: true })
+const secret = readTyped(positionals.join('')).toUpperCase()
+if (!/^[A-Z2-7]{16,}$/.test(secret)) refuseCall(USAGE, secret === '' ? 'Name the secret.' : 'That is no secret: base32 has the letters A to Z and the digits 2 to 7, 16 of them or more.')
 process.stdout.write(`${codeAt(Secret.fromBase32(secret).bytes, stepAt(new Date()))}\n`)

@@ -1,45 +1,39 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createSigner } from 'fast-jwt'
 import { Secret } from 'otpauth'
 import QRCode from 'qrcode'
-import { createApp } from '../app.ts'
-import { readConfig } from '../config.ts'
 import { codeAt, stepAt } from '../core/totp.ts'
-import { connect } from '../db/client.ts'
-import { startEmbedded } from '../db/embedded.ts'
-import { applyMigrations } from '../db/migrate.ts'
-import { DEV_AUDIENCE, DEV_ISSUER, developmentEnvironment } from '../dev.ts'
+import { type Disposable, Interrupted, startDisposable } from './disposable.ts'
+import { explain } from './explain.ts'
+import { readOptions } from './options.ts'
 
-// The whole story in a terminal, against a real service and a real database of its own, over HTTP.
+readOptions(`npm run demo
+
+Tells the whole story in the terminal, in a few seconds: QR code, codes, a replay refused, recovery, and the policy from
+report-only to enforced. It calls a real service with a PostgreSQL of its own, over HTTP, and leaves nothing behind.`, {})
 
 const say = (line = ''): void => { process.stdout.write(`${line}\n`) }
-const directory = mkdtempSync(join(tmpdir(), 'headless-mfa-demo-'))
 let ahead = 0
 /** The demo's time: it jumps where you would wait for the next code. */
 const clock = (): Date => new Date(Date.now() + ahead * 1000)
 
-const embedded = await startEmbedded({ dataDir: join(directory, 'postgres'), isPersistent: false })
-const { DATABASE_URL: _, ...env } = process.env
-const config = readConfig(developmentEnvironment({ ...env, NODE_ENV: 'development', DATABASE_URL: embedded.url, LOG_LEVEL: 'silent' }, directory))
-const db = connect(embedded.url, 4)
-let isFailed = false
+let service: Disposable | undefined
+let exitCode = 0
 try {
-  await applyMigrations(embedded.url)
-  const app = await createApp({ config, db, clock })
-  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
-  await tell(origin)
-  await app.close()
+  service = await startDisposable({}, clock)
+  service.ignoreSignals()
+  const ended = new Promise<never>((_resolve, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => { reject(new Interrupted(signal)) })
+  })
+  await Promise.race([tell(service.access.MFA_TEST_URL), ended])
 } catch (error) {
-  isFailed = true
-  say(`The demo failed: ${(error as Error).message}`)
-} finally {
-  await db.close()
-  await embedded.stop()
-  rmSync(directory, { recursive: true, force: true })
+  if (error instanceof Interrupted) exitCode = error.exitCode
+  else {
+    exitCode = 1
+    process.stderr.write(`The demo failed: ${explain(error, {})}\n`)
+  }
 }
-process.exit(isFailed ? 1 : 0)
+await service?.stop()
+process.exit(exitCode)
 
 interface Answer { status: number, body: Record<string, any> }
 
@@ -122,7 +116,8 @@ function title (line: string): void { say(`\n${line}`) }
 
 function token (sub: string, claims: Record<string, unknown>): string {
   const now = Math.floor(clock().getTime() / 1000)
-  return createSigner({ key: config.JWT_SECRET as string, algorithm: 'HS256' })({ iss: DEV_ISSUER, aud: DEV_AUDIENCE, sub, tenant: 'acme', amr: ['pwd'], auth_time: now, iat: now, exp: now + 900, ...claims })
+  const { MFA_TEST_TOKEN_SECRET: key, MFA_TEST_ISSUER: iss, MFA_TEST_AUDIENCE: aud } = (service as Disposable).access
+  return createSigner({ key, algorithm: 'HS256' })({ iss, aud, sub, tenant: 'acme', amr: ['pwd'], auth_time: now, iat: now, exp: now + 900, ...claims })
 }
 
 async function call (origin: string, method: string, path: string, bearer: string, body: unknown, tellAnswer: (answer: Answer) => string, expected?: number): Promise<Answer> {

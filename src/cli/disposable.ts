@@ -1,15 +1,28 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readConfig } from '../config.ts'
 import { startEmbedded } from '../db/embedded.ts'
 import { DEV_AUDIENCE, developmentEnvironment } from '../dev.ts'
+import type { Serving } from './serve.ts'
 
 /** What a test needs to know of the service, under the names of the variables in which the client's helper looks for it. */
 export interface Access { MFA_TEST_URL: string, MFA_TEST_TOKEN_SECRET: string, MFA_TEST_ISSUER: string, MFA_TEST_AUDIENCE: string }
 
-export interface Disposable { access: Access, stop: () => Promise<void> }
+export interface Disposable extends Pick<Serving, 'ignoreSignals'> { access: Access, stop: () => Promise<void> }
+
+/** It was told to end while it started. Nothing is left of it, and there is nothing to say. */
+export class Interrupted extends Error {
+  /** As a shell counts it. */
+  readonly exitCode: number
+  constructor (signal: NodeJS.Signals) {
+    super(`interrupted by ${signal}`)
+    this.exitCode = 128 + constants.signals[signal]
+  }
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 const TEST_ISSUER = 'http://localhost/issuer-for-tests'
 
@@ -23,18 +36,41 @@ const QUIET = { RATE_LIMIT_PER_MINUTE: '0', LOG_LEVEL: 'silent' }
  * Of the environment it takes nothing: a CI job has a DATABASE_URL and a PORT that are somebody else's.
  * @param settings variables of the service
  * @param clock the time of codes and tokens
+ * @throws Interrupted if a signal comes during the start, which is waited for: half of it could not be cleared away
  */
 export async function startDisposable (settings: Record<string, string> = {}, clock?: () => Date): Promise<Disposable> {
-  if (process.env.NODE_ENV === 'production' || settings.NODE_ENV === 'production') throw new Error('A service for tests is refused where NODE_ENV is production.')
+  if (process.env.NODE_ENV === 'production' || settings.NODE_ENV === 'production') throw new Error('A disposable service is refused where NODE_ENV is production.')
+  let signal: NodeJS.Signals | undefined
+  const note = (each: NodeJS.Signals): void => { signal = each }
+  for (const each of SIGNALS) process.on(each, note)
+  try {
+    const service = await start(settings, clock)
+    if (signal === undefined) return service
+    await service.stop()
+    throw new Interrupted(signal)
+  } catch (error) {
+    throw signal === undefined ? error : new Interrupted(signal)
+  } finally {
+    for (const each of SIGNALS) process.off(each, note)
+  }
+}
+
+async function start (settings: Record<string, string>, clock?: () => Date): Promise<Disposable> {
   const directory = mkdtempSync(join(tmpdir(), 'headless-mfa-disposable-'))
   chmodSync(directory, 0o755) // root's PostgreSQL runs as somebody else; what is secret in here is 0600 or 0700
+  const clear = (): void => { rmSync(directory, { recursive: true, force: true, maxRetries: 10 }) }
   let stopDatabase = async (): Promise<void> => {}
-  const remove = async (): Promise<void> => {
-    try { await stopDatabase() } finally { rmSync(directory, { recursive: true, force: true }) }
-  }
+  let removing: Promise<void> | undefined
+  const remove = (): Promise<void> => (removing ??= stopDatabase().finally(() => {
+    process.off('exit', clear)
+    clear()
+  }))
   try {
     // Reading the sources takes as long as making the database: at once.
-    const [url, { serve }] = await Promise.all([openDatabase(join(directory, 'postgres'), stop => { stopDatabase = stop }), import('./serve.ts')])
+    const [url, { serve }] = await Promise.all([openDatabase(join(directory, 'postgres'), stop => {
+      stopDatabase = stop
+      process.once('exit', clear) // after the database's own, which is told to end: a second Ctrl-C waits for nobody
+    }), import('./serve.ts')])
     const secret = randomBytes(32).toString('base64url')
     const env = developmentEnvironment({
       ...QUIET,
@@ -46,13 +82,14 @@ export async function startDisposable (settings: Record<string, string> = {}, cl
       DATABASE_URL: url
     }, directory)
     const config = readConfig(env)
-    const { origin, stop } = await serve({
+    const { origin, stop, ignoreSignals } = await serve({
       env, config, database: { url, stop: remove }, onUnfit: error => { throw error }, ...(clock !== undefined && { clock })
     })
     await fetch(`${origin}/health/ready`) // the first connection, so that no test waits for it
     return {
       access: { MFA_TEST_URL: origin, MFA_TEST_TOKEN_SECRET: env.JWT_SECRET ?? secret, MFA_TEST_ISSUER: env.JWT_ISSUER ?? TEST_ISSUER, MFA_TEST_AUDIENCE: env.JWT_AUDIENCE ?? DEV_AUDIENCE },
-      stop: () => stop()
+      stop: () => stop(),
+      ignoreSignals
     }
   } catch (error) {
     await remove()

@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
-import { parseArgs } from 'node:util'
 import { NAMES } from '../config.ts'
 import { unknown } from '../config/names.ts'
-import { type Disposable, startDisposable } from './disposable.ts'
+import { type Disposable, Interrupted, startDisposable } from './disposable.ts'
+import { explain } from './explain.ts'
+import { readOptions, refuseCall } from './options.ts'
 
 const USAGE = `headless-mfa --test [--json] [--set NAME=VALUE …] [-- COMMAND …]
 
@@ -14,32 +15,29 @@ that in the command's environment, and ends with it, with its exit code.
 
   --json   in one line of JSON: url, tokenSecret, issuer, audience
   --set    a variable of the service, for instance --set CORS_ORIGINS=http://127.0.0.1:5173
-`
+
+Exits as the command does; without one, or if there is no such command, with 0 at its end, 1 if it cannot start, 2 for
+a wrong call, and 127 for a command that is not there. docs/ci.md shows it in a CI.`
 
 /** `npx headless-mfa --test`: what somebody else's CI starts. */
 async function main (): Promise<void> {
-  const { values, positionals } = parseArgs({
-    options: { test: { type: 'boolean' }, json: { type: 'boolean' }, set: { type: 'string', multiple: true }, help: { type: 'boolean' } },
+  const { values, positionals: command } = readOptions(USAGE, {
+    options: { test: { type: 'boolean' }, json: { type: 'boolean' }, set: { type: 'string', multiple: true } },
     allowPositionals: true
   })
-  if (values.help === true) { process.stdout.write(USAGE); return }
-  if (values.test !== true) throw new Error(USAGE)
-  let isAsked = false
-  const asked = (): void => { isAsked = true }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, asked) // else an end during the start would leave the database
+  if (values.test !== true) refuseCall(USAGE, '--test is missing.')
   const service = await startDisposable(Object.fromEntries((values.set ?? []).map(pair)))
-  if (isAsked) return await end(service, 130)
-  if (positionals.length === 0 || values.json === true) print(service, values.json === true)
-  if (positionals.length > 0) await end(service, await run(positionals, { ...process.env, ...service.access }))
+  if (command.length === 0 || values.json === true) print(service, values.json === true)
+  if (command.length > 0) await end(service, await run(command, { ...process.env, ...service.access }))
   else process.stderr.write('A service for tests is ready. Ctrl-C ends it, and all that it holds.\n')
 }
 
 function pair (text: string): [string, string] {
   const at = text.indexOf('=')
-  if (at < 1) throw new Error(`--set ${text}: not NAME=VALUE`)
+  if (at < 1) refuseCall(USAGE, '--set takes NAME=VALUE.')
   const name = text.slice(0, at)
-  if (!NAMES.includes(name)) throw new Error(`--set: ${name} ${unknown(name, NAMES)}`)
-  if (/^DATABASE_.*URL/.test(name)) throw new Error(`--set: ${name} is not for a service for tests, which has a database of its own`)
+  if (!NAMES.includes(name)) refuseCall(USAGE, `--set: ${name} ${unknown(name, NAMES)}`)
+  if (/^DATABASE_.*URL/.test(name)) refuseCall(USAGE, `--set: ${name} is not for a service for tests, which has a database of its own.`)
   return [name, text.slice(at + 1)]
 }
 
@@ -49,12 +47,15 @@ function print ({ access }: Disposable, isJson: boolean): void {
   process.stdout.write(`${lines.join('\n')}\n`)
 }
 
-/** The command's exit code, as a shell counts one that a signal ended. */
+/** The command's exit code, as a shell counts one that a signal ended, or that cannot be started. */
 async function run ([command, ...args]: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const child = spawn(command as string, args, { env, stdio: 'inherit' })
-  process.on('SIGTERM', () => child.kill('SIGTERM'))
-  return await new Promise((resolve, reject) => {
-    child.once('error', reject)
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
+  return await new Promise(resolve => {
+    child.once('error', ({ code }: NodeJS.ErrnoException) => {
+      process.stderr.write(`${command as string}: ${code === 'ENOENT' ? 'there is no such command' : `cannot be started (${code as string})`}.\n`)
+      resolve(code === 'ENOENT' ? 127 : 126)
+    })
     child.once('exit', (code, signal) => { resolve(code ?? 128 + constants.signals[signal as NodeJS.Signals]) })
   })
 }
@@ -65,6 +66,7 @@ async function end (service: Disposable, code: number): Promise<never> {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`${(error as Error).message}\n`)
+  if (error instanceof Interrupted) process.exit(error.exitCode)
+  process.stderr.write(`${explain(error, {})}\n`)
   process.exit(1)
 })

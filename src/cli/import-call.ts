@@ -2,7 +2,8 @@
 import { parseArgs } from 'node:util'
 import { type Source, SOURCES } from '../import/sources.ts'
 import type { Target } from '../import/plan.ts'
-import { wrong } from './admin-call.ts'
+import { Refusal, wrong } from './admin-call.ts'
+import { reasonOf } from './options.ts'
 
 export const USAGE = `npm run import -- --from SOURCE [options] FILE
 
@@ -54,7 +55,7 @@ export type ImportOptions = ReturnType<typeof parse>['values']
 export interface ImportCall { options: ImportOptions, source: Source, subject: Target['subject'], path: string }
 
 function parsed (args: string[]): ReturnType<typeof parse> {
-  try { return parse(args) } catch (error) { return wrong((error as Error).message.split('. ', 1)[0] as string) }
+  try { return parse(args) } catch (error) { throw new Refusal(`${reasonOf(error)}\n\n${USAGE}`, 2) }
 }
 
 /** Null: help is asked for. */

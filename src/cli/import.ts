@@ -13,10 +13,13 @@ import { planImport } from '../import/plan.ts'
 import { importPeople } from '../import/run.ts'
 import { SecretKeeper } from '../secrets.ts'
 import { Refusal, wrong } from './admin-call.ts'
+import { explain } from './explain.ts'
 import { type ImportOptions, readImportCall, USAGE } from './import-call.ts'
 
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`) }
 const note = (line: string): void => { process.stderr.write(`${line}\n`) }
+
+let env: NodeJS.ProcessEnv = process.env
 
 async function main (): Promise<void> {
   const call = readImportCall(process.argv.slice(2))
@@ -25,7 +28,7 @@ async function main (): Promise<void> {
     return
   }
   const { options, source, subject, path } = call
-  const env = environmentOf(process.env)
+  env = environmentOf(process.env)
   const config = readConfig(env)
   const target = { source: options.from, subject, ...placeOf(config.ISSUERS, options) }
   const found = source.read(readFile(path), { usersModel: options['users-model'], secrets: secretsOf(options) })
@@ -86,7 +89,7 @@ function placeOf (issuers: ReturnType<typeof readConfig>['ISSUERS'], options: Im
 }
 
 main().catch((error: unknown) => {
-  note(error instanceof ConfigError ? `configuration: ${error.message}` : (error as Error).message)
+  note(explain(error, env))
   if (error instanceof UnavailableError) note('The import has stopped. Run it again: it goes on, and brings nobody twice.')
   process.exitCode = error instanceof Refusal || error instanceof ConfigError ? 2 : 1
 })

@@ -11,14 +11,24 @@ import { startEmbedded } from '../db/embedded.ts'
 import { findKeyStates, findKeyUses, forgetKey, type KeyUse } from '../db/keys.ts'
 import { resealAll } from '../db/reseal.ts'
 import { DATA_DIR } from '../dev.ts'
+import { Refusal } from './admin-call.ts'
+import { reasonOf } from './options.ts'
 import { entriesOf, type Entry, makeEntry, readKeyFile, replaceKeyFile, textOf } from './key-text.ts'
 
-const USAGE = `npm run keys -- status                              which keys there are, what needs them, what to do next
-npm run keys -- add sealing|pepper|signing          a new key, behind the others: every replica gets to know it
-npm run keys -- rotate sealing|pepper|signing       puts it first; sealing: seals with it what older keys have sealed
-npm run keys -- retire sealing|pepper|signing <id>  takes one away that nothing needs
-npm run keys -- forget sealing|pepper|signing <id>  says that one is lost for good: the service starts without it
---print                                             prints the new value instead of writing NAME_FILE`
+export const USAGE = `npm run keys -- COMMAND      (in the image: node dist/cli/keys.js)
+
+  status               which keys there are, what needs them, and what to do next
+  add PURPOSE          makes a new key, behind the others: every replica gets to know it
+  rotate PURPOSE       puts the new key first; for sealing, seals with it what older keys have sealed
+  retire PURPOSE ID    takes a key away that nothing needs
+  forget PURPOSE ID    says that a key is lost for good, so that the service starts without it
+
+  PURPOSE   sealing (MFA_ENCRYPTION_KEYS), pepper (MFA_PEPPERS) or signing (MFA_SIGNING_KEYS)
+  --print   prints the new value; without it the file of NAME_FILE is written, if there is one
+
+With the service's environment. docs/keys.md says in which order, and what each key is for.
+
+Exits with 0 when it is done, 1 if it is not (it is too early, or something still needs the key), 2 for a wrong call.`
 
 const PURPOSES = ['sealing', 'pepper', 'signing'] as const
 
@@ -35,14 +45,30 @@ const PATIENCE_SECONDS = 60
 
 /** @throws with a line that says what is wrong, and what to do about it */
 export async function keysCommand (args: string[], terminal: Terminal): Promise<void> {
-  const { values: { print = false }, positionals: [command, purpose, id, ...more] } = parseArgs({ args, allowPositionals: true, options: { print: { type: 'boolean' } } })
+  const { values: { print = false, help = false }, positionals: [command, purpose, id, ...more] } = parsed(args)
+  if (help) return terminal.say(USAGE)
   const isOfPurpose = PURPOSES.some(each => each === purpose)
   if (command === 'status' && purpose === undefined) return await withDatabase(terminal, status)
   if (command === 'add' && isOfPurpose && id === undefined) return add(terminal, purpose as Purpose, print)
   if (command === 'rotate' && isOfPurpose && id === undefined) return await withDatabase(terminal, site => rotate(site, purpose as Purpose, print))
   if (command === 'retire' && isOfPurpose && id !== undefined && more.length === 0) return await withDatabase(terminal, site => retire(site, purpose as Purpose, id, print))
   if (command === 'forget' && isOfPurpose && id !== undefined && more.length === 0) return await withDatabase(terminal, site => forget(site, purpose as Purpose, id))
-  throw new Error(USAGE)
+  throw new Refusal(`${wrongWith(command, purpose)}\n\n${USAGE}`, 2)
+}
+
+const parse = (args: string[]) => parseArgs({ args, allowPositionals: true, options: { print: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
+
+function parsed (args: string[]): ReturnType<typeof parse> {
+  try { return parse(args) } catch (error) { throw new Refusal(`${reasonOf(error)}\n\n${USAGE}`, 2) }
+}
+
+const COMMANDS = ['status', 'add', 'rotate', 'retire', 'forget']
+
+function wrongWith (command: string | undefined, purpose: string | undefined): string {
+  if (command === undefined) return 'Which command?'
+  if (!COMMANDS.includes(command)) return `There is no command ${JSON.stringify(command)}.`
+  if (command === 'status') return 'status takes nothing else.'
+  return PURPOSES.some(each => each === purpose) ? `${command} takes ${command === 'add' || command === 'rotate' ? 'a purpose alone' : 'a purpose and one id'}.` : `${command} needs a purpose: ${PURPOSES.join(', ')}.`
 }
 
 /** A terminal beside a database and what is configured. */

@@ -1,15 +1,28 @@
-// npm run maintain: makes the audit's partitions of the months to come and drops those that are older than
-// AUDIT_RETENTION_DAYS. The owner of the tables runs it, once a day or so; exits with 1 if it could not drop what is due.
+// Makes the audit's partitions of the months to come and drops those that are too old. The owner of the tables runs it.
 import { readSome } from '../config.ts'
 import { maintain } from '../db/maintain.ts'
 import { withDotEnv } from '../dev.ts'
+import { explain } from './explain.ts'
+import { readOptions } from './options.ts'
 import { OWNER, ownerDatabase } from './owner.ts'
 
-const say = (message: string): void => { process.stdout.write(`${message}\n`) }
+const USAGE = `npm run maintain      (in the image: node dist/cli/maintain.js)
 
+Run it once a day. It makes the audit's partitions of the next months, drops the months that are older than
+AUDIT_RETENTION_DAYS, and counts users anew. It can run while the service does.
+
+  DATABASE_OWNER_URL     the database, as the owner of its tables; without it DATABASE_URL, and in development without
+                         either the embedded one
+  AUDIT_RETENTION_DAYS   how long audit events stay (400)
+
+Exits with 0 when it is done, 1 if it is not, or if something due could not be dropped, 2 for a wrong call.`
+
+readOptions(USAGE, {})
+const say = (message: string): void => { process.stdout.write(`${message}\n`) }
+let env: NodeJS.ProcessEnv = process.env
 let database: Awaited<ReturnType<typeof ownerDatabase>> | undefined
 try {
-  const env = withDotEnv(process.env)
+  env = withDotEnv(env)
   const { AUDIT_RETENTION_DAYS: days, ...owner } = readSome(env, ['AUDIT_RETENTION_DAYS', ...OWNER])
   database = await ownerDatabase(env, owner, say)
   const { added, dropped, unsigned, mended } = await maintain(database.url, days)
@@ -19,7 +32,7 @@ try {
       'Let the service run for some minutes with that retention, and see what audit:verify says.')
   }
 } catch (error) {
-  process.stderr.write(`${(error as Error).message}\n`)
+  process.stderr.write(`${explain(error, env, true)}\n`)
   process.exitCode = 1
 } finally {
   await database?.stop()

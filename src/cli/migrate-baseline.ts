@@ -4,8 +4,14 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BASELINE, baselineSql, copiesOf } from '../db/baseline.ts'
 import { prismaDir } from '../db/migrate.ts'
+import { readOptions } from './options.ts'
 
-const [dir = prismaDir] = process.argv.slice(2) // another folder than prisma/: for the tests
+const USAGE = `npm run migrate:baseline
+
+Writes prisma/migrations' baseline anew from schema.prisma, baseline.sql and functions/. For whoever works on this
+project, before its first release; what comes after it, npm run migrate:new writes. CONTRIBUTING.md says when.`
+
+const { positionals: [dir = prismaDir] } = readOptions(USAGE, { allowPositionals: true }) // another folder than prisma/: for the tests
 const migrations = join(dir, 'migrations')
 
 try {

@@ -9,9 +9,17 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { join } from 'node:path'
 import { copiesOf, type FunctionDigests, functionsSql, readFunctions } from '../db/baseline.ts'
 import { diffSql, prismaDir } from '../db/migrate.ts'
+import { readOptions, refuseCall } from './options.ts'
 
-const [name = '', dir = prismaDir] = process.argv.slice(2) // another folder than prisma/: for the tests
-if (!/^[a-z][a-z0-9_]*$/.test(name)) fail('Usage: npm run migrate:new -- <name in lower case, with underscores>')
+const USAGE = `npm run migrate:new -- NAME
+
+Writes the next migration: what changed in schema.prisma and functions/ since the last one. Read it, and add by hand what
+changed in baseline.sql. For whoever works on this project. CONTRIBUTING.md says when.
+
+  NAME   in lower case, with underscores, such as add_passkeys`
+
+const { positionals: [name = '', dir = prismaDir] } = readOptions(USAGE, { allowPositionals: true }) // another folder than prisma/: for the tests
+if (!/^[a-z][a-z0-9_]*$/.test(name)) refuseCall(USAGE, 'Name the migration, in lower case, with underscores.')
 
 const migrations = join(dir, 'migrations')
 const [modelBefore, functionsBefore] = ['schema.prisma', 'functions.json'].map(name => {

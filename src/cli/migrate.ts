@@ -1,21 +1,36 @@
-// npm run migrate [-- --rolled-back <migration>]: brings a database up to date. The owner of the tables runs it; the
-// service's own role need not be allowed to. On Citus it also distributes what is new (CITUS).
+// Brings a database up to date. The owner of the tables runs it; the service's own role need not be allowed to. On Citus it also
+// distributes what is new.
 import { readSome } from '../config.ts'
 import { distribute } from '../db/distribute.ts'
 import { applyMigrations, markRolledBack } from '../db/migrate.ts'
 import { withDotEnv } from '../dev.ts'
+import { explain } from './explain.ts'
+import { readOptions } from './options.ts'
 import { OWNER, ownerDatabase } from './owner.ts'
 
-const say = (message: string) => process.stdout.write(`${message}\n`)
+const USAGE = `npm run migrate [-- --rolled-back MIGRATION]      (in the image: node dist/cli/migrate.js)
 
-const [flag, failed] = process.argv.slice(2)
+Applies the migrations that the database does not have yet, and says which. Any number may run at once: they wait for
+each other. On Citus it distributes the tables too.
+
+  --rolled-back MIGRATION   one that failed was looked at, and is to be tried again
+
+  DATABASE_OWNER_URL   the database, as the owner of its tables; without it DATABASE_URL, and in development without
+                       either the embedded one
+  CITUS                auto, on or off: whether the tables are distributed
+
+Exits with 0 when it is done, 1 if it is not, 2 for a wrong call.`
+
+const { values } = readOptions(USAGE, { options: { 'rolled-back': { type: 'string' } } })
+const failed = values['rolled-back']
+const say = (message: string): void => { process.stdout.write(`${message}\n`) }
+let env: NodeJS.ProcessEnv = process.env
 let database: Awaited<ReturnType<typeof ownerDatabase>> | undefined
 try {
-  const env = withDotEnv(process.env)
+  env = withDotEnv(env)
   const { CITUS, ...owner } = readSome(env, ['CITUS', ...OWNER])
   database = await ownerDatabase(env, owner, say)
-  if (flag !== undefined) {
-    if (flag !== '--rolled-back' || !failed) throw new Error('Usage: npm run migrate [-- --rolled-back <migration>]')
+  if (failed !== undefined) {
     await markRolledBack(database.url, failed)
     say(`${failed} may be applied again.`)
   }
@@ -24,7 +39,7 @@ try {
   const distributed = await distribute(database.url, CITUS)
   if (distributed.length > 0) say(`Distributed ${distributed.join(', ')}`)
 } catch (error) {
-  process.stderr.write(`${(error as Error).message}\n`)
+  process.stderr.write(`${explain(error, env, true)}\n`)
   process.exitCode = 1
 } finally {
   await database?.stop()

@@ -17,6 +17,8 @@ export interface Serving {
   origin: string
   /** Ends what was begun, in the order in which it may end, and the database last. */
   stop: (error?: Error) => Promise<void>
+  /** A signal no longer ends it: whoever started it does. */
+  ignoreSignals: () => void
 }
 
 export interface ServeOptions {
@@ -65,11 +67,11 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
     await database.stop()
   }
   const stop = (error?: Error): Promise<void> => (stopping ??= end(error))
-  closeWithGrace({ delay: 10_000, logger: undefined }, ({ err }) => stop(err))
+  const signals = closeWithGrace({ delay: 10_000, logger: undefined }, ({ err }) => stop(err))
 
   await app.listen({ host: config.HOST, port: config.PORT })
   if (config.ADMIN_PORT !== undefined) app.log.info(`Administration at ${await app.listenAdmin(config.ADMIN_HOST, config.ADMIN_PORT)}`)
-  return { origin: app.listeningOrigin, stop }
+  return { origin: app.listeningOrigin, stop, ignoreSignals: signals.uninstall }
 }
 
 /** Loaded only where it is wanted: it takes as much memory as all the rest. */

@@ -1,13 +1,27 @@
-import { parseArgs } from 'node:util'
 import { createSigner } from 'fast-jwt'
 import { DATA_DIR, DEV_AUDIENCE, DEV_ISSUER, developmentKeys } from '../dev.ts'
+import { explain } from './explain.ts'
+import { readOptions, refuseCall } from './options.ts'
 
-const USAGE = 'npm run token -- --sub alice [--tenant acme] [--roles mfa:admin,…] [--groups …] [--accounts local,sso] [--amr pwd] [--sid …] [--email …] [--auth-age 0s] [--ttl 15m]'
+const USAGE = `npm run token -- --sub SUB [options]
+
+Makes a first-factor token of the development issuer, as \`npm start\` accepts it: what your login or your identity
+provider does in production. It prints the token and nothing else.
+
+  --sub SUB                who it is for
+  --tenant acme            without it: default
+  --roles mfa:admin,…      mfa:admin, mfa:support, mfa:auditor, mfa:sync open the administration
+  --groups staff,…         groups that a policy may be for
+  --accounts local,sso     which accounts the user has
+  --amr pwd                how they signed in
+  --sid ID                 the login session
+  --email ADDRESS          what is shown of them
+  --auth-age 0s            how long ago they logged in: 90s, 15m, 2h or 1d
+  --ttl 15m                how long the token is good`
 
 /** Seconds of `90s`, `15m`, `2h`, `1d`. */
-function seconds (text: string): number {
-  const match = /^(\d+)([smhd])$/.exec(text)
-  if (match === null) throw new Error(`not a duration: use 90s, 15m, 2h or 1d\n${USAGE}`)
+function seconds (option: string, text: string): number {
+  const match = /^(\d+)([smhd])$/.exec(text) ?? refuseCall(USAGE, `--${option} is no duration: 90s, 15m, 2h and 1d are.`)
   return Number(match[1]) * { s: 1, m: 60, h: 3600, d: 86400 }[match[2] as 's' | 'm' | 'h' | 'd']
 }
 
@@ -15,7 +29,7 @@ const list = (text: string | undefined): string[] | undefined => text?.split(','
 
 /** A first-factor token of the development issuer, as `npm start` accepts it. */
 function main (): void {
-  const { values } = parseArgs({
+  const { values } = readOptions(USAGE, {
     options: {
       sub: { type: 'string' },
       tenant: { type: 'string' },
@@ -29,7 +43,7 @@ function main (): void {
       ttl: { type: 'string', default: '15m' }
     }
   })
-  if (values.sub === undefined || values.sub === '') throw new Error(`--sub is missing\n${USAGE}`)
+  if (values.sub === undefined || values.sub === '') refuseCall(USAGE, '--sub is missing.')
   const now = Math.floor(Date.now() / 1000)
   const sign = createSigner({ key: developmentKeys(DATA_DIR).JWT_SECRET as string, algorithm: 'HS256' })
   const claims = {
@@ -43,14 +57,14 @@ function main (): void {
     amr: list(values.amr),
     sid: values.sid,
     email: values.email,
-    auth_time: now - seconds(values['auth-age']),
+    auth_time: now - seconds('auth-age', values['auth-age']),
     iat: now,
-    exp: now + seconds(values.ttl)
+    exp: now + seconds('ttl', values.ttl)
   }
   process.stdout.write(`${sign(Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== undefined)))}\n`)
 }
 
 try { main() } catch (error) {
-  process.stderr.write(`${(error as Error).message}\n`)
+  process.stderr.write(`${explain(error, process.env)}\n`)
   process.exit(1)
 }

@@ -74,7 +74,7 @@ export function launch (cluster: Cluster, port: number, settings: Record<string,
 }
 
 /** What postmaster.pid says, if the process that it names lives. */
-export function readPostmaster (cluster: Cluster): { pid: number, port: number, isReady: boolean } | undefined {
+export function readPostmaster (cluster: Pick<Cluster, 'dir'>): { pid: number, port: number, isReady: boolean } | undefined {
   const file = join(cluster.dir, 'postmaster.pid')
   let lines
   try {
@@ -122,10 +122,17 @@ export function registerUse (cluster: Cluster): { end (): boolean } {
   return {
     end () {
       rmSync(mine, { force: true })
-      const users = readdirSync(dir)
-      const gone = users.filter(name => !isAlive(Number.parseInt(name, 10)))
-      for (const name of gone) rmSync(join(dir, name), { force: true }) // killed before they could
-      return users.length === gone.length
+      const alive = findUsers(cluster.dataDir)
+      for (const name of readdirSync(dir)) if (!alive.includes(pidOf(name))) rmSync(join(dir, name), { force: true }) // killed before they could
+      return alive.length === 0
     }
   }
+}
+
+const pidOf = (name: string): number => Number.parseInt(name, 10)
+
+/** The processes that use a cluster, by their numbers. */
+export function findUsers (dataDir: string): number[] {
+  const dir = join(dataDir, 'users')
+  return existsSync(dir) ? readdirSync(dir).map(pidOf).filter(isAlive) : []
 }

@@ -105,11 +105,18 @@ function isReachable (path: string, owner: Place['owner']): boolean {
   return spawnSync('/bin/sh', ['-c', 'test -x "$0"', path], { ...owner, cwd: '/' }).status === 0
 }
 
+/** Where the data of a wanted place may be. */
+export const dataDirs = (wantedDir: string): string[] => [resolve(wantedDir), fallbackPath(resolve(wantedDir))]
+
+function fallbackPath (wanted: string): string {
+  const hash = createHash('sha256').update(`${process.getuid!()}:${wanted}`).digest('hex').slice(0, 16)
+  return join('/var/tmp', `headless-mfa-${hash}`)
+}
+
 /** /var/tmp is open to all, so a folder that somebody else put there must not be used. */
 function fallbackDir (wanted: string): string {
   const uid = process.getuid!()
-  const hash = createHash('sha256').update(`${uid}:${wanted}`).digest('hex').slice(0, 16)
-  const dir = join('/var/tmp', `headless-mfa-${hash}`)
+  const dir = fallbackPath(wanted)
   if (mkdirSync(dir, { recursive: true })) chmodSync(dir, 0o755) // whatever the umask
   const { uid: owner, mode } = lstatSync(dir)
   if (owner !== uid || (mode & 0o170022) !== 0o040000) throw new Error(`${dir} must be a folder that only uid ${uid} can write.`)

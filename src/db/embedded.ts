@@ -1,9 +1,10 @@
 import { rmSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { initialise, launch, readPostmaster, registerUse, type Cluster } from './embedded-cluster.ts'
-import { findPlace } from './embedded-place.ts'
+import { findUsers, initialise, launch, readPostmaster, registerUse, type Cluster } from './embedded-cluster.ts'
+import { dataDirs, findPlace } from './embedded-place.ts'
 
 export interface EmbeddedOptions {
   /** Made if missing. `stop` and a later start find the same data. */
@@ -103,7 +104,20 @@ async function createDatabase (client: pg.Client, name: string) {
   }
 }
 
-async function shutDown (cluster: Cluster, patienceMs: number) {
+/** Throws away what a start has made in that place, and the server that a killed process left running. @throws Error where somebody uses it */
+export async function removeEmbedded (dataDir: string): Promise<void> {
+  const dirs = dataDirs(dataDir)
+  const users = dirs.flatMap(findUsers)
+  if (users.length > 0) throw new Error(`A service runs on it (process ${users.join(', ')}): stop it first.`)
+  for (const dir of dirs) {
+    await shutDown({ dir: join(dir, 'pgdata'), logFile: join(dir, 'server.log') }, 30_000)
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+type Running = Pick<Cluster, 'dir' | 'logFile'>
+
+async function shutDown (cluster: Running, patienceMs: number) {
   signal(cluster, 'SIGINT') // "fast": ends the connections, then stops cleanly
   const deadline = Date.now() + patienceMs
   while (readPostmaster(cluster)) {
@@ -112,7 +126,7 @@ async function shutDown (cluster: Cluster, patienceMs: number) {
   }
 }
 
-function signal (cluster: Cluster, name: NodeJS.Signals) {
+function signal (cluster: Running, name: NodeJS.Signals) {
   const found = readPostmaster(cluster)
   if (found) process.kill(found.pid, name)
 }

@@ -33,8 +33,8 @@ export async function applyMigrations (
 /** The engine names the migration only in its trace, which is of no use to whoever reads the error. */
 function legible (error: Error): Error {
   const name = /migration_name="([^"]+)"/.exec(error.message)?.[1]
-  const [reason] = error.message.split(/^ +0: /m)
-  return name ? new Error(`Migration ${name} failed: ${reason?.trim()}`, { cause: error }) : error
+  const reason = (error.message.split(/^ +0: /m)[0] as string).trim()
+  return new Error(name === undefined ? reason : `Migration ${name} failed: ${reason}`, { cause: error })
 }
 
 /** After a failed migration was looked at (and its file perhaps corrected): lets the next `applyMigrations` try it again. */

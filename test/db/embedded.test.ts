@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { startEmbedded, type EmbeddedOptions } from '../../src/db/embedded.ts'
+import { removeEmbedded, startEmbedded, type EmbeddedOptions } from '../../src/db/embedded.ts'
 import { program } from '../helpers/program.ts'
 import { temporaryDir } from '../helpers/temporary.ts'
 
@@ -72,6 +72,22 @@ t.test('a process that is killed leaves its server to the next start, which stop
   t.equal(next.url, url)
   await next.stop()
   await t.rejects(query(url, 'SELECT'))
+})
+
+t.test('it is thrown away with the server that a killed process left, and not while somebody uses it', async t => {
+  const dataDir = freshDir(t)
+  const here = await start(t, { dataDir })
+  await t.rejects(removeEmbedded(dataDir), { message: `A service runs on it (process ${process.pid}): stop it first.` })
+  t.ok(await query(here.url, 'SELECT'))
+  await here.stop()
+  const { child, url } = await startElsewhere(dataDir)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  t.ok(await query(url, 'SELECT'), 'it runs still')
+  await removeEmbedded(dataDir)
+  await t.rejects(query(url, 'SELECT'))
+  t.notOk(existsSync(dataDir))
+  await removeEmbedded(dataDir)
 })
 
 t.test('a process that exits without a word takes its server along', async t => {

@@ -130,7 +130,7 @@ t.test('migrate:new writes what changed since the last migration, of the model a
     ].join('\n')
   })
   t.match(await add('nothing'), { code: 0, stdout: /no difference/, sql: /^-- .*by hand\.\n$/ })
-  t.match(await run('src/cli/migrate-new.ts', ['Bad Name', dir]), { code: 1, stderr: /Usage/ })
+  t.match(await run('src/cli/migrate-new.ts', ['Bad Name', dir]), { code: 2, stderr: /^Name the migration, .*\n\nnpm run migrate:new/ })
 
   t.match(await drift(dir), { code: 0 })
   const { url } = await ownDatabase(t, { isMigrated: false })
