@@ -37,6 +37,7 @@ import { loginTimeWarning } from './http/login-time.ts'
 import { Metrics, registerMetrics } from './http/metrics.ts'
 import type { Tracing } from './http/tracing.ts'
 import { registerMethods } from './http/methods.ts'
+import { Refusals } from './http/refusals.ts'
 import { registerResources } from './http/resources.ts'
 import { compilersAtFirstUse } from './http/compilers.ts'
 import { registerOpenapi } from './http/openapi.ts'
@@ -89,7 +90,8 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
     clientErrorHandler: () => {}
   }) as unknown as FastifyInstance
 
-  registerErrors(app)
+  const refusals = new Refusals({ log: app.log, metrics, isProduction: config.NODE_ENV === 'production' })
+  registerErrors(app, refusals)
   registerResources(app)
   tracing?.register(app)
   registerLogging(app)
@@ -110,7 +112,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   })
   app.addHook('onReady', async () => { await endings.start() })
   app.addHook('onClose', async () => { await endings.stop() })
-  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, endings, memory, warnOfLoginTime: loginTimeWarning(app.log) }
+  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, endings, memory, refusals, warnOfLoginTime: loginTimeWarning(app.log) }
 
   decorateRequests(app)
   refuseEnded(app, clock)

@@ -15,7 +15,7 @@ import type { Auth } from './http/auth.ts'
 import { addressOf } from './http/limits.ts'
 import type { Metrics } from './http/metrics.ts'
 import { FORBIDDEN, needsRole, Problem } from './http/problem.ts'
-import { refuse as refuseToken } from './http/refused-token.ts'
+import { refuse as refuseToken, RefusedToken } from './http/refused-token.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -136,7 +136,7 @@ export const byOf = (request: FastifyRequest, person: Person | null = request.pe
 export function refuseEnded (app: FastifyInstance, clock: () => Date): void {
   app.addHook('preHandler', (request, _reply, done) => {
     const isOver = (request.caller as Caller | null) !== null && request.caller.expiresAt * 1000 <= clock().getTime()
-    done(isOver ? new Problem('invalid_token') : undefined)
+    done(isOver ? new RefusedToken({ cause: 'expired', why: 'it ended before the body had arrived' }) : undefined)
   })
 }
 

@@ -14,6 +14,7 @@ import type { Auth } from './http/auth.ts'
 import type { Gate } from './gate.ts'
 import type { Metrics } from './http/metrics.ts'
 import { Problem } from './http/problem.ts'
+import type { Refusals } from './http/refusals.ts'
 
 /** What features are given; nothing in them is made by a feature. */
 export interface Services {
@@ -28,6 +29,8 @@ export interface Services {
   metrics: Metrics
   endings: EndingsPoll
   memory: AuditMemory
+  /** Tells whoever runs the service why a token is refused, where that is no error that is answered. */
+  refusals: Refusals
   /** Tells the operator that nobody can set up a first factor by the tokens of this caller's issuer. */
   warnOfLoginTime: (caller: Caller) => void
 }

@@ -85,7 +85,7 @@ function readEntry (entry: unknown, where: string, isOneOfSeveral: boolean, { ow
   if (sessionClaimsOf(entry).some(claim => [...TIMES, ...[entry.claims?.authTime ?? []].flat()].includes(claim))) fail(`${where}.sessionClaim`, A_TIME)
   checkHeader(entry, where, trustedProxies)
   if (entry.loginUrl !== undefined) url(['https:'], { isLoopbackHttpAllowed: true })(`${FILE} ${where}.loginUrl`, entry.loginUrl)
-  return toIssuer(entry, checkKey(entry, where))
+  return toIssuer(entry, checkKey(entry, where), `${FILE} ${where}`)
 }
 
 /** The first thing that is wrong, by its member; what it holds is not told. */
@@ -140,9 +140,10 @@ const listOf = (value: string | string[]): string[] => [value].flat()
 const sessionClaimsOf = ({ sessionClaim }: IssuerEntry): string[] => listOf(sessionClaim ?? [])
 
 /** An entry with its defaults; the plain variables are one too. */
-export function toIssuer (entry: IssuerEntry, algorithms: readonly string[]): Issuer {
+export function toIssuer (entry: IssuerEntry, algorithms: readonly string[], place?: string): Issuer {
   const { claims = {}, mfa, tenant } = entry
   return {
+    place,
     issuer: entry.issuer,
     audiences: listOf(entry.audience),
     audienceClaim: entry.audienceClaim ?? 'aud',

@@ -5,6 +5,8 @@ export type ClaimPath = readonly string[]
 
 /** Whose first-factor tokens are accepted, and what they may say. Made of `TRUSTED_ISSUERS_FILE`, or of the `JWT_…` variables. */
 export interface Issuer {
+  /** The entry of `TRUSTED_ISSUERS_FILE` that it is, as `TRUSTED_ISSUERS_FILE [1]`; undefined for the `JWT_…` variables. */
+  readonly place: string | undefined
   /** `iss`, exact. */
   readonly issuer: string
   /** One of them must be in the claim `audienceClaim`. */
@@ -50,6 +52,27 @@ export interface Issuer {
   /** The header, in lower case, in which its gateway hands tokens on. */
   readonly header: string | undefined
 }
+
+/** What the members of an entry are called where there is none. The others need a file. */
+const PLAIN: Record<string, string> = {
+  issuer: 'JWT_ISSUER',
+  audience: 'JWT_AUDIENCE',
+  algorithms: 'JWT_ALGORITHMS',
+  secret: 'JWT_SECRET',
+  publicKey: 'JWT_PUBLIC_KEY_FILE',
+  jwksUrl: 'JWT_JWKS_URL'
+}
+
+/** By what name an operator finds a member of an issuer's entry: `JWT_AUDIENCE`, or `TRUSTED_ISSUERS_FILE [1].audience`. */
+export const settingOf = ({ place }: Pick<Issuer, 'place'>, member: string): string =>
+  place === undefined ? PLAIN[member] ?? `${member} in a TRUSTED_ISSUERS_FILE` : `${place}.${member}`
+
+/** Where the keys are from by which its tokens are checked. */
+export const keySettingOf = (issuer: Pick<Issuer, 'place' | 'jwksUrl' | 'algorithms'>): string =>
+  settingOf(issuer, issuer.jwksUrl !== undefined ? 'jwksUrl' : isSymmetric(issuer.algorithms) ? 'secret' : 'publicKey')
+
+/** By what name an operator finds an issuer. */
+export const entryOf = ({ place }: Pick<Issuer, 'place'>): string => place ?? 'JWT_ISSUER'
 
 /** Are its tokens signed by a secret that it shares with us? */
 export const isSymmetric = (algorithms: readonly string[]): boolean => algorithms.some(algorithm => algorithm.startsWith('HS'))

@@ -1,13 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Caller } from '../core/caller.ts'
+import { entryOf, keySettingOf } from '../core/issuer.ts'
 import type { MfaTokenClaims } from '../core/mfa-token.ts'
 import { UnavailableError } from '../core/unavailable.ts'
-import { bearerToken, gatewayToken, peek } from './bearer.ts'
-import { type Issuer, namesAudience, readCaller } from './first-factor.ts'
+import { bearerToken, gatewayToken, type JwsHeader, peek } from './bearer.ts'
+import type { Claims } from './claims.ts'
+import { type Issuer, pickEntry, readCaller, refuseOver } from './first-factor.ts'
 import { doAgree, peerIn, refuseCrossSite } from './gateway.ts'
 import { issuedTokens, type VerifyIssued } from './issued-tokens.ts'
 import { type OwnKey, ownTokens } from './own-tokens.ts'
-import { causeOf, refuse, RefusedToken } from './refused-token.ts'
+import { refusalOf, refuse, RefusedToken, whatItSays } from './refused-token.ts'
 
 export interface AuthOptions {
   issuers: readonly Issuer[]
@@ -34,7 +36,9 @@ export interface Auth {
 }
 
 /** One trusted issuer, or one of its audiences, and what alone decides of its tokens. */
-interface Entry { index: number, issuer: Issuer, verify: VerifyIssued }
+interface Entry { issuer: Issuer, verify: VerifyIssued }
+
+const DISAGREE = { why: 'the tokens of the request name different users or login sessions' }
 
 /**
  * Two kinds of token, told apart by `iss` and checked by rules that exclude each other (RFC 8725 §3.11): an issuer's, and
@@ -43,21 +47,19 @@ interface Entry { index: number, issuer: Issuer, verify: VerifyIssued }
 export async function registerAuth (app: FastifyInstance, { issuers, trustedProxies, issuerSecret, own, clock }: AuthOptions): Promise<Auth> {
   const ours = ownTokens(own)
   const verifiers = await issuedTokens(app, issuers, issuerSecret)
-  const entries: Entry[] = issuers.map((issuer, index) => ({ index, issuer, verify: verifiers[index] as VerifyIssued }))
+  const entries: Entry[] = issuers.map((issuer, index) => ({ issuer, verify: verifiers[index] as VerifyIssued }))
   const gatewayHeaders = new Set(issuers.flatMap(({ header }) => header ?? []))
   const isTrustedPeer = peerIn(trustedProxies)
 
   /** What the token says unverified picks the entry, exactly one; then that entry's verifier alone decides. */
   async function firstCaller (request: FastifyRequest, token: string, among: Entry[]): Promise<Caller> {
     const { header, payload } = peek(token)
-    const ofIssuer = among.filter(({ issuer }) => payload.iss === issuer.issuer)
-    const [entry, ...others] = ofIssuer.filter(({ issuer }) => namesAudience(payload, issuer))
-    if (ofIssuer.length === 0) refuse('issuer', { claim: 'iss', expected: among.map(({ issuer }) => issuer.issuer) })
-    if (entry === undefined) refuse('audience', { expected: ofIssuer.flatMap(({ issuer }) => issuer.audiences) })
-    if (others.length > 0) refuse('ambiguous', { expected: 'the audience of one entry' })
-    return await refusedBy(entry.index, async () => {
-      const claims = await verified(async () => await entry.verify(request, header, token))
-      return readCaller(header, claims, entry.issuer, clock())
+    return await saying(header, payload, async () => {
+      const { issuer, verify } = pickEntry(payload, among)
+      return await heldAgainst(entryOf(issuer), async () => {
+        const claims = await verified(async () => await verify(request, header, token), payload, { setting: keySettingOf(issuer) })
+        return readCaller(header, claims, issuer, clock())
+      })
     })
   }
 
@@ -65,10 +67,12 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
     const token = bearerToken(request)
     const { header, payload } = peek(token)
     if (payload.iss !== own.issuer) return await firstCaller(request, token, entries)
-    const claims = await verified(async () => ours.verify(header.kid, token))
-    // The library lets the last instant pass, and asks a clock of its own.
-    if (claims.exp <= clock().getTime() / 1000) refuse('expired', { claim: 'exp' })
-    return ownCaller(claims)
+    return await saying(header, payload, async () => await heldAgainst('our own', async () => {
+      const claims = await verified(async () => ours.verify(header.kid, token), payload, { setting: 'MFA_SIGNING_KEYS', audience: own.audience })
+      // The library lets the last instant pass, and asks a clock of its own.
+      refuseOver(claims.exp, clock().getTime() / 1000)
+      return ownCaller(claims)
+    }))
   }
 
   /** Whom the gateways' headers name; a header is read for the issuers that name it, and from our gateways alone. */
@@ -88,7 +92,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
       if (gateway === undefined) return await bearerCaller(request)
       const isAlone = request.headers.authorization === undefined
       const caller = isAlone ? gateway : await bearerCaller(request)
-      if (!doAgree([caller, gateway, ...more])) refuse('ambiguous')
+      if (!doAgree([caller, gateway, ...more])) refuse('ambiguous', DISAGREE)
       if (isAlone) refuseCrossSite(request)
       return caller
     },
@@ -96,7 +100,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
       const gateways = await gatewayCallers(request)
       const [gateway] = gateways
       if (gateway === undefined) return [await bearerCaller(request)]
-      if (!doAgree(gateways)) refuse('ambiguous')
+      if (!doAgree(gateways)) refuse('ambiguous', DISAGREE)
       const caller = await optional(async () => await bearerCaller(request))
       return caller !== undefined && doAgree([caller, ...gateways]) ? [caller, gateway] : [gateway]
     },
@@ -119,21 +123,34 @@ async function optional<T> (work: () => Promise<T>): Promise<T | undefined> {
 }
 
 /** An issuer whose keys cannot be had is our trouble and not the caller's; a key that it has not is no failure of the library. */
-async function verified<T> (verify: () => Promise<T>): Promise<T> {
+async function verified<T> (verify: () => Promise<T>, payload: Claims, { setting, audience }: { setting: string, audience?: string }): Promise<T> {
   try {
     return await verify()
   } catch (error) {
     if (error instanceof UnavailableError || error instanceof RefusedToken) throw error
-    return refuse(causeOf(error))
+    const refusal = refusalOf(error)
+    throw new RefusedToken({
+      value: payload[String(refusal.claim)],
+      ...(refusal.cause === 'signature' && { setting }),
+      ...(refusal.cause === 'audience' && audience !== undefined && { expected: [audience] }),
+      ...refusal
+    })
   }
 }
 
-/** A refusal says which of the trusted issuers' entries it comes from. */
-async function refusedBy<T> (entry: number, work: () => Promise<T>): Promise<T> {
+/** A refusal says which of the configured issuers it comes from. */
+const heldAgainst = <T>(entry: string, work: () => Promise<T>): Promise<T> =>
+  refusedAs(work, ({ refusal, said }) => new RefusedToken({ ...refusal, entry }, said))
+
+/** It says, too, what is to be known of the token in it. */
+const saying = <T>(header: JwsHeader, payload: Claims, work: () => Promise<T>): Promise<T> =>
+  refusedAs(work, ({ refusal }) => new RefusedToken(refusal, whatItSays(header, payload)))
+
+async function refusedAs<T> (work: () => Promise<T>, change: (refused: RefusedToken) => RefusedToken): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    throw error instanceof RefusedToken ? new RefusedToken({ ...error.refusal, entry }) : error
+    throw error instanceof RefusedToken ? change(error) : error
   }
 }
 

@@ -19,8 +19,24 @@ export function bearerToken (request: FastifyRequest): string {
   }
   const header = request.headers.authorization
   if (header === undefined) refuse('missing')
-  if (given > 1) refuse('ambiguous')
-  return BEARER.exec(header)?.[1] ?? refuse('malformed')
+  if (given > 1) refuse('ambiguous', { why: 'there is more than one Authorization header' })
+  return BEARER.exec(header)?.[1] ?? refuse('malformed', { why: whyMalformed(header) })
+}
+
+/** Says nothing of what it holds: it may be a password. */
+function whyMalformed (header: string): string {
+  if (!/^Bearer +\S/i.test(header)) return 'Authorization does not begin with "Bearer" and a token'
+  const token = header.replace(/^Bearer +/i, '')
+  if (/\s/.test(token)) return 'there is white space in the token, or "Bearer" twice'
+  return whyNoJws(token)
+}
+
+function whyNoJws (token: string): string {
+  switch (token.split('.').length) {
+    case 3: return 'one of its three parts is empty, or is not base64url without padding'
+    case 5: return 'it has five parts, as an encrypted token (JWE) has: ask the issuer for a signed one'
+    default: return 'it does not have the three parts of a signed JWT: it may be an opaque token'
+  }
 }
 
 /**
@@ -31,7 +47,7 @@ export function bearerToken (request: FastifyRequest): string {
 export function gatewayToken (request: FastifyRequest, name: string): string | undefined {
   const header = request.headers[name]
   if (header === undefined || header === '') return undefined
-  return BARE.exec(String(header))?.[1] ?? refuse('malformed')
+  return BARE.exec(String(header))?.[1] ?? refuse('malformed', { why: `${name}: ${whyNoJws(String(header))}` })
 }
 
 export interface JwsHeader { alg?: unknown, kid?: unknown, typ?: unknown, [name: string]: unknown }
@@ -43,12 +59,14 @@ export interface JwsHeader { alg?: unknown, kid?: unknown, typ?: unknown, [name:
 export function peek (token: string): { header: JwsHeader, payload: Record<string, unknown> } {
   const [header, payload] = token.split('.', 2).map(part => parseObject(part)) as [JwsHeader, Record<string, unknown>]
   const changing = ['crit', 'b64', 'zip', 'enc', 'cty'].find(name => Object.hasOwn(header, name))
-  return changing === undefined ? { header, payload } : refuse('header', { claim: changing })
+  return changing === undefined ? { header, payload } : refuse('header', { why: `its header has ${changing}, which is not supported` })
 }
 
 function parseObject (part: string): Record<string, unknown> {
   let value: unknown
   // The libraries put U+FFFD in the place of bytes that are not UTF-8: that would be somebody else's name.
-  try { value = JSON.parse(decodeUtf8(Buffer.from(part, 'base64url'))) } catch { refuse('malformed') }
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : refuse('malformed')
+  try { value = JSON.parse(decodeUtf8(Buffer.from(part, 'base64url'))) } catch { refuse('malformed', NO_OBJECT) }
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : refuse('malformed', NO_OBJECT)
 }
+
+const NO_OBJECT = { why: 'its header or its payload is no JSON object in UTF-8' }

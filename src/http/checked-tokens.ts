@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import { refuse } from './refused-token.ts'
 
 export interface CheckedLimits {
   /** How many tokens, and how many characters of them in all: what one says takes about three times as much memory. */
@@ -31,14 +32,21 @@ export class CheckedTokens<Key, Claims extends object> {
 
   /** @returns the claims, which nobody can change any more: many requests read them */
   keep (by: string, token: string, key: Key, claims: Claims): Claims {
-    this.#tokens.set(idOf(by, token), { key, claims: deepFreeze(claims) }, { size: token.length })
+    // First of all: what is refused here must not be found next time.
+    deepFreeze(claims)
+    this.#tokens.set(idOf(by, token), { key, claims }, { size: token.length })
     return claims
   }
 }
 
 const idOf = (by: string, token: string): string => `${by} ${hash('sha256', token, 'base64')}`
 
-function deepFreeze<T> (value: T): T {
-  if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(deepFreeze)
+/** No claim that anybody reads is as deep, and whoever walks through deeper ones needs a stack without end. */
+const MAX_LEVELS = 32
+
+function deepFreeze<T> (value: T, levels = MAX_LEVELS): T {
+  if (typeof value !== 'object' || value === null) return value
+  if (levels === 0) refuse('malformed', { why: 'a claim is nested too deep', expected: `at most ${MAX_LEVELS} levels` })
+  for (const each of Object.values(Object.freeze(value))) deepFreeze(each, levels - 1)
   return value
 }

@@ -4,13 +4,20 @@ import { ActorGoneError } from '../core/actor-gone.ts'
 import { OutcomeUnknownError, UnavailableError } from '../core/unavailable.ts'
 import { BASE_HEADERS } from './base-headers.ts'
 import { DETAILS, type FieldError, Problem, problemBody, type ProblemCode, problemHeaders } from './problem.ts'
+import type { Refusals } from './refusals.ts'
+import { RefusedToken } from './refused-token.ts'
 
 /** Every error becomes a problem document: ours, the framework's, the parser's. Register it before any plugin. */
-export function registerErrors (app: FastifyInstance): void {
-  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(request, reply, toProblem(error, request)))
+export function registerErrors (app: FastifyInstance, refusals: Refusals): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const problem = toProblem(error, request)
+    return sendProblem(request, reply, problem, problem instanceof RefusedToken ? refusals.tell(request, problem) : undefined)
+  })
+  app.addHook('onClose', async () => { refusals.end() })
 }
 
-export function sendProblem (request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
+/** @param reason why a token was refused, where the caller may know */
+export function sendProblem (request: FastifyRequest, reply: FastifyReply, problem: Problem, reason?: string): FastifyReply {
   const { code, options, status } = problem
   request.problemCode = code
   if (status >= 500) request.log.error({ err: problem.cause, code }, 'request failed')
@@ -20,7 +27,7 @@ export function sendProblem (request: FastifyRequest, reply: FastifyReply, probl
     .headers({ ...BASE_HEADERS, 'x-request-id': request.id, ...problemHeaders(code, options) })
     .type('application/problem+json; charset=utf-8')
     .serializer(String)
-    .send(JSON.stringify(problemBody(code, request.id, options)))
+    .send(JSON.stringify({ ...problemBody(code, request.id, options), ...(reason !== undefined && { cause: reason }) }))
 }
 
 /** What the operation says in the specification. */
@@ -40,7 +47,7 @@ const FRAMEWORK: Record<string, Problem['code']> = {
 
 export function toProblem (error: FastifyError, request?: FastifyRequest): Problem {
   if (error instanceof Problem) return error
-  if (error instanceof ActorGoneError) return new Problem('invalid_token')
+  if (error instanceof ActorGoneError) return new RefusedToken({ cause: 'revoked' })
   if (error instanceof OutcomeUnknownError) return new Problem('outcome_unknown', { cause: error, detail: ifUnknownOf(request) })
   if (error instanceof UnavailableError) return new Problem('unavailable', { cause: error })
   if (error.validation !== undefined) return new Problem('invalid_request', { errors: fieldErrors(error.validation, error.validationContext) })

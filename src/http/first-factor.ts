@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { Caller, LoginType, IssuerWord, Session } from '../core/caller.ts'
-import type { ClaimPath, Issuer } from '../core/issuer.ts'
+import { type ClaimPath, entryOf, type Issuer, settingOf } from '../core/issuer.ts'
 import { CLOCK_SKEW_SECONDS } from '../core/policy.ts'
 import { MAX_LENGTH } from '../core/text.ts'
 import type { JwsHeader } from './bearer.ts'
-import { type Claims, type ListReading, readId, readList, readName, readSeconds, readTime, resolve } from './claims.ts'
-import { refuse } from './refused-token.ts'
+import { type Claims, type ListReading, readId, readList, readName, readSeconds, readTime, resolve, valueAt } from './claims.ts'
+import { COME, EXPIRED, type Refusal, refuse, RefusedToken, written } from './refused-token.ts'
 
 export type { Issuer }
 
@@ -18,26 +18,40 @@ const spelled = (claims: Claims, name: string): string | undefined => {
   return typeof said === 'string' ? said.toLowerCase() : undefined
 }
 
-const isNoneOf = (said: string | undefined, others: readonly string[]): boolean => said !== undefined && !others.includes(said)
+/** What shows that a token is of another kind: the name of a claim or header parameter, and what it says. */
+interface Sign { claim: string, value: unknown }
+
+const firstThere = (claims: Claims, names: readonly string[]): Sign | undefined =>
+  names.filter(name => Object.hasOwn(claims, name)).map(name => ({ claim: name, value: claims[name] }))[0]
+
+const saysOther = (claims: Claims, name: string, others: readonly string[]): Sign | undefined => {
+  const said = spelled(claims, name)
+  return said === undefined || others.includes(said) ? { claim: name, value: claims[name] } : undefined
+}
+
+const hasOtherType = ({ typ }: JwsHeader, type: RegExp): Sign | undefined =>
+  typ === undefined || (typeof typ === 'string' && type.test(typ)) ? undefined : { claim: 'typ', value: typ }
 
 /**
  * An access token, not some other kind of one issuer (RFC 8725 §3.12): ID tokens carry a nonce or a hash, logout tokens
  * `events`, and several providers name the kind in the payload. One that says that it is an access token may have a nonce,
  * as Keycloak's have.
  */
-export function isAccessToken ({ typ }: JwsHeader, claims: Claims): boolean {
-  if (typ !== undefined && !(typeof typ === 'string' && /^(application\/)?(at\+)?jwt$/i.test(typ))) return false
-  const saysSo = /at\+jwt$/i.test(typ ?? '') || spelled(claims, 'typ') === 'bearer'
-  if (['at_hash', 'c_hash', 'events', ...(saysSo ? [] : ['nonce'])].some(name => Object.hasOwn(claims, name))) return false
-  return isNoneOf(spelled(claims, 'typ'), ['id', 'refresh', 'offline', 'logout']) && isNoneOf(spelled(claims, 'token_use'), ['id', 'refresh'])
+function isNoAccessToken (header: JwsHeader, claims: Claims): Sign | undefined {
+  const saysSo = /at\+jwt$/i.test(String(header.typ)) || spelled(claims, 'typ') === 'bearer'
+  return hasOtherType(header, /^(application\/)?(at\+)?jwt$/i) ??
+    firstThere(claims, ['at_hash', 'c_hash', 'events', ...(saysSo ? [] : ['nonce'])]) ??
+    saysOther(claims, 'typ', ['id', 'refresh', 'offline', 'logout']) ?? saysOther(claims, 'token_use', ['id', 'refresh'])
 }
 
 /** An ID token (OpenID Connect Core §2), not an access, logout or refresh token of the same issuer. */
-export function isIdToken ({ typ }: JwsHeader, claims: Claims): boolean {
-  if (typ !== undefined && !(typeof typ === 'string' && /^(application\/)?jwt$/i.test(typ))) return false
-  if (['events', 'scope', 'scp'].some(name => Object.hasOwn(claims, name))) return false
-  return isNoneOf(spelled(claims, 'typ'), ['bearer', 'refresh', 'offline', 'logout']) && isNoneOf(spelled(claims, 'token_use'), ['access', 'refresh'])
-}
+const isNoIdToken = (header: JwsHeader, claims: Claims): Sign | undefined =>
+  hasOtherType(header, /^(application\/)?jwt$/i) ?? firstThere(claims, ['events', 'scope', 'scp']) ??
+  saysOther(claims, 'typ', ['bearer', 'refresh', 'offline', 'logout']) ?? saysOther(claims, 'token_use', ['access', 'refresh'])
+
+/** What shows that it is not of the kind that the issuer is configured for. */
+export const signOfOtherKind = ({ tokenUse }: Pick<Issuer, 'tokenUse'>, header: JwsHeader, claims: Claims): Sign | undefined =>
+  (tokenUse === 'id' ? isNoIdToken : isNoAccessToken)(header, claims)
 
 /** Does it name one of the audiences that the entry is for? Text, or a list of nothing else (RFC 7519 §4.1.3). */
 export function namesAudience (claims: Claims, { audienceClaim, audiences }: Issuer): boolean {
@@ -45,12 +59,29 @@ export function namesAudience (claims: Claims, { audienceClaim, audiences }: Iss
   return named.every(audience => typeof audience === 'string') && audiences.some(audience => named.includes(audience))
 }
 
+/** The one entry that a token is held against, by the issuer and the audience that it names. @throws RefusedToken */
+export function pickEntry<E extends { issuer: Issuer }> (claims: Claims, among: readonly E[]): E {
+  const ofIssuer = among.filter(({ issuer }) => claims.iss === issuer.issuer)
+  const [first, another] = ofIssuer
+  if (first === undefined) {
+    const expected = [...new Set(among.map(({ issuer }) => issuer.issuer))]
+    return refuse('issuer', { claim: 'iss', value: claims.iss, expected, setting: settingOf((among[0] as E).issuer, 'issuer') })
+  }
+  const [entry, ...others] = ofIssuer.filter(({ issuer }) => namesAudience(claims, issuer))
+  const claim = first.issuer.audienceClaim
+  const about = { claim, value: valueAt(claims, [claim]), ...(another === undefined && { entry: entryOf(first.issuer) }) }
+  if (entry === undefined) {
+    return refuse('audience', { ...about, expected: ofIssuer.flatMap(({ issuer }) => issuer.audiences), setting: settingOf(first.issuer, 'audience') })
+  }
+  return others.length === 0 ? entry : refuse('ambiguous', { ...about, expected: 'the audience of one entry alone' })
+}
+
 /** The caller whom the verified claims name. @throws RefusedToken */
 export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, now: Date): Caller {
-  if (!(issuer.tokenUse === 'id' ? isIdToken : isAccessToken)(header, claims)) refuse('kind', { expected: `an ${issuer.tokenUse} token` })
+  refuseOtherKind(header, claims, issuer)
   const { claims: paths } = issuer
   const nowSeconds = now.getTime() / 1000
-  const subject = resolve(readName(claims, paths.subject, MAX_LENGTH.subject), required(paths.subject))
+  const subject = readSubject(claims, issuer)
   const { issuedAt, expiresAt } = readTimes(claims, issuer, nowSeconds)
   const isMachine = issuer.loginType === 'service' || isClientsOwn(claims)
   const saidLogin = readTime(claims, paths.authTime)
@@ -76,13 +107,24 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
   }
 }
 
-const written = (path: ClaimPath): string => path.join('.')
+export function refuseOtherKind (header: JwsHeader, claims: Claims, issuer: Issuer): void {
+  const sign = signOfOtherKind(issuer, header, claims)
+  if (sign !== undefined) refuse('kind', { ...sign, expected: `an ${issuer.tokenUse === 'id' ? 'ID' : 'access'} token`, setting: settingOf(issuer, 'tokenUse') })
+}
 
 /** What must be there. */
-const required = (path: ClaimPath, expected?: string): { absent: () => never, unreadable: () => never } => ({
-  absent: () => refuse('absent', { claim: written(path), ...(expected !== undefined && { expected }) }),
-  unreadable: () => refuse('unreadable', { claim: written(path), ...(expected !== undefined && { expected }) })
-})
+function required (claims: Claims, path: ClaimPath, about: Pick<Refusal, 'expected' | 'setting'>): { absent: () => never, unreadable: () => never } {
+  const claim = written(path)
+  return {
+    absent: () => refuse('absent', { claim, ...about }),
+    unreadable: () => refuse('unreadable', { claim, value: valueAt(claims, path), ...about })
+  }
+}
+
+const nameOf = (maxLength: number): string => `a text of 1 to ${maxLength} characters`
+
+export const readSubject = (claims: Claims, issuer: Issuer): string => resolve(readName(claims, issuer.claims.subject, MAX_LENGTH.subject),
+  required(claims, issuer.claims.subject, { expected: nameOf(MAX_LENGTH.subject), setting: settingOf(issuer, 'claims.subject') }))
 
 const nothing = (): undefined => undefined
 
@@ -95,14 +137,21 @@ const itemsOf = (list: ListReading): string[] => list.state === 'absent' ? [] : 
 const firstName = (claims: Claims, paths: readonly ClaimPath[]): string | undefined =>
   paths.map(path => resolve(readName(claims, path, MAX_LENGTH.account), optional)).find(name => name !== undefined)
 
-function readTimes (claims: Claims, { loginType }: Issuer, nowSeconds: number): { issuedAt: number | undefined, expiresAt: number } {
-  const expiresAt = resolve(readSeconds(claims, ['exp']), required(['exp']))
-  // No skew here: a token made from this one would be born dead.
-  if (expiresAt <= nowSeconds) refuse('expired', { claim: 'exp' })
-  const issuedAt = resolve(readSeconds(claims, ['iat']), { ...required(['iat']), absent: nothing })
-  if (issuedAt !== undefined && issuedAt > nowSeconds + CLOCK_SKEW_SECONDS) refuse('not_yet', { claim: 'iat' })
-  const longest = MAX_LIFETIME_SECONDS[loginType]
-  if (expiresAt - (issuedAt ?? nowSeconds) > longest) refuse('lifetime', { claim: 'exp', expected: longest })
+const A_TIME = { expected: 'seconds since 1970' }
+
+/** No skew here: a token made from one that is over would be born dead. */
+export function refuseOver (expiresAt: number, nowSeconds: number): void {
+  if (expiresAt <= nowSeconds) throw new RefusedToken({ ...EXPIRED, value: expiresAt })
+}
+
+export function readTimes (claims: Claims, issuer: Issuer, nowSeconds: number): { issuedAt: number | undefined, expiresAt: number } {
+  const expiresAt = resolve(readSeconds(claims, ['exp']), required(claims, ['exp'], A_TIME))
+  refuseOver(expiresAt, nowSeconds)
+  const issuedAt = resolve(readSeconds(claims, ['iat']), { ...required(claims, ['iat'], A_TIME), absent: nothing })
+  if (issuedAt !== undefined && issuedAt > nowSeconds + CLOCK_SKEW_SECONDS) refuse('not_yet', { claim: 'iat', value: issuedAt, expected: COME })
+  const longest = MAX_LIFETIME_SECONDS[issuer.loginType]
+  const seconds = expiresAt - (issuedAt ?? nowSeconds)
+  if (seconds > longest) refuse('lifetime', { claim: 'exp', why: `it lasts for ${Math.ceil(seconds)} seconds`, expected: `at most ${longest}` })
   return { issuedAt, expiresAt }
 }
 
@@ -112,10 +161,11 @@ const notAfter = (time: number | undefined, latest: number): number | undefined 
  * The tenant that the token is of: like the subject, it says who it is. One that cannot be read is nobody's, and so is one that
  * its issuer does not speak for.
  */
-function readTenant (claims: Claims, { claims: { tenant: path }, tenant, tenants, isTenantRequired }: Issuer): string {
-  const { absent, unreadable } = required(path, 'a text of 1 to 128 characters')
+export function readTenant (claims: Claims, issuer: Issuer): string {
+  const { claims: { tenant: path }, tenant, tenants, isTenantRequired } = issuer
+  const { absent, unreadable } = required(claims, path, { expected: nameOf(MAX_LENGTH.tenant), setting: settingOf(issuer, 'claims.tenant') })
   const name = resolve(readName(claims, path, MAX_LENGTH.tenant), { absent: () => tenant ?? (isTenantRequired ? absent() : 'default'), unreadable })
-  return tenants === '*' || tenants.includes(name) ? name : refuse('not_allowed', { claim: written(path), expected: tenants })
+  return tenants === '*' || tenants.includes(name) ? name : refuse('not_allowed', { claim: written(path), value: name, expected: tenants, setting: settingOf(issuer, 'tenants') })
 }
 
 /** Roles that are not ours pass; of ours those that were granted, to a client of a login type of people none. */

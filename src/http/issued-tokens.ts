@@ -1,6 +1,6 @@
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { isSymmetric } from '../core/issuer.ts'
+import { isSymmetric, settingOf } from '../core/issuer.ts'
 import { CLOCK_SKEW_SECONDS } from '../core/policy.ts'
 import type { JwsHeader } from './bearer.ts'
 import { CheckedTokens } from './checked-tokens.ts'
@@ -45,8 +45,9 @@ export async function issuedTokens (app: FastifyInstance, issuers: readonly Issu
     const findKey = keysOf(issuer, index)
     const verify = await registerIssuer(app, issuer, index)
     return async (request, header, token) => {
+      if (!issuer.algorithms.includes(header.alg as string)) refuse('algorithm', { claim: 'alg', value: header.alg, expected: issuer.algorithms, setting: settingOf(issuer, 'algorithms') })
       const key = await findKey(header)
-      if (key === undefined) refuse('key', { claim: 'kid' })
+      if (key === undefined) refuse('key', { claim: 'kid', value: header.kid, expected: 'a key of the issuer\'s key set', setting: settingOf(issuer, 'jwksUrl') })
       return checked.find(String(index), token, key) ?? checked.keep(String(index), token, key, await verify(request, key, token))
     }
   }))

@@ -5,6 +5,7 @@ import { Type } from 'typebox'
 import { shared } from '../core/shared.ts'
 import { operation } from './openapi.ts'
 import { PROBLEMS } from './problem.ts'
+import { REFUSAL_CAUSES, type RefusalCause } from './refused-token.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -27,6 +28,7 @@ export class Metrics {
   readonly registry = new Registry()
   readonly #requests = this.#histogram('mfa_http_request_duration_seconds', 'Answers, by route.', ['method', 'route', 'status'])
   readonly #problems = this.#counter('mfa_problems_total', 'Errors that were answered, by their `code`.', ['code'])
+  readonly #refusedTokens = this.#counter('mfa_refused_tokens_total', 'Tokens that were refused, by the check that they failed; the log says more.', ['cause'])
   readonly #codes = this.#counter('mfa_codes_total', 'Codes that were sent: accepted, or the `code` of the error.', ['kind', 'outcome'])
   readonly #events = this.#counter('mfa_events_total', 'Audit events, by the replica that chained them: locks, resets, changes of the policy.', ['action', 'outcome'])
   readonly #auditBreaks = this.#counter('mfa_audit_breaks_total', 'Times that the audit was found to be not what was written.', [])
@@ -42,6 +44,7 @@ export class Metrics {
   /** What an alert waits for is there from the beginning, as 0: else its first time would be no increase. */
   constructor () {
     for (const code of Object.keys(PROBLEMS)) this.#problems.inc({ code }, 0)
+    for (const cause of REFUSAL_CAUSES) this.#refusedTokens.inc({ cause }, 0)
     for (const action of ['secret.unreadable', 'spray.suspected', 'guessing.suspected']) this.#events.inc({ action, outcome: 'failure' }, 0)
     for (const cause of RECONNECTS) this.#reconnects.inc({ cause }, 0)
     for (const outcome of ['delivered', 'failed']) this.#deliveries.inc({ outcome }, 0)
@@ -68,6 +71,7 @@ export class Metrics {
 
   request (method: string, route: string, status: number, seconds: number): void { this.#requests.observe({ method, route, status }, seconds) }
   problem (code: string): void { this.#problems.inc({ code }) }
+  refusedToken (cause: RefusalCause): void { this.#refusedTokens.inc({ cause }) }
   code (kind: string, outcome: string): void { this.#codes.inc({ kind, outcome }) }
   event (action: string, outcome: string): void { this.#events.inc({ action, outcome }) }
   auditBreak (): void { this.#auditBreaks.inc() }

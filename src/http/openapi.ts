@@ -15,7 +15,8 @@ export const ProblemSchema = Type.Object({
   instance: Type.String({ description: 'Carries the request id.' }),
   code: Type.Enum(Object.keys(PROBLEMS) as [string, ...string[]]),
   errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }), { description: 'With `invalid_request`, and with `required_by_policy` of a policy: the fields, never what they held.' })),
-  action: Type.Optional(Type.Enum(['verify', 'login', 'recovery'], { description: 'With `step_up_required`: what helps.' }))
+  action: Type.Optional(Type.Enum(['verify', 'login', 'recovery'], { description: 'With `step_up_required`: what helps.' })),
+  cause: Type.Optional(Type.String({ description: 'With `invalid_token`, outside production alone: what of the token did not fit, and what was expected.', examples: ['aud is "account", expected "headless-mfa" (JWT_AUDIENCE)'] }))
 }, { $id: 'Problem', description: 'An error (RFC 9457).' })
 
 interface Answer { schema?: TSchema, description: string, contentTypes?: Record<string, { schema: TSchema }> }

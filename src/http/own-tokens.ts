@@ -36,7 +36,7 @@ export function ownTokens ({ issuer, audience, keys }: { issuer: string, audienc
     },
     verify (kid, token) {
       const key = keys().find(each => each.kid === kid)
-      if (key === undefined) refuse('key', { claim: 'kid' })
+      if (key === undefined) refuse('key', { claim: 'kid', value: kid, expected: 'one of our keys', setting: 'MFA_SIGNING_KEYS' })
       const verify = verifiers.get(key) ?? createVerifier({
         key: key.publicPem,
         algorithms: [key.algorithm],

@@ -15,6 +15,7 @@ const read = (t: Test, entries: unknown, env: Record<string, string | undefined>
 
 t.test('an entry of four members has the defaults of the documentation', async t => {
   t.same(read(t, [A]).ISSUERS, [{
+    place: 'TRUSTED_ISSUERS_FILE [0]',
     issuer: 'https://a.test',
     audiences: ['mfa'],
     audienceClaim: 'aud',

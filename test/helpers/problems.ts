@@ -14,7 +14,7 @@ export function checkProblem (t: Test, { status, headers, body }: { status: numb
   for (const header of ['server', 'x-powered-by', 'set-cookie', 'location']) t.notOk(headers[header], `${name}: no ${header}`)
   t.match(body, { type: `urn:headless-mfa:problem:${code}`, title: /^[A-Z]/, status: wanted, detail: /\.$/, instance: /^urn:request:[A-Za-z0-9._-]{1,64}$/, code }, `${name}: body`)
   if (headers['x-request-id']) t.equal(body.instance, `urn:request:${headers['x-request-id']}`, `${name}: instance carries the request id`)
-  const allowed = ['type', 'title', 'status', 'detail', 'instance', 'code', ...(code === 'invalid_request' ? ['errors'] : []), ...(code === 'step_up_required' ? ['action'] : [])]
+  const allowed = ['type', 'title', 'status', 'detail', 'instance', 'code', ...(code === 'invalid_request' ? ['errors'] : []), ...(code === 'step_up_required' ? ['action'] : []), ...(code === 'invalid_token' ? ['cause'] : [])]
   for (const field of Object.keys(body)) t.ok(allowed.includes(field), `${name}: ${field} belongs there`)
   if (wanted === 429 || wanted === 503) t.match(headers['retry-after'], /^[1-9]\d*$/, `${name}: Retry-After`)
   if (wanted === 401) t.match(headers['www-authenticate'], /^Bearer error="/, `${name}: the challenge`)

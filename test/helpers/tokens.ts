@@ -18,8 +18,8 @@ export const withKey = (key: KeyObject, hash: string | null = 'sha256', options:
 
 export const unsigned: Sign = () => Buffer.alloc(0)
 
-/** What no two refusals have in common is taken out. */
-export const bare = ({ body }: Answer): unknown => ({ ...body, instance: '' })
+/** What no two refusals have in common is taken out: `cause`, which production does not have. */
+export const bare = ({ body: { cause, ...body } }: Pick<Answer, 'body'>): unknown => ({ ...body, instance: '' })
 
 /** Each of the tokens gets the answer that no token at all gets, and leaves nobody behind. */
 export async function refuseAll (t: Test, service: Service, tenant: string, tokens: Record<string, string>): Promise<void> {
@@ -29,6 +29,7 @@ export async function refuseAll (t: Test, service: Service, tenant: string, toke
     t.equal(answer.status, 401, `${cause}: 401`)
     t.equal(answer.headers.get('www-authenticate'), 'Bearer error="invalid_token"', `${cause}: the challenge gives no reason`)
     t.same(bare(answer), bare(none), `${cause}: the same body`)
+    t.type(answer.body.cause, 'string', `${cause}: and why, in development`)
   }
   const [row] = await service.db.rows<{ users: number }>`SELECT count(*)::int AS users FROM users WHERE tenant = ${tenant}`
   t.equal(row?.users, 0, 'nobody was recorded')

@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap'
 import { readConfig } from '../../src/config.ts'
 import type { Caller } from '../../src/core/caller.ts'
-import { isAccessToken, isIdToken, type Issuer, namesAudience, readCaller } from '../../src/http/first-factor.ts'
+import { type Issuer, namesAudience, readCaller, signOfOtherKind } from '../../src/http/first-factor.ts'
 import { type Refusal, RefusedToken } from '../../src/http/refused-token.ts'
 import { startTrusting, TestIssuer } from '../helpers/issuers.ts'
 import { administrator } from '../helpers/administrator.ts'
@@ -177,7 +177,7 @@ t.test('a session is told by text or a positive whole number; what cannot be rea
 })
 
 t.test('a token of another kind is none, nor one whose kind cannot be read', async t => {
-  const say = (claims: object, header = {}): string => `${isAccessToken(header, { ...claims }) ? 'access' : ''}${isIdToken(header, { ...claims }) ? 'id' : ''}`
+  const say = (claims: object, header = {}): string => (['access', 'id'] as const).filter(tokenUse => signOfOtherKind({ tokenUse }, header, { ...claims }) === undefined).join('')
   for (const name of ['typ', 'token_use']) {
     for (const value of [null, 1, true, [], ['id'], {}, { id: 1 }]) t.equal(say({ [name]: value }), '', `${name}: ${JSON.stringify(value)}`)
     for (const value of ['id', 'ID', 'Id']) t.equal(say({ [name]: value }), 'id', `${name}: ${value}`)
@@ -212,9 +212,9 @@ t.test('a refusal says for the operator what was expected', async t => {
     [{}, { isTenantRequired: true, claims: { ...DEFAULTS.claims, tenant: ['org', 'id'] } }, { cause: 'absent', claim: 'org.id' }],
     [{ tenant: 'x' }, { tenants: ['a', 'b'] }, { cause: 'not_allowed', claim: 'tenant', expected: ['a', 'b'] }],
     [{ sub: undefined }, {}, { cause: 'absent', claim: 'sub' }],
-    [{ exp: SECONDS + 86401 }, {}, { cause: 'lifetime', claim: 'exp', expected: 86400 }],
-    [{ nonce: 'n' }, {}, { cause: 'kind', expected: 'an access token' }],
-    [{ typ: 'Bearer' }, { tokenUse: 'id' as const }, { cause: 'kind', expected: 'an id token' }]
+    [{ exp: SECONDS + 86401 }, {}, { cause: 'lifetime', claim: 'exp', expected: 'at most 86400' }],
+    [{ nonce: 'n' }, {}, { cause: 'kind', claim: 'nonce', expected: 'an access token' }],
+    [{ typ: 'Bearer' }, { tokenUse: 'id' as const }, { cause: 'kind', claim: 'typ', expected: 'an ID token' }]
   ] as const) t.throws(() => read(claims, issuer), refusedFor(refusal), JSON.stringify(claims))
 })
 

@@ -147,7 +147,7 @@ t.test('claims are read where the entry says they are', async t => {
     t.match((await status(service, a.sign(clock, { ...claims, oid, profile }))).body, { account: oid }, 'without a name, the subject')
   }
   t.equal((await status(service, a.sign(clock, { ...claims, oid: undefined }))).status, 401, 'the subject must be there')
-  t.match(await service.call('POST', '/mfa/enroll', { token: a.sign(clock, { ...claims, oid: 'new', login: 'just now', auth_time: clock.seconds }) }), { status: 401, body: { action: 'login' } }, 'the time of the login is read where it is alone')
+  t.match(await service.call('POST', '/mfa/enroll', { token: a.sign(clock, { ...claims, oid: 'new', login: 'just now', auth_time: clock.seconds }) }), { status: 403, body: { code: 'login_time_unknown' } }, 'the time of the login is read where it is alone')
 })
 
 t.test('the session is that of the first claim that is there, else of sid', async t => {
@@ -192,9 +192,10 @@ t.test('a personal token passes where MFA is required if it was issued to a sess
     return body?.code ?? headers.get('x-mfa-reason')
   }
   t.equal(await ask({}), 'idp_mfa')
-  for (const change of [{ amr: ['pwd'] }, { amr: undefined }, { acr: 'low' }, { acr: undefined }, { auth_time: undefined }, { auth_time: seconds - 2_592_100 }]) {
+  for (const change of [{ amr: ['pwd'] }, { amr: undefined }, { acr: 'low' }, { acr: undefined }, { auth_time: seconds - 2_592_100 }]) {
     t.equal(await ask(change), 'enrollment_required', JSON.stringify(change))
   }
+  t.equal(await ask({ auth_time: undefined }), 'login_time_unknown')
 })
 
 t.test('another claim may say whom the token is for', async t => {

@@ -5,11 +5,15 @@ import t, { type Test } from 'tap'
 import { createListener } from '../../src/http/connections.ts'
 import { registerErrors } from '../../src/http/errors.ts'
 import { addressOf, registerLimits } from '../../src/http/limits.ts'
+import { Metrics } from '../../src/http/metrics.ts'
+import { Refusals } from '../../src/http/refusals.ts'
 import { checkProblem } from '../helpers/problems.ts'
 import { raw, type Wire, wire } from '../helpers/raw.ts'
 import { type Service, startService } from '../helpers/service.ts'
 
 const FORGED = { 'x-forwarded-for': '203.0.113.9', 'x-real-ip': '203.0.113.9', forwarded: 'for=203.0.113.9', 'cf-connecting-ip': '203.0.113.9', 'true-client-ip': '203.0.113.9', 'x-client-ip': '203.0.113.9', 'x-forwarded-host': 'evil.test', 'x-forwarded-proto': 'https' }
+
+const refusalsOf = ({ log }: FastifyInstance): Refusals => new Refusals({ log, metrics: new Metrics(), isProduction: true })
 
 /** The address that the audit has of a call with these headers. */
 async function audited (service: Service, headers: Record<string, string>): Promise<string | undefined> {
@@ -103,7 +107,7 @@ t.test('a flood costs nobody a try, and a limit of 0 is none', async t => {
 
 t.test('who goes on after the flood limit waits for each answer, as long as not too many do', async t => {
   const app = Fastify() as unknown as FastifyInstance
-  registerErrors(app)
+  registerErrors(app, refusalsOf(app))
   await registerLimits(app, 1, { pause: { milliseconds: 300, atMost: 2 } })
   app.get('/', async () => ({}))
   const ask = async (): Promise<{ status: number, ms: number }> => {
@@ -123,7 +127,7 @@ t.test('who goes on after the flood limit waits for each answer, as long as not 
 t.test('of more addresses than are remembered the quiet ones are forgotten, and none that goes on', async t => {
   const app = Fastify({ trustProxy: true }) as unknown as FastifyInstance
   t.teardown(() => app.close())
-  registerErrors(app)
+  registerErrors(app, refusalsOf(app))
   await registerLimits(app, 1, { pause: { milliseconds: 0, atMost: 0 }, addresses: 100 })
   app.get('/', async () => ({}))
   const ask = async (address: string): Promise<number> => (await app.inject({ url: '/', headers: { 'x-forwarded-for': address } })).statusCode
@@ -167,7 +171,7 @@ interface Small { url: string, open: Array<() => void>, until: (count: number) =
 /** A listener with a share of one address that is as small as it gets; what it is asked is answered when the test says so. */
 async function startSmall (t: Test, { maxWaiting = 1, maxWaitMs = 60_000 } = {}): Promise<Small> {
   const app = Fastify({ serverFactory: handle => createListener(handle) }) as unknown as FastifyInstance
-  registerErrors(app)
+  registerErrors(app, refusalsOf(app))
   await registerLimits(app, 1000, { share: { atOnce: 1, maxWaiting, maxWaitMs } })
   const open: Array<() => void> = []
   app.route({ method: ['GET', 'POST'], url: '/slow', handler: async () => { await new Promise<void>(resolve => { open.push(resolve) }) } })
@@ -250,7 +254,7 @@ t.test('whoever has gone before he could be let in takes no turn', async t => {
 
 t.test('who has gone is not kept waiting for his refusal', async t => {
   const app = Fastify({ serverFactory: handle => createListener(handle) }) as unknown as FastifyInstance
-  registerErrors(app)
+  registerErrors(app, refusalsOf(app))
   const asked = new EventEmitter()
   app.addHook('onRequest', async () => { asked.emit('request') })
   await registerLimits(app, 1, { pause: { milliseconds: 2 ** 31 - 1, atMost: 1 } })

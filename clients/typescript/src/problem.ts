@@ -3,11 +3,13 @@ import type { Problem as AnyProblem } from './schema.ts'
 type Code = AnyProblem['code']
 type WithErrors = 'invalid_request' | 'required_by_policy'
 type WithWait = 'too_many_attempts' | 'unavailable'
-type Of<C extends string, More = unknown> = Omit<AnyProblem, 'code' | 'errors' | 'action'> & { code: C } & More
+type Of<C extends string, More = unknown> = Omit<AnyProblem, 'code' | 'errors' | 'action' | 'cause'> & { code: C } & More
 
 /** Why a call was refused (RFC 9457), by its `code`. `detail` says what to do next, for whoever writes the front end. */
 export type Problem =
-  | Of<Exclude<Code, WithErrors | WithWait | 'step_up_required'>>
+  | Of<Exclude<Code, WithErrors | WithWait | 'step_up_required' | 'invalid_token'>>
+  /** Outside production: what of the token did not fit, and what was expected. */
+  | Of<'invalid_token', { cause?: string }>
   /** Which fields are wrong, and why. */
   | Of<WithErrors, { errors: NonNullable<AnyProblem['errors']> }>
   /** In how many seconds to try again. */

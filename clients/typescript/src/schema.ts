@@ -27,6 +27,11 @@ export interface components {
              * @enum {unknown}
              */
             action?: "verify" | "login" | "recovery";
+            /**
+             * @description With `invalid_token`, outside production alone: what of the token did not fit, and what was expected.
+             * @example aud is "account", expected "headless-mfa" (JWT_AUDIENCE)
+             */
+            cause?: string;
         };
         /**
          * @example {

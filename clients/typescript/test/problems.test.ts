@@ -22,7 +22,7 @@ t.test('a refusal is a problem by its code, whose members are known by it', asyn
   const wait = await problem(mfa.verify({ code }))
   t.ok(wait.code === 'too_many_attempts' && wait.retryAfter > 25 && wait.retryAfter <= 30, 'the wait is a number')
   t.equal((await problem(wire(person, { getToken: () => 'nonsense' }).mfa.getStatus())).code, 'invalid_token')
-  t.equal((await problem(wire(person, { getToken: () => null }).mfa.getStatus())).code, 'invalid_token')
+  t.match(await problem(wire(person, { getToken: () => null }).mfa.getStatus()), { code: 'invalid_token', cause: 'there is no token in Authorization' })
 })
 
 t.test('a step-up says what helps, and how fresh it must be', async t => {

@@ -9,7 +9,7 @@ import { type Answer, decideAuthorize, decideByToken, type Demands } from './dec
 import type { AuthorizeQuery } from './schema.ts'
 
 /** `login`: no token that counts. */
-export type Outcome = { action: 'login' } | Answer & { caller: Caller, userId: string, demands: Demands }
+export type Outcome = { action: 'login', refused: RefusedToken } | Answer & { caller: Caller, userId: string, demands: Demands }
 
 /** Who asks, and what is known to count of their second factor; where that is nothing, the person was read. */
 type Found = { caller: Caller } & ({ proof: MfaProof, person: null } | { proof: null, person: Person })
@@ -54,7 +54,14 @@ export function createAsk ({ auth, clock, config, endings, gate }: Services, pas
     return { ...answer, caller, userId: read.userId, demands }
   }
 
-  return async request => await orNull(answer(request)) ?? { action: 'login' }
+  return async request => {
+    try {
+      return await answer(request)
+    } catch (error) {
+      if (error instanceof RefusedToken) return { action: 'login', refused: error }
+      throw error
+    }
+  }
 }
 
 /** Null for a token that does not count. */

@@ -7,7 +7,8 @@ export interface Demands { acr?: 'mfa' | undefined, maxAge?: number | undefined 
 
 export type Answer =
   | { action: 'allow', acr: Acr | 'idp-mfa' | 'none', reason: Decision['reason'] }
-  | { action: 'verify' | 'deny' }
+  | { action: 'verify' }
+  | { action: 'deny' }
   | { action: 'enroll', login: LoginAge }
 
 /** A second factor that was done, and when (unix seconds). */

@@ -54,12 +54,12 @@ function register (app: FastifyInstance, url: string, handler: Handler, document
 interface Refusal { problem: Problem, page: string | undefined, variable: string, reason?: string }
 
 function createAnswer (services: Services, passes: Passes): (request: FastifyRequest, reply: FastifyReply, isPage: boolean) => Promise<FastifyReply> {
-  const { auth, config, warnOfLoginTime } = services
+  const { auth, config, refusals, warnOfLoginTime } = services
   const ask = createAsk(services, passes)
   const pages = createPages(config)
 
   /** Why not, the page that helps, and the variable that names it. */
-  function refusalOf (outcome: Outcome, request: FastifyRequest): Refusal {
+  function refusalOf (outcome: Exclude<Outcome, { action: 'allow' | 'deny' }>, request: FastifyRequest): Refusal {
     switch (outcome.action) {
       case 'verify': return {
         problem: new Problem('step_up_required', { action: 'verify', maxAge: outcome.demands.maxAge ?? config.MFA_SESSION_MAX_AGE_SECONDS }),
@@ -67,7 +67,7 @@ function createAnswer (services: Services, passes: Passes): (request: FastifyReq
         variable: 'VERIFY_PAGE_URL'
       }
       case 'enroll': return enrollment(outcome, request)
-      default: return { problem: new Problem('invalid_token'), page: pages.login(request, auth.claimedIssuer(request)), variable: 'LOGIN_PAGE_URL' }
+      case 'login': return { problem: outcome.refused, page: pages.login(request, auth.claimedIssuer(request)), variable: 'LOGIN_PAGE_URL' }
     }
   }
 
@@ -107,7 +107,10 @@ function createAnswer (services: Services, passes: Passes): (request: FastifyReq
       throw problem
     }
     reply.header('x-mfa-location', page)
-    if (isPage) return await reply.redirect(page, 302)
+    if (isPage) {
+      if (outcome.action === 'login') refusals.tell(request, outcome.refused)
+      return await reply.redirect(page, 302)
+    }
     throw problem
   }
 }
