@@ -1,4 +1,5 @@
-import { sign, verify } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
+import { CompactSign, compactVerify, errors, type JWSHeaderParameters } from 'jose'
 import type { Head } from './audit-chain.ts'
 
 /** "So many events of this tenant, and the digest of the last one": what a chain alone cannot say of its own ends. */
@@ -19,21 +20,24 @@ export interface CheckpointKey { readonly kid: string, readonly algorithm: 'ES25
 /** Never taken for a token, nor a token for it. */
 const TYPE = 'audit-checkpoint+jws'
 
-const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-const hashOf = ({ algorithm }: CheckpointKey): string | null => algorithm === 'ES256' ? 'sha256' : null
-
 /** A compact JWS (RFC 7515 §7.1). */
-export function signCheckpoint (checkpoint: Checkpoint, key: CheckpointKey): string {
-  const input = `${encode({ alg: key.algorithm, typ: TYPE, kid: key.kid })}.${encode(checkpoint)}`
-  return `${input}.${sign(hashOf(key), Buffer.from(input), { key: key.privatePem, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
-}
+export const signCheckpoint = async (checkpoint: Checkpoint, { algorithm, kid, privatePem }: CheckpointKey): Promise<string> =>
+  await new CompactSign(Buffer.from(JSON.stringify(checkpoint))).setProtectedHeader({ alg: algorithm, typ: TYPE, kid }).sign(createPrivateKey(privatePem))
 
 /** What was signed by one of the keys; null for anything else. */
-export function openCheckpoint (jws: string, keys: readonly CheckpointKey[]): Checkpoint | null {
-  const [header = '', payload = '', signature = ''] = jws.split('.')
-  // What we sign begins with one of as many headers as there are keys: nothing of it is parsed before it is proved.
-  const key = keys.find(({ algorithm, kid }) => header === encode({ alg: algorithm, typ: TYPE, kid }))
-  if (key === undefined) return null
-  const isOurs = verify(hashOf(key), Buffer.from(`${header}.${payload}`), { key: key.publicPem, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url'))
-  return isOurs ? JSON.parse(Buffer.from(payload, 'base64url').toString()) as Checkpoint : null
+export async function openCheckpoint (jws: string, keys: readonly CheckpointKey[]): Promise<Checkpoint | null> {
+  try {
+    const { payload } = await compactVerify(jws, header => publicKeyOf(header, keys))
+    return JSON.parse(Buffer.from(payload).toString()) as Checkpoint
+  } catch (error) {
+    if (error instanceof errors.JOSEError) return null
+    throw error
+  }
+}
+
+/** @throws JOSEError where none of our checkpoints has such a header */
+function publicKeyOf ({ alg, typ, kid }: JWSHeaderParameters, keys: readonly CheckpointKey[]): KeyObject {
+  const key = keys.find(each => each.kid === kid && each.algorithm === alg)
+  if (typ !== TYPE || key === undefined) throw new errors.JWSInvalid('no checkpoint of ours')
+  return createPublicKey(key.publicPem)
 }

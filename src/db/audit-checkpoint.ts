@@ -15,8 +15,8 @@ export interface Signing {
 export interface CheckpointRow { count: number, jws: string }
 
 /** What a row says if one of our keys has signed it, and for this place. */
-export function readCheckpoint (tenant: string, { count, jws }: CheckpointRow, keys: readonly CheckpointKey[]): Checkpoint | null {
-  const checkpoint = openCheckpoint(jws, keys)
+export async function readCheckpoint (tenant: string, { count, jws }: CheckpointRow, keys: readonly CheckpointKey[]): Promise<Checkpoint | null> {
+  const checkpoint = await openCheckpoint(jws, keys)
   return checkpoint?.tenant === tenant && checkpoint.count === count ? checkpoint : null
 }
 
@@ -44,7 +44,7 @@ export async function signTenant (db: Database, tenant: string, { keys, retentio
   const last = await followSigned(db, tenant, newest, known, keys)
   if (last !== null && 'cause' in last) return last
   // Somebody who remembers more than this replica may have put one back behind it.
-  const doesHold = before === undefined || before.link === null || readCheckpoint(tenant, before, keys)?.digest === before.link
+  const doesHold = before === undefined || before.link === null || (await readCheckpoint(tenant, before, keys))?.digest === before.link
   if (!doesHold) return { position: before.count, id: null, at: null, cause: 'changed' }
   if (!memory.hasRoomFor(tenant)) throw new Error('There is no room to remember one more tenant\'s checkpoint, so it is not signed.')
   const walked = await walkChain(db, tenant, last ?? { count: 0, digest: START }, count, keptSince, new Map())
@@ -86,7 +86,7 @@ const isSame = (one: Head, other: Head): boolean => one.count === other.count &&
 export async function followSigned (
   db: Database, tenant: string, newest: CheckpointRow | null, known: Checkpoint | undefined, keys: readonly CheckpointKey[]
 ): Promise<Checkpoint | Break | null> {
-  const last = newest === null ? null : readCheckpoint(tenant, newest, keys)
+  const last = newest === null ? null : await readCheckpoint(tenant, newest, keys)
   const unreadable = last === null ? newest : null
   const lost: Break = { position: (unreadable ?? known)?.count ?? null, id: null, at: null, cause: 'checkpoint' }
   if (known === undefined) return unreadable === null ? last : lost
@@ -106,14 +106,14 @@ async function findFork (db: Database, last: Checkpoint, known: Checkpoint): Pro
 async function putBack (db: Database, known: Checkpoint, keys: readonly CheckpointKey[]): Promise<void> {
   const [row] = await db.chores<CheckpointRow>`
     SELECT count::float8, jws FROM audit_checkpoints WHERE tenant = ${known.tenant} AND count = ${known.count}::bigint`
-  const there = row === undefined ? null : readCheckpoint(known.tenant, row, keys)
+  const there = row === undefined ? null : await readCheckpoint(known.tenant, row, keys)
   if (there === null || there.at > known.at) await settleCheckpoint(db, known, keys[0] as CheckpointKey)
 }
 
-const settleCheckpoint = (db: Database, checkpoint: Checkpoint, key: CheckpointKey): Promise<unknown> => {
+const settleCheckpoint = async (db: Database, checkpoint: Checkpoint, key: CheckpointKey): Promise<unknown> => {
   const { tenant, count, until, at, keptSince } = checkpoint
-  return db.settle`SELECT put_checkpoint(${tenant}, ${count}::bigint, ${until}::timestamptz, ${at}::timestamptz, ${keptSince}::timestamptz,
-    ${key.kid}, ${signCheckpoint(checkpoint, key)}) AS result`
+  return await db.settle`SELECT put_checkpoint(${tenant}, ${count}::bigint, ${until}::timestamptz, ${at}::timestamptz, ${keptSince}::timestamptz,
+    ${key.kid}, ${await signCheckpoint(checkpoint, key)}) AS result`
 }
 
 /** Signs with the first key what an older one has signed, while that is still there to open it. Answers how many. */
@@ -122,9 +122,9 @@ export async function signAnew (db: Database, keys: readonly CheckpointKey[]): P
   const rows = await db.chores<CheckpointRow & { tenant: string }>`
     SELECT tenant, count::float8, jws FROM audit_checkpoints WHERE kid = ANY(${keys.slice(1).map(({ kid }) => kid)}::text[]) LIMIT 1000`
   for (const { tenant, count, jws } of rows) {
-    const checkpoint = readCheckpoint(tenant, { count, jws }, keys)
+    const checkpoint = await readCheckpoint(tenant, { count, jws }, keys)
     if (checkpoint === null) continue
-    await db.rows`UPDATE audit_checkpoints SET kid = ${first.kid}, jws = ${signCheckpoint(checkpoint, first)}
+    await db.rows`UPDATE audit_checkpoints SET kid = ${first.kid}, jws = ${await signCheckpoint(checkpoint, first)}
       WHERE tenant = ${tenant} AND count = ${count}::bigint AND jws = ${jws}`
   }
   return rows.length

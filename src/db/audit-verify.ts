@@ -30,7 +30,7 @@ const missing = (position: number): Break => ({ position, id: null, at: null, ca
  */
 export async function verifyTenant (db: Database, tenant: string, keys: readonly CheckpointKey[], known?: Head): Promise<Verdict> {
   const state = await findState(db, tenant)
-  const opened = state.checkpoints.map(row => readCheckpoint(tenant, row, keys))
+  const opened = await Promise.all(state.checkpoints.map(row => readCheckpoint(tenant, row, keys)))
   const signed = opened.filter(checkpoint => checkpoint !== null)
   const keptSince = signed.reduce((latest, checkpoint) => checkpoint.keptSince > latest ? checkpoint.keptSince : latest, '')
   const { events, added } = await findAdded(db, tenant)

@@ -1,3 +1,4 @@
+import { accepts } from './accepts.ts'
 import type { FastifyRequest } from 'fastify'
 
 /** A host as a URL has it: no user, no path, nothing that a parser may take for either. */
@@ -40,7 +41,7 @@ export const withoutOriginalPath = ({ url = '' }: { url?: string | undefined }):
 /** Is it a browser that asked the gateway for a page? */
 export function isPageRequest (request: FastifyRequest, isTrusted: boolean): boolean {
   const method = (isTrusted ? headerOf(request, 'x-forwarded-method') : undefined) ?? request.method
-  return (method === 'GET' || method === 'HEAD') && /(^|,)\s*text\/html\s*(;(?!\s*q=0(\.0*)?\s*(,|$))|,|$)/i.test(request.headers.accept ?? '')
+  return (method === 'GET' || method === 'HEAD') && accepts(request, 'text/html')
 }
 
 /**

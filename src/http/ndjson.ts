@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { accepts } from './accepts.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /** Rows of an export that are in memory at a time. */
@@ -6,7 +7,7 @@ const EXPORT_PAGE = 1000
 
 export const NDJSON = 'application/x-ndjson'
 
-export const asksForLines = ({ headers }: FastifyRequest): boolean => /(^|,)\s*application\/x-ndjson/.test(headers.accept ?? '')
+export const asksForLines = (request: FastifyRequest): boolean => accepts(request, NDJSON)
 
 export interface Export<Row> {
   /** The rows after the one that `cursor` names, `size` of them as long as there are so many. */

@@ -260,12 +260,12 @@ t.test('a checkpoint that nobody of us has signed, or for another tenant or plac
   const { tenant } = await chained()
   const other = await chained()
   const [row] = await db.rows<{ jws: string }>`SELECT jws FROM audit_checkpoints WHERE tenant = ${tenant} AND count = 10`
-  const checkpoint = openCheckpoint(row?.jws as string, keys)
+  const checkpoint = await openCheckpoint(row?.jws as string, keys)
   if (checkpoint === null) throw new Error('it is ours')
   const [header, , signature] = (row?.jws as string).split('.')
   for (const jws of [
-    signCheckpoint(checkpoint, strange[0]), `${header as string}.${Buffer.from(JSON.stringify({ ...checkpoint, count: 8 })).toString('base64url')}.${signature as string}`, '', 'x.y.z',
-    signCheckpoint({ ...checkpoint, tenant: other.tenant }, keys[0] as SigningKey), signCheckpoint({ ...checkpoint, count: 8 }, keys[0] as SigningKey)
+    await signCheckpoint(checkpoint, strange[0]), `${header as string}.${Buffer.from(JSON.stringify({ ...checkpoint, count: 8 })).toString('base64url')}.${signature as string}`, '', 'x.y.z',
+    await signCheckpoint({ ...checkpoint, tenant: other.tenant }, keys[0] as SigningKey), await signCheckpoint({ ...checkpoint, count: 8 }, keys[0] as SigningKey)
   ]) {
     await db.rows`UPDATE audit_checkpoints SET jws = ${jws} WHERE tenant = ${tenant} AND count = 10`
     await isBroken(t, tenant, { position: 10, cause: 'checkpoint' })

@@ -10,6 +10,7 @@ import { recordUnreadable } from '../../db/audit.ts'
 import { settleUncharged } from '../../db/refusals.ts'
 import { byOf, wholePerson } from '../../gate.ts'
 import { refuseClosed } from '../../http/closed.ts'
+import { accepts } from '../../http/accepts.ts'
 import { operation } from '../../http/openapi.ts'
 import { DETAILS, Problem } from '../../http/problem.ts'
 import { assuranceSettings, checkAudience, issueSettled, remembered, type Services } from '../../services.ts'
@@ -130,7 +131,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
     if (claimed.outcome !== 'claimed') throw new Problem('not_enrolled')
     const shown = await renew(request)
     reply.code(201)
-    if (!/(^|,)\s*text\/plain/.test(String(request.headers.accept))) return { recoveryCodes: shown }
+    if (!accepts(request, 'text/plain')) return { recoveryCodes: shown }
     return reply.type('text/plain; charset=utf-8').send(recoverySheet(config.TOTP_ISSUER_NAME, person.account, shown, clock()))
   })
 
