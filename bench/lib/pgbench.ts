@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import type { Database as Statements } from '../../src/db/client.ts'
 import type { Send } from '../../src/db/together.ts'
-import { fragment } from '../../src/db/fragment.ts'
+import sql from 'sql-template-tag'
 import { findPerson } from '../../src/db/person.ts'
 import { settleAccepted } from '../../src/db/attempts.ts'
 import { BY, idInSql, TENANT } from './enrolled.ts'
@@ -18,7 +18,7 @@ export function pgbenchVersion (): string {
 async function statementsOf (work: (db: Statements) => Promise<unknown>): Promise<string[]> {
   const statements: string[] = []
   const record = async (strings: TemplateStringsArray, ...values: unknown[]): Promise<null> => {
-    const { text, values: parameters } = fragment(strings, ...values)
+    const { text, values: parameters } = sql(strings, ...values)
     // Of a statement in several lines pgbench ends the line for itself.
     statements.push(`${text.replaceAll(/\s+/g, ' ').replaceAll(/\$(\d+)/g, (_, index) => inSql(parameters[Number(index) - 1]))};`)
     return null

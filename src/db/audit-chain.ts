@@ -1,13 +1,13 @@
 import { type ChainedEvent, digestEvent, type Head, link, START } from '../core/audit-chain.ts'
 import type { Database } from './client.ts'
-import { fragment } from './fragment.ts'
+import sql from 'sql-template-tag'
 
 const BATCH = 500
 
-export const UTC = fragment`'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'`
+export const UTC = sql`'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'`
 
 /** The columns of `e`, an event, as they are hashed. */
-export const CHAINED = fragment`e.tenant, to_char(e.at AT TIME ZONE 'UTC', ${UTC}) AS at, e.id::text, e.actor, e.subject, e.action, e.outcome,
+export const CHAINED = sql`e.tenant, to_char(e.at AT TIME ZONE 'UTC', ${UTC}) AS at, e.id::text, e.actor, e.subject, e.action, e.outcome,
   e.factor_kind AS "factorKind", e.address, e.request_id AS "requestId", e.details::text AS details`
 
 /** Tenants with events that are not in their chain yet. */

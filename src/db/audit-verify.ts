@@ -4,7 +4,7 @@ import { STALLED_SECONDS, UTC } from './audit-chain.ts'
 import { type CheckpointRow, readCheckpoint } from './audit-checkpoint.ts'
 import { type Break, walkChain } from './audit-walk.ts'
 import type { Database } from './client.ts'
-import { type Fragment, fragment } from './fragment.ts'
+import sql, { type Sql } from 'sql-template-tag'
 
 export interface Verdict {
   events: number
@@ -84,7 +84,7 @@ interface Page { events: number, last: { at: string, id: string } | null, added:
 async function findAdded (db: Database, tenant: string): Promise<{ events: number, added: Break | null }> {
   let events = 0
   let added: Break | null = null
-  let after: Fragment | undefined = fragment``
+  let after: Sql | undefined = sql``
   while (after !== undefined) {
     const pages: Page[] = await db.reports<Page>`
       WITH page AS MATERIALIZED (
@@ -102,7 +102,7 @@ async function findAdded (db: Database, tenant: string): Promise<{ events: numbe
     const { events: count, last, added: first } = pages[0] as Page
     events += count
     if (first !== null) added ??= { ...first, position: null, cause: 'added' }
-    after = last === null || count < PAGE ? undefined : fragment`AND (at, id) > (${last.at}::timestamptz, ${last.id}::uuid)`
+    after = last === null || count < PAGE ? undefined : sql`AND (at, id) > (${last.at}::timestamptz, ${last.id}::uuid)`
   }
   return { events, added }
 }

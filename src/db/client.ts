@@ -3,8 +3,9 @@ import type pg from 'pg'
 import { readDatabaseUrl } from '../core/database-url.ts'
 import { ActorGoneError } from '../core/actor-gone.ts'
 import { OutcomeUnknownError, UnavailableError } from '../core/unavailable.ts'
-import { type ConnectionEvent, Connections } from './connections.ts'
-import { fragment } from './fragment.ts'
+import type { ConnectionEvent } from './connection-news.ts'
+import { Connections } from './connections.ts'
+import sql from 'sql-template-tag'
 import { isTakenBack } from './taken-back.ts'
 import { type Send, Together } from './together.ts'
 import type { Prisma, PrismaClient } from './generated/client.ts'
@@ -97,12 +98,12 @@ export function connect (url: string | (() => string), poolSize: number): Databa
   const rowsOf = (from: 'logins' | 'reports' | 'polls', optionsFor: OptionsFor): Database['rows'] => async <T>(
     strings: TemplateStringsArray, ...values: unknown[]
   ) => {
-    const { text, values: parameters } = fragment(strings, ...values)
+    const { text, values: parameters } = sql(strings, ...values)
     const { rows } = await run(async () => await connections.query(from, { text, values: parameters, ...optionsFor(text) }))
     return rows as T[]
   }
   const value = async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T | null> => {
-    const { text, values: parameters } = fragment(strings, ...values)
+    const { text, values: parameters } = sql(strings, ...values)
     const { rows: [row] } = await run(async () => await connections.query('logins', { text, values: parameters, rowMode: 'array', ...nameFor(text) }))
     return (row as unknown as [T | null])[0]
   }
@@ -135,9 +136,10 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     reports: async <T>(strings: TemplateStringsArray, ...values: unknown[]) => await run(async () => {
       const pool = await connections.pool('reports')
       if (models?.pool !== pool) models = { pool, loaded: openModels(pool) }
-      const { prisma, sql } = await models.loaded
-      const statement = fragment(strings, ...values)
-      return await prisma.$queryRaw<T[]>(sql(statement.strings, ...statement.values))
+      const { prisma, Prisma } = await models.loaded
+      const statement = sql(strings, ...values)
+      // It takes none but its own copy of the same class.
+      return await prisma.$queryRaw<T[]>(Prisma.sql(statement.strings, ...statement.values))
     }),
     settle: async (strings, ...values) => await act(settlementOf(strings), () => value<Settlement>(strings, ...values)),
     note: async (strings, ...values) => await settled(settlementOf(strings), () => value<Settlement>(strings, ...values)),
@@ -167,9 +169,9 @@ function nameOf (text: string): string {
 /** As many as a connection has statements. */
 const names = new Map<string, string>()
 
-interface Models { prisma: PrismaClient, sql: typeof Prisma.sql }
+interface Models { prisma: PrismaClient, Prisma: Pick<typeof Prisma, 'sql'> }
 
 async function openModels (pool: pg.Pool): Promise<Models> {
   const [{ PrismaPg }, { Prisma, PrismaClient }] = await Promise.all([import('@prisma/adapter-pg'), import('./generated/client.ts')])
-  return { prisma: new PrismaClient({ adapter: new PrismaPg(pool) }), sql: Prisma.sql }
+  return { prisma: new PrismaClient({ adapter: new PrismaPg(pool) }), Prisma }
 }

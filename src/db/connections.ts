@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import pg from 'pg'
 import { readDatabaseUrl } from '../core/database-url.ts'
 import { UnavailableError } from '../core/unavailable.ts'
+import { type ConnectionEvent, ConnectionNews } from './connection-news.ts'
 import { findServer, IDENTITY, type Server } from './server.ts'
 
 const CONNECT_TIMEOUT_MS = 1500
@@ -20,19 +21,6 @@ const TIMING = { lookMs: LOOK_MS, lifetimeSeconds: randomInt(240, 300) }
 
 export interface PoolOptions { size: number, statementTimeoutMs: number }
 
-/** What happens to connections, for the log and the metrics. */
-export interface ConnectionEvent {
-  /**
-   * Once: `broken`, one broke while nobody used it; `moved`, the URL leads to another server, and `read_only`, the server had refused a
-   * write and takes writes again: all connections begin anew. And what lasts, when it begins and when it is over: `unreachable`, there is
-   * no new connection; `no_writes`, the server takes none; `unbounded`, it ends no statement by itself, behind a pooler that passes no
-   * limit on.
-   */
-  kind: 'broken' | 'moved' | 'read_only' | 'unreachable' | 'no_writes' | 'unbounded'
-  isOver?: true
-  error?: Error
-}
-
 /** The pools that began together, each connection to the same host of the URL. */
 interface Generation<Name extends string> {
   host: number
@@ -49,10 +37,8 @@ interface Generation<Name extends string> {
 export class Connections<Name extends string> {
   readonly #url: () => string
   readonly #options: Record<Name, PoolOptions>
-  readonly #report: (event: ConnectionEvent) => void
+  readonly #news: ConnectionNews
   readonly #timing: typeof TIMING
-  /** What has been told and is not over. */
-  readonly #lasting = new Set<ConnectionEvent['kind']>()
   readonly #ending = new Set<Promise<void>>()
   #generation: Generation<Name> | undefined
   #beginning: Promise<Generation<Name>> | undefined
@@ -67,7 +53,7 @@ export class Connections<Name extends string> {
   constructor (url: () => string, options: Record<Name, PoolOptions>, report: (event: ConnectionEvent) => void, timing = TIMING) {
     this.#url = url
     this.#options = options
-    this.#report = report
+    this.#news = new ConnectionNews(report)
     this.#timing = timing
     this.#lookIn(timing.lookMs)
   }
@@ -157,7 +143,7 @@ export class Connections<Name extends string> {
       keepAlive: true,
       application_name: 'headless-mfa'
     })
-    pool.on('error', error => { this.#report({ kind: 'broken', error }) })
+    pool.on('error', error => { this.#news.tell({ kind: 'broken', error }) })
     pool.on('remove', client => { servers.delete(client) })
     return pool
   }
@@ -193,12 +179,12 @@ export class Connections<Name extends string> {
     this.#isRefused = false
     try {
       const server = await findServer(this.#url(), CONNECT_TIMEOUT_MS)
-      this.#tell('unreachable', false)
-      this.#tell('no_writes', server.isReadOnly)
-      this.#tell('unbounded', server.isUnbounded && readDatabaseUrl(this.#url()).isPooled)
+      this.#news.lasts('unreachable', false)
+      this.#news.lasts('no_writes', server.isReadOnly)
+      this.#news.lasts('unbounded', server.isUnbounded && readDatabaseUrl(this.#url()).isPooled)
       this.#compare(server, isRefused)
     } catch (error) {
-      this.#tell('unreachable', true, error as Error)
+      this.#news.lasts('unreachable', true, error as Error)
     }
   }
 
@@ -214,7 +200,7 @@ export class Connections<Name extends string> {
     this.#retire()
     this.#open(host)
     this.#switches++
-    this.#report({ kind })
+    this.#news.tell({ kind })
   }
 
   /** Idle connections end now, the others with what they do. */
@@ -223,12 +209,6 @@ export class Connections<Name extends string> {
       const ending = pool.end().finally(() => { this.#ending.delete(ending) })
       this.#ending.add(ending)
     }
-  }
-
-  #tell (kind: ConnectionEvent['kind'], isSo: boolean, error?: Error): void {
-    if (isSo === this.#lasting.has(kind)) return
-    this.#lasting[isSo ? 'add' : 'delete'](kind)
-    this.#report({ kind, ...(!isSo && { isOver: true }), ...(error !== undefined && { error }) })
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Rule } from '../core/policy.ts'
 import type { Database } from './client.ts'
-import { type Fragment, fragment, joined } from './fragment.ts'
+import sql, { join, type Sql } from 'sql-template-tag'
 import { after, findFirstUsers } from './first-users.ts'
 import { deadline, type Facts, firstDeadline, STRICTNESS, strictness } from './standing.ts'
 
@@ -18,8 +18,8 @@ export interface OpenUsers {
   sources: readonly string[]
   wanted: Wanted
   /** More conditions, each with its AND: on what is said of people, and on their rows. */
-  alsoSaid: Fragment
-  also: Fragment
+  alsoSaid: Sql
+  also: Sql
   /** Not those up to this id. */
   cursor: string | undefined
   limit: number
@@ -33,7 +33,7 @@ export const MAX_KINDS = 20_000
  * they are rare it finds them by their kinds, and does not read everybody; but for a tenant where nearly everybody is of a
  * kind of his own, as by his groups.
  */
-export async function findOpenUsers (db: Database, open: OpenUsers): Promise<Fragment> {
+export async function findOpenUsers (db: Database, open: OpenUsers): Promise<Sql> {
   const { tenant, cursor, limit } = open
   const conditions = ofRow(open)
   const first = await findFirstUsers(db, { tenant, conditions, cursor, limit })
@@ -42,22 +42,22 @@ export async function findOpenUsers (db: Database, open: OpenUsers): Promise<Fra
     SELECT count(*)::int AS kinds FROM (SELECT 1 FROM user_tallies WHERE tenant = ${open.tenant} AND NOT is_enrolled LIMIT ${MAX_KINDS + 1}::int) AS first`
   return (row as { kinds: number }).kinds <= MAX_KINDS
     ? byKind(open)
-    : fragment`SELECT id FROM users WHERE ${conditions} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
+    : sql`SELECT id FROM users WHERE ${conditions} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
 }
 
-const isOpen = (tenant: string): Fragment => fragment`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL`
+const isOpen = (tenant: string): Sql => sql`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL`
 
-const ofRow = ({ tenant, rules, sources, wanted, alsoSaid, also }: OpenUsers): Fragment =>
-  fragment`${isOpen(tenant)} AND ${judge(rules, sources, wanted, rules.map(() => ({})))} ${alsoSaid} ${also}`
+const ofRow = ({ tenant, rules, sources, wanted, alsoSaid, also }: OpenUsers): Sql =>
+  sql`${isOpen(tenant)} AND ${judge(rules, sources, wanted, rules.map(() => ({})))} ${alsoSaid} ${also}`
 
 /** Of who has neither a deadline nor an exemption of his own the rules ask what they ask of all of his kind. */
-function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, cursor, limit }: OpenUsers): Fragment {
-  const untimed = fragment`${isOpen(tenant)} AND grace_until IS NULL AND exempt_since IS NULL`
-  const timed = fragment`${isOpen(tenant)} AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
-  const ofKind = judge(rules, sources, wanted, rules.map(rule => ({ isExempt: fragment`false`, deadline: firstDeadline(rule) })))
+function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, cursor, limit }: OpenUsers): Sql {
+  const untimed = sql`${isOpen(tenant)} AND grace_until IS NULL AND exempt_since IS NULL`
+  const timed = sql`${isOpen(tenant)} AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
+  const ofKind = judge(rules, sources, wanted, rules.map(rule => ({ isExempt: sql`false`, deadline: firstDeadline(rule) })))
   const ofPerson = judge(rules, sources, wanted, rules.map(() => ({})))
   // Each of the two has an index by kind and id. What is said is read once for a kind, the rest is in the index.
-  const some = (people: Fragment, isKindWanted: Fragment, isPersonWanted: Fragment): Fragment => fragment`
+  const some = (people: Sql, isKindWanted: Sql, isPersonWanted: Sql): Sql => sql`
     WITH RECURSIVE kinds (kind) AS (
       (SELECT kind FROM users WHERE ${people} ORDER BY kind LIMIT 1)
       UNION ALL
@@ -70,25 +70,25 @@ function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, cursor, limit
         SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${people} AND kind = kinds.kind ${after(cursor)} ${also}) AS person
       WHERE ${isPersonWanted} ORDER BY id LIMIT ${limit}::int) AS found
     WHERE ${isKindWanted} ${alsoSaid}`
-  return fragment`
-    SELECT id FROM ((${some(untimed, ofKind, fragment`true`)}) UNION ALL (${some(timed, canBe(rules, sources, wanted), ofPerson)})) AS open_users
+  return sql`
+    SELECT id FROM ((${some(untimed, ofKind, sql`true`)}) UNION ALL (${some(timed, canBe(rules, sources, wanted), ofPerson)})) AS open_users
     ORDER BY id LIMIT ${limit}::int`
 }
 
 /** Of a kind, whatever its people's own deadlines and exemptions are: the rules ask of nobody more than of who has none left. */
-function canBe (rules: readonly Rule[], sources: readonly string[], { strictness: level = 0, deadlineBefore }: Wanted): Fragment {
-  const most = rules.map(rule => strictness(rule, sources, { isExempt: fragment`false`, isGraced: fragment`false` }))
-  return fragment`greatest(${joined(most)}) >= ${deadlineBefore === undefined ? level : Math.max(level, STRICTNESS.grace)}::int`
+function canBe (rules: readonly Rule[], sources: readonly string[], { strictness: level = 0, deadlineBefore }: Wanted): Sql {
+  const most = rules.map(rule => strictness(rule, sources, { isExempt: sql`false`, isGraced: sql`false` }))
+  return sql`greatest(${join(most)}) >= ${deadlineBefore === undefined ? level : Math.max(level, STRICTNESS.grace)}::int`
 }
 
-function judge (rules: readonly Rule[], sources: readonly string[], wanted: Wanted, facts: Facts[]): Fragment {
+function judge (rules: readonly Rule[], sources: readonly string[], wanted: Wanted, facts: Facts[]): Sql {
   const levels = rules.map((rule, index) => strictness(rule, sources, facts[index]))
-  const conditions = [fragment`true`]
-  if (wanted.strictness !== undefined) conditions.push(fragment`greatest(${joined(levels)}) = ${wanted.strictness}::int`)
+  const conditions = [sql`true`]
+  if (wanted.strictness !== undefined) conditions.push(sql`greatest(${join(levels)}) = ${wanted.strictness}::int`)
   if (wanted.deadlineBefore !== undefined) {
-    const deadlines = rules.map((rule, index) => fragment`CASE WHEN ${levels[index] as Fragment} >= ${STRICTNESS.grace}::int THEN ${facts[index]?.deadline ?? deadline(rule)} END`)
+    const deadlines = rules.map((rule, index) => sql`CASE WHEN ${levels[index] as Sql} >= ${STRICTNESS.grace}::int THEN ${facts[index]?.deadline ?? deadline(rule)} END`)
     // The earliest is the stricter rule's.
-    conditions.push(fragment`least(${joined(deadlines)}) < ${wanted.deadlineBefore}::timestamptz`)
+    conditions.push(sql`least(${join(deadlines)}) < ${wanted.deadlineBefore}::timestamptz`)
   }
-  return fragment`(${joined(conditions, ' AND ')})`
+  return sql`(${join(conditions, ' AND ')})`
 }

@@ -1,7 +1,8 @@
 // What happens to connections by themselves: they end by age, one that breaks is told, and so is that there is no new one.
 import t from 'tap'
 import { connect } from '../../src/db/client.ts'
-import { type ConnectionEvent, Connections } from '../../src/db/connections.ts'
+import type { ConnectionEvent } from '../../src/db/connection-news.ts'
+import { Connections } from '../../src/db/connections.ts'
 import { databaseUrl, execute, ownDatabase } from '../helpers/database.ts'
 import { startProxy } from '../helpers/proxy.ts'
 

@@ -8,7 +8,7 @@ import { countStats } from '../../src/admin/stats/store.ts'
 import { findUsers, type UserFilter } from '../../src/admin/users/list/store.ts'
 import { DEFAULT_POLICY, type Policy } from '../../src/core/policy.ts'
 import { connect, type Database } from '../../src/db/client.ts'
-import { fragment } from '../../src/db/fragment.ts'
+import sql from 'sql-template-tag'
 import { findDueNotices } from '../../src/db/notices.ts'
 import { fillAudit, fillPeople, SOURCE } from '../../bench/people.ts'
 import { nodesOf, ownDatabase } from '../helpers/database.ts'
@@ -36,7 +36,7 @@ t.teardown(() => db.close())
 function planning (plans: unknown[]): Database {
   const explained: Database['rows'] = async (strings, ...values) => {
     // As it is sent to PostgreSQL: with the parameters of its fragments.
-    const { text, values: parameters } = fragment(strings, ...values)
+    const { text, values: parameters } = sql(strings, ...values)
     const { rows } = await client.query({ text: `EXPLAIN (FORMAT JSON) ${text}`, values: parameters })
     plans.push(rows[0]['QUERY PLAN'][0].Plan)
     return await db.reports(strings, ...values)

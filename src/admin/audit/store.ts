@@ -1,5 +1,5 @@
 import type { Database } from '../../db/client.ts'
-import { type Fragment, fragment } from '../../db/fragment.ts'
+import sql, { type Sql } from 'sql-template-tag'
 
 /** Which events of a tenant; `from` is the first moment that counts, `to` the first that no longer does. */
 export interface EventFilter {
@@ -32,7 +32,7 @@ export interface EventRow {
 }
 
 /** The name that is shown of whom a column of `p` names: a user's of today, a machine's, or the operator. Null once erased. */
-const nameOf = (tenant: string, id: Fragment): Fragment => fragment`CASE WHEN ${id} ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+const nameOf = (tenant: string, id: Sql): Sql => sql`CASE WHEN ${id} ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
     THEN (SELECT u.account FROM users u WHERE u.tenant = ${tenant} AND u.id = ${id}::uuid) ELSE regexp_replace(${id}, '^service:', '') END`
 
 /** The users who have this `sub`, one at most in each namespace. */
@@ -47,17 +47,17 @@ export async function findEvents (db: Database, { tenant, userId, subject, actor
   const [micros, id] = cursor?.split('_') ?? []
   // Only what is asked for stands in the statement: an index serves what is there, not what may be there.
   const conditions = [
-    userId === undefined ? fragment`` : fragment`AND subject = ${userId}`,
-    subject === undefined ? fragment`` : fragment`AND subject = ANY(${await findIds(db, tenant, subject)}::text[])`,
-    actorId === undefined ? fragment`` : fragment`AND actor = ${actorId}`,
-    action === undefined ? fragment`` : fragment`AND action = ${action}`,
-    from === undefined ? fragment`` : fragment`AND at >= ${from}::timestamptz`,
-    to === undefined ? fragment`` : fragment`AND at < ${to}::timestamptz`,
-    id === undefined ? fragment`` : fragment`AND (at, id) < ('epoch'::timestamptz + ${micros}::bigint * interval '1 microsecond', ${id}::uuid)`
+    userId === undefined ? sql`` : sql`AND subject = ${userId}`,
+    subject === undefined ? sql`` : sql`AND subject = ANY(${await findIds(db, tenant, subject)}::text[])`,
+    actorId === undefined ? sql`` : sql`AND actor = ${actorId}`,
+    action === undefined ? sql`` : sql`AND action = ${action}`,
+    from === undefined ? sql`` : sql`AND at >= ${from}::timestamptz`,
+    to === undefined ? sql`` : sql`AND at < ${to}::timestamptz`,
+    id === undefined ? sql`` : sql`AND (at, id) < ('epoch'::timestamptz + ${micros}::bigint * interval '1 microsecond', ${id}::uuid)`
   ] as const
   return await db.reports<EventRow>`
     SELECT p.id::text, to_char(p.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, p.tenant,
-      p.actor AS "actorId", ${nameOf(tenant, fragment`p.actor`)} AS actor, p.subject AS "userId", ${nameOf(tenant, fragment`p.subject`)} AS user,
+      p.actor AS "actorId", ${nameOf(tenant, sql`p.actor`)} AS actor, p.subject AS "userId", ${nameOf(tenant, sql`p.subject`)} AS user,
       p.action, p.outcome, p.factor_kind AS "factorKind", p.address, p.request_id AS "requestId", p.details,
       (extract(epoch FROM p.at) * 1000000)::bigint || '_' || p.id AS cursor
     FROM (

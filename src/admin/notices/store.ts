@@ -1,6 +1,6 @@
 import type { By } from '../../db/audit.ts'
 import type { Database, Settlement } from '../../db/client.ts'
-import { fragment } from '../../db/fragment.ts'
+import sql from 'sql-template-tag'
 
 export interface UndeliveredRow {
   id: string
@@ -27,7 +27,7 @@ export async function findUndelivered (db: Database, tenant: string, cursor: str
       CASE WHEN n.parked_at IS NULL THEN to_char(greatest(n.due_at, n.leased_until) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS "nextTryAt",
       (extract(epoch FROM n.at) * 1000000)::bigint || '_' || n.id AS cursor
     FROM notices n
-    WHERE n.tenant = ${tenant} ${id === undefined ? fragment`` : fragment`AND (n.at, n.id) < ('epoch'::timestamptz + ${micros}::bigint * interval '1 microsecond', ${id}::uuid)`}
+    WHERE n.tenant = ${tenant} ${id === undefined ? sql`` : sql`AND (n.at, n.id) < ('epoch'::timestamptz + ${micros}::bigint * interval '1 microsecond', ${id}::uuid)`}
     ORDER BY n.at DESC, n.id DESC LIMIT ${limit}::int`
 }
 

@@ -1,6 +1,6 @@
 import { CODES } from '../../core/recovery-code.ts'
 import type { Database } from '../../db/client.ts'
-import { fragment } from '../../db/fragment.ts'
+import sql from 'sql-template-tag'
 import { distinctGroups, groupOf } from '../../db/standing.ts'
 
 export interface StatsRow {
@@ -23,7 +23,7 @@ const FEW_CODES = 3
 
 /** Of all in the tenant who are not disabled, as of now; people in groups are counted by their kinds, and nobody is read who is not counted. */
 export async function countStats (db: Database, tenant: string, sources: readonly string[]): Promise<StatsRow> {
-  const isNotDisabled = fragment`user_id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND disabled_at IS NOT NULL)`
+  const isNotDisabled = sql`user_id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND disabled_at IS NOT NULL)`
   const [row] = await db.reports<StatsRow>`
     WITH counted AS MATERIALIZED (
       SELECT word, sum(users) AS users, coalesce(sum(users) FILTER (WHERE is_enrolled), 0) AS enrolled FROM (

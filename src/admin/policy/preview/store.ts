@@ -1,6 +1,6 @@
 import type { Rule } from '../../../core/policy.ts'
 import type { Database } from '../../../db/client.ts'
-import { type Fragment, fragment, joined } from '../../../db/fragment.ts'
+import sql, { join, type Sql } from 'sql-template-tag'
 import { findOpenUsers } from '../../../db/open-users.ts'
 import { areGroupsUnknown, deadline, distinctGroups, firstDeadline, groupOf, isExempt, STRICTNESS, strictness } from '../../../db/standing.ts'
 
@@ -23,8 +23,8 @@ const UNKNOWN = '\n\n'
 
 /** What is asked of the timed ones for each rule: the draft's, and a floor's. */
 const COLUMNS = [
-  { isExempt: fragment`is_exempt_1`, isGraced: fragment`is_graced_1` },
-  { isExempt: fragment`is_exempt_2`, isGraced: fragment`is_graced_2` }
+  { isExempt: sql`is_exempt_1`, isGraced: sql`is_graced_1` },
+  { isExempt: sql`is_exempt_2`, isGraced: sql`is_graced_2` }
 ]
 
 /** Of a draft, report-only counts as if required. */
@@ -44,20 +44,20 @@ export async function countPreview (db: Database, tenant: string, rules: Rule[],
 
 async function findSample (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Sampled[]> {
   const wanted = { strictness: STRICTNESS.required }
-  const found = await findOpenUsers(db, { tenant, rules, sources, wanted, alsoSaid: fragment``, also: fragment``, cursor: undefined, limit: MAX_SAMPLE })
+  const found = await findOpenUsers(db, { tenant, rules, sources, wanted, alsoSaid: sql``, also: sql``, cursor: undefined, limit: MAX_SAMPLE })
   return await db.reports<Sampled>`
     SELECT id::text AS "userId", subject, account, namespace FROM users WHERE tenant = ${tenant} AND id IN (${found})`
 }
 
 async function countKinds (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Omit<PreviewRow, 'sample'>> {
-  const timed = fragment`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
+  const timed = sql`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
   const columns = COLUMNS.slice(0, rules.length)
-  const names = joined(columns.flatMap(({ isExempt, isGraced }) => [isExempt, isGraced]))
-  const facts = (of: (rule: Rule) => [isExempt: Fragment, deadline: Fragment]): Fragment => joined(rules.flatMap((rule, index) => {
+  const names = join(columns.flatMap(({ isExempt, isGraced }) => [isExempt, isGraced]))
+  const facts = (of: (rule: Rule) => [isExempt: Sql, deadline: Sql]): Sql => join(rules.flatMap((rule, index) => {
     const [isExempt, deadline] = of(rule)
-    return [fragment`${isExempt} AS ${columns[index]?.isExempt}`, fragment`${deadline} > statement_timestamp() AS ${columns[index]?.isGraced}`]
+    return [sql`${isExempt} AS ${columns[index]?.isExempt}`, sql`${deadline} > statement_timestamp() AS ${columns[index]?.isGraced}`]
   }))
-  const untimed = facts(rule => [fragment`false`, firstDeadline(rule)])
+  const untimed = facts(rule => [sql`false`, firstDeadline(rule)])
   const [row] = await db.reports<Omit<PreviewRow, 'sample'>>`
     WITH timed AS MATERIALIZED (
       SELECT t.*, said.accounts, said.groups FROM (
@@ -69,7 +69,7 @@ async function countKinds (db: Database, tenant: string, rules: Rule[], sources:
       UNION ALL SELECT accounts, groups, false, ${names}, users FROM timed
     ), judged AS (
       -- Each kind is judged once, and not once for each of its groups.
-      SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace', 'mustEnroll'])[1 + greatest(${joined(rules.map((rule, index) => strictness(rule, sources, columns[index])))})] END AS bucket,
+      SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace', 'mustEnroll'])[1 + greatest(${join(rules.map((rule, index) => strictness(rule, sources, columns[index])))})] END AS bucket,
         ${distinctGroups(sources)} || ARRAY[${EVERYBODY}, CASE WHEN ${areGroupsUnknown(sources)} THEN ${UNKNOWN} END]::text[] AS words
       FROM kinds OFFSET 0
     ), counted AS MATERIALIZED (

@@ -2,7 +2,7 @@ import { foldAccount } from '../../../core/account.ts'
 import type { SourceWord } from '../../../core/person.ts'
 import type { Rule } from '../../../core/policy.ts'
 import type { Database } from '../../../db/client.ts'
-import { type Fragment, fragment, joined } from '../../../db/fragment.ts'
+import sql, { join, type Sql } from 'sql-template-tag'
 import { after, findFirstUsers, type Wish } from '../../../db/first-users.ts'
 import { findOpenUsers, type Wanted } from '../../../db/open-users.ts'
 import { isInGroup, isSsoOnly, STRICTNESS } from '../../../db/standing.ts'
@@ -63,49 +63,49 @@ const OPEN: Partial<Record<Status, Wanted>> = {
 }
 
 /** The ids of a page. Those who have no factor are found by what the rules ask of them, the others by their rows. */
-async function findPage (db: Database, filter: UserFilter, judging: Judging, cursor: string | undefined, limit: number): Promise<Fragment> {
+async function findPage (db: Database, filter: UserFilter, judging: Judging, cursor: string | undefined, limit: number): Promise<Sql> {
   const { tenant, status, group, deadlineBefore } = filter
   const also = conditions(filter)
-  const alsoSaid = group === undefined ? fragment`` : fragment`AND ${isInGroup(judging.sources, group)}`
-  const byRow = (condition: Fragment): Fragment => fragment`SELECT id FROM users WHERE tenant = ${tenant} AND ${condition} ${alsoSaid} ${also} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
+  const alsoSaid = group === undefined ? sql`` : sql`AND ${isInGroup(judging.sources, group)}`
+  const byRow = (condition: Sql): Sql => sql`SELECT id FROM users WHERE tenant = ${tenant} AND ${condition} ${alsoSaid} ${also} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
   const open = status === undefined ? undefined : OPEN[status]
   if (open === undefined && deadlineBefore === undefined) {
     const ofStatus = ofRow(status, tenant)
-    return group === undefined ? byRow(ofStatus) : await findMembers(db, { tenant, conditions: fragment`${ofStatus} ${alsoSaid} ${also}`, cursor, limit })
+    return group === undefined ? byRow(ofStatus) : await findMembers(db, { tenant, conditions: sql`${ofStatus} ${alsoSaid} ${also}`, cursor, limit })
   }
-  const alsoOpen = open === undefined ? fragment`AND ${status === 'locked' ? isLocked(tenant) : fragment`${status === undefined}::boolean`} ${also}` : also
+  const alsoOpen = open === undefined ? sql`AND ${status === 'locked' ? isLocked(tenant) : sql`${status === undefined}::boolean`} ${also}` : also
   const found = await findOpenUsers(db, { tenant, ...judging, wanted: { ...open, deadlineBefore }, alsoSaid, also: alsoOpen, cursor, limit })
   if (status !== 'exempt' || deadlineBefore !== undefined || judging.rules.some(({ ssoRule }) => ssoRule !== 'exempt_sso_session')) return found
   // Where each rule leaves SSO sessions alone, that is so with a factor, too.
-  return fragment`SELECT id FROM ((${found}) UNION ALL (${byRow(fragment`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)}`)})) AS exempt ORDER BY id LIMIT ${limit}::int`
+  return sql`SELECT id FROM ((${found}) UNION ALL (${byRow(sql`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)}`)})) AS exempt ORDER BY id LIMIT ${limit}::int`
 }
 
 /**
  * The members of a group. Of a large one the first people who come along fill the page; of a small one all members are read
  * from the index of groups.
  */
-const findMembers = async (db: Database, wish: Wish): Promise<Fragment> => await findFirstUsers(db, wish) ?? fragment`
+const findMembers = async (db: Database, wish: Wish): Promise<Sql> => await findFirstUsers(db, wish) ?? sql`
   WITH members AS MATERIALIZED (SELECT id FROM users WHERE tenant = ${wish.tenant} AND ${wish.conditions} ${after(wish.cursor)})
   SELECT id FROM members ORDER BY id LIMIT ${wish.limit}::int`
 
-const isLocked = (tenant: string): Fragment =>
-  fragment`disabled_at IS NULL AND id IN (SELECT user_id FROM throttles WHERE tenant = ${tenant} AND locked_at IS NOT NULL)`
+const isLocked = (tenant: string): Sql =>
+  sql`disabled_at IS NULL AND id IN (SELECT user_id FROM throttles WHERE tenant = ${tenant} AND locked_at IS NOT NULL)`
 
-function ofRow (status: Status | undefined, tenant: string): Fragment {
+function ofRow (status: Status | undefined, tenant: string): Sql {
   switch (status) {
-    case 'enrolled': return fragment`enrolled_at IS NOT NULL AND disabled_at IS NULL`
-    case 'disabled': return fragment`disabled_at IS NOT NULL`
+    case 'enrolled': return sql`enrolled_at IS NOT NULL AND disabled_at IS NULL`
+    case 'disabled': return sql`disabled_at IS NOT NULL`
     case 'locked': return isLocked(tenant)
-    default: return fragment`true`
+    default: return sql`true`
   }
 }
 
 /** Only what is asked for stands in the statement: an index serves what is there, not what may be there. */
-function conditions ({ tenant, subject, account, namespace, areAdministratorsHidden }: UserFilter): Fragment {
-  const parts = [fragment``]
-  if (subject !== undefined) parts.push(fragment`AND subject = ${subject}`)
-  if (account !== undefined) parts.push(fragment`AND account_fold = ${foldAccount(account)}`)
-  if (namespace !== undefined) parts.push(fragment`AND namespace = ${namespace}`)
-  if (areAdministratorsHidden) parts.push(fragment`AND id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND administrator_at IS NOT NULL)`)
-  return joined(parts, ' ')
+function conditions ({ tenant, subject, account, namespace, areAdministratorsHidden }: UserFilter): Sql {
+  const parts = [sql``]
+  if (subject !== undefined) parts.push(sql`AND subject = ${subject}`)
+  if (account !== undefined) parts.push(sql`AND account_fold = ${foldAccount(account)}`)
+  if (namespace !== undefined) parts.push(sql`AND namespace = ${namespace}`)
+  if (areAdministratorsHidden) parts.push(sql`AND id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND administrator_at IS NOT NULL)`)
+  return join(parts, ' ')
 }
