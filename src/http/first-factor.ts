@@ -6,52 +6,12 @@ import { MAX_LENGTH } from '../core/text.ts'
 import type { JwsHeader } from './bearer.ts'
 import { type Claims, type ListReading, readId, readList, readName, readSeconds, readTime, resolve, valueAt } from './claims.ts'
 import { COME, EXPIRED, type Refusal, refuse, RefusedToken, written } from './refused-token.ts'
+import { refuseOtherKind } from './token-kind.ts'
 
 export type { Issuer }
 
 /** A token that lives for longer is not a login's. A personal token is meant to. */
 const MAX_LIFETIME_SECONDS: Record<LoginType, number> = { local: 86400, sso: 86400, api: 366 * 86400, service: 86400 }
-
-/** What it says of its own kind, in lower case: nothing; or what cannot be read, and so may be any kind. */
-const spelled = (claims: Claims, name: string): string | undefined => {
-  const said = Object.hasOwn(claims, name) ? claims[name] : ''
-  return typeof said === 'string' ? said.toLowerCase() : undefined
-}
-
-/** What shows that a token is of another kind: the name of a claim or header parameter, and what it says. */
-interface Sign { claim: string, value: unknown }
-
-const firstThere = (claims: Claims, names: readonly string[]): Sign | undefined =>
-  names.filter(name => Object.hasOwn(claims, name)).map(name => ({ claim: name, value: claims[name] }))[0]
-
-const saysOther = (claims: Claims, name: string, others: readonly string[]): Sign | undefined => {
-  const said = spelled(claims, name)
-  return said === undefined || others.includes(said) ? { claim: name, value: claims[name] } : undefined
-}
-
-const hasOtherType = ({ typ }: JwsHeader, type: RegExp): Sign | undefined =>
-  typ === undefined || (typeof typ === 'string' && type.test(typ)) ? undefined : { claim: 'typ', value: typ }
-
-/**
- * An access token, not some other kind of one issuer (RFC 8725 §3.12): ID tokens carry a nonce or a hash, logout tokens
- * `events`, and several providers name the kind in the payload. One that says that it is an access token may have a nonce,
- * as Keycloak's have.
- */
-function isNoAccessToken (header: JwsHeader, claims: Claims): Sign | undefined {
-  const saysSo = /at\+jwt$/i.test(String(header.typ)) || spelled(claims, 'typ') === 'bearer'
-  return hasOtherType(header, /^(application\/)?(at\+)?jwt$/i) ??
-    firstThere(claims, ['at_hash', 'c_hash', 'events', ...(saysSo ? [] : ['nonce'])]) ??
-    saysOther(claims, 'typ', ['id', 'refresh', 'offline', 'logout']) ?? saysOther(claims, 'token_use', ['id', 'refresh'])
-}
-
-/** An ID token (OpenID Connect Core §2), not an access, logout or refresh token of the same issuer. */
-const isNoIdToken = (header: JwsHeader, claims: Claims): Sign | undefined =>
-  hasOtherType(header, /^(application\/)?jwt$/i) ?? firstThere(claims, ['events', 'scope', 'scp']) ??
-  saysOther(claims, 'typ', ['bearer', 'refresh', 'offline', 'logout']) ?? saysOther(claims, 'token_use', ['access', 'refresh'])
-
-/** What shows that it is not of the kind that the issuer is configured for. */
-export const signOfOtherKind = ({ tokenUse }: Pick<Issuer, 'tokenUse'>, header: JwsHeader, claims: Claims): Sign | undefined =>
-  (tokenUse === 'id' ? isNoIdToken : isNoAccessToken)(header, claims)
 
 /** Does it name one of the audiences that the entry is for? Text, or a list of nothing else (RFC 7519 §4.1.3). */
 export function namesAudience (claims: Claims, { audienceClaim, audiences }: Issuer): boolean {
@@ -105,11 +65,6 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
     word: isMachine ? undefined : readWord(claims, issuer, groups, issuedAt ?? expiresAt - MAX_LIFETIME_SECONDS[issuer.loginType]),
     mfa: undefined
   }
-}
-
-export function refuseOtherKind (header: JwsHeader, claims: Claims, issuer: Issuer): void {
-  const sign = signOfOtherKind(issuer, header, claims)
-  if (sign !== undefined) refuse('kind', { ...sign, expected: `an ${issuer.tokenUse === 'id' ? 'ID' : 'access'} token`, setting: settingOf(issuer, 'tokenUse') })
 }
 
 /** What must be there. */
