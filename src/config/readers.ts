@@ -31,7 +31,7 @@ export const integers = (min: number, max: number): Reader<number[]> => (name, r
 export const boolean: Reader<boolean> = (name, raw) => {
   if (raw === 'true' || raw === 'on' || raw === '1') return true
   if (raw === 'false' || raw === 'off' || raw === '0') return false
-  throw new ConfigError(name, 'is neither true nor false')
+  throw new ConfigError(name, 'is none of true, on, 1, false, off, 0')
 }
 
 export const choice = <const T extends string>(...values: T[]): Reader<T> => (name, raw) => {

@@ -28,7 +28,7 @@ export function readDatabaseUrl (url: string): DatabaseUrl {
   const servers = authority.slice(end).split(',').map(server => /^(\[[^\]]*\]|(?:[^\s:[\]%<>^|\\]|%[0-7][0-9a-f])*)(?::(\d*))?$/i.exec(server))
   // The driver wants to parse it too: with one host.
   const single = `${scheme}${authority.slice(0, end)}${end === 0 && authority === '' ? '' : 'localhost'}${rest}`
-  if (servers.includes(null) || !URL.canParse(single)) throw new Error('is not a URL')
+  if (servers.includes(null) || !URL.canParse(single)) throw new Error('is not a URL: in the user name and the password write @ as %40, / as %2F, : as %3A, # as %23, ? as %3F and % as %25')
 
   const { searchParams } = new URL(single)
   // Of two, the driver takes the last.

@@ -47,7 +47,7 @@ t.test('what is no receiver is refused', t => {
     for (const url of ['https://user:word@hooks.example.com/', 'https://user@hooks.example.com/', 'https://:word@hooks.example.com/']) refuses(t, { ...env, WEBHOOK_URL: url }, 'WEBHOOK_URL holds a user or a password')
     refuses(t, { ...env, WEBHOOK_URL: `${WEBHOOK_URL}#x` }, 'WEBHOOK_URL holds a fragment')
   }
-  refuses(t, { WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOW_PRIVATE: 'perhaps' }, 'WEBHOOK_ALLOW_PRIVATE is neither true nor false')
+  refuses(t, { WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOW_PRIVATE: 'perhaps' }, 'WEBHOOK_ALLOW_PRIVATE is none of true, on, 1, false, off, 0')
   t.end()
 })
 
