@@ -23,6 +23,7 @@ import { countNotices } from './db/notices.ts'
 import { createGate, decorateRequests, refuseEnded } from './gate.ts'
 import { registerAuth } from './http/auth.ts'
 import { registerAdminListener } from './http/admin-listener.ts'
+import { registerBudget } from './http/budget.ts'
 import { createListener } from './http/connections.ts'
 import { registerConsole } from './http/console.ts'
 import { registerErrors, SAYS_WHAT_IS_MEANT, sendProblem, toProblem } from './http/errors.ts'
@@ -34,7 +35,7 @@ import { registerJwks } from './http/jwks.ts'
 import { registerLimits, REQUEST_LIMITS } from './http/limits.ts'
 import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
 import { loginTimeWarning } from './http/login-time.ts'
-import { Metrics, registerMetrics } from './http/metrics.ts'
+import { countRequests, Metrics, registerMetrics } from './http/metrics.ts'
 import type { Tracing } from './http/tracing.ts'
 import { registerMethods } from './http/methods.ts'
 import { Refusals } from './http/refusals.ts'
@@ -75,7 +76,10 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
     ...REQUEST_LIMITS,
     logger,
     logController: new LogController({ disableRequestLogging: true }),
-    frameworkErrors: (error, request, reply) => { sendProblem(request, reply, toProblem(error)) },
+    frameworkErrors: (error, request, reply) => {
+      logEnd(request, reply)
+      sendProblem(request, reply, toProblem(error))
+    },
     genReqId: requestId,
     requestIdHeader: false,
     rewriteUrl: withoutOriginalPath,
@@ -85,7 +89,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false, ...SAYS_WHAT_IS_MEANT } },
     schemaController: { compilersFactory: compilersAtFirstUse },
-    serverFactory: handle => createListener(handle),
+    serverFactory: handle => createListener(handle, { onRefused: (socket, status) => { onRefused(socket, status) } }),
     // The listener does.
     clientErrorHandler: () => {}
   }) as unknown as FastifyInstance
@@ -94,8 +98,10 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   registerErrors(app, refusals)
   registerResources(app)
   tracing?.register(app)
-  registerLogging(app)
-  const isInside = config.ADMIN_PORT === undefined ? () => true : registerAdminListener(app)
+  const { logEnd, logRefused: onRefused } = registerLogging(app)
+  countRequests(app, metrics)
+  registerBudget(app)
+  const isInside = config.ADMIN_PORT === undefined ? () => true : registerAdminListener(app, onRefused)
   const refuseOtherMethods = registerMethods(app, config.CORS_ORIGINS)
   registerHead(app)
   await registerLimits(app, config.RATE_LIMIT_PER_MINUTE)
@@ -143,9 +149,9 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
 
 /** Hashes, with the time that they take and wait. */
 const timed = (hasher: Hashing, metrics: Metrics): Hashing => ({
-  hash: text => metrics.timeAsync('bcrypt_hash', () => hasher.hash(text)),
-  hashLast: text => metrics.timeAsync('bcrypt_hash', () => hasher.hashLast(text)),
-  compare: (text, hash) => metrics.timeAsync('bcrypt_compare', () => hasher.compare(text, hash))
+  hash: (text, until) => metrics.timeAsync('bcrypt_hash', () => hasher.hash(text, until)),
+  hashLast: (text, until) => metrics.timeAsync('bcrypt_hash', () => hasher.hashLast(text, until)),
+  compare: (text, hash, until) => metrics.timeAsync('bcrypt_compare', () => hasher.compare(text, hash, until))
 })
 
 function watchDatabase (app: FastifyInstance, db: Database, metrics: Metrics, tracing: Tracing | undefined): void {

@@ -58,7 +58,8 @@ async function withSite (terminal: Terminal, work: (site: Site) => Promise<Done>
     // Only for a code must the keys be those of the database: who is locked out is unlocked without.
     const keeper = new SecretKeeper({ env: terminal.env, secrets, db, log: (_level, text) => { terminal.note(text) }, onUnfit: error => { throw error } })
     await keeper.check()
-    const { shown, hashed } = await createBypass(new Hasher(bcryptThreads, config.BCRYPT_COST), secrets.peppers, { tenant, userId })
+    const hasher = new Hasher(bcryptThreads, config.BCRYPT_COST)
+    const { shown, hashed } = await createBypass(text => hasher.hash(text), secrets.peppers, { tenant, userId })
     return { shown, kept: { id: randomUUID(), ...hashed, seconds } }
   }
   try {

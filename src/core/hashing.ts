@@ -1,4 +1,5 @@
 import { Semaphore } from './semaphore.ts'
+import { UnavailableError } from './unavailable.ts'
 
 /** What hashing needs of bcrypt. */
 export interface Bcrypt {
@@ -6,15 +7,17 @@ export interface Bcrypt {
   compare: (text: string, hash: string) => Promise<boolean>
 }
 
+/** Each rejects with an UnavailableError at `until`, by the clock of `performance`: whoever asks has no use for it after that. */
 export interface Hashing {
-  hash: (text: string) => Promise<string>
+  hash: (text: string, until?: number) => Promise<string>
   /** What nobody waits for to get in: of all that ask for it, one at a time stands in the queue of the others. */
-  hashLast: (text: string) => Promise<string>
-  compare: (text: string, hash: string) => Promise<boolean>
+  hashLast: (text: string, until?: number) => Promise<string>
+  compare: (text: string, hash: string, until?: number) => Promise<boolean>
 }
 
 /** Longer than a full queue takes. */
 const MAX_WAIT_MS = 7000
+const REFUSAL = 'too many recovery codes are being hashed'
 
 /**
  * bcrypt with bounds: so many at once that the cores still answer other requests, so many waiting that a flood ends in
@@ -25,22 +28,26 @@ export class Hasher implements Hashing {
   readonly #last: Semaphore
 
   constructor (private readonly bcrypt: Bcrypt, readonly cost: number, atOnce = 2, maxWaiting = 200) {
-    const refusal = 'too many recovery codes are being hashed'
-    this.#turns = new Semaphore({ atOnce, maxWaiting, maxWaitMs: MAX_WAIT_MS }, refusal)
-    this.#last = new Semaphore({ atOnce: 1, maxWaiting, maxWaitMs: MAX_WAIT_MS }, refusal)
+    this.#turns = new Semaphore({ atOnce, maxWaiting, maxWaitMs: MAX_WAIT_MS }, REFUSAL)
+    this.#last = new Semaphore({ atOnce: 1, maxWaiting, maxWaitMs: MAX_WAIT_MS }, REFUSAL)
   }
 
-  hash (text: string): Promise<string> { return this.#run(this.#turns, () => this.bcrypt.hash(text, this.cost)) }
-  hashLast (text: string): Promise<string> { return this.#run(this.#last, () => this.hash(text)) }
-  compare (text: string, hash: string): Promise<boolean> { return this.#run(this.#turns, () => this.bcrypt.compare(text, hash)) }
+  hash (text: string, until = Infinity): Promise<string> { return this.#run(this.#turns, until, () => this.bcrypt.hash(text, this.cost)) }
+  hashLast (text: string, until = Infinity): Promise<string> { return this.#run(this.#last, until, () => this.hash(text, until)) }
+  compare (text: string, hash: string, until = Infinity): Promise<boolean> { return this.#run(this.#turns, until, () => this.bcrypt.compare(text, hash)) }
 
-  async #run<T> (turns: Semaphore, work: () => Promise<T>): Promise<T> {
-    const turn = turns.enter()
+  async #run<T> (turns: Semaphore, until: number, work: () => Promise<T>): Promise<T> {
+    const turn = turns.enter(until - performance.now())
     await turn.come
-    try {
-      return await work()
-    } finally {
-      turn.end()
-    }
+    // The turn lasts for as long as a core is busy with it, whoever waits.
+    return await inTime(work().finally(turn.end), until)
   }
+}
+
+async function inTime<T> (work: Promise<T>, until: number): Promise<T> {
+  if (until === Infinity) return await work
+  return await new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => { reject(new UnavailableError(REFUSAL)) }, until - performance.now())
+    work.then(resolve, reject).finally(() => { clearTimeout(timer) })
+  })
 }

@@ -36,16 +36,16 @@ export class Semaphore {
   get isIdle (): boolean { return this.#taken === 0 }
 
   /** @throws UnavailableError if too many wait */
-  enter (): Turn {
+  enter (withinMs = Infinity): Turn {
     if (this.#taken < this.#limits.atOnce) {
       this.#taken++
       return { come: Promise.resolve(true), end: this.#giveOnce() }
     }
     if (this.#waiting.size >= this.#limits.maxWaiting) throw new UnavailableError(this.#refusal)
-    return this.#wait()
+    return this.#wait(Math.max(0, Math.min(withinMs, this.#limits.maxWaitMs)))
   }
 
-  #wait (): Turn {
+  #wait (withinMs: number): Turn {
     let end: () => void
     const come = new Promise<boolean>((resolve, reject) => {
       const leave = (): void => {
@@ -60,7 +60,7 @@ export class Semaphore {
       const timer = setTimeout(() => {
         leave()
         reject(new UnavailableError(this.#refusal))
-      }, this.#limits.maxWaitMs)
+      }, withinMs)
       end = () => {
         leave()
         resolve(false)

@@ -23,6 +23,12 @@ export class OutcomeUnknownError extends UnavailableError {
   constructor (cause: UnavailableError) { super(cause.message, { code: cause.code, cause: cause.cause }) }
 }
 
+/** Nobody is there any more to be answered: nothing was done for them. */
+export class CallerGoneError extends UnavailableError {
+  override name = 'CallerGoneError'
+  constructor () { super('its caller has gone') }
+}
+
 /** What is read for the answer after an act: where it cannot be had, the act was done all the same. */
 export async function afterAct<T> (work: Promise<T>): Promise<T> {
   try {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { createListener } from './connections.ts'
+import { createListener, type OnRefused } from './connections.ts'
 import { DETAILS, Problem } from './problem.ts'
 
 /** What is not for everybody who reaches the first listener. */
@@ -18,7 +18,7 @@ declare module 'fastify' {
  * A second listener, on which everything answers; `/admin` and `/metrics` answer there alone, and are 404 elsewhere.
  * Call it before the routes. What it returns says by which of the two a request came.
  */
-export function registerAdminListener (app: FastifyInstance): (request: FastifyRequest) => boolean {
+export function registerAdminListener (app: FastifyInstance, onRefused: OnRefused): (request: FastifyRequest) => boolean {
   const arrived = new WeakSet<IncomingMessage>()
   const isInside = ({ raw }: FastifyRequest): boolean => arrived.has(raw)
   app.addHook('onRequest', async request => {
@@ -28,7 +28,7 @@ export function registerAdminListener (app: FastifyInstance): (request: FastifyR
   const server = createListener((request, response) => {
     arrived.add(request)
     app.routing(request, response)
-  })
+  }, { onRefused })
   // Requests under way are served to the end, as on the first listener.
   app.addHook('preClose', done => { server.close(() => { done() }).closeIdleConnections() })
 

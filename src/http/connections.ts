@@ -22,6 +22,14 @@ const SILENCE_MS = 15_000
  */
 export const MAX_CONNECTIONS = 2500
 
+/** Hears of what could not be read, and was answered all the same. */
+export type OnRefused = (socket: Socket, status: number) => void
+
+export interface ListenerOptions {
+  maxConnections?: number
+  onRefused?: OnRefused
+}
+
 /** Where a request's head ends, and so the only place where the next one can be cut off from it. */
 const HEAD_END = '\r\n\r\n'
 
@@ -29,7 +37,7 @@ const HEAD_END = '\r\n\r\n'
  * An HTTP server with bounds for each connection, whatever it asks for: see `Connection`. Where all places are taken, a new
  * connection closes the one that has waited for its client the longest, so that idle and slow ones keep nobody out.
  */
-export function createListener (handle: RequestListener, maxConnections = MAX_CONNECTIONS): Server {
+export function createListener (handle: RequestListener, { maxConnections = MAX_CONNECTIONS, onRefused = () => {} }: ListenerOptions = {}): Server {
   const connections = new WeakMap<Socket, Connection>()
   /** Those that are open: who was answered last is the last. */
   const open = new Set<Connection>()
@@ -38,10 +46,11 @@ export function createListener (handle: RequestListener, maxConnections = MAX_CO
 
   const server = createServer(LIMITS, (request, response) => { connectionOf(request.socket).take({ request, response }) })
   server.setTimeout(SILENCE_MS)
+  server.on('timeout', (socket: Socket) => { connectionOf(socket).closeUnlessAtWork() })
   server.maxConnections = maxConnections
   server.on('connection', socket => {
     const onAnswered = (): void => { if (open.delete(connection)) open.add(connection) }
-    const connection: Connection = new Connection(socket, { handle, onAnswered, goOnLater })
+    const connection: Connection = new Connection(socket, { handle, onAnswered, goOnLater, onRefused })
     connections.set(socket, connection)
     open.add(connection)
     socket.once('close', () => { open.delete(connection) })
@@ -77,6 +86,7 @@ interface Surroundings {
   handle: RequestListener
   onAnswered: () => void
   goOnLater: (goOn: () => void) => void
+  onRefused: OnRefused
 }
 
 interface Exchange { request: IncomingMessage, response: ServerResponse }
@@ -142,10 +152,17 @@ class Connection {
   fail (error: Error): void {
     const latest = this.#ahead.at(-1) ?? this.#exchange
     const { complete = true } = latest?.request ?? {}
-    if (latest === undefined || (complete && latest.response.closed)) answerClientError(error, this.#socket)
-    else if (complete) latest.response.once('close', () => { answerClientError(error, this.#socket) })
+    if (latest === undefined || (complete && latest.response.closed)) this.#refuse(error)
+    else if (complete) latest.response.once('close', () => { this.#refuse(error) })
     else if (latest.response.headersSent) this.close()
-    else answerClientError(error, this.#socket)
+    else this.#refuse(error)
+  }
+
+  #refuse (error: Error): void { answerClientError(error, this.#socket, this.#surroundings.onRefused) }
+
+  /** Nothing has come or gone for long. Whoever waits for an answer is given it; who does not take what there is of it, is not waited for. */
+  closeUnlessAtWork (): void {
+    if (!this.isAtWork || this.#exchange?.response.headersSent === true) this.close()
   }
 
   close (): void { this.#socket.destroy() }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { ActorGoneError } from '../core/actor-gone.ts'
-import { OutcomeUnknownError, UnavailableError } from '../core/unavailable.ts'
+import { CallerGoneError, OutcomeUnknownError, UnavailableError } from '../core/unavailable.ts'
 import { BASE_HEADERS } from './base-headers.ts'
 import { DETAILS, type FieldError, Problem, problemBody, type ProblemCode, problemHeaders } from './problem.ts'
 import type { Refusals } from './refusals.ts'
@@ -10,6 +10,7 @@ import { RefusedToken } from './refused-token.ts'
 /** Every error becomes a problem document: ours, the framework's, the parser's. Register it before any plugin. */
 export function registerErrors (app: FastifyInstance, refusals: Refusals): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
+    if (error instanceof CallerGoneError) return reply.hijack()
     const problem = toProblem(error, request)
     return sendProblem(request, reply, problem, problem instanceof RefusedToken ? refusals.tell(request, problem) : undefined)
   })
@@ -18,20 +19,28 @@ export function registerErrors (app: FastifyInstance, refusals: Refusals): void 
 
 /** @param reason why a token was refused, where the caller may know */
 export function sendProblem (request: FastifyRequest, reply: FastifyReply, problem: Problem, reason?: string): FastifyReply {
-  const { code, options, status } = problem
+  const { headers, body } = documentOf(request, problem, reason)
+  return reply.code(problem.status).headers(headers).serializer(String).send(body)
+}
+
+/** The same where the framework has no say any more. */
+export function writeProblem (request: FastifyRequest, reply: FastifyReply, problem: Problem): void {
+  const { headers, body } = documentOf(request, problem)
+  reply.hijack().raw.writeHead(problem.status, { ...reply.getHeaders() as Record<string, string>, ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
+}
+
+function documentOf (request: FastifyRequest, { code, options, status, cause }: Problem, reason?: string): { headers: Record<string, string>, body: string } {
   request.problemCode = code
-  if (status >= 500) request.log.error({ err: problem.cause, code }, 'request failed')
-  return reply
-    .code(status)
-    // Set here too: what the framework refuses before a route is found has met no hook.
-    .headers({ ...BASE_HEADERS, 'x-request-id': request.id, ...problemHeaders(code, options) })
-    .type('application/problem+json; charset=utf-8')
-    .serializer(String)
-    .send(JSON.stringify({ ...problemBody(code, request.id, options), ...(reason !== undefined && { cause: reason }) }))
+  if (status >= 500) request.log.error({ err: cause, code }, 'request failed')
+  return {
+    // The base's too: what the framework refuses before a route is found has met no hook.
+    headers: { ...BASE_HEADERS, 'x-request-id': request.id, ...problemHeaders(code, options), 'content-type': 'application/problem+json; charset=utf-8' },
+    body: JSON.stringify({ ...problemBody(code, request.id, options), ...(reason !== undefined && { cause: reason }) })
+  }
 }
 
 /** What the operation says in the specification. */
-const ifUnknownOf = (request: FastifyRequest | undefined): string => (request?.routeOptions.schema as { 'x-outcome-unknown': string })['x-outcome-unknown']
+export const ifUnknownOf = (request: FastifyRequest | undefined): string => (request?.routeOptions.schema as { 'x-outcome-unknown': string })['x-outcome-unknown']
 
 /** What the framework and its parser throw before our code runs, by their codes. */
 const FRAMEWORK: Record<string, Problem['code']> = {
@@ -97,11 +106,12 @@ const PARSER: Record<string, [status: number, reason: string, code: ProblemCode,
 }
 
 /** Answers it, where there is still somebody to hear. */
-export function answerClientError (error: Error & { code?: string }, socket: Socket): void {
+export function answerClientError (error: Error & { code?: string }, socket: Socket, onRefused: (socket: Socket, status: number) => void): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   const [status, reason, code, detail] = PARSER[String(error.code)] ?? [400, 'Bad Request', 'invalid_request', DETAILS.http]
   const body = JSON.stringify(problemBody(code, 'unparsed', { status, ...(detail !== undefined && { detail }) }))
   if (socket.writable) {
+    onRefused(socket, status)
     socket.write(`HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
       `${Object.entries(BASE_HEADERS).map(([name, value]) => `${name}: ${value}\r\n`).join('')}Connection: close\r\n\r\n${body}`)
   }

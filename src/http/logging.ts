@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Socket } from 'node:net'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { LoggerOptions } from 'pino'
 import { addressOf } from './limits.ts'
 import { UnavailableError } from '../core/unavailable.ts'
@@ -72,13 +73,40 @@ const isSafe = ({ code, severity, syscall, message }: Error & FromElsewhere): bo
   ? severity === 'FATAL' || SAFE_STATES.test(String(code))
   : DRIVER.test(message) || /^(connect|getaddrinfo|read|write)$/.test(String(syscall))
 
-/** One line a request, with its id in the answer. */
-export function registerLogging (app: FastifyInstance): void {
+interface RequestLog {
+  /** Of a request that the framework refuses before any hook. */
+  logEnd: (request: FastifyRequest, reply: FastifyReply) => void
+  /** Of what could not be read as a request. */
+  logRefused: (socket: Socket, status: number) => void
+}
+
+/** One line a request, when it ends: also one whose caller did not wait for the answer. Its id is in the answer. */
+export function registerLogging (app: FastifyInstance): RequestLog {
   // What it writes is chosen here, field by field: there is nothing to look through for secrets.
   const log = app.log.child({}, { redact: [] })
-  app.addHook('onRequest', async (request, reply) => { reply.header('x-request-id', request.id) })
-  app.addHook('onResponse', async (request, reply) => {
-    const traceId = TRACEPARENT.exec(String(request.headers.traceparent))?.[1]
-    log.info({ reqId: request.id, ...(traceId !== undefined && { traceId }), method: request.method, path: pathOf(request.url), status: reply.statusCode, ms: Math.round(reply.elapsedTime * 10) / 10, address: addressOf(request) }, 'request')
+
+  function logEnd (request: FastifyRequest, reply: FastifyReply): void {
+    reply.raw.once('close', () => {
+      const traceId = TRACEPARENT.exec(String(request.headers.traceparent))?.[1]
+      const { writableFinished: isAnswered, statusCode } = reply.raw
+      log.info({
+        reqId: request.id,
+        ...(traceId !== undefined && { traceId }),
+        method: request.method,
+        path: pathOf(request.url),
+        ...(isAnswered ? { status: statusCode } : { aborted: true }),
+        ms: Math.round(reply.elapsedTime * 10) / 10,
+        address: addressOf(request)
+      }, 'request')
+    })
+  }
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+    logEnd(request, reply)
   })
+  return {
+    logEnd,
+    logRefused: ({ remoteAddress }, status) => { log.info({ status, address: remoteAddress, unread: true }, 'request') }
+  }
 }

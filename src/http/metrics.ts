@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { Type } from 'typebox'
 import { shared } from '../core/shared.ts'
@@ -26,7 +26,7 @@ const PAUSE_MS = 100
 /** What an operator sees of the service. No label names a user, a tenant, a path or anything else without bounds. */
 export class Metrics {
   readonly registry = new Registry()
-  readonly #requests = this.#histogram('mfa_http_request_duration_seconds', 'Answers, by route.', ['method', 'route', 'status'])
+  readonly #requests = this.#histogram('mfa_http_request_duration_seconds', 'Requests, by route and by the status of the answer; `aborted` where nobody waited for it.', ['method', 'route', 'status'])
   readonly #problems = this.#counter('mfa_problems_total', 'Errors that were answered, by their `code`.', ['code'])
   readonly #refusedTokens = this.#counter('mfa_refused_tokens_total', 'Tokens that were refused, by the check that they failed; the log says more.', ['cause'])
   readonly #codes = this.#counter('mfa_codes_total', 'Codes that were sent: accepted, or the `code` of the error.', ['kind', 'outcome'])
@@ -69,7 +69,7 @@ export class Metrics {
     })
   }
 
-  request (method: string, route: string, status: number, seconds: number): void { this.#requests.observe({ method, route, status }, seconds) }
+  request (method: string, route: string, status: string, seconds: number): void { this.#requests.observe({ method, route, status }, seconds) }
   problem (code: string): void { this.#problems.inc({ code }) }
   refusedToken (cause: RefusalCause): void { this.#refusedTokens.inc({ cause }) }
   code (kind: string, outcome: string): void { this.#codes.inc({ kind, outcome }) }
@@ -98,7 +98,22 @@ export class Metrics {
   #histogram (name: string, help: string, labelNames: string[]): Histogram { return new Histogram({ name, help, labelNames, buckets: BUCKETS, registers: [this.registry] }) }
 }
 
-/** Counts every answer, and shows the numbers. Register it before the routes. */
+/** Counts every request. Register it before whatever may refuse one. */
+export function countRequests (app: FastifyInstance, metrics: Metrics): void {
+  const count = (request: FastifyRequest, { raw, elapsedTime }: FastifyReply): void => {
+    const { url = request.resource?.url ?? 'none', config: { codeKind } } = request.routeOptions
+    metrics.request(request.method, url, raw.writableFinished ? String(raw.statusCode) : 'aborted', elapsedTime / 1000)
+    const { problemCode } = request
+    if (problemCode !== undefined) metrics.problem(problemCode)
+    if (codeKind !== undefined && raw.writableFinished) metrics.code(codeKind, problemCode ?? 'accepted')
+  }
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.raw.once('close', () => { count(request, reply) })
+    done()
+  })
+}
+
+/** Shows the numbers. */
 export function registerMetrics (app: FastifyInstance, metrics: Metrics): void {
   // Who asks gets the numbers of now: all who come while one rendering is under way, or due, share it.
   let due: Promise<unknown> = Promise.resolve()
@@ -107,13 +122,6 @@ export function registerMetrics (app: FastifyInstance, metrics: Metrics): void {
     const text = await metrics.registry.metrics()
     due = sleep(PAUSE_MS)
     return text
-  })
-  app.addHook('onResponse', async (request, reply) => {
-    const { url = request.resource?.url ?? 'none', config: { codeKind } } = request.routeOptions
-    metrics.request(request.method, url, reply.statusCode, reply.elapsedTime / 1000)
-    const { problemCode } = request
-    if (problemCode !== undefined) metrics.problem(problemCode)
-    if (codeKind !== undefined) metrics.code(codeKind, problemCode ?? 'accepted')
   })
   app.get('/metrics', {
     schema: operation({

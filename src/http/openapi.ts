@@ -129,7 +129,7 @@ export async function registerOpenapi (app: FastifyInstance, version: string, we
         title: 'Headless MFA',
         version,
         summary: 'A second factor for any front end or SSO gateway.',
-        description: 'A bearer token of the first factor goes in, one that says "and the second factor too" comes out. Every error is a problem document (RFC 9457) whose `code` is one of a short list and whose `detail` says what to do next. An address has a number of calls a minute (`too_many_attempts` beyond), and a share of those that are answered at a time (`unavailable` where too many of its calls wait). A connection has one request at a time under way: what is sent ahead on it waits unread, and is answered in order.',
+        description: 'A bearer token of the first factor goes in, one that says "and the second factor too" comes out. Every error is a problem document (RFC 9457) whose `code` is one of a short list and whose `detail` says what to do next. An address has a number of calls a minute (`too_many_attempts` beyond), and a share of those that are answered at a time (`unavailable` where too many of its calls wait). Every call is answered within ten seconds: what cannot begin in time is `unavailable`, before anything is decided. A connection has one request at a time under way: what is sent ahead on it waits unread, and is answered in order.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
       },
       servers: [{ url: '/', description: 'This service' }],

@@ -71,6 +71,7 @@ t.test('nobody waits for longer than is bearable, and whoever gave up takes no t
   const next = semaphore.enter()
   holder.end()
   t.equal(await next.come, true)
+  await t.rejects(semaphore.enter(-1).come, REFUSAL, 'nor for longer than is of use to them')
   next.end()
   t.ok(semaphore.isIdle)
 })

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { createListener, MAX_CONNECTIONS } from '../../src/http/connections.ts'
 import { startProxy } from '../helpers/proxy.ts'
-import { type Wire, wire } from '../helpers/raw.ts'
+import { raw, type Wire, wire } from '../helpers/raw.ts'
 import { startService } from '../helpers/service.ts'
 
 interface Call { request: IncomingMessage, response: ServerResponse, answer: (body?: string) => void }
@@ -21,7 +21,7 @@ async function listen (t: Test, maxConnections?: number): Promise<Listening> {
     calls.push({ request, response, answer })
     server.emit('call')
   }
-  const server = createListener(handle, maxConnections).listen(0, '127.0.0.1')
+  const server = createListener(handle, maxConnections === undefined ? {} : { maxConnections }).listen(0, '127.0.0.1')
   t.teardown(() => { server.close().closeAllConnections() })
   await once(server, 'listening')
   const until = async (count: number): Promise<void> => { while (calls.length < count) await once(server, 'call') }
@@ -275,4 +275,34 @@ t.test('a flood of readiness on many connections: the database is asked once, an
   for (let i = 0; i < 20; i++) t.equal((await service.call('GET', '/mfa/authorize', { token })).status, 200)
   for (const { until } of flood) t.ok((await until(200)).every(({ status }) => status === 200))
   t.ok(asked <= 2 + (performance.now() - begun) / 1000, `${asked} times`)
+})
+
+t.test('a connection that is silent while its request is at work is not closed; one that waits for its client, or reads no answer, is', async t => {
+  const { server, url, calls, until } = await listen(t)
+  const silent = (): void => { server.emit('timeout', calls.at(-1)?.request.socket) }
+  const { socket, until: answered, closed } = await wire(t, url)
+  socket.write(get('/slow'))
+  await until(1)
+  silent()
+  calls[0]?.answer()
+  t.equal((await answered(1))[0]?.status, 200)
+  silent()
+  await closed
+  const reader = await wire(t, url)
+  reader.socket.write(get('/stream'))
+  await until(2)
+  calls[1]?.response.write('a line')
+  silent()
+  await reader.closed
+})
+
+t.test('whatever cannot be read is told of, with what it was answered', async t => {
+  const refused: number[] = []
+  const server = createListener(() => {}, { onRefused: (_socket, status) => { refused.push(status) } }).listen(0, '127.0.0.1')
+  t.teardown(() => { server.close().closeAllConnections() })
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  t.equal((await raw(url, 'NONSENSE\r\n\r\n')).status, 400)
+  t.equal((await raw(url, get('/', `X: ${'x'.repeat(70_000)}`))).status, 431)
+  t.same(refused, [400, 431])
 })

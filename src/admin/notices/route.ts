@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { byOf } from '../../gate.ts'
+import { forCaller } from '../../http/budget.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
 import type { Services } from '../../services.ts'
@@ -46,7 +47,7 @@ export function registerNotices (app: FastifyInstance, { db, gate }: Services): 
     })
   }, async (request, reply) => {
     const { id } = request.params as NoticeParams
-    const { outcome } = await settleRetried(db, request.caller.tenant, id, byOf(request))
+    const { outcome } = await forCaller(request, () => settleRetried(db, request.caller.tenant, id, byOf(request)))
     if (outcome === 'gone') throw new Problem('not_found')
     return reply.code(204).send()
   })

@@ -4,6 +4,7 @@ import type { Floor } from '../../core/floor.ts'
 import type { Policy as PolicyValue } from '../../core/policy.ts'
 import { findPolicy, type PolicyRow, toPolicy } from '../../db/policy.ts'
 import { byOf } from '../../gate.ts'
+import { forCaller } from '../../http/budget.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
 import { decisionSettings, type Services } from '../../services.ts'
@@ -43,7 +44,7 @@ export function registerPolicy (app: FastifyInstance, { config, db, gate }: Serv
   }, async (request, reply) => {
     const change = readChange(request.body as PolicyChange)
     refuseBelow(change, floor)
-    const result = await settlePolicy(db, { tenant: request.caller.tenant, expected: expectedVersion(request.headers['if-match']), change, reason: null, by: byOf(request) })
+    const result = await forCaller(request, () => settlePolicy(db, { tenant: request.caller.tenant, expected: expectedVersion(request.headers['if-match']), change, reason: null, by: byOf(request) }))
     if (result.outcome === 'stale') throw new Problem('precondition_failed')
     return answer(reply, toPolicy(result.policy as PolicyRow), floor)
   })

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { afterAct } from '../../core/unavailable.ts'
 import type { Settlement } from '../../db/client.ts'
 import { byOf } from '../../gate.ts'
+import { forCaller } from '../../http/budget.ts'
 import { operation } from '../../http/openapi.ts'
 import { DETAILS, Problem } from '../../http/problem.ts'
 import { readTime } from '../../http/time.ts'
@@ -64,7 +65,7 @@ function registerExemption (app: FastifyInstance, { config, db, clock, gate }: S
     if (exempt) await refuseOneself(db, request)
     if (!exempt && until !== undefined) throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
     const end = until === undefined ? null : readTime('until', until)
-    refuseUnset(await settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) }))
+    refuseUnset(await forCaller(request, () => settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) })))
     return viewUser(await afterAct(findUser(db, request)), clock(), settings)
   })
 }
@@ -91,7 +92,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
     const { tenant } = request.caller
     const userId = userIdOf(request)
     await refuseOneself(db, request)
-    refuseUnset(await settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) }))
+    refuseUnset(await forCaller(request, () => settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) })))
     return viewUser(await afterAct(findUser(db, request)), clock(), settings)
   })
 }

@@ -15,6 +15,7 @@ import { UnavailableError } from '../../core/unavailable.ts'
 import { settleRefused } from '../../db/attempts.ts'
 import { recordUnreadable } from '../../db/audit.ts'
 import { byOf, wholePerson } from '../../gate.ts'
+import { forCaller } from '../../http/budget.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { DETAILS, Problem } from '../../http/problem.ts'
@@ -64,7 +65,7 @@ function registerStart (app: FastifyInstance, services: Services): void {
         if (decision.outcome !== 'start') throw new Problem(decision.outcome)
 
         const sealed = seal(secrets.sealing, { ...DEFAULT_PARAMETERS, tenant, userId, factorId }, secret)
-        const started = await settleStarted(db, { tenant, userId, epoch, factorId, label: label ?? null, session: sessionKey(caller), ...sealed, by: byOf(request) })
+        const started = await forCaller(request, () => settleStarted(db, { tenant, userId, epoch, factorId, label: label ?? null, session: sessionKey(caller), ...sealed, by: byOf(request) }))
         refuseClosed(started)
         if (started.outcome === 'started') {
           reply.code(201)
@@ -146,16 +147,16 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       const decision = await decide(request, body, rule === 'due', now)
       if (decision.outcome === 'refused') {
         const { stepsAway } = decision
-        refuseClosed(await settleRefused(db, { tenant, userId, weight: 1, limits, pendingId: factorId, near: stepsAway === null ? null : { factorId, stepsAway }, by }))
+        refuseClosed(await forCaller(request, () => settleRefused(db, { tenant, userId, weight: 1, limits, pendingId: factorId, near: stepsAway === null ? null : { factorId, stepsAway }, by })))
         throw new Problem('code_refused')
       }
       const claimed = await settleClaimed(db, { tenant, userId, factorId, claim })
       refuseClosed(claimed)
       if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
-      const codes = decision.isFirst ? made ??= await createRecoverySet(text => hasher.hash(text), secrets.peppers, { tenant, userId }) : null
+      const codes = decision.isFirst ? made ??= await createRecoverySet(text => hasher.hash(text, request.budget.actBy), secrets.peppers, { tenant, userId }) : null
       const { step, label } = decision
       const act = confirmedAct(caller, factorId, now)
-      const result = await settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, person, caller, act), by })
+      const result = await forCaller(request, () => settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, person, caller, act), by }))
       refuseClosed(result)
       if (result.outcome === 'confirmed') {
         const token = issueSettled(services, caller, person, act, result, audience)

@@ -4,6 +4,7 @@ import { listFactors } from '../../core/factors.ts'
 import { actOf } from '../../core/mfa-token.ts'
 import { afterAct, UnavailableError } from '../../core/unavailable.ts'
 import { byOf, wholePerson } from '../../gate.ts'
+import { forCaller } from '../../http/budget.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
 import { assuranceSettings, decisionSettings, issueSettled, remembered, type Services } from '../../services.ts'
@@ -58,7 +59,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
     if (decision.outcome === 'not_found') throw new Problem('not_found')
     if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
     if (person.factors.some(factor => factor.label === label && factor.id !== factorId)) throw new Problem('label_taken')
-    const result = await settleRenamed(db, { ...person, factorId, label, by: byOf(request) })
+    const result = await forCaller(request, () => settleRenamed(db, { ...person, factorId, label, by: byOf(request) }))
     if (result.outcome === 'taken') throw new Problem('label_taken')
     await afterAct(gate.refresh(request))
     const renamed = listFactors(wholePerson(request), clock()).find(factor => factor.id === factorId)
@@ -98,13 +99,13 @@ function registerRemove (app: FastifyInstance, services: Services): void {
       const decision = decideRemoval(person, caller, factorId, clock(), settings)
       if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
       if (decision.outcome === 'pending') {
-        const { outcome } = await settlePendingRemoved(db, { tenant, userId, factorId, by })
+        const { outcome } = await forCaller(request, () => settlePendingRemoved(db, { tenant, userId, factorId, by }))
         if (outcome !== 'removed') throw new Problem('not_found')
         return reply.code(204).send()
       }
       if (decision.outcome !== 'remove') throw new Problem(decision.outcome)
       const act = decision.isSessionKept ? actOf(caller) : null
-      const result = await settleRemoved(db, { tenant, userId, epoch, revision, factorId, act: act === null ? null : remembered(services, { tenant, userId, epoch: epoch + 1 }, caller, act), by })
+      const result = await forCaller(request, () => settleRemoved(db, { tenant, userId, epoch, revision, factorId, act: act === null ? null : remembered(services, { tenant, userId, epoch: epoch + 1 }, caller, act), by }))
       if (result.outcome === 'removed') {
         if (act === null) return reply.code(204).send()
         return issueSettled(services, caller, { userId, epoch: result.epoch as number }, act, result)

@@ -9,6 +9,7 @@ import { UnavailableError } from '../../core/unavailable.ts'
 import { recordUnreadable } from '../../db/audit.ts'
 import { settleUncharged } from '../../db/refusals.ts'
 import { byOf, wholePerson } from '../../gate.ts'
+import { forCaller } from '../../http/budget.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { accepts } from '../../http/accepts.ts'
 import { operation } from '../../http/openapi.ts'
@@ -53,7 +54,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     const { kind } = decision
     const refusal = { detail: kind === 'bypass' ? DETAILS.bypassCode : DETAILS.recoveryCode }
     if (decision.outcome === 'mistyped') {
-      await settleUncharged(db, { tenant, userId, call: 'recovery', kind, cause: 'checksum', by })
+      await forCaller(request, () => settleUncharged(db, { tenant, userId, call: 'recovery', kind, cause: 'checksum', by }))
       throw new Problem('code_refused', refusal)
     }
 
@@ -64,20 +65,20 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       await recordUnreadable(db, person, by, { pepperId: stored.pepperId }, 'recovery')
       throw new UnavailableError('a pepper is missing')
     }
-    if (stored === null || !await isCode(stored, pepper as Buffer, person, canonical)) {
-      await settleUncharged(db, { tenant, userId, call: 'recovery', kind, by })
+    if (stored === null || !await isCode(stored, pepper as Buffer, person, canonical, request.budget.actBy)) {
+      await forCaller(request, () => settleUncharged(db, { tenant, userId, call: 'recovery', kind, by }))
       throw new Problem('code_refused', refusal)
     }
     const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
     const settling = { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, person, caller, act), by }
-    const result = kind === 'bypass' ? await settleBypassed(db, settling) : await settleRecovered(db, settling)
+    const result = await forCaller(request, () => kind === 'bypass' ? settleBypassed(db, settling) : settleRecovered(db, settling))
     if (result.outcome !== 'accepted') throw new Problem('code_refused', refusal)
     return { ...issueSettled(services, caller, person, act, result, audience), remaining: result.remaining as number }
   })
 
   /** The slow hash runs where the tag fits alone: a wrong code costs none, and so stands in nobody's way. */
-  async function isCode ({ hash, tag }: StoredCode, pepper: Buffer, owner: CodeOwner, canonical: string): Promise<boolean> {
-    return tagOf(pepper, owner, canonical) === tag && await hasher.compare(digest(pepper, owner, canonical), hash)
+  async function isCode ({ hash, tag }: StoredCode, pepper: Buffer, owner: CodeOwner, canonical: string, until: number): Promise<boolean> {
+    return tagOf(pepper, owner, canonical) === tag && await hasher.compare(digest(pepper, owner, canonical), hash, until)
   }
 }
 
@@ -139,8 +140,8 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
   async function renew (request: FastifyRequest): Promise<string[]> {
     const { tenant, userId, epoch } = request.person
     try {
-      const { shown, hashed } = await createRecoverySet(text => hasher.hashLast(text), secrets.peppers, { tenant, userId })
-      const result = await settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) })
+      const { shown, hashed } = await createRecoverySet(text => hasher.hashLast(text, request.budget.actBy), secrets.peppers, { tenant, userId })
+      const result = await forCaller(request, () => settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) }))
       if (result.outcome !== 'replaced') throw new Problem('not_enrolled')
       return shown
     } catch (error) {
@@ -167,7 +168,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
   }, async (request, reply) => {
     const { tenant, userId, recovery } = wholePerson(request)
     if (recovery === null) throw new Problem('not_enrolled', { detail: DETAILS.noCodes })
-    await settleAcknowledged(db, tenant, userId, recovery.id)
+    await forCaller(request, () => settleAcknowledged(db, tenant, userId, recovery.id))
     return reply.code(204).send()
   })
 }

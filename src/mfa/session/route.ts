@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { allowedTokenClaims } from '../../core/mfa-token.ts'
 import { byOf } from '../../gate.ts'
+import { evenIfGone } from '../../http/budget.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
 import { refuse } from '../../http/refused-token.ts'
@@ -64,7 +65,7 @@ function registerEnd (app: FastifyInstance, { config, db, gate }: Services): voi
   }, async (request, reply) => {
     const { caller: { session }, person: { tenant, userId } } = request
     if (session?.isRemembered === true) {
-      await settleSessionEnded(db, { tenant, userId, issuer: session.issuer, session: session.id, by: byOf(request) })
+      await evenIfGone(request, () => settleSessionEnded(db, { tenant, userId, issuer: session.issuer, session: session.id, by: byOf(request) }))
     }
     return reply.code(204).send()
   })
@@ -87,7 +88,7 @@ function registerEnd (app: FastifyInstance, { config, db, gate }: Services): voi
       if (factors.length === 0) throw new Problem('not_enrolled')
       throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_TOKEN_SECONDS })
     }
-    const result = await settleSignedOut(db, { tenant, userId, epoch, by: byOf(request) })
+    const result = await evenIfGone(request, () => settleSignedOut(db, { tenant, userId, epoch, by: byOf(request) }))
     // Somebody else moved the epoch: this token is dead, and so is every other.
     if (result.outcome !== 'signed_out') refuse('revoked')
     return reply.code(204).send()

@@ -8,6 +8,7 @@ import { settleAccepted, settleRefused } from '../../db/attempts.ts'
 import { recordUnreadable } from '../../db/audit.ts'
 import { settleUncharged } from '../../db/refusals.ts'
 import { byOf } from '../../gate.ts'
+import { forCaller } from '../../http/budget.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
@@ -51,17 +52,17 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       const { factor, step } = decision
       const now = clock()
       const act = { acr: 'mfa' as const, methods: ['otp'], factorId: factor.id, authTime: unixSeconds(now) }
-      const result = await settleAccepted(db, { tenant, userId, epoch, factorId: factor.id, step, act: remembered(services, person, caller, act), by })
+      const result = await forCaller(request, () => settleAccepted(db, { tenant, userId, epoch, factorId: factor.id, step, act: remembered(services, person, caller, act), by }))
       refuseClosed(result)
       if (result.outcome !== 'accepted') throw new Problem('code_refused')
       metrics.drift(step - stepAt(now, factor.period))
       return { ...issueSettled(services, caller, person, act, result, audience), factorId: factor.id, nextCodeAt: nextCodeAt({ ...factor, lastStep: step }, now) }
     }
     if (decision.outcome === 'spent') {
-      await settleUncharged(db, { tenant, userId, call: 'totp', kind: 'totp', cause: 'spent', by })
+      await forCaller(request, () => settleUncharged(db, { tenant, userId, call: 'totp', kind: 'totp', cause: 'spent', by }))
       throw new Problem('code_refused')
     }
-    refuseClosed(await settleRefused(db, { tenant, userId, weight: decision.weight, limits, near: decision.near, by }))
+    refuseClosed(await forCaller(request, () => settleRefused(db, { tenant, userId, weight: decision.weight, limits, near: decision.near, by })))
     // It may have been the code of the one that does not open: nobody is told that it was wrong.
     if (decision.unreadable.length > 0) throw new UnavailableError('a sealed secret does not open')
     throw new Problem('code_refused')

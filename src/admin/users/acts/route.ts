@@ -6,6 +6,7 @@ import type { Person } from '../../../core/person.ts'
 import { traceOf } from '../../../core/trace.ts'
 import type { Settlement } from '../../../db/client.ts'
 import { byOf } from '../../../gate.ts'
+import { forCaller } from '../../../http/budget.ts'
 import { operation } from '../../../http/openapi.ts'
 import { DETAILS, Problem } from '../../../http/problem.ts'
 import type { Services } from '../../../services.ts'
@@ -48,8 +49,8 @@ function registerReset (app: FastifyInstance, services: Services): void {
   }, async (request, reply) => {
     const { requireCode } = request.body as ResetRequest
     const target = await mayAct(services, request)
-    const bypass = requireCode === true ? await makeBypass(services, target, BYPASS_SECONDS) : null
-    const result = await settled(services, request, settleReset(db, actOn(request, target), bypass?.kept ?? null))
+    const bypass = requireCode === true ? await makeBypass(services, request, target, BYPASS_SECONDS) : null
+    const result = await settled(services, request, forCaller(request, () => settleReset(db, actOn(request, target), bypass?.kept ?? null)))
     if (result.outcome === 'nothing') throw new Problem('not_enrolled', { detail: DETAILS.nothingToReset })
     return bypass === null ? reply.code(204).send() : answerBypass(bypass.shown, result)
   })
@@ -66,7 +67,7 @@ function registerUnlock (app: FastifyInstance, services: Services): void {
       })
   }, async (request, reply) => {
     const target = await mayAct(services, request)
-    await settled(services, request, settleUnlocked(db, actOn(request, target)))
+    await settled(services, request, forCaller(request, () => settleUnlocked(db, actOn(request, target))))
     return reply.code(204).send()
   })
 }
@@ -84,8 +85,8 @@ function registerBypass (app: FastifyInstance, services: Services): void {
   }, async (request, reply) => {
     const { expiresInSeconds = BYPASS_SECONDS } = request.body as BypassRequest
     const target = await mayAct(services, request)
-    const { shown, kept } = await makeBypass(services, target, expiresInSeconds)
-    const result = await settled(services, request, settleIssued(db, actOn(request, target), kept))
+    const { shown, kept } = await makeBypass(services, request, target, expiresInSeconds)
+    const result = await settled(services, request, forCaller(request, () => settleIssued(db, actOn(request, target), kept)))
     reply.code(201)
     return answerBypass(shown, result)
   })
@@ -102,7 +103,7 @@ function registerSignOut (app: FastifyInstance, services: Services): void {
       })
   }, async (request, reply) => {
     const target = await mayAct(services, request)
-    await settled(services, request, settleSignOut(db, actOn(request, target)))
+    await settled(services, request, forCaller(request, () => settleSignOut(db, actOn(request, target))))
     return reply.code(204).send()
   })
 }
@@ -118,7 +119,7 @@ function registerErase (app: FastifyInstance, services: Services): void {
       })
   }, async (request, reply) => {
     const target = await mayAct(services, request)
-    await settled(services, request, settleErased(db, actOn(request, target), traceOf(secrets.peppers, target), clock()))
+    await settled(services, request, forCaller(request, () => settleErased(db, actOn(request, target), traceOf(secrets.peppers, target), clock())))
     return reply.code(204).send()
   })
 }
@@ -142,8 +143,8 @@ async function settled ({ db }: Services, request: FastifyRequest, settling: Pro
   return result
 }
 
-async function makeBypass ({ hasher, secrets }: Services, { tenant, userId }: Person, seconds: number): Promise<{ shown: string, kept: NewBypass }> {
-  const { shown, hashed } = await createBypass(hasher, secrets.peppers, { tenant, userId })
+async function makeBypass ({ hasher, secrets }: Services, { budget }: FastifyRequest, { tenant, userId }: Person, seconds: number): Promise<{ shown: string, kept: NewBypass }> {
+  const { shown, hashed } = await createBypass(text => hasher.hash(text, budget.actBy), secrets.peppers, { tenant, userId })
   return { shown, kept: { id: randomUUID(), ...hashed, seconds } }
 }
 

@@ -4,6 +4,7 @@ import type { Issuer } from '../../../core/issuer.ts'
 import { recordEvent } from '../../../db/audit.ts'
 import type { Database } from '../../../db/client.ts'
 import { byOf } from '../../../gate.ts'
+import { forCaller } from '../../../http/budget.ts'
 import { operation } from '../../../http/openapi.ts'
 import { FORBIDDEN, Problem } from '../../../http/problem.ts'
 import type { Services } from '../../../services.ts'
@@ -34,7 +35,7 @@ export function registerUserSync (app: FastifyInstance, { config, db, gate, secr
     const users = decideSync((request.body as UserSync).users, namespacesOf(config.ISSUERS, tenant))
     if ('field' in users) throw new Problem('invalid_request', { errors: [users] })
     if (users.some(user => user.disabled === true && isOneself(user, request))) await refuse(db, request)
-    const { created, updated, unchanged } = await settleSync(db, tenant, users, secrets.peppers, byOf(request))
+    const { created, updated, unchanged } = await forCaller(request, () => settleSync(db, tenant, users, secrets.peppers, byOf(request)))
     return { created, updated, unchanged }
   })
 }
