@@ -7,10 +7,11 @@ type Job = { hash: [text: string, cost: number] } | { compare: [text: string, ha
 type Answer = { value: unknown } | { error: string }
 
 // As text, so that it is found however the service was built. On Linux a priority is the calling thread's alone; elsewhere
-// it would be the whole process's. At 10 a hash gets a tenth of a core that is asked for by somebody else.
+// it would be the whole process's. At 5 a hash gets a quarter of a core that is asked for by somebody else: less, and on a busy host
+// ten of them take longer than anybody waits.
 const CODE = `
 const { parentPort, workerData } = require('node:worker_threads')
-if (process.platform === 'linux') require('node:os').setPriority(10)
+if (process.platform === 'linux') require('node:os').setPriority(5)
 const bcrypt = require(workerData)
 parentPort.on('message', ({ hash, compare }) => {
   try {
