@@ -36,6 +36,7 @@ import { registerLimits, REQUEST_LIMITS } from './http/limits.ts'
 import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
 import { loginTimeWarning } from './http/login-time.ts'
 import { countRequests, Metrics, registerMetrics } from './http/metrics.ts'
+import { throughProxy } from './http/through-proxy.ts'
 import type { Tracing } from './http/tracing.ts'
 import { registerMethods } from './http/methods.ts'
 import { Refusals } from './http/refusals.ts'
@@ -181,5 +182,6 @@ const authOptions = (config: Config, secrets: Secrets): Omit<Parameters<typeof r
   issuers: config.ISSUERS,
   trustedProxies: config.TRUSTED_PROXIES,
   issuerSecret: index => secrets.issuerKey(index) as string,
+  fetch: config.HTTPS_PROXY === undefined ? undefined : throughProxy(config.HTTPS_PROXY, config.NO_PROXY),
   own: { issuer: config.MFA_ISSUER, audience: config.MFA_AUDIENCE, keys: () => secrets.signing }
 })

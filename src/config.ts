@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { ALGORITHMS, readIssuers, ROLES, sessionClaim } from './config/issuers.ts'
 import { postgresUrl, requireThisMachine, requireTls } from './config/database.ts'
 import { Faults } from './config/faults.ts'
+import { readText } from './config/files.ts'
 import { readFirstFactor, refusePlainIssuer } from './config/first-factor.ts'
 import { issuerSecrets, parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
 import { findUnknown, isOfPlatform, unknown } from './config/names.ts'
@@ -40,6 +40,8 @@ export const variables = {
   JWT_SESSION_CLAIM: { read: sessionClaim, about: 'claim that identifies the login session; never a time' },
   JWT_IAT_IS_LOGIN: { read: boolean, fallback: 'false', about: 'each token is a login, so `iat` may stand for `auth_time`' },
   JWT_GRANTS: { read: list(choice(...ROLES)), fallback: 'mfa:admin,mfa:support,mfa:auditor,mfa:sync', about: '`mfa:` roles that its tokens may carry' },
+  HTTPS_PROXY: { read: url(['http:', 'https:']), about: 'proxy through which the keys of issuers are fetched; `https_proxy` too' },
+  NO_PROXY: { read: text(4096), about: 'hosts whose keys are fetched without it, with what is below them: `id.internal,.example.com`, or `*`; `no_proxy` too' },
   TRUSTED_ISSUERS_FILE: { read: text(4096), about: 'JSON file of several issuers instead of the `JWT_…` variables: [docs/issuers.md](docs/issuers.md)' },
   MFA_ISSUER: { read: text(512), about: 'our `iss`' },
   MFA_AUDIENCE: { read: text(512), about: 'our own `aud`' },
@@ -81,7 +83,7 @@ export const variables = {
 
 type Name = keyof typeof variables
 type Value<N extends Name> = ReturnType<typeof variables[N]['read']>
-type Optional = 'WEBHOOK_URL' | 'WEBHOOK_SECRET' | 'OTEL_EXPORTER_OTLP_ENDPOINT' | 'ADMIN_PORT' | 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR' | 'ENROLL_PAGE_URL' | 'VERIFY_PAGE_URL' | 'LOGIN_PAGE_URL'
+type Optional = 'WEBHOOK_URL' | 'WEBHOOK_SECRET' | 'OTEL_EXPORTER_OTLP_ENDPOINT' | 'HTTPS_PROXY' | 'NO_PROXY' | 'ADMIN_PORT' | 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR' | 'ENROLL_PAGE_URL' | 'VERIFY_PAGE_URL' | 'LOGIN_PAGE_URL'
 type Derived = 'JWT_PUBLIC_KEY_FILE' | 'TRUSTED_ISSUERS_FILE'
 
 /** The whole configuration, frozen: the variables under their own names, and whose first-factor tokens are accepted. */
@@ -106,7 +108,7 @@ export const NAMES: readonly string[] = (Object.keys(variables) as Name[]).flatM
 export function readConfig (env: Env): Config {
   const faults = new Faults()
   if (env.TRUSTED_ISSUERS_FILE?.trim()) refusePlainIssuer(env, faults)
-  const values = readAll(env, Object.keys(variables) as Name[], faults)
+  const values = readAll(withLowerCase(env), Object.keys(variables) as Name[], faults)
   const isGiven = (name: string): boolean => env[name] !== undefined || env[`${name}_FILE`] !== undefined
   const areSeveral = isGiven('TRUSTED_ISSUERS_FILE')
   for (const name of [...(areSeveral ? [] : ['JWT_ISSUER', 'JWT_AUDIENCE']), 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
@@ -138,6 +140,12 @@ export const secretFiles = (env: Env): string[] => (Object.keys(variables) as Na
   .flatMap(name => (variables[name] as Variable).isSecret ? [env[`${name}_FILE`]] : name.endsWith('_FILE') ? [env[name]] : [])
   .filter(path => path !== undefined)
 
+/** As other programs know these, too. A blank one is none: it is not for us alone. */
+function withLowerCase (env: Env): Env {
+  const given = (['HTTPS_PROXY', 'NO_PROXY'] as const).map(name => [name, env[name.toLowerCase()]] as const).filter(([, value]) => value !== undefined && value.trim() !== '')
+  return { ...Object.fromEntries(given), ...env }
+}
+
 // What is wrong of it is a fault, and undefined here: the checks that follow say nothing of it.
 function readAll (env: Env, names: readonly Name[], faults: Faults): Record<string, any> {
   for (const name of findUnknown(env, NAMES)) faults.add(name, unknown(name, NAMES))
@@ -152,14 +160,14 @@ function readVariable (name: Name, env: Env): unknown {
   const raw = path === undefined ? env[name] : readSecretFile(`${name}_FILE`, path)
   if (raw === undefined || isOfPlatform(name, raw)) return variable.fallback === undefined ? undefined : variable.read(name, variable.fallback)
   if (raw.trim() === '') throw new ConfigError(name, BLANK)
+  // What Node puts in the place of bytes of the environment that are not UTF-8.
+  if (path === undefined && raw.includes('\uFFFD')) throw new ConfigError(name, 'holds bytes that are not UTF-8')
   return variable.read(name, raw)
 }
 
 const BLANK = 'is blank: give it a value or leave it out'
 
-function readSecretFile (name: string, path: string): string {
-  try { return readFileSync(path, 'utf8').replace(/\r?\n$/, '') } catch (error) { throw new ConfigError(name, `cannot be read (${(error as NodeJS.ErrnoException).code as string})`) }
-}
+const readSecretFile = (name: string, path: string): string => readText(name, path).replace(/\r?\n$/, '')
 
 /** Our tokens, the first factor's and an application's must not be taken for each other. */
 function refuseConfusion ({ MFA_APPLICATION_AUDIENCES, MFA_AUDIENCE, MFA_ISSUER, JWT_ISSUER }: Record<string, any>, faults: Faults): void {

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import type { Issuer } from '../core/issuer.ts'
 import type { Faults } from './faults.ts'
 import { type IssuerEntry, toIssuer } from './issuers.ts'
 import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './public-key.ts'
+import { readText } from './files.ts'
 import { ConfigError } from './readers.ts'
 
 const KEYS = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_JWKS_URL'] as const
@@ -43,7 +43,5 @@ export function readFirstFactor (values: Record<string, any>, isGiven: (name: st
 
 function readPublicKey (path: string | undefined): string | undefined {
   if (path === undefined) return undefined
-  let text
-  try { text = readFileSync(path, 'utf8') } catch (error) { throw new ConfigError('JWT_PUBLIC_KEY_FILE', `cannot be read (${(error as NodeJS.ErrnoException).code as string})`) }
-  return parsePublicKey('JWT_PUBLIC_KEY_FILE', text)
+  return parsePublicKey('JWT_PUBLIC_KEY_FILE', readText('JWT_PUBLIC_KEY_FILE', path))
 }

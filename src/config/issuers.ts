@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { Type, type Static } from 'typebox'
 import { Value } from 'typebox/value'
 import type { ClaimPath, Issuer } from '../core/issuer.ts'
 import { MAX_LENGTH, NAME } from '../core/text.ts'
 import type { Faults } from './faults.ts'
+import { readText } from './files.ts'
 import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './public-key.ts'
 import { ConfigError, type Reader, secret, text, url } from './readers.ts'
 
@@ -19,6 +19,8 @@ const TIMES = ['auth_time', 'iat', 'exp', 'nbf']
 const A_TIME = 'names a time, which two logins may share: name a claim that is another for each login, or leave it out, and no second factor is remembered'
 
 const FILE = 'TRUSTED_ISSUERS_FILE'
+
+const DAY_SECONDS = 86_400
 
 const Text = (maxLength: number): ReturnType<typeof Type.String> => Type.String({ minLength: 1, maxLength, pattern: NAME })
 const Texts = (maxLength: number) => Type.Array(Text(maxLength), { minItems: 1, maxItems: 100, uniqueItems: true })
@@ -47,6 +49,7 @@ const Entry = Type.Object({
   mfa: Type.Optional(Type.Object({ amr: Type.Optional(OneOrMore), acr: Type.Optional(OneOrMore), maxAgeSeconds: Type.Integer({ minimum: 1, maximum: 2592000 }) }, strict)),
   sessionClaim: Type.Optional(Type.Union([Text(255), Texts(255), Type.Null()])),
   iatIsLogin: Type.Optional(Type.Boolean()),
+  maxTokenSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 366 * DAY_SECONDS })),
   isTokenCapped: Type.Optional(Type.Boolean()),
   loginUrl: Type.Optional(Type.String()),
   header: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }))
@@ -63,8 +66,7 @@ export interface Surroundings { ownIssuer: string, trustedProxies: readonly stri
  */
 export function readIssuers (path: string, surroundings: Surroundings, faults: Faults): Issuer[] {
   let entries: unknown
-  let text
-  try { text = readFileSync(path, 'utf8') } catch (error) { throw new ConfigError(FILE, `cannot be read (${(error as NodeJS.ErrnoException).code as string})`) }
+  const text = readText(FILE, path)
   try { entries = JSON.parse(text) } catch { throw new ConfigError(FILE, 'is not JSON') }
   if (!Array.isArray(entries) || entries.length === 0) throw new ConfigError(FILE, 'is not an array with an entry')
   const isOneOfSeveral = entries.length > 1
@@ -171,6 +173,8 @@ export function toIssuer (entry: IssuerEntry, algorithms: readonly string[], pla
     mfa: mfa === undefined ? undefined : { amr: mfa.amr === undefined ? undefined : listOf(mfa.amr), acr: mfa.acr === undefined ? undefined : listOf(mfa.acr), maxAgeSeconds: mfa.maxAgeSeconds },
     sessionClaims: sessionClaimsOf(entry),
     isIatLogin: entry.iatIsLogin ?? false,
+    // What lives for longer is no login's. A personal token is meant to.
+    maxTokenSeconds: entry.maxTokenSeconds ?? (entry.loginType === 'api' ? 366 : 1) * DAY_SECONDS,
     isTokenCapped: entry.isTokenCapped ?? true,
     loginUrl: entry.loginUrl,
     header: entry.header?.toLowerCase()

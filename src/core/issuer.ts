@@ -45,6 +45,8 @@ export interface Issuer {
   readonly sessionClaims: readonly string[]
   /** Each token is a login, so `iat` may stand for `auth_time`. */
   readonly isIatLogin: boolean
+  /** How long its tokens may live. */
+  readonly maxTokenSeconds: number
   /** An MFA token ends with the token that it was made from. */
   readonly isTokenCapped: boolean
   /** Its log-in page. */

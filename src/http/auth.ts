@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Caller } from '../core/caller.ts'
-import { entryOf, keySettingOf } from '../core/issuer.ts'
+import { entryOf } from '../core/issuer.ts'
 import type { MfaTokenClaims } from '../core/mfa-token.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import { bearerToken, gatewayToken, type JwsHeader, peek } from './bearer.ts'
@@ -10,6 +10,7 @@ import { doAgree, peerIn, refuseCrossSite } from './gateway.ts'
 import { issuedTokens, type VerifyIssued } from './issued-tokens.ts'
 import { type OwnKey, ownTokens } from './own-tokens.ts'
 import { refusalOf, refuse, RefusedToken, whatItSays } from './refused-token.ts'
+import type { Fetch } from './remote-keys.ts'
 
 export interface AuthOptions {
   issuers: readonly Issuer[]
@@ -17,6 +18,8 @@ export interface AuthOptions {
   trustedProxies: readonly string[]
   /** The secret, as it is now, of the n-th issuer whose tokens are signed by one. */
   issuerSecret: (index: number) => string
+  /** Instead of the global one, for the keys of issuers. */
+  fetch?: Fetch | undefined
   own: { issuer: string, audience: string, keys: () => readonly OwnKey[] }
   clock: () => Date
 }
@@ -44,9 +47,9 @@ const DISAGREE = { why: 'the tokens of the request name different users or login
  * Two kinds of token, told apart by `iss` and checked by rules that exclude each other (RFC 8725 §3.11): an issuer's, and
  * ours. Each has its own verifier with one list of algorithms and the keys of that issuer alone.
  */
-export async function registerAuth (app: FastifyInstance, { issuers, trustedProxies, issuerSecret, own, clock }: AuthOptions): Promise<Auth> {
+export async function registerAuth (app: FastifyInstance, { issuers, trustedProxies, issuerSecret, fetch, own, clock }: AuthOptions): Promise<Auth> {
   const ours = ownTokens(own)
-  const verifiers = await issuedTokens(app, issuers, issuerSecret)
+  const verifiers = await issuedTokens(app, issuers, issuerSecret, fetch)
   const entries: Entry[] = issuers.map((issuer, index) => ({ issuer, verify: verifiers[index] as VerifyIssued }))
   const gatewayHeaders = new Set(issuers.flatMap(({ header }) => header ?? []))
   const isTrustedPeer = peerIn(trustedProxies)
@@ -57,7 +60,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
     return await saying(header, payload, async () => {
       const { issuer, verify } = pickEntry(payload, among)
       return await heldAgainst(entryOf(issuer), async () => {
-        const claims = await verified(async () => await verify(request, header, token), payload, { setting: keySettingOf(issuer) })
+        const claims = await verified(async () => await verify(request, header, token), payload)
         return readCaller(header, claims, issuer, clock())
       })
     })
@@ -68,7 +71,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
     const { header, payload } = peek(token)
     if (payload.iss !== own.issuer) return await firstCaller(request, token, entries)
     return await saying(header, payload, async () => await heldAgainst('our own', async () => {
-      const claims = await verified(async () => ours.verify(header.kid, token), payload, { setting: 'MFA_SIGNING_KEYS', audience: own.audience })
+      const claims = await verified(async () => ours.verify(header.kid, token), payload, own.audience)
       // The library lets the last instant pass, and asks a clock of its own.
       refuseOver(claims.exp, clock().getTime() / 1000)
       return ownCaller(claims)
@@ -123,7 +126,7 @@ async function optional<T> (work: () => Promise<T>): Promise<T | undefined> {
 }
 
 /** An issuer whose keys cannot be had is our trouble and not the caller's; a key that it has not is no failure of the library. */
-async function verified<T> (verify: () => Promise<T>, payload: Claims, { setting, audience }: { setting: string, audience?: string }): Promise<T> {
+async function verified<T> (verify: () => Promise<T>, payload: Claims, audience?: string): Promise<T> {
   try {
     return await verify()
   } catch (error) {
@@ -131,7 +134,6 @@ async function verified<T> (verify: () => Promise<T>, payload: Claims, { setting
     const refusal = refusalOf(error)
     throw new RefusedToken({
       value: payload[String(refusal.claim)],
-      ...(refusal.cause === 'signature' && { setting }),
       ...(refusal.cause === 'audience' && audience !== undefined && { expected: [audience] }),
       ...refusal
     })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Caller, LoginType, IssuerWord, Session } from '../core/caller.ts'
+import type { Caller, IssuerWord, Session } from '../core/caller.ts'
 import { type ClaimPath, entryOf, type Issuer, settingOf } from '../core/issuer.ts'
 import { CLOCK_SKEW_SECONDS } from '../core/policy.ts'
 import { MAX_LENGTH } from '../core/text.ts'
@@ -9,9 +9,6 @@ import { COME, EXPIRED, type Refusal, refuse, RefusedToken, written } from './re
 import { refuseOtherKind } from './token-kind.ts'
 
 export type { Issuer }
-
-/** A token that lives for longer is not a login's. A personal token is meant to. */
-const MAX_LIFETIME_SECONDS: Record<LoginType, number> = { local: 86400, sso: 86400, api: 366 * 86400, service: 86400 }
 
 /** Does it name one of the audiences that the entry is for? Text, or a list of nothing else (RFC 7519 §4.1.3). */
 export function namesAudience (claims: Claims, { audienceClaim, audiences }: Issuer): boolean {
@@ -62,7 +59,7 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
     expiresAt,
     isIdpMfa: !isMachine && hasIdpMfa(claims, issuer, loginAt, nowSeconds),
     isTokenCapped: issuer.isTokenCapped,
-    word: isMachine ? undefined : readWord(claims, issuer, groups, issuedAt ?? expiresAt - MAX_LIFETIME_SECONDS[issuer.loginType]),
+    word: isMachine ? undefined : readWord(claims, issuer, groups, issuedAt ?? expiresAt - issuer.maxTokenSeconds),
     mfa: undefined
   }
 }
@@ -104,9 +101,9 @@ export function readTimes (claims: Claims, issuer: Issuer, nowSeconds: number): 
   refuseOver(expiresAt, nowSeconds)
   const issuedAt = resolve(readSeconds(claims, ['iat']), { ...required(claims, ['iat'], A_TIME), absent: nothing })
   if (issuedAt !== undefined && issuedAt > nowSeconds + CLOCK_SKEW_SECONDS) refuse('not_yet', { claim: 'iat', value: issuedAt, expected: COME })
-  const longest = MAX_LIFETIME_SECONDS[issuer.loginType]
+  const { maxTokenSeconds } = issuer
   const seconds = expiresAt - (issuedAt ?? nowSeconds)
-  if (seconds > longest) refuse('lifetime', { claim: 'exp', why: `it lasts for ${Math.ceil(seconds)} seconds`, expected: `at most ${longest}` })
+  if (seconds > maxTokenSeconds) refuse('lifetime', { claim: 'exp', why: `it lasts for ${Math.ceil(seconds)} seconds`, expected: `at most ${maxTokenSeconds}`, setting: settingOf(issuer, 'maxTokenSeconds') })
   return { issuedAt, expiresAt }
 }
 

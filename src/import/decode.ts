@@ -1,3 +1,4 @@
+import { type DecodeError, decodeText, placeAfter } from '../core/decode.ts'
 import { ImportError } from './found.ts'
 
 const BYTE_ORDER_MARKS: Array<[mark: string, encoding: string]> = [['fffe', 'utf-16le'], ['feff', 'utf-16be']]
@@ -15,34 +16,13 @@ export function decodeFile (bytes: Uint8Array): string {
   const encoding = BYTE_ORDER_MARKS.find(([mark]) => head.startsWith(mark))?.[1] ?? 'utf-8'
   let text: string
   try {
-    text = new TextDecoder(encoding, { fatal: true }).decode(bytes)
-  } catch {
+    text = decodeText(bytes, encoding)
+  } catch (error) {
     const name = encoding === 'utf-8' ? 'UTF-8' : 'UTF-16'
-    throw new ImportError(`The file is not ${name}: ${placeAfter(readableStart(bytes, encoding))}. Export it as UTF-8.`)
+    throw new ImportError(`The file is not ${name}: ${(error as DecodeError).place}. Export it as UTF-8.`)
   }
   const nul = text.indexOf('\0')
   if (nul === -1) return text
   const place = placeAfter(text.slice(0, nul))
   throw new ImportError(`The file has a NUL character: ${place}. Export it as UTF-8, or as UTF-16 with a byte order mark.`)
-}
-
-/** What comes before the first byte that is none of this encoding. */
-function readableStart (bytes: Uint8Array, encoding: string): string {
-  const start = (end: number): string => new TextDecoder(encoding, { fatal: true }).decode(bytes.subarray(0, end), { stream: true })
-  let [good, bad] = [0, bytes.length + 1]
-  while (bad - good > 1) {
-    const middle = (good + bad) >> 1
-    try {
-      start(middle)
-      good = middle
-    } catch {
-      bad = middle
-    }
-  }
-  return start(good)
-}
-
-function placeAfter (text: string): string {
-  const lines = text.split(/\r\n|\r|\n/)
-  return `line ${lines.length}, column ${[...lines.at(-1) as string].length + 1}`
 }

@@ -35,6 +35,7 @@ t.test('an entry of four members has the defaults of the documentation', async t
     mfa: undefined,
     sessionClaims: [],
     isIatLogin: false,
+    maxTokenSeconds: 86400,
     isTokenCapped: true,
     loginUrl: undefined,
     header: undefined
@@ -56,6 +57,7 @@ t.test('every member is read', async t => {
     mfa: { amr: 'mfa', acr: ['2', '3'], maxAgeSeconds: 3600 },
     sessionClaim: ['sid', 'session_id'],
     iatIsLogin: true,
+    maxTokenSeconds: 2592000,
     isTokenCapped: false,
     loginUrl: 'https://a.test/login',
     header: 'X-Token'
@@ -75,10 +77,12 @@ t.test('every member is read', async t => {
     mfa: { amr: ['mfa'], acr: ['2', '3'], maxAgeSeconds: 3600 },
     sessionClaims: ['sid', 'session_id'],
     isIatLogin: true,
+    maxTokenSeconds: 2592000,
     isTokenCapped: false,
     loginUrl: 'https://a.test/login',
     header: 'x-token'
   }])
+  t.match(['local', 'sso', 'api', 'service'].map(loginType => read(t, [{ ...A, loginType }]).ISSUERS[0]?.maxTokenSeconds), [86400, 86400, 366 * 86400, 86400])
   t.match(read(t, [{ ...A, tenant: 'acme', claims: { tenant: 'org' }, mfa: { acr: 'high', maxAgeSeconds: 60 } }]).ISSUERS, [{
     tenant: 'acme', tenants: ['acme'], isTenantRequired: false, mfa: { amr: undefined, acr: ['high'] }
   }])
@@ -117,6 +121,7 @@ t.test('what is wrong with the file stops the start, named by entry and member, 
     [[{ ...A, claims: { roles: [] } }], '[0].claims.roles has none of the shapes'],
     [[{ ...A, iatIsLogin: 'true' }], '[0].iatIsLogin must be boolean'],
     [[{ ...A, mfa: { amr: 'mfa', maxAgeSeconds: 0 } }], '[0].mfa.maxAgeSeconds must be'],
+    ...[0, 366 * 86400 + 1, 1.5, '3600'].map((maxTokenSeconds): [unknown, string] => [[{ ...A, maxTokenSeconds }], '[0].maxTokenSeconds must be']),
     [[{ ...A, mfa: { maxAgeSeconds: 60 } }], '[0].mfa has neither amr nor acr'],
     [[{ ...A, issuer: 'https://mfa.test' }], '[0].issuer equals MFA_ISSUER'],
     [[{ ...A, tenant: 'a', tenants: ['a'] }], '[0] has tenant, and tenants too'],

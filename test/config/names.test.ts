@@ -5,7 +5,7 @@ import { testEnvironment } from '../helpers/service.ts'
 
 t.test('every variable begins in a way that a typing error behind it is seen, but for those that others begin like, too', async t => {
   const missed = NAMES.filter(name => findUnknown({ [`${name}X`]: 'x' }, NAMES).length === 0)
-  t.same(missed, ['HOST', 'PORT', 'CITUS', 'DOCS', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'LOG_LEVEL', 'NODE_ENV'])
+  t.same(missed, ['HOST', 'PORT', 'CITUS', 'HTTPS_PROXY', 'NO_PROXY', 'DOCS', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'LOG_LEVEL', 'NODE_ENV'])
 })
 
 t.test('a name that begins like ours and is none stops the start, with the one that is meant', async t => {

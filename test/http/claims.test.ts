@@ -153,6 +153,10 @@ t.test('a token ends and was issued at a number of seconds, also with a fraction
   for (const [claims, cause] of [[{ exp: SECONDS }, 'expired'], [{ exp: SECONDS + 0.9 }, 'expired'], [{ exp: String(SECONDS + 900) }, 'unreadable'], [{ iat: SECONDS + 61 }, 'not_yet'], [{ iat: String(SECONDS) }, 'unreadable'], [{ iat: '2026-11-28T17:38:10Z' }, 'unreadable'], [{ exp: SECONDS + 86401 }, 'lifetime'], [{ exp: SECONDS + 86401, iat: undefined }, 'lifetime']] as const) {
     t.throws(() => read(claims), refusedFor({ cause }), JSON.stringify(claims))
   }
+  const month = { maxTokenSeconds: 30 * 86400 }
+  t.equal(read({ exp: SECONDS + 30 * 86400 }, month).expiresAt, SECONDS + 30 * 86400)
+  t.throws(() => read({ exp: SECONDS + 30 * 86400 + 1 }, month), refusedFor({ cause: 'lifetime', expected: 'at most 2592000' }))
+  t.equal(read({ iat: undefined }, month).word?.issuedAt, SECONDS + 900 - 30 * 86400, 'issued as early as it may have been')
 })
 
 t.test('the time of the login is a number, digits, or RFC 3339 text; any other nobody knows, and iat does not stand for it', async t => {

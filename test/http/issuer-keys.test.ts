@@ -1,7 +1,7 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { UnavailableError } from '../../src/core/unavailable.ts'
-import { KEY_SET_LIMITS, remoteKeys } from '../../src/http/remote-keys.ts'
-import { newKey, newTenant, publicPart, startTrusting, TestIssuer, trusting } from '../helpers/issuers.ts'
+import { KEY_SET_LIMITS, MAX_TRIED, remoteKeys } from '../../src/http/remote-keys.ts'
+import { newKey, newTenant, publicPart, startTrusting, TestIssuer, type Trusting, trusting } from '../helpers/issuers.ts'
 
 t.test('keys are asked for once, and an unknown kid asks again at most once in 30 seconds', async t => {
   const { service: { clock }, issuer, status } = await trusting(t)
@@ -93,18 +93,75 @@ t.test('a key set that is slow, huge, elsewhere or none is a bounded 503, and no
 t.test('a slow key set is given up', async t => {
   const issuer = await new TestIssuer('https://a.test').start(t)
   issuer.answer = () => ({ delay: 3000 })
-  const find = remoteKeys(issuer.jwksUrl, { ...KEY_SET_LIMITS, timeout: 100 })
+  const { find } = remoteKeys(issuer.jwksUrl, fetch, { ...KEY_SET_LIMITS, timeout: 100 })
   const began = Date.now()
   await t.rejects(find({ alg: 'ES256', kid: 'x' }), UnavailableError)
   t.ok(Date.now() - began < 2000)
   t.equal(KEY_SET_LIMITS.timeout, 5000)
 })
 
-t.test('a key is found by its kid, or by its kind alone where there is one of it', async t => {
+t.test('a key is found by its kid, or all that are of its kind, within bounds', async t => {
   const issuer = await new TestIssuer('https://a.test').start(t)
-  const find = remoteKeys(issuer.jwksUrl)
-  t.match(await find({ alg: 'ES256' }), /BEGIN PUBLIC KEY/)
-  for (const header of [{ alg: 'RS256' }, { alg: 'none' }, { alg: 1 }, {}, { alg: 'ES256', kid: 1 }, { alg: 'ES256', kid: 'x'.repeat(256) }, { alg: 'ES256', kid: 'other' }, { alg: 'HS256', kid: issuer.keys[0]?.kid }]) t.equal(await find(header), undefined, JSON.stringify(header))
-  issuer.answer = () => ({ body: JSON.stringify({ keys: [publicPart(newKey()), publicPart(newKey())] }) })
-  t.equal(await remoteKeys(issuer.jwksUrl)({ alg: 'ES256' }), undefined, 'two of it need a kid')
+  const { find } = remoteKeys(issuer.jwksUrl)
+  t.match(await find({ alg: 'ES256' }), [/BEGIN PUBLIC KEY/])
+  for (const header of [{ alg: 'RS256' }, { alg: 'none' }, { alg: 1 }, {}, { alg: 'ES256', kid: 1 }, { alg: 'ES256', kid: 'x'.repeat(256) }, { alg: 'ES256', kid: 'other' }, { alg: 'HS256', kid: issuer.keys[0]?.kid }]) t.same(await find(header), [], JSON.stringify(header))
+  const others = [...Array.from({ length: 12 }, () => newKey('ES256')), newKey('RS256'), { ...newKey('ES256'), use: 'enc' }]
+  issuer.answer = () => ({ body: JSON.stringify({ keys: others.map(publicPart) }) })
+  t.equal((await remoteKeys(issuer.jwksUrl).find({ alg: 'ES256' })).length, MAX_TRIED)
+  t.equal((await remoteKeys(issuer.jwksUrl).find({ alg: 'RS256' })).length, 1)
+  issuer.answer = () => ({ body: JSON.stringify({ keys: [{ ...publicPart(newKey('ES256')), x: 'AAAA' }, publicPart(others[0] as never)] }) })
+  t.equal((await remoteKeys(issuer.jwksUrl).find({ alg: 'ES256' })).length, 1, 'one that is none spoils no other')
+})
+
+/** An issuer that names no key: several at a time, and others after a rotation. */
+async function nameless (t: Test): Promise<Trusting & { sign: (key?: Record<string, unknown>, claims?: object) => string, keys: Array<Record<string, unknown>> }> {
+  const all = await trusting(t)
+  const keys = [newKey(), newKey(), newKey()]
+  const { issuer, service: { clock } } = all
+  issuer.keys = keys.slice(0, 2)
+  issuer.answer = () => ({ body: JSON.stringify({ keys: issuer.keys.map(key => ({ ...publicPart(key), kid: undefined })) }) })
+  const tenant = newTenant()
+  return { ...all, keys, sign: (key = keys[0], claims = {}) => issuer.sign(clock, { tenant, exp: clock.seconds + 7200, ...claims }, { kid: undefined }, key) }
+}
+
+t.test('without a kid each key that fits is tried, and a rotation is no outage', async t => {
+  const { issuer, keys, sign, status, service: { log } } = await nameless(t)
+  for (const key of keys.slice(0, 2)) for (const time of ['first', 'second']) t.equal((await status(sign(key))).status, 200, `the ${time} time`)
+  const early = sign(keys[2])
+  t.equal((await status(early)).status, 401, 'the next one does not count yet')
+  t.match(log.join(''), /"cause":"signature"/)
+  t.equal(issuer.asked, 1)
+  issuer.keys = keys.slice(1)
+  t.equal((await status(early)).status, 401, 'it was asked a moment ago')
+  t.equal(issuer.asked, 1)
+  const real = Date.now
+  t.intercept(Date, 'now', { value: () => real() + KEY_SET_LIMITS.cooldown + 1000 })
+  t.equal((await status(early)).status, 200, 'half a minute later it is asked for anew')
+  t.equal((await status(sign(keys[1]))).status, 200)
+  t.equal((await status(sign(keys[0]))).status, 401, 'and the old one is gone')
+  t.equal(issuer.asked, 2)
+})
+
+t.test('without a kid, whoever has no key costs the issuer one question in half a minute, and us a few checks', async t => {
+  const { issuer, sign, status } = await nameless(t)
+  t.equal((await status(sign())).status, 200)
+  const real = Date.now
+  t.intercept(Date, 'now', { value: () => real() + KEY_SET_LIMITS.cooldown + 1000 })
+  const forged = newKey()
+  const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => status(sign(forged, { sub: `mallory-${i}` }))))
+  t.ok(answers.every(answer => answer.status === 401))
+  t.equal(issuer.asked, 2)
+})
+
+t.test('without a kid, an outage is none for the keys that are known, and 503 for what may be signed by a new one', async t => {
+  const { issuer, keys, sign, status } = await nameless(t)
+  t.equal((await status(sign())).status, 200)
+  issuer.answer = () => ({ status: 500 })
+  const real = Date.now
+  t.intercept(Date, 'now', { value: () => real() + KEY_SET_LIMITS.cooldown + 1000 })
+  t.equal((await status(sign(keys[1]))).status, 200)
+  t.match(await status(sign(keys[2])), { status: 503, body: { code: 'unavailable' } })
+  t.equal((await status(sign(keys[1]))).status, 200)
+  t.intercept(Date, 'now', { value: () => real() + KEY_SET_LIMITS.maxAge + 1000 })
+  t.equal((await status(sign(keys[1]))).status, 200, 'what is cached answers by each of its keys')
 })

@@ -17,6 +17,8 @@ interface Shape {
   algorithm?: 'RS256' | 'ES256'
   header?: Record<string, unknown>
   aud?: unknown
+  /** Seconds; a quarter of an hour unless the provider's are known to be longer. */
+  lifetime?: number
   /** What the service takes from it. */
   expected: { subject: string, account: string, tenant: string }
   /** Of the MFA token that is made from it; without a login of a known time nobody can enroll. */
@@ -94,6 +96,7 @@ const SHAPES: Record<string, Shape> = {
   cloudflare: {
     algorithm: 'RS256',
     aud: ['32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228'],
+    lifetime: 30 * 86400,
     claims: now => ({ sub: id('cf'), email: 'alice@example.com', nbf: now, type: 'app', identity_nonce: '6ei69kawdKzMIAPF', country: 'US' }),
     expected: { subject: id('cf'), account: 'alice@example.com', tenant: 'acme' },
     enrolled: { sid: undefined, amr: ['otp', 'mfa'] }
@@ -145,7 +148,7 @@ async function start (t: Test, name: string): Promise<Stage> {
   const service = await startTrusting(t, entries, { TRUSTED_PROXIES: '127.0.0.1/32' })
   const sign = (claims: Record<string, unknown> = {}): string => {
     const now = service.clock.seconds
-    const all = { iss: issuer.iss, aud: shape.aud ?? entries[0]?.audience, auth_time: undefined, iat: now, exp: now + 900, ...shape.claims(now), ...claims }
+    const all = { iss: issuer.iss, aud: shape.aud ?? entries[0]?.audience, auth_time: undefined, iat: now, exp: now + (shape.lifetime ?? 900), ...shape.claims(now), ...claims }
     return entries[0]?.secret === undefined ? issuer.sign(service.clock, all, shape.header) : signToken(all, {}, entries[0].secret as string)
   }
   return { service, entries, issuer, sign }
