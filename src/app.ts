@@ -20,6 +20,7 @@ import type { Database } from './db/client.ts'
 import type { ConnectionEvent } from './db/connection-news.ts'
 import { EndingsPoll } from './db/endings.ts'
 import { countNotices } from './db/notices.ts'
+import { checkReady } from './db/readiness.ts'
 import { createGate, decorateRequests, refuseEnded } from './gate.ts'
 import { registerAuth } from './http/auth.ts'
 import { registerAdminListener } from './http/admin-listener.ts'
@@ -141,8 +142,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   registerAudit(app, services)
   registerNotices(app, services)
   registerJwks(app, () => secrets.signing)
-  // A table that no worker of Citus has: without one of them, the tenants of the others go on.
-  registerHealth(app, async () => await db.rows`SELECT 'find_people'::regproc::text FROM leases LIMIT 0`, () => secrets.sealing)
+  registerHealth(app, async () => await checkReady(db), () => secrets.sealing)
   await registerConsole(app, config.DOCS, isInside)
   refuseOtherMethods()
   return app

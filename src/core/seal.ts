@@ -32,20 +32,22 @@ export function seal (ring: KeyRing, context: SealContext, secret: Uint8Array): 
   return { keyId, sealed: Buffer.concat([Buffer.of(VERSION), nonce, ciphertext, cipher.getAuthTag()]) }
 }
 
-/** @throws SealError whatever the cause, so that an answer cannot tell them apart */
-export function open (ring: KeyRing, context: SealContext, { keyId, sealed }: Sealed): Buffer {
+/**
+ * What `use` makes of the secret, which is overwritten then, whatever comes of it.
+ * @throws SealError whatever the cause, so that an answer cannot tell them apart
+ */
+export function open<T> (ring: KeyRing, context: SealContext, { keyId, sealed }: Sealed, use: (secret: Buffer) => T): T {
   const key = ring.keys.get(keyId)
   if (key === undefined || sealed[0] !== VERSION || sealed.length <= 1 + NONCE_BYTES + TAG_BYTES) throw new SealError()
   const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(1, 1 + NONCE_BYTES), { authTagLength: TAG_BYTES })
   decipher.setAAD(additionalData(context, keyId))
   decipher.setAuthTag(sealed.subarray(-TAG_BYTES))
-  // The one copy of it, which the caller overwrites when he has used it.
+  // The one copy of it.
   const secret = decipher.update(sealed.subarray(1 + NONCE_BYTES, -TAG_BYTES))
   try {
-    decipher.final()
-    return secret
-  } catch {
+    try { decipher.final() } catch { throw new SealError() }
+    return use(secret)
+  } finally {
     secret.fill(0)
-    throw new SealError()
   }
 }

@@ -50,7 +50,7 @@ async function proveByRows (db: Database, ring: KeyRing, keyId: string): Promise
     UNION ALL (SELECT tenant, user_id::text, factor_id::text, ${DEFAULT_PARAMETERS.algorithm}, ${DEFAULT_PARAMETERS.digits}::smallint, ${DEFAULT_PARAMETERS.period}::int, sealed FROM enrollments WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)`
   const doesOpen = ({ sealed, ...context }: typeof rows[number]): boolean => {
     try {
-      open(ring, context, { keyId, sealed: Buffer.from(sealed) }).fill(0)
+      open(ring, context, { keyId, sealed: Buffer.from(sealed) }, () => {})
       return true
     } catch { return false }
   }

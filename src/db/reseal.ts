@@ -56,9 +56,8 @@ async function resealRows (db: Database, ring: KeyRing, from: string, tenant: st
     const was = Buffer.from(sealed)
     const context = { tenant, ...of }
     try {
-      const secret = open(ring, context, { keyId: from, sealed: was })
-      changes.push({ id: context.factorId, was: was.toString('hex'), sealed: seal(ring, context, secret).sealed.toString('hex') })
-      secret.fill(0)
+      const { sealed } = open(ring, context, { keyId: from, sealed: was }, secret => seal(ring, context, secret))
+      changes.push({ id: context.factorId, was: was.toString('hex'), sealed: sealed.toString('hex') })
     } catch {
       unreadable.push(context.factorId)
     }

@@ -1,12 +1,15 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import t from 'tap'
-import { open, seal, SealError, type SealContext } from '../../src/core/seal.ts'
+import type { KeyRing } from '../../src/core/keys.ts'
+import { open as use, seal, SealError, type SealContext } from '../../src/core/seal.ts'
 import { DEFAULT_PARAMETERS } from '../../src/core/totp.ts'
 
 const ring = (...ids: string[]): { primary: string, keys: Map<string, Buffer> } =>
   ({ primary: ids[0] as string, keys: new Map(ids.map(id => [id, randomBytes(32)])) })
 const context: SealContext = { ...DEFAULT_PARAMETERS, tenant: 'acme', userId: randomUUID(), factorId: randomUUID() }
 const secret = randomBytes(20)
+/** A copy of what was sealed. */
+const open = (...args: [KeyRing, SealContext, Parameters<typeof use>[2]]): Buffer => use(...args, opened => Buffer.from(opened))
 
 t.test('what is sealed opens for the same tenant, user, factor and key, and holds the secret nowhere', async t => {
   const keys = ring('k1')
@@ -15,6 +18,16 @@ t.test('what is sealed opens for the same tenant, user, factor and key, and hold
   t.equal(sealed.sealed.length, 1 + 12 + 20 + 16)
   t.same(open(keys, context, sealed), secret)
   for (let length = 4; length <= 20; length++) t.notOk(sealed.sealed.includes(secret.subarray(0, length)))
+})
+
+t.test('what was opened is overwritten when it was used, whatever came of it', async t => {
+  const keys = ring('k1')
+  const sealed = seal(keys, context, secret)
+  let opened: Buffer | undefined
+  t.equal(use(keys, context, sealed, found => { opened = found; return found.equals(secret) }), true)
+  t.same(opened, Buffer.alloc(20))
+  t.throws(() => use(keys, context, sealed, found => { opened = found; throw new Error('of the user') }), { message: 'of the user' }, 'and an error of the user stays one')
+  t.same(opened, Buffer.alloc(20))
 })
 
 t.test('it opens for no other tenant, user, factor, parameters or key id', async t => {

@@ -47,9 +47,10 @@ export function decideConfirm (person: WholePerson, caller: Caller, { factorId, 
   if (refusal !== null) return refused(refusal)
   const impediment = conflict(person, pending.label) ?? closedBy(person.throttles.totp)
   if (impediment !== null) return impediment
-  const secret = open(settings.ring, { ...DEFAULT_PARAMETERS, tenant: person.tenant, userId: person.userId, factorId }, pending)
-  const step = matchStep(secret, readTyped(code), now, settings.window)
-  const away = step === null ? stepsAway(secret, readTyped(code), now) : null
-  secret.fill(0)
-  return step === null ? { outcome: 'refused', stepsAway: away } : { outcome: 'match', pending, step, label: pending.label ?? nextLabel(factors), isFirst }
+  return open(settings.ring, { ...DEFAULT_PARAMETERS, tenant: person.tenant, userId: person.userId, factorId }, pending, secret => {
+    const step = matchStep(secret, readTyped(code), now, settings.window)
+    return step === null
+      ? { outcome: 'refused', stepsAway: stepsAway(secret, readTyped(code), now) }
+      : { outcome: 'match', pending, step, label: pending.label ?? nextLabel(factors), isFirst }
+  })
 }

@@ -64,7 +64,5 @@ function nearest (person: Person, factors: Factor[], code: string, now: Date, ri
   return found.sort((a, b) => Math.abs(a.stepsAway) - Math.abs(b.stepsAway))[0] ?? null
 }
 
-function withSecret<T> ({ tenant, userId }: Person, factor: Factor, ring: KeyRing, use: (secret: Buffer) => T): T {
-  const secret = open(ring, { ...factor, tenant, userId, factorId: factor.id }, factor)
-  try { return use(secret) } finally { secret.fill(0) }
-}
+const withSecret = <T>({ tenant, userId }: Person, factor: Factor, ring: KeyRing, use: (secret: Buffer) => T): T =>
+  open(ring, { ...factor, tenant, userId, factorId: factor.id }, factor, use)
