@@ -9,8 +9,10 @@ const MAX_BYTES = 256 * 1024
 /** Times in milliseconds. */
 export const KEY_SET_LIMITS = {
   timeout: 5000,
-  /** How often at most an unknown `kid` asks again, and a set that could not be renewed. One that was never had is asked for each time. */
+  /** How often at most an unknown `kid` asks again, and a set that could not be renewed. */
   cooldown: 30_000,
+  /** For so long the failure to have a set for the first time is the answer to all who ask: who waited in vain is not followed by others. */
+  firstCooldown: 1000,
   maxAge: 600_000,
   /** How old a set may become while it cannot be renewed: an outage must not keep a withdrawn key alive for ever. */
   maxStale: 3_600_000
@@ -35,11 +37,11 @@ export const MAX_TRIED = 10
  * an answer, 256 KiB of it, no redirects. What is cached answers through an outage, for an hour.
  * @throws UnavailableError when the set cannot be had
  */
-export function remoteKeys (url: string, fetch: Fetch = globalThis.fetch, { timeout, cooldown, maxAge, maxStale } = KEY_SET_LIMITS): KeySet {
+export function remoteKeys (url: string, fetch: Fetch = globalThis.fetch, { timeout, cooldown, firstCooldown, maxAge, maxStale } = KEY_SET_LIMITS): KeySet {
   const cache: JWKSCacheInput = {}
   let failedAt = -Infinity
 
-  const isCoolingDown = (): boolean => hasSet(cache) && Date.now() - failedAt < cooldown
+  const isCoolingDown = (): boolean => Date.now() - failedAt < (hasSet(cache) ? cooldown : firstCooldown)
   const failed = (): void => { if (!isCoolingDown()) failedAt = Date.now() }
   const unavailable = (cause: unknown): UnavailableError => new UnavailableError('the issuer\'s key set cannot be had', { cause })
 
@@ -131,7 +133,8 @@ async function limited (response: Response, signal: AbortSignal): Promise<Respon
     chunks.push(chunk as Buffer)
   }
   const text = Buffer.concat(chunks).toString()
-  // What is no key set is a failure like any other.
-  if (response.status !== 200 || !Array.isArray((JSON.parse(text) as { keys?: unknown } | null)?.keys)) throw new Error('the answer is no key set')
+  // What is no key set is a failure like any other, and so is one without keys: nobody withdraws all that there are.
+  const keys = response.status === 200 ? (JSON.parse(text) as { keys?: unknown } | null)?.keys : undefined
+  if (!Array.isArray(keys) || keys.length === 0) throw new Error('the answer is no key set, or one without keys')
   return new Response(text, { status: 200 })
 }

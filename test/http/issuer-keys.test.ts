@@ -76,6 +76,7 @@ t.test('a key set that is slow, huge, elsewhere or none is a bounded 503, and no
     'no JSON': () => ({ body: '<html>' }),
     'JSON null': () => ({ body: 'null' }),
     'no key set': () => ({ body: '{"keys":1}' }),
+    'no keys in it': () => ({ body: '{"keys":[]}' }),
     'keys that are none': () => ({ body: '{"keys":[1]}' }),
     'a megabyte': () => ({ body: JSON.stringify({ keys: [], filler: 'x'.repeat(1_000_000) }) })
   }
@@ -88,6 +89,32 @@ t.test('a key set that is slow, huge, elsewhere or none is a bounded 503, and no
     t.match(response.headers.get('retry-after'), /^[1-9]\d*$/)
   }
   t.equal(other.asked, 0, 'no redirect was followed')
+})
+
+t.test('who comes when a set was just waited for in vain is told at once, and a second later it is asked for again', async t => {
+  const issuer = await new TestIssuer('https://a.test').start(t)
+  issuer.answer = () => ({ delay: 3000 })
+  const { find } = remoteKeys(issuer.jwksUrl, fetch, { ...KEY_SET_LIMITS, timeout: 100 })
+  const ask = (): Promise<unknown> => find({ alg: 'ES256', kid: 'x' })
+  await Promise.all(Array.from({ length: 20 }, () => t.rejects(ask(), UnavailableError)))
+  for (let n = 0; n < 20; n++) await t.rejects(ask(), UnavailableError)
+  t.equal(issuer.asked, 1)
+  const { now } = Date
+  t.intercept(Date, 'now', { value: () => now() + KEY_SET_LIMITS.firstCooldown })
+  issuer.answer = undefined
+  t.same(await ask(), [])
+  t.equal(issuer.asked, 2)
+})
+
+t.test('a set that has lost all its keys is an outage: the tokens of the keys that it had go on', async t => {
+  const { service: { clock }, issuer, status } = await trusting(t)
+  const tenant = newTenant()
+  const { now } = Date
+  const token = issuer.sign(clock, { tenant, exp: clock.seconds + 7200 })
+  t.equal((await status(token)).status, 200)
+  issuer.answer = () => ({ body: '{"keys":[]}' })
+  t.intercept(Date, 'now', { value: () => now() + KEY_SET_LIMITS.maxAge + 1000 })
+  t.equal((await status(issuer.sign(clock, { tenant, exp: clock.seconds + 7201 }))).status, 200)
 })
 
 t.test('a slow key set is given up', async t => {

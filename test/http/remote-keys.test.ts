@@ -1,5 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createServer, type RequestListener } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { AddressInfo } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -122,7 +123,12 @@ t.test('a key set that cannot be had is 503 in bounded time, and nobody is let i
     t.ok(performance.now() - start < 12_000, `${name}: bounded`)
     checkProblem(t, { ...answered, headers: Object.fromEntries(answered.headers) }, 503, 'unavailable', name)
     issuer.serve({ k: pair })
-    t.equal((await ask(service, tokenOf(service.person(), 'k', pair))).status, 200, `${name}: it heals by itself`)
+    let status = 0
+    for (let tries = 0; status !== 200 && tries < 100; tries++) {
+      await sleep(50)
+      status = (await ask(service, tokenOf(service.person(), 'k', pair))).status
+    }
+    t.equal(status, 200, `${name}: it heals by itself`)
   }))
 })
 
