@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { claimsOf, type Service, signToken } from '../helpers/service.ts'
-import { startTrusting, TestIssuer } from '../helpers/issuers.ts'
+import { newKey, startTrusting, TestIssuer } from '../helpers/issuers.ts'
 
 const TEXT = readFileSync('docs/issuers.md', 'utf8')
 const RECIPES = new Map([...TEXT.matchAll(/<!-- recipe: (\w+) -->\n```json\n(.*?)```/gs)].map(([, name, json]) => [name as string, JSON.parse(json as string) as Array<Record<string, unknown>>]))
@@ -26,6 +26,9 @@ interface Shape {
 }
 
 const id = (name: string): string => `${name}-${RUN}`
+
+/** What Zitadel says below a role: whose it is, and by which domain. */
+const ORGANIZATION = { '262889111111111111': 'acme.example.com' }
 
 const SHAPES: Record<string, Shape> = {
   keycloak: {
@@ -125,6 +128,104 @@ const SHAPES: Record<string, Shape> = {
     expected: { subject: id('supabase'), account: 'alice@example.com', tenant: 'acme' },
     enrolled: { roles: ['mfa:admin'], groups: ['staff'], sid: 'session-1', amr: ['otp', 'mfa'] }
   },
+  cognito: {
+    algorithm: 'RS256',
+    header: { typ: undefined },
+    claims: now => ({
+      aud: undefined,
+      client_id: '1example23456789abcdefghij',
+      sub: id('cognito'),
+      device_key: 'eu-central-1_1a2b',
+      'cognito:groups': ['staff', 'mfa:admin', 'mfa:support'],
+      version: 2,
+      origin_jti: 'origin-1',
+      event_id: 'event-1',
+      jti: 'jti-1',
+      token_use: 'access',
+      scope: 'openid email',
+      auth_time: now,
+      username: 'alice'
+    }),
+    expected: { subject: id('cognito'), account: 'alice', tenant: 'acme' },
+    enrolled: { roles: ['staff', 'mfa:admin'], groups: ['staff', 'mfa:admin', 'mfa:support'], sid: 'origin-1', client_id: '1example23456789abcdefghij', amr: ['otp', 'mfa'] }
+  },
+  adfs: {
+    algorithm: 'RS256',
+    header: { kid: undefined, x5t: 'jeeQjLUam_5jJgqW1jVLeYl8Gik' },
+    claims: now => ({
+      primarysid: id('S-1-5-21-1'),
+      upn: 'alice@example.com',
+      group: 'Domain Users',
+      role: 'mfa:admin',
+      apptype: 'Confidential',
+      appid: '60b3d106-d155-4f9f-ba75-84b8078829fa',
+      authmethod: 'urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport',
+      auth_time: new Date(now * 1000).toISOString(),
+      ver: '1.0',
+      scp: 'profile openid'
+    }),
+    expected: { subject: id('S-1-5-21-1'), account: 'alice@example.com', tenant: 'acme' },
+    enrolled: { roles: ['mfa:admin'], groups: ['Domain Users'], sid: undefined, amr: ['otp', 'mfa'] }
+  },
+  authentik: {
+    algorithm: 'RS256',
+    claims: now => ({
+      sub: id('authentik'),
+      auth_time: now,
+      acr: 'goauthentik.io/providers/oauth2/default',
+      amr: ['pwd', 'mfa'],
+      nonce: 'n-1',
+      sid: 'f4c3b2a1',
+      email: 'alice@example.com',
+      email_verified: true,
+      name: 'Alice',
+      given_name: 'Alice',
+      preferred_username: 'alice',
+      nickname: 'alice',
+      groups: ['authentik Admins', 'mfa:admin'],
+      azp: 'kUcPs9bKq3Nf0aYdXwEoRzTgHmVjLi2C7x4B8e1D',
+      uid: 'GvQWn2i8UJm4nUdTrM7zHYEVgRNLmBDMl9Vwpp2d'
+    }),
+    expected: { subject: id('authentik'), account: 'alice', tenant: 'acme' },
+    enrolled: { roles: ['authentik Admins', 'mfa:admin'], groups: ['authentik Admins', 'mfa:admin'], sid: 'f4c3b2a1', amr: ['pwd', 'otp', 'mfa'] }
+  },
+  zitadel: {
+    algorithm: 'RS256',
+    aud: ['262889234567890123', '262889234567890456', '262889234567890000'],
+    claims: now => ({
+      sub: id('262889000000000001'),
+      amr: ['pwd', 'otp', 'mfa'],
+      auth_time: now,
+      azp: '262889234567890123',
+      client_id: '262889234567890123',
+      at_hash: 'h',
+      nonce: 'n-1',
+      sid: 'V1_262889',
+      preferred_username: 'alice@acme.example.com',
+      email: 'alice@example.com',
+      'urn:zitadel:iam:org:project:roles': { 'mfa:admin': ORGANIZATION, reader: ORGANIZATION }
+    }),
+    expected: { subject: id('262889000000000001'), account: 'alice@acme.example.com', tenant: 'acme' },
+    enrolled: { roles: ['mfa:admin', 'reader'], sid: 'V1_262889', client_id: '262889234567890123', amr: ['pwd', 'otp', 'mfa'] }
+  },
+  dex: {
+    algorithm: 'RS256',
+    header: { typ: undefined },
+    lifetime: 86_400,
+    claims: () => ({
+      sub: id('CgVhbGljZRIEbGRhcA'),
+      nonce: 'n-1',
+      at_hash: 'h',
+      email: 'alice@example.com',
+      email_verified: true,
+      name: 'Alice',
+      preferred_username: 'alice',
+      groups: ['staff', 'mfa:admin'],
+      federated_claims: { connector_id: 'ldap', user_id: 'alice' }
+    }),
+    expected: { subject: id('CgVhbGljZRIEbGRhcA'), account: 'alice', tenant: 'acme' },
+    enrolled: { roles: ['staff', 'mfa:admin'], groups: ['staff', 'mfa:admin'], sid: undefined, amr: ['otp', 'mfa'] }
+  },
   hs256: {
     claims: now => ({ sub: id('alice'), tenant: id('tenant'), auth_time: now, sid: 'session-1', roles: ['mfa:support', 'mfa:sync'], accounts: ['local'], amr: ['pwd'] }),
     expected: { subject: id('alice'), account: id('alice'), tenant: id('tenant') },
@@ -140,10 +241,11 @@ const SHAPES: Record<string, Shape> = {
 interface Stage { service: Service, entries: Array<Record<string, unknown>>, issuer: TestIssuer, sign: (claims?: Record<string, unknown>) => string }
 
 /** The recipe with the addresses of its keys turned to the loopback, and nothing else changed. */
-async function start (t: Test, name: string): Promise<Stage> {
+async function start (t: Test, name: string, recipe = RECIPES.get(name) as Array<Record<string, unknown>>): Promise<Stage> {
   const shape = SHAPES[name] as Shape
-  const recipe = RECIPES.get(name) as Array<Record<string, unknown>>
   const issuer = await new TestIssuer(recipe[0]?.issuer as string, shape.algorithm).start(t)
+  // One that names no key publishes several, as while it rolls over.
+  if (Object.hasOwn(shape.header ?? {}, 'kid')) issuer.keys.push(newKey(shape.algorithm))
   const entries = recipe.map(entry => entry.jwksUrl === undefined ? entry : { ...entry, jwksUrl: issuer.jwksUrl })
   const service = await startTrusting(t, entries, { TRUSTED_PROXIES: '127.0.0.1/32' })
   const sign = (claims: Record<string, unknown> = {}): string => {
@@ -168,7 +270,8 @@ for (const [name, { expected, enrolled }] of Object.entries(SHAPES)) {
     const header = entries[0]?.header as string | undefined
     t.match(await service.call('GET', '/mfa/status', { token: sign() }), { status: 200, body: expected })
     if (header !== undefined) t.match((await service.call('GET', '/mfa/status', { headers: { [header]: sign() } })).body, expected, 'in its header')
-    for (const wrong of [{ aud: 'other' }, { iss: 'https://evil.test' }, { exp: service.clock.seconds - 1 }]) t.equal((await service.call('GET', '/mfa/status', { token: sign(wrong) })).status, 401, JSON.stringify(wrong))
+    const audience = entries[0]?.audienceClaim as string | undefined ?? 'aud'
+    for (const wrong of [{ [audience]: 'other' }, { iss: 'https://evil.test' }, { exp: service.clock.seconds - 1 }]) t.equal((await service.call('GET', '/mfa/status', { token: sign(wrong) })).status, 401, JSON.stringify(wrong))
     if (enrolled === 'login time unknown') {
       t.match(await service.call('POST', '/mfa/enroll', { token: sign() }), { status: 403, body: { code: 'login_time_unknown' } })
       return
@@ -227,3 +330,40 @@ t.test('several: two providers name one person, and the machine is none', async 
   t.match(two.body.decision, { action: 'allow', reason: 'idp_mfa' })
   t.equal((await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, { ...sso, aud: machines.audience, sub: 'crm' }) })).status, 403)
 })
+
+t.test('cognito: an ID token of the pool is none, and an app client\'s own token is no user', async t => {
+  const { service, sign } = await start(t, 'cognito')
+  t.match(await service.call('GET', '/mfa/status', { token: sign({ token_use: 'id', aud: '1example23456789abcdefghij' }) }), { status: 401, body: { cause: /^token_use is "id"/ } })
+  t.equal((await service.call('GET', '/mfa/status', { token: sign({ sub: '1example23456789abcdefghij', username: undefined }) })).status, 403)
+})
+
+t.test('adfs: a client\'s own token is none, and a certificate that is rolled over is no outage', async t => {
+  const { service, issuer, sign } = await start(t, 'adfs')
+  t.match(await service.call('GET', '/mfa/status', { token: sign({ primarysid: undefined, upn: undefined }) }), { status: 401, body: { cause: /^primarysid is not there/ } })
+  issuer.keys.reverse()
+  t.equal((await service.call('GET', '/mfa/status', { token: sign() })).status, 200)
+})
+
+t.test('authentik and dex: a token without a nonce passes too, as a client may send none', async t => {
+  for (const name of ['authentik', 'dex']) {
+    const { service, sign } = await start(t, name)
+    t.equal((await service.call('GET', '/mfa/status', { token: sign({ nonce: undefined, at_hash: undefined }) })).status, 200, name)
+  }
+})
+
+t.test('zitadel: an access token passes and sets up nothing, as it does not say when the login was', async t => {
+  const { service, sign } = await start(t, 'zitadel')
+  const token = sign({ sub: id('262889000000000002'), auth_time: undefined, amr: undefined, nonce: undefined, at_hash: undefined, sid: undefined, jti: 'at-1' })
+  t.equal((await service.call('GET', '/mfa/status', { token })).status, 200)
+  t.match(await service.call('POST', '/mfa/enroll', { token }), { status: 403, body: { code: 'login_time_unknown' } })
+})
+
+for (const name of ['authentik', 'zitadel']) {
+  t.test(`${name}: its own MFA counts as the recipe says, where it is switched on`, async t => {
+    const [entry] = RECIPES.get(name) as [Record<string, unknown>]
+    t.match(TEXT.slice(TEXT.indexOf(`<!-- recipe: ${name} -->`)), /"mfa": \{ "amr": "mfa", "maxAgeSeconds": 28800 \}/)
+    const { service, sign } = await start(t, name, [{ ...entry, mfa: { amr: 'mfa', maxAgeSeconds: 28_800 } }])
+    t.match((await service.call('GET', '/mfa/status', { token: sign() })).body.decision, { action: 'allow', reason: 'idp_mfa' })
+    t.notMatch((await service.call('GET', '/mfa/status', { token: sign({ amr: ['pwd'] }) })).body.decision, { reason: 'idp_mfa' })
+  })
+}
