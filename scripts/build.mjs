@@ -25,7 +25,7 @@ await build({
   sourcesContent: false,
   logLevel: 'warning',
   // What is native, has files of its own, or is seldom wanted. Prisma's adapter is not among it: it knows pools of one `pg`.
-  external: ['bcrypt', '@fastify/swagger-ui', '@prisma/client', '@prisma/schema-engine-wasm', 'undici'],
+  external: ['bcrypt', 'pino-pretty', '@fastify/swagger-ui', '@prisma/client', '@prisma/schema-engine-wasm', 'undici'],
   // What packages of CommonJS call, and where a source file would lie if each were built by itself.
   banner: { js: "import { createRequire as __requireOf } from 'node:module'; const require = __requireOf(import.meta.url), __dist = /^.*\\/dist\\//.exec(import.meta.url)[0]" },
   plugins: [{

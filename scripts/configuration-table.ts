@@ -1,10 +1,20 @@
 import { variables } from '../src/config.ts'
+import { developmentEnvironment, makeDevelopmentKeys } from '../src/dev.ts'
+
+/** What development fills in where nothing is given. */
+const filled = developmentEnvironment(makeDevelopmentKeys())
+const OTHERS: Record<string, string> = {
+  ...Object.fromEntries(Object.keys(makeDevelopmentKeys()).map(name => [name, 'in development made, in `.data/keys.json`'])),
+  DATABASE_URL: 'in development the embedded one',
+  DOCS: '`on`; `off` in production'
+}
 
 /** The variables as a Markdown table, without a line before or after. */
 export function configurationTable (): string {
   const rows = Object.entries(variables).map(([name, variable]) => {
     const { fallback, about } = variable as { fallback?: string, about: string }
-    return `| \`${name}\` | ${fallback === undefined || fallback === '' ? '' : `\`${fallback}\``} | ${about} |`
+    const value = fallback !== undefined && fallback !== '' ? `\`${fallback}\`` : OTHERS[name] ?? (filled[name] === undefined ? '' : `in development \`${filled[name]}\``)
+    return `| \`${name}\` | ${value} | ${about} |`
   })
   return ['| variable | default | |', '|---|---|---|', ...rows, ''].join('\n')
 }

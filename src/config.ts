@@ -25,7 +25,7 @@ export const variables = {
   PORT: { read: integer(0, 65535), fallback: '3000', about: 'port to listen on' },
   ADMIN_HOST: { read: text(255), fallback: '127.0.0.1', about: 'address of the second listener' },
   ADMIN_PORT: { read: integer(0, 65535), about: 'its port; with it `/admin` and `/metrics` answer there alone' },
-  DATABASE_URL: { read: postgresUrl, isSecret: true, about: 'PostgreSQL, perhaps several hosts; in production with `sslmode=verify-full`; without it the embedded one, never in production' },
+  DATABASE_URL: { read: postgresUrl, isSecret: true, about: 'PostgreSQL, perhaps several hosts; in production with `sslmode=verify-full`' },
   DATABASE_POOL: { read: integer(1, 200), fallback: '10', about: 'connections of one replica' },
   DATABASE_OWNER_URL: { read: postgresUrl, isSecret: true, about: 'the owner\'s role, for `migrate` and `maintain` alone' },
   CITUS: { read: choice('auto', 'on', 'off'), fallback: 'auto', about: 'whether `migrate` distributes the tables by tenant: where the database is one of Citus, always, or never: [docs/scaling.md](docs/scaling.md)' },
@@ -75,7 +75,7 @@ export const variables = {
   WEBHOOK_SECRET: { read: parseWebhookSecrets, isSecret: true, about: '`whsec_…`, 24 to 64 bytes: signs them; while it is changed two, with a comma between' },
   WEBHOOK_ALLOW_PRIVATE: { read: boolean, fallback: 'false', about: 'the receiver may have a private address, and speak http' },
   CORS_ORIGINS: { read: origins, fallback: '', about: 'pages of other origins that may call' },
-  DOCS: { read: boolean, about: 'the OpenAPI console at /docs; on, off in production' },
+  DOCS: { read: boolean, about: 'the OpenAPI console at /docs' },
   OTEL_EXPORTER_OTLP_ENDPOINT: { read: url(['http:', 'https:']), about: 'collector of traces, by OTLP over HTTP' },
   LOG_LEVEL: { read: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), fallback: 'info', about: '`trace` to `fatal`, or `silent`' },
   NODE_ENV: { read: choice('production', 'development', 'test'), fallback: 'development', about: '`development` and `test` serve this machine alone; `production` refuses what is only good for them' }

@@ -29,7 +29,7 @@ async function main (): Promise<void> {
   const { origin } = await serve({ env, config, database: await openDatabase(config), onUnfit: refuseToServe })
   if (isDevelopment(env)) {
     const { printWelcome } = await import('./cli/welcome.ts')
-    printWelcome(origin, config.DOCS)
+    printWelcome(origin, config, env)
   }
 }
 

@@ -1,4 +1,5 @@
 import closeWithGrace from 'close-with-grace'
+import type { DestinationStream } from 'pino'
 import { createApp, VERSION } from '../app.ts'
 import { startAudit } from '../audit.ts'
 import type { Config } from '../config.ts'
@@ -40,7 +41,7 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   metrics.collectProcess()
   const memory = new AuditMemory()
   const tracing = await traceTo(config.OTEL_EXPORTER_OTLP_ENDPOINT)
-  const logStream = openLog({
+  const logStream = await openTerminalLog(config) ?? openLog({
     onLost: () => { metrics.logLineLost() },
     onWritable: lost => { app.log.warn({ lost }, 'lines of the log are lost: it could not be written') }
   })
@@ -72,6 +73,12 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   await app.listen({ host: config.HOST, port: config.PORT })
   if (config.ADMIN_PORT !== undefined) app.log.info(`Administration at ${await app.listenAdmin(config.ADMIN_HOST, config.ADMIN_PORT)}`)
   return { origin: app.listeningOrigin, stop, ignoreSignals: signals.uninstall }
+}
+
+/** For a developer who reads along. Undefined elsewhere, and where what makes lines pretty is not installed: a log is JSON then. */
+async function openTerminalLog ({ NODE_ENV }: Config): Promise<DestinationStream | undefined> {
+  if (NODE_ENV !== 'development' || !process.stdout.isTTY) return undefined
+  return await import('./pretty.ts').then(({ openPrettyLog }) => openPrettyLog(), () => undefined)
 }
 
 /** Loaded only where it is wanted: it takes as much memory as all the rest. */

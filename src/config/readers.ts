@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
+import { isOrigin } from '../core/origin.ts'
 
 /** A variable that stops the start, and others that do. The message has a line for each, and never a value. */
 export class ConfigError extends Error {
@@ -64,13 +65,6 @@ export const origins: Reader<string[]> = (name, raw) => raw === ''
     if (!isOrigin(origin)) throw new ConfigError(name, 'holds something that is not an exact origin, as https://app.example.com, without a slash at its end')
     return origin
   })
-
-/** As a browser writes it. An app in a WebView has a scheme of its own (`capacitor://localhost`), of which `URL` says "null". */
-function isOrigin (text: string): boolean {
-  if (!URL.canParse(text) || text.includes('*')) return false
-  const { origin, protocol, host } = new URL(text)
-  return host !== '' && protocol !== 'file:' && text === (origin === 'null' ? `${protocol}//${host}` : origin)
-}
 
 /** The name in a key URI, whose grammar parts it from the account by a colon. */
 export const totpIssuer: Reader<string> = (name, raw) => {

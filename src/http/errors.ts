@@ -29,8 +29,9 @@ export function writeProblem (request: FastifyRequest, reply: FastifyReply, prob
   reply.hijack().raw.writeHead(problem.status, { ...reply.getHeaders() as Record<string, string>, ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
 }
 
-function documentOf (request: FastifyRequest, { code, options, status, cause }: Problem, reason?: string): { headers: Record<string, string>, body: string } {
-  request.problemCode = code
+function documentOf (request: FastifyRequest, problem: Problem, reason?: string): { headers: Record<string, string>, body: string } {
+  const { code, options, status, cause } = problem
+  request.problem = problem
   if (status >= 500) request.log.error({ err: cause, code }, 'request failed')
   return {
     // The base's too: what the framework refuses before a route is found has met no hook.

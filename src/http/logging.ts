@@ -89,12 +89,14 @@ export function registerLogging (app: FastifyInstance): RequestLog {
     reply.raw.once('close', () => {
       const traceId = TRACEPARENT.exec(String(request.headers.traceparent))?.[1]
       const { writableFinished: isAnswered, statusCode } = reply.raw
+      const { problem } = request
       log.info({
         reqId: request.id,
         ...(traceId !== undefined && { traceId }),
         method: request.method,
         path: pathOf(request.url),
         ...(isAnswered ? { status: statusCode } : { aborted: true }),
+        ...(problem !== undefined && { code: problem.code, errors: problem.options.errors?.map(({ field, message }) => `${field} ${message}`) }),
         ms: Math.round(reply.elapsedTime * 10) / 10,
         address: addressOf(request)
       }, 'request')

@@ -1,11 +1,14 @@
 import { METHODS } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { isOrigin } from '../core/origin.ts'
 import { sendProblem } from './errors.ts'
-import { Problem } from './problem.ts'
+import { DETAILS, Problem } from './problem.ts'
 
 /** All that Node's parser lets through; CONNECT never becomes a request. */
 export const ALL_METHODS = METHODS.filter(method => method !== 'CONNECT')
 const PREFLIGHT_SECONDS = 600
+/** Each origin that may not call is told of once, and so many of them: anybody can make one up. */
+const MOST_TOLD = 100
 
 /** Paths that answer no other origin: they are not a page's business. */
 const NOT_FOR_PAGES = /^\/(docs|health|mfa\/authorize|mfa\/forward-auth)(\/|$)/
@@ -22,6 +25,14 @@ export function registerMethods (app: FastifyInstance, origins: readonly string[
     return origin !== undefined && origins.includes(origin) && !NOT_FOR_PAGES.test(request.resource?.url ?? '') ? origin : undefined
   }
 
+  const told = new Set<string>()
+  /** A browser says nothing of it to its user, and to the page only that there was no answer. */
+  function tellRefused ({ headers: { origin = '' }, log }: FastifyRequest): void {
+    if (told.size >= MOST_TOLD || told.has(origin) || origin.length > 255 || !isOrigin(origin)) return
+    told.add(origin)
+    log.info(`a page of ${origin} may not call: CORS_ORIGINS does not name it`)
+  }
+
   app.addHook('onRequest', async (request, reply) => {
     if (origins.length > 0) reply.header('vary', 'Origin')
     const origin = originOf(request)
@@ -34,15 +45,17 @@ export function registerMethods (app: FastifyInstance, origins: readonly string[
   const answerOther = (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
     if (!request.is404 || request.resource === undefined) return done()
     const allow = [...request.resource.methods].join(', ')
-    const isPreflight = request.method === 'OPTIONS' && originOf(request) !== undefined && request.headers['access-control-request-method'] !== undefined
-    if (isPreflight) {
+    const isPreflight = request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined
+    if (isPreflight && originOf(request) !== undefined) {
       reply.code(204).headers({
         'access-control-allow-methods': allow,
         'access-control-allow-headers': 'authorization, content-type, if-match, traceparent, tracestate, baggage, sentry-trace',
         'access-control-max-age': String(PREFLIGHT_SECONDS)
       }).send()
     } else {
-      sendProblem(request, reply.header('allow', allow), new Problem('method_not_allowed'))
+      const isRefused = isPreflight && !NOT_FOR_PAGES.test(request.resource.url)
+      if (isRefused) tellRefused(request)
+      sendProblem(request, reply.header('allow', allow), new Problem('method_not_allowed', isRefused ? { detail: DETAILS.origin } : {}))
     }
   }
   return () => { app.addHook('onRequest', answerOther) }

@@ -103,7 +103,7 @@ export function countRequests (app: FastifyInstance, metrics: Metrics): void {
   const count = (request: FastifyRequest, { raw, elapsedTime }: FastifyReply): void => {
     const { url = request.resource?.url ?? 'none', config: { codeKind } } = request.routeOptions
     metrics.request(request.method, url, raw.writableFinished ? String(raw.statusCode) : 'aborted', elapsedTime / 1000)
-    const { problemCode } = request
+    const problemCode = request.problem?.code
     if (problemCode !== undefined) metrics.problem(problemCode)
     if (codeKind !== undefined && raw.writableFinished) metrics.code(codeKind, problemCode ?? 'accepted')
   }

@@ -1,7 +1,7 @@
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Of the error that was answered. */
-    problemCode?: ProblemCode
+    /** The error that was answered. */
+    problem?: Problem
   }
 }
 
@@ -44,6 +44,7 @@ export const DETAILS = {
   floor: 'The deployment asks for more than that. Its `floor` is in GET /admin/policy.',
   enroll: 'Set one up: POST /mfa/enroll.',
   loginFirst: 'The login is too old to set one up. Sign in again, then POST /mfa/enroll.',
+  origin: 'A page of another origin may call only if CORS_ORIGINS names its origin, exactly.',
   flood: 'Too many requests came from this address in one minute. Wait for `Retry-After` seconds.',
   http: 'Send a request of HTTP/1.1 that is whole and has one Host.',
   slow: 'The request did not arrive in time. Send it again, at once.'

@@ -50,6 +50,20 @@ t.test('a request leaves one line: method, path without its query, status, addre
   t.notMatch(service.log.join(''), /canary7391|123456/)
 })
 
+t.test('a refused request\'s line has its code, and the fields that were wrong, without their values', async t => {
+  const service = await startService(t)
+  const person = service.person()
+  await person.call('POST', '/mfa/verify', { code: 'canary7391' })
+  await person.call('POST', '/mfa/verify', { code: '000000' })
+  await person.call('GET', '/mfa/status')
+  const [bad, refused, fine] = service.log.map(line => JSON.parse(line)).filter(({ msg }) => msg === 'request')
+  t.match(bad, { status: 400, code: 'invalid_request', errors: ['code must be six digits, as a string'] })
+  t.match(refused, { status: 409, code: 'not_enrolled' })
+  t.notOk('errors' in refused)
+  t.notOk('code' in fine)
+  t.notMatch(service.log.join(''), /canary7391/)
+})
+
 t.test('no secret, code or token is in the log at its lowest level, in whatever writing', async t => {
   const service = await startService(t, { LOG_LEVEL: 'trace' })
   const { env, clock, log } = service

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { checkProblem } from '../helpers/problems.ts'
 import { raw, request } from '../helpers/raw.ts'
-import { startService } from '../helpers/service.ts'
+import { type Answer, startService } from '../helpers/service.ts'
 
 t.test('a method that a resource does not have is 405 and names those that it has', async t => {
   const { url } = await startService(t)
@@ -112,6 +112,21 @@ t.test('any other origin gets no CORS header, nor does any without configuration
       t.same([preflight.status, corsHeaders(preflight.headers)], [405, {}], `${origin}: preflight`)
     }
   }
+})
+
+t.test('an origin that may not call is named in the log with the variable, each once, and not what is none', async t => {
+  const service = await startService(t, cors)
+  const preflight = (origin: string, path = '/mfa/status'): Promise<Answer> => service.call('OPTIONS', path, { headers: { origin, 'access-control-request-method': 'GET' } })
+  for (const origin of ['http://127.0.0.1:3530', 'https://app.test:8443', 'http://127.0.0.1:3530', 'null', 'https://app.test/', `https://${'x'.repeat(300)}.test`, '*', 'https://x.test "}']) {
+    t.match((await preflight(origin)).body, { code: 'method_not_allowed', detail: /CORS_ORIGINS names its origin/ })
+  }
+  await preflight('https://elsewhere.test', '/health/live')
+  await service.call('GET', '/mfa/status', { headers: { origin: 'https://elsewhere.test' } })
+  const told = (): string[] => service.log.map(line => JSON.parse(line).msg as string).filter(msg => msg.includes('CORS_ORIGINS'))
+  t.same(told(), ['http://127.0.0.1:3530', 'https://app.test:8443'].map(origin => `a page of ${origin} may not call: CORS_ORIGINS does not name it`))
+  for (let n = 0; n < 110; n++) await preflight(`https://page-${n}.test`)
+  t.equal(told().length, 100, 'whoever makes origins up fills no disk')
+  t.notMatch((await service.call('OPTIONS', '/mfa/status', { headers: { origin: PAGE } })).body.detail, /CORS/, 'a plain OPTIONS is told of methods')
 })
 
 t.test('probes and the console answer no other origin', async t => {
