@@ -45,6 +45,17 @@ export class Semaphore {
     return this.#wait(Math.max(0, Math.min(withinMs, this.#limits.maxWaitMs)))
   }
 
+  /** @throws UnavailableError if too many wait, or for too long */
+  async run<T> (work: () => Promise<T>): Promise<T> {
+    const turn = this.enter()
+    try {
+      await turn.come
+      return await work()
+    } finally {
+      turn.end()
+    }
+  }
+
   #wait (withinMs: number): Turn {
     let end: () => void
     const come = new Promise<boolean>((resolve, reject) => {

@@ -15,6 +15,8 @@ const STATEMENT_TIMEOUT = 1500
 /** Of a report, which many rows are read for: at most two run at a time, and a third waits for no longer than to connect. */
 const REPORT_TIMEOUT = 20_000
 const REPORT_POOL = 2
+/** Of a settlement for many users at once. */
+const BULK_TIMEOUT = 5000
 
 /** What a settlement function answers: an outcome, and what belongs to it. */
 export interface Settlement { outcome: string, [name: string]: unknown }
@@ -44,6 +46,8 @@ export interface Database {
    * @throws OutcomeUnknownError where it was sent, and nobody can say whether it was done
    */
   settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
+  /** The same for many users at once: with more time, and over the connections of reports. Few at a time: whoever calls sees to that. */
+  settleMany: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
   /** The same for what is no act of the caller's, but goes before one: if its answer is lost, nothing was accepted all the same. */
   note: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
   /** Of those that ask for the same `key` at the same moment, one call. */
@@ -102,11 +106,15 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     const { rows } = await run(async () => await connections.query(from, { text, values: parameters, ...optionsFor(text) }))
     return rows as T[]
   }
-  const value = async <T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T | null> => {
+  const valueOf = (from: 'logins' | 'reports', optionsFor: OptionsFor): Database['value'] => async <T>(
+    strings: TemplateStringsArray, ...values: unknown[]
+  ) => {
     const { text, values: parameters } = sql(strings, ...values)
-    const { rows: [row] } = await run(async () => await connections.query('logins', { text, values: parameters, rowMode: 'array', ...nameFor(text) }))
+    const { rows: [row] } = await run(async () => await connections.query(from, { text, values: parameters, rowMode: 'array', ...optionsFor(text) }))
     return (row as unknown as [T | null])[0]
   }
+  const value = valueOf('logins', nameFor)
+  const valueOfMany = valueOf('reports', () => ({ query_timeout: BULK_TIMEOUT }))
 
   const settled = async (name: string, work: () => Promise<Settlement | null>): Promise<Settlement> => {
     const start = performance.now()
@@ -142,6 +150,7 @@ export function connect (url: string | (() => string), poolSize: number): Databa
       return await prisma.$queryRaw<T[]>(Prisma.sql(statement.strings, ...statement.values))
     }),
     settle: async (strings, ...values) => await act(settlementOf(strings), () => value<Settlement>(strings, ...values)),
+    settleMany: async (strings, ...values) => await act(settlementOf(strings), () => valueOfMany<Settlement>(strings, ...values)),
     note: async (strings, ...values) => await settled(settlementOf(strings), () => value<Settlement>(strings, ...values)),
     together: async (key, item, send) => await all.ask(key, item, send),
     settleTogether: async (name, key, item, send) => await act(name, () => all.ask(key, item, send)),

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { randomUUID } from 'node:crypto'
 import { issuersEnvironment, newTenant, startTrusting } from '../helpers/issuers.ts'
@@ -128,6 +129,33 @@ t.test('a body is at most 1 MiB, on this route alone, and a thousand people fit'
   t.match(await service.call('PUT', '/admin/users', { token, body: body + ' '.repeat(1024 * 1024 + 1 - body.length) }), { status: 413, body: { code: 'payload_too_large' } })
   t.match(await service.call('PUT', '/admin/policy', { token, body: ' '.repeat(16 * 1024) + '{}' }), { status: 413 })
   t.match((await admin.call('GET', '/admin/stats', undefined, token)).body, { users: 1001 })
+})
+
+t.test('a thousand people of seven groups each: four calls at once succeed, forty converge, and who is known costs no write', async t => {
+  const { admin, token } = await stage()
+  const crowd = (of: string): object => ({ users: Array.from({ length: 1000 }, (_, n) => ({ subject: `${of}-${n}`, account: `${of}-${n}@example.com`, accounts: ['local'], groups: Array.from({ length: 7 }, (_, group) => `group-${(n + group) % 40}`) })) })
+  const put = (of: string): Promise<Answer> => service.call('PUT', '/admin/users', { token, body: crowd(of) })
+  const start = performance.now()
+  t.match(await put('a'), { status: 200, body: { created: 1000 } })
+  t.ok(performance.now() - start < 5000, 'alone')
+  t.same((await Promise.all(['a', 'b', 'c', 'a'].map(name => inTime(() => put(name))))).map(({ status }) => status), [200, 200, 200, 200])
+  const versions = (): Promise<unknown> => service.db.rows`SELECT id, xmin::text, xmax::text, ctid::text FROM users WHERE tenant = ${admin.tenant} ORDER BY id`
+  const before = await versions()
+  t.match(await put('b'), { status: 200, body: { unchanged: 1000 } })
+  t.same(await versions(), before, 'neither written nor locked')
+
+  const names = Array.from({ length: 40 }, (_, n) => ['c', 'd'][n % 2] as string)
+  const left = { count: names.length }
+  await Promise.all(names.map(async name => {
+    for (let tries = 0; tries < 100; tries++) {
+      const answer = await put(name)
+      if (answer.status === 200) { left.count--; return }
+      t.match(answer, { status: 503, body: { code: 'unavailable' } })
+      await sleep(Number(answer.headers.get('retry-after')) * 1000)
+    }
+  }))
+  t.equal(left.count, 0)
+  t.match(await put('d'), { body: { unchanged: 1000 } })
 })
 
 t.test('nobody disables himself: the call is refused as a whole, and audited', async t => {

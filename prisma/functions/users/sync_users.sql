@@ -1,7 +1,7 @@
 -- Records what an application says of its users, all of them or none. p_users is [{id, namespace, subject, account?, accounts?, groups?,
 -- disabled?, hashes}], each user once; `id` is for a user who is new, and what is absent stays. Decides: of two that name the same users,
 -- and of one beside a first sight or a login, each changes the row as the other left it. Rows are made and locked in one order, so that no
--- two deadlock.
+-- two deadlock; of whom nothing changes, none is locked or written.
 -- A user who was erased is made anew, as by their own login: with an epoch that no token of theirs has, and disabled if they were, unless
 -- the sync says otherwise. `hashes` is what their trace would be under each pepper.
 -- The users who were made are counted by their rows: how many rows an INSERT says that it made, where some were there, is not the same on
@@ -11,6 +11,7 @@ DECLARE
   v_now timestamptz := clock_timestamp();
   v_before users[];
   v_created int;
+  v_known int;
   v_updated int;
   v_counts jsonb;
   v_id uuid;
@@ -36,11 +37,16 @@ BEGIN
   SELECT p_tenant, u.id, k FROM jsonb_to_recordset(p_users) AS g (id uuid) JOIN users u ON u.tenant = p_tenant AND u.id = g.id
   CROSS JOIN unnest(ARRAY['enroll', 'totp']) AS k;
 
+  -- Who was there before and is told of otherwise, as they were.
   SELECT coalesce(array_agg(b), '{}') INTO v_before FROM (
-    SELECT u.* FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text)
+    SELECT u.* FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text, account text, accounts jsonb, groups jsonb, disabled boolean)
     JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject AND u.id <> g.id
+    WHERE u.account <> coalesce(g.account, u.account) OR u.sources <> synced_sources(u.sources, g.accounts, g.groups)
+      OR (u.disabled_at IS NOT NULL) <> coalesce(g.disabled, u.disabled_at IS NOT NULL)
     ORDER BY u.namespace, u.subject FOR NO KEY UPDATE OF u) AS b;
-  IF v_created + cardinality(v_before) <> jsonb_array_length(p_users) THEN
+  SELECT count(*) INTO v_known FROM jsonb_to_recordset(p_users) AS g (namespace text, subject text)
+  JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject;
+  IF v_known <> jsonb_array_length(p_users) THEN
     RAISE EXCEPTION 'somebody was erased meanwhile';
   END IF;
   UPDATE users u SET account = n.account, sources = n.sources, disabled_at = n.disabled_at
@@ -57,15 +63,16 @@ BEGIN
   SELECT p_tenant, kind, is_enrolled, accounts, groups, sum(change) FROM (
     SELECT kind, enrolled_at IS NOT NULL AS is_enrolled, accounts, groups, -1 AS change FROM unnest(v_before) WHERE disabled_at IS NULL
     UNION ALL
-    SELECT u.kind, u.enrolled_at IS NOT NULL, u.accounts, u.groups, 1 FROM jsonb_to_recordset(p_users) AS g (namespace text, subject text)
-    JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject WHERE u.disabled_at IS NULL) AS c
+    SELECT u.kind, u.enrolled_at IS NOT NULL, u.accounts, u.groups, 1 FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text)
+    JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject LEFT JOIN unnest(v_before) AS b ON b.id = u.id
+    WHERE u.disabled_at IS NULL AND (u.id = g.id OR b.id IS NOT NULL)) AS c
   GROUP BY kind, is_enrolled, accounts, groups HAVING sum(change) <> 0;
 
   FOR v_id, v_is_disabled IN
-    SELECT u.id, u.disabled_at IS NOT NULL FROM jsonb_to_recordset(p_users) AS g (namespace text, subject text)
+    SELECT u.id, u.disabled_at IS NOT NULL FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text)
     JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject
     LEFT JOIN unnest(v_before) AS b ON b.id = u.id
-    WHERE (u.disabled_at IS NULL) <> (b.disabled_at IS NULL) ORDER BY u.namespace, u.subject
+    WHERE (u.id = g.id OR b.id IS NOT NULL) AND (u.disabled_at IS NULL) <> (b.disabled_at IS NULL) ORDER BY u.namespace, u.subject
   LOOP
     IF v_is_disabled THEN
       v_epoch := move_epoch(p_tenant, v_id);
@@ -73,7 +80,7 @@ BEGIN
     END IF;
     PERFORM audit(p_tenant, v_id::text, CASE WHEN v_is_disabled THEN 'user.disabled' ELSE 'user.enabled' END, 'success', NULL, p_by, '{}');
   END LOOP;
-  v_counts := jsonb_build_object('created', v_created, 'updated', v_updated, 'unchanged', cardinality(v_before) - v_updated);
+  v_counts := jsonb_build_object('created', v_created, 'updated', v_updated, 'unchanged', v_known - v_created - v_updated);
   PERFORM audit(p_tenant, NULL, 'users.synced', 'success', NULL, p_by, v_counts);
   RETURN v_counts || jsonb_build_object('outcome', 'synced');
 END $$;

@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Issuer } from '../../../core/issuer.ts'
+import { Semaphore } from '../../../core/semaphore.ts'
 import { recordEvent } from '../../../db/audit.ts'
 import type { Database } from '../../../db/client.ts'
 import { byOf } from '../../../gate.ts'
@@ -13,9 +14,12 @@ import { SYNC_SCHEMAS, type UserSync } from './schema.ts'
 import { settleSync } from './store.ts'
 
 const BODY_LIMIT = 1024 * 1024
+/** One at a time: a thousand users take about a second, and of two that name the same ones one would wait for the other all the same. */
+const TURNS = { atOnce: 1, maxWaiting: 8, maxWaitMs: 5500 }
 
 export function registerUserSync (app: FastifyInstance, { config, db, gate, secrets }: Services): void {
   for (const schema of SYNC_SCHEMAS) app.addSchema(schema)
+  const turns = new Semaphore(TURNS, 'too many syncs wait')
 
   app.put('/admin/users', {
     bodyLimit: BODY_LIMIT,
@@ -35,7 +39,7 @@ export function registerUserSync (app: FastifyInstance, { config, db, gate, secr
     const users = decideSync((request.body as UserSync).users, namespacesOf(config.ISSUERS, tenant))
     if ('field' in users) throw new Problem('invalid_request', { errors: [users] })
     if (users.some(user => user.disabled === true && isOneself(user, request))) await refuse(db, request)
-    const { created, updated, unchanged } = await forCaller(request, () => settleSync(db, tenant, users, secrets.peppers, byOf(request)))
+    const { created, updated, unchanged } = await turns.run(() => forCaller(request, () => settleSync(db, tenant, users, secrets.peppers, byOf(request))))
     return { created, updated, unchanged }
   })
 }

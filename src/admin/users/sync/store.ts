@@ -7,5 +7,5 @@ import type { Database, Settlement } from '../../../db/client.ts'
 /** All of them or none: `synced`, and how many were `created`, `updated` and `unchanged`. */
 export function settleSync (db: Database, tenant: string, users: ReadonlyArray<{ namespace: string, subject: string }>, peppers: KeyRing, by: By): Promise<Settlement> {
   const named = users.map(user => ({ ...user, id: randomUUID(), hashes: traceOf(peppers, { tenant, ...user }).hashes }))
-  return db.settle`SELECT sync_users(${tenant}, ${JSON.stringify(named)}::jsonb, ${by}::jsonb) AS result`
+  return db.settleMany`SELECT sync_users(${tenant}, ${JSON.stringify(named)}::jsonb, ${by}::jsonb) AS result`
 }
