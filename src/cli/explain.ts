@@ -10,7 +10,7 @@ const ENCODE = 'In the user name and the password write @ as %40, / as %2F, : as
 const CA = 'Name its CA: sslrootcert=/path/of/ca.pem'
 
 /** What the server or the way to it says, by its code (SQLSTATE, the system's, TLS's), and what to do. */
-const DATABASE: Record<string, string> = {
+export const DATABASE: Record<string, string> = {
   ECONNREFUSED: 'nothing listens there. Start PostgreSQL, or correct the host and the port',
   ENOTFOUND: `there is no host of that name. Correct it. ${ENCODE}`,
   EAI_AGAIN: 'the name of the host cannot be looked up now. See whether this machine has a network and a DNS server',
