@@ -27,6 +27,7 @@ import { registerAdminListener } from './http/admin-listener.ts'
 import { registerBudget } from './http/budget.ts'
 import { createListener } from './http/connections.ts'
 import { registerConsole } from './http/console.ts'
+import { registerDrain } from './http/drain.ts'
 import { registerErrors, SAYS_WHAT_IS_MEANT, sendProblem, toProblem } from './http/errors.ts'
 import { withoutOriginalPath } from './http/forwarded.ts'
 import { registerHead } from './http/head.ts'
@@ -98,6 +99,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
 
   const refusals = new Refusals({ log: app.log, metrics, isProduction: config.NODE_ENV === 'production' })
   registerErrors(app, refusals)
+  registerDrain(app)
   registerResources(app)
   tracing?.register(app)
   const { logEnd, logRefused: onRefused } = registerLogging(app)

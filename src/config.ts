@@ -25,6 +25,7 @@ export const variables = {
   PORT: { read: integer(0, 65535), fallback: '3000', about: 'port to listen on' },
   ADMIN_HOST: { read: text(255), fallback: '127.0.0.1', about: 'address of the second listener' },
   ADMIN_PORT: { read: integer(0, 65535), about: 'its port; with it `/admin` and `/metrics` answer there alone' },
+  PRE_STOP_SECONDS: { read: integer(0, 300), about: 'how long it goes on serving after it was told to stop, when it is not ready any more: until load balancers have noticed. 0, in production 5' },
   DATABASE_URL: { read: postgresUrl, isSecret: true, about: 'PostgreSQL, perhaps several hosts; in production with `sslmode=verify-full`' },
   DATABASE_POOL: { read: integer(1, 200), fallback: '10', about: 'connections of one replica' },
   DATABASE_OWNER_URL: { read: postgresUrl, isSecret: true, about: 'the owner\'s role, for `migrate` and `maintain` alone' },
@@ -180,6 +181,7 @@ function judge (values: Record<string, any>, isGiven: (name: string) => boolean,
   const warnings: string[] = []
   const isProduction = isProductive(values)
   values.DOCS ??= !isProduction
+  values.PRE_STOP_SECONDS ??= isProduction ? 5 : 0
   if (isProduction && !isGiven('DATABASE_URL')) faults.add('DATABASE_URL', 'is missing: the embedded database is not for production')
   checkPlaces(values, faults)
   // Tests have a database that takes less.

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, readConfig, secretFiles } from './config.ts'
 import { variableOf } from './config/keys.ts'
 import { ConfigError } from './config/readers.ts'
@@ -21,6 +22,7 @@ export interface KeepOptions {
 }
 
 const POLL_MS = 2000
+const RETRY_MS = 500
 
 /**
  * Keeps the secrets as their files are: reads them again when what they hold changes (a mounted secret changes by a link
@@ -32,14 +34,26 @@ export class SecretKeeper {
   #seen: string | undefined
   #reportedAt = -Infinity
   #isSilent = false
+  #isStopped = false
   #timer: NodeJS.Timeout | undefined
   #round: Promise<void> | undefined
 
   constructor (options: KeepOptions) { this.#options = options }
 
   /**
-   * Holds the keys against the database, before anybody is let in. A database that is not there fails no start.
+   * Holds the keys against the database, again and again until that is there: nobody is let in before.
    * @throws ConfigError if they do not fit
+   */
+  async prove (retryMs = RETRY_MS): Promise<void> {
+    while (!this.#options.secrets.areProved && !this.#isStopped) {
+      await this.check()
+      if (!this.#options.secrets.areProved) await sleep(retryMs)
+    }
+  }
+
+  /**
+   * Looks at the files from now on. A database that is not there fails no start.
+   * @throws ConfigError if the keys do not fit it
    */
   async start (pollMs = POLL_MS): Promise<void> {
     await this.check()
@@ -48,6 +62,7 @@ export class SecretKeeper {
   }
 
   async stop (): Promise<void> {
+    this.#isStopped = true
     clearInterval(this.#timer)
     await this.#round
   }

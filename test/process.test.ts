@@ -10,6 +10,7 @@ import t, { type Test } from 'tap'
 import { ownDatabase } from './helpers/database.ts'
 import { freePort } from './helpers/gateways.ts'
 import { nodeArguments } from './helpers/program.ts'
+import { startProxy } from './helpers/proxy.ts'
 import { request } from './helpers/raw.ts'
 import { AUDIENCE, callTo, ISSUER, signToken, testEnvironment } from './helpers/service.ts'
 import { temporaryDir } from './helpers/temporary.ts'
@@ -160,6 +161,44 @@ t.test('at SIGTERM a call under way is answered, and the process ends by itself'
   await once(slow, 'close')
   t.match(answer, /^HTTP\/1\.1 409 /, 'whoever was, is answered')
   t.same(await ended, [0, null])
+})
+
+t.test('told to stop, it serves on for as long as it was told to, not ready any more', async t => {
+  const { child, call, isUp, ended } = await startProcess(t, { PRE_STOP_SECONDS: '3' })
+  const start = performance.now()
+  child.kill('SIGTERM')
+  await until(async () => !await isUp())
+  t.equal((await call('GET', '/health/ready')).status, 503)
+  const { status, headers } = await call('GET', '/mfa/status')
+  t.equal(status, 401, 'everybody is answered')
+  t.equal(headers.get('connection'), 'close')
+  t.same(await ended, [0, null])
+  t.ok(performance.now() - start > 2900)
+})
+
+t.test('without its database it is not ready and does not listen, and starts by itself when that is there; a signal ends it before', async t => {
+  const { url } = await ownDatabase(t)
+  const proxy = await startProxy(t, url)
+  await proxy.refuse()
+  for (const isThere of [false, true]) {
+    const port = await freePort()
+    // A process that migrates first would wait for the database there.
+    const child = spawn(process.execPath, nodeArguments('test/helpers/serve-process.ts'), { env: { ...inherited, ...testEnvironment(), DATABASE_URL: proxy.url, PORT: String(port) }, stdio: ['ignore', 'pipe', 'inherit'] })
+    t.teardown(() => child.kill('SIGKILL'))
+    const ended = once(child, 'exit')
+    let log = ''
+    child.stdout.on('data', chunk => { log += String(chunk) })
+    await until(() => log.includes('the keys cannot be held against the database'))
+    const isUp = async (): Promise<boolean> => await fetch(`http://127.0.0.1:${port}/health/live`).then(() => true, () => false)
+    t.notOk(await isUp())
+    if (isThere) {
+      await proxy.restore()
+      await until(isUp)
+    }
+    child.kill('SIGTERM')
+    t.same(await ended, [0, null])
+    t.equal(log.match(/the keys cannot be held/g)?.length, 1, 'told once')
+  }
 })
 
 t.test('a collector of traces that is not there, or does not answer, neither holds up the end nor makes it a failure', async t => {

@@ -14,6 +14,9 @@ import { startNotices } from '../notices.ts'
 import { SecretKeeper } from '../secrets.ts'
 import { openLog } from './output.ts'
 
+/** How long an end may take after that, in milliseconds: longer than a request. */
+const END_MS = 12_000
+
 export interface Serving {
   origin: string
   /** Ends what was begun, in the order in which it may end, and the database last. */
@@ -49,27 +52,31 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   for (const warning of config.WARNINGS) app.log.warn(warning)
 
   const keeper = new SecretKeeper({ env, secrets, db, log: (level, text, err) => { app.log[level]({ err }, text) }, onUnfit })
-  await keeper.start()
-  const stopSweeping = startSweeping(db, error => { app.log.warn({ err: error }, 'the sweep of ended rows failed') })
-  const stopAudit = startAudit({ config, secrets, db, memory, metrics, log: app.log })
-  const stopWatching = startWatching(db, error => { app.log.warn({ err: error }, 'looking for attacks failed') })
-  const stopNotices = startNotices({ config, secrets, db, metrics, log: app.log, version: VERSION })
-  let stopping: Promise<void> | undefined
+  const workers: Array<() => Promise<void> | void> = []
   const end = async (error?: Error): Promise<void> => {
+    if (error === undefined && app.server.listening) await app.drain.run(config.PRE_STOP_SECONDS * 1000)
     if (error !== undefined) app.log.fatal({ err: error }, 'unexpected error: stopping')
     await keeper.stop()
-    stopSweeping()
-    await stopAudit()
-    await stopWatching()
-    await stopNotices()
+    for (const stopWorker of workers) await stopWorker()
     await app.close()
     await db.close()
     await tracing?.stop().catch((lost: unknown) => { app.log.warn({ err: lost }, 'the last traces are lost') })
     await database.stop()
   }
+  let stopping: Promise<void> | undefined
   const stop = (error?: Error): Promise<void> => (stopping ??= end(error))
-  const signals = closeWithGrace({ delay: 10_000, logger: undefined }, ({ err }) => stop(err))
+  const signals = closeWithGrace({ delay: END_MS + config.PRE_STOP_SECONDS * 1000, logger: undefined }, ({ err }) => stop(err))
 
+  await keeper.prove()
+  // A signal came meanwhile, and ends the process.
+  if (stopping !== undefined) await new Promise(() => {})
+  await keeper.start()
+  workers.push(
+    startSweeping(db, error => { app.log.warn({ err: error }, 'the sweep of ended rows failed') }),
+    startAudit({ config, secrets, db, memory, metrics, log: app.log }),
+    startWatching(db, error => { app.log.warn({ err: error }, 'looking for attacks failed') }),
+    startNotices({ config, secrets, db, metrics, log: app.log, version: VERSION })
+  )
   await app.listen({ host: config.HOST, port: config.PORT })
   if (config.ADMIN_PORT !== undefined) app.log.info(`Administration at ${await app.listenAdmin(config.ADMIN_HOST, config.ADMIN_PORT)}`)
   return { origin: app.listeningOrigin, stop, ignoreSignals: signals.uninstall }

@@ -29,6 +29,7 @@ export function registerAdminListener (app: FastifyInstance, onRefused: OnRefuse
     arrived.add(request)
     app.routing(request, response)
   }, { onRefused })
+  app.drain.add(server)
   // Requests under way are served to the end, as on the first listener.
   app.addHook('preClose', done => { server.close(() => { done() }).closeIdleConnections() })
 

@@ -15,12 +15,20 @@ const LIMITS = {
   requireHostHeader: false
 }
 const SILENCE_MS = 15_000
+const CLOSE_AGAIN_MS = 100
 
 /**
  * Connections that a listener has at most. Each may have 80 KiB unread (a read of Node's, and what its stream holds before it reads
  * no more), so that together they stay within the memory that deploy/kubernetes gives a replica.
  */
 export const MAX_CONNECTIONS = 2500
+
+export interface Listener extends Server {
+  /** Is a connection kept after an answer? Where not, whoever asks again finds another replica. */
+  keepAlive: (isKept: boolean) => void
+  /** How long a connection must have been quiet to be closed when the listener is. */
+  lingerMs: number
+}
 
 /** Hears of what could not be read, and was answered all the same. */
 export type OnRefused = (socket: Socket, status: number) => void
@@ -37,14 +45,18 @@ const HEAD_END = '\r\n\r\n'
  * An HTTP server with bounds for each connection, whatever it asks for: see `Connection`. Where all places are taken, a new
  * connection closes the one that has waited for its client the longest, so that idle and slow ones keep nobody out.
  */
-export function createListener (handle: RequestListener, { maxConnections = MAX_CONNECTIONS, onRefused = () => {} }: ListenerOptions = {}): Server {
+export function createListener (handle: RequestListener, { maxConnections = MAX_CONNECTIONS, onRefused = () => {} }: ListenerOptions = {}): Listener {
   const connections = new WeakMap<Socket, Connection>()
   /** Those that are open: who was answered last is the last. */
   const open = new Set<Connection>()
   const connectionOf = (socket: Socket): Connection => connections.get(socket) as Connection
   const goOnLater = inTurn()
+  let isDraining = false
 
-  const server = createServer(LIMITS, (request, response) => { connectionOf(request.socket).take({ request, response }) })
+  const server = createServer(LIMITS, (request, response) => {
+    response.shouldKeepAlive &&= !isDraining
+    connectionOf(request.socket).take({ request, response })
+  })
   server.setTimeout(SILENCE_MS)
   server.on('timeout', (socket: Socket) => { connectionOf(socket).closeUnlessAtWork() })
   server.maxConnections = maxConnections
@@ -65,7 +77,30 @@ export function createListener (handle: RequestListener, { maxConnections = MAX_
   server.on('clientError', (error, socket) => { connectionOf(socket as Socket).fail(error) })
   // An expectation that nobody knows may be ignored (RFC 9110 §10.1.1); Node would answer it by itself.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response))
-  return server
+
+  // Node closes at once what looks idle: whoever has just sent something on it, or is about to, gets no answer.
+  server.closeIdleConnections = () => {
+    keepAlive(false)
+    closeQuiet()
+  }
+
+  function keepAlive (isKept: boolean): void {
+    isDraining = !isKept
+    for (const each of open) each.keepAlive(isKept)
+  }
+
+  /** What waits for its client, once the loop has come round and read what there was; and so on until none is left. */
+  function closeQuiet (): void {
+    setImmediate(() => {
+      setImmediate(() => {
+        for (const each of open) if (each.isQuiet(listener.lingerMs)) each.close()
+        if (open.size > 0) setTimeout(closeQuiet, CLOSE_AGAIN_MS).unref()
+      })
+    })
+  }
+
+  const listener: Listener = Object.assign(server, { keepAlive, lingerMs: 0 })
+  return listener
 }
 
 /**
@@ -102,6 +137,8 @@ class Connection {
   #exchange: Exchange | undefined
   /** What the end of a body brought along: the read is cut where heads end, so it is no more than a request or two. */
   readonly #ahead: Exchange[] = []
+  /** When something came last. */
+  #readAt = performance.now()
 
   constructor (socket: Socket, surroundings: Surroundings) {
     this.#socket = socket
@@ -115,6 +152,7 @@ class Connection {
   get isAtWork (): boolean { return this.#exchange?.request.complete === true && !this.#exchange.response.closed }
 
   #read (read: Buffer, parse: (piece: Buffer) => void): void {
+    this.#readAt = performance.now()
     // What comes after the last answer is nobody's.
     for (let rest = read; rest.length > 0 && this.#socket.writable;) {
       if (this.isAtWork) {
@@ -159,6 +197,18 @@ class Connection {
   }
 
   #refuse (error: Error): void { answerClientError(error, this.#socket, this.#surroundings.onRefused) }
+
+  /** Of the answer that is due. A client that asked for no more than one is given no more. */
+  keepAlive (isKept: boolean): void {
+    const { request, response } = this.#exchange ?? {}
+    if (response?.headersSent === false) response.shouldKeepAlive = isKept && request?.headers.connection?.toLowerCase() !== 'close'
+  }
+
+  /** Nothing is under way on it, and nothing has come for so long. */
+  isQuiet (ms: number): boolean {
+    const isIdle = this.#exchange === undefined || this.#exchange.response.closed
+    return isIdle && !this.#socket.isPaused() && performance.now() - this.#readAt >= ms
+  }
 
   /** Nothing has come or gone for long. Whoever waits for an answer is given it; who does not take what there is of it, is not waited for. */
   closeUnlessAtWork (): void {

@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { shared } from '../core/shared.ts'
+import { UnavailableError } from '../core/unavailable.ts'
 import { operation } from './openapi.ts'
 
 const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health', examples: [{ status: 'ok' }] })
@@ -16,8 +17,9 @@ export function registerHealth (app: FastifyInstance, isDatabaseThere: () => Pro
     schema: operation({ id: 'getLiveness', tag: 'Operation', summary: 'Is the process alive?', isPublic: true, answers: { 200: { schema: Type.Ref('Health'), description: 'It is.' } }, errors: [] })
   }, async () => ({ status: 'ok' }))
   app.get('/health/ready', {
-    schema: operation({ id: 'getReadiness', tag: 'Operation', summary: 'Can it serve?', description: 'Asks the database, once a second at most, however many ask us.', isPublic: true, answers: { 200: { schema: Type.Ref('Health'), description: 'It can.' } }, errors: ['unavailable'] })
+    schema: operation({ id: 'getReadiness', tag: 'Operation', summary: 'Can it serve?', description: 'Asks the database, once a second at most, however many ask us. It is not from the moment on in which it is told to stop, and goes on answering for `PRE_STOP_SECONDS`.', isPublic: true, answers: { 200: { schema: Type.Ref('Health'), description: 'It can.' } }, errors: ['unavailable'] })
   }, async () => {
+    if (app.drain.isBegun) throw new UnavailableError('it is about to stop')
     hasKeys()
     await askDatabase()
     return { status: 'ok' }

@@ -1,0 +1,142 @@
+// Replicas are restarted one after the other under load, behind nginx, behind HAProxy and with a client that keeps its connections to them:
+// no request fails.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { Agent, request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { ownDatabase } from '../helpers/database.ts'
+import { freePort, gatewayDir, startGateway } from '../helpers/gateways.ts'
+import { nodeArguments } from '../helpers/program.ts'
+import { AUDIENCE, ISSUER, signToken, testEnvironment } from '../helpers/service.ts'
+
+const RESTARTS = 20
+const PRE_STOP_SECONDS = 2
+
+const { NODE_OPTIONS: _, ...inherited } = process.env
+const { url: DATABASE_URL } = await ownDatabase(t)
+const environment = { ...testEnvironment(), DATABASE_URL, PRE_STOP_SECONDS: String(PRE_STOP_SECONDS), LOG_LEVEL: 'warn' }
+const token = (): string => {
+  const now = Math.floor(Date.now() / 1000)
+  return signToken({ iss: ISSUER, aud: AUDIENCE, sub: 'alice', tenant: 'acme', iat: now, auth_time: now, exp: now + 900 })
+}
+
+interface Answer { status: number, text: string }
+
+/** One request of a client that keeps its connections. */
+function ask (agent: Agent, port: number, method: string, path: string, body?: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ agent, port, host: '127.0.0.1', method, path, headers: { authorization: `Bearer ${token()}`, ...(body !== undefined && { 'content-type': 'application/json', 'content-length': body.length }) } }, answer => {
+      let text = ''
+      answer.on('data', chunk => { text += String(chunk) }).on('end', () => { resolve({ status: answer.statusCode as number, text }) }).on('error', reject)
+    })
+    sent.on('error', reject).end(body)
+  })
+}
+
+class Replica {
+  #child: ChildProcess | undefined
+  #ended: Promise<unknown[]> | undefined
+  constructor (readonly port: number) {}
+
+  async start (t: Test): Promise<void> {
+    const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { ...inherited, ...environment, PORT: String(this.port) }, stdio: ['ignore', 'ignore', 'inherit'] })
+    this.#child = child
+    this.#ended = once(child, 'exit')
+    t.teardown(() => child.kill('SIGKILL'))
+    const agent = new Agent({ keepAlive: false })
+    for (let tries = 0; (await ask(agent, this.port, 'GET', '/health/ready').catch(() => ({ status: 0 }))).status !== 200; tries++) {
+      if (tries > 300) throw new Error('a replica does not start')
+      await sleep(100)
+    }
+  }
+
+  /** What it exits with. */
+  async stop (): Promise<unknown[]> {
+    this.#child?.kill('SIGTERM')
+    return await (this.#ended as Promise<unknown[]>)
+  }
+}
+
+/** Where a client sends its next request: of those that refuse the connection, to the other one. */
+type Send = (method: string, path: string, body?: string) => Promise<Answer>
+
+function bare (replicas: Replica[]): Send {
+  const agents = replicas.map(() => new Agent({ keepAlive: true, maxSockets: 8 }))
+  let turn = 0
+  return async (method, path, body) => {
+    const first = turn++
+    for (let tries = 0; ; tries++) {
+      const index = (first + tries) % replicas.length
+      try {
+        return await ask(agents[index] as Agent, (replicas[index] as Replica).port, method, path, body)
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'ECONNREFUSED' || tries === replicas.length - 1) throw error
+      }
+    }
+  }
+}
+
+function through (port: number): Send {
+  const agent = new Agent({ keepAlive: true, maxSockets: 8 })
+  return (method, path, body) => ask(agent, port, method, path, body)
+}
+
+async function nginx (t: Test, replicas: Replica[]): Promise<Send> {
+  const [dir, port] = [gatewayDir(t, 'rolling-nginx'), await freePort()]
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `${name}_temp_path ${dir}/${name};`)
+  writeFileSync(`${dir}/nginx.conf`, `
+    daemon off; worker_processes 1; pid ${dir}/pid; error_log stderr; ${process.getuid?.() === 0 ? 'user root;' : ''}
+    events {}
+    http {
+      access_log off; ${paths.join(' ')}
+      upstream mfa { ${replicas.map(({ port }) => `server 127.0.0.1:${port} max_fails=0;`).join(' ')} keepalive 16; }
+      server { listen 127.0.0.1:${port}; location / { proxy_pass http://mfa; proxy_http_version 1.1; proxy_set_header Connection ""; } }
+    }`)
+  await startGateway(t, `127.0.0.1:${port}`, 'nginx', ['-c', `${dir}/nginx.conf`, '-e', 'stderr'])
+  return through(port)
+}
+
+async function haproxy (t: Test, replicas: Replica[]): Promise<Send> {
+  const [dir, port] = [gatewayDir(t, 'rolling-haproxy'), await freePort()]
+  writeFileSync(`${dir}/haproxy.cfg`, [
+    'defaults', '  mode http', '  timeout connect 2s', '  timeout client 30s', '  timeout server 30s', '  option redispatch',
+    'frontend public', `  bind 127.0.0.1:${port}`, '  default_backend mfa',
+    'backend mfa', '  option httpchk GET /health/ready', '  http-reuse always',
+    ...replicas.map(({ port }, index) => `  server r${index} 127.0.0.1:${port} check inter 500ms fall 2 rise 1`), ''
+  ].join('\n'))
+  await startGateway(t, `127.0.0.1:${port}`, 'haproxy', ['-f', `${dir}/haproxy.cfg`, '-db'])
+  return through(port)
+}
+
+t.test('no request fails while replicas are restarted one after the other, twenty times', { timeout: 600_000 }, async t => {
+  const replicas = [new Replica(await freePort()), new Replica(await freePort())]
+  await Promise.all(replicas.map(replica => replica.start(t)))
+  const fronts = { bare: bare(replicas), nginx: await nginx(t, replicas), haproxy: await haproxy(t, replicas) }
+  const failures: string[] = []
+  const counts: Record<string, number> = {}
+  const over = new AbortController()
+  const load = Object.entries(fronts).flatMap(([name, send]) => Array.from({ length: 4 }, async (_, index) => {
+    while (!over.signal.aborted) {
+      const [method, path, body] = index % 2 === 0 ? ['POST', '/mfa/verify', '{"code":"123456"}'] as const : ['GET', '/mfa/status'] as const
+      await send(method, path, body).then(({ status, text }) => {
+        counts[name] = (counts[name] ?? 0) + 1
+        if (status !== (method === 'GET' ? 200 : 409)) failures.push(`${name}: ${method} ${status} ${text}`)
+      }, (error: Error & { code?: string }) => { failures.push(`${name}: ${method} ${error.code ?? error.message}`) })
+      await sleep(5)
+    }
+  }))
+  for (let restart = 0; restart < RESTARTS; restart++) {
+    const replica = replicas[restart % replicas.length] as Replica
+    t.same(await replica.stop(), [0, null])
+    await replica.start(t)
+    // Until the load balancer has asked it twice: as `minReadySeconds` does on Kubernetes.
+    await sleep(2000)
+  }
+  over.abort()
+  await Promise.all(load)
+  t.comment(JSON.stringify(counts))
+  t.same(failures, [])
+  for (const name of Object.keys(fronts)) t.ok((counts[name] as number) > 200, `${name} sent ${counts[name]} requests`)
+})
