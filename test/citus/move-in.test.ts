@@ -7,7 +7,7 @@ import { chainTenant } from '../../src/db/audit-chain.ts'
 import { verifyTenant } from '../../src/db/audit-verify.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { placeOf } from '../helpers/cluster.ts'
-import { startService } from '../helpers/service.ts'
+import { inTime, startService } from '../helpers/service.ts'
 
 t.test('people, their codes and their log are there afterwards, and what was spent stays spent', async t => {
   const { url } = await ownDatabase(t, { isMigrated: false })
@@ -18,7 +18,7 @@ t.test('people, their codes and their log are there afterwards, and what was spe
   const people = await Promise.all([1, 2, 3].map(async () => {
     const person = service.person()
     const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
-    const { body: { recoveryCodes } } = await person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) })
+    const { body: { recoveryCodes } } = await inTime(() => person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) }))
     return { person, secret, recoveryCodes: recoveryCodes as string[] }
   }))
   clock.advance(30)
