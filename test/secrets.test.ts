@@ -172,6 +172,23 @@ t.test('of two that bring other bytes under one id at the same moment, one is re
   t.equal(kept.filter(({ service }) => service.secrets.areProved).length, 1)
 })
 
+t.test('nobody is let in before the keys are held against the database: that is asked again until it is there, or until the end', async t => {
+  const { url } = await ownDatabase(t)
+  const proxy = await startProxy(t, url)
+  await proxy.refuse()
+  const [waiting, ending] = [await startKept(t, { DATABASE_URL: proxy.url }), await startKept(t, { DATABASE_URL: proxy.url })]
+  const proved = waiting.keeper.prove(20)
+  const ended = ending.keeper.prove(20)
+  while (waiting.told.length === 0 || ending.told.length === 0) await sleep(20)
+  await ending.keeper.stop()
+  await ended
+  t.notOk(ending.service.secrets.areProved)
+  await proxy.restore()
+  await proved
+  t.ok(waiting.service.secrets.areProved)
+  t.equal(waiting.told.length, 1, 'told once')
+})
+
 t.test('without a database it starts, is not ready and seals nothing; held against it later, it serves or ends', async t => {
   const { url } = await ownDatabase(t)
   const proxy = await startProxy(t, url)
