@@ -64,8 +64,20 @@ export async function registerConsole (app: FastifyInstance, hasDocs: boolean, i
     transformSpecificationClone: false,
     transformSpecification: (specification, request) => {
       // The only server is the one that is asked: there is nothing to choose.
-      const { servers: _, paths, ...rest } = specification as { servers: unknown, paths: Record<string, object> }
-      return { ...rest, paths: isInside(request) ? paths : Object.fromEntries(Object.entries(paths).filter(([path]) => !ADMIN_PATHS.test(path))) }
+      const { servers: _, paths, components, ...rest } = specification as Specification
+      return {
+        ...rest,
+        components: { ...components, schemas: withoutReasons(components.schemas) },
+        paths: isInside(request) ? paths : Object.fromEntries(Object.entries(paths).filter(([path]) => !ADMIN_PATHS.test(path)))
+      }
     }
   })
 }
+
+interface Schema { required?: string[], examples?: object[] }
+interface Specification { servers: unknown, paths: Record<string, object>, components: { schemas: Record<string, Schema> } }
+
+/** What is filled in for a reason would stand in the audit, whatever the reason was: whoever acts has to write it. */
+const withoutReasons = (schemas: Record<string, Schema>): Record<string, Schema> => Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [
+  name, schema.required?.includes('reason') === true && schema.examples !== undefined ? { ...schema, examples: schema.examples.map(example => ({ ...example, reason: '' })) } : schema
+]))

@@ -48,7 +48,10 @@ t.test('the console is there where it is turned on, without what is not ours', a
   const policy = page.headers.get('content-security-policy') ?? ''
   t.match(policy, "default-src 'none'")
   t.notMatch(policy, /https?:|\*|swagger\.io|upgrade-insecure-requests|unsafe/)
-  t.equal((await service.call('GET', '/docs/json')).status, 200)
+  const { status, body: { components: { schemas } } } = await service.call('GET', '/docs/json')
+  t.equal(status, 200)
+  for (const { required, examples = [] } of Object.values<any>(schemas)) if (required?.includes('reason') === true) t.ok(examples.every(({ reason }: any) => reason === ''), 'what is audited is for whoever acts to write')
+  t.equal(schemas.PolicyChange.examples[0].enforcement, 'report_only', 'what is filled in asks nobody for anything')
   t.match(await service.call('GET', '/docs/static/%2e%2e/%2e%2e/package.json'), { status: 404 })
 })
 

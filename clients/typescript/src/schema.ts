@@ -530,7 +530,7 @@ export interface components {
         };
         /**
          * @example {
-         *       "enforcement": "required",
+         *       "enforcement": "report_only",
          *       "gracePeriodDays": 14
          *     }
          */
@@ -935,7 +935,7 @@ export interface components {
         };
         /**
          * @example {
-         *       "reason": "Lost his phone, ticket 4711"
+         *       "reason": "Lost their phone, ticket 4711"
          *     }
          */
         UserAct: {
@@ -947,10 +947,10 @@ export interface components {
         };
         /**
          * @example {
-         *       "reason": "Lost his phone, ticket 4711"
+         *       "reason": "Lost their phone, ticket 4711"
          *     }
          * @example {
-         *       "reason": "Lost his phone, ticket 4711",
+         *       "reason": "Lost their phone, ticket 4711",
          *       "requireCode": true
          *     }
          */
@@ -965,7 +965,7 @@ export interface components {
         };
         /**
          * @example {
-         *       "reason": "Lost his phone, ticket 4711",
+         *       "reason": "Lost their phone, ticket 4711",
          *       "expiresInSeconds": 600
          *     }
          */

@@ -16,7 +16,7 @@ const changes = {
   ssoRule: Type.Optional(SsoRule)
 }
 
-export const PolicyChange = Type.Object(changes, { $id: 'PolicyChange', additionalProperties: false, minProperties: 1, examples: [{ enforcement: 'required', gracePeriodDays: 14 }] })
+export const PolicyChange = Type.Object(changes, { $id: 'PolicyChange', additionalProperties: false, minProperties: 1, examples: [{ enforcement: 'report_only', gracePeriodDays: 14 }] })
 export type PolicyChange = Static<typeof PolicyChange>
 
 export const PolicyDraft = Type.Object(changes, { $id: 'PolicyDraft', additionalProperties: false, examples: [{ enforcement: 'required', groups: ['staff'] }] })

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { Reason, Time } from '../../../mfa/schema.ts'
 
-const example = { reason: 'Lost his phone, ticket 4711' }
+const example = { reason: 'Lost their phone, ticket 4711' }
 
 export const UserAct = Type.Object({ reason: Reason }, { $id: 'UserAct', additionalProperties: false, examples: [example] })
 export type UserAct = Static<typeof UserAct>
