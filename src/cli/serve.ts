@@ -17,6 +17,9 @@ import { openLog } from './output.ts'
 /** How long an end may take after that, in milliseconds: longer than a request. */
 const END_MS = 12_000
 
+/** What the machine says of a fault: no handler of JavaScript's can run after it, and the process would turn in the signal for ever. */
+const FAULTS: NonNullable<closeWithGrace.Options['skip']> = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV']
+
 export interface Serving {
   origin: string
   /** Ends what was begun, in the order in which it may end, and the database last. */
@@ -65,7 +68,7 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   }
   let stopping: Promise<void> | undefined
   const stop = (error?: Error): Promise<void> => (stopping ??= end(error))
-  const signals = closeWithGrace({ delay: END_MS + config.PRE_STOP_SECONDS * 1000, logger: undefined }, ({ err }) => stop(err))
+  const signals = closeWithGrace({ skip: FAULTS, delay: END_MS + config.PRE_STOP_SECONDS * 1000, logger: undefined }, ({ err }) => stop(err))
 
   await keeper.prove()
   // A signal came meanwhile, and ends the process.
