@@ -110,21 +110,47 @@ export function readConfig (env: Env): Config {
   const faults = new Faults()
   if (env.TRUSTED_ISSUERS_FILE?.trim()) refusePlainIssuer(env, faults)
   const values = readAll(withLowerCase(env), Object.keys(variables) as Name[], faults)
-  const isGiven = (name: string): boolean => env[name] !== undefined || env[`${name}_FILE`] !== undefined
-  const areSeveral = isGiven('TRUSTED_ISSUERS_FILE')
-  for (const name of [...(areSeveral ? [] : ['JWT_ISSUER', 'JWT_AUDIENCE']), 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
-    if (!isGiven(name)) faults.add(name, 'is missing')
-  }
+  const isGiven = isGivenIn(env)
+  readTrust(values, isGiven, faults)
+  for (const name of ['MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) if (!isGiven(name)) faults.add(name, 'is missing')
   refuseConfusion(values, faults)
-  values.ISSUERS = faults.try(() => areSeveral
-    ? readIssuers(values.TRUSTED_ISSUERS_FILE, { ownIssuer: values.MFA_ISSUER, trustedProxies: values.TRUSTED_PROXIES ?? [] }, faults)
-    : readFirstFactor(values, isGiven, faults))
   for (const name of ['JWT_PUBLIC_KEY_FILE', 'TRUSTED_ISSUERS_FILE']) delete values[name]
   faults.try(() => { checkReceiver(values) })
   refuseReused(values, faults)
   values.WARNINGS = judge(values, isGiven, faults)
   faults.throwAny()
   return Object.freeze(values) as Config
+}
+
+const isGivenIn = (env: Env) => (name: string): boolean => env[name] !== undefined || env[`${name}_FILE`] !== undefined
+
+/** Whose tokens are accepted: ours, and those of the issuers, which become `ISSUERS`. */
+function readTrust (values: Record<string, any>, isGiven: (name: string) => boolean, faults: Faults): void {
+  const areSeveral = isGiven('TRUSTED_ISSUERS_FILE')
+  for (const name of [...(areSeveral ? [] : ['JWT_ISSUER', 'JWT_AUDIENCE']), 'MFA_ISSUER', 'MFA_AUDIENCE']) if (!isGiven(name)) faults.add(name, 'is missing')
+  values.ISSUERS = faults.try(() => areSeveral
+    ? readIssuers(values.TRUSTED_ISSUERS_FILE, { ownIssuer: values.MFA_ISSUER, trustedProxies: values.TRUSTED_PROXIES ?? [] }, faults)
+    : readFirstFactor(values, isGiven, faults))
+}
+
+const TOKEN_NAMES = [
+  'JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_JWKS_URL', 'JWT_ALGORITHMS', 'JWT_LOGIN_TYPE', 'JWT_SESSION_CLAIM', 'JWT_IAT_IS_LOGIN', 'JWT_GRANTS', 'TRUSTED_ISSUERS_FILE',
+  'TRUSTED_PROXIES', 'HTTPS_PROXY', 'NO_PROXY', 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_PEPPERS', 'POLICY_FLOOR', 'LOGIN_FRESH_SECONDS', 'DATABASE_URL'
+] as const
+
+/** What a token is held against, and what the decision takes besides; our own keys and the database as far as they are there. */
+export type TokenRules = Pick<Config, 'ISSUERS' | 'HTTPS_PROXY' | 'NO_PROXY' | 'MFA_ISSUER' | 'MFA_AUDIENCE' | 'POLICY_FLOOR' | 'LOGIN_FRESH_SECONDS' | 'DATABASE_URL'> &
+  { [N in 'MFA_SIGNING_KEYS' | 'MFA_PEPPERS']: Config[N] | undefined }
+
+/** As `readConfig`, of what concerns tokens alone: a configuration may be tried that is not whole. @throws ConfigError */
+export function readTokenRules (env: Env): TokenRules {
+  const faults = new Faults()
+  if (env.TRUSTED_ISSUERS_FILE?.trim()) refusePlainIssuer(env, faults)
+  const values = readAll(withLowerCase(env), TOKEN_NAMES, faults)
+  readTrust(values, isGivenIn(env), faults)
+  refuseConfusion(values, faults)
+  faults.throwAny()
+  return values as TokenRules
 }
 
 /** Some of the variables, for what needs no more: with the checks of all. @throws ConfigError */

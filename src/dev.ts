@@ -7,6 +7,7 @@ import { parseEnv } from 'node:util'
 import { ConfigError, NAMES } from './config.ts'
 import { DEVELOPMENT_ID, DEVELOPMENT_KID, makeDevelopmentKey } from './config/development-key.ts'
 import { Faults } from './config/faults.ts'
+import { readText } from './config/files.ts'
 import { findMisspelt, unknown } from './config/names.ts'
 
 /** The folder of the embedded database and the development keys. */
@@ -84,18 +85,20 @@ export function withDotEnv (env: NodeJS.ProcessEnv, path = DOT_ENV): NodeJS.Proc
 }
 
 function readDotEnv (path: string): Record<string, string | undefined> {
-  let text
-  try { text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path)) } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return {}
-    throw new ConfigError('.env', code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'is not text in UTF-8' : `cannot be read (${code as string})`)
-  }
+  if (!existsSync(path)) return {}
+  const values = readEnvFile('.env', path)
+  if (!isDevelopment(values)) throw new ConfigError('NODE_ENV', 'stands in .env, which is read in development alone: set it in the environment')
+  return values
+}
+
+/** The variables in a file of NAME=value lines, all of them or none. @throws ConfigError that begins with `name` */
+export function readEnvFile (name: string, path: string): Record<string, string | undefined> {
+  const text = readText(name, path)
   // The parser drops what it cannot read, and at times what follows.
   const withoutQuoted = text.replace(/^(\s*(?:export\s+)?\w+\s*=)\s*("[^"]*"|'[^']*'|`[^`]*`)/gm, (all, name: string) => name + all.slice(name.length).replace(/[^\n]/g, ''))
   const bad = withoutQuoted.split('\n').findIndex(line => !/^\s*(#|$)|^\s*(export\s+)?[A-Za-z_]\w*\s*=/.test(line))
-  if (bad !== -1) throw new ConfigError('.env', `has a line ${bad + 1} that is not NAME=value`)
+  if (bad !== -1) throw new ConfigError(name, `has a line ${bad + 1} that is not NAME=value`)
   const values = parseEnv(text)
-  if (!isDevelopment(values)) throw new ConfigError('NODE_ENV', 'stands in .env, which is read in development alone: set it in the environment')
   const faults = new Faults()
   for (const name of findMisspelt(Object.keys(values), NAMES)) faults.add(name, unknown(name, NAMES))
   faults.throwAny()

@@ -41,7 +41,7 @@ export const assuranceSettings = (config: Settings): AssuranceSettings => ({
   adminFactorAgeSeconds: config.ADMIN_FACTOR_AGE_SECONDS
 })
 
-export const decisionSettings = (config: Settings): DecisionSettings => ({
+export const decisionSettings = (config: Pick<Settings, 'ISSUERS' | 'LOGIN_FRESH_SECONDS' | 'POLICY_FLOOR'>): DecisionSettings => ({
   issuers: new Set([SYNCED, ...config.ISSUERS.map(({ issuer }) => issuer)]),
   loginFreshSeconds: config.LOGIN_FRESH_SECONDS,
   floor: config.POLICY_FLOOR ?? null

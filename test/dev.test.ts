@@ -54,7 +54,8 @@ t.test('a .env that cannot be read whole stops the start', async t => {
     refuses(`JWT_PUBLIC_KEY_FILE="a\nb"\nPORT=1\n${line}`, '.env has a line 4 that is not NAME=value')
   }
   refuses(Buffer.from('PORT=1', 'utf16le'), '.env has a line 1 that is not NAME=value')
-  refuses(Buffer.from('\ufeffPORT=1', 'utf16le'), '.env is not text in UTF-8')
+  refuses(Buffer.from('\ufeffPORT=1', 'utf16le'), '.env is UTF-16: save it as UTF-8')
+  refuses(Buffer.from('PORT=1\nTOTP_ISSUER_NAME=Zürich', 'latin1'), '.env is not UTF-8 at line 2, column 19')
   refuses('NODE_ENV=production', 'NODE_ENV stands in .env, which is read in development alone: set it in the environment')
   refuses('LOG_LEVLE=debug\nPORTS=3', 'LOG_LEVLE is not known; did you mean LOG_LEVEL?\nPORTS is not known; did you mean PORT?')
   t.throws(() => withDotEnv({}, t.testdir()), { name: 'ConfigError', message: '.env cannot be read (EISDIR)' })

@@ -8,6 +8,7 @@ import { explain } from './explain.ts'
 import { readOptions, refuseCall } from './options.ts'
 
 const USAGE = `headless-mfa --test [--json] [--set NAME=VALUE …] [-- COMMAND …]
+headless-mfa token check [TOKEN] [--env-file FILE]      (headless-mfa token check --help says more)
 
 A disposable service for tests: an embedded PostgreSQL and keys of its own, gone when it ends. Never in production.
 It prints where it is and the secret that signs first-factor tokens, and runs until Ctrl-C; or, with a command, sets
@@ -21,6 +22,8 @@ a wrong call, and 127 for a command that is not there. docs/ci.md shows it in a 
 
 /** `npx headless-mfa --test`: what somebody else's CI starts. */
 async function main (): Promise<void> {
+  const [noun, verb, ...args] = process.argv.slice(2)
+  if (noun === 'token' && verb === 'check') await (await import('./token-check.ts')).runCheck(args)
   const { values, positionals: command } = readOptions(USAGE, {
     options: { test: { type: 'boolean' }, json: { type: 'boolean' }, set: { type: 'string', multiple: true } },
     allowPositionals: true

@@ -4,6 +4,7 @@ import { explain } from './explain.ts'
 import { readOptions, refuseCall } from './options.ts'
 
 const USAGE = `npm run token -- --sub SUB [options]
+npm run token -- check [TOKEN] [--env-file FILE]      (check --help says more)
 
 Makes a first-factor token of the development issuer, as \`npm start\` accepts it: what your login or your identity
 provider does in production. It prints the token and nothing else.
@@ -28,7 +29,7 @@ function seconds (option: string, text: string): number {
 const list = (text: string | undefined): string[] | undefined => text?.split(',').filter(part => part !== '')
 
 /** A first-factor token of the development issuer, as `npm start` accepts it. */
-function main (): void {
+function make (): void {
   const { values } = readOptions(USAGE, {
     options: {
       sub: { type: 'string' },
@@ -64,7 +65,12 @@ function main (): void {
   process.stdout.write(`${sign(Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== undefined)))}\n`)
 }
 
-try { main() } catch (error) {
+try {
+  const [command, ...args] = process.argv.slice(2)
+  // Loaded only then: it has the whole service with it.
+  if (command === 'check') await (await import('./token-check.ts')).runCheck(args)
+  else make()
+} catch (error) {
   process.stderr.write(`${explain(error, process.env)}\n`)
   process.exit(1)
 }

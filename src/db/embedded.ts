@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -58,6 +58,16 @@ export async function startEmbedded (options: EmbeddedOptions): Promise<Embedded
     await stop()
     throw error
   }
+}
+
+/** The database of a server that runs on `dataDir`, for whoever only looks and starts none. */
+export function findRunning (dataDir: string, database = 'mfa'): string | undefined {
+  for (const each of dataDirs(dataDir)) {
+    const dir = join(each, 'pgdata')
+    const found = readPostmaster({ dir })
+    if (found?.isReady === true) return `postgresql://postgres:${readFileSync(join(dir, 'password'), 'utf8')}@127.0.0.1:${found.port}/${database}`
+  }
+  return undefined
 }
 
 /** Why a start fails that succeeds a little later: others hold the port or the files, or a crashed server's children end. */

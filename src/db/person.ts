@@ -127,12 +127,17 @@ function spoken ({ accounts, loginType }: IssuerWord): { local: boolean, sso: bo
   return { local: shown.includes('local'), sso: shown.includes('sso') }
 }
 
+/** What the token says of its user, as it is recorded; `known` is what its issuer said before. */
+export const saidOf = ({ word, groups }: FirstFactor, known: SourceWord | undefined): SourceWord & { local: boolean, sso: boolean } =>
+  ({ ...spoken(word), ...spokenGroups(word, groups, known) })
+
 /**
  * Records the first sight, or the issuer's newer word: `seen`, or `erased` where the token is older than the person's
  * erasure. `id` is used for somebody new, `known` is what he was said to be, `hashes` are what his trace would be.
  */
-export async function seePerson (db: Database, { tenant, namespace, subject, word, groups }: FirstFactor, id: string, known: Person | null, hashes: string[]): Promise<Settlement> {
-  const said = { ...spoken(word), ...spokenGroups(word, groups, known?.sources[word.issuer]) }
+export async function seePerson (db: Database, first: FirstFactor, id: string, known: Person | null, hashes: string[]): Promise<Settlement> {
+  const { tenant, namespace, subject, word } = first
+  const said = saidOf(first, known?.sources[word.issuer])
   return await db.note`SELECT see_user(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
     ${word.accounts !== undefined}, ${said}::jsonb, to_timestamp(${word.issuedAt}::float8), ${JSON.stringify(hashes)}::jsonb) AS result`
 }

@@ -20,8 +20,11 @@ export function bearerToken (request: FastifyRequest): string {
   const header = request.headers.authorization
   if (header === undefined) refuse('missing')
   if (given > 1) refuse('ambiguous', { why: 'there is more than one Authorization header' })
-  return BEARER.exec(header)?.[1] ?? refuse('malformed', { why: whyMalformed(header) })
+  return parseBearer(header)
 }
+
+/** The token of an `Authorization` header. @throws RefusedToken */
+export const parseBearer = (header: string): string => BEARER.exec(header)?.[1] ?? refuse('malformed', { why: whyMalformed(header) })
 
 /** Says nothing of what it holds: it may be a password. */
 function whyMalformed (header: string): string {

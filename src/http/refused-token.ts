@@ -73,7 +73,7 @@ export function refusalOf (error: unknown): Refusal {
   // It can't write down a time that far away.
   if (error instanceof RangeError) return { cause: 'unreadable', why: 'exp or nbf is no time', expected: 'seconds since 1970' }
   const claim = code === 'FAST_JWT_INVALID_CLAIM_TYPE' ? /^The (\w+) claim/.exec(message)?.[1] : undefined
-  return claim === undefined ? LIBRARY[String(code)] ?? { cause: 'signature', setting: 'MFA_SIGNING_KEYS' } : { cause: 'unreadable', claim, expected: 'a number' }
+  return claim === undefined ? LIBRARY[String(code)] ?? { cause: 'signature', setting: 'MFA_SIGNING_KEYS' } : { cause: 'unreadable', claim, expected: 'seconds since 1970' }
 }
 
 export function refuse (cause: RefusalCause, about: Omit<Refusal, 'cause'> = {}): never { throw new RefusedToken({ cause, ...about }) }

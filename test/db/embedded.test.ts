@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { removeEmbedded, startEmbedded, type EmbeddedOptions } from '../../src/db/embedded.ts'
+import { findRunning, removeEmbedded, startEmbedded, type EmbeddedOptions } from '../../src/db/embedded.ts'
 import { program } from '../helpers/program.ts'
 import { temporaryDir } from '../helpers/temporary.ts'
 
@@ -72,6 +72,16 @@ t.test('a process that is killed leaves its server to the next start, which stop
   t.equal(next.url, url)
   await next.stop()
   await t.rejects(query(url, 'SELECT'))
+})
+
+t.test('whoever only looks finds a server that runs, and starts none', async t => {
+  const dataDir = freshDir(t)
+  t.equal(findRunning(dataDir), undefined)
+  t.equal(existsSync(join(dataDir, 'pgdata')), false)
+  const server = await start(t, { dataDir })
+  t.equal(findRunning(dataDir), server.url)
+  await server.stop()
+  t.equal(findRunning(dataDir), undefined)
 })
 
 t.test('it is thrown away with the server that a killed process left, and not while somebody uses it', async t => {

@@ -1,0 +1,78 @@
+import type { TokenRules } from '../config.ts'
+import type { Caller, FirstFactor } from '../core/caller.ts'
+import type { KeyRing } from '../core/keys.ts'
+import type { Person, SourceWord } from '../core/person.ts'
+import { decide, type Decision, type DecisionSettings, DEFAULT_POLICY, type Policy, type Standing } from '../core/policy.ts'
+import { connect, type Database } from '../db/client.ts'
+import { findPerson, saidOf } from '../db/person.ts'
+import { findPolicy } from '../db/policy.ts'
+import { decisionSettings } from '../services.ts'
+
+/** What would follow, in lines. */
+export interface Following {
+  lines: string[]
+  /** It was good before: a sign-out, a log-out, a reset or an erasure has ended it. */
+  isRevoked: boolean
+}
+
+/** By what the database knows now. Nothing is written: the first sight of somebody is not this one. @throws UnavailableError */
+export async function decisionBy (url: string, caller: Caller, peppers: KeyRing, rules: TokenRules, now: Date): Promise<Following> {
+  const db = connect(url, 1)
+  try {
+    const person = await findPerson(db, caller, peppers)
+    return caller.mfa === undefined ? await ofFirst(db, person, caller as FirstFactor, rules, now) : ofOwn(person, caller, caller.mfa)
+  } finally {
+    await db.close()
+  }
+}
+
+function ofOwn (person: Person | null, caller: Caller, { epoch, generation }: NonNullable<Caller['mfa']>): Following {
+  const isRevoked = person === null || person.epoch !== epoch || person.session.generation > generation
+  if (isRevoked) return { isRevoked, lines: ['it was ended by a sign-out, a log-out, a reset or an erasure'] }
+  return { isRevoked, lines: [person.isDisabled ? 'deny (user_disabled)' : 'allow (mfa_verified)'] }
+}
+
+async function ofFirst (db: Database, person: Person | null, caller: FirstFactor, rules: TokenRules, now: Date): Promise<Following> {
+  const { word } = caller
+  if (person !== null && person.tokensSince !== null && word.issuedAt * 1000 <= person.tokensSince.getTime()) return { isRevoked: true, lines: ['it is of before its user was erased'] }
+  const known = person?.sources[word.issuer]
+  const sources = { ...person?.sources, [word.issuer]: joined(known, caller) }
+  const standing: Standing = person === null ? newcomer(sources, await findPolicy(db, caller.tenant), now) : { ...person, sources }
+  const decision = decide(standing, caller, now, decisionSettings(rules))
+  return { isRevoked: false, lines: [written(decision), person === null ? 'The database does not know this user yet.' : `The user is ${person.userId}${person.factors.length > 0 ? ', and has an authenticator' : ', and has no authenticator'}.`] }
+}
+
+/** Without the `accounts` claim the login type is added to what was claimed before. */
+function joined (known: SourceWord | undefined, caller: FirstFactor): SourceWord {
+  const said = saidOf(caller, known)
+  if (caller.word.accounts !== undefined) return { ...known, ...said }
+  return { ...known, ...said, local: known?.local === true || said.local, sso: known?.sso === true || said.sso }
+}
+
+/** Somebody of whom nothing else is known. */
+const newcomer = (sources: Standing['sources'], policy: Policy, now: Date): Standing =>
+  ({ isDisabled: false, sources, policyMetAt: null, graceUntil: null, exemption: null, readAt: now, policy, factors: [], session: { act: null } })
+
+/** As far as it can be said without the database: what it would add are a factor, the policy, and who is disabled or exempt. */
+export function decisionWithout (caller: FirstFactor, rules: TokenRules, now: Date): string[] {
+  const settings: DecisionSettings = decisionSettings(rules)
+  const sources = { [caller.word.issuer]: saidOf(caller, undefined) }
+  const given = (policy: Partial<Policy>, factors: unknown[] = []): string =>
+    written(decide({ ...newcomer(sources, { ...DEFAULT_POLICY, ...policy }, now), factors }, caller, now, settings))
+  return [
+    `${given({}, [{}])} if the user has an authenticator`,
+    `${given({ enforcement: 'required' })} if not, and the policy requires MFA of everybody`,
+    `${given({})} if not, and the policy does not`
+  ]
+}
+
+function written ({ action, reason, deadline, wouldBe, loginFirst, loginTimeUnknown }: Decision): string {
+  const details = [
+    reason,
+    ...(deadline === undefined ? [] : [`until ${deadline}`]),
+    ...(wouldBe === undefined ? [] : [`once required: ${wouldBe.action}`]),
+    ...(loginFirst === true ? ['after a new login'] : []),
+    ...(loginTimeUnknown === true ? ['which cannot be: login_time_unknown'] : [])
+  ]
+  return `${action} (${details.join(', ')})`
+}
