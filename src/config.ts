@@ -1,5 +1,5 @@
 import { ALGORITHMS, readIssuers, ROLES, sessionClaim } from './config/issuers.ts'
-import { postgresUrl, requireThisMachine, requireTls } from './config/database.ts'
+import { postgresUrl } from './config/database.ts'
 import { Faults } from './config/faults.ts'
 import { readText } from './config/files.ts'
 import { readFirstFactor, refusePlainIssuer } from './config/first-factor.ts'
@@ -7,11 +7,12 @@ import { issuerSecrets, parsePeppers, parseSealingKeys, refuseReused } from './c
 import { findUnknown, isOfPlatform, unknown } from './config/names.ts'
 import { placeholder } from './config/placeholder.ts'
 import { looseEnds, parsePolicyFloor } from './config/policy-floor.ts'
+import { checkPlaces, isProductive, refuseConfusion } from './config/places.ts'
 import { requireProduction } from './config/production.ts'
 import { checkReceiver, parseWebhookSecrets, receiver } from './config/webhook.ts'
 import { parseSigningKeys, type SigningKey } from './config/signing-keys.ts'
 import {
-  boolean, choice, ConfigError, cidrs, hosts, integer, integers, isLoopback, list, names, origins, page, secret, status, text, totpIssuer, url, type Reader
+  boolean, choice, ConfigError, cidrs, hosts, integer, integers, list, names, origins, page, secret, status, text, totpIssuer, url, type Reader
 } from './config/readers.ts'
 import type { Issuer } from './core/issuer.ts'
 import { MAX_TOKEN_SECONDS } from './core/mfa-token.ts'
@@ -196,12 +197,6 @@ const BLANK = 'is blank: give it a value or leave it out'
 
 const readSecretFile = (name: string, path: string): string => readText(name, path).replace(/\r?\n$/, '')
 
-/** Our tokens, the first factor's and an application's must not be taken for each other. */
-function refuseConfusion ({ MFA_APPLICATION_AUDIENCES, MFA_AUDIENCE, MFA_ISSUER, JWT_ISSUER }: Record<string, any>, faults: Faults): void {
-  if (MFA_APPLICATION_AUDIENCES?.includes(MFA_AUDIENCE) === true) faults.add('MFA_APPLICATION_AUDIENCES', 'holds MFA_AUDIENCE: a token for an application must not open this service')
-  if (JWT_ISSUER !== undefined && JWT_ISSUER === MFA_ISSUER) faults.add('MFA_ISSUER', 'equals JWT_ISSUER: a first-factor token must not look like ours')
-}
-
 /** What one mode refuses and the other does not, or tells of alone. Answers what an operator should know. */
 function judge (values: Record<string, any>, isGiven: (name: string) => boolean, faults: Faults): string[] {
   const warnings: string[] = []
@@ -221,17 +216,4 @@ function judge (values: Record<string, any>, isGiven: (name: string) => boolean,
   }
   if (values.POLICY_FLOOR !== undefined) warnings.push(...looseEnds(values.POLICY_FLOOR).map(why => `POLICY_FLOOR ${why}`))
   return warnings
-}
-
-/** A NODE_ENV that is none is refused, and the rest judged as strictly as can be. */
-const isProductive = ({ NODE_ENV }: Record<string, any>): boolean => NODE_ENV !== 'development' && NODE_ENV !== 'test'
-
-/** Where it listens and where its data are: elsewhere than on this machine in production alone. */
-function checkPlaces (values: Record<string, any>, faults: Faults): void {
-  const checkDatabase = isProductive(values) ? requireTls : requireThisMachine
-  for (const name of ['DATABASE_URL', 'DATABASE_OWNER_URL']) if (values[name] !== undefined) faults.try(() => { checkDatabase(name, values[name]) })
-  if (isProductive(values)) return
-  for (const name of ['HOST', 'ADMIN_HOST']) {
-    if (values[name] !== undefined && !isLoopback(values[name])) faults.add(name, 'is not an address of this machine alone, and development listens on no other: set NODE_ENV=production, with keys of your own')
-  }
 }

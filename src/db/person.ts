@@ -1,10 +1,11 @@
 import { foldAccount } from '../core/account.ts'
-import type { Caller, FirstFactor, IssuerWord } from '../core/caller.ts'
+import type { Caller, FirstFactor } from '../core/caller.ts'
 import type { Factor, Pending, Person, RecoverySet, RememberedSession, SourceWord, Throttle, WholePerson } from '../core/person.ts'
 import type { KeyRing } from '../core/keys.ts'
 import { actRemembered } from '../core/mfa-token.ts'
 import { isGenuine, type StoredAct } from '../core/remembered.ts'
 import type { Note } from '../core/note.ts'
+import { saidOf, spoken, spokenGroups } from '../core/said.ts'
 import type { By } from './audit.ts'
 import type { Database, Settlement } from './client.ts'
 import { type PolicyRow, toPolicy } from './policy.ts'
@@ -112,24 +113,6 @@ export function isWordNew ({ account, sources }: Person, { word, groups }: First
   return isAccountNew || heard.groupsUnknown !== known.groupsUnknown ||
     (heard.groups !== undefined && JSON.stringify(heard.groups) !== JSON.stringify(known.groups))
 }
-
-/** Absent groups change nothing, unless the token says that it left them out; groups that are there end that. */
-function spokenGroups ({ areGroupsUnknown }: IssuerWord, groups: string[] | undefined, known: SourceWord | undefined): Pick<SourceWord, 'groups' | 'groupsUnknown'> {
-  const wasUnknown = known?.groupsUnknown
-  const isUnknown = areGroupsUnknown || (groups === undefined ? wasUnknown : wasUnknown && false)
-  // In one order: who is in the same groups is of one kind.
-  return { ...(groups !== undefined && { groups: [...new Set(groups)].sort() }), ...(isUnknown !== undefined && { groupsUnknown: isUnknown }) }
-}
-
-/** Without a claim the login type itself shows an account; a personal token shows none. */
-function spoken ({ accounts, loginType }: IssuerWord): { local: boolean, sso: boolean } {
-  const shown: readonly string[] = accounts ?? [loginType]
-  return { local: shown.includes('local'), sso: shown.includes('sso') }
-}
-
-/** What the token says of its user, as it is recorded; `known` is what its issuer said before. */
-export const saidOf = ({ word, groups }: FirstFactor, known: SourceWord | undefined): SourceWord & { local: boolean, sso: boolean } =>
-  ({ ...spoken(word), ...spokenGroups(word, groups, known) })
 
 /**
  * Records the first sight, or the issuer's newer word: `seen`, or `erased` where the token is older than the person's
