@@ -95,9 +95,10 @@ function checkShape (entry: unknown, where: string): asserts entry is IssuerEntr
   const error = Value.Errors(Entry, entry).find(({ keyword }) => keyword !== 'boolean')
   if (error === undefined) return
   const member = where + error.instancePath.replaceAll('/', '.')
-  const { additionalProperties, requiredProperties } = error.params as { additionalProperties?: string[], requiredProperties?: string[] }
+  const { additionalProperties, requiredProperties, allowedValues } = error.params as { additionalProperties?: string[], requiredProperties?: string[], allowedValues?: string[] }
   if (additionalProperties !== undefined) fail(`${member}.${printable(additionalProperties[0] as string)}`, 'is unknown')
   if (requiredProperties !== undefined) fail(`${member}.${requiredProperties[0] as string}`, 'is missing')
+  if (allowedValues !== undefined) fail(member, `must be one of ${allowedValues.join(', ')}`)
   fail(member, error.schemaPath.includes('/anyOf/') ? 'has none of the shapes that it may have' : error.message)
 }
 

@@ -124,7 +124,7 @@ t.test('no request fails while replicas are restarted one after the other, twent
         counts[name] = (counts[name] ?? 0) + 1
         if (status !== (method === 'GET' ? 200 : 409)) failures.push(`${name}: ${method} ${status} ${text}`)
       }, (error: Error & { code?: string }) => { failures.push(`${name}: ${method} ${error.code ?? error.message}`) })
-      await sleep(5)
+      await sleep(25)
     }
   }))
   for (let restart = 0; restart < RESTARTS; restart++) {
