@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
+import { delimiter, join } from 'node:path'
 import { NAMES } from '../config.ts'
 import { unknown } from '../config/names.ts'
 import { type Disposable, Interrupted, startDisposable } from './disposable.ts'
@@ -50,14 +52,19 @@ function print ({ access }: Disposable, isJson: boolean): void {
   process.stdout.write(`${lines.join('\n')}\n`)
 }
 
+/** In a folder of the PATH. One that may not be read makes EACCES of every command that is in none. */
+const isFound = (command: string, { PATH = '' }: NodeJS.ProcessEnv): boolean =>
+  command.includes('/') || PATH.split(delimiter).some(folder => existsSync(join(folder, command)))
+
 /** The command's exit code, as a shell counts one that a signal ended, or that cannot be started. */
 async function run ([command, ...args]: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const child = spawn(command as string, args, { env, stdio: 'inherit' })
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
   return await new Promise(resolve => {
     child.once('error', ({ code }: NodeJS.ErrnoException) => {
-      process.stderr.write(`${command as string}: ${code === 'ENOENT' ? 'there is no such command' : `cannot be started (${code as string})`}.\n`)
-      resolve(code === 'ENOENT' ? 127 : 126)
+      const isThere = code !== 'ENOENT' && isFound(command as string, env)
+      process.stderr.write(`${command as string}: ${isThere ? `cannot be started (${code as string})` : 'there is no such command'}.\n`)
+      resolve(isThere ? 126 : 127)
     })
     child.once('exit', (code, signal) => { resolve(code ?? 128 + constants.signals[signal as NodeJS.Signals]) })
   })

@@ -78,7 +78,7 @@ t.test('a claimed notice says what happened, to whom, as he is called now', asyn
     subject: person.sub,
     account: 'alice@example.com',
     outcome: 'success',
-    actor: userId,
+    actorId: userId,
     factorKind: 'totp',
     address: '127.0.0.1',
     requestId: /./,

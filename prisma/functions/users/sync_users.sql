@@ -39,7 +39,8 @@ BEGIN
 
   -- Who was there before and is told of otherwise, as they were.
   SELECT coalesce(array_agg(b), '{}') INTO v_before FROM (
-    SELECT u.* FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text, account text, accounts jsonb, groups jsonb, disabled boolean)
+    SELECT u.* FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text, account text, accounts jsonb, groups jsonb,
+      disabled boolean)
     JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject AND u.id <> g.id
     WHERE u.account <> coalesce(g.account, u.account) OR u.sources <> synced_sources(u.sources, g.accounts, g.groups)
       OR (u.disabled_at IS NOT NULL) <> coalesce(g.disabled, u.disabled_at IS NOT NULL)
@@ -63,9 +64,10 @@ BEGIN
   SELECT p_tenant, kind, is_enrolled, accounts, groups, sum(change) FROM (
     SELECT kind, enrolled_at IS NOT NULL AS is_enrolled, accounts, groups, -1 AS change FROM unnest(v_before) WHERE disabled_at IS NULL
     UNION ALL
-    SELECT u.kind, u.enrolled_at IS NOT NULL, u.accounts, u.groups, 1 FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text)
-    JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject LEFT JOIN unnest(v_before) AS b ON b.id = u.id
-    WHERE u.disabled_at IS NULL AND (u.id = g.id OR b.id IS NOT NULL)) AS c
+    SELECT u.kind, u.enrolled_at IS NOT NULL, u.accounts, u.groups, 1
+    FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text)
+    JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject
+    LEFT JOIN unnest(v_before) AS b ON b.id = u.id WHERE u.disabled_at IS NULL AND (u.id = g.id OR b.id IS NOT NULL)) AS c
   GROUP BY kind, is_enrolled, accounts, groups HAVING sum(change) <> 0;
 
   FOR v_id, v_is_disabled IN
