@@ -3,8 +3,9 @@ import type { Database, Settlement } from '../../src/db/client.ts'
 
 /** Each settlement, sent alone or together with others, is what `around` makes of it, until the answer is called. */
 export function aroundSettling (db: Database, around: (send: () => Promise<Settlement>) => Promise<Settlement>): () => void {
-  const { settle, settleTogether } = db
+  const { settle, settleMany, settleTogether } = db
   db.settle = (...call) => around(() => settle(...call))
+  db.settleMany = (...call) => around(() => settleMany(...call))
   db.settleTogether = (...call) => around(() => settleTogether(...call))
-  return () => { Object.assign(db, { settle, settleTogether }) }
+  return () => { Object.assign(db, { settle, settleMany, settleTogether }) }
 }
