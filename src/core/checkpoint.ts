@@ -29,10 +29,7 @@ export async function openCheckpoint (jws: string, keys: readonly CheckpointKey[
   try {
     const { payload } = await compactVerify(jws, header => publicKeyOf(header, keys))
     return JSON.parse(Buffer.from(payload).toString()) as Checkpoint
-  } catch (error) {
-    if (error instanceof errors.JOSEError) return null
-    throw error
-  }
+  } catch { return null }
 }
 
 /** @throws JOSEError where none of our checkpoints has such a header */

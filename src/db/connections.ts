@@ -68,13 +68,13 @@ export class Connections<Name extends string> {
     client.once('error', ignore)
     try {
       const result = await client.query(statement as pg.QueryConfig)
+      client.off('error', ignore)
       client.release()
       return result
     } catch (error) {
+      client.off('error', ignore)
       client.release(error as Error)
       throw error
-    } finally {
-      client.off('error', ignore)
     }
   }
 
