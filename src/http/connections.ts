@@ -200,11 +200,8 @@ class Connection {
 
   /** Of the answer that is due. A client that asked for no more than one is given no more. */
   keepAlive (isKept: boolean): void {
-    const exchange = this.#exchange
-    if (exchange?.response.headersSent !== false) return
-    const { request, response } = exchange
-    const isWanted = request.headers.connection?.toLowerCase() !== 'close'
-    response.shouldKeepAlive = ![isKept, isWanted].includes(false)
+    const isWanted = this.#exchange?.request.headers.connection?.toLowerCase() !== 'close'
+    if (this.#exchange?.response.headersSent === false) this.#exchange.response.shouldKeepAlive = ![isKept, isWanted].includes(false)
   }
 
   /** Nothing is under way on it, and nothing has come for so long. */
