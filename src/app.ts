@@ -184,6 +184,6 @@ const authOptions = (config: Config, secrets: Secrets): Omit<Parameters<typeof r
   issuers: config.ISSUERS,
   trustedProxies: config.TRUSTED_PROXIES,
   issuerSecret: index => secrets.issuerKey(index) as string,
-  fetch: config.HTTPS_PROXY === undefined ? undefined : throughProxy(config.HTTPS_PROXY, config.NO_PROXY),
+  fetch: throughProxy(config),
   own: { issuer: config.MFA_ISSUER, audience: config.MFA_AUDIENCE, keys: () => secrets.signing }
 })

@@ -56,7 +56,8 @@ function ownReport (verdict: Outcome<Caller>, caller: Caller | undefined): Omit<
   return { entry: 'our own keys (MFA_SIGNING_KEYS)', issuer: undefined, checks: [toCheck(verdict, 'it is an MFA token of this service, and has not ended')], caller }
 }
 
-async function firstReport (token: string, header: JwsHeader, payload: Claims, { ISSUERS, HTTPS_PROXY, NO_PROXY }: TokenRules, now: Date, caller: Caller | undefined): Promise<Omit<Report, 'isAccepted'>> {
+async function firstReport (token: string, header: JwsHeader, payload: Claims, rules: TokenRules, now: Date, caller: Caller | undefined): Promise<Omit<Report, 'isAccepted'>> {
+  const { ISSUERS } = rules
   const entries = ISSUERS.map(issuer => ({ issuer }))
   const picked = await outcomeOf((async () => pickEntry(payload, entries).issuer)())
   const issuer = 'value' in picked ? picked.value : likeliest(payload, ISSUERS)
@@ -68,7 +69,7 @@ async function firstReport (token: string, header: JwsHeader, payload: Claims, {
   const signed = lenient.audiences.length === 0 || payload.iss === undefined
     ? undefined
     : await outcomeOf(withRequest(token, async app => {
-      const [verify] = await issuedTokens(app, [lenient], () => issuer.key as string, HTTPS_PROXY === undefined ? undefined : throughProxy(HTTPS_PROXY, NO_PROXY))
+      const [verify] = await issuedTokens(app, [lenient], () => issuer.key as string, throughProxy(rules))
       return async request => await (verify as NonNullable<typeof verify>)(request, header, token)
     }), payload)
   const nowSeconds = now.getTime() / 1000
@@ -168,12 +169,12 @@ async function withRequest<T> (token: string, prepare: (app: FastifyInstance) =>
 }
 
 async function authenticating (app: FastifyInstance, rules: TokenRules, now: Date): Promise<(request: FastifyRequest) => Promise<Caller>> {
-  const { ISSUERS, MFA_ISSUER, MFA_AUDIENCE, MFA_SIGNING_KEYS = [], HTTPS_PROXY, NO_PROXY } = rules
+  const { ISSUERS, MFA_ISSUER, MFA_AUDIENCE, MFA_SIGNING_KEYS = [] } = rules
   const { authenticate } = await registerAuth(app, {
     issuers: ISSUERS,
     trustedProxies: [],
     issuerSecret: index => ISSUERS[index]?.key as string,
-    fetch: HTTPS_PROXY === undefined ? undefined : throughProxy(HTTPS_PROXY, NO_PROXY),
+    fetch: throughProxy(rules),
     own: { issuer: MFA_ISSUER, audience: MFA_AUDIENCE, keys: () => MFA_SIGNING_KEYS },
     clock: () => now
   })
