@@ -4,7 +4,7 @@ import { Faults } from './config/faults.ts'
 import { readText } from './config/files.ts'
 import { readFirstFactor, refusePlainIssuer } from './config/first-factor.ts'
 import { issuerSecrets, parsePeppers, parseSealingKeys, refuseReused } from './config/keys.ts'
-import { findUnknown, isOfPlatform, unknown } from './config/names.ts'
+import { findUnknown, isGivenIn, isOfPlatform, unknown } from './config/names.ts'
 import { placeholder } from './config/placeholder.ts'
 import { looseEnds, parsePolicyFloor } from './config/policy-floor.ts'
 import { checkPlaces, isProductive, refuseConfusion } from './config/places.ts'
@@ -109,12 +109,9 @@ export const NAMES: readonly string[] = (Object.keys(variables) as Name[]).flatM
  */
 export function readConfig (env: Env): Config {
   const faults = new Faults()
-  if (env.TRUSTED_ISSUERS_FILE?.trim()) refusePlainIssuer(env, faults)
-  const values = readAll(withLowerCase(env), Object.keys(variables) as Name[], faults)
   const isGiven = isGivenIn(env)
-  readTrust(values, isGiven, faults)
+  const values = readTrusting(env, Object.keys(variables) as Name[], faults)
   for (const name of ['MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) if (!isGiven(name)) faults.add(name, 'is missing')
-  refuseConfusion(values, faults)
   for (const name of ['JWT_PUBLIC_KEY_FILE', 'TRUSTED_ISSUERS_FILE']) delete values[name]
   faults.try(() => { checkReceiver(values) })
   refuseReused(values, faults)
@@ -123,15 +120,18 @@ export function readConfig (env: Env): Config {
   return Object.freeze(values) as Config
 }
 
-const isGivenIn = (env: Env) => (name: string): boolean => env[name] !== undefined || env[`${name}_FILE`] !== undefined
-
-/** Whose tokens are accepted: ours, and those of the issuers, which become `ISSUERS`. */
-function readTrust (values: Record<string, any>, isGiven: (name: string) => boolean, faults: Faults): void {
+/** These variables, and whose tokens are accepted: ours, and those of the issuers, which become `ISSUERS`. */
+function readTrusting (env: Env, names: readonly Name[], faults: Faults): Record<string, any> {
+  const isGiven = isGivenIn(env)
+  if (env.TRUSTED_ISSUERS_FILE?.trim()) refusePlainIssuer(env, faults)
+  const values = readAll(withLowerCase(env), names, faults)
   const areSeveral = isGiven('TRUSTED_ISSUERS_FILE')
   for (const name of [...(areSeveral ? [] : ['JWT_ISSUER', 'JWT_AUDIENCE']), 'MFA_ISSUER', 'MFA_AUDIENCE']) if (!isGiven(name)) faults.add(name, 'is missing')
   values.ISSUERS = faults.try(() => areSeveral
     ? readIssuers(values.TRUSTED_ISSUERS_FILE, { ownIssuer: values.MFA_ISSUER, trustedProxies: values.TRUSTED_PROXIES ?? [] }, faults)
     : readFirstFactor(values, isGiven, faults))
+  refuseConfusion(values, faults)
+  return values
 }
 
 const TOKEN_NAMES = [
@@ -146,10 +146,7 @@ export type TokenRules = Pick<Config, 'ISSUERS' | 'HTTPS_PROXY' | 'NO_PROXY' | '
 /** As `readConfig`, of what concerns tokens alone: a configuration may be tried that is not whole. @throws ConfigError */
 export function readTokenRules (env: Env): TokenRules {
   const faults = new Faults()
-  if (env.TRUSTED_ISSUERS_FILE?.trim()) refusePlainIssuer(env, faults)
-  const values = readAll(withLowerCase(env), TOKEN_NAMES, faults)
-  readTrust(values, isGivenIn(env), faults)
-  refuseConfusion(values, faults)
+  const values = readTrusting(env, TOKEN_NAMES, faults)
   faults.throwAny()
   return values as TokenRules
 }

@@ -8,7 +8,7 @@ import { ConfigError, NAMES } from './config.ts'
 import { DEVELOPMENT_ID, DEVELOPMENT_KID, makeDevelopmentKey } from './config/development-key.ts'
 import { Faults } from './config/faults.ts'
 import { readText } from './config/files.ts'
-import { findMisspelt, unknown } from './config/names.ts'
+import { findMisspelt, isGivenIn, unknown } from './config/names.ts'
 
 /** The folder of the embedded database and the development keys. */
 export const DATA_DIR = fileURLToPath(new URL('../.data/', import.meta.url))
@@ -52,7 +52,7 @@ function makeSigningKey (): Record<string, string> {
 
 /** What the environment leaves open, filled with what is good on a developer's machine. Where it leaves no key open, none is made. */
 export function developmentEnvironment (env: NodeJS.ProcessEnv, dataDir = DATA_DIR): NodeJS.ProcessEnv {
-  const isGiven = (name: string): boolean => env[name] !== undefined || env[`${name}_FILE`] !== undefined
+  const isGiven = isGivenIn(env)
   const areSeveral = env.TRUSTED_ISSUERS_FILE !== undefined
   const hasIssuerKey = areSeveral || isGiven('JWT_SECRET') || isGiven('JWT_PUBLIC_KEY') || isGiven('JWT_JWKS_URL')
   const host = env.HOST ?? '127.0.0.1'

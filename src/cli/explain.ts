@@ -1,3 +1,4 @@
+import { isGivenIn } from '../config/names.ts'
 import { ConfigError } from '../config/readers.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import { DATA_DIR } from '../dev.ts'
@@ -47,7 +48,7 @@ const DRIVER: Array<[RegExp, string]> = [
 
 /** Which of the variables leads to the database, for whoever asks as the owner of its tables too. */
 export function databaseVariable (env: Env, isOwner = false): string {
-  const isGiven = (name: string): boolean => env[name] !== undefined || env[`${name}_FILE`] !== undefined
+  const isGiven = isGivenIn(env)
   if (isOwner && isGiven('DATABASE_OWNER_URL')) return 'DATABASE_OWNER_URL'
   return isGiven('DATABASE_URL') ? 'DATABASE_URL' : 'The embedded database'
 }

@@ -9,6 +9,10 @@ const PREFIXES = [
 /** What `headless-mfa --test` tells the command that it runs. */
 const TOLD = ['MFA_TEST_URL', 'MFA_TEST_TOKEN_SECRET', 'MFA_TEST_ISSUER', 'MFA_TEST_AUDIENCE']
 
+/** Is a variable there, by its value or by a file that holds it? */
+export const isGivenIn = (env: Record<string, string | undefined>) => (name: string): boolean =>
+  env[name] !== undefined || env[`${name}_FILE`] !== undefined
+
 /** What Kubernetes, and Docker's links, make of a service's name: of one called `mfa`, MFA_SERVICE_HOST and its like. */
 const OF_SERVICE = /_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/
 
