@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { Value } from 'typebox/value'
 import type { Enforcement } from '../core/policy.ts'
 import { Reason } from '../mfa/schema.ts'
-import { reasonOf } from './options.ts'
+import { parsed, Refusal } from './options.ts'
 
 export const USAGE = `npm run admin -- COMMAND --tenant TENANT --user SUB --reason "why" [--json]
 
@@ -23,11 +23,6 @@ export const USAGE = `npm run admin -- COMMAND --tenant TENANT --user SUB --reas
 
 Exits with 0 when it is done, 1 if it was not (nobody has that name, there is nothing to do, the deployment's floor),
 2 for a wrong call, a configuration or a database that cannot be used. Nothing is half done.`
-
-/** Why it was not done, for a person, and what the process exits with. */
-export class Refusal extends Error {
-  constructor (message: string, readonly exitCode: 1 | 2) { super(message) }
-}
 
 export const wrong = (why: string): never => { throw new Refusal(`${why} (--help says how)`, 2) }
 export const refuse = (why: string): never => { throw new Refusal(why, 1) }
@@ -76,13 +71,9 @@ export interface Call {
   isJson: boolean
 }
 
-function parsed (args: string[]): ReturnType<typeof parse> {
-  try { return parse(args) } catch (error) { throw new Refusal(`${reasonOf(error)}\n\n${USAGE}`, 2) }
-}
-
 /** All that is wrong with a call is said before anything is opened. Null: help is asked for. */
 export function readCall (args: string[]): Call | null {
-  const { values: options, positionals: [command = '', ...more] } = parsed(args)
+  const { values: options, positionals: [command = '', ...more] } = parsed(USAGE, () => parse(args))
   if (options.help === true) return null
   const allowed = Object.hasOwn(ALLOWED, command) ? ALLOWED[command] as ReadonlyArray<keyof Options> : wrong(command === '' ? 'Which command?' : `There is no command ${JSON.stringify(command)}`)
   for (const option of Object.keys(options) as Array<keyof Options>) if (!allowed.includes(option)) wrong(`${command} has no --${option}`)

@@ -18,9 +18,10 @@ import type { PolicyRow } from '../db/policy.ts'
 import { DATA_DIR } from '../dev.ts'
 import { SecretKeeper } from '../secrets.ts'
 import { decisionSettings } from '../services.ts'
-import { type Call, readCall, Refusal, refuse, USAGE, wrong } from './admin-call.ts'
+import { type Call, readCall, refuse, USAGE, wrong } from './admin-call.ts'
 import { explain } from './explain.ts'
 import type { Terminal } from './keys-command.ts'
+import { Refusal } from './options.ts'
 
 /** What was done: for a program, and for a person. */
 interface Done { result: Record<string, unknown>, text: string }

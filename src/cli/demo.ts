@@ -2,7 +2,7 @@ import { createSigner } from 'fast-jwt'
 import { Secret } from 'otpauth'
 import QRCode from 'qrcode'
 import { codeAt, stepAt } from '../core/totp.ts'
-import { type Disposable, Interrupted, startDisposable } from './disposable.ts'
+import { type Disposable, Interrupted, SIGNALS, startDisposable } from './disposable.ts'
 import { explain } from './explain.ts'
 import { readOptions } from './options.ts'
 
@@ -22,7 +22,7 @@ try {
   service = await startDisposable({}, clock)
   service.ignoreSignals()
   const ended = new Promise<never>((_resolve, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => { reject(new Interrupted(signal)) })
+    for (const signal of SIGNALS) process.once(signal, () => { reject(new Interrupted(signal)) })
   })
   await Promise.race([tell(service.access.MFA_TEST_URL), ended])
 } catch (error) {

@@ -22,7 +22,8 @@ export class Interrupted extends Error {
   }
 }
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** What ends a program that somebody started for a while. */
+export const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 const TEST_ISSUER = 'http://localhost/issuer-for-tests'
 

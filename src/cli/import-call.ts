@@ -2,8 +2,8 @@
 import { parseArgs } from 'node:util'
 import { type Source, SOURCES } from '../import/sources.ts'
 import type { Target } from '../import/plan.ts'
-import { Refusal, wrong } from './admin-call.ts'
-import { reasonOf } from './options.ts'
+import { wrong } from './admin-call.ts'
+import { parsed } from './options.ts'
 
 export const USAGE = `npm run import -- --from SOURCE [options] FILE
 
@@ -54,13 +54,9 @@ export type ImportOptions = ReturnType<typeof parse>['values']
 
 export interface ImportCall { options: ImportOptions, source: Source, subject: Target['subject'], path: string }
 
-function parsed (args: string[]): ReturnType<typeof parse> {
-  try { return parse(args) } catch (error) { throw new Refusal(`${reasonOf(error)}\n\n${USAGE}`, 2) }
-}
-
 /** Null: help is asked for. */
 export function readImportCall (args: string[]): ImportCall | null {
-  const { values: options, positionals: [path = '', ...more] } = parsed(args)
+  const { values: options, positionals: [path = '', ...more] } = parsed(USAGE, () => parse(args))
   if (options.help) return null
   const { from, subject } = options
   const source = Object.entries<Source>(SOURCES).find(([name]) => name === from)?.[1] ??

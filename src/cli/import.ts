@@ -12,9 +12,10 @@ import { decodeFile } from '../import/decode.ts'
 import { planImport } from '../import/plan.ts'
 import { importPeople } from '../import/run.ts'
 import { SecretKeeper } from '../secrets.ts'
-import { Refusal, wrong } from './admin-call.ts'
+import { wrong } from './admin-call.ts'
 import { explain } from './explain.ts'
 import { type ImportOptions, readImportCall, USAGE } from './import-call.ts'
+import { Refusal } from './options.ts'
 
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`) }
 const note = (line: string): void => { process.stderr.write(`${line}\n`) }

@@ -11,8 +11,7 @@ import { startEmbedded } from '../db/embedded.ts'
 import { findKeyStates, findKeyUses, forgetKey, type KeyUse } from '../db/keys.ts'
 import { resealAll } from '../db/reseal.ts'
 import { DATA_DIR } from '../dev.ts'
-import { Refusal } from './admin-call.ts'
-import { reasonOf } from './options.ts'
+import { parsed, Refusal } from './options.ts'
 import { entriesOf, type Entry, makeEntry, readKeyFile, replaceKeyFile, textOf } from './key-text.ts'
 
 export const USAGE = `npm run keys -- COMMAND      (in the image: node dist/cli/keys.js)
@@ -45,7 +44,7 @@ const PATIENCE_SECONDS = 60
 
 /** @throws with a line that says what is wrong, and what to do about it */
 export async function keysCommand (args: string[], terminal: Terminal): Promise<void> {
-  const { values: { print = false, help = false }, positionals: [command, purpose, id, ...more] } = parsed(args)
+  const { values: { print = false, help = false }, positionals: [command, purpose, id, ...more] } = parsed(USAGE, () => parse(args))
   if (help) return terminal.say(USAGE)
   const isOfPurpose = PURPOSES.some(each => each === purpose)
   if (command === 'status' && purpose === undefined) return await withDatabase(terminal, status)
@@ -57,10 +56,6 @@ export async function keysCommand (args: string[], terminal: Terminal): Promise<
 }
 
 const parse = (args: string[]) => parseArgs({ args, allowPositionals: true, options: { print: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
-
-function parsed (args: string[]): ReturnType<typeof parse> {
-  try { return parse(args) } catch (error) { throw new Refusal(`${reasonOf(error)}\n\n${USAGE}`, 2) }
-}
 
 const COMMANDS = ['status', 'add', 'rotate', 'retire', 'forget']
 

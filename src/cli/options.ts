@@ -15,8 +15,18 @@ export function readOptions<const C extends ParseArgsConfig> (usage: string, con
   return process.exit(0)
 }
 
+/** Why it was not done, for a person, and what the process exits with. */
+export class Refusal extends Error {
+  constructor (message: string, readonly exitCode: 1 | 2) { super(message) }
+}
+
+/** The same for a command whose caller may be a test: it throws instead of ending the process. @throws Refusal with the usage */
+export function parsed<T> (usage: string, parse: () => T): T {
+  try { return parse() } catch (error) { throw new Refusal(`${reasonOf(error)}\n\n${usage}`, 2) }
+}
+
 /** Why it cannot be read, in a sentence; what follows in Node's own is about positional arguments. */
-export const reasonOf = (error: unknown): string => `${((error as Error).message.split('. ', 1)[0] as string).replace(/\.$/, '')}.`
+const reasonOf = (error: unknown): string => `${((error as Error).message.split('. ', 1)[0] as string).replace(/\.$/, '')}.`
 
 /** A wrong call is told why, and how to do it. */
 export function refuseCall (usage: string, why: string): never {
