@@ -36,11 +36,9 @@ export class Hasher implements Hashing {
   hashLast (text: string, until = Infinity): Promise<string> { return this.#run(this.#last, until, () => this.hash(text, until)) }
   compare (text: string, hash: string, until = Infinity): Promise<boolean> { return this.#run(this.#turns, until, () => this.bcrypt.compare(text, hash)) }
 
+  /** The turn lasts for as long as a core is busy with it, whoever waits. */
   async #run<T> (turns: Semaphore, until: number, work: () => Promise<T>): Promise<T> {
-    const turn = turns.enter(until - performance.now())
-    await turn.come
-    // The turn lasts for as long as a core is busy with it, whoever waits.
-    return await inTime(work().finally(turn.end), until)
+    return await inTime(turns.run(work, until - performance.now()), until)
   }
 }
 

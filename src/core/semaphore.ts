@@ -46,8 +46,8 @@ export class Semaphore {
   }
 
   /** @throws UnavailableError if too many wait, or for too long */
-  async run<T> (work: () => Promise<T>): Promise<T> {
-    const turn = this.enter()
+  async run<T> (work: () => Promise<T>, withinMs = Infinity): Promise<T> {
+    const turn = this.enter(withinMs)
     try {
       await turn.come
       return await work()
