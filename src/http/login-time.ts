@@ -1,14 +1,13 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Caller, FirstFactor } from '../core/caller.ts'
+import { firstTime } from '../core/first-time.ts'
 
 /** A mistake of the configuration, which is told once for each issuer, and not at each call that meets it. */
 export function loginTimeWarning (log: Pick<FastifyBaseLogger, 'warn'>): (caller: Caller) => void {
-  const told = new Set<string>()
+  const isNew = firstTime()
   return caller => {
     // Our own tokens say when: this is an issuer's.
     const { word: { issuer } } = caller as FirstFactor
-    if (told.has(issuer)) return
-    told.add(issuer)
-    log.warn({ issuer }, 'tokens of this issuer do not say when the login was, so nobody can set up a first factor by them: have it send auth_time, or set iatIsLogin (docs/issuers.md)')
+    if (isNew(issuer)) log.warn({ issuer }, 'tokens of this issuer do not say when the login was, so nobody can set up a first factor by them: have it send auth_time, or set iatIsLogin (docs/issuers.md)')
   }
 }

@@ -1,5 +1,6 @@
 import { METHODS } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { firstTime } from '../core/first-time.ts'
 import { isOrigin } from '../core/origin.ts'
 import { sendProblem } from './errors.ts'
 import { DETAILS, Problem } from './problem.ts'
@@ -25,12 +26,10 @@ export function registerMethods (app: FastifyInstance, origins: readonly string[
     return origin !== undefined && origins.includes(origin) && !NOT_FOR_PAGES.test(request.resource?.url ?? '') ? origin : undefined
   }
 
-  const told = new Set<string>()
+  const isNew = firstTime(MOST_TOLD)
   /** A browser says nothing of it to its user, and to the page only that there was no answer. */
   function tellRefused ({ headers: { origin = '' }, log }: FastifyRequest): void {
-    if (told.size >= MOST_TOLD || told.has(origin) || origin.length > 255 || !isOrigin(origin)) return
-    told.add(origin)
-    log.info(`a page of ${origin} may not call: CORS_ORIGINS does not name it`)
+    if (origin.length <= 255 && isOrigin(origin) && isNew(origin)) log.info(`a page of ${origin} may not call: CORS_ORIGINS does not name it`)
   }
 
   app.addHook('onRequest', async (request, reply) => {

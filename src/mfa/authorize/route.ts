@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Passes } from '../../core/passes.ts'
+import { firstTime } from '../../core/first-time.ts'
 import { headerValue, isPageRequest } from '../../http/forwarded.ts'
 import { peerIn } from '../../http/gateway.ts'
 import { ALL_METHODS } from '../../http/methods.ts'
@@ -87,11 +88,10 @@ function createAnswer (services: Services, passes: Passes): (request: FastifyReq
     return { problem: new Problem('enrollment_required', { detail, status }), page, variable: 'ENROLL_PAGE_URL' }
   }
 
-  const missing = new Set<string>()
+  const isNew = firstTime()
   /** Once for each variable: it is no fault where only programs come by. */
   function warnOfMissing (request: FastifyRequest, variable: string, action: string): void {
-    if (missing.has(variable)) return
-    missing.add(variable)
+    if (!isNew(variable)) return
     request.log.warn(`a gateway asked about somebody who must ${action.replace('login', 'log in')}, and there is no page to send them to: browsers see our answer. Set ${variable}`)
   }
 
