@@ -38,7 +38,11 @@ export function decideVerify (person: Person, typed: string, factorId: string | 
     else match ??= { factor, step }
   }
   // A factor that is not theirs takes as long to refuse as one of theirs.
-  if (tried.length === 0) matchStep(generateSecret(), code, now, window)
+  if (tried.length === 0) {
+    const decoy = generateSecret()
+    matchStep(decoy, code, now, window)
+    stepsAway(decoy, code, now)
+  }
   if (match !== undefined) return { outcome: 'match', ...match, unreadable }
   if (spent !== undefined) return { outcome: 'spent', factor: spent, unreadable }
   const readable = tried.filter(factor => !unreadable.includes(factor))
