@@ -2048,7 +2048,6 @@ DECLARE
   v_before users[];
   v_created int;
   v_known int;
-  v_updated int;
   v_counts jsonb;
   v_id uuid;
   v_is_disabled boolean;
@@ -2092,9 +2091,7 @@ BEGIN
       CASE WHEN coalesce(g.disabled, b.disabled_at IS NOT NULL) THEN coalesce(b.disabled_at, v_now) END AS disabled_at
     FROM jsonb_to_recordset(p_users) AS g (namespace text, subject text, account text, accounts jsonb, groups jsonb, disabled boolean)
     JOIN unnest(v_before) AS b ON b.namespace = g.namespace AND b.subject = g.subject) AS n
-  WHERE u.tenant = p_tenant AND u.id = n.id
-    AND (u.account, u.sources, u.disabled_at) IS DISTINCT FROM (n.account, n.sources, n.disabled_at);
-  GET DIAGNOSTICS v_updated = ROW_COUNT;
+  WHERE u.tenant = p_tenant AND u.id = n.id;
 
   INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change)
   SELECT p_tenant, kind, is_enrolled, accounts, groups, sum(change) FROM (
@@ -2118,7 +2115,8 @@ BEGIN
     END IF;
     PERFORM audit(p_tenant, v_id::text, CASE WHEN v_is_disabled THEN 'user.disabled' ELSE 'user.enabled' END, 'success', NULL, p_by, '{}');
   END LOOP;
-  v_counts := jsonb_build_object('created', v_created, 'updated', v_updated, 'unchanged', v_known - v_created - v_updated);
+  v_counts := jsonb_build_object('created', v_created, 'updated', cardinality(v_before),
+    'unchanged', v_known - v_created - cardinality(v_before));
   PERFORM audit(p_tenant, NULL, 'users.synced', 'success', NULL, p_by, v_counts);
   RETURN v_counts || jsonb_build_object('outcome', 'synced');
 END $$;
