@@ -15,7 +15,7 @@ const STATEMENT_TIMEOUT = 1500
 /** Of a report, which many rows are read for: at most two run at a time, and a third waits for no longer than to connect. */
 const REPORT_TIMEOUT = 20_000
 const REPORT_POOL = 2
-/** Of a settlement for many users at once. */
+/** Of a settlement for many users at once, of which one runs at a time. */
 const BULK_TIMEOUT = 5000
 
 /** What a settlement function answers: an outcome, and what belongs to it. */
@@ -46,7 +46,7 @@ export interface Database {
    * @throws OutcomeUnknownError where it was sent, and nobody can say whether it was done
    */
   settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
-  /** The same for many users at once: with more time, and over the connections of reports. Few at a time: whoever calls sees to that. */
+  /** The same for many users at once: with more time, and over a connection of its own. One at a time: the caller sees to that. */
   settleMany: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
   /** The same for what is no act of the caller's, but goes before one: if its answer is lost, nothing was accepted all the same. */
   note: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
@@ -83,7 +83,8 @@ export function connect (url: string | (() => string), poolSize: number): Databa
   const connections = new Connections(currentUrl, {
     logins: { size: poolSize, statementTimeoutMs: STATEMENT_TIMEOUT },
     reports: { size: Math.min(poolSize, REPORT_POOL), statementTimeoutMs: REPORT_TIMEOUT },
-    polls: { size: 1, statementTimeoutMs: REPORT_TIMEOUT }
+    polls: { size: 1, statementTimeoutMs: REPORT_TIMEOUT },
+    bulk: { size: 1, statementTimeoutMs: BULK_TIMEOUT }
   }, event => { database.onConnection(event) })
   const nameFor = (text: string): { name?: string } => isPooled ? {} : { name: nameOf(text) }
   let models: { pool: pg.Pool, loaded: Promise<Models> } | undefined
@@ -106,7 +107,7 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     const { rows } = await run(async () => await connections.query(from, { text, values: parameters, ...optionsFor(text) }))
     return rows as T[]
   }
-  const valueOf = (from: 'logins' | 'reports', optionsFor: OptionsFor): Database['value'] => async <T>(
+  const valueOf = (from: 'logins' | 'bulk', optionsFor: OptionsFor): Database['value'] => async <T>(
     strings: TemplateStringsArray, ...values: unknown[]
   ) => {
     const { text, values: parameters } = sql(strings, ...values)
@@ -114,7 +115,7 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     return (row as unknown as [T | null])[0]
   }
   const value = valueOf('logins', nameFor)
-  const valueOfMany = valueOf('reports', () => ({ query_timeout: BULK_TIMEOUT }))
+  const valueOfMany = valueOf('bulk', () => ({}))
 
   const settled = async (name: string, work: () => Promise<Settlement | null>): Promise<Settlement> => {
     const start = performance.now()
