@@ -8,7 +8,7 @@ import { type FigureName, median, short } from './lib/figures.ts'
 import { firstToken } from './lib/keys.ts'
 import { startReplica } from './lib/service.ts'
 import { withoutIndexes } from './lib/without-indexes.ts'
-import { fillAudit, fillPeople } from './people.ts'
+import { fillAudit, fillUsers } from './users.ts'
 
 const ROUNDS = 9
 
@@ -25,7 +25,7 @@ export const admin: Benchmark = {
     await (await startReplica(dir, database.url)).stop()
     const began = performance.now()
     await withoutIndexes(client, ['users', 'throttles', 'factors', 'recovery_sets', 'recovery_codes', 'audit_events'], async () => {
-      await fillPeople(client, TENANT, users)
+      await fillUsers(client, TENANT, users)
       await fillAudit(client, TENANT, events)
     })
     await database.settle()

@@ -15,9 +15,9 @@ export const authorize: Benchmark = {
   name: 'authorize',
   title: 'Authorize: what a gateway asks at each request',
   async run ({ dir, server, load, isShort, say }) {
-    const users = isShort ? 200 : 2000
+    const count = isShort ? 200 : 2000
     const database = await server.create('bench_authorize')
-    await fillEnrolled(database, dir, users)
+    await fillEnrolled(database, dir, count)
     await database.settle()
     // As an identity provider signs, for both of them.
     const { env, publicPem, sign } = asymmetricIssuer(dir)
@@ -25,14 +25,14 @@ export const authorize: Benchmark = {
     const bare = await startChild<{ url: string }>('bare-process.ts', { PUBLIC_KEY: publicPem })
 
     // A login of each, which his session remembers.
-    const people = spread(users, users)
+    const users = spread(count, count)
     const token = (n: number): string => firstToken(TENANT, subjectOf(n), sessionOf(n), sign)
-    const { groups: { login } } = await load.run(replica.url, [{ name: 'login', connections: CONNECTIONS, ...verifies(people, sessionOf, sign) }])
+    const { groups: { login } } = await load.run(replica.url, [{ name: 'login', connections: CONNECTIONS, ...verifies(users, sessionOf, sign) }])
     demand(login as Answers, 200, 'login')
-    const renewed = await Promise.all(people.slice(0, isShort ? 20 : 200).map(async n => await mfaToken(replica.url, token(n))))
+    const renewed = await Promise.all(users.slice(0, isShort ? 20 : 200).map(async n => await mfaToken(replica.url, token(n))))
 
     const ask = (tokens: string[]): string[] => tokens.map(each => request({ path: '/mfa/authorize', token: each }))
-    const requests = { bare: ask(people.map(token)), mfa: ask(renewed), session: ask(people.map(token)) }
+    const requests = { bare: ask(users.map(token)), mfa: ask(renewed), session: ask(users.map(token)) }
     const rounds: Array<Record<typeof KINDS[number], Answers & { node: number, postgres: number }>> = []
     for (let round = -1; round < (isShort ? 1 : ROUNDS); round++) {
       const measured = {} as typeof rounds[number]

@@ -97,7 +97,7 @@ async function compareCalls (distributed: Database, postmasters: number[], dir: 
   for (let round = 0; round < ROUNDS; round++) costs.push([await costOfCalls(distributed, postmasters, numbers), await costOfCalls(alone, postmasters, numbers)])
   await alone.client.end()
   const of = (place: number, name: keyof CallCosts): string => short(median(costs.map(each => each[place]?.[name] as number)))
-  return `To read eight people in one call takes the cluster ${of(0, 'read')} ms of CPU, and to accept their codes ${of(0, 'accept')}; a database of the same server without Citus ${of(1, 'read')} and ${of(1, 'accept')}. The difference is the way to the worker, and Citus that plans there each of nine statements.`
+  return `To read eight users in one call takes the cluster ${of(0, 'read')} ms of CPU, and to accept their codes ${of(0, 'accept')}; a database of the same server without Citus ${of(1, 'read')} and ${of(1, 'accept')}. The difference is the way to the worker, and Citus that plans there each of nine statements.`
 }
 
 /** The cluster's servers, where they are on this machine. */

@@ -43,7 +43,7 @@ export const start: Benchmark = {
       const tokens = await Promise.all(spread(isShort ? 2 : 50, users).map(async n => await mfaToken(replica.url, firstToken(TENANT, subjectOf(n), sessionOf(n)))))
       const gateway = tokens.map(token => request({ path: '/mfa/authorize', token }))
       const rest = total / parts - logins
-      // A tenth of them reads the person.
+      // A tenth of them reads the user.
       const repeated = [asked, ...Array.from({ length: 9 }, () => gateway)].flatMap(requests => Array.from({ length: rest / 10 }, (_, index) => requests[index % requests.length] as string))
       const { groups: others } = await load.run(replica.url, [{ name: 'others', connections: 16, requests: repeated }])
       demand(others.others as Answers, 200, 'authorize')

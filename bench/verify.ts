@@ -91,7 +91,7 @@ export const verify: Benchmark = {
       table: [
         ['what', 'a second', 'p50 / p99 ms', 'CPU of each, Node + PostgreSQL, ms'],
         ['pgbench, the same two functions, for one login at a time', short(of('limit')), '', ''],
-        ['of them the reading of the person alone', short(of('reads')), '', ''],
+        ['of them the reading of the user alone', short(of('reads')), '', ''],
         ['of them the accepting of the code alone', short(of('accepts')), '', ''],
         ['better-auth 1.7, `verify-totp` as the second step of a sign-in', short(of('peer')), '', ''],
         ['`POST /mfa/verify`', short(of('perSecond')), `${short(of('p50'))} / ${short(of('p99'))}`, `${short(of('node'))} + ${short(of('postgres'))}`]

@@ -3,14 +3,14 @@ import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 
 import type { Caller, FirstFactor } from './core/caller.ts'
 import { decideAdmin, type AssuranceSettings } from './core/assurance.ts'
 import type { KeyRing } from './core/keys.ts'
-import { noteOf } from './core/note.ts'
-import type { Person, WholePerson } from './core/person.ts'
+import { policyContactOf } from './core/policy-contact.ts'
+import type { User, WholeUser } from './core/user.ts'
 import type { DecisionSettings } from './core/policy.ts'
 import { traceOf } from './core/trace.ts'
 import { UnavailableError } from './core/unavailable.ts'
 import { type By, recordEvent } from './db/audit.ts'
 import type { Database } from './db/client.ts'
-import { findPerson, findWholePerson, isWordNew, seePerson, settleNote } from './db/person.ts'
+import { findUser, findWholeUser, isWordNew, upsertUser, recordPolicyContact } from './db/user.ts'
 import type { Auth } from './http/auth.ts'
 import { addressOf } from './http/limits.ts'
 import type { Metrics } from './http/metrics.ts'
@@ -21,12 +21,12 @@ declare module 'fastify' {
   interface FastifyRequest {
     caller: Caller
     /** Null for a machine, which only calls of administrators let in: they take the tenant from `caller`. */
-    person: Person
+    storedUser: User
   }
   interface FastifyContextConfig {
     /** This call answers somebody who is disabled too. */
     isForDisabled?: boolean
-    /** It asks what is pending, or about recovery codes: `wholePerson` has them. */
+    /** It asks what is pending, or about recovery codes: `wholeUser` has them. */
     isOfWhole?: boolean
     /** A gateway's: it changes nothing, whatever its method. */
     isQuestion?: boolean
@@ -40,11 +40,11 @@ export interface Gate {
   user: onRequestAsyncHookHandler[]
   /** The same for an administrator's: one of the roles, and MFA of the last minutes. A machine needs no more than a role that it may have. */
   admin: (roles: string[]) => onRequestAsyncHookHandler[]
-  /** Reads the caller's person once more, for a decision that another change has overtaken. */
+  /** Reads the caller's user once more, for a decision that another change has overtaken. */
   refresh: (request: FastifyRequest) => Promise<void>
 }
 
-/** What a machine may do: read, and tell of an application's people. */
+/** What a machine may do: read, and tell of an application's users. */
 const MACHINE_ROLES = new Set(['mfa:auditor', 'mfa:sync'])
 
 export function createGate ({ db, auth, metrics, clock, peppers, assurance, decision }: GateOptions): Gate {
@@ -58,47 +58,47 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
   }
 
   async function refresh (request: FastifyRequest): Promise<void> {
-    request.person = await notePerson(request, await loadPerson(request))
-    if (request.person.isDisabled && request.routeOptions.config.isForDisabled !== true) await refuse(request, 'disabled')
+    request.storedUser = await meetPolicy(request, await loadUser(request))
+    if (request.storedUser.isDisabled && request.routeOptions.config.isForDisabled !== true) await refuse(request, 'disabled')
   }
 
   /**
-   * The person of a token, recorded at first sight. An MFA token of an older epoch, or of before its session's log-out, is
+   * The user of a token, recorded at first sight. An MFA token of an older epoch, or of before its session's log-out, is
    * dead, and so is any token of before somebody was erased.
    */
-  async function loadPerson ({ caller, log, routeOptions }: FastifyRequest): Promise<Person> {
-    const find = routeOptions.config.isOfWhole === true ? findWholePerson : findPerson
-    let person = await find(db, caller, peppers())
-    if (person?.session.isForged === true) {
-      log.warn({ tenant: person.tenant, userId: person.userId }, 'a remembered second factor was not made by this service, or by a pepper that is gone (MFA_PEPPERS): it does not count')
+  async function loadUser ({ caller, log, routeOptions }: FastifyRequest): Promise<User> {
+    const find = routeOptions.config.isOfWhole === true ? findWholeUser : findUser
+    let user = await find(db, caller, peppers())
+    if (user?.session.isForged === true) {
+      log.warn({ tenant: user.tenant, userId: user.userId }, 'a remembered second factor was not made by this service, or by a pepper that is gone (MFA_PEPPERS): it does not count')
     }
     if (caller.mfa !== undefined) {
-      if (person === null || person.epoch !== caller.mfa.epoch || person.session.generation > caller.mfa.generation) refuseToken('revoked')
-      return person
+      if (user === null || user.epoch !== caller.mfa.epoch || user.session.generation > caller.mfa.generation) refuseToken('revoked')
+      return user
     }
     // What is no machine's and not ours is a first factor's.
     const first = caller as FirstFactor
-    if (person !== null && isOlder(first, person.tokensSince)) refuseToken('revoked')
-    if (person === null || isWordNew(person, first)) {
-      const { outcome } = await seePerson(db, first, randomUUID(), person, traceOf(peppers(), caller).hashes)
+    if (user !== null && isOlder(first, user.tokensSince)) refuseToken('revoked')
+    if (user === null || isWordNew(user, first)) {
+      const { outcome } = await upsertUser(db, first, randomUUID(), user, traceOf(peppers(), caller).hashes)
       if (outcome === 'erased') refuseToken('revoked')
-      person = await find(db, caller, peppers())
+      user = await find(db, caller, peppers())
     }
-    if (person === null) throw new UnavailableError('a person that was just recorded is lost')
-    return person
+    if (user === null) throw new UnavailableError('a user that was just recorded is lost')
+    return user
   }
 
   /** First sight may be of a deadline, too: it is given before anything is decided. */
-  async function notePerson (request: FastifyRequest, person: Person): Promise<Person> {
-    const note = noteOf(person, request.caller, clock(), decision)
-    if (note === null) return person
-    if (note.wouldBe !== null) metrics.wouldEnroll()
-    await settleNote(db, person, note, byOf(request, person))
-    return await loadPerson(request)
+  async function meetPolicy (request: FastifyRequest, user: User): Promise<User> {
+    const contact = policyContactOf(user, request.caller, clock(), decision)
+    if (contact === null) return user
+    if (contact.wouldBe !== null) metrics.wouldEnroll()
+    await recordPolicyContact(db, user, contact, byOf(request, user))
+    return await loadUser(request)
   }
 
   async function refuse (request: FastifyRequest, cause: keyof typeof FORBIDDEN | 'role', detail = FORBIDDEN[cause as keyof typeof FORBIDDEN] as string): Promise<never> {
-    await recordEvent(db, { tenant: request.caller.tenant, subject: actorOf(request.caller, request.person), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
+    await recordEvent(db, { tenant: request.caller.tenant, subject: actorOf(request.caller, request.storedUser), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
     throw new Problem('forbidden', { detail })
   }
 
@@ -107,7 +107,7 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
     const opening = isMachine ? roles.filter(role => MACHINE_ROLES.has(role)) : roles
     if (!request.caller.roles.some(role => opening.includes(role))) await refuse(request, 'role', opening.length > 0 ? needsRole(opening) : FORBIDDEN.machine)
     if (isMachine) return
-    const refusal = decideAdmin(request.person, request.caller, clock(), assurance)
+    const refusal = decideAdmin(request.storedUser, request.caller, clock(), assurance)
     if (refusal === null) return
     if (refusal === 'forbidden') await refuse(request, 'factor set up after a recovery')
     if (refusal === 'not_enrolled') throw new Problem('not_enrolled')
@@ -119,18 +119,18 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
 
 const isOlder = ({ word: { issuedAt } }: FirstFactor, since: Date | null): boolean => since !== null && issuedAt * 1000 <= since.getTime()
 
-/** The person of a call that is configured to read all of him. */
-export function wholePerson ({ person }: Pick<FastifyRequest, 'person'>): WholePerson {
-  if (!('pending' in person)) throw new Error('this call is not configured to read all of a person')
-  return person as WholePerson
+/** The user of a call that is configured to read all of him. */
+export function wholeUser ({ storedUser: user }: Pick<FastifyRequest, 'storedUser'>): WholeUser {
+  if (!('pending' in user)) throw new Error('this call is not configured to read all of a user')
+  return user as WholeUser
 }
 
 /** A user's id, or a machine's name. */
-const actorOf = (caller: Caller, person: Person | null): string => person?.userId ?? `service:${caller.subject}`
+const actorOf = (caller: Caller, user: User | null): string => user?.userId ?? `service:${caller.subject}`
 
 /** Who did it, for the audit. */
-export const byOf = (request: FastifyRequest, person: Person | null = request.person): By =>
-  ({ actor: actorOf(request.caller, person), address: addressOf(request), requestId: request.id, ...(person !== null && { epoch: person.epoch }) })
+export const byOf = (request: FastifyRequest, user: User | null = request.storedUser): By =>
+  ({ actor: actorOf(request.caller, user), address: addressOf(request), requestId: request.id, ...(user !== null && { epoch: user.epoch }) })
 
 /** The body may come long after the head: by then the token may have ended. */
 export function refuseEnded (app: FastifyInstance, clock: () => Date): void {
@@ -142,5 +142,5 @@ export function refuseEnded (app: FastifyInstance, clock: () => Date): void {
 
 export function decorateRequests (app: FastifyInstance): void {
   app.decorateRequest('caller', null as unknown as Caller)
-  app.decorateRequest('person', null as unknown as Person)
+  app.decorateRequest('storedUser', null as unknown as User)
 }

@@ -4,7 +4,7 @@ import type { Caller } from './core/caller.ts'
 import type { AssuranceSettings } from './core/assurance.ts'
 import type { Hashing } from './core/hashing.ts'
 import { type Act, actToRemember, mfaTokenClaims, type TokenSubject } from './core/mfa-token.ts'
-import type { Person } from './core/person.ts'
+import type { User } from './core/user.ts'
 import type { DecisionSettings } from './core/policy.ts'
 import { SYNCED } from './core/sources.ts'
 import { MAX_WAIT_SECONDS, type ThrottleLimits } from './core/throttle.ts'
@@ -67,7 +67,7 @@ export function issueToken ({ auth, config, clock, metrics }: Services, caller: 
 }
 
 /** The act as its settlement is to remember it, or null; `epoch` is the user's once it is settled. */
-export const remembered = ({ config, secrets }: Services, { tenant, userId, epoch }: Pick<Person, 'tenant' | 'userId' | 'epoch'>, caller: Caller, act: Act): object | null =>
+export const remembered = ({ config, secrets }: Services, { tenant, userId, epoch }: Pick<User, 'tenant' | 'userId' | 'epoch'>, caller: Caller, act: Act): object | null =>
   actToRemember({ tenant, userId, epoch }, caller, act, config.MFA_SESSION_MAX_AGE_SECONDS, secrets.peppers)
 
 /** The token of a settlement that has remembered `act`. */

@@ -11,7 +11,7 @@ import { connect } from '../src/db/client.ts'
 import { Metrics } from '../src/http/metrics.ts'
 import { ownDatabase } from './helpers/database.ts'
 import { asOwner, serviceRole } from './helpers/role.ts'
-import { type Answer, type Person, startService } from './helpers/service.ts'
+import { type Answer, type User, startService } from './helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 const role = await serviceRole(t, url)
@@ -51,8 +51,8 @@ const errorsOf = ({ lines }: Replica, tenant: string): Line[] =>
 const signedOf = ({ lines }: Replica, tenant: string): any[] => lines.filter(({ fields, text }) => text === 'audit checkpoint' && fields.tenant === tenant).map(({ fields }) => fields)
 
 /** An auditor with some events of others in the tenant, all of them signed by `replica`. */
-async function signed (replica: Replica, events = 10): Promise<{ auditor: Person, token: string, tenant: string, verify: () => Promise<Answer> }> {
-  const auditor = service.person({ roles: ['mfa:auditor'] })
+async function signed (replica: Replica, events = 10): Promise<{ auditor: User, token: string, tenant: string, verify: () => Promise<Answer> }> {
+  const auditor = service.user({ roles: ['mfa:auditor'] })
   const { token } = await auditor.enroll()
   await write(auditor.tenant, events - 2)
   await until('all is signed', () => replica.memory.newest(auditor.tenant)?.count === events)
@@ -152,7 +152,7 @@ async function check (memory: AuditMemory, keys = service.secrets.signing): Prom
 
 /** Six events that one replica has signed, and what another one has seen of it. */
 async function seen (): Promise<{ tenant: string, signer: AuditMemory, witness: AuditMemory }> {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   const [signer, witness] = [new AuditMemory(), new AuditMemory()]
   await write(tenant, 6)
   await chainTenant(service.db, tenant)
@@ -295,7 +295,7 @@ t.test('a link that the service\'s login puts at the next place stops the chain:
 t.test('so does a lease that nobody gives back, and each replica tells of it', async t => {
   await service.db.rows`INSERT INTO leases (name, holder, until) VALUES ('audit', gen_random_uuid(), 'infinity')
     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until`
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   await write(tenant, 1)
   await age(tenant, 60)
   const replicas = [startReplica(t), startReplica(t)]

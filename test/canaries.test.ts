@@ -48,8 +48,8 @@ function hideCode (code: string): string {
 }
 
 t.test('a life of a user, in which all that can be shown is shown, and all that can go wrong goes wrong', async t => {
-  const person = service.person({ roles: ['mfa:admin'] })
-  const bearer = hide('first-factor token', person.token())
+  const user = service.user({ roles: ['mfa:admin'] })
+  const bearer = hide('first-factor token', user.token())
   const call = async (status: number, method: string, path: string, body?: unknown, token = bearer): Promise<Answer> => {
     const answer = await service.call(method, path, { token, body })
     answers.push({ method, path, answer })
@@ -83,10 +83,10 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   await call(200, 'POST', '/mfa/enroll/confirm', { factorId: second.body.factorId, code: hideCode(clock.code(second.body.secret)) }, token)
   await call(200, 'PATCH', `/mfa/factors/${second.body.factorId as string}`, { label: 'Tablet' }, token)
   await call(200, 'PUT', '/admin/policy', { enforcement: 'required' }, token)
-  await call(403, 'GET', '/admin/policy', undefined, hide('a stranger\'s token', service.person({ tenant: person.tenant }).token()))
+  await call(403, 'GET', '/admin/policy', undefined, hide('a stranger\'s token', service.user({ tenant: user.tenant }).token()))
 
   // Somebody whom an administrator helps, and erases.
-  const other = service.person({ tenant: person.tenant })
+  const other = service.user({ tenant: user.tenant })
   const theirs = hide('his token', other.token())
   const { body: { userId } } = await call(200, 'GET', '/mfa/status', undefined, theirs)
   const path = `/admin/users/${userId as string}`
@@ -120,17 +120,17 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   await call(503, 'POST', '/mfa/verify', { code: late })
   await call(503, 'POST', '/mfa/recovery', { code: renewed.recoveryCodes[3] })
   for (const each of restore) each()
-  await service.db.rows`UPDATE factors SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE tenant = ${person.tenant} AND id = ${second.body.factorId}::uuid`
+  await service.db.rows`UPDATE factors SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE tenant = ${user.tenant} AND id = ${second.body.factorId}::uuid`
   await call(503, 'POST', '/mfa/verify', { code: hideCode(clock.code(second.body.secret)) })
   await call(200, 'DELETE', `/mfa/factors/${second.body.factorId as string}`, {}, token)
-  await person.endWait()
+  await user.endWait()
   const { body: { token: last } } = await call(200, 'POST', '/mfa/verify', { code: late })
 
   // What failed is sent once more.
   receiver.recover()
   for (let left = 1; left > 0; await sleep(20)) {
     // Of one tenant, as all that deliver are busy with them: over every shard of Citus it and they would wait for each other.
-    await service.db.rows`UPDATE notices SET due_at = now(), parked_at = NULL WHERE tenant = ${person.tenant}`
+    await service.db.rows`UPDATE notices SET due_at = now(), parked_at = NULL WHERE tenant = ${user.tenant}`
     left = (await service.db.rows`SELECT 1 FROM notices`).length
   }
   await stopNotices()

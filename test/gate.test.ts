@@ -1,10 +1,10 @@
 import t from 'tap'
-import { wholePerson } from '../src/gate.ts'
-import { somebody } from './helpers/people.ts'
+import { wholeUser } from '../src/gate.ts'
+import { somebody } from './helpers/snapshot.ts'
 
 t.test('who was not read whole is not taken for somebody without recovery codes', t => {
   const { pending, recovery, ...lean } = somebody()
-  t.throws(() => wholePerson({ person: lean }))
-  t.same(wholePerson({ person: somebody() }), somebody())
+  t.throws(() => wholeUser({ storedUser: lean }))
+  t.same(wholeUser({ storedUser: somebody() }), somebody())
   t.end()
 })

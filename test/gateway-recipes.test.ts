@@ -83,7 +83,7 @@ for (const [name, question] of Object.entries(QUESTIONS)) {
 async function prove (t: Test, { path, headers }: Question): Promise<void> {
   const service = await startService(t, { ...PAGES, JWT_SESSION_CLAIM: 'sid', TRUSTED_PROXIES: '127.0.0.0/8', RETURN_HOSTS: 'app.example.com' })
   t.ok(['authorization', 'accept'].every(name => headers.some(each => each.toLowerCase() === name)), 'the token, and what a browser takes')
-  const alice = service.person({ sid: 'session-1' })
+  const alice = service.user({ sid: 'session-1' })
   const { token } = await alice.enroll()
   for (const asked of ['/', '/?x=1', '/?acr=none&maxAge=x', '/page', '/a%2Fb?acr=mfa', '//x', '/mfa/authorize?acr=mfa', '/../x']) {
     for (const method of ['GET', 'POST', 'PROPFIND']) {

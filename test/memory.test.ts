@@ -11,8 +11,8 @@ t.test('secrets, codes and recovery codes live for their call, and no longer', a
   const { clock } = service
   const replicas = await startReplicas(t, service)
   const call = callTo(replicas.urls[1] as string)
-  const person = service.person()
-  const token = person.token()
+  const user = service.user()
+  const token = user.token()
   const { body: { factorId, secret } } = await call('POST', '/mfa/enroll', { token })
   const { body: { recoveryCodes } } = await call('POST', '/mfa/enroll/confirm', { token, body: { factorId, code: clock.code(secret) } })
   clock.advance(30)
@@ -20,8 +20,8 @@ t.test('secrets, codes and recovery codes live for their call, and no longer', a
   const code = clock.code(secret)
   t.equal((await call('POST', '/mfa/verify', { token, body: { code } })).status, 200)
   t.equal((await call('POST', '/mfa/recovery', { token, body: { code: recoveryCodes[0] } })).status, 200)
-  // Other people's calls push it out of the buffers that are used again.
-  for (let i = 0; i < 20; i++) await call('GET', '/mfa/status', { token: service.person().token() })
+  // Other users' calls push it out of the buffers that are used again.
+  for (let i = 0; i < 20; i++) await call('GET', '/mfa/status', { token: service.user().token() })
   await sleep(300)
   const path = `${t.testdir()}/heap`
   await replicas.writeHeap(path)

@@ -50,24 +50,24 @@ const policyChange = ({ db }: Service, tenant: string): Promise<unknown> => db.r
 
 t.test('each is told once, signed, in order, soon after it happened; and then it is gone', async t => {
   const { service, receiver, lines } = await startDelivering(t)
-  const person = service.person({ roles: ['mfa:admin'] })
-  const { token, recoveryCodes, factorId } = await person.enroll()
-  await person.call('PUT', '/admin/policy', { enforcement: 'report_only' }, token)
-  for (const code of recoveryCodes!.slice(0, 7)) t.equal((await person.call('POST', '/mfa/recovery', { code })).status, 200)
-  await person.call('POST', '/mfa/recovery/codes', {}, token)
-  await person.call('DELETE', `/mfa/factors/${factorId}`, {}, token)
+  const user = service.user({ roles: ['mfa:admin'] })
+  const { token, recoveryCodes, factorId } = await user.enroll()
+  await user.call('PUT', '/admin/policy', { enforcement: 'report_only' }, token)
+  for (const code of recoveryCodes!.slice(0, 7)) t.equal((await user.call('POST', '/mfa/recovery', { code })).status, 200)
+  await user.call('POST', '/mfa/recovery/codes', {}, token)
+  await user.call('DELETE', `/mfa/factors/${factorId}`, {}, token)
   await receiver.until(12)
-  const { id: userId } = await person.row()
+  const { id: userId } = await user.row()
   t.same(typesOf(receiver).filter(type => type !== 'policy.changed'), ['factor.confirmed', ...Array(7).fill('recovery.accepted'), 'recovery.low', 'recovery.regenerated', 'factor.removed'])
   t.equal(typesOf(receiver).length, 12)
   t.equal(receiver.received.length, 12, 'once each')
   for (const received of receiver.received) t.same(receiver.verify(received), received.body)
-  const events = new Map((await person.events() as any[]).map(event => [event.id, event]))
+  const events = new Map((await user.events() as any[]).map(event => [event.id, event]))
   for (const { id, body: { type, data, timestamp } } of receiver.received) {
     const event = events.get(id)
-    t.match({ type, ...data }, { type: event.action, tenant: person.tenant, outcome: event.outcome, actorId: event.actor, requestId: event.request_id, address: '127.0.0.1', details: event.details })
+    t.match({ type, ...data }, { type: event.action, tenant: user.tenant, outcome: event.outcome, actorId: event.actor, requestId: event.request_id, address: '127.0.0.1', details: event.details })
     t.equal(new Date(timestamp).getTime(), event.at.getTime())
-    t.match(data, type === 'policy.changed' ? { userId: null, subject: null } : { userId, subject: person.sub, account: person.sub, namespace: 'https://id.test' })
+    t.match(data, type === 'policy.changed' ? { userId: null, subject: null } : { userId, subject: user.sub, account: user.sub, namespace: 'https://id.test' })
   }
   t.same(await countNotices(service.db), { waiting: 0, retrying: 0, parked: 0 })
   t.same(lines, [])
@@ -75,7 +75,7 @@ t.test('each is told once, signed, in order, soon after it happened; and then it
 
 t.test('a receiver that is down is asked for one at a time, told of in the log once, and gets all when it is back', async t => {
   const { service, receiver, lines, metrics } = await startDelivering(t)
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   receiver.answer = response => response.writeHead(503).end()
   await Promise.all(Array.from({ length: 20 }, (_, index) => service.db.rows`SELECT audit(${tenant}, ${`user-${index}`}, 'user.reset', 'success', NULL, '{}', '{}')::text`))
   await until(() => lines.length > 0)
@@ -113,7 +113,7 @@ t.test('a receiver that is down is asked for one at a time, told of in the log o
 
 t.test('somebody\'s notices stay in order while one of them fails and one hangs, and nobody else waits for that', async t => {
   const { service, receiver } = await startDelivering(t, { timeout: 500 })
-  const [one, other] = [service.person(), service.person()]
+  const [one, other] = [service.user(), service.user()]
   const fates = ['fail', 'hang', 'fail']
   receiver.answer = (response, { body }) => {
     const fate = body.data.subject === one.sub ? fates.shift() : undefined
@@ -136,33 +136,33 @@ t.test('somebody\'s notices stay in order while one of them fails and one hangs,
 
 t.test('410 Gone parks a notice at once, and the log says which, not what it says', async t => {
   const { service, receiver, lines } = await startDelivering(t)
-  const person = service.person({ preferred_username: 'canary@example.com' })
+  const user = service.user({ preferred_username: 'canary@example.com' })
   receiver.answer = response => response.writeHead(410).end('canary-answer')
-  await person.enroll()
+  await user.enroll()
   await until(() => lines.length === 1)
   t.same(await countNotices(service.db), { waiting: 0, retrying: 0, parked: 1 })
-  t.match(lines[0], { level: 'warn', fields: { tenant: person.tenant, noticeId: receiver.received[0]!.id, attempts: 1, cause: 'answered 410' }, text: 'a notice is parked: see GET /admin/notices' })
+  t.match(lines[0], { level: 'warn', fields: { tenant: user.tenant, noticeId: receiver.received[0]!.id, attempts: 1, cause: 'answered 410' }, text: 'a notice is parked: see GET /admin/notices' })
   t.notMatch(JSON.stringify(lines), /canary/)
 })
 
 t.test('while the receiver hangs, nobody who logs in waits', async t => {
   const { service, receiver } = await startDelivering(t, { timeout: 10_000 })
   receiver.answer = () => {}
-  const people = await Promise.all(Array.from({ length: 12 }, async () => {
-    const person = service.person()
-    return { person, ...await person.enroll() }
+  const users = await Promise.all(Array.from({ length: 12 }, async () => {
+    const user = service.user()
+    return { user, ...await user.enroll() }
   }))
   await until(() => receiver.received.length === 8)
   t.equal(receiver.received.length, 8, 'so many at a time')
   const start = performance.now()
-  for (const { person, recoveryCodes } of people) t.equal((await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
+  for (const { user, recoveryCodes } of users) t.equal((await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
   t.ok(performance.now() - start < 8000, `${performance.now() - start} ms`)
 })
 
 t.test('a stop interrupts what hangs, and the next worker has it at once', async t => {
   const { service, receiver, stop, start, lines } = await startDelivering(t, { timeout: 10_000 })
   receiver.answer = () => {}
-  await service.person().enroll()
+  await service.user().enroll()
   await until(() => receiver.received.length === 1)
   const at = performance.now()
   await stop()
@@ -193,7 +193,7 @@ t.test('a database that goes away and comes back loses nothing', async t => {
     await proxy.refuse()
     response.writeHead(200).end()
   }
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   await policyChange(service, tenant)
   await until(() => warnings.length > 2)
   t.ok(warnings.every(text => text === 'delivering notices failed'))

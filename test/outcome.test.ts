@@ -5,7 +5,7 @@ import t from 'tap'
 import { administrator } from './helpers/administrator.ts'
 import { ownDatabase } from './helpers/database.ts'
 import { startProxy } from './helpers/proxy.ts'
-import { type Answer, type Person, startService } from './helpers/service.ts'
+import { type Answer, type User, startService } from './helpers/service.ts'
 import { aroundSettling } from './helpers/settling.ts'
 
 const { url } = await ownDatabase(t)
@@ -41,11 +41,11 @@ async function losing (call: () => Promise<Answer>): Promise<Answer> {
   return answer
 }
 
-interface Act { by: Person, path: string, body?: object, token?: string, /** By the other way: was it done? */ look: () => Promise<boolean> }
+interface Act { by: User, path: string, body?: object, token?: string, /** By the other way: was it done? */ look: () => Promise<boolean> }
 
-const on = (person: Person, method: string, path: string, body?: object, token = person.token()): Promise<Answer> => direct.call(method, path, { token, body })
+const on = (user: User, method: string, path: string, body?: object, token = user.token()): Promise<Answer> => direct.call(method, path, { token, body })
 const enrolled = async () => {
-  const by = service.person({ sid: 's1' })
+  const by = service.user({ sid: 's1' })
   return { by, ...await by.enroll() }
 }
 const helped = async () => {
@@ -57,11 +57,11 @@ const helped = async () => {
 
 const acts: Record<string, () => Promise<Act>> = {
   async startEnrollment () {
-    const by = service.person()
+    const by = service.user()
     return { by, path: '/mfa/enroll', body: {}, look: async () => (await on(by, 'POST', '/mfa/enroll')).status === 201 }
   },
   async confirmEnrollment () {
-    const by = service.person()
+    const by = service.user()
     const { body: { factorId, secret } } = await by.call('POST', '/mfa/enroll')
     return {
       by,
@@ -240,7 +240,7 @@ t.test('what was not sent, or was taken back, was not accepted, and is said so',
 })
 
 t.test('what is noted of somebody before the act is none: where that is lost, nothing was accepted', async t => {
-  const by = service.person()
+  const by = service.user()
   const { note } = db
   db.note = async (...call) => {
     const lost = proxy.loseAnswers(/"outcome"/)

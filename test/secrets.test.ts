@@ -23,7 +23,7 @@ t.test('sealing keys, peppers, signing keys and the issuer\'s secret change with
   const files = secretFiles(t.testdir(), { MFA_ENCRYPTION_KEYS: k1, MFA_PEPPERS: p1, MFA_SIGNING_KEYS: jwks(signingKey('s1')), JWT_SECRET: `${SECRET}\n` })
   const { service, keeper, told } = await startKept(t, { ...files.env, DATABASE_URL: url })
   await keeper.check()
-  const alice = service.person()
+  const alice = service.user()
   const { secret, recoveryCodes, token } = await alice.enroll()
   t.equal(headerOf(token).kid, 's1')
 
@@ -55,7 +55,7 @@ t.test('a bad file is refused with a line, once, and what was there still counts
   const files = secretFiles(t.testdir(), { MFA_ENCRYPTION_KEYS: k1, MFA_PEPPERS: `p1:${key()}` })
   const { service, keeper, told } = await startKept(t, { ...files.env, DATABASE_URL: url })
   await keeper.check()
-  const alice = service.person()
+  const alice = service.user()
   const { secret } = await alice.enroll()
   const bad: Array<[string, Record<string, string>, RegExp]> = [
     ['half of it', { MFA_ENCRYPTION_KEYS: k1.slice(0, 30) }, /MFA_ENCRYPTION_KEYS has a key of \d+ bytes/],
@@ -122,10 +122,10 @@ t.test('the proof: same ids and other bytes, and keys that are missing, are refu
     await t.rejects(keeper.check(), { name: 'ConfigError', message: new RegExp(`^${message}`) }, 'before there is a row')
     await t.rejects(reportKeys(service.db, markKeys(keySet(service.config))), { name: 'KeyError' }, 'nor does the statement itself take it')
     t.equal((await service.call('GET', '/health/ready')).status, 503)
-    const person = service.person()
-    t.equal((await person.call('POST', '/mfa/enroll')).status, 503, 'nothing is sealed')
+    const user = service.user()
+    t.equal((await user.call('POST', '/mfa/enroll')).status, 503, 'nothing is sealed')
   }
-  await first.service.person().enroll()
+  await first.service.user().enroll()
   for (const [env, message] of [[{ MFA_ENCRYPTION_KEYS: `k2:${key()}` }, /^MFA_ENCRYPTION_KEYS lacks the key "k1", which the database needs$/], [{ MFA_PEPPERS: `p2:${key()}` }, /^MFA_PEPPERS lacks the key "p1"/]] as const) {
     const { keeper } = await startKept(t, { ...first.service.env, ...env })
     await t.rejects(keeper.check(), { name: 'ConfigError', message })
@@ -150,8 +150,8 @@ t.test('a database from before the fingerprints: its rows say whether a key is t
   const { url } = await ownDatabase(t)
   const before = await startKept(t, { DATABASE_URL: url })
   await before.keeper.check()
-  for (let i = 0; i < 3; i++) await before.service.person().enroll()
-  await before.service.person().call('POST', '/mfa/enroll')
+  for (let i = 0; i < 3; i++) await before.service.user().enroll()
+  await before.service.user().call('POST', '/mfa/enroll')
   const forget = (): Promise<unknown> => before.service.db.rows`DELETE FROM keys`
   await forget()
   const wrong = await startKept(t, { ...before.service.env, MFA_ENCRYPTION_KEYS: `k1:${key()}` })
@@ -198,7 +198,7 @@ t.test('without a database it starts, is not ready and seals nothing; held again
   await keeper.check()
   t.same(told, [['warn', 'the keys cannot be held against the database']], 'told once')
   await proxy.restore()
-  const alice = service.person()
+  const alice = service.user()
   t.match(await alice.call('GET', '/mfa/status'), { status: 503 }, 'whether she was erased is not known without a pepper')
   t.match(await alice.call('POST', '/mfa/enroll'), { status: 503, body: { code: 'unavailable' } })
   t.equal((await service.call('GET', '/health/ready')).status, 503)
@@ -251,7 +251,7 @@ t.test('of the issuers\' file secrets are taken, and nothing else', async t => {
   const put = (...entries: object[]): void => { writeFileSync(`${dir}/issuers.json`, JSON.stringify(entries)) }
   const { service, keeper, told } = await startKept(t, { DATABASE_URL: url, JWT_ISSUER: undefined, JWT_AUDIENCE: undefined, JWT_SECRET: undefined, TRUSTED_ISSUERS_FILE: `${dir}/issuers.json` })
   await keeper.check()
-  const alice = service.person()
+  const alice = service.user()
   t.equal((await alice.call('GET', '/mfa/status')).status, 200)
   put({ ...entry, secret: `${SECRET.slice(1)}x` })
   await keeper.check()

@@ -1,4 +1,4 @@
-// docs/troubleshooting.md has what people can meet: the sources say what that is.
+// docs/troubleshooting.md has what users can meet: the sources say what that is.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'

@@ -1,6 +1,6 @@
-// What the two calls of a login take of the database where eight people go together, without a service: as the service sends them.
+// What the two calls of a login take of the database where eight users go together, without a service: as the service sends them.
 import { connect } from '../../src/db/client.ts'
-import { findPerson } from '../../src/db/person.ts'
+import { findUser } from '../../src/db/user.ts'
 import { settleAccepted } from '../../src/db/attempts.ts'
 import type { Caller } from '../../src/core/caller.ts'
 import { meter } from './cpu.ts'
@@ -27,7 +27,7 @@ export async function costOfCalls (database: Database, postmasters: number[], nu
   }
   try {
     await refill(database)
-    return { read: await cost(n => findPerson(db, { tenant: TENANT, namespace: ISSUER, subject: subjectOf(n) } as Caller, PEPPERS)), accept: await cost(accept) }
+    return { read: await cost(n => findUser(db, { tenant: TENANT, namespace: ISSUER, subject: subjectOf(n) } as Caller, PEPPERS)), accept: await cost(accept) }
   } finally {
     await db.close()
   }

@@ -1,4 +1,4 @@
-// People who are enrolled, as many as one likes, made in the database; and their right codes. All have one secret, sealed for
+// Users who are enrolled, as many as one likes, made in the database; and their right codes. All have one secret, sealed for
 // each of them, and one set of recovery codes: the service cannot tell, and the load knows every code.
 import { createHash } from 'node:crypto'
 import { createWriteStream, rmSync, chmodSync } from 'node:fs'

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import type { Database as Statements } from '../../src/db/client.ts'
 import type { Send } from '../../src/db/together.ts'
 import sql from 'sql-template-tag'
-import { findPerson } from '../../src/db/person.ts'
+import { findUser } from '../../src/db/user.ts'
 import { settleAccepted } from '../../src/db/attempts.ts'
 import { BY, idInSql, TENANT } from './enrolled.ts'
 import { ISSUER, PEPPERS } from './keys.ts'
@@ -34,14 +34,14 @@ async function statementsOf (work: (db: Statements) => Promise<unknown>): Promis
 
 const inSql = (value: unknown): string => Array.isArray(value) ? `ARRAY[${value.map(String).join()}]` : value === null ? 'NULL' : String(value)
 
-/** What a login asks of the database: to read the person, and to accept the code. */
+/** What a login asks of the database: to read the user, and to accept the code. */
 export type Part = 'read' | 'accept'
 
 /** Each client has users of its own. */
 async function script (parts: Part[]): Promise<string> {
   const user = idInSql('user', ':n')
   const lines = await statementsOf(async db => {
-    if (parts.includes('read')) await findPerson(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n" } as never, PEPPERS)
+    if (parts.includes('read')) await findUser(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n" } as never, PEPPERS)
     if (parts.includes('accept')) await settleAccepted(db, { tenant: ':tenant', userId: user, epoch: 1, factorId: idInSql('factor', ':n'), step: ':step', act: 'NULL', by: ':by' } as never)
   })
   return ['\\set i :i + 1', '\\set n (:client_id + :clients * :i) % :users + 1', '\\set step :base + :i', ...lines].join('\n') + '\n'

@@ -1,12 +1,12 @@
 import { Interrupted } from '../../src/cli/disposable.ts'
 import { explain } from '../../src/cli/explain.ts'
 import { readOptions, refuseCall } from '../../src/cli/options.ts'
-import { ACCOUNTS } from './back-end/people.ts'
+import { ACCOUNTS } from './back-end/users.ts'
 import { startExample } from './example.ts'
 
 const USAGE = `npm run example
 
-An application with a second factor, whole, to walk through and to copy from: sign in as one of the people whom it lists.
+An application with a second factor, whole, to walk through and to copy from: sign in as one of the users whom it lists.
 It has a service and a PostgreSQL of its own, and needs nginx (apt-get install nginx-light). docs/front-end.md leads through it.
 
   PORT=8080   where the browser goes

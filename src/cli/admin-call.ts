@@ -57,7 +57,7 @@ const ALLOWED: Record<string, ReadonlyArray<keyof Options>> = {
   policy: COMMON
 }
 
-/** What is asked of one person, or of a tenant's policy. */
+/** What is asked of one user, or of a tenant's policy. */
 export interface Call {
   command: 'reset' | 'unlock' | 'sign-out' | 'bypass' | 'enable' | 'policy'
   tenant: string

@@ -13,7 +13,7 @@ import { OutcomeUnknownError, UnavailableError } from '../core/unavailable.ts'
 import { OPERATOR } from '../db/audit.ts'
 import { connect, type Database, type Settlement } from '../db/client.ts'
 import { startEmbedded } from '../db/embedded.ts'
-import { findByAccount, findBySubject, hasPeople, type Named } from '../db/person.ts'
+import { findByAccount, findBySubject, hasUsers, type Named } from '../db/user.ts'
 import type { PolicyRow } from '../db/policy.ts'
 import { DATA_DIR } from '../dev.ts'
 import { SecretKeeper } from '../secrets.ts'
@@ -23,7 +23,7 @@ import { explain } from './explain.ts'
 import type { Terminal } from './keys-command.ts'
 import { Refusal } from './options.ts'
 
-/** What was done: for a program, and for a person. */
+/** What was done: for a program, and for a user. */
 interface Done { result: Record<string, unknown>, text: string }
 
 /** Does one thing, says one thing, and answers what the process exits with. */
@@ -76,7 +76,7 @@ async function withSite (terminal: Terminal, work: (site: Site) => Promise<Done>
 async function reach (db: Database): Promise<void> {
   for (let tries = 5; ; tries--) {
     try {
-      await hasPeople(db, '')
+      await hasUsers(db, '')
       return
     } catch (error) {
       if (tries === 1 || (error as UnavailableError).code === '28P01') throw error
@@ -88,7 +88,7 @@ async function reach (db: Database): Promise<void> {
 async function findOne (db: Database, { tenant, user, namespace }: Call): Promise<Named> {
   const all = await findBySubject(db, tenant, user)
   const found = all.filter(each => namespace === undefined || each.namespace === namespace)
-  if (found.length > 1) wrong(`Several people of tenant ${tenant} have the sub ${user}: add --namespace, one of ${found.map(each => each.namespace).join(', ')}`)
+  if (found.length > 1) wrong(`Several users of tenant ${tenant} have the sub ${user}: add --namespace, one of ${found.map(each => each.namespace).join(', ')}`)
   if (found[0] !== undefined) return found[0]
   if (all[0] !== undefined) refuse(`Nobody of tenant ${tenant} and that namespace has the sub ${user}: --namespace ${all.map(each => each.namespace).join(' or ')}`)
   const [shown] = await findByAccount(db, tenant, user)
@@ -136,7 +136,7 @@ async function actOn (site: Site, call: Call): Promise<Done> {
   if (settled.outcome === 'gone') refuse(`${user} was erased meanwhile.`)
   if (settled.outcome === 'nothing') refuse(`Nothing to do: ${user} ${text}`)
   const expiresAt = code === undefined ? undefined : new Date(settled.expiresAt as string).toISOString()
-  const shown = code === undefined ? '' : `\n${code}  for POST /mfa/recovery, once, until ${expiresAt as string}. It is not shown again: hand it over in person.`
+  const shown = code === undefined ? '' : `\n${code}  for POST /mfa/recovery, once, until ${expiresAt as string}. It is not shown again: hand it over in user.`
   const { outcome, factors } = settled
   return {
     result: { outcome, tenant, ...found, ...(factors !== undefined && { factors }), ...(code !== undefined && { code, expiresAt }) },
@@ -145,7 +145,7 @@ async function actOn (site: Site, call: Call): Promise<Done> {
 }
 
 async function setPolicy ({ db, config }: Site, { tenant, enforcement, reason }: Call): Promise<Done> {
-  if (!await hasPeople(db, tenant)) refuse(`There is nobody of tenant ${tenant}.`)
+  if (!await hasUsers(db, tenant)) refuse(`There is nobody of tenant ${tenant}.`)
   if (fieldsBelow({ enforcement }, decisionSettings(config).floor).length > 0) refuse('The deployment asks more: POLICY_FLOOR.')
   const { from, policy } = await settlePolicy(db, { tenant, expected: null, change: { enforcement }, reason, by: OPERATOR }) as unknown as { from: number, policy: PolicyRow }
   const isChanged = policy.version !== from

@@ -62,7 +62,7 @@ async function tell (origin: string): Promise<void> {
   ahead += 30
   await call(origin, 'POST', '/mfa/verify', alice, { code: code() }, ({ body }) => `an MFA token for ${body.expiresIn} s, acr: ${body.acr}`)
 
-  title('She has lost her phone: a recovery code, typed as people type. It works once.')
+  title('She has lost her phone: a recovery code, typed as users type. It works once.')
   const [first] = confirmed.body.recoveryCodes as string[]
   await call(origin, 'POST', '/mfa/recovery', alice, { code: (first as string).toLowerCase().replaceAll('-', ' ') }, ({ body }) => `acr: ${body.acr}, ${body.remaining} codes left`)
   await call(origin, 'POST', '/mfa/recovery', alice, { code: first }, refused)

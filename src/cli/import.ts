@@ -1,4 +1,4 @@
-// npm run import -- --from SOURCE FILE: brings people with their TOTP secrets. Says what it would do; with --commit it does it.
+// npm run import -- --from SOURCE FILE: brings users with their TOTP secrets. Says what it would do; with --commit it does it.
 // A line of JSON for each row, without a secret; docs/import.md. With the environment of the service.
 import { readFileSync } from 'node:fs'
 import { ConfigError, readConfig } from '../config.ts'
@@ -10,7 +10,7 @@ import { DATA_DIR, environmentOf } from '../dev.ts'
 import type { BetterAuthSecrets } from '../import/better-auth.ts'
 import { decodeFile } from '../import/decode.ts'
 import { planImport } from '../import/plan.ts'
-import { importPeople } from '../import/run.ts'
+import { importUsers } from '../import/run.ts'
 import { SecretKeeper } from '../secrets.ts'
 import { wrong } from './admin-call.ts'
 import { explain } from './explain.ts'
@@ -33,7 +33,7 @@ async function main (): Promise<void> {
   const config = readConfig(env)
   const target = { source: options.from, subject, ...placeOf(config.ISSUERS, options) }
   const found = source.read(readFile(path), { usersModel: options['users-model'], secrets: secretsOf(options) })
-  const { people, left } = planImport(found, target, options.issuer)
+  const { users, left } = planImport(found, target, options.issuer)
 
   const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: note }) : undefined
   const secrets = new Secrets(config, false)
@@ -50,7 +50,7 @@ async function main (): Promise<void> {
     }
     const { commit } = options
     const run = { db, ring: () => secrets.sealing, peppers: () => secrets.peppers, target, isDry: !commit, clock: () => new Date() }
-    for await (const line of importPeople(people, run)) {
+    for await (const line of importUsers(users, run)) {
       say(line)
       count(line.outcome)
     }
@@ -77,7 +77,7 @@ function secretsOf (options: ImportOptions): BetterAuthSecrets {
   return { plain: secretOf(options['secret-file']), versions: secretOf(options['secrets-file']) }
 }
 
-/** Where tokens will look for them: a typing error would bring people to a place that no token is of. */
+/** Where tokens will look for them: a typing error would bring users to a place that no token is of. */
 function placeOf (issuers: ReturnType<typeof readConfig>['ISSUERS'], options: ImportOptions): { tenant: string, namespace: string } {
   const namespaces = [...new Set(issuers.map(issuer => issuer.namespace))]
   const [only = '', ...others] = namespaces

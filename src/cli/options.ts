@@ -15,7 +15,7 @@ export function readOptions<const C extends ParseArgsConfig> (usage: string, con
   return process.exit(0)
 }
 
-/** Why it was not done, for a person, and what the process exits with. */
+/** Why it was not done, for a user, and what the process exits with. */
 export class Refusal extends Error {
   constructor (message: string, readonly exitCode: 1 | 2) { super(message) }
 }

@@ -1,11 +1,11 @@
 import type { TokenRules } from '../config.ts'
 import type { Caller, FirstFactor } from '../core/caller.ts'
 import type { KeyRing } from '../core/keys.ts'
-import type { Person, SourceWord } from '../core/person.ts'
+import type { User, SourceWord } from '../core/user.ts'
 import { decide, type Decision, type DecisionSettings, DEFAULT_POLICY, type Policy, type Standing } from '../core/policy.ts'
 import { connect, type Database } from '../db/client.ts'
 import { saidOf } from '../core/said.ts'
-import { findPerson } from '../db/person.ts'
+import { findUser } from '../db/user.ts'
 import { findPolicy } from '../db/policy.ts'
 import { decisionSettings } from '../services.ts'
 
@@ -20,27 +20,27 @@ export interface Following {
 export async function decisionBy (url: string, caller: Caller, peppers: KeyRing, rules: TokenRules, now: Date): Promise<Following> {
   const db = connect(url, 1)
   try {
-    const person = await findPerson(db, caller, peppers)
-    return caller.mfa === undefined ? await ofFirst(db, person, caller as FirstFactor, rules, now) : ofOwn(person, caller, caller.mfa)
+    const user = await findUser(db, caller, peppers)
+    return caller.mfa === undefined ? await ofFirst(db, user, caller as FirstFactor, rules, now) : ofOwn(user, caller, caller.mfa)
   } finally {
     await db.close()
   }
 }
 
-function ofOwn (person: Person | null, caller: Caller, { epoch, generation }: NonNullable<Caller['mfa']>): Following {
-  const isRevoked = person === null || person.epoch !== epoch || person.session.generation > generation
+function ofOwn (user: User | null, caller: Caller, { epoch, generation }: NonNullable<Caller['mfa']>): Following {
+  const isRevoked = user === null || user.epoch !== epoch || user.session.generation > generation
   if (isRevoked) return { isRevoked, lines: ['it was ended by a sign-out, a log-out, a reset or an erasure'] }
-  return { isRevoked, lines: [person.isDisabled ? 'deny (user_disabled)' : 'allow (mfa_verified)'] }
+  return { isRevoked, lines: [user.isDisabled ? 'deny (user_disabled)' : 'allow (mfa_verified)'] }
 }
 
-async function ofFirst (db: Database, person: Person | null, caller: FirstFactor, rules: TokenRules, now: Date): Promise<Following> {
+async function ofFirst (db: Database, user: User | null, caller: FirstFactor, rules: TokenRules, now: Date): Promise<Following> {
   const { word } = caller
-  if (person !== null && person.tokensSince !== null && word.issuedAt * 1000 <= person.tokensSince.getTime()) return { isRevoked: true, lines: ['it is of before its user was erased'] }
-  const known = person?.sources[word.issuer]
-  const sources = { ...person?.sources, [word.issuer]: joined(known, caller) }
-  const standing: Standing = person === null ? newcomer(sources, await findPolicy(db, caller.tenant), now) : { ...person, sources }
+  if (user !== null && user.tokensSince !== null && word.issuedAt * 1000 <= user.tokensSince.getTime()) return { isRevoked: true, lines: ['it is of before its user was erased'] }
+  const known = user?.sources[word.issuer]
+  const sources = { ...user?.sources, [word.issuer]: joined(known, caller) }
+  const standing: Standing = user === null ? newcomer(sources, await findPolicy(db, caller.tenant), now) : { ...user, sources }
   const decision = decide(standing, caller, now, decisionSettings(rules))
-  return { isRevoked: false, lines: [written(decision), person === null ? 'The database does not know this user yet.' : `The user is ${person.userId}${person.factors.length > 0 ? ', and has an authenticator' : ', and has no authenticator'}.`] }
+  return { isRevoked: false, lines: [written(decision), user === null ? 'The database does not know this user yet.' : `The user is ${user.userId}${user.factors.length > 0 ? ', and has an authenticator' : ', and has no authenticator'}.`] }
 }
 
 /** Without the `accounts` claim the login type is added to what was claimed before. */

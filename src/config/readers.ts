@@ -88,7 +88,7 @@ function isProxyRange (cidr: string): boolean {
   return bits > 0 && !(parsed.kind() === 'ipv6' && (parsed as ipaddr.IPv6).isIPv4MappedAddress())
 }
 
-/** A page that people are led to. */
+/** A page that users are led to. */
 export const page = url(['https:'], { isLoopbackHttpAllowed: true })
 
 /** Hosts as a URL has them: in lower case, with a port only where it is not the scheme's. */

@@ -1,5 +1,5 @@
 import type { Caller } from './caller.ts'
-import type { Person } from './person.ts'
+import type { User } from './user.ts'
 import { isFresh, loginAge } from './policy.ts'
 
 /** What is missing: RFC 9470's challenge, the login itself, or a code of an administrator. */
@@ -18,8 +18,8 @@ export const decideChange = (caller: Caller, now: Date, { mfaFreshSeconds }: Ass
 export type SetUpRefusal = StepUp | 'login_time_unknown'
 
 /** May the caller set up a factor? With an active one that takes a second factor of the last minutes; the first one takes a login of the last minutes. */
-export function decideSetUp (person: Person, caller: Caller, isCodeDue: boolean, now: Date, { loginFreshSeconds, mfaFreshSeconds }: AssuranceSettings): SetUpRefusal | null {
-  if (person.factors.length > 0) return hasFreshMfa(caller, now, mfaFreshSeconds) ? null : { action: 'verify', maxAge: mfaFreshSeconds }
+export function decideSetUp (user: User, caller: Caller, isCodeDue: boolean, now: Date, { loginFreshSeconds, mfaFreshSeconds }: AssuranceSettings): SetUpRefusal | null {
+  if (user.factors.length > 0) return hasFreshMfa(caller, now, mfaFreshSeconds) ? null : { action: 'verify', maxAge: mfaFreshSeconds }
   if (isCodeDue) return hasFreshMfa(caller, now, mfaFreshSeconds) && caller.mfa?.isBypass === true ? null : { action: 'recovery', maxAge: mfaFreshSeconds }
   switch (loginAge(caller.authTime, now, loginFreshSeconds)) {
     case 'fresh': return null
@@ -38,7 +38,7 @@ export type CodeMode = 'never' | 'roles' | 'always'
 export type CodeRule = 'due' | 'lone' | 'young' | 'free'
 
 /** @param hasAdministrator the tenant has an administrator who has enrolled; asked only where the mode is `roles` */
-export function decideCodeRule ({ factors, isAdministrator, isCodeRequired }: Person, mode: CodeMode, hasAdministrator: boolean): CodeRule {
+export function decideCodeRule ({ factors, isAdministrator, isCodeRequired }: User, mode: CodeMode, hasAdministrator: boolean): CodeRule {
   if (factors.length > 0) return 'free'
   if (isCodeRequired || mode === 'always') return 'due'
   if (mode === 'never') return 'free'
@@ -55,13 +55,13 @@ export type AdminRefusal = 'not_enrolled' | 'forbidden' | StepUp
  * May the caller administer? That takes a fresh second factor which is not a recovery code, nor a factor that was set up
  * after one was accepted, for a day: else one stolen code would make an administrator.
  */
-export function decideAdmin (person: Person, caller: Caller, now: Date, settings: AssuranceSettings): AdminRefusal | null {
-  if (person.factors.length === 0) return 'not_enrolled'
+export function decideAdmin (user: User, caller: Caller, now: Date, settings: AssuranceSettings): AdminRefusal | null {
+  if (user.factors.length === 0) return 'not_enrolled'
   const stepUp: StepUp = { action: 'verify', maxAge: settings.mfaFreshSeconds }
   if (!hasFreshMfa(caller, now, settings.mfaFreshSeconds) || caller.mfa?.acr !== 'mfa') return stepUp
   const isYoung = ({ afterRecoveryAt }: { afterRecoveryAt: Date | null }): boolean =>
     afterRecoveryAt !== null && now.getTime() - afterRecoveryAt.getTime() < settings.adminFactorAgeSeconds * 1000
-  const used = person.factors.find(factor => factor.id === caller.mfa?.factorId)
+  const used = user.factors.find(factor => factor.id === caller.mfa?.factorId)
   if (used !== undefined && !isYoung(used)) return null
-  return person.factors.every(isYoung) ? 'forbidden' : stepUp
+  return user.factors.every(isYoung) ? 'forbidden' : stepUp
 }

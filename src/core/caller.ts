@@ -38,10 +38,10 @@ export interface Caller {
 /** Somebody by a first-factor token. */
 export type FirstFactor = Caller & { word: IssuerWord }
 
-/** What a first-factor token says of its person. */
+/** What a first-factor token says of its user. */
 export interface IssuerWord {
   issuer: string
-  /** A name for people, if the token has one. */
+  /** A name for users, if the token has one. */
   account: string | undefined
   loginType: LoginType
   /** Absent where the token has no such claim: then the login type is added to what the issuer said before. */

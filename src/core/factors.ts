@@ -1,4 +1,4 @@
-import type { Factor, Pending, Person, WholePerson } from './person.ts'
+import type { Factor, Pending, User, WholeUser } from './user.ts'
 import { stepAt, stepEnd } from './totp.ts'
 
 export const MAX_FACTORS = 5
@@ -17,26 +17,26 @@ export interface FactorView {
 }
 
 /** All factors of somebody, oldest first, a pending one last. */
-export function listFactors (person: WholePerson, now: Date): FactorView[] {
-  const views = person.factors.map(factor => viewFactor(factor, person, now))
-  return person.pending === null ? views : [...views, viewPending(person.pending, person)]
+export function listFactors (user: WholeUser, now: Date): FactorView[] {
+  const views = user.factors.map(factor => viewFactor(factor, user, now))
+  return user.pending === null ? views : [...views, viewPending(user.pending, user)]
 }
 
-export const viewFactor = (factor: Factor, person: Person, now: Date): FactorView => ({
+export const viewFactor = (factor: Factor, user: User, now: Date): FactorView => ({
   id: factor.id,
   kind: 'totp',
   label: factor.label,
-  status: person.throttles.totp.lockedAt === null ? 'active' : 'locked',
+  status: user.throttles.totp.lockedAt === null ? 'active' : 'locked',
   createdAt: factor.createdAt.toISOString(),
   confirmedAt: factor.confirmedAt.toISOString(),
   lastUsedAt: factor.lastUsedAt?.toISOString() ?? null,
   nextCodeAt: nextCodeAt(factor, now)
 })
 
-export const viewPending = (pending: Pending, person: Person): FactorView => ({
+export const viewPending = (pending: Pending, user: User): FactorView => ({
   id: pending.factorId,
   kind: 'totp',
-  label: pending.label ?? nextLabel(person.factors),
+  label: pending.label ?? nextLabel(user.factors),
   status: 'pending',
   createdAt: pending.createdAt.toISOString(),
   confirmedAt: null,

@@ -29,7 +29,7 @@ export interface Issuer {
   readonly grants: readonly string[]
   readonly claims: Readonly<{
     subject: ClaimPath
-    /** The first that is there is shown to people. */
+    /** The first that is there is shown to users. */
     account: readonly ClaimPath[]
     tenant: ClaimPath
     groups: ClaimPath

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Acr, Caller } from './caller.ts'
 import type { KeyRing } from './keys.ts'
-import type { RememberedAct } from './person.ts'
+import type { RememberedAct } from './user.ts'
 import { macOf, type SessionOwner } from './remembered.ts'
 
 /** How long an MFA token may last, whatever is configured. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Caller, MfaProof } from './caller.ts'
 import { MAX_TOKEN_SECONDS } from './mfa-token.ts'
-import type { Person } from './person.ts'
+import type { User } from './user.ts'
 
 /** How long a first-factor token is let pass without the database being asked again, if nothing ends it. */
 export const PASS_SECONDS = 30
@@ -32,7 +32,7 @@ export class Passes {
   get size (): number { return this.#passes.size }
 
   /** @param caller just read, with the act that was found for its session */
-  keep (caller: Caller, { userId, epoch, session: { act, generation } }: Person, now: Date): void {
+  keep (caller: Caller, { userId, epoch, session: { act, generation } }: User, now: Date): void {
     if (act === null) return
     const nowSeconds = now.getTime() / 1000
     const { tenant, session } = caller

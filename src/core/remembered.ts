@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { KeyRing } from './keys.ts'
-import type { RememberedAct } from './person.ts'
+import type { RememberedAct } from './user.ts'
 
 /** Whose login session an authentication is remembered for; it is dead when the user's epoch moves. */
 export interface SessionOwner { tenant: string, userId: string, epoch: number, issuer: string, session: string }

@@ -1,5 +1,5 @@
 import type { FirstFactor, IssuerWord } from './caller.ts'
-import type { SourceWord } from './person.ts'
+import type { SourceWord } from './user.ts'
 
 /** Absent groups change nothing, unless the token says that it left them out; groups that are there end that. */
 export function spokenGroups ({ areGroupsUnknown }: IssuerWord, groups: string[] | undefined, known: SourceWord | undefined): Pick<SourceWord, 'groups' | 'groupsUnknown'> {

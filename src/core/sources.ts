@@ -1,4 +1,4 @@
-import type { SourceWord } from './person.ts'
+import type { SourceWord } from './user.ts'
 
 /** The source that an application is, by PUT /admin/users; no issuer has this name. */
 export const SYNCED = ''

@@ -10,7 +10,7 @@ export const NAME = `^[^${UNNAMABLE}\\p{Cs}]+$`
 /** The same for a query, where no surrogate can be; consoles read patterns without `u`, which has no `\p`. */
 export const QUERY_NAME = `^[^${UNNAMABLE}]+$`
 
-/** Text for people, on one line: nothing that turns its direction around either, and no space at the ends. */
+/** Text for users, on one line: nothing that turns its direction around either, and no space at the ends. */
 export const PRINTABLE = '^(?! )[^\\p{Cc}\\p{Cs}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069\\uFEFF]+(?<! )$'
 
 /** Any text that PostgreSQL can store. */
@@ -22,7 +22,7 @@ export const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
 /** How long names are, in characters as JSON schemas count them (code points). */
 export const MAX_LENGTH = { subject: 255, account: 255, tenant: 128, group: 512, namespace: 512 } as const
 
-/** How many groups of a person are known. */
+/** How many groups of a user are known. */
 export const MAX_GROUPS = 2000
 
 const name = new RegExp(NAME, 'u')

@@ -1,4 +1,4 @@
-import type { Throttle } from './person.ts'
+import type { Throttle } from './user.ts'
 
 /** Numbers of the waits, lock and budget; the database counts by them. */
 export interface ThrottleLimits {

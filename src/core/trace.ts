@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import type { KeyRing } from './keys.ts'
 
-/** What is kept of an erased person, by whom nobody finds him who has not the pepper. */
+/** What is kept of an erased user, by whom nobody finds him who has not the pepper. */
 export interface Trace {
   hash: string
   pepperId: string
@@ -11,7 +11,7 @@ export interface Trace {
 
 interface Identity { tenant: string, namespace: string, subject: string }
 
-/** JSON, so that no two people give the same bytes; and what recovery codes are hashed from is no JSON. */
+/** JSON, so that no two users give the same bytes; and what recovery codes are hashed from is no JSON. */
 const hashOf = (pepper: Buffer, { tenant, namespace, subject }: Identity): string =>
   createHmac('sha256', pepper).update(JSON.stringify(['trace', tenant, namespace, subject])).digest('hex')
 

@@ -27,7 +27,7 @@ export interface Database {
   /** One tagged statement; values are parameters. What every replica asks all day the driver alone does, at half of what Prisma takes. */
   rows: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
   /**
-   * The same for what an administrator or an operator asks of many people: few at a time, with more time, and on connections of
+   * The same for what an administrator or an operator asks of many users: few at a time, with more time, and on connections of
    * their own. By Prisma, which is loaded when it is first wanted, as it takes as much memory as the rest of the service.
    */
   reports: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>

@@ -1,7 +1,7 @@
 import type { Database } from './client.ts'
 import sql, { type Sql } from 'sql-template-tag'
 
-/** Of so many people one must be wanted, where a page is read by going through all in their order. */
+/** Of so many users one must be wanted, where a page is read by going through all in their order. */
 const SPARSE = 100
 
 export interface Wish {
@@ -14,7 +14,7 @@ export interface Wish {
 }
 
 /**
- * The ids of the first people who are wanted, as a query; null where they are too rare to be found by going through all. A
+ * The ids of the first users who are wanted, as a query; null where they are too rare to be found by going through all. A
  * planner would have to guess that, and what it guesses is wrong where the conditions have to do with each other.
  */
 export async function findFirstUsers (db: Database, { tenant, conditions, cursor, limit }: Wish): Promise<Sql | null> {

@@ -13,12 +13,12 @@ export interface Known {
 }
 
 /** Who of these is known here, with what an import depends on. */
-export const findKnown = (db: Database, tenant: string, namespace: string, people: Array<{ subject: string, ids: string[] }>): Promise<Known[]> => db.reports<Known>`
+export const findKnown = (db: Database, tenant: string, namespace: string, users: Array<{ subject: string, ids: string[] }>): Promise<Known[]> => db.reports<Known>`
   SELECT u.subject, u.id::text AS "userId", u.disabled_at IS NOT NULL AS "isDisabled",
     ARRAY(SELECT f.id::text FROM factors f WHERE f.tenant = ${tenant} AND f.user_id = u.id) AS factors,
     EXISTS (SELECT 1 FROM audit_events e WHERE e.tenant = ${tenant} AND e.subject = u.id::text AND e.action = 'factor.confirmed'
       AND p.ids ? (e.details->>'factorId')) AS "wasImported"
-  FROM jsonb_to_recordset(${JSON.stringify(people)}::jsonb) AS p (subject text, ids jsonb)
+  FROM jsonb_to_recordset(${JSON.stringify(users)}::jsonb) AS p (subject text, ids jsonb)
   JOIN users u ON u.tenant = ${tenant} AND u.namespace = ${namespace} AND u.subject = p.subject`
 
 export interface Import {

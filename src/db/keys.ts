@@ -6,7 +6,7 @@ import { OPERATOR } from './audit.ts'
 import type { Database } from './client.ts'
 import { findOtherPeppers } from './peppers.ts'
 
-/** A key that this database was not used with, or lacks. `why` is for a person. */
+/** A key that this database was not used with, or lacks. `why` is for a user. */
 export class KeyError extends Error {
   override name = 'KeyError'
   constructor (readonly purpose: Purpose, readonly why: string) { super(why) }
@@ -81,13 +81,13 @@ export const findKeyStates = (db: Database): Promise<KeyState[]> => db.rows<KeyS
     extract(epoch FROM clock_timestamp() - absent_at)::float8 AS "absentAge", extract(epoch FROM clock_timestamp() - first_at)::float8 AS "firstAge"
   FROM keys ORDER BY added_at`
 
-/** Rows that need a key; `what` is for people. */
+/** Rows that need a key; `what` is for users. */
 export interface KeyUse { purpose: Purpose, id: string, what: string, rows: number }
 
 export const findKeyUses = (db: Database): Promise<KeyUse[]> => db.reports<KeyUse>`
   SELECT 'sealing' AS purpose, key_id AS id, 'authenticators' AS what, count(*)::float8 AS rows FROM factors GROUP BY key_id
   UNION ALL SELECT 'sealing', key_id, 'enrollments under way', count(*)::float8 FROM enrollments WHERE expires_at > clock_timestamp() GROUP BY key_id
-  UNION ALL SELECT 'pepper', pepper_id, 'people with recovery codes', count(*)::float8 FROM recovery_codes WHERE slot = 0 GROUP BY pepper_id
+  UNION ALL SELECT 'pepper', pepper_id, 'users with recovery codes', count(*)::float8 FROM recovery_codes WHERE slot = 0 GROUP BY pepper_id
   UNION ALL SELECT 'pepper', pepper_id, 'codes of administrators', count(*)::float8 FROM bypasses GROUP BY pepper_id
-  UNION ALL SELECT 'pepper', pepper_id, 'traces of erased people', count(*)::float8 FROM traces GROUP BY pepper_id
+  UNION ALL SELECT 'pepper', pepper_id, 'traces of erased users', count(*)::float8 FROM traces GROUP BY pepper_id
   UNION ALL SELECT 'signing', kid, 'audit checkpoints', count(*)::float8 FROM audit_checkpoints GROUP BY kid`

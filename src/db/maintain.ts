@@ -8,7 +8,7 @@ export interface Maintained {
   dropped: string[]
   /** Tenants whose newest checkpoint does not say that so much may be gone; while there is one, nothing is dropped. */
   unsigned: string[]
-  /** Kinds of people of which another number was kept than there are. */
+  /** Kinds of users of which another number was kept than there are. */
   mended: number
 }
 
@@ -21,7 +21,7 @@ const SIGNING_DAYS = 2
 
 /**
  * Makes the partitions of the months to come, drops those of which every event is older than the retention, and counts
- * people anew. As the owner of the tables: the service's role may not.
+ * users anew. As the owner of the tables: the service's role may not.
  */
 export async function maintain (databaseUrl: string, retentionDays: number): Promise<Maintained> {
   return await holdingLock(databaseUrl, async url => {

@@ -19,7 +19,7 @@ export interface DeliveringOptions {
 
 /**
  * Delivers notices on each replica: what it claims no other has, and whoever has claimed one and is gone loses it to the others
- * after some seconds. One that hangs holds up nobody but its person. A receiver that has taken nothing for a while is asked for
+ * after some seconds. One that hangs holds up nobody but its user. A receiver that has taken nothing for a while is asked for
  * one a round, until it takes one. Answers how to stop it.
  */
 export function startDelivering (db: Database, { deliver, onError, onParked, onReceiver }: DeliveringOptions, roundMs = ROUND_MS): () => Promise<void> {
@@ -41,7 +41,7 @@ export function startDelivering (db: Database, { deliver, onError, onParked, onR
     if (isDown() !== wasDown) onReceiver(failure)
   }
 
-  /** One notice, and then those of the same person that wait behind it. Answers whether one was taken. */
+  /** One notice, and then those of the same user that wait behind it. Answers whether one was taken. */
   async function deliverFrom (first: NoticeKey): Promise<boolean> {
     let isTaken = false
     for (let key: NoticeKey | null = first; key !== null && !stopping.signal.aborted;) {

@@ -26,7 +26,7 @@ export async function settleClaimed (db: Database, { tenant, id }: NoticeKey): P
 
 interface Settled {
   outcome: string
-  /** Of the same person: the one that is due now. */
+  /** Of the same user: the one that is due now. */
   next: NoticeKey | null
 }
 

@@ -17,7 +17,7 @@ export interface OpenUsers {
   rules: readonly Rule[]
   sources: readonly string[]
   wanted: Wanted
-  /** More conditions, each with its AND: on what is said of people, and on their rows. */
+  /** More conditions, each with its AND: on what is said of users, and on their rows. */
   alsoSaid: Sql
   also: Sql
   /** Not those up to this id. */
@@ -25,7 +25,7 @@ export interface OpenUsers {
   limit: number
 }
 
-/** Up to so many kinds of people it is cheaper to judge each kind than each person. */
+/** Up to so many kinds of users it is cheaper to judge each kind than each user. */
 export const MAX_KINDS = 20_000
 
 /**
@@ -55,27 +55,27 @@ function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, cursor, limit
   const untimed = sql`${isOpen(tenant)} AND grace_until IS NULL AND exempt_since IS NULL`
   const timed = sql`${isOpen(tenant)} AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
   const ofKind = judge(rules, sources, wanted, rules.map(rule => ({ isExempt: sql`false`, deadline: firstDeadline(rule) })))
-  const ofPerson = judge(rules, sources, wanted, rules.map(() => ({})))
+  const ofUser = judge(rules, sources, wanted, rules.map(() => ({})))
   // Each of the two has an index by kind and id. What is said is read once for a kind, the rest is in the index.
-  const some = (people: Sql, isKindWanted: Sql, isPersonWanted: Sql): Sql => sql`
+  const some = (users: Sql, isKindWanted: Sql, isUserWanted: Sql): Sql => sql`
     WITH RECURSIVE kinds (kind) AS (
-      (SELECT kind FROM users WHERE ${people} ORDER BY kind LIMIT 1)
+      (SELECT kind FROM users WHERE ${users} ORDER BY kind LIMIT 1)
       UNION ALL
-      SELECT (SELECT kind FROM users WHERE ${people} AND users.kind > kinds.kind ORDER BY kind LIMIT 1) FROM kinds WHERE kinds.kind IS NOT NULL
+      SELECT (SELECT kind FROM users WHERE ${users} AND users.kind > kinds.kind ORDER BY kind LIMIT 1) FROM kinds WHERE kinds.kind IS NOT NULL
     )
     SELECT found.id FROM kinds
-    CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${people} AND kind = kinds.kind LIMIT 1) AS said
+    CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${users} AND kind = kinds.kind LIMIT 1) AS said
     CROSS JOIN LATERAL (
       SELECT id FROM (
-        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${people} AND kind = kinds.kind ${after(cursor)} ${also}) AS person
-      WHERE ${isPersonWanted} ORDER BY id LIMIT ${limit}::int) AS found
+        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${users} AND kind = kinds.kind ${after(cursor)} ${also}) AS timed
+      WHERE ${isUserWanted} ORDER BY id LIMIT ${limit}::int) AS found
     WHERE ${isKindWanted} ${alsoSaid}`
   return sql`
-    SELECT id FROM ((${some(untimed, ofKind, sql`true`)}) UNION ALL (${some(timed, canBe(rules, sources, wanted), ofPerson)})) AS open_users
+    SELECT id FROM ((${some(untimed, ofKind, sql`true`)}) UNION ALL (${some(timed, canBe(rules, sources, wanted), ofUser)})) AS open_users
     ORDER BY id LIMIT ${limit}::int`
 }
 
-/** Of a kind, whatever its people's own deadlines and exemptions are: the rules ask of nobody more than of who has none left. */
+/** Of a kind, whatever its users' own deadlines and exemptions are: the rules ask of nobody more than of who has none left. */
 function canBe (rules: readonly Rule[], sources: readonly string[], { strictness: level = 0, deadlineBefore }: Wanted): Sql {
   const most = rules.map(rule => strictness(rule, sources, { isExempt: sql`false`, isGraced: sql`false` }))
   return sql`greatest(${join(most)}) >= ${deadlineBefore === undefined ? level : Math.max(level, STRICTNESS.grace)}::int`

@@ -1,7 +1,7 @@
 import { DEFAULT_POLICY, type Policy } from '../core/policy.ts'
 import type { Database } from './client.ts'
 
-/** A policy as `policy_json` and `find_people` have it. */
+/** A policy as `policy_json` and `find_users` have it. */
 export interface PolicyRow extends Omit<Policy, 'enforceFrom' | 'updatedAt'> { enforceFrom: string | null, updatedAt: string | null }
 
 const date = (value: string | null): Date | null => value === null ? null : new Date(value)
@@ -10,7 +10,7 @@ export const toPolicy = (row: PolicyRow | null): Policy => row === null
   ? DEFAULT_POLICY
   : { ...row, enforceFrom: date(row.enforceFrom), updatedAt: date(row.updatedAt) }
 
-/** The tenant's policy, for whom no person stands who would have it: a machine. */
+/** The tenant's policy, for whom no user stands who would have it: a machine. */
 export async function findPolicy (db: Database, tenant: string): Promise<Policy> {
   const [{ policy }] = await db.rows`SELECT find_policy(${tenant}) AS policy` as [{ policy: PolicyRow | null }]
   return toPolicy(policy)

@@ -5,5 +5,5 @@ import type { Database } from './client.ts'
  * others go on. @throws if not
  */
 export const checkReady = async (db: Database): Promise<void> => {
-  await db.rows`SELECT 'find_people'::regproc::text FROM leases LIMIT 0`
+  await db.rows`SELECT 'find_users'::regproc::text FROM leases LIMIT 0`
 }

@@ -2,7 +2,7 @@ import type { Rule } from '../core/policy.ts'
 import sql, { type Sql } from 'sql-template-tag'
 
 /**
- * The decision function's rules as SQL, for many people at once: a test holds the two against each other. They are
+ * The decision function's rules as SQL, for many users at once: a test holds the two against each other. They are
  * about the columns of `users`, and as of the statement's time. Only what a rule asks stands in the statement.
  */
 
@@ -21,7 +21,7 @@ export const isSsoOnly = (sources: readonly string[]): Sql =>
 export const isInGroup = (sources: readonly string[], group: string): Sql => sql`groups && ${words(sources, [group])}::text[]`
 
 /**
- * The words of a row's `groups`, each group once, for `groupOf`. Most people's groups are of one source; of two that name the
+ * The words of a row's `groups`, each group once, for `groupOf`. Most users' groups are of one source; of two that name the
  * same group one word remains, as if it were synced.
  */
 export const distinctGroups = (sources: readonly string[]): Sql => sql`

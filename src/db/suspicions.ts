@@ -3,7 +3,7 @@ import type { ChainedEvent } from '../core/audit-chain.ts'
 import type { Database } from './client.ts'
 import { startLeased } from './lease.ts'
 
-/** So many people failing in an hour from one source are no company on a Monday morning. */
+/** So many users failing in an hour from one source are no company on a Monday morning. */
 const SPRAYED_USERS = 200
 const LOOK_MS = 60_000
 const LEASE_SECONDS = 90
@@ -55,7 +55,7 @@ const settleGuessing = (db: Database, { tenant, subject, at, factorKind, address
 
 interface Spray { tenant: string, source: string | null, users: number }
 
-/** Looks for codes that are tried on many people: from one source, over all tenants; and in one tenant, from wherever. */
+/** Looks for codes that are tried on many users: from one source, over all tenants; and in one tenant, from wherever. */
 export async function watchSprays (db: Database): Promise<void> {
   const sprays = await db.chores<Spray>`
     SELECT tenant, source, count(*)::int AS users FROM failures

@@ -100,5 +100,5 @@ export async function byUser<Item extends { userId: string }, Answer> (items: It
   return items.map(item => answers[sorted.indexOf(item)] as Answer)
 }
 
-/** What functions of several people take: a list of each thing. */
+/** What functions of several users take: a list of each thing. */
 export const each = <Item, Name extends keyof Item>(items: Item[], name: Name): Array<Item[Name]> => items.map(item => item[name])

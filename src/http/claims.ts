@@ -73,7 +73,7 @@ export const readTime = (claims: Claims, path: ClaimPath): Reading<number> => re
 
 /**
  * A list of names: a single one is a list of one, an object the list of its keys (Zitadel's roles). As many are read as a
- * person may have groups, each once.
+ * user may have groups, each once.
  */
 export function readList (claims: Claims, path: ClaimPath): ListReading {
   const found = find(claims, path)

@@ -80,7 +80,7 @@ export const readSubject = (claims: Claims, issuer: Issuer): string => resolve(r
 
 const nothing = (): undefined => undefined
 
-/** Where what cannot be read is no more than nothing: what is shown to people, and what only ever opens something. */
+/** Where what cannot be read is no more than nothing: what is shown to users, and what only ever opens something. */
 const optional = { absent: nothing, unreadable: nothing }
 
 /** As much of a list as opens something. */
@@ -120,14 +120,14 @@ export function readTenant (claims: Claims, issuer: Issuer): string {
   return tenants === '*' || tenants.includes(name) ? name : refuse('not_allowed', { claim: written(path), value: name, expected: tenants, setting: settingOf(issuer, 'tenants') })
 }
 
-/** Roles that are not ours pass; of ours those that were granted, to a client of a login type of people none. */
+/** Roles that are not ours pass; of ours those that were granted, to a client of a login type of users none. */
 function readRoles (claims: Claims, { claims: paths, grants, loginType }: Issuer, isMachine: boolean): string[] {
   const granted = isMachine && loginType !== 'service' ? [] : grants
   return itemsOf(readList(claims, paths.roles)).filter(role => !role.startsWith('mfa:') || granted.includes(role))
 }
 
 /**
- * A client that got a token for itself is nobody (RFC 9068 §2.2, RFC 8725 §3.8), though it came by a login type of people:
+ * A client that got a token for itself is nobody (RFC 9068 §2.2, RFC 8725 §3.8), though it came by a login type of users:
  * its subject is the client, or the provider says so (Auth0 `gty`, Entra `idtyp`).
  */
 const isClientsOwn = (claims: Claims): boolean => mayHold(readList(claims, ['gty']), 'client-credentials') || mayHold(readList(claims, ['idtyp']), 'app') ||

@@ -34,7 +34,7 @@ export class Metrics {
   readonly #auditBreaks = this.#counter('mfa_audit_breaks_total', 'Times that the audit was found to be not what was written.', [])
   readonly #auditWaiting = new Gauge({ name: 'mfa_audit_waiting_seconds', help: 'How long the oldest audit event has waited to be chained, when this replica last looked.', registers: [this.registry] })
   readonly #drift = this.#counter('mfa_accepted_step_drift_total', 'Accepted TOTP codes by the distance of their time step from ours: where one side grows, a clock is wrong.', ['steps'])
-  readonly #wouldEnroll = this.#counter('mfa_would_enroll_total', 'People of whom a report-only policy would ask something, each once for each version of the policy.', [])
+  readonly #wouldEnroll = this.#counter('mfa_would_enroll_total', 'Users of whom a report-only policy would ask something, each once for each version of the policy.', [])
   readonly #deliveries = this.#counter('mfa_notice_deliveries_total', 'Tries to deliver a notice, by what became of it.', ['outcome'])
   readonly #crypto = this.#histogram('mfa_crypto_duration_seconds', 'Opening and comparing, hashing (with its wait in the queue), signing.', ['operation'])
   readonly #reconnects = this.#counter('mfa_database_reconnects_total', 'Connections that began anew: `broken` is one that broke while nobody used it, `moved` and `read_only` are all, as another server has taken over or this one took no writes for a while.', ['cause'])

@@ -23,7 +23,7 @@ interface Answer { schema?: TSchema, description: string, contentTypes?: Record<
 
 interface Operation {
   id: string
-  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Session' | 'Factors' | 'Gateway' | 'Status' | 'Policy' | 'People' | 'Audit' | 'Notices' | 'Operation'
+  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Session' | 'Factors' | 'Gateway' | 'Status' | 'Policy' | 'Users' | 'Audit' | 'Notices' | 'Operation'
   summary: string
   description?: string
   /** No token needed. */
@@ -113,7 +113,7 @@ const TAGS = [
   { name: 'Factors', description: 'The authenticators of the caller.' },
   { name: 'Gateway', description: 'What a gateway asks before it lets a request through.' },
   { name: 'Policy', description: 'For administrators: who must have MFA, and whom a draft would hit.' },
-  { name: 'People', description: 'For administrators: who has MFA and who must, and help for whoever lost a phone or is attacked.' },
+  { name: 'Users', description: 'For administrators: who has MFA and who must, and help for whoever lost a phone or is attacked.' },
   { name: 'Audit', description: 'For administrators: what happened, and the proof that nobody has changed it.' },
   { name: 'Notices', description: 'What a receiver of yours is told; for administrators, what did not reach it.' },
   { name: 'Operation', description: 'Keys, probes and numbers.' }

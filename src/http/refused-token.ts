@@ -7,7 +7,7 @@ import { Problem } from './problem.ts'
 export const REFUSAL_CAUSES = [
   /** There is none. */
   'missing',
-  /** There are several, or they name different people or sessions. */
+  /** There are several, or they name different users or sessions. */
   'ambiguous',
   /** It is no signed JWT in UTF-8. */
   'malformed',

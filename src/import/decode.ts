@@ -6,7 +6,7 @@ const PACKED: Array<[magic: string, name: string]> = [['1f8b', 'gzip'], ['504b03
 
 /**
  * The text of a file: UTF-8, or UTF-16 that begins with its byte order mark. Nothing is replaced: where a byte of a name is, another
- * person may be meant.
+ * user may be meant.
  * @throws ImportError that says in which line and column the first byte is that is neither
  */
 export function decodeFile (bytes: Uint8Array): string {

@@ -14,11 +14,11 @@ export interface PlannedFactor {
 }
 
 /** Somebody, and all that the file has of them that can be brought. */
-export interface PlannedPerson { subject: string, account: string, factors: PlannedFactor[] }
+export interface PlannedUser { subject: string, account: string, factors: PlannedFactor[] }
 
 export interface LeftBehind { row: string, subject: string | undefined, reason: Reason }
 
-export interface Plan { people: PlannedPerson[], left: LeftBehind[] }
+export interface Plan { users: PlannedUser[], left: LeftBehind[] }
 
 export interface Target {
   /** The other system. */
@@ -42,7 +42,7 @@ export function planImport (found: readonly Found[], target: Target, issuer?: st
   const ofOne = named.filter(({ each }) => issuer === undefined || each.issuer === issuer)
   const ids = collect(ofOne.map(({ each, subject }) => [subject, each.id]))
   const owners = collect(ofOne.map(({ each: { content }, subject }) => ['secret' in content ? keyOf(content.secret) : undefined, subject]))
-  const people = new Map<string, PlannedPerson>()
+  const users = new Map<string, PlannedUser>()
   const left: LeftBehind[] = []
 
   const place = (each: Found, subject: string | undefined): Reason | undefined => {
@@ -50,27 +50,27 @@ export function planImport (found: readonly Found[], target: Target, issuer?: st
     if (issuer !== undefined && each.issuer !== issuer) return 'other_issuer'
     if ('reason' in content) return content.reason
     if (subject === undefined) return 'no_subject'
-    // Two people there who would be one here, or two who have one secret: whose it is, the file does not say.
+    // Two users there who would be one here, or two who have one secret: whose it is, the file does not say.
     if ((ids.get(subject)?.size ?? 0) > 1) return 'ambiguous_subject'
     const key = keyOf(content.secret)
     if ((owners.get(key) as Set<string>).size > 1) return 'shared_secret'
-    const person = people.get(subject) ?? { subject, account: accountOf(each, subject), factors: [] }
-    const same = person.factors.find(({ secret }) => keyOf(secret) === key)
+    const user = users.get(subject) ?? { subject, account: accountOf(each, subject), factors: [] }
+    const same = user.factors.find(({ secret }) => keyOf(secret) === key)
     if (same !== undefined) {
       same.repeatedIn.push(row)
       return undefined
     }
-    if (person.factors.length >= MAX_FACTORS) return 'too_many_factors'
-    people.set(subject, person)
-    const id = idOf(target, subject, each.key ?? `#${person.factors.length + 1}`)
-    person.factors.push({ row, id, label: labelOf(each.label, person.factors), secret: content.secret, repeatedIn: [] })
+    if (user.factors.length >= MAX_FACTORS) return 'too_many_factors'
+    users.set(subject, user)
+    const id = idOf(target, subject, each.key ?? `#${user.factors.length + 1}`)
+    user.factors.push({ row, id, label: labelOf(each.label, user.factors), secret: content.secret, repeatedIn: [] })
     return undefined
   }
   for (const { each, subject } of named) {
     const reason = place(each, subject)
     if (reason !== undefined) left.push({ row: each.row, subject, reason })
   }
-  return { people: [...people.values()], left }
+  return { users: [...users.values()], left }
 }
 
 /** All values of each key, where both are known. */

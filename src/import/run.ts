@@ -4,7 +4,7 @@ import { seal } from '../core/seal.ts'
 import { DEFAULT_PARAMETERS, stepAt } from '../core/totp.ts'
 import type { Database } from '../db/client.ts'
 import { findKnown, type Known, settleImported } from '../db/import.ts'
-import type { PlannedPerson, Target } from './plan.ts'
+import type { PlannedUser, Target } from './plan.ts'
 
 export type Outcome = 'imported' | 'would_import' | 'already' | 'enrolled' | 'removed' | 'disabled'
 
@@ -13,7 +13,7 @@ export interface Line { row: string, subject: string, factorId: string, outcome:
 
 export interface RunOptions {
   db: Database
-  /** Asked for each person, since keys may be rotated meanwhile. */
+  /** Asked for each user, since keys may be rotated meanwhile. */
   ring: () => KeyRing
   peppers: () => KeyRing
   target: Target
@@ -26,15 +26,15 @@ const BATCH = 200
 const CONCURRENCY = 4
 const TRIES = 3
 
-/** Brings people, one after the other, and says what became of each row. Run again after it was cut off, it leaves alone who is there. */
-export async function * importPeople (people: readonly PlannedPerson[], options: RunOptions): AsyncGenerator<Line> {
+/** Brings users, one after the other, and says what became of each row. Run again after it was cut off, it leaves alone who is there. */
+export async function * importUsers (users: readonly PlannedUser[], options: RunOptions): AsyncGenerator<Line> {
   const { db, target: { tenant, namespace } } = options
-  for (let start = 0; start < people.length; start += BATCH) {
-    const batch = people.slice(start, start + BATCH)
+  for (let start = 0; start < users.length; start += BATCH) {
+    const batch = users.slice(start, start + BATCH)
     const known = new Map((await findKnown(db, tenant, namespace, batch.map(asAsked))).map(each => [each.subject, each]))
     for (let next = 0; next < batch.length; next += CONCURRENCY) {
       const some = batch.slice(next, next + CONCURRENCY)
-      const outcomes = await Promise.all(some.map(person => importPerson(person, known.get(person.subject), options)))
+      const outcomes = await Promise.all(some.map(user => importUser(user, known.get(user.subject), options)))
       for (const [index, { subject, factors }] of some.entries()) {
         const outcome = outcomes[index] as Outcome
         for (const { row, id, repeatedIn } of factors) {
@@ -47,26 +47,26 @@ export async function * importPeople (people: readonly PlannedPerson[], options:
   }
 }
 
-const asAsked = ({ subject, factors }: PlannedPerson): { subject: string, ids: string[] } => ({ subject, ids: factors.map(({ id }) => id) })
+const asAsked = ({ subject, factors }: PlannedUser): { subject: string, ids: string[] } => ({ subject, ids: factors.map(({ id }) => id) })
 
 /** What the statement would answer as of now. */
-function foresee ({ factors }: PlannedPerson, known: Known | undefined): Outcome {
+function foresee ({ factors }: PlannedUser, known: Known | undefined): Outcome {
   if (known === undefined) return 'would_import'
   if (known.isDisabled) return 'disabled'
   if (known.factors.length > 0) return factors.every(({ id }) => known.factors.includes(id)) ? 'already' : 'enrolled'
   return known.wasImported ? 'removed' : 'would_import'
 }
 
-async function importPerson (person: PlannedPerson, known: Known | undefined, options: RunOptions): Promise<Outcome> {
+async function importUser (user: PlannedUser, known: Known | undefined, options: RunOptions): Promise<Outcome> {
   const { db, ring: currentRing, peppers, target, isDry, clock } = options
   const { tenant, namespace, source } = target
-  const { subject, account } = person
+  const { subject, account } = user
   for (let tries = 1; ; tries++) {
-    const foreseen = foresee(person, known)
+    const foreseen = foresee(user, known)
     if (isDry || foreseen !== 'would_import') return foreseen
     const userId = known?.userId ?? randomUUID()
     const ring = currentRing()
-    const factors = person.factors.map(({ id, label, secret }) => {
+    const factors = user.factors.map(({ id, label, secret }) => {
       const { sealed } = seal(ring, { ...DEFAULT_PARAMETERS, tenant, userId, factorId: id }, secret)
       return { id, label, sealed: sealed.toString('hex') }
     })
@@ -74,6 +74,6 @@ async function importPerson (person: PlannedPerson, known: Known | undefined, op
     const { outcome } = await settleImported(db, { ...whose, factors, step: stepAt(clock()), source })
     if (outcome !== 'moved' || tries === TRIES) return outcome as Outcome
     // First seen or erased between the two.
-    [known] = await findKnown(db, tenant, namespace, [asAsked(person)])
+    [known] = await findKnown(db, tenant, namespace, [asAsked(user)])
   }
 }

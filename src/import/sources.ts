@@ -22,7 +22,7 @@ export interface Source {
   read: (file: string, options: ReadOptions) => Found[]
 }
 
-/** Where people can come from. A further one is a reader, an entry here and in docs/import.md, a fixture and a test. */
+/** Where users can come from. A further one is a reader, an entry here and in docs/import.md, a fixture and a test. */
 export const SOURCES = {
   allauth: {
     file: 'django-allauth: manage.py dumpdata mfa.authenticator and the users, JSON or JSON lines',

@@ -1,13 +1,13 @@
 import t from 'tap'
 import { administrator } from '../helpers/administrator.ts'
-import { type Person, startService } from '../helpers/service.ts'
+import { type User, startService } from '../helpers/service.ts'
 
 const NOBODY = '00000000-0000-4000-8000-000000000000'
 const service = await startService(t, { JWT_SESSION_CLAIM: 'sid', THROTTLE_WAITS: '0,0,0,0,30' })
 const { clock, db } = service
 
 /** Everything by which somebody could prove a second factor, and what keeps him from it. */
-const belongings = async ({ tenant }: Person, id: string): Promise<Record<string, number>> => {
+const belongings = async ({ tenant }: User, id: string): Promise<Record<string, number>> => {
   const [row] = await db.rows<Record<string, number>>`SELECT
     (SELECT count(*)::int FROM factors WHERE tenant = ${tenant} AND user_id = ${id}::uuid) AS factors,
     (SELECT count(*)::int FROM recovery_codes WHERE tenant = ${tenant} AND user_id = ${id}::uuid) AS codes,
@@ -118,7 +118,7 @@ t.test('nobody does any of it to himself, by whatever spelling of his id', async
   t.same(await db.rows`SELECT * FROM users WHERE tenant = ${admin.tenant}`, before)
 })
 
-t.test('support helps people who were never seen with an mfa: role, and erases nobody', async t => {
+t.test('support helps users who were never seen with an mfa: role, and erases nobody', async t => {
   const { admin, enrolled } = await administrator(service)
   const support = await administrator(service, ['mfa:support'], admin.tenant)
   const adminId = (await admin.row()).id

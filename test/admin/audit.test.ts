@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { chainTenant } from '../../src/db/audit-chain.ts'
-import { type Answer, type Person, type Service, startService } from '../helpers/service.ts'
+import { type Answer, type User, type Service, startService } from '../helpers/service.ts'
 
 const service = await startService(t)
 
 /** An administrator, and how he asks for the audit. */
-async function auditor (of: Service = service): Promise<{ admin: Person, token: string, list: (query?: string) => Promise<Answer> }> {
-  const admin = of.person({ roles: ['mfa:auditor'] })
+async function auditor (of: Service = service): Promise<{ admin: User, token: string, list: (query?: string) => Promise<Answer> }> {
+  const admin = of.user({ roles: ['mfa:auditor'] })
   const { token } = await admin.enroll()
   return { admin, token, list: (query = '') => admin.call('GET', `/admin/audit${query}`, undefined, token) }
 }
 
 /** `count` events of nobody in particular, `microseconds` apart, from 2026-01-01 on. */
-const fill = ({ service, tenant }: Person, count: number, microseconds: number): Promise<unknown> => service.db.reports`
+const fill = ({ service, tenant }: User, count: number, microseconds: number): Promise<unknown> => service.db.reports`
   INSERT INTO audit_events (tenant, at, action, outcome, subject, actor)
   SELECT ${tenant}, '2026-01-01T00:00:00Z'::timestamptz + (n / 3) * ${microseconds}::int * interval '1 microsecond', 'totp.accepted', 'success', 'filled', 'filled'
   FROM generate_series(1, ${count}::int) AS n`
@@ -44,7 +44,7 @@ t.test('an event says when, who, about whom, what, with which outcome, from wher
 
 t.test('filters, each alone and all together', async t => {
   const { admin, list } = await auditor()
-  const other = service.person({ tenant: admin.tenant })
+  const other = service.user({ tenant: admin.tenant })
   const { secret } = await other.enroll()
   await other.call('POST', '/mfa/verify', { code: service.clock.wrongCode(secret) })
   await other.call('GET', '/admin/policy')
@@ -60,9 +60,9 @@ t.test('filters, each alone and all together', async t => {
   t.same(await actions(`userId=${id}&actorId=${id}&action=factor.started&from=2026-02-02T00:00:00Z&to=2199-01-01T00:00:00Z`), ['factor.started'])
 })
 
-t.test('it names whom people know: users by their account of today, machines and the operator; who was erased has no name', async t => {
+t.test('it names whom users know: users by their account of today, machines and the operator; who was erased has no name', async t => {
   const { admin, list } = await auditor()
-  const user = service.person({ tenant: admin.tenant, preferred_username: 'dora' })
+  const user = service.user({ tenant: admin.tenant, preferred_username: 'dora' })
   await user.enroll()
   const { id } = await user.row()
   const enter = (actor: string, subject: string | null): Promise<unknown> => service.db.rows`
@@ -80,7 +80,7 @@ t.test('it names whom people know: users by their account of today, machines and
 
 t.test('no other tenant\'s events appear, whoever is asked for', async t => {
   const { list } = await auditor()
-  const stranger = service.person()
+  const stranger = service.user()
   await stranger.enroll()
   const { id } = await stranger.row()
   t.same((await list(`?userId=${id}`)).body.items, [])

@@ -2,11 +2,11 @@
 import t from 'tap'
 import { BYPASS_SLOT, generateCode } from '../../src/core/recovery-code.ts'
 import { administrator } from '../helpers/administrator.ts'
-import { type Answer, claimsOf, type Person, startService } from '../helpers/service.ts'
+import { type Answer, claimsOf, type User, startService } from '../helpers/service.ts'
 
 const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { clock, db } = service
-const recover = (user: Person, code: string, token?: string): Promise<Answer> => user.call('POST', '/mfa/recovery', { code }, token)
+const recover = (user: User, code: string, token?: string): Promise<Answer> => user.call('POST', '/mfa/recovery', { code }, token)
 /** All that an answer says, but for the id of its request and the time. */
 const said = ({ status, text, headers }: Answer): object => ({
   status, text: text.replace(/urn:request:[\w-]+/, ''), headers: Object.fromEntries([...headers].filter(([name]) => name !== 'x-request-id' && name !== 'date'))
@@ -94,7 +94,7 @@ t.test('without any factor it opens a login too, and sets up the first', async t
 t.test('what is wrong, used, over, replaced, another\'s or nobody\'s is refused in the same bytes', async t => {
   const { act, seen, enrolled } = await administrator(service)
   const quiet = await startService(t, { ...service.env, THROTTLE_WAITS: '0' }, clock)
-  const on = async (user: Person, code: string): Promise<Answer> => await quiet.call('POST', '/mfa/recovery', { token: user.token(), body: { code } })
+  const on = async (user: User, code: string): Promise<Answer> => await quiet.call('POST', '/mfa/recovery', { token: user.token(), body: { code } })
   const { user, id, recoveryCodes } = await enrolled()
   const neighbour = await seen()
   const theirs = (await act(neighbour.id, 'bypass')).body.code
@@ -106,7 +106,7 @@ t.test('what is wrong, used, over, replaced, another\'s or nobody\'s is refused 
   t.same(said(await on(user, replaced)), reference, 'replaced')
   t.same(said(await on(user, theirs)), reference, 'another\'s')
   t.same(said(await on(user, `${code.slice(0, -1) as string}${code.endsWith('Z') ? 'Y' : 'Z'}`)), reference, 'mistyped')
-  const nobody = quiet.person()
+  const nobody = quiet.user()
   t.same(said(await on(nobody, code)), reference, 'without a bypass')
   await db.rows`UPDATE bypasses SET expires_at = now() WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`
   t.same(said(await on(user, code)), reference, 'over')

@@ -9,15 +9,15 @@ import { findKeyUses, proveKeys } from '../../src/db/keys.ts'
 import { findOtherPeppers } from '../../src/db/peppers.ts'
 import { readOtpauthCsv } from '../../src/import/otpauth-csv.ts'
 import { planImport } from '../../src/import/plan.ts'
-import { importPeople } from '../../src/import/run.ts'
+import { importUsers } from '../../src/import/run.ts'
 import { administrator } from '../helpers/administrator.ts'
 import { ownDatabase } from '../helpers/database.ts'
-import { type Answer, claimsOf, ISSUER, type Person, startService } from '../helpers/service.ts'
+import { type Answer, claimsOf, ISSUER, type User, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 const service = await startService(t, { DATABASE_URL: url, JWT_SESSION_CLAIM: 'sid' })
 const { clock, db } = service
-const status = (user: Person, token = user.token()): Promise<Answer> => user.call('GET', '/mfa/status', undefined, token)
+const status = (user: User, token = user.token()): Promise<Answer> => user.call('GET', '/mfa/status', undefined, token)
 /** Tokens carry whole seconds, and the database's clock may be half a minute ahead of the test's. */
 const later = (): void => { clock.advance(60) }
 
@@ -34,7 +34,7 @@ async function mentions (text: string): Promise<string[]> {
   return found
 }
 
-t.test('the person is gone with everything of his, but for the audit, the ending of his tokens, and a keyed hash', async t => {
+t.test('the user is gone with everything of his, but for the audit, the ending of his tokens, and a keyed hash', async t => {
   const { admin, token, act, enrolled } = await administrator(service)
   const { user, id } = await enrolled({ sid: 's1', email: 'carol@example.com', accounts: ['local'] })
   await user.call('POST', '/mfa/enroll', {}, await user.call('POST', '/mfa/token').then(({ body }) => body.token))
@@ -105,7 +105,7 @@ t.test('a token that does not say when it was issued may have been issued before
 t.test('the same subject of another tenant or namespace is somebody else', async t => {
   const { act, seen } = await administrator(service)
   const { user, id } = await seen()
-  const other = service.person({ sub: user.sub })
+  const other = service.user({ sub: user.sub })
   await status(other)
   await act(id, 'erase')
   t.equal((await status(other)).status, 200)
@@ -157,7 +157,7 @@ t.test('the hash is found under an older pepper too, is written under the newest
   t.equal((await rotated.call('POST', `/admin/users/${body.userId as string}/erase`, { token: bearer, body: { reason: 'x' } })).status, 204)
   t.same(await pepperOf(), [{ pepper_id: 'p2' }], 'and the older one is needed no more by him')
   t.same(await findOtherPeppers(db), ['p1', 'p2'])
-  t.ok((await findKeyUses(db)).some(use => use.purpose === 'pepper' && use.id === 'p2' && use.what === 'traces of erased people' && use.rows === 1))
+  t.ok((await findKeyUses(db)).some(use => use.purpose === 'pepper' && use.id === 'p2' && use.what === 'traces of erased users' && use.rows === 1))
   await t.rejects(proveKeys(db, markKeys(keySet(service.config)), service.config.MFA_ENCRYPTION_KEYS), /lacks the key "p2", which the database needs/, 'no service starts without it')
   await proveKeys(db, markKeys(keySet(rotated.config)), rotated.config.MFA_ENCRYPTION_KEYS)
 })
@@ -171,9 +171,9 @@ t.test('an import makes him anew as his login would: tokens of before are not hi
     await act(id, 'erase')
     const secret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
     const target = { source: 'otpauth-csv', subject: 'id' as const, tenant: admin.tenant, namespace: ISSUER }
-    const { people } = planImport(readOtpauthCsv(`subject,account,otpauth\n${user.sub},x,otpauth://totp/x?secret=${secret}\n`), target)
+    const { users } = planImport(readOtpauthCsv(`subject,account,otpauth\n${user.sub},x,otpauth://totp/x?secret=${secret}\n`), target)
     const outcomes = []
-    for await (const { outcome } of importPeople(people, { db, ring: () => service.secrets.sealing, peppers: () => service.secrets.peppers, target, isDry: false, clock: clock.read })) outcomes.push(outcome)
+    for await (const { outcome } of importUsers(users, { db, ring: () => service.secrets.sealing, peppers: () => service.secrets.peppers, target, isDry: false, clock: clock.read })) outcomes.push(outcome)
     t.same(outcomes, [isDisabled ? 'disabled' : 'imported'])
     t.equal((await status(user, old)).status, 401)
     later()

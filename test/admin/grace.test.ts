@@ -1,11 +1,11 @@
 import t from 'tap'
 import { administrator } from '../helpers/administrator.ts'
-import { type Person, type Service, startService } from '../helpers/service.ts'
+import { type User, type Service, startService } from '../helpers/service.ts'
 
 const DAY = 86_400_000
 
-async function enforcing (service: Service, policy: object): Promise<{ admin: Person, put: (policy: object) => Promise<void> }> {
-  const admin = service.person({ roles: ['mfa:admin'] })
+async function enforcing (service: Service, policy: object): Promise<{ admin: User, put: (policy: object) => Promise<void> }> {
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const put = async (change: object): Promise<void> => {
     const answer = await admin.call('PUT', '/admin/policy', change, token)
@@ -15,17 +15,17 @@ async function enforcing (service: Service, policy: object): Promise<{ admin: Pe
   return { admin, put }
 }
 
-const decision = async (person: Person, claims: Record<string, unknown> = {}): Promise<any> =>
-  (await person.call('GET', '/mfa/status', undefined, person.token(claims))).body.decision
+const decision = async (user: User, claims: Record<string, unknown> = {}): Promise<any> =>
+  (await user.call('GET', '/mfa/status', undefined, user.token(claims))).body.decision
 
 /** Lets the deadline be over, as time would: it is the database's time. */
-const endGrace = ({ service, tenant, sub }: Person): Promise<unknown> => service.db.rows`
+const endGrace = ({ service, tenant, sub }: User): Promise<unknown> => service.db.rows`
   UPDATE users SET grace_until = now() - interval '1 second' WHERE tenant = ${tenant} AND subject = ${sub}`
 
 t.test('a deadline is given when the policy first meets a user, by the database\'s clock, and a login does not renew it', async t => {
   const service = await startService(t)
   const { admin } = await enforcing(service, { enforcement: 'required', gracePeriodDays: 7 })
-  const user = service.person({ tenant: admin.tenant })
+  const user = service.user({ tenant: admin.tenant })
   const before = Date.now()
   service.clock.advance(600)
   const first = await decision(user)
@@ -42,7 +42,7 @@ t.test('a deadline is given when the policy first meets a user, by the database\
 t.test('neither the flag nor a group nor other days renew a deadline', async t => {
   const service = await startService(t)
   const { admin, put } = await enforcing(service, { enforcement: 'required', gracePeriodDays: 7, groups: ['staff'] })
-  const user = service.person({ tenant: admin.tenant })
+  const user = service.user({ tenant: admin.tenant })
   const staff = { groups: ['staff'] }
   t.match(await decision(user, { groups: ['others'] }), { reason: 'not_required' })
   t.equal((await graceOf(user)), null, 'who is not covered has no deadline')
@@ -62,13 +62,13 @@ t.test('neither the flag nor a group nor other days renew a deadline', async t =
   t.same(await decision(user, staff), { action: 'allow', reason: 'grace', deadline: enforceFrom }, 'a second roll-out has a date')
 })
 
-const graceOf = async ({ service, tenant, sub }: Person): Promise<Date | null> =>
+const graceOf = async ({ service, tenant, sub }: User): Promise<Date | null> =>
   (await service.db.rows<{ grace_until: Date | null }>`SELECT grace_until FROM users WHERE tenant = ${tenant} AND subject = ${sub}`)[0]?.grace_until ?? null
 
 t.test('whoever is enrolled when the policy comes has his deadline too, so that a reset opens no new grace', async t => {
   const service = await startService(t)
   const { admin } = await enforcing(service, { enforcement: 'required', gracePeriodDays: 7 })
-  const user = service.person({ tenant: admin.tenant })
+  const user = service.user({ tenant: admin.tenant })
   await user.enroll()
   const given = await graceOf(user)
   t.not(given, null)
@@ -85,11 +85,11 @@ t.test('whoever is enrolled when the policy comes has his deadline too, so that 
 t.test('a session that the SSO rule exempts, an exempt user and somebody disabled are not met yet', async t => {
   const service = await startService(t)
   const { admin } = await enforcing(service, { enforcement: 'required', gracePeriodDays: 7 })
-  const sso = service.person({ tenant: admin.tenant, accounts: ['sso'] })
+  const sso = service.user({ tenant: admin.tenant, accounts: ['sso'] })
   t.match(await decision(sso), { reason: 'exempt_sso' })
   t.equal(await graceOf(sso), null)
   t.match(await decision(sso, { accounts: ['sso', 'local'] }), { reason: 'grace' })
-  const disabled = service.person({ tenant: admin.tenant, accounts: ['sso'] })
+  const disabled = service.user({ tenant: admin.tenant, accounts: ['sso'] })
   await decision(disabled)
   await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${admin.tenant} AND subject = ${disabled.sub}`
   t.match(await decision(disabled, { accounts: ['local'] }), { action: 'deny' })
@@ -99,7 +99,7 @@ t.test('a session that the SSO rule exempts, an exempt user and somebody disable
 t.test('report-only lets everybody pass, starts no clock, and says and audits what required would ask, once for each version', async t => {
   const service = await startService(t)
   const { admin, put } = await enforcing(service, { enforcement: 'report_only' })
-  const user = service.person({ tenant: admin.tenant })
+  const user = service.user({ tenant: admin.tenant })
   t.same(await decision(user), { action: 'allow', reason: 'report_only', wouldBe: { action: 'enroll', reason: 'required_by_policy' } })
   t.match(await decision(user, { auth_time: service.clock.seconds - 1000 }), { reason: 'report_only', wouldBe: { action: 'enroll', loginFirst: true } })
   t.equal(await graceOf(user), null)
@@ -111,7 +111,7 @@ t.test('report-only lets everybody pass, starts no clock, and says and audits wh
   await decision(user)
   t.equal((await reports()).length, 2)
   t.equal(await graceOf(user), null)
-  t.match(await decision(service.person({ tenant: admin.tenant, accounts: ['sso'] })), { reason: 'exempt_sso' })
+  t.match(await decision(service.user({ tenant: admin.tenant, accounts: ['sso'] })), { reason: 'exempt_sso' })
   t.equal((await reports()).length, 2)
 })
 
@@ -120,7 +120,7 @@ t.test('a personal token of somebody who must have MFA does not pass, whatever t
   const { admin, put } = await enforcing(service, { enforcement: 'required' })
   for (const ssoRule of ['exempt_sso_only', 'exempt_sso_session', 'none']) {
     await put({ ssoRule })
-    t.match(await decision(service.person({ tenant: admin.tenant })), { action: 'enroll' }, ssoRule)
+    t.match(await decision(service.user({ tenant: admin.tenant })), { action: 'enroll' }, ssoRule)
   }
 })
 
@@ -128,7 +128,7 @@ t.test('a session that came in by SSO passes by the session\'s rule, with a fact
   const local = await startService(t)
   const sso = await startService(t, { ...local.env, JWT_LOGIN_TYPE: 'sso' }, local.clock)
   const { admin, put } = await enforcing(local, { enforcement: 'required', ssoRule: 'exempt_sso_session' })
-  const user = local.person({ tenant: admin.tenant })
+  const user = local.user({ tenant: admin.tenant })
   const bySso = async (): Promise<any> => (await sso.call('GET', '/mfa/status', { token: user.token() })).body.decision
   t.same(await bySso(), { action: 'allow', reason: 'exempt_sso' })
   t.match(await decision(user), { action: 'enroll' })

@@ -56,9 +56,9 @@ t.test('an administrator who is signed out, reset or disabled while a body is on
 })
 
 t.test('a user who was signed out everywhere changes nothing with a call that began before', async t => {
-  const person = service.person()
-  const { factorId, token } = await person.enroll()
-  const { body: pending } = await person.call('POST', '/mfa/enroll', {}, token)
+  const user = service.user()
+  const { factorId, token } = await user.enroll()
+  const { body: pending } = await user.call('POST', '/mfa/enroll', {}, token)
   const held = await Promise.all([
     hold('PATCH', `/mfa/factors/${factorId}`, token, { label: 'Late' }),
     hold('DELETE', `/mfa/factors/${pending.factorId as string}`, token, {}),
@@ -68,13 +68,13 @@ t.test('a user who was signed out everywhere changes nothing with a call that be
     hold('POST', '/mfa/recovery/codes', token, {}),
     hold('DELETE', '/mfa/sessions', token, {})
   ])
-  t.equal((await person.call('DELETE', '/mfa/sessions', {}, token)).status, 204)
-  const before = await countOf(person.tenant)
+  t.equal((await user.call('DELETE', '/mfa/sessions', {}, token)).status, 204)
+  const before = await countOf(user.tenant)
   for (const { name, finish } of held) {
     const status = await finish()
     t.ok(status >= 400 && status < 500, `${name}: ${status}`)
   }
-  t.same(await countOf(person.tenant), before, 'nothing was done')
+  t.same(await countOf(user.tenant), before, 'nothing was done')
 })
 
 t.test('a token that ends while the body is on its way opens nothing', async t => {

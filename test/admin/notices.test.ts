@@ -12,7 +12,7 @@ import { Metrics } from '../../src/http/metrics.ts'
 import { startNotices } from '../../src/notices.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { TestReceiver } from '../helpers/receiver.ts'
-import { type Answer, type Person, startService } from '../helpers/service.ts'
+import { type Answer, type User, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 const receiver = await new TestReceiver().start(t)
@@ -21,8 +21,8 @@ const { db, clock } = service
 await settleWanted(db)
 
 /** An administrator of a tenant without notices, and how he asks for them. */
-async function administrator (role = 'mfa:admin'): Promise<{ admin: Person, token: string, list: (query?: string) => Promise<Answer>, retry: (id: string) => Promise<Answer> }> {
-  const admin = service.person({ roles: [role] })
+async function administrator (role = 'mfa:admin'): Promise<{ admin: User, token: string, list: (query?: string) => Promise<Answer>, retry: (id: string) => Promise<Answer> }> {
+  const admin = service.user({ roles: [role] })
   const { token } = await admin.enroll()
   await db.rows`DELETE FROM notices WHERE tenant = ${admin.tenant}`
   return { admin, token, list: (query = '') => admin.call('GET', `/admin/notices${query}`, undefined, token), retry: id => admin.call('POST', `/admin/notices/${id}/retry`, undefined, token) }
@@ -94,11 +94,11 @@ t.test('a retry by hand is due at once, for another day, in its place; it is aud
   t.equal((await admin.events()).filter(({ action }) => action === 'notice.retried').length, 2)
 })
 
-/** All that is told of, by calls; of sprays the failures of many people are written. */
+/** All that is told of, by calls; of sprays the failures of many users are written. */
 async function liveThrough (): Promise<string> {
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
-  const user = service.person({ tenant: admin.tenant, preferred_username: 'canary@example.com' })
+  const user = service.user({ tenant: admin.tenant, preferred_username: 'canary@example.com' })
   const { secret, recoveryCodes, token: first } = await user.enroll()
   const { id } = await user.row()
   for (const code of recoveryCodes!.slice(0, 7)) await user.call('POST', '/mfa/recovery', { code })
@@ -115,9 +115,9 @@ async function liveThrough (): Promise<string> {
   await user.call('POST', '/mfa/recovery', { code: (await act('bypass')).body.code })
   await act('unlock')
   await act('reset')
-  const gone = service.person({ tenant: admin.tenant })
+  const gone = service.user({ tenant: admin.tenant })
   await act('erase', (await gone.call('GET', '/mfa/status')).body.userId)
-  const leaver = service.person({ tenant: admin.tenant })
+  const leaver = service.user({ tenant: admin.tenant })
   const enrolled = await leaver.enroll()
   await leaver.call('DELETE', `/mfa/factors/${enrolled.factorId}`, {}, enrolled.token)
   await admin.call('DELETE', '/mfa/sessions', {}, token)

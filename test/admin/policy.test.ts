@@ -3,10 +3,10 @@ import { startService } from '../helpers/service.ts'
 
 t.test('who administers MFA has the role, and MFA of the last minutes', async t => {
   const service = await startService(t)
-  const user = service.person()
+  const user = service.user()
   t.match(await user.call('GET', '/admin/policy'), { status: 403, body: { code: 'forbidden' } })
   t.match((await user.events()).at(-1), { action: 'access.refused', details: { cause: 'role' } })
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   t.match(await admin.call('GET', '/admin/policy'), { status: 409, body: { code: 'not_enrolled' } })
   const { token } = await admin.enroll()
   t.match(await admin.call('GET', '/admin/policy'), { status: 401, body: { code: 'step_up_required', action: 'verify' } })
@@ -18,7 +18,7 @@ t.test('who administers MFA has the role, and MFA of the last minutes', async t 
 
 t.test('an auditor reads and changes nothing', async t => {
   const service = await startService(t)
-  const auditor = service.person({ roles: ['mfa:auditor'] })
+  const auditor = service.user({ roles: ['mfa:auditor'] })
   const { token } = await auditor.enroll()
   t.equal((await auditor.call('GET', '/admin/policy', undefined, token)).status, 200)
   t.equal((await auditor.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).status, 403)
@@ -26,12 +26,12 @@ t.test('an auditor reads and changes nothing', async t => {
 
 t.test('a tenant that has set nothing has the default, and its administrators change their own alone', async t => {
   const service = await startService(t)
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const read = await admin.call('GET', '/admin/policy', undefined, token)
   t.same(read.body, { enforcement: 'optional', groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule: 'exempt_sso_only', version: 0, updatedAt: null, updatedBy: null, floor: null })
   t.equal(read.headers.get('etag'), '"0"')
-  const other = service.person({ roles: ['mfa:admin'] })
+  const other = service.user({ roles: ['mfa:admin'] })
   const { token: otherToken } = await other.enroll()
   await other.call('PUT', '/admin/policy', { enforcement: 'required' }, otherToken)
   t.equal((await admin.call('GET', '/admin/policy', undefined, token)).body.enforcement, 'optional')
@@ -40,9 +40,9 @@ t.test('a tenant that has set nothing has the default, and its administrators ch
 t.test('a change counts at once, says who made it, and leaves before and after in the audit', async t => {
   const service = await startService(t)
   const replica = await startService(t, service.env, service.clock)
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
-  const user = service.person({ tenant: admin.tenant })
+  const user = service.user({ tenant: admin.tenant })
   t.match((await user.call('GET', '/mfa/status')).body.decision, { action: 'allow', reason: 'not_required' })
   const changed = await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
   t.match(changed, { status: 200, body: { enforcement: 'required', version: 1, updatedAt: /Z$/, updatedBy: (await admin.row()).id } })
@@ -54,7 +54,7 @@ t.test('a change counts at once, says who made it, and leaves before and after i
 
 t.test('making MFA optional again asks enrolled users all the same', async t => {
   const service = await startService(t)
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
   await admin.call('PUT', '/admin/policy', { enforcement: 'optional' }, token)
@@ -63,7 +63,7 @@ t.test('making MFA optional again asks enrolled users all the same', async t => 
 
 t.test('If-Match of another version is 412 and changes nothing', async t => {
   const service = await startService(t)
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const put = (enforcement: string, match: string) => service.call('PUT', '/admin/policy', { token, body: { enforcement }, headers: { 'if-match': match } })
   t.equal((await put('required', '"0"')).status, 200)
@@ -74,7 +74,7 @@ t.test('If-Match of another version is 412 and changes nothing', async t => {
 
 t.test('values that are not offered are 400 and name the field', async t => {
   const service = await startService(t)
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const wrong = [
     ['enforcement', 'off'], ['enforcement', null], ['ssoRule', 'all'], ['groups', []], ['groups', ['']], ['groups', 'a'], ['groups', ['a', 'a']], ['groups', [1]],
@@ -93,7 +93,7 @@ t.test('values that are not offered are 400 and name the field', async t => {
 
 t.test('each field is set by itself, the others stay, and the audit has before and after', async t => {
   const service = await startService(t)
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const changes: Array<[object, object?]> = [
     [{ enforcement: 'report_only' }], [{ groups: ['staff', '__proto__'] }], [{ gracePeriodDays: 14 }], [{ ssoRule: 'none' }], [{ ssoRule: 'exempt_sso_session' }],
@@ -115,7 +115,7 @@ t.test('each field is set by itself, the others stay, and the audit has before a
 
 t.test('below the deployment\'s floor is 409 and names the field; a tenant can only tighten', async t => {
   const service = await startService(t, { POLICY_FLOOR: JSON.stringify({ enforcement: 'report_only', groups: ['staff'], gracePeriodDays: 7, enforceFrom: '2027-01-01T00:00:00Z' }) })
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   t.match((await admin.call('GET', '/admin/policy', undefined, token)).body, { enforcement: 'optional', floor: { enforcement: 'report_only', groups: ['staff'], gracePeriodDays: 7, enforceFrom: '2027-01-01T00:00:00.000Z' } })
   for (const [field, value] of [['enforcement', 'optional'], ['groups', ['other']], ['gracePeriodDays', 8], ['enforceFrom', '2027-01-01T00:00:01Z']]) {
@@ -130,11 +130,11 @@ t.test('below the deployment\'s floor is 409 and names the field; a tenant can o
 
 t.test('a floor counts for tenants that have set nothing, and one without fields binds nothing', async t => {
   const strict = await startService(t, { POLICY_FLOOR: '{"enforcement":"required","ssoRule":"none"}' })
-  t.match((await strict.person().call('GET', '/mfa/status')).body.decision, { action: 'enroll', reason: 'required_by_policy' })
-  t.match((await strict.person({ accounts: ['sso'] }).call('GET', '/mfa/status')).body.decision, { action: 'enroll' })
+  t.match((await strict.user().call('GET', '/mfa/status')).body.decision, { action: 'enroll', reason: 'required_by_policy' })
+  t.match((await strict.user({ accounts: ['sso'] }).call('GET', '/mfa/status')).body.decision, { action: 'enroll' })
   const empty = await startService(t, { POLICY_FLOOR: '{}' })
-  const admin = empty.person({ roles: ['mfa:admin'] })
+  const admin = empty.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   t.same((await admin.call('GET', '/admin/policy', undefined, token)).body.floor, {})
-  t.match((await empty.person().call('GET', '/mfa/status')).body.decision, { reason: 'not_required' })
+  t.match((await empty.user().call('GET', '/mfa/status')).body.decision, { reason: 'not_required' })
 })

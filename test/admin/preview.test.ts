@@ -6,15 +6,15 @@ import { countPreview } from '../../src/admin/policy/preview/store.ts'
 import { rulesOf } from '../../src/core/floor.ts'
 import { decide, DEFAULT_POLICY, type Decision, type DecisionSettings, type Policy, usualSession } from '../../src/core/policy.ts'
 import { groupsOf } from '../../src/core/sources.ts'
-import { findPersonById } from '../../src/db/person.ts'
+import { findUserById } from '../../src/db/user.ts'
 import { floors, policies, settle, somebody, SOURCES } from '../helpers/crowd.ts'
 import { recount, startService } from '../helpers/service.ts'
 
 t.test('a draft is counted and changes nothing; what it leaves out is as it is set', async t => {
   const service = await startService(t)
-  const admin = service.person({ roles: ['mfa:admin'], groups: ['staff'] })
+  const admin = service.user({ roles: ['mfa:admin'], groups: ['staff'] })
   const { token } = await admin.enroll()
-  const come = (claims: Record<string, unknown>): Promise<unknown> => service.person({ tenant: admin.tenant, ...claims }).call('GET', '/mfa/status')
+  const come = (claims: Record<string, unknown>): Promise<unknown> => service.user({ tenant: admin.tenant, ...claims }).call('GET', '/mfa/status')
   await come({ sub: 'local', groups: ['staff'], email: 'local@example.com' })
   await come({ sub: 'guest', groups: ['guests', '__proto__'] })
   await come({ sub: 'sso', accounts: ['sso'], groups: ['staff'] })
@@ -52,7 +52,7 @@ t.test('of a tenant without anybody else there is nobody to count, and no more t
   const service = await startService(t)
   const empty = await countPreview(service.db, `tenant-${randomUUID()}`, [{ ...DEFAULT_POLICY, enforcement: 'required' }], ['https://id.test'])
   t.same(empty, { counts: [], groupsUnknown: 0, sample: [] })
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   await service.db.rows`INSERT INTO users (tenant, id, namespace, subject, account) SELECT ${admin.tenant}, gen_random_uuid(), 'n', 's' || n, 'a' FROM generate_series(1, 50) AS n`
   await recount(service.db, admin.tenant)
@@ -64,21 +64,21 @@ t.test('of a tenant without anybody else there is nobody to count, and no more t
 t.test('an auditor previews, and support does not', async t => {
   const service = await startService(t)
   for (const [role, status] of [['mfa:auditor', 200], ['mfa:support', 403]] as const) {
-    const person = service.person({ roles: [role] })
-    const { token } = await person.enroll()
-    t.equal((await person.call('POST', '/admin/policy/preview', { enforcement: 'required' }, token)).status, status, role)
+    const user = service.user({ roles: [role] })
+    const { token } = await user.enroll()
+    t.equal((await user.call('POST', '/admin/policy/preview', { enforcement: 'required' }, token)).status, status, role)
   }
 })
 
 const BUCKETS: Partial<Record<Decision['reason'], string>> = { not_required: 'notCovered', exempt_sso: 'exempt', exempt_user: 'exempt', grace: 'inGrace', required_by_policy: 'mustEnroll' }
 
-t.test('for any people, policy and floor it counts what the decision function decides of each, report-only as if required', async t => {
+t.test('for any users, policy and floor it counts what the decision function decides of each, report-only as if required', async t => {
   const { db } = await startService(t)
-  await fc.assert(fc.asyncProperty(fc.array(somebody, { minLength: 1, maxLength: 25 }), policies, floors, async (people, drawn, floor) => {
+  await fc.assert(fc.asyncProperty(fc.array(somebody, { minLength: 1, maxLength: 25 }), policies, floors, async (users, drawn, floor) => {
     const tenant = `tenant-${randomUUID()}`
     const asRequired = <T extends { enforcement?: Policy['enforcement'] }>(fields: T): T => ({ ...fields, ...(fields.enforcement === 'report_only' && { enforcement: 'required' }) })
     const policy: Policy = { ...DEFAULT_POLICY, ...drawn }
-    const rows = await settle(db, tenant, people)
+    const rows = await settle(db, tenant, users)
     const settings: DecisionSettings = { issuers: new Set(SOURCES), loginFreshSeconds: 900, floor: floor === null ? null : asRequired(floor) }
     const wanted = new Map<string, number>()
     const mustEnroll = new Set<string>()
@@ -86,11 +86,11 @@ t.test('for any people, policy and floor it counts what the decision function de
     const now = new Date()
     for (const { id, isDisabled, isEnrolled, sources } of rows) {
       if (isDisabled) continue
-      const person = await findPersonById(db, tenant, id)
-      if (person === null) throw new Error('he is there')
-      const decision = decide({ ...person, policy: asRequired(policy) }, usualSession(person, now, settings), now, settings)
+      const user = await findUserById(db, tenant, id)
+      if (user === null) throw new Error('he is there')
+      const decision = decide({ ...user, policy: asRequired(policy) }, usualSession(user, now, settings), now, settings)
       const bucket = isEnrolled ? 'enrolled' : BUCKETS[decision.reason] as string
-      for (const group of [null, ...groupsOf(person.sources, settings.issuers)]) {
+      for (const group of [null, ...groupsOf(user.sources, settings.issuers)]) {
         const key = JSON.stringify([group, bucket])
         wanted.set(key, (wanted.get(key) ?? 0) + 1)
       }

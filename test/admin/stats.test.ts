@@ -1,18 +1,18 @@
 import t from 'tap'
-import { type Person, startService } from '../helpers/service.ts'
+import { type User, startService } from '../helpers/service.ts'
 
 const service = await startService(t)
 const { db } = service
 
-async function administrator (): Promise<{ admin: Person, stats: () => Promise<any> }> {
-  const admin = service.person({ roles: ['mfa:admin'] })
+async function administrator (): Promise<{ admin: User, stats: () => Promise<any> }> {
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   return { admin, stats: async () => (await admin.call('GET', '/admin/stats', undefined, token)).body }
 }
 
 t.test('adoption overall, by group and by day; who is locked and whose codes run low; nobody who is disabled', async t => {
   const { admin, stats } = await administrator()
-  const come = (sub: string, groups: string[]): Person => service.person({ tenant: admin.tenant, sub, groups })
+  const come = (sub: string, groups: string[]): User => service.user({ tenant: admin.tenant, sub, groups })
   const enrolled = come('enrolled', ['staff', '__proto__'])
   await enrolled.enroll()
   await come('plain', ['staff']).call('GET', '/mfa/status')
@@ -26,7 +26,7 @@ t.test('adoption overall, by group and by day; who is locked and whose codes run
   await db.rows`UPDATE recovery_codes SET used_at = now() WHERE tenant = ${admin.tenant} AND user_id IN (${id}::uuid, ${(await gone.row()).id}::uuid) AND slot < 7`
   await db.rows`UPDATE recovery_codes SET used_at = now() WHERE tenant = ${admin.tenant} AND user_id = ${(await admin.row()).id}::uuid AND slot < 6`
   await db.rows`UPDATE users SET enrolled_at = now() - interval '1 day' WHERE tenant = ${admin.tenant} AND id = ${id}::uuid`
-  const { token: synced } = await service.person({ tenant: admin.tenant, roles: ['mfa:admin'], groups: ['staff'] }).enroll()
+  const { token: synced } = await service.user({ tenant: admin.tenant, roles: ['mfa:admin'], groups: ['staff'] }).enroll()
   await service.call('PUT', '/admin/users', { token: synced, body: { users: [{ subject: 'gone', disabled: true }] } })
 
   const found = await stats()
@@ -39,19 +39,19 @@ t.test('adoption overall, by group and by day; who is locked and whose codes run
 
 t.test('fewer than two enrolled administrators is a warning in it and in the log', async t => {
   const { admin, stats } = await administrator()
-  await service.person({ tenant: admin.tenant, roles: ['mfa:support'] }).call('GET', '/mfa/status')
+  await service.user({ tenant: admin.tenant, roles: ['mfa:support'] }).call('GET', '/mfa/status')
   const logged = (): number => service.log.filter(line => line.includes('fewer than two administrators') && line.includes(admin.tenant)).length
   t.match(await stats(), { administrators: { enrolled: 1, notEnrolled: 1 }, warning: /two administrators/ })
   t.equal(logged(), 1)
-  await service.person({ tenant: admin.tenant, roles: ['mfa:admin'] }).enroll()
+  await service.user({ tenant: admin.tenant, roles: ['mfa:admin'] }).enroll()
   t.match(await stats(), { administrators: { enrolled: 2, notEnrolled: 1 }, warning: null })
   t.equal(logged(), 1)
 })
 
 t.test('support and auditors read them', async t => {
   for (const role of ['mfa:support', 'mfa:auditor']) {
-    const person = service.person({ roles: [role] })
-    const { token } = await person.enroll()
-    t.match(await person.call('GET', '/admin/stats', undefined, token), { status: 200, body: { users: 1, enrolled: 1, groups: [] } }, role)
+    const user = service.user({ roles: [role] })
+    const { token } = await user.enroll()
+    t.match(await user.call('GET', '/admin/stats', undefined, token), { status: 200, body: { users: 1, enrolled: 1, groups: [] } }, role)
   }
 })

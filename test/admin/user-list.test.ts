@@ -7,18 +7,18 @@ import { rulesOf } from '../../src/core/floor.ts'
 import { decide, DEFAULT_POLICY, type DecisionSettings, type Policy, usualSession } from '../../src/core/policy.ts'
 import { groupsOf } from '../../src/core/sources.ts'
 import { MAX_KINDS } from '../../src/db/open-users.ts'
-import { findPersonById } from '../../src/db/person.ts'
+import { findUserById } from '../../src/db/user.ts'
 import { day, floors, oneIn, policies, settle, somebody, SOURCES } from '../helpers/crowd.ts'
 import { raw, request } from '../helpers/raw.ts'
-import { type Person, recount, startService } from '../helpers/service.ts'
+import { type User, recount, startService } from '../helpers/service.ts'
 
 const STATUSES: Status[] = ['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled']
 
 const service = await startService(t)
 const { db } = service
 
-async function administrator (policy?: object): Promise<{ admin: Person, list: (query?: string) => Promise<any> }> {
-  const admin = service.person({ roles: ['mfa:admin'] })
+async function administrator (policy?: object): Promise<{ admin: User, list: (query?: string) => Promise<any> }> {
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   if (policy !== undefined) await admin.call('PUT', '/admin/policy', policy, token)
   return { admin, list: async (query = '') => (await admin.call('GET', `/admin/users${query}`, undefined, token)).body }
@@ -28,9 +28,9 @@ const subjects = ({ items }: { items: Array<{ subject: string }> }): string[] =>
 
 t.test('a page tells of each what the user\'s own page does, in a few words, and never a secret', async t => {
   const { admin, list } = await administrator({ enforcement: 'required', gracePeriodDays: 7 })
-  const user = service.person({ tenant: admin.tenant, sub: 'bob', groups: ['b', 'a'], accounts: ['local', 'sso'], email: 'Bob@Example.com' })
+  const user = service.user({ tenant: admin.tenant, sub: 'bob', groups: ['b', 'a'], accounts: ['local', 'sso'], email: 'Bob@Example.com' })
   const { body: { userId } } = await user.call('GET', '/mfa/status')
-  const { token } = await service.person({ tenant: admin.tenant, roles: ['mfa:admin'] }).enroll()
+  const { token } = await service.user({ tenant: admin.tenant, roles: ['mfa:admin'] }).enroll()
   const isAsHisOwn = async (name: string): Promise<any> => {
     const { factors: _factors, recoveryCodes: _codes, locks: _locks, ...rest } = (await service.call('GET', `/admin/users/${userId as string}`, { token })).body
     const { items: [item] } = await list('?subject=bob')
@@ -47,14 +47,14 @@ t.test('a page tells of each what the user\'s own page does, in a few words, and
 
 t.test('each filter names whom it should, and all of them together', async t => {
   const { admin, list } = await administrator({ enforcement: 'required', groups: ['staff'], gracePeriodDays: 3 })
-  const come = async (sub: string, claims: Record<string, unknown>): Promise<string> => (await service.person({ tenant: admin.tenant, sub, ...claims }).call('GET', '/mfa/status')).body.userId
+  const come = async (sub: string, claims: Record<string, unknown>): Promise<string> => (await service.user({ tenant: admin.tenant, sub, ...claims }).call('GET', '/mfa/status')).body.userId
   const early = await come('early', { groups: ['staff'] })
   await come('late', { groups: ['staff', 'other'] })
   await come('sso', { groups: ['staff'], accounts: ['sso'] })
   await come('guest', { groups: ['other'] })
   await come('over', { groups: ['staff'] })
   await come('gone', { groups: ['staff'] })
-  await service.person({ tenant: admin.tenant, sub: 'done', groups: ['staff'] }).enroll()
+  await service.user({ tenant: admin.tenant, sub: 'done', groups: ['staff'] }).enroll()
   await come('stuck', { groups: ['staff'], accounts: ['sso'] })
   await db.rows`UPDATE users SET grace_until = now() + interval '1 day' WHERE tenant = ${admin.tenant} AND id = ${early}::uuid`
   await db.rows`UPDATE users SET grace_until = now() - interval '1 day' WHERE tenant = ${admin.tenant} AND subject = 'over'`
@@ -113,7 +113,7 @@ t.test('pages hold everybody once, in an order that what comes meanwhile does no
 
 t.test('all come at once as lines, as many as are asked for', async t => {
   const { admin } = await administrator()
-  const { token } = await service.person({ tenant: admin.tenant, roles: ['mfa:admin'] }).enroll()
+  const { token } = await service.user({ tenant: admin.tenant, roles: ['mfa:admin'] }).enroll()
   await db.rows`INSERT INTO users (tenant, id, namespace, subject, account) SELECT ${admin.tenant}, gen_random_uuid(), 'n', 's' || n, 'a' FROM generate_series(1, 2300) AS n`
   const lines = async (query: string): Promise<any[]> => {
     const answer = await fetch(`${service.url}/admin/users${query}`, { headers: { authorization: `Bearer ${token}`, accept: 'application/x-ndjson' } })
@@ -127,11 +127,11 @@ t.test('all come at once as lines, as many as are asked for', async t => {
   t.same((await lines(`?limit=3&cursor=${all[1000].userId as string}`)).map(({ userId }) => userId), all.slice(1001, 1004).map(({ userId }) => userId))
 })
 
-t.test('support sees no people with a role, and a query that is not well-formed is named', async t => {
+t.test('support sees no users with a role, and a query that is not well-formed is named', async t => {
   const { admin } = await administrator()
-  await service.person({ tenant: admin.tenant, sub: 'plain' }).call('GET', '/mfa/status')
-  await service.person({ tenant: admin.tenant, roles: ['mfa:auditor'] }).call('GET', '/mfa/status')
-  const support = service.person({ tenant: admin.tenant, roles: ['mfa:support'] })
+  await service.user({ tenant: admin.tenant, sub: 'plain' }).call('GET', '/mfa/status')
+  await service.user({ tenant: admin.tenant, roles: ['mfa:auditor'] }).call('GET', '/mfa/status')
+  const support = service.user({ tenant: admin.tenant, roles: ['mfa:support'] })
   const { token } = await support.enroll()
   const ask = async (query: string): Promise<any> => (await support.call('GET', `/admin/users${query}`, undefined, token)).body
   t.same(subjects(await ask('')), ['plain'])
@@ -148,22 +148,22 @@ t.test('nobody of another tenant is listed', async t => {
   t.same(subjects(await other.list(`?subject=${one.admin.sub}`)), [])
 })
 
-t.test('for any people, policy and floor each status names those of whom the decision function decides so', async t => {
+t.test('for any users, policy and floor each status names those of whom the decision function decides so', async t => {
   const deadlines = fc.option(day.map(days => new Date(Date.now() + (days + 0.5) * 86_400_000)))
-  await fc.assert(fc.asyncProperty(fc.array(somebody, { minLength: 1, maxLength: 15 }), policies, floors, fc.option(fc.constantFrom('x', 'w')), deadlines, oneIn(10), async (people, drawn, floor, group, deadlineBefore, areKindsMany) => {
+  await fc.assert(fc.asyncProperty(fc.array(somebody, { minLength: 1, maxLength: 15 }), policies, floors, fc.option(fc.constantFrom('x', 'w')), deadlines, oneIn(10), async (users, drawn, floor, group, deadlineBefore, areKindsMany) => {
     const tenant = `tenant-${randomUUID()}`
     const policy: Policy = { ...DEFAULT_POLICY, ...drawn }
-    const rows = await settle(db, tenant, people)
+    const rows = await settle(db, tenant, users)
     const settings: DecisionSettings = { issuers: new Set(SOURCES), loginFreshSeconds: 900, floor }
     const now = new Date()
     const filter = { tenant, areAdministratorsHidden: false, ...(group !== null && { group }), ...(deadlineBefore !== null && { deadlineBefore }) }
     const wanted = new Map<Status | undefined, string[]>([undefined, ...STATUSES].map(status => [status, []]))
     for (const { id, isDisabled, isEnrolled, isLocked } of rows) {
-      const person = await findPersonById(db, tenant, id)
-      if (person === null) throw new Error('he is there')
-      if (group !== null && !groupsOf(person.sources, settings.issuers).includes(group)) continue
-      const decision = decide({ ...person, policy }, usualSession(person, now, settings), now, settings)
-      if (deadlineBefore !== null && !isDue(decision, { ...person, policy }, deadlineBefore, settings)) continue
+      const user = await findUserById(db, tenant, id)
+      if (user === null) throw new Error('he is there')
+      if (group !== null && !groupsOf(user.sources, settings.issuers).includes(group)) continue
+      const decision = decide({ ...user, policy }, usualSession(user, now, settings), now, settings)
+      if (deadlineBefore !== null && !isDue(decision, { ...user, policy }, deadlineBefore, settings)) continue
       wanted.get(undefined)?.push(id)
       if (isDisabled) wanted.get('disabled')?.push(id)
       if (isDisabled) continue
@@ -173,7 +173,7 @@ t.test('for any people, policy and floor each status names those of whom the dec
       if (decision.reason === 'grace') wanted.get('in_grace')?.push(id)
       if (decision.reason === 'exempt_sso' || decision.reason === 'exempt_user') wanted.get('exempt')?.push(id)
     }
-    // Where there are very many kinds of people, each is judged by himself.
+    // Where there are very many kinds of users, each is judged by himself.
     if (areKindsMany) await db.rows`INSERT INTO user_tallies (tenant, kind, is_enrolled, accounts, groups, users) SELECT ${tenant}, gen_random_uuid(), false, '{}', '{}', 0 FROM generate_series(0, ${MAX_KINDS}::int)`
     for (const [status, ids] of wanted) {
       const found = await findUsers(db, { ...filter, status }, { rules: rulesOf(policy, floor), sources: SOURCES }, undefined, 100)
@@ -183,12 +183,12 @@ t.test('for any people, policy and floor each status names those of whom the dec
   t.pass('they are the same')
 
   /** Would he have to enroll at that time, if nothing changed? */
-  function isDue (decision: { action: string, reason: string, deadline?: string }, person: Parameters<typeof decide>[0], at: Date, settings: DecisionSettings): boolean {
+  function isDue (decision: { action: string, reason: string, deadline?: string }, user: Parameters<typeof decide>[0], at: Date, settings: DecisionSettings): boolean {
     if (decision.reason === 'grace') return new Date(decision.deadline as string) < at
     if (decision.action !== 'enroll') return false
-    if (at > person.readAt) return true
+    if (at > user.readAt) return true
     // He must already: since when? Whom no policy has met yet, since now.
-    const then = decide({ ...person, readAt: at, ...(person.graceUntil === null && { graceUntil: person.readAt, policyMetAt: person.readAt }), exemption: null }, usualSession(person, at, settings), at, settings)
+    const then = decide({ ...user, readAt: at, ...(user.graceUntil === null && { graceUntil: user.readAt, policyMetAt: user.readAt }), exemption: null }, usualSession(user, at, settings), at, settings)
     return then.action === 'enroll'
   }
 })

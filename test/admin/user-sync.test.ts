@@ -3,15 +3,15 @@ import t from 'tap'
 import { randomUUID } from 'node:crypto'
 import { issuersEnvironment, newTenant, startTrusting } from '../helpers/issuers.ts'
 import { TestProvider } from '../helpers/provider.ts'
-import { type Answer, inTime, type Person, SECRET, startService, TestClock } from '../helpers/service.ts'
+import { type Answer, inTime, type User, SECRET, startService, TestClock } from '../helpers/service.ts'
 
 const service = await startService(t)
 const { db } = service
 
-interface Stage { admin: Person, token: string, sync: (...users: object[]) => Promise<Answer>, user: (sub: string) => Promise<any> }
+interface Stage { admin: User, token: string, sync: (...users: object[]) => Promise<Answer>, user: (sub: string) => Promise<any> }
 
 async function stage (policy?: object): Promise<Stage> {
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   if (policy !== undefined) await admin.call('PUT', '/admin/policy', policy, token)
   return {
@@ -22,19 +22,19 @@ async function stage (policy?: object): Promise<Stage> {
   }
 }
 
-const syncEvents = async (admin: Person): Promise<any[]> => (await admin.events()).filter(({ action }) => /^users?\.(synced|disabled|enabled)$/.test(action))
+const syncEvents = async (admin: User): Promise<any[]> => (await admin.events()).filter(({ action }) => /^users?\.(synced|disabled|enabled)$/.test(action))
 
-t.test('an application tells of its people ahead of their first login: who is made, changed and left as he was', async t => {
+t.test('an application tells of its users ahead of their first login: who is made, changed and left as he was', async t => {
   const { admin, sync, user } = await stage({ enforcement: 'required', groups: ['staff'], gracePeriodDays: 7 })
-  const people = [{ subject: 'alice', account: 'alice@example.com', accounts: ['local'], groups: ['staff', 'b', 'staff'] }, { subject: 'bob' }]
-  t.match(await sync(...people), { status: 200, body: { created: 2, updated: 0, unchanged: 0 } })
+  const users = [{ subject: 'alice', account: 'alice@example.com', accounts: ['local'], groups: ['staff', 'b', 'staff'] }, { subject: 'bob' }]
+  t.match(await sync(...users), { status: 200, body: { created: 2, updated: 0, unchanged: 0 } })
   t.match(await user('alice'), { account: 'alice@example.com', namespace: 'https://id.test', accounts: ['local'], groups: ['b', 'staff'], enrolled: false, disabled: false, decision: { action: 'allow', reason: 'grace' } })
   t.match(await user('bob'), { account: 'bob', accounts: [], groups: [], decision: { reason: 'not_required' } })
-  t.same((await sync(...people)).body, { created: 0, updated: 0, unchanged: 2 })
-  t.same((await sync({ subject: 'carol', groups: [] }, { subject: 'bob', account: 'Bob' }, people[0] as object)).body, { created: 1, updated: 1, unchanged: 1 })
+  t.same((await sync(...users)).body, { created: 0, updated: 0, unchanged: 2 })
+  t.same((await sync({ subject: 'carol', groups: [] }, { subject: 'bob', account: 'Bob' }, users[0] as object)).body, { created: 1, updated: 1, unchanged: 1 })
   t.match(await user('bob'), { account: 'Bob', accounts: [], groups: [] }, 'what is left out stays')
 
-  const alice = service.person({ tenant: admin.tenant, sub: 'alice' })
+  const alice = service.user({ tenant: admin.tenant, sub: 'alice' })
   t.match((await alice.call('GET', '/mfa/status')).body, { account: 'alice@example.com', decision: { action: 'allow', reason: 'grace' } }, 'he is known when he comes')
   await alice.enroll()
   t.match((await db.rows`SELECT 1 FROM users WHERE tenant = ${admin.tenant}`).length, 4)
@@ -46,7 +46,7 @@ t.test('an application tells of its people ahead of their first login: who is ma
 
 t.test('accounts and groups replace all that was said before; what a token says later is joined again', async t => {
   const { admin, sync, user } = await stage()
-  const alice = service.person({ tenant: admin.tenant, sub: 'alice' })
+  const alice = service.user({ tenant: admin.tenant, sub: 'alice' })
   await alice.call('GET', '/mfa/status', undefined, alice.token({ accounts: ['local', 'sso'], groups: ['x', 'y'], hasgroups: true }))
   t.same((await sync({ subject: 'alice', accounts: ['sso'], groups: ['y', 'z'] })).body, { created: 0, updated: 1, unchanged: 0 })
   t.match(await user('alice'), { accounts: ['sso'], groups: ['y', 'z'] })
@@ -66,14 +66,14 @@ t.test('accounts and groups replace all that was said before; what a token says 
 
 t.test('somebody disabled is refused from everything but his status, with every token and on every way, and let in again', async t => {
   const { admin, sync, user } = await stage()
-  const alice = service.person({ tenant: admin.tenant, sub: 'alice', sid: 's1' })
+  const alice = service.user({ tenant: admin.tenant, sub: 'alice', sid: 's1' })
   const { token } = await alice.enroll()
   const before = await alice.row()
   t.same((await sync({ subject: 'alice', disabled: true }, { subject: 'new', disabled: true })).body, { created: 1, updated: 1, unchanged: 0 })
   t.match(await alice.call('GET', '/mfa/status'), { status: 200, body: { decision: { action: 'deny', reason: 'user_disabled' } } })
   t.match(await alice.call('GET', '/mfa/factors'), { status: 403, body: { code: 'forbidden' } })
   t.match(await alice.call('GET', '/mfa/factors', undefined, token), { status: 401 })
-  t.match(await service.person({ tenant: admin.tenant, sub: 'new' }).call('POST', '/mfa/enroll'), { status: 403 }, 'whoever never came, too')
+  t.match(await service.user({ tenant: admin.tenant, sub: 'new' }).call('POST', '/mfa/enroll'), { status: 403 }, 'whoever never came, too')
   t.match(await user('new'), { disabled: true, decision: { action: 'deny' } })
   t.same((await sync({ subject: 'alice', disabled: true }, { subject: 'alice2' })).body, { created: 1, updated: 0, unchanged: 1 })
   t.equal((await alice.row()).epoch, before.epoch + 1, 'the epoch moves once')
@@ -119,10 +119,10 @@ t.test('what is not well-formed is named by its place, never by its value, and n
   t.same(await syncEvents(admin), [])
 })
 
-t.test('a body is at most 1 MiB, on this route alone, and a thousand people fit', async t => {
+t.test('a body is at most 1 MiB, on this route alone, and a thousand users fit', async t => {
   const { admin, token } = await stage()
-  const people = Array.from({ length: 1000 }, (_, index) => ({ subject: `s${index}`, account: `${'x'.repeat(200)}${index}`, accounts: ['local', 'sso'], groups: Array.from({ length: 10 }, (_, group) => `group-${'y'.repeat(50)}-${(index + group) % 40}`) }))
-  const body = JSON.stringify({ users: people })
+  const users = Array.from({ length: 1000 }, (_, index) => ({ subject: `s${index}`, account: `${'x'.repeat(200)}${index}`, accounts: ['local', 'sso'], groups: Array.from({ length: 10 }, (_, group) => `group-${'y'.repeat(50)}-${(index + group) % 40}`) }))
+  const body = JSON.stringify({ users })
   t.ok(body.length > 500_000)
   t.match(await inTime(() => service.call('PUT', '/admin/users', { token, body })), { status: 200, body: { created: 1000 } })
   t.match(await inTime(() => service.call('PUT', '/admin/users', { token, body: body + ' '.repeat(1024 * 1024 - body.length) })), { status: 200, body: { unchanged: 1000 } })
@@ -131,7 +131,7 @@ t.test('a body is at most 1 MiB, on this route alone, and a thousand people fit'
   t.match((await admin.call('GET', '/admin/stats', undefined, token)).body, { users: 1001 })
 })
 
-t.test('a thousand people of seven groups each: four calls at once succeed, forty converge, and who is known costs no write', async t => {
+t.test('a thousand users of seven groups each: four calls at once succeed, forty converge, and who is known costs no write', async t => {
   const { admin, token } = await stage()
   const crowd = (of: string): object => ({ users: Array.from({ length: 1000 }, (_, n) => ({ subject: `${of}-${n}`, account: `${of}-${n}@example.com`, accounts: ['local'], groups: Array.from({ length: 7 }, (_, group) => `group-${(n + group) % 40}`) })) })
   const put = (of: string): Promise<Answer> => service.call('PUT', '/admin/users', { token, body: crowd(of) })
@@ -166,14 +166,14 @@ t.test('nobody disables himself: the call is refused as a whole, and audited', a
   t.equal((await db.rows`SELECT 1 FROM users WHERE tenant = ${admin.tenant}`).length, 1)
 })
 
-t.test('where issuers name people of several namespaces each person has his, of those that may name people of the tenant', async t => {
+t.test('where issuers name users of several namespaces each user has his, of those that may name users of the tenant', async t => {
   const tenant = newTenant()
   const entry = (issuer: string, members: object): object => ({ issuer, audience: 'mfa', secret: SECRET, tenant, ...members })
   const trusting = await startTrusting(t, [
     entry('https://one.test', { grants: ['mfa:admin'] }), entry('https://two.test', { namespace: 'shared' }), entry('https://three.test', { namespace: 'shared' }),
     entry('https://machines.test', { loginType: 'service' }), entry('https://elsewhere.test', { tenant: newTenant() })
   ], {})
-  const admin = trusting.person({ tenant, roles: ['mfa:admin'], iss: 'https://one.test' })
+  const admin = trusting.user({ tenant, roles: ['mfa:admin'], iss: 'https://one.test' })
   const { token } = await admin.enroll()
   const sync = (...users: object[]): Promise<Answer> => admin.call('PUT', '/admin/users', { users }, token)
   t.match(await sync({ subject: 'a', namespace: 'shared' }, { subject: 'b' }), { status: 400, body: { errors: [{ field: 'users.1.namespace', message: /required/ }] } })
@@ -187,8 +187,8 @@ t.test('a machine of the provider syncs with mfa:sync and reads with mfa:auditor
   const provider = await new TestProvider().start(t)
   const tenant = newTenant()
   const entry = { issuer: provider.url, jwksUrl: provider.jwksUrl, audience: 'mfa', loginType: 'service', tenant, grants: ['mfa:sync', 'mfa:auditor'] }
-  const people = { issuer: 'https://id.test', audience: 'mfa', secret: SECRET, tenant }
-  const served = await startService(t, issuersEnvironment(t, [entry, people]), new TestClock())
+  const users = { issuer: 'https://id.test', audience: 'mfa', secret: SECRET, tenant }
+  const served = await startService(t, issuersEnvironment(t, [entry, users]), new TestClock())
   const machine = async (...roles: string[]): Promise<string> => {
     provider.claims = { roles }
     return (await provider.machine()).accessToken
@@ -197,7 +197,7 @@ t.test('a machine of the provider syncs with mfa:sync and reads with mfa:auditor
   const syncing = await machine('mfa:sync')
   t.match(await sync(syncing, { subject: 'alice', groups: ['staff'] }), { status: 200, body: { created: 1 } })
   t.match(await served.db.rows`SELECT actor FROM audit_events WHERE tenant = ${tenant} AND action = 'users.synced'`, [{ actor: 'service:machine' }])
-  t.match((await served.person({ tenant, sub: 'alice' }).call('GET', '/mfa/status')).body, { subject: 'alice', tenant })
+  t.match((await served.user({ tenant, sub: 'alice' }).call('GET', '/mfa/status')).body, { subject: 'alice', tenant })
   for (const path of ['/admin/users', '/admin/stats', '/admin/policy', '/admin/audit']) t.equal((await served.call('GET', path, { token: syncing })).status, 403, path)
   const auditing = await machine('mfa:auditor')
   t.match((await served.call('GET', '/admin/users', { token: auditing })).body.items, [{ subject: 'alice', groups: ['staff'] }])
@@ -207,11 +207,11 @@ t.test('a machine of the provider syncs with mfa:sync and reads with mfa:auditor
   t.equal((await served.db.rows`SELECT 1 FROM users WHERE tenant = ${tenant}`).length, 1)
 })
 
-t.test('the person of a sync is the one of his tokens, by namespace and subject in his tenant alone', async t => {
+t.test('the user of a sync is the one of his tokens, by namespace and subject in his tenant alone', async t => {
   const one = await stage()
   const other = await stage()
   const sub = `user-${randomUUID()}`
   await one.sync({ subject: sub, disabled: true })
-  t.match((await service.person({ tenant: other.admin.tenant, sub }).call('GET', '/mfa/status')).body.decision, { action: 'allow' })
-  t.match((await service.person({ tenant: one.admin.tenant, sub }).call('GET', '/mfa/status')).body.decision, { action: 'deny' })
+  t.match((await service.user({ tenant: other.admin.tenant, sub }).call('GET', '/mfa/status')).body.decision, { action: 'allow' })
+  t.match((await service.user({ tenant: one.admin.tenant, sub }).call('GET', '/mfa/status')).body.decision, { action: 'deny' })
 })

@@ -1,25 +1,25 @@
 import t from 'tap'
-import { type Person, type Service, startService } from '../helpers/service.ts'
+import { type User, type Service, startService } from '../helpers/service.ts'
 
 const DAY = 86_400_000
 const inDays = (days: number): string => new Date(Date.now() + days * DAY).toISOString()
 const NOBODY = '00000000-0000-4000-8000-000000000000'
 
-async function administrator (service: Service, policy?: object): Promise<{ admin: Person, token: string }> {
-  const admin = service.person({ roles: ['mfa:admin'] })
+async function administrator (service: Service, policy?: object): Promise<{ admin: User, token: string }> {
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   if (policy !== undefined) await admin.call('PUT', '/admin/policy', policy, token)
   return { admin, token }
 }
 
 /** Somebody of the administrator's tenant who has been here once. */
-async function seen (admin: Person, claims: Record<string, unknown> = {}): Promise<{ user: Person, path: string, id: string }> {
-  const user = admin.service.person({ tenant: admin.tenant, ...claims })
+async function seen (admin: User, claims: Record<string, unknown> = {}): Promise<{ user: User, path: string, id: string }> {
+  const user = admin.service.user({ tenant: admin.tenant, ...claims })
   const { body } = await user.call('GET', '/mfa/status')
   return { user, id: body.userId, path: `/admin/users/${body.userId as string}` }
 }
 
-const decision = async (person: Person): Promise<any> => (await person.call('GET', '/mfa/status')).body.decision
+const decision = async (user: User): Promise<any> => (await user.call('GET', '/mfa/status')).body.decision
 
 t.test('an administrator sees all that is known of a user, and never a secret', async t => {
   const service = await startService(t)
@@ -55,23 +55,23 @@ t.test('the decision is of a session without a second factor that comes as he us
   t.match((await admin.call('GET', `/admin/users/${(await admin.row()).id}`, undefined, token)).body, { recoveryCodes: { acknowledgedAt: /Z$/ } })
 })
 
-t.test('support sees people who were never seen with an mfa: role, an auditor everybody; neither changes anything', async t => {
+t.test('support sees users who were never seen with an mfa: role, an auditor everybody; neither changes anything', async t => {
   const service = await startService(t)
   const { admin } = await administrator(service)
   const { path } = await seen(admin)
   const former = await seen(admin, { roles: ['mfa:sync'] })
   await former.user.call('GET', '/mfa/status', undefined, former.user.token({ roles: [] }))
-  const support = service.person({ tenant: admin.tenant, roles: ['mfa:support'] })
+  const support = service.user({ tenant: admin.tenant, roles: ['mfa:support'] })
   const { token } = await support.enroll()
   t.equal((await support.call('GET', path, undefined, token)).status, 200)
   t.match(await support.call('GET', former.path, undefined, token), { status: 403, body: { code: 'forbidden' } })
   t.match((await admin.events()).at(-1), { action: 'access.refused', subject: former.id, details: { cause: 'support of an administrator' } })
-  const auditor = service.person({ tenant: admin.tenant, roles: ['mfa:auditor'] })
+  const auditor = service.user({ tenant: admin.tenant, roles: ['mfa:auditor'] })
   const { token: auditing } = await auditor.enroll()
   for (const each of [path, former.path]) t.equal((await auditor.call('GET', each, undefined, auditing)).status, 200)
-  for (const [person, bearer] of [[support, token], [auditor, auditing]] as const) {
-    t.equal((await person.call('PUT', `${path}/exemption`, { exempt: true, reason: 'x' }, bearer)).status, 403)
-    t.equal((await person.call('PUT', `${path}/grace`, { until: inDays(9), reason: 'x' }, bearer)).status, 403)
+  for (const [user, bearer] of [[support, token], [auditor, auditing]] as const) {
+    t.equal((await user.call('PUT', `${path}/exemption`, { exempt: true, reason: 'x' }, bearer)).status, 403)
+    t.equal((await user.call('PUT', `${path}/grace`, { until: inDays(9), reason: 'x' }, bearer)).status, 403)
   }
 })
 

@@ -9,34 +9,34 @@ import { ownDatabase } from '../helpers/database.ts'
 import { placeOf } from '../helpers/cluster.ts'
 import { inTime, startService } from '../helpers/service.ts'
 
-t.test('people, their codes and their log are there afterwards, and what was spent stays spent', async t => {
+t.test('users, their codes and their log are there afterwards, and what was spent stays spent', async t => {
   const { url } = await ownDatabase(t, { isMigrated: false })
   await applyMigrations(url)
   t.same(await distribute(url, 'off'), [], 'nothing is distributed unless it is wanted')
   const service = await startService(t, { DATABASE_URL: url, BCRYPT_COST: '10' })
   const { clock, db } = service
-  const people = await Promise.all([1, 2, 3].map(async () => {
-    const person = service.person()
-    const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
-    const { body: { recoveryCodes } } = await inTime(() => person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) }))
-    return { person, secret, recoveryCodes: recoveryCodes as string[] }
+  const users = await Promise.all([1, 2, 3].map(async () => {
+    const user = service.user()
+    const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
+    const { body: { recoveryCodes } } = await inTime(() => user.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) }))
+    return { user, secret, recoveryCodes: recoveryCodes as string[] }
   }))
   clock.advance(30)
-  for (const { person, secret } of people) t.equal((await person.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
+  for (const { user, secret } of users) t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
 
   const tables = await distribute(url, 'on')
   t.ok(['users', 'factors', 'audit_events', 'notice_receivers'].every(name => tables.includes(name)))
   t.same(await distribute(url, 'auto'), [], 'once')
 
-  for (const { person, secret, recoveryCodes } of people) {
-    t.ok((await placeOf(service, person.tenant)).port)
-    t.equal((await person.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 422, 'spent before')
-    t.equal((await person.call('POST', '/mfa/recovery', { code: recoveryCodes[3] })).status, 200)
-    t.ok(await chainTenant(db, person.tenant) >= 4)
-    t.equal((await verifyTenant(db, person.tenant, service.config.MFA_SIGNING_KEYS)).broken, null)
+  for (const { user, secret, recoveryCodes } of users) {
+    t.ok((await placeOf(service, user.tenant)).port)
+    t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 422, 'spent before')
+    t.equal((await user.call('POST', '/mfa/recovery', { code: recoveryCodes[3] })).status, 200)
+    t.ok(await chainTenant(db, user.tenant) >= 4)
+    t.equal((await verifyTenant(db, user.tenant, service.config.MFA_SIGNING_KEYS)).broken, null)
   }
   clock.advance(30)
-  for (const { person, secret } of people) t.equal((await person.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
+  for (const { user, secret } of users) t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
 })
 
 t.test('where Citus would keep a plan for each use of a statement, a tenant\'s functions have none kept', async t => {
@@ -53,7 +53,7 @@ t.test('where Citus would keep a plan for each use of a statement, a tenant\'s f
   const expected = hoards ? [{ set: ['plan_cache_mode=force_custom_plan'] }] : [{ set: [] }, { set: ['plan_cache_mode=force_generic_plan'] }]
   t.same(await settings(), expected)
   // As after an update, and after a migration that made one of them anew.
-  for (const name of ['accept_totp', 'find_people']) {
+  for (const name of ['accept_totp', 'find_users']) {
     await client.query(`ALTER FUNCTION ${name} ${hoards ? 'RESET plan_cache_mode' : 'SET plan_cache_mode = force_custom_plan'}`)
   }
   await distribute(url, 'on')

@@ -3,35 +3,35 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
 import { ownDatabase } from '../helpers/database.ts'
-import { crash, makeDurable, peopleOnEach, placeOf, revive } from '../helpers/cluster.ts'
-import { type Person, type Service, startService } from '../helpers/service.ts'
+import { crash, makeDurable, usersOnEach, placeOf, revive } from '../helpers/cluster.ts'
+import { type User, type Service, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 await makeDurable(url)
 const service = await startService(t, { DATABASE_URL: url })
-const people = await peopleOnEach(service, 3)
-const ports = [...people.keys()] as [number, number]
+const users = await usersOnEach(service, 3)
+const ports = [...users.keys()] as [number, number]
 
-interface Someone { person: Person, secret: string }
-const on = (port: number): Someone[] => people.get(port) as Someone[]
+interface Someone { user: User, secret: string }
+const on = (port: number): Someone[] => users.get(port) as Someone[]
 
 /** How often each code of somebody was accepted, by the step that it was of. */
-const accepted = new Map<Person, Map<number, number>>()
+const accepted = new Map<User, Map<number, number>>()
 
 /** Each sends the code of this moment twice at once. Answers the statuses of each. */
 async function login (some: Someone[]): Promise<number[][]> {
   const step = Math.floor(service.clock.seconds / 30)
-  return await Promise.all(some.map(async ({ person, secret }) => {
+  return await Promise.all(some.map(async ({ user, secret }) => {
     const code = service.clock.code(secret)
-    const answers = await Promise.all([person, person].map(each => each.call('POST', '/mfa/verify', { code })))
-    const steps = accepted.get(person) ?? new Map<number, number>()
-    accepted.set(person, steps.set(step, (steps.get(step) ?? 0) + answers.filter(({ status }) => status === 200).length))
+    const answers = await Promise.all([user, user].map(each => each.call('POST', '/mfa/verify', { code })))
+    const steps = accepted.get(user) ?? new Map<number, number>()
+    accepted.set(user, steps.set(step, (steps.get(step) ?? 0) + answers.filter(({ status }) => status === 200).length))
     return answers.map(({ status }) => status).sort()
   }))
 }
 
 const ONCE = [200, 422]
-const acceptedInAudit = async ({ db }: Service, { tenant }: Person): Promise<number> =>
+const acceptedInAudit = async ({ db }: Service, { tenant }: User): Promise<number> =>
   (await db.rows<{ count: number }>`SELECT count(*)::int AS count FROM audit_events WHERE tenant = ${tenant} AND action = 'totp.accepted'`)[0]?.count as number
 
 t.test('a worker is lost under load and comes back: no code is accepted twice, none is lost, and other tenants go on', async t => {
@@ -49,20 +49,20 @@ t.test('a worker is lost under load and comes back: no code is accepted twice, n
     t.equal((await service.call('GET', '/health/ready')).status, 200, 'so the replicas stay')
     service.clock.advance(30)
   }
-  const late = on(lost).map(({ person, secret }) => ({ person, code: service.clock.code(secret) }))
+  const late = on(lost).map(({ user, secret }) => ({ user, code: service.clock.code(secret) }))
   await login(on(lost))
   await revive(lost)
-  for (let tries = 0; tries < 50 && (await on(lost)[0]?.person.call('GET', '/mfa/status'))?.status !== 200; tries++) await sleep(100)
-  const answers = await Promise.all(late.map(({ person, code }) => person.call('POST', '/mfa/verify', { code })))
+  for (let tries = 0; tries < 50 && (await on(lost)[0]?.user.call('GET', '/mfa/status'))?.status !== 200; tries++) await sleep(100)
+  const answers = await Promise.all(late.map(({ user, code }) => user.call('POST', '/mfa/verify', { code })))
   t.same([...new Set(answers.map(({ status }) => status))], [200], 'what could not be written is as good as ever')
   service.clock.advance(30)
   t.ok((await login([...on(lost), ...on(other)])).every(statuses => statuses.join() === ONCE.join()), 'all log in again')
-  for (const [person, steps] of accepted) {
+  for (const [user, steps] of accepted) {
     t.ok([...steps.values()].every(times => times <= 1), 'no code twice')
-    const answered = [...steps.values()].reduce((sum, times) => sum + times, 0) + (late.some(each => each.person === person) ? 1 : 0)
-    const written = await acceptedInAudit(service, person)
+    const answered = [...steps.values()].reduce((sum, times) => sum + times, 0) + (late.some(each => each.user === user) ? 1 : 0)
+    const written = await acceptedInAudit(service, user)
     // The answer of the moment of the crash may have been lost after its commit; one that was given is there.
-    t.ok(written === answered || (late.some(each => each.person === person) && written === answered + 1), `${written} written, ${answered} answered`)
+    t.ok(written === answered || (late.some(each => each.user === user) && written === answered + 1), `${written} written, ${answered} answered`)
   }
 })
 
@@ -70,7 +70,7 @@ t.test('a tenant moves to the other worker while its users log in: each code cou
   const [from, to] = ports
   const mover = on(from)[0] as Someone
   service.clock.advance(30)
-  const { shard } = await placeOf(service, mover.person.tenant)
+  const { shard } = await placeOf(service, mover.user.tenant)
   const progress = { isDone: false }
   const client = new pg.Client({ connectionString: url })
   await client.connect()
@@ -87,7 +87,7 @@ t.test('a tenant moves to the other worker while its users log in: each code cou
   }
   await move
   t.ok(rounds > 1, `${rounds} logins meanwhile`)
-  t.equal((await placeOf(service, mover.person.tenant)).port, to)
+  t.equal((await placeOf(service, mover.user.tenant)).port, to)
   t.same((await login([mover]))[0], ONCE)
-  t.ok([...(accepted.get(mover.person) as Map<number, number>).values()].every(times => times <= 1))
+  t.ok([...(accepted.get(mover.user) as Map<number, number>).values()].every(times => times <= 1))
 })

@@ -8,7 +8,7 @@ import { ownDatabase } from '../helpers/database.ts'
 import { key } from '../helpers/keys.ts'
 import { nodeArguments } from '../helpers/program.ts'
 import { asOwner, serviceRole } from '../helpers/role.ts'
-import { type Person, startService } from '../helpers/service.ts'
+import { type User, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 const role = await serviceRole(t, url)
@@ -24,7 +24,7 @@ async function admin (args: string[], env: Record<string, string> = {}): Promise
   return { code, out: out as string[], notes: notes as string[] }
 }
 const WHY = ['--reason', 'Ticket 4711']
-const on = ({ tenant, sub }: Person): string[] => ['--tenant', tenant, '--user', sub, ...WHY]
+const on = ({ tenant, sub }: User): string[] => ['--tenant', tenant, '--user', sub, ...WHY]
 
 /** What the operator did, as the audit and the notices that wait have it. */
 const byOperator = (tenant: string): Promise<Array<{ action: string, subject: string | null, details: any, isTold: boolean }>> => db.rows`
@@ -32,10 +32,10 @@ const byOperator = (tenant: string): Promise<Array<{ action: string, subject: st
   WHERE e.tenant = ${tenant} AND e.actor = 'operator' ORDER BY e.at, e.id`
 
 t.test('a sole administrator who has lost phone and codes is reset by the operator, signs in, sets up anew and administers', async t => {
-  const alice = service.person({ roles: ['mfa:admin'], accounts: ['local'], sid: 's1' })
+  const alice = service.user({ roles: ['mfa:admin'], accounts: ['local'], sid: 's1' })
   const { secret, token } = await alice.enroll()
   await alice.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
-  const bob = service.person({ tenant: alice.tenant, accounts: ['local'] })
+  const bob = service.user({ tenant: alice.tenant, accounts: ['local'] })
   for (let n = 0; n < 6; n++) await alice.call('POST', '/mfa/verify', { code: clock.wrongCode(secret) })
   t.match(await alice.call('POST', '/mfa/verify', { code: clock.code(secret) }), { status: 403, body: { code: 'factor_locked' } })
   t.equal((await alice.call('GET', '/admin/policy')).status, 401, 'nobody else could help her')
@@ -64,7 +64,7 @@ t.test('a sole administrator who has lost phone and codes is reset by the operat
 
 t.test('where everybody needs a code, the operator gives the first administrator theirs, and a day later they administer', async t => {
   const always = await startService(t, { ...service.env, ENROLL_REQUIRES_CODE: 'always' }, clock)
-  const first = always.person({ roles: ['mfa:admin'] })
+  const first = always.user({ roles: ['mfa:admin'] })
   t.match(await first.call('POST', '/mfa/enroll'), { status: 401, body: { action: 'recovery' } })
   const [shown] = (await admin(['bypass', ...on(first), '--json'])).out as [string]
   const { body: { token } } = await first.call('POST', '/mfa/recovery', { code: JSON.parse(shown).code })
@@ -75,7 +75,7 @@ t.test('where everybody needs a code, the operator gives the first administrator
 })
 
 t.test('unlock, sign-out, bypass and enable do what their names say, with their reason in the audit and a notice', async t => {
-  const user = service.person({ sid: 's1' })
+  const user = service.user({ sid: 's1' })
   const { secret, token } = await user.enroll()
   const { id } = await user.row()
   for (let n = 0; n < 6; n++) await user.call('POST', '/mfa/verify', { code: clock.wrongCode(secret) })
@@ -110,7 +110,7 @@ t.test('unlock, sign-out, bypass and enable do what their names say, with their 
 })
 
 t.test('what cannot be done is said in one line, is not done, and ends with 1', async t => {
-  const user = service.person({ preferred_username: 'Carol@example.com' })
+  const user = service.user({ preferred_username: 'Carol@example.com' })
   await user.call('GET', '/mfa/status')
   const before = await db.rows`SELECT * FROM users WHERE tenant = ${user.tenant}`
   const one = async (args: string[], line: RegExp | string, env?: Record<string, string>): Promise<void> => { t.match(await admin(args, env), { code: 1, out: [], notes: [line] }, args.join(' ')) }
@@ -125,7 +125,7 @@ t.test('what cannot be done is said in one line, is not done, and ends with 1', 
   t.same(await db.rows`SELECT 1 FROM policies WHERE tenant IN ('typo', ${user.tenant})`, [])
 
   await db.rows`INSERT INTO users (tenant, id, namespace, subject, account) VALUES (${user.tenant}, gen_random_uuid(), 'another', ${user.sub}, 'x')`
-  t.match(await admin(['unlock', ...on(user)]), { code: 2, notes: [/^Several people of tenant .* add --namespace, one of another, https:\/\/id\.test \(--help says how\)$/] })
+  t.match(await admin(['unlock', ...on(user)]), { code: 2, notes: [/^Several users of tenant .* add --namespace, one of another, https:\/\/id\.test \(--help says how\)$/] })
   t.equal((await admin(['unlock', ...on(user), '--namespace', 'another'])).code, 0)
 })
 
@@ -155,7 +155,7 @@ t.test('a wrong call ends with 2 before anything is opened, and so do a configur
 })
 
 t.test('keys that are not the database\'s make no code; to unlock none is needed', async t => {
-  const user = service.person()
+  const user = service.user()
   await user.enroll()
   const other = { MFA_PEPPERS: `p1:${key()}` }
   t.equal((await admin(['bypass', ...on(user)])).code, 0)
@@ -191,7 +191,7 @@ t.test('the process itself: help, and a refusal', async t => {
   const run = (...args: string[]): Promise<unknown> => new Promise(resolve => {
     execFile(process.execPath, nodeArguments('src/cli/admin.ts', ...args), { env: { PATH: process.env.PATH, ...service.env } }, (error, stdout, stderr) => { resolve([error?.code ?? 0, stdout, stderr]) })
   })
-  const user = service.person()
+  const user = service.user()
   await user.call('GET', '/mfa/status')
   t.match(await run('--help'), [0, /^npm run admin -- COMMAND .*\n[\s\S]*Exits with 0/, ''])
   t.same(await run('reset', ...on(user)), [1, '', `Nothing to do: ${user.sub} has neither authenticators nor codes.\n`])

@@ -15,7 +15,7 @@ const run = (...args: string[]): Promise<{ code: number, stdout: string, stderr:
 })
 
 t.test('npm run audit:verify has a line for each tenant, and names the first event that is not as it was', async t => {
-  const [one, two] = [service.person({ tenant: 'one' }), service.person({ tenant: 'two' })]
+  const [one, two] = [service.user({ tenant: 'one' }), service.user({ tenant: 'two' })]
   await one.enroll()
   await two.enroll()
   t.same(await run(), { code: 0, stdout: '"one" 2 events: ok\n"two" 2 events: ok\n', stderr: '' })
@@ -31,7 +31,7 @@ t.test('npm run audit:verify has a line for each tenant, and names the first eve
 })
 
 t.test('and says where events are not chained any more', async t => {
-  const { tenant } = service.person({ tenant: 'three' })
+  const { tenant } = service.user({ tenant: 'three' })
   await service.db.rows`SELECT audit(${tenant}, 'somebody', 'totp.accepted', 'success', 'totp', '{}', '{}')::text`
   await service.db.rows`UPDATE audit_events SET at = '2026-11-28T12:00:00Z' WHERE tenant = ${tenant}`
   await service.db.rows`UPDATE audit_pending SET at = '2026-11-28T12:00:00Z' WHERE tenant = ${tenant}`

@@ -32,7 +32,7 @@ const runWith = (onStart: (child: ChildProcess) => void, ...args: string[]): Pro
 const afterNow = (): void => { service.clock.advance(Math.ceil(Date.now() / 1000) - service.clock.seconds + 60) }
 const tally = (lines: Array<{ outcome: string }>): Record<string, number> => Object.fromEntries([...new Set(lines.map(({ outcome }) => outcome))].sort().map(each => [each, lines.filter(({ outcome }) => outcome === each).length]))
 
-t.test('Keycloak\'s export: first a report, then the people, and their apps work', async t => {
+t.test('Keycloak\'s export: first a report, then the users, and their apps work', async t => {
   const { users } = JSON.parse(readFileSync(path('keycloak.json'), 'utf8'))
   const dry = await run('--from', 'keycloak', '--tenant', 'acme', path('keycloak.json'))
   t.match(dry, { code: 0, notes: /6 would_import[^]*Nothing was written: with --commit it is\./ })
@@ -48,7 +48,7 @@ t.test('Keycloak\'s export: first a report, then the people, and their apps work
       for (const text of [value, new Secret({ buffer: new TextEncoder().encode(value).buffer }).base32]) t.notOk((done.stdout + done.notes + dry.stdout).includes(text), 'no secret')
     }
   }
-  const alice = service.person({ sub: users[0].id, tenant: 'acme' })
+  const alice = service.user({ sub: users[0].id, tenant: 'acme' })
   const secret = Buffer.from(JSON.parse(users[0].credentials[1].secretData).value)
   afterNow()
   const verified = await alice.call('POST', '/mfa/verify', { code: codeAt(secret, stepAt(service.clock.read())) })
@@ -64,8 +64,8 @@ t.test('better-auth\'s rows need its secret; by e-mail address where tokens say 
   t.same(lines.filter(({ outcome }) => outcome === 'imported').map(({ subject }) => subject), ['alice@example.com', 'carol@example.com', 'dave@example.com'])
   afterNow()
   for (const { name, secret } of Object.values(users) as Array<{ name: string, secret: string }>) {
-    const person = service.person({ sub: `${name}@example.com`, tenant: 'default' })
-    const { status } = await person.call('POST', '/mfa/verify', { code: codeAt(fromBase32(secret), stepAt(service.clock.read())) })
+    const user = service.user({ sub: `${name}@example.com`, tenant: 'default' })
+    const { status } = await user.call('POST', '/mfa/verify', { code: codeAt(fromBase32(secret), stepAt(service.clock.read())) })
     t.equal(status, ['alice', 'carol', 'dave'].includes(name) ? 200 : 409, name)
   }
 })
@@ -91,7 +91,7 @@ t.test('whose key is another\'s, too, is asked for; and then the app is that of 
   t.match(await run(...args, `${dir}/dump.jsonl`), { code: 1, notes: 'Which of the file\'s models are the users? Name it by --users-model: accounts.member, shop.customer.\n', stdout: '' })
   t.match(await run(...args, '--users-model', 'accounts.Member', `${dir}/dump.jsonl`), { code: 0, lines: [{ subject: 'ann', outcome: 'imported' }] })
   afterNow()
-  const verify = async (sub: string): Promise<number> => (await service.person({ sub, tenant: 'models' }).call('POST', '/mfa/verify', { code: codeAt(fromBase32(secret), stepAt(service.clock.read())) })).status
+  const verify = async (sub: string): Promise<number> => (await service.user({ sub, tenant: 'models' }).call('POST', '/mfa/verify', { code: codeAt(fromBase32(secret), stepAt(service.clock.read())) })).status
   t.not(await verify('ben'), 200)
   t.equal(await verify('ann'), 200)
 })
@@ -104,15 +104,15 @@ t.test('a byte that is not UTF-8 ends it before anybody is brought, by line and 
 })
 
 t.test('an import that is killed, or loses the database, is run again: it goes on, and nobody comes twice', async t => {
-  const people = 120
-  const file = ['subject,account,otpauth', ...Array.from({ length: people }, (_, index) => `user-${index},x,otpauth://totp/x?secret=${new Secret({ size: 20 }).base32}`)].join('\n')
-  const dir = t.testdir({ 'people.csv': file })
+  const users = 120
+  const file = ['subject,account,otpauth', ...Array.from({ length: users }, (_, index) => `user-${index},x,otpauth://totp/x?secret=${new Secret({ size: 20 }).base32}`)].join('\n')
+  const dir = t.testdir({ 'users.csv': file })
   const owner = new pg.Client({ connectionString: url })
   await owner.connect()
   t.teardown(() => owner.end())
   for (const accident of ['killed', 'lost']) {
     const tenant = `${accident}-${randomUUID()}`
-    const args = ['--from', 'otpauth-csv', '--tenant', tenant, '--commit', `${dir}/people.csv`]
+    const args = ['--from', 'otpauth-csv', '--tenant', tenant, '--commit', `${dir}/users.csv`]
     // In the midst of it, since it waits for a table there.
     const ran = await runWith(child => {
       child.stdout?.once('data', () => {
@@ -130,10 +130,10 @@ t.test('an import that is killed, or loses the database, is run again: it goes o
     if (accident === 'lost') t.match(ran, { code: 1, notes: /The import has stopped\. Run it again: it goes on, and brings nobody twice\.\n$/ })
     const again = await run(...args)
     const { already = 0, imported = 0 } = tally(again.lines)
-    t.equal(already + imported, people, accident)
+    t.equal(already + imported, users, accident)
     t.ok(already > 0 && imported > 0, `${already} were there already, ${imported} are new`)
-    t.same(await service.db.rows`SELECT count(*)::int AS factors, count(DISTINCT user_id)::int AS people FROM factors WHERE tenant = ${tenant}`, [{ factors: people, people }])
-    t.same(await service.db.rows`SELECT count(*)::int AS events FROM audit_events WHERE tenant = ${tenant} AND action = 'factor.confirmed'`, [{ events: people }])
+    t.same(await service.db.rows`SELECT count(*)::int AS factors, count(DISTINCT user_id)::int AS users FROM factors WHERE tenant = ${tenant}`, [{ factors: users, users }])
+    t.same(await service.db.rows`SELECT count(*)::int AS events FROM audit_events WHERE tenant = ${tenant} AND action = 'factor.confirmed'`, [{ events: users }])
   }
 })
 

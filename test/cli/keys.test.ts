@@ -9,7 +9,7 @@ import { ownDatabase } from '../helpers/database.ts'
 import { key, startKept, type Kept } from '../helpers/keys.ts'
 import { nodeArguments } from '../helpers/program.ts'
 import { serviceRole } from '../helpers/role.ts'
-import { type Answer, headerOf, type Person, signingKey } from '../helpers/service.ts'
+import { type Answer, headerOf, type User, signingKey } from '../helpers/service.ts'
 
 const NAMES = { MFA_ENCRYPTION_KEYS: () => `k1:${key()}`, MFA_PEPPERS: () => `p1:${key()}`, MFA_SIGNING_KEYS: () => JSON.stringify({ keys: [signingKey('s1')] }) }
 
@@ -42,15 +42,15 @@ async function run (env: Record<string, string | undefined>, args: string[]): Pr
 
 const idsOf = (path: string): string[] => readFileSync(path, 'utf8').trim().split(',').map(part => part.split(':', 1)[0] as string)
 const kidsOf = (path: string): string[] => JSON.parse(readFileSync(path, 'utf8')).keys.map((each: { kid: string }) => each.kid)
-const rotations = async (person: Person): Promise<unknown[]> => (await person.events()).filter(({ action }) => action === 'key.rotated').map(({ actor, subject, details }) => ({ actor, subject, details }))
+const rotations = async (user: User): Promise<unknown[]> => (await user.events()).filter(({ action }) => action === 'key.rotated').map(({ actor, subject, details }) => ({ actor, subject, details }))
 
 t.test('a sealing key: added it only opens, rotated it seals and what was sealed comes to it, and the old one goes when nothing needs it', async t => {
   const { service, keeper, keys, file, age } = await deploy(t)
   const path = file('MFA_ENCRYPTION_KEYS')
-  const [alice, bob] = [service.person({ tenant: 'one' }), service.person({ tenant: 'two' })]
+  const [alice, bob] = [service.user({ tenant: 'one' }), service.user({ tenant: 'two' })]
   const [{ secret }, ofBob] = [await alice.enroll(), await bob.enroll()]
   for (const { tenant } of [alice, bob]) await chainTenant(service.db, tenant)
-  await service.person({ tenant: 'two' }).call('POST', '/mfa/enroll')
+  await service.user({ tenant: 'two' }).call('POST', '/mfa/enroll')
   t.match(await keys('status'), { out: ['MFA_ENCRYPTION_KEYS', /^ {2}k1 +seals +2 authenticators, 1 enrollments under way$/, '  Next: nothing. To rotate: npm run keys -- add sealing'] })
 
   const added = await keys('add', 'sealing')
@@ -94,9 +94,9 @@ t.test('a sealing key: added it only opens, rotated it seals and what was sealed
 
 t.test('what still needs the old key keeps it, also while a replica may be using it', async t => {
   const { service, keeper, keys, file, age } = await deploy(t)
-  const alice = service.person()
+  const alice = service.user()
   await alice.enroll()
-  const broken = service.person()
+  const broken = service.user()
   const { factorId } = await broken.enroll()
   await service.db.rows`UPDATE factors SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE tenant = ${broken.tenant}`
   await keys('add', 'sealing')
@@ -119,7 +119,7 @@ t.test('what still needs the old key keeps it, also while a replica may be using
 t.test('a signing key: published, then it signs, then the old one goes when its last token has ended', async t => {
   const { service, keeper, keys, file, age } = await deploy(t)
   const path = file('MFA_SIGNING_KEYS')
-  const alice = service.person()
+  const alice = service.user()
   const { secret, token } = await alice.enroll()
   await chainTenant(service.db, alice.tenant)
   const sign = (): Promise<void> => signAll(service.db, {
@@ -159,10 +159,10 @@ t.test('a signing key: published, then it signs, then the old one goes when its 
   t.equal((await service.call('GET', '/mfa/status', { token: newer })).status, 200)
 })
 
-t.test('a pepper: new codes take the new one, old codes work, and it says how many people still have them', async t => {
+t.test('a pepper: new codes take the new one, old codes work, and it says how many users still have them', async t => {
   const { service, keeper, keys, file, age } = await deploy(t)
-  const alice = service.person()
-  const bob = service.person()
+  const alice = service.user()
+  const bob = service.user()
   const [{ secret, recoveryCodes }] = [await alice.enroll(), await bob.enroll()]
   await keys('add', 'pepper')
   await keeper.check()
@@ -174,8 +174,8 @@ t.test('a pepper: new codes take the new one, old codes work, and it says how ma
   t.equal((await alice.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
   t.equal((await alice.call('POST', '/mfa/recovery/codes', {}, await alice.verify(secret))).status, 201)
   const pepper = (await keys('status')).out.slice(3, 7)
-  t.match(pepper, ['MFA_PEPPERS', new RegExp(`^  ${fresh} +hashes +1 people with recovery codes$`), /^ {2}p1 +1 people with recovery codes$/, /Next: keep the older one: a code can't be hashed anew/])
-  t.match(await keys('retire', 'pepper', 'p1'), { error: /^p1 is needed: 1 people with recovery codes\. keep the older one/ })
+  t.match(pepper, ['MFA_PEPPERS', new RegExp(`^  ${fresh} +hashes +1 users with recovery codes$`), /^ {2}p1 +1 users with recovery codes$/, /Next: keep the older one: a code can't be hashed anew/])
+  t.match(await keys('retire', 'pepper', 'p1'), { error: /^p1 is needed: 1 users with recovery codes\. keep the older one/ })
 })
 
 t.test('a file keeps its mode and its place, is never half written, and a link to it stays one', async t => {
@@ -211,7 +211,7 @@ t.test('keys of the environment are printed, whole, and nothing else is on that 
   const { url } = await ownDatabase(t)
   const { service, keeper } = await startKept(t, { DATABASE_URL: url }, undefined, 0)
   await keeper.check()
-  await service.person().enroll()
+  await service.user().enroll()
   const added = await run(service.env, ['add', 'sealing'])
   const [value] = added.out.map(line => line.replace('MFA_ENCRYPTION_KEYS=', '')) as [string]
   t.match(value, /^k1:[^,]+,\d{4}-\d\d-\d\d-\d{6}:[^,]+$/)
@@ -235,9 +235,9 @@ t.test('keys of the environment are printed, whole, and nothing else is on that 
   t.match(await run(last.service.env, ['retire', 'sealing', 'k1']), { out: [/^MFA_ENCRYPTION_KEYS=\d{4}/], notes: [/^k1 is not in the value above/] })
 })
 
-t.test('a key that is lost: the service starts again, nobody is let in for it, and its people help themselves', async t => {
+t.test('a key that is lost: the service starts again, nobody is let in for it, and its users help themselves', async t => {
   const { service, keeper, keys, file, env } = await deploy(t)
-  const alice = service.person()
+  const alice = service.user()
   const { secret, recoveryCodes, factorId } = await alice.enroll()
   await chainTenant(service.db, alice.tenant)
   t.match(await keys('forget', 'sealing', 'k1'), { error: 'MFA_ENCRYPTION_KEYS has k1: it is not lost.' })

@@ -32,7 +32,7 @@ async function started (isTerminal: boolean, more: Record<string, string> = {}):
   return output
 }
 
-t.test('on a terminal of development the log is lines for people, one a request, with what mattered', async t => {
+t.test('on a terminal of development the log is lines for users, one a request, with what mattered', async t => {
   const output = await started(true, { NO_COLOR: '1' })
   t.match(output, /^\[\d\d:\d\d:\d\d\] INFO: GET \/mfa\/status 401 invalid_token \(\d+ ms\)\r?$/m)
   t.match(output, /^\[\d\d:\d\d:\d\d\] INFO: a page of http:\/\/127\.0\.0\.1:3530 may not call: CORS_ORIGINS does not name it\r?$/m)

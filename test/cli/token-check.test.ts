@@ -28,13 +28,13 @@ t.test('what the service refuses is ✗ in the same words, and what it accepts i
   for (const [name, [make]] of Object.entries(REFUSED)) {
     const token = make(service, service.clock.seconds)
     const { body } = await service.call('GET', '/mfa/status', { token })
-    // What stands before a token is taken away, as people paste it so.
+    // What stands before a token is taken away, as users paste it so.
     const { code, text } = await check(service, [token], '', without)
-    if (name === '"Bearer" twice') t.equal(code, 0, 'what stands before it is taken away, as people paste it so')
+    if (name === '"Bearer" twice') t.equal(code, 0, 'what stands before it is taken away, as users paste it so')
     else t.match({ code, text }, { code: 1, text: `  ✗ ${body.cause as string}\n` }, name)
     for (const part of token.split('.').filter(part => part.length > 30)) t.notOk(text.includes(part), 'the token is not printed')
   }
-  const good = service.person().token()
+  const good = service.user().token()
   const { code, text } = await check(service, [good], '', without)
   t.equal(code, 0)
   t.notMatch(text, /✗|\?/)
@@ -64,14 +64,14 @@ t.test('all that is wrong is said at once, with what to change', async t => {
 t.test('of one that has ended it is said whom it named, as of then', async t => {
   const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
   const now = service.clock.seconds
-  const person = service.person({ groups: ['staff', 'ops'], roles: ['mfa:admin', 'sales'], email: 'alice@example.com', accounts: ['local', 'sso'] })
-  const { code, text } = await check(service, [person.token({ sid: 's-1', iat: now - 9000, auth_time: now - 9000, exp: now - 5400 })], '', without)
+  const user = service.user({ groups: ['staff', 'ops'], roles: ['mfa:admin', 'sales'], email: 'alice@example.com', accounts: ['local', 'sso'] })
+  const { code, text } = await check(service, [user.token({ sid: 's-1', iat: now - 9000, auth_time: now - 9000, exp: now - 5400 })], '', without)
   t.equal(code, 1)
   t.match(text, new RegExp([
     'It says, and it would count if all were ✓',
-    ` {2}user {6}${person.sub}, of the namespace ${ISSUER}`,
+    ` {2}user {6}${user.sub}, of the namespace ${ISSUER}`,
     ' {2}account {3}alice@example.com',
-    ` {2}tenant {4}${person.tenant}`,
+    ` {2}tenant {4}${user.tenant}`,
     ' {2}roles {5}mfa:admin, sales; of mfa: roles its issuer may grant mfa:admin, mfa:support, mfa:auditor, mfa:sync',
     ' {2}groups {4}staff, ops',
     ' {2}accounts {2}local, sso',
@@ -85,59 +85,59 @@ t.test('the decision is the one that the service takes, and nobody is recorded b
   const tenant = newTenant()
   await service.db.rows`INSERT INTO policies (tenant, enforcement, groups, sso_rule, version) VALUES (${tenant}, 'required', ${['staff']}::text[], 'exempt_sso_only', 1)`
   const seconds = service.clock.seconds
-  const people = {
-    uncovered: service.person({ tenant }),
-    covered: service.person({ tenant, groups: ['staff'] }),
-    'by SSO alone': service.person({ tenant, groups: ['staff'], accounts: ['sso'] }),
-    'by a text': service.person({ tenant, groups: 'staff' as never }),
-    'whose login is old': service.person({ tenant, groups: ['staff'], auth_time: seconds - 5000 }),
-    'whose login has no known time': service.person({ tenant, groups: ['staff'], auth_time: undefined as never }),
-    enrolled: service.person({ tenant, groups: ['staff'] })
+  const users = {
+    uncovered: service.user({ tenant }),
+    covered: service.user({ tenant, groups: ['staff'] }),
+    'by SSO alone': service.user({ tenant, groups: ['staff'], accounts: ['sso'] }),
+    'by a text': service.user({ tenant, groups: 'staff' as never }),
+    'whose login is old': service.user({ tenant, groups: ['staff'], auth_time: seconds - 5000 }),
+    'whose login has no known time': service.user({ tenant, groups: ['staff'], auth_time: undefined as never }),
+    enrolled: service.user({ tenant, groups: ['staff'] })
   }
-  const { secret } = await people.enrolled.enroll()
-  const users = async (): Promise<unknown> => service.db.rows`SELECT to_jsonb(users) FROM users WHERE tenant = ${tenant} ORDER BY id`
+  const { secret } = await users.enrolled.enroll()
+  const rows = async (): Promise<unknown> => service.db.rows`SELECT to_jsonb(users) FROM users WHERE tenant = ${tenant} ORDER BY id`
   const decided = async (name: string, token: string, is: 'new' | 'known'): Promise<void> => {
-    const before = await users()
+    const before = await rows()
     const { code, text } = await check(service, [token])
-    t.same(await users(), before, `${name}: nothing is written`)
+    t.same(await rows(), before, `${name}: nothing is written`)
     const { action, reason } = (await service.call('GET', '/mfa/status', { token })).body.decision
     t.equal(code, 0, name)
     t.match(text, `Decision, by what the database knows now\n  ${action as string} (${reason as string}`, `${name}: ${action as string}`)
     t.match(text, is === 'new' ? 'The database does not know this user yet.' : /The user is [0-9a-f-]{36}, and has (no|an) authenticator\./, name)
   }
-  for (const [name, person] of Object.entries(people)) {
-    const token = person.token({ sid: name })
+  for (const [name, user] of Object.entries(users)) {
+    const token = user.token({ sid: name })
     await decided(name, token, name === 'enrolled' ? 'known' : 'new')
     await decided(`${name}, seen`, token, 'known')
   }
-  t.match((await check(service, [people['whose login is old'].token()])).text, 'enroll (required_by_policy, after a new login)')
-  t.match((await check(service, [people['whose login has no known time'].token()])).text, /login {5}not known \(auth_time, iatIsLogin\): nobody can set up a first factor by it\n[^]*enroll \(required_by_policy, which cannot be: login_time_unknown\)/)
-  const remembered = people.enrolled.token({ sid: 'remembered' })
-  await people.enrolled.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, remembered)
+  t.match((await check(service, [users['whose login is old'].token()])).text, 'enroll (required_by_policy, after a new login)')
+  t.match((await check(service, [users['whose login has no known time'].token()])).text, /login {5}not known \(auth_time, iatIsLogin\): nobody can set up a first factor by it\n[^]*enroll \(required_by_policy, which cannot be: login_time_unknown\)/)
+  const remembered = users.enrolled.token({ sid: 'remembered' })
+  await users.enrolled.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, remembered)
   await decided('a remembered session', remembered, 'known')
   // Whom a token says more of than is known: by what will be known.
-  await decided('newly in a group', people.uncovered.token({ groups: ['staff'], sid: 'x' }), 'known')
-  await decided('newly of another account', people['by SSO alone'].token({ accounts: undefined, sid: 'x' }), 'known')
+  await decided('newly in a group', users.uncovered.token({ groups: ['staff'], sid: 'x' }), 'known')
+  await decided('newly of another account', users['by SSO alone'].token({ accounts: undefined, sid: 'x' }), 'known')
   await service.db.rows`UPDATE policies SET enforcement = 'report_only', version = 2 WHERE tenant = ${tenant}`
-  t.match((await check(service, [people.covered.token()])).text, 'allow (report_only, once required: enroll)')
+  t.match((await check(service, [users.covered.token()])).text, 'allow (report_only, once required: enroll)')
   await service.db.rows`UPDATE policies SET enforcement = 'required', grace_period_days = 3, version = 3 WHERE tenant = ${tenant}`
-  t.match((await check(service, [service.person({ tenant, groups: ['staff'] }).token()])).text, /allow \(grace, until 20\d\d-/)
+  t.match((await check(service, [service.user({ tenant, groups: ['staff'] }).token()])).text, /allow \(grace, until 20\d\d-/)
 })
 
 t.test('our own tokens: good until what ends them, and for us alone', async t => {
   const service = await startService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
-  const person = service.person()
-  const { secret, token } = await person.enroll()
+  const user = service.user()
+  const { secret, token } = await user.enroll()
   const good = await check(service, [token])
   t.match(good, { code: 0, text: /^Held against our own keys \(MFA_SIGNING_KEYS\)\.\n\n {2}✓ it has \d+ characters\n {2}✓ it is an MFA token of this service, and has not ended\n\nDecision, by what the database knows now\n {2}allow \(mfa_verified\)\n\nThe service accepts it\.$/ })
   t.match(await check(service, [token], '', without), { code: 0, text: /allow \(mfa_verified\), unless it was ended: the database knows/ })
-  const { body } = await person.call('POST', '/mfa/verify', { code: service.clock.code(secret), audience: 'billing' })
+  const { body } = await user.call('POST', '/mfa/verify', { code: service.clock.code(secret), audience: 'billing' })
   t.match(await check(service, [body.token]), { code: 1, text: /✗ aud is "billing", expected "mfa-own" \(MFA_AUDIENCE\)\n/ })
   service.clock.advance(30)
-  await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${user.tenant}`
   t.match((await check(service, [token])).text, 'deny (user_disabled)')
-  await service.db.rows`UPDATE users SET disabled_at = NULL WHERE tenant = ${person.tenant}`
-  await person.call('DELETE', '/mfa/sessions', undefined, token)
+  await service.db.rows`UPDATE users SET disabled_at = NULL WHERE tenant = ${user.tenant}`
+  await user.call('DELETE', '/mfa/sessions', undefined, token)
   t.match(await check(service, [token]), { code: 1, text: /it was ended by a sign-out, a log-out, a reset or an erasure\n\nThe service does not accept it\.$/ })
   const [key] = service.secrets.signing
   t.match(await check(service, [token], '', { ...without, MFA_SIGNING_KEYS: JSON.stringify({ keys: [{ ...newKey(), kid: 'another' }] }) }), { code: 1, text: `✗ kid is "${key?.kid as string}", expected one of our keys (MFA_SIGNING_KEYS)` })
@@ -145,9 +145,9 @@ t.test('our own tokens: good until what ends them, and for us alone', async t =>
 
 t.test('a token of before its user was erased does not count', async t => {
   const service = await startService(t)
-  const [admin, user] = [service.person({ roles: ['mfa:admin'] }), service.person()]
+  const [admin, user] = [service.user({ roles: ['mfa:admin'] }), service.user()]
   const { token } = await admin.enroll()
-  const gone = service.person({ tenant: admin.tenant, sub: user.sub })
+  const gone = service.user({ tenant: admin.tenant, sub: user.sub })
   const { userId } = (await gone.call('GET', '/mfa/status')).body
   await admin.call('POST', `/admin/users/${String(userId)}/erase`, { reason: 'asked to' }, token)
   service.clock.advance(60)
@@ -157,7 +157,7 @@ t.test('a token of before its user was erased does not count', async t => {
 
 t.test('a machine has no user and needs no MFA', async t => {
   const service = await startService(t)
-  const { code, text } = await check(service, [service.person({ roles: ['mfa:sync'] }).token({ gty: 'client-credentials' })])
+  const { code, text } = await check(service, [service.user({ roles: ['mfa:sync'] }).token({ gty: 'client-credentials' })])
   t.equal(code, 0)
   t.match(text, /user {6}none: it is a machine's \(user-/)
   t.match(text, /login {5}none\n/)
@@ -188,7 +188,7 @@ t.test('of several issuers the entry is named, and its keys are fetched; where t
 
 t.test('it is read from standard input, as it was pasted', async t => {
   const service = await startService(t)
-  const token = service.person().token()
+  const token = service.user().token()
   for (const [args, input] of [[[], `${token}\n`], [['-'], `  Bearer ${token}\r\n`], [[], `bearer ${token}`], [[`Bearer ${token}`], '']] as const) {
     t.equal((await check(service, [...args], input, without)).code, 0, JSON.stringify(args.map(arg => arg.slice(0, 8))))
   }
@@ -198,7 +198,7 @@ t.test('it is read from standard input, as it was pasted', async t => {
 
 t.test('without the database it says what it would add, and why it was not asked', async t => {
   const service = await startService(t)
-  const token = service.person({ accounts: ['sso'] }).token()
+  const token = service.user({ accounts: ['sso'] }).token()
   const { text } = await check(service, [token], '', without)
   t.match(text, `Decision, without the database: no DATABASE_URL is set, and no embedded database runs
   verify (factor_enrolled) if the user has an authenticator
@@ -211,7 +211,7 @@ t.test('without the database it says what it would add, and why it was not asked
 t.test('names in a token cannot write to the terminal', async t => {
   const service = await startService(t)
   const evil = '\u001b[2J\u001b]0;pwned\u0007\u009b31m\u202e'
-  const { text } = await check(service, [service.person().token({ groups: [`a${'\u202e'}b`], email: 'a\u202eb@example.com', sid: 'x\u200b', kid: evil, accounts: ['sso'] })], '', without)
+  const { text } = await check(service, [service.user().token({ groups: [`a${'\u202e'}b`], email: 'a\u202eb@example.com', sid: 'x\u200b', kid: evil, accounts: ['sso'] })], '', without)
   // eslint-disable-next-line no-control-regex -- that is what is looked for
   t.notMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b\u202e]/)
   // eslint-disable-next-line no-control-regex -- the same
@@ -220,7 +220,7 @@ t.test('names in a token cannot write to the terminal', async t => {
 
 t.test('a file of variables is tried as it is, and need not be whole', async t => {
   const service = await startService(t)
-  const token = service.person().token()
+  const token = service.user().token()
   const dir = t.testdir()
   const tryFile = async (t: Test, text: string | Buffer, given = token): Promise<Said> => {
     writeFileSync(join(dir, 'env'), text)

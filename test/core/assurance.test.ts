@@ -1,7 +1,7 @@
 import t from 'tap'
 import { type AdminRefusal, type CodeMode, type CodeRule, decideAdmin, decideChange, decideCodeRule, decideSetUp } from '../../src/core/assurance.ts'
 import type { Acr, Caller } from '../../src/core/caller.ts'
-import type { Factor, Person } from '../../src/core/person.ts'
+import type { Factor, User } from '../../src/core/user.ts'
 
 const NOW = new Date('2026-11-24T12:00:00Z')
 const SECONDS = NOW.getTime() / 1000
@@ -11,9 +11,9 @@ const VERIFY = { action: 'verify', maxAge: 600 }
 const LOGIN = { action: 'login', maxAge: 900 }
 
 /** Factors by id, with the seconds since the recovery that came before each was confirmed, or null. */
-const personWith = (factors: Record<string, number | null>): Person => ({
+const userWith = (factors: Record<string, number | null>): User => ({
   factors: Object.entries(factors).map(([id, age]) => ({ id, afterRecoveryAt: age === null ? null : new Date(NOW.getTime() - age * 1000) }) as Factor)
-}) as Person
+}) as User
 
 const caller = (kind: 'first' | Acr, age: number | undefined, factorId = 'A', isBypass = false): Caller => ({
   kind: kind === 'first' ? 'first' : 'mfa',
@@ -36,13 +36,13 @@ t.test('who may set up a factor: the first takes a fresh login, a further one a 
     [1, 'mfa-recovery', 601, VERIFY]
   ]
   for (const [factors, token, age, missing] of table) {
-    t.same(decideSetUp(personWith(factors === 0 ? {} : { A: null }), caller(token, age), false, NOW, settings), missing, `${factors} ${token} ${age}`)
+    t.same(decideSetUp(userWith(factors === 0 ? {} : { A: null }), caller(token, age), false, NOW, settings), missing, `${factors} ${token} ${age}`)
   }
 })
 
 t.test('where a code of an administrator is due, it alone sets up the first factor, while it is fresh, however old the login is', async t => {
   const RECOVERY = { action: 'recovery', maxAge: 600 }
-  const due = (token: Caller, factors: Record<string, null> = {}): unknown => decideSetUp(personWith(factors), token, true, NOW, settings)
+  const due = (token: Caller, factors: Record<string, null> = {}): unknown => decideSetUp(userWith(factors), token, true, NOW, settings)
   t.same(due(caller('first', 0)), RECOVERY)
   t.same(due(caller('first', 5000)), RECOVERY)
   t.same(due(caller('mfa-recovery', 0)), RECOVERY, 'a recovery code is none')
@@ -64,7 +64,7 @@ t.test('who may change what is active: a fresh second factor, which no code of a
 })
 
 t.test('whose first factor needs a code', async t => {
-  const table: Array<[mode: CodeMode, person: Partial<Person>, hasAdministrator: boolean, rule: CodeRule]> = [
+  const table: Array<[mode: CodeMode, user: Partial<User>, hasAdministrator: boolean, rule: CodeRule]> = [
     ['never', {}, false, 'free'],
     ['never', { isAdministrator: true }, true, 'free'],
     ['never', { isCodeRequired: true }, false, 'due'],
@@ -76,10 +76,10 @@ t.test('whose first factor needs a code', async t => {
     ['always', {}, false, 'due'],
     ['always', { isAdministrator: true }, false, 'due']
   ]
-  for (const [mode, person, hasAdministrator, rule] of table) {
-    const somebody = { ...personWith({}), isAdministrator: false, isCodeRequired: false, ...person }
-    t.equal(decideCodeRule(somebody, mode, hasAdministrator), rule, `${mode} ${JSON.stringify(person)}`)
-    t.equal(decideCodeRule({ ...somebody, ...personWith({ A: null }) }, mode, hasAdministrator), 'free', 'a further one')
+  for (const [mode, user, hasAdministrator, rule] of table) {
+    const somebody = { ...userWith({}), isAdministrator: false, isCodeRequired: false, ...user }
+    t.equal(decideCodeRule(somebody, mode, hasAdministrator), rule, `${mode} ${JSON.stringify(user)}`)
+    t.equal(decideCodeRule({ ...somebody, ...userWith({ A: null }) }, mode, hasAdministrator), 'free', 'a further one')
   }
 })
 
@@ -106,10 +106,10 @@ t.test('who may administer: a fresh second factor, not a recovery\'s, by a facto
     [{ A: 0, B: null }, 'mfa-recovery', 'A', 0, VERIFY]
   ]
   for (const [factors, token, usedFactor, age, refusal] of table) {
-    t.same(decideAdmin(personWith(factors), caller(token, age, usedFactor), NOW, settings), refusal, `${JSON.stringify(factors)} ${token} ${usedFactor} ${age}`)
+    t.same(decideAdmin(userWith(factors), caller(token, age, usedFactor), NOW, settings), refusal, `${JSON.stringify(factors)} ${token} ${usedFactor} ${age}`)
   }
 })
 
 t.test('with ADMIN_FACTOR_AGE_SECONDS=0 a factor administers at once', async t => {
-  t.equal(decideAdmin(personWith({ A: 0 }), caller('mfa', 0), NOW, { ...settings, adminFactorAgeSeconds: 0 }), null)
+  t.equal(decideAdmin(userWith({ A: 0 }), caller('mfa', 0), NOW, { ...settings, adminFactorAgeSeconds: 0 }), null)
 })

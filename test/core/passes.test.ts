@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Caller } from '../../src/core/caller.ts'
 import { PASS_SECONDS, Passes } from '../../src/core/passes.ts'
-import type { Person } from '../../src/core/person.ts'
+import type { User } from '../../src/core/user.ts'
 
 const NOW = new Date('2026-11-26T12:00:00Z')
 const seconds = NOW.getTime() / 1000
@@ -12,14 +12,14 @@ const caller = (change: Partial<Caller> = {}): Caller => ({
   kind: 'first', tenant: 't', namespace: 'n', subject: 's', roles: [], groups: ['g'], session: { id: 's1', issuer: 'i', isRemembered: true }, authTime: seconds - 500, expiresAt: seconds + 60, mfa: undefined, ...change
 }) as Caller
 
-const person = (act: Partial<Person['session']['act']> | null = {}): Person => ({
+const user = (act: Partial<User['session']['act']> | null = {}): User => ({
   userId: 'u', epoch: 3, session: { generation: 2, act: act === null ? null : { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: seconds - 100, endsAt: seconds + 1000, ...act } }
-}) as unknown as Person
+}) as unknown as User
 
 t.test('who passed by what his session remembers counts as its MFA token would, for half a minute', async t => {
   const passes = new Passes()
   t.equal(passes.find(caller(), NOW), undefined)
-  passes.keep(caller(), person(), NOW)
+  passes.keep(caller(), user(), NOW)
   t.match(passes.find(caller(), after(PASS_SECONDS - 1)), {
     tenant: 't', session: { id: 's1' }, authTime: seconds - 100, mfa: { userId: 'u', epoch: 3, generation: 2, acr: 'mfa', factorId: 'f', isBypass: false }
   })
@@ -28,20 +28,20 @@ t.test('who passed by what his session remembers counts as its MFA token would, 
 
 t.test('it never outlives what is remembered', async t => {
   const passes = new Passes()
-  passes.keep(caller(), person({ endsAt: seconds + 5 }), NOW)
+  passes.keep(caller(), user({ endsAt: seconds + 5 }), NOW)
   t.ok(passes.find(caller(), after(4)))
   t.equal(passes.find(caller(), after(5)), undefined)
 })
 
 t.test('where nothing is remembered nothing is kept', async t => {
   const passes = new Passes()
-  passes.keep(caller(), person(null), NOW)
+  passes.keep(caller(), user(null), NOW)
   t.equal(passes.find(caller(), NOW), undefined)
 })
 
 t.test('a token that says anything else is another one', async t => {
   const passes = new Passes()
-  passes.keep(caller(), person(), NOW)
+  passes.keep(caller(), user(), NOW)
   for (const change of [{ tenant: 'x' }, { namespace: 'x' }, { subject: 'x' }, { groups: ['h'] }, { groups: undefined }, { session: { id: 's2', issuer: 'i', isRemembered: true } }, { session: undefined }, { word: { account: 'x' } }, { expiresAt: seconds + 61 }]) {
     t.equal(passes.find(caller(change as Partial<Caller>), NOW), undefined, JSON.stringify(change))
   }
@@ -50,11 +50,11 @@ t.test('a token that says anything else is another one', async t => {
 t.test('of more tokens than there is room for, of all or of one user, those that were asked for last stay', async t => {
   const passes = new Passes({ max: 3, perUser: 2 })
   const isKept = (...callers: Array<Partial<Caller>>): boolean[] => callers.map(each => passes.find(caller(each), NOW) !== undefined)
-  for (const groups of [['1'], ['2'], ['1'], ['3']]) passes.keep(caller({ groups }), person(), NOW)
+  for (const groups of [['1'], ['2'], ['1'], ['3']]) passes.keep(caller({ groups }), user(), NOW)
   t.same(isKept({ groups: ['1'] }, { groups: ['2'] }, { groups: ['3'] }), [true, false, true], 'one user has no more than a share')
-  passes.keep(caller({ subject: 'a' }), person(), NOW)
+  passes.keep(caller({ subject: 'a' }), user(), NOW)
   t.same(isKept({ groups: ['1'] }), [true])
-  passes.keep(caller({ subject: 'b' }), person(), NOW)
+  passes.keep(caller({ subject: 'b' }), user(), NOW)
   t.same(isKept({ groups: ['1'] }, { groups: ['3'] }, { subject: 'a' }, { subject: 'b' }), [true, false, true, true])
   t.equal(passes.size, 3)
   passes.forget(caller())
@@ -64,7 +64,7 @@ t.test('of more tokens than there is room for, of all or of one user, those that
 t.test('what has ended takes no memory: filled with more users and tokens than fit, it is bounded, and then empty', async t => {
   const passes = new Passes({ max: 1000, perUser: 10 }, 500)
   const groups = Array.from({ length: 20 }, (_, index) => `group-${index}`)
-  for (let index = 0; index < 20_000; index++) passes.keep(caller({ subject: `s${index % 2000}`, groups, expiresAt: seconds + index }), person(), NOW)
+  for (let index = 0; index < 20_000; index++) passes.keep(caller({ subject: `s${index % 2000}`, groups, expiresAt: seconds + index }), user(), NOW)
   t.ok(passes.size <= 1000)
   while (passes.size > 0) await sleep(50)
   t.equal(passes.find(caller({ subject: 's1999', groups, expiresAt: seconds + 19_999 }), NOW), undefined)
@@ -73,7 +73,7 @@ t.test('what has ended takes no memory: filled with more users and tokens than f
 t.test('all tokens of somebody can be forgotten, and nobody else\'s', async t => {
   const passes = new Passes()
   const [mine, other] = [[caller(), caller({ groups: [] })], [caller({ subject: 'x' }), caller({ tenant: 'x' }), caller({ namespace: 'x' })]]
-  for (const each of [...mine, ...other]) passes.keep(each, person(), NOW)
+  for (const each of [...mine, ...other]) passes.keep(each, user(), NOW)
   passes.forget({ ...caller(), kind: 'mfa' })
   t.same(mine.map(each => passes.find(each, NOW)), [undefined, undefined])
   t.ok(other.every(each => passes.find(each, NOW) !== undefined))

@@ -1,21 +1,21 @@
 import t from 'tap'
-import type { Factor, Person } from '../../src/core/person.ts'
+import type { Factor, User } from '../../src/core/user.ts'
 import { decide, DEFAULT_POLICY, type DecisionSettings, firstGraceDays, isFresh, isMfaRequired, type Policy, type Proof, usualSession } from '../../src/core/policy.ts'
-import { NOW, somebody } from '../helpers/people.ts'
+import { NOW, somebody } from '../helpers/snapshot.ts'
 
 const SECONDS = NOW.getTime() / 1000
 const settings: DecisionSettings = { issuers: new Set(['a', 'b']), loginFreshSeconds: 900, floor: null }
 const mfa = { userId: 'u', epoch: 1, acr: 'mfa' as const, factorId: 'f', generation: 0, isBypass: false }
 const days = (number: number): Date => new Date(NOW.getTime() + number * 86_400_000)
 
-const ACCOUNTS: Record<string, Person['sources']> = {
+const ACCOUNTS: Record<string, User['sources']> = {
   '-': {}, local: { a: { local: true, sso: false } }, sso: { a: { local: false, sso: true } }, both: { a: { local: true, sso: true } }
 }
 const FACTORS: Record<string, Factor[]> = { '-': [], yes: [{} as Factor] }
-const OWN_GRACE: Record<string, Partial<Person>> = {
+const OWN_GRACE: Record<string, Partial<User>> = {
   unmet: {}, running: { policyMetAt: days(-3), graceUntil: days(2) }, over: { policyMetAt: days(-9), graceUntil: days(-2) }
 }
-const EXEMPTIONS: Record<string, Person['exemption']> = {
+const EXEMPTIONS: Record<string, User['exemption']> = {
   '-': null,
   endless: { since: days(-40), until: null, reason: 'r', by: 'admin' },
   running: { since: days(-40), until: days(5), reason: 'r', by: 'admin' },
@@ -27,11 +27,11 @@ const TOKENS: Record<string, Partial<Proof> & { act?: true }> = {
 
 interface Row { policy: Partial<Policy>, loginType: 'local' | 'sso' | 'api', token: keyof typeof TOKENS, accounts: keyof typeof ACCOUNTS, enrolled: keyof typeof FACTORS, grace: keyof typeof OWN_GRACE, exemption: keyof typeof EXEMPTIONS }
 
-function decided ({ policy, loginType, token, accounts, enrolled, grace, exemption }: Row, known: Partial<Person> = {}, others: Partial<DecisionSettings> = {}): string {
+function decided ({ policy, loginType, token, accounts, enrolled, grace, exemption }: Row, known: Partial<User> = {}, others: Partial<DecisionSettings> = {}): string {
   const { act, ...proof } = TOKENS[token] as Partial<Proof> & { act?: true }
   const session = { generation: 0, act: act === undefined ? null : { acr: 'mfa' as const, methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }, isForged: false }
-  const person = somebody({ sources: ACCOUNTS[accounts] as Person['sources'], factors: FACTORS[enrolled] as Factor[], ...OWN_GRACE[grace], exemption: EXEMPTIONS[exemption] ?? null, session, policy: { ...DEFAULT_POLICY, ...policy }, ...known })
-  return said(decide(person, { mfa: undefined, isIdpMfa: false, authTime: undefined, word: { loginType }, ...proof }, NOW, { ...settings, ...others }))
+  const user = somebody({ sources: ACCOUNTS[accounts] as User['sources'], factors: FACTORS[enrolled] as Factor[], ...OWN_GRACE[grace], exemption: EXEMPTIONS[exemption] ?? null, session, policy: { ...DEFAULT_POLICY, ...policy }, ...known })
+  return said(decide(user, { mfa: undefined, isIdpMfa: false, authTime: undefined, word: { loginType }, ...proof }, NOW, { ...settings, ...others }))
 }
 
 /** A decision in a word or two: `enroll`, `allow grace +2`, `allow report_only (enroll)`. */
@@ -96,7 +96,7 @@ t.test('may this session pass? the first rule that holds answers', async t => {
 const local: Row = { policy: { enforcement: 'required' }, loginType: 'local', token: 'login', accounts: 'local', enrolled: '-', grace: 'over', exemption: '-' }
 
 t.test('a policy for groups covers who is in one, and of whom groups were left out', async t => {
-  const inGroups = (sources: Person['sources']): string => decided({ ...local, policy: { enforcement: 'required', groups: ['x', 'y'] } }, { sources })
+  const inGroups = (sources: User['sources']): string => decided({ ...local, policy: { enforcement: 'required', groups: ['x', 'y'] } }, { sources })
   t.equal(inGroups({ a: { local: true, groups: ['y', 'z'] } }), 'enroll')
   t.equal(inGroups({ a: { local: true, groups: ['z'] }, b: { groups: ['x'] } }), 'enroll', 'any source')
   t.equal(inGroups({ a: { local: true, groups: ['z'] } }), 'allow not_required')
@@ -121,7 +121,7 @@ t.test('deadlines and exemptions end by the database\'s clock, a login grows old
 })
 
 t.test('the floor: of the two decisions the stricter counts', async t => {
-  const under = (row: Row, floor: DecisionSettings['floor'], known: Partial<Person> = {}): string => decided(row, known, { floor })
+  const under = (row: Row, floor: DecisionSettings['floor'], known: Partial<User> = {}): string => decided(row, known, { floor })
   const optional = { ...local, policy: {} }
   t.equal(under(optional, { enforcement: 'required' }), 'enroll')
   t.equal(under(optional, { enforcement: 'report_only' }), 'allow report_only (enroll)')
@@ -136,7 +136,7 @@ t.test('the floor: of the two decisions the stricter counts', async t => {
 })
 
 t.test('the floor bounds grace from the first meeting and exemptions from their beginning, whoever gave them', async t => {
-  const under = (row: Row, floor: DecisionSettings['floor'], known: Partial<Person> = {}): string => decided(row, known, { floor })
+  const under = (row: Row, floor: DecisionSettings['floor'], known: Partial<User> = {}): string => decided(row, known, { floor })
   const seven: Row = { ...local, policy: { enforcement: 'required', gracePeriodDays: 7 } }
   t.equal(under({ ...seven, grace: 'unmet' }, { gracePeriodDays: 3 }), 'allow grace +3')
   t.equal(under({ ...seven, grace: 'unmet' }, { gracePeriodDays: 30 }), 'allow grace +7')
@@ -202,29 +202,29 @@ function isPlain (condition: (row: Row) => boolean): (row: Row) => boolean {
   return row => row.token !== 'mfa' && row.token !== 'remembered' && row.token !== 'idp' && condition(row)
 }
 
-t.test('the last factor may go where the person without it might pass', async t => {
-  const required = (known: Partial<Person>, policy: Partial<Policy> = {}): boolean =>
-    isMfaRequired(somebody({ factors: [{} as Factor], sources: ACCOUNTS.local as Person['sources'], ...known, policy: { ...DEFAULT_POLICY, enforcement: 'required', ...policy } }), NOW, settings)
+t.test('the last factor may go where the user without it might pass', async t => {
+  const required = (known: Partial<User>, policy: Partial<Policy> = {}): boolean =>
+    isMfaRequired(somebody({ factors: [{} as Factor], sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, enforcement: 'required', ...policy } }), NOW, settings)
   t.equal(required({}), true)
-  t.equal(required({ sources: ACCOUNTS.sso as Person['sources'] }), false)
-  t.equal(required({ sources: ACCOUNTS.sso as Person['sources'] }, { ssoRule: 'exempt_sso_session' }), false, 'he comes by SSO')
-  t.equal(required({ sources: ACCOUNTS.both as Person['sources'] }, { ssoRule: 'exempt_sso_session' }), true, 'he may come by his password')
-  t.equal(required(OWN_GRACE.running as Partial<Person>), false)
+  t.equal(required({ sources: ACCOUNTS.sso as User['sources'] }), false)
+  t.equal(required({ sources: ACCOUNTS.sso as User['sources'] }, { ssoRule: 'exempt_sso_session' }), false, 'he comes by SSO')
+  t.equal(required({ sources: ACCOUNTS.both as User['sources'] }, { ssoRule: 'exempt_sso_session' }), true, 'he may come by his password')
+  t.equal(required(OWN_GRACE.running as Partial<User>), false)
   t.equal(required({ session: { generation: 0, act: { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 1 }, isForged: false } }), true, 'a remembered session is no reason')
   t.equal(required({}, { enforcement: 'optional' }), false)
 })
 
 t.test('a policy meets somebody when it first asks something of him', async t => {
-  const meets = (known: Partial<Person>, policy: Partial<Policy>, floor: DecisionSettings['floor'] = null, loginType: 'local' | 'sso' | 'api' = 'local'): number | null =>
-    firstGraceDays(somebody({ sources: ACCOUNTS.local as Person['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { loginType } }, NOW, { ...settings, floor })
+  const meets = (known: Partial<User>, policy: Partial<Policy>, floor: DecisionSettings['floor'] = null, loginType: 'local' | 'sso' | 'api' = 'local'): number | null =>
+    firstGraceDays(somebody({ sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { loginType } }, NOW, { ...settings, floor })
   t.equal(meets({}, { enforcement: 'required' }), 7)
   t.equal(meets({ factors: [{} as Factor] }, { enforcement: 'required' }), 7, 'with a factor too: a reset opens no new grace')
   t.equal(meets({}, { enforcement: 'required', gracePeriodDays: 0 }), 0)
-  t.equal(meets(OWN_GRACE.over as Partial<Person>, { enforcement: 'required' }), null, 'once')
+  t.equal(meets(OWN_GRACE.over as Partial<User>, { enforcement: 'required' }), null, 'once')
   t.equal(meets({}, { enforcement: 'optional' }), null)
   t.equal(meets({}, { enforcement: 'report_only' }), null)
   t.equal(meets({}, { enforcement: 'required', groups: ['x'] }), null)
-  t.equal(meets({ sources: ACCOUNTS.sso as Person['sources'] }, { enforcement: 'required' }), null)
+  t.equal(meets({ sources: ACCOUNTS.sso as User['sources'] }, { enforcement: 'required' }), null)
   t.equal(meets({ exemption: EXEMPTIONS.endless ?? null }, { enforcement: 'required' }), null)
   t.equal(meets({}, { enforcement: 'required', ssoRule: 'exempt_sso_session' }, null, 'sso'), null)
   t.equal(meets({}, { enforcement: 'required', ssoRule: 'exempt_sso_session' }, null, 'api'), 7)
@@ -234,7 +234,7 @@ t.test('a policy meets somebody when it first asks something of him', async t =>
 
 t.test('as somebody usually comes: by SSO if that is all he has, and just now', async t => {
   for (const [accounts, loginType] of [['sso', 'sso'], ['both', 'local'], ['local', 'local'], ['-', 'local']] as const) {
-    t.same(usualSession(somebody({ sources: ACCOUNTS[accounts] as Person['sources'] }), NOW, settings), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { loginType } })
+    t.same(usualSession(somebody({ sources: ACCOUNTS[accounts] as User['sources'] }), NOW, settings), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { loginType } })
   }
 })
 

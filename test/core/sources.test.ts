@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { SourceWord } from '../../src/core/person.ts'
+import type { SourceWord } from '../../src/core/user.ts'
 import { accountsOf, areGroupsUnknown, groupsOf, isSsoOnly } from '../../src/core/sources.ts'
 
 const settings = { issuers: new Set(['a', 'b']) }

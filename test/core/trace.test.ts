@@ -7,7 +7,7 @@ const keys = new Map([['p2', randomBytes(32)], ['p1', randomBytes(32)]])
 const ring = { primary: 'p2', keys }
 const who = { tenant: 't', namespace: 'n', subject: 's' }
 
-t.test('a trace is of one person and one pepper, and says nothing without it', async t => {
+t.test('a trace is of one user and one pepper, and says nothing without it', async t => {
   const trace = traceOf(ring, who)
   t.match(trace, { hash: /^[0-9a-f]{64}$/, pepperId: 'p2' })
   t.equal(trace.hashes.length, 2)

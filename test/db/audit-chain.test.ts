@@ -33,7 +33,7 @@ const links = (tenant: string): Promise<Link[]> => db.rows`SELECT position::int,
 
 /** A tenant with a chain of ten events, signed at the sixth and, unless `isOpen`, at its end. */
 async function chained ({ isOpen = false } = {}): Promise<{ tenant: string, at: (position: number) => Link }> {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   await write(tenant, 6)
   await chainTenant(db, tenant)
   await sign(tenant)
@@ -53,7 +53,7 @@ async function isBroken (t: Test, tenant: string, expected: Partial<Break>): Pro
 }
 
 t.test('an untouched log verifies: chained, signed, and what has come since', async t => {
-  t.same(await verify(service.person().tenant), { events: 0, broken: null })
+  t.same(await verify(service.user().tenant), { events: 0, broken: null })
   const { tenant } = await chained()
   t.same(await verify(tenant), { events: 10, broken: null })
   await write(tenant, 3)
@@ -303,7 +303,7 @@ t.test('when the signing key is rotated, what the old one has signed is signed a
 })
 
 t.test('a log of more than a page', async t => {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   await write(tenant, 5000)
   t.same(await verify(tenant), { events: 5000, broken: null })
   t.equal(await chainTenant(db, tenant), 5000)

@@ -42,7 +42,7 @@ async function until (t: Test, what: string, isSo: () => boolean | Promise<boole
 const chained = async (tenant: string): Promise<number> => (await db.rows`SELECT 1 FROM audit_chain WHERE tenant = ${tenant}`).length
 
 t.test('of two replicas one works; the other when the first has gone; what is broken stops nobody else', async t => {
-  const [one, two] = [service.person(), service.person()]
+  const [one, two] = [service.user(), service.user()]
   await one.enroll()
   await two.enroll()
   const [first, second] = [watch(), watch()]
@@ -58,7 +58,7 @@ t.test('of two replicas one works; the other when the first has gone; what is br
   await stopFirst()
 
   await db.rows`UPDATE audit_heads SET count = 1 WHERE tenant = ${one.tenant}`
-  for (const person of [one, two]) await person.call('GET', '/admin/policy')
+  for (const user of [one, two]) await user.call('GET', '/admin/policy')
   await until(t, 'the other tenant is chained and signed', () => second.signed.some(({ tenant }) => tenant === two.tenant))
   await until(t, 'and the broken one is reported', () => second.broken.some(([tenant]) => tenant === one.tenant))
   t.ok(performance.now() - stoppedAt < 5000, 'at once, and not when the lease of half a minute has ended')
@@ -76,11 +76,11 @@ t.test('without a database it goes on trying', async t => {
 })
 
 t.test('by itself it begins after a second', async t => {
-  const person = service.person()
-  await person.enroll()
+  const user = service.user()
+  await user.enroll()
   const options = watch()
   const stop = startChaining(db, options)
-  t.equal(await chained(person.tenant), 0)
-  await until(t, 'it is chained', async () => await chained(person.tenant) === 2)
+  t.equal(await chained(user.tenant), 0)
+  await until(t, 'it is chained', async () => await chained(user.tenant) === 2)
   await stop()
 })

@@ -16,7 +16,7 @@ CREATE OR REPLACE FUNCTION ${name}(p_note jsonb) RETURNS int LANGUAGE plpgsql IM
 const PARTS = {
   'schema.prisma': `datasource db {\n provider = "postgresql"\n}
     model Note {\n id Int\n at DateTime @db.Timestamptz(6)\n text Json\n number Int?\n @@id([id, at])\n @@index([number])\n}\n`,
-  'baseline.sql': `-- For people.
+  'baseline.sql': `-- For users.
 
 --! function number_of
 
@@ -53,7 +53,7 @@ t.test('it makes tables with what Prisma cannot say, and every function once, th
   t.same(sql.match(/CREATE OR REPLACE FUNCTION \w+|CREATE TABLE "\w+"|CREATE INDEX/g), [
     'CREATE OR REPLACE FUNCTION number_of', 'CREATE TABLE "Note"', 'CREATE INDEX', 'CREATE OR REPLACE FUNCTION other', 'CREATE TABLE "Rest"'
   ])
-  t.notMatch(sql, /--!|For people/)
+  t.notMatch(sql, /--!|For users/)
   t.equal(readFileSync(join(dir, 'migrations', 'schema.prisma'), 'utf8'), PARTS['schema.prisma'], 'from which the next migration begins')
 
   const { url } = await ownDatabase(t, { isMigrated: false })

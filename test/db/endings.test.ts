@@ -3,51 +3,51 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { ENDING_SECONDS } from '../../src/core/endings.ts'
 import { sweep } from '../../src/db/sweep.ts'
-import { type Person, startService } from '../helpers/service.ts'
+import { type User, startService } from '../helpers/service.ts'
 
 const SESSIONS = { JWT_SESSION_CLAIM: 'sid' }
 
-const endingsOf = (person: Person): Promise<Array<{ issuer: string, session: string, epoch: number, generation: number }>> =>
-  person.service.db.rows`SELECT issuer, session, epoch, generation FROM endings WHERE tenant = ${person.tenant} ORDER BY at`
+const endingsOf = (user: User): Promise<Array<{ issuer: string, session: string, epoch: number, generation: number }>> =>
+  user.service.db.rows`SELECT issuer, session, epoch, generation FROM endings WHERE tenant = ${user.tenant} ORDER BY at`
 
 t.test('whatever moves an epoch or a generation records it, and what moves none records nothing', async t => {
   const service = await startService(t, SESSIONS)
-  const person = service.person({ sid: 's1' })
-  const first = await person.enroll()
-  const second = await person.enroll(first.token, 'Tablet')
-  await person.call('POST', '/mfa/recovery/codes', {}, second.token)
-  t.same(await endingsOf(person), [])
-  await person.call('DELETE', '/mfa/session')
-  await person.call('DELETE', '/mfa/session')
+  const user = service.user({ sid: 's1' })
+  const first = await user.enroll()
+  const second = await user.enroll(first.token, 'Tablet')
+  await user.call('POST', '/mfa/recovery/codes', {}, second.token)
+  t.same(await endingsOf(user), [])
+  await user.call('DELETE', '/mfa/session')
+  await user.call('DELETE', '/mfa/session')
   const loggedOut = { issuer: 'https://id.test', session: 's1', epoch: 1, generation: 2 }
-  t.same(await endingsOf(person), [loggedOut], 'of one session, once')
-  const token = await person.verify(first.secret)
-  t.equal((await person.call('DELETE', `/mfa/factors/${second.factorId}`, {}, token)).status, 200)
-  t.same(await endingsOf(person), [loggedOut, { issuer: '', session: '', epoch: 2, generation: 0 }], 'of everything')
-  t.equal((await person.call('DELETE', '/mfa/sessions', {}, await person.verify(first.secret))).status, 204)
-  t.same(await endingsOf(person), [loggedOut, { issuer: '', session: '', epoch: 3, generation: 0 }])
+  t.same(await endingsOf(user), [loggedOut], 'of one session, once')
+  const token = await user.verify(first.secret)
+  t.equal((await user.call('DELETE', `/mfa/factors/${second.factorId}`, {}, token)).status, 200)
+  t.same(await endingsOf(user), [loggedOut, { issuer: '', session: '', epoch: 2, generation: 0 }], 'of everything')
+  t.equal((await user.call('DELETE', '/mfa/sessions', {}, await user.verify(first.secret))).status, 204)
+  t.same(await endingsOf(user), [loggedOut, { issuer: '', session: '', epoch: 3, generation: 0 }])
 })
 
 t.test('an ending is kept for as long as a token may be older, and its session for longer', async t => {
   const service = await startService(t, { ...SESSIONS, MFA_TOKEN_SECONDS: '60' })
-  const person = service.person({ sid: 's1' })
-  await person.enroll()
-  await person.call('DELETE', '/mfa/session')
+  const user = service.user({ sid: 's1' })
+  await user.enroll()
+  await user.call('DELETE', '/mfa/session')
   const age = (seconds: number): Promise<unknown> => service.db.rows`
-    UPDATE endings SET at = now() - ${seconds}::int * interval '1 second' WHERE tenant = ${person.tenant}`
+    UPDATE endings SET at = now() - ${seconds}::int * interval '1 second' WHERE tenant = ${user.tenant}`
   await age(ENDING_SECONDS - 30)
   await sweep(service.db)
-  t.equal((await endingsOf(person)).length, 1)
+  t.equal((await endingsOf(user)).length, 1)
   await age(ENDING_SECONDS + 1)
   t.ok(await sweep(service.db) >= 1)
-  t.same(await endingsOf(person), [])
-  const [kept] = await service.db.rows<{ seconds: number }>`SELECT extract(epoch FROM expires_at - clock_timestamp())::int AS seconds FROM mfa_sessions WHERE tenant = ${person.tenant}`
+  t.same(await endingsOf(user), [])
+  const [kept] = await service.db.rows<{ seconds: number }>`SELECT extract(epoch FROM expires_at - clock_timestamp())::int AS seconds FROM mfa_sessions WHERE tenant = ${user.tenant}`
   t.ok((kept?.seconds as number) > ENDING_SECONDS + 60)
 })
 
 t.test('however busy the other connections are, gateways are answered', async t => {
   const service = await startService(t, { AUTHORIZE_STALE_SECONDS: '1' })
-  const { token } = await service.person().enroll()
+  const { token } = await service.user().enroll()
   // Ten connections of the pool, two of the reports, and a hundred calls that wait for each of them.
   const isOver = { now: false }
   const busy = [...Array.from({ length: 110 }, () => service.db.rows), ...Array.from({ length: 102 }, () => service.db.chores)].map(async rows => {

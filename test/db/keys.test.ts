@@ -17,8 +17,8 @@ const prove = (env: Record<string, string> = {}): Promise<void> => {
 }
 
 t.test('a sealing key that is not known yet is the one that opens some of what its id has sealed', async t => {
-  await service.person().enroll()
-  const { factorId } = await service.person().enroll()
+  await service.user().enroll()
+  const { factorId } = await service.user().enroll()
   await db.rows`UPDATE factors SET sealed = '\\x00' WHERE id = ${factorId}::uuid`
   await t.rejects(prove({ MFA_ENCRYPTION_KEYS: `k1:${key()}` }), { name: 'KeyError', purpose: 'sealing' })
   t.same(await db.rows`SELECT id FROM keys`, [])

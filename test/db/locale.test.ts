@@ -1,7 +1,7 @@
 // Whom a search finds does not depend on the locale of the database.
 import t from 'tap'
 import { foldAccount } from '../../src/core/account.ts'
-import { findByAccount } from '../../src/db/person.ts'
+import { findByAccount } from '../../src/db/user.ts'
 import { applyMigrations } from '../../src/db/migrate.ts'
 import { allowCheapHashes, databaseUrl, dropDatabase, execute, readRun, uniqueName, urlOf } from '../helpers/database.ts'
 import { startService } from '../helpers/service.ts'
@@ -18,10 +18,10 @@ for (const [name, locale] of Object.entries(LOCALES)) {
     await applyMigrations(url)
     await allowCheapHashes(url)
     const service = await startService(t, { DATABASE_URL: url })
-    const admin = service.person({ roles: ['mfa:admin'] })
+    const admin = service.user({ roles: ['mfa:admin'] })
     const { token } = await admin.enroll()
     const accounts = ['Émilie@INFO.example', 'IRMAK@info.example', 'ИВАН@info.example', 'ΝΊΚΟΣ@info.example', 'Nguyễn@info.example', 'ığdır@info.example', '山田@info.example']
-    for (const email of accounts) await service.person({ tenant: admin.tenant, sub: email, email }).call('GET', '/mfa/status')
+    for (const email of accounts) await service.user({ tenant: admin.tenant, sub: email, email }).call('GET', '/mfa/status')
     for (const [index, asked] of ['émilie@info.example', 'irmak@INFO.example', 'Иван@info.example', 'νίκος@info.example', 'NGUYỄN@info.example', 'IĞDIR@info.example', '山田@INFO.example'].entries()) {
       const { body } = await admin.call('GET', `/admin/users?account=${encodeURIComponent(asked)}`, undefined, token)
       t.match(body.items.map(({ account }: { account: string }) => account), [accounts[index]], asked)

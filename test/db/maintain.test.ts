@@ -113,7 +113,7 @@ t.test('partitions of the months to come are made, also where events have come b
   await client.connect()
   t.teardown(() => client.end())
   for (const months of [0, 3]) await client.query(`DROP TABLE ${await month(months)}`)
-  await service.person({ tenant: 'a' }).enroll()
+  await service.user({ tenant: 'a' }).enroll()
   // Somebody reads meanwhile: it waits for him, in short turns.
   await client.query('BEGIN')
   await client.query('SELECT count(*) FROM audit_events')

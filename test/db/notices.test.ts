@@ -31,16 +31,16 @@ const claim = async (tenant: string, id: string): Promise<ClaimedNotice> => {
 const age = (tenant: string, interval: string): Promise<unknown> =>
   db.rows`UPDATE notices SET tried_since = now() - ${interval}::interval, due_at = now() WHERE tenant = ${tenant}`
 const FAILURE = { text: 'answered 500', isFinal: false, isInterrupted: false }
-const newTenant = (): string => service.person().tenant
+const newTenant = (): string => service.user().tenant
 
 t.test('without a receiver nothing is written', async t => {
-  const person = service.person()
-  await person.enroll()
-  t.same(await outbox(person.tenant), [])
+  const user = service.user()
+  await user.enroll()
+  t.same(await outbox(user.tenant), [])
   await settleWanted(db)
   await db.rows`UPDATE notice_receivers SET wanted_until = now()`
-  await write(person.tenant, null, 'policy.changed')
-  t.same(await outbox(person.tenant), [], 'nor a day after the last that had one')
+  await write(user.tenant, null, 'policy.changed')
+  t.same(await outbox(user.tenant), [], 'nor a day after the last that had one')
 })
 
 t.test('what concerns a user, the policy or an attack leaves one, with the event; logins, refusals and the rest do not', async t => {
@@ -63,19 +63,19 @@ t.test('what concerns a user, the policy or an attack leaves one, with the event
 })
 
 t.test('a claimed notice says what happened, to whom, as he is called now', async t => {
-  const person = service.person({ preferred_username: 'alice@example.com' })
-  const { factorId } = await person.enroll()
-  const { id: userId } = await person.row()
-  const [row] = await outbox(person.tenant) as [Row]
-  const { event, attempt } = await claim(person.tenant, row.id)
+  const user = service.user({ preferred_username: 'alice@example.com' })
+  const { factorId } = await user.enroll()
+  const { id: userId } = await user.row()
+  const [row] = await outbox(user.tenant) as [Row]
+  const { event, attempt } = await claim(user.tenant, row.id)
   t.equal(attempt, 1)
   t.match(event, {
     type: 'factor.confirmed',
     timestamp: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/,
-    tenant: person.tenant,
+    tenant: user.tenant,
     userId,
     namespace: 'https://id.test',
-    subject: person.sub,
+    subject: user.sub,
     account: 'alice@example.com',
     outcome: 'success',
     actorId: userId,
@@ -84,13 +84,13 @@ t.test('a claimed notice says what happened, to whom, as he is called now', asyn
     requestId: /./,
     details: { factorId }
   })
-  await db.rows`DELETE FROM users WHERE tenant = ${person.tenant}`
-  await write(person.tenant, userId, 'user.erased')
-  await write(person.tenant, null, 'policy.changed')
-  const [, erased, policy] = await outbox(person.tenant) as [Row, Row, Row]
-  await db.rows`DELETE FROM notices WHERE tenant = ${person.tenant} AND id = ${row.id}::uuid`
-  t.match((await claim(person.tenant, erased.id)).event, { type: 'user.erased', userId, namespace: null, subject: null, account: null })
-  t.match((await claim(person.tenant, policy.id)).event, { type: 'policy.changed', userId: null, subject: null, account: null })
+  await db.rows`DELETE FROM users WHERE tenant = ${user.tenant}`
+  await write(user.tenant, userId, 'user.erased')
+  await write(user.tenant, null, 'policy.changed')
+  const [, erased, policy] = await outbox(user.tenant) as [Row, Row, Row]
+  await db.rows`DELETE FROM notices WHERE tenant = ${user.tenant} AND id = ${row.id}::uuid`
+  t.match((await claim(user.tenant, erased.id)).event, { type: 'user.erased', userId, namespace: null, subject: null, account: null })
+  t.match((await claim(user.tenant, policy.id)).event, { type: 'policy.changed', userId: null, subject: null, account: null })
 })
 
 t.test('one that is claimed is nobody else\'s until the lease ends; an attempt that took longer changes nothing', async t => {

@@ -1,4 +1,4 @@
-// No page and no figure reads all that there is: PostgreSQL is asked what it would do, with enough people for it to choose.
+// No page and no figure reads all that there is: PostgreSQL is asked what it would do, with enough users for it to choose.
 import pg from 'pg'
 import t from 'tap'
 import { findEvents } from '../../src/admin/audit/store.ts'
@@ -10,10 +10,10 @@ import { DEFAULT_POLICY, type Policy } from '../../src/core/policy.ts'
 import { connect, type Database } from '../../src/db/client.ts'
 import sql from 'sql-template-tag'
 import { findDueNotices } from '../../src/db/notices.ts'
-import { fillAudit, fillPeople, SOURCE } from '../../bench/people.ts'
+import { fillAudit, fillUsers, SOURCE } from '../../bench/users.ts'
 import { nodesOf, ownDatabase } from '../helpers/database.ts'
 
-const PEOPLE = 20_000
+const USERS = 20_000
 const EVENTS = 60_000
 const TENANT = 'big'
 const SOURCES = ['', SOURCE]
@@ -21,8 +21,8 @@ const SOURCES = ['', SOURCE]
 const { url } = await ownDatabase(t)
 const client = new pg.Client({ connectionString: url })
 await client.connect()
-await fillPeople(client, TENANT, PEOPLE)
-await fillPeople(client, 'small', 10)
+await fillUsers(client, TENANT, USERS)
+await fillUsers(client, 'small', 10)
 await fillAudit(client, TENANT, EVENTS)
 // As after a day without the receiver: half of them are tried again and again.
 await client.query("INSERT INTO notices (tenant, id, at, subject, due_at, failure, tried_at) SELECT tenant, id, at, coalesce(subject, ''), now() + (random() - 0.5) * interval '1 hour', 'answered 503', now() FROM audit_events")
@@ -76,7 +76,7 @@ t.test('a preview reads nobody one by one who has no deadline of his own', async
   }
 })
 
-t.test('no page of people is found by reading everybody, whatever is asked', async t => {
+t.test('no page of users is found by reading everybody, whatever is asked', async t => {
   const someone = { tenant: TENANT, areAdministratorsHidden: false }
   const filters: Array<Partial<UserFilter>> = [
     {}, { subject: 'user-4711' }, { account: 'USER-4711@example.com' }, { namespace: SOURCE }, { namespace: 'none' }, { group: 'all' }, { group: 'g1' }, { group: 'none' },
@@ -113,9 +113,9 @@ t.test('what is due is found, and a page of what was not delivered, without read
   for (const cursor of [undefined, '1764000000000000_7fffffff-ffff-4fff-bfff-ffffffffffff']) t.same(await scans(db => findUndelivered(db, TENANT, cursor, 51)), [], cursor ?? 'first')
 })
 
-t.test('logins read their own people\'s rows and no others, alone or together', async t => {
-  const people = await db.rows<{ userId: string, factorId: string }>`SELECT user_id::text AS "userId", id::text AS "factorId" FROM factors WHERE tenant = ${TENANT} LIMIT 8`
-  const [users, epochs, factors, steps, nulls, bys] = ['userId', 1, 'factorId', 9_999_999, null, {}].map(value => people.map(person => person[value as keyof typeof person] ?? value)) as [unknown[], unknown[], unknown[], unknown[], unknown[], unknown[]]
+t.test('logins read their own users\' rows and no others, alone or together', async t => {
+  const users = await db.rows<{ userId: string, factorId: string }>`SELECT user_id::text AS "userId", id::text AS "factorId" FROM factors WHERE tenant = ${TENANT} LIMIT 8`
+  const [userIds, epochs, factors, steps, nulls, bys] = ['userId', 1, 'factorId', 9_999_999, null, {}].map(value => users.map(user => user[value as keyof typeof user] ?? value)) as [unknown[], unknown[], unknown[], unknown[], unknown[], unknown[]]
   const limits = { waits: [0], maxWait: 0, lock: 100, day: 100, month: 100 }
   const scanned = async (call: string, values: unknown[]): Promise<string[]> => {
     // PostgreSQL counts by connection, and tells the others a moment later: this one has read nothing yet.
@@ -131,11 +131,11 @@ t.test('logins read their own people\'s rows and no others, alone or together', 
       await own.end()
     }
   }
-  const alone = [users, epochs, factors, steps, nulls, bys].map(([first]) => first)
-  t.same(await scanned('find_people($1, NULL, $2::text[], $3::text[], true)', [TENANT, users, ['s']]), [])
+  const alone = [userIds, epochs, factors, steps, nulls, bys].map(([first]) => first)
+  t.same(await scanned('find_users($1, NULL, $2::text[], $3::text[], true)', [TENANT, userIds, ['s']]), [])
   t.same(await scanned('accept_totp($1, $2::uuid, $3::int, $4::uuid, $5::bigint, $6::jsonb, $7::jsonb)', [TENANT, ...alone]), [])
-  t.same(await scanned('accept_totps($1, $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])', [TENANT, users, epochs, factors, steps, nulls, bys]), [])
-  t.same(await scanned('refuse_totps($1, $2::jsonb, $3::uuid[], $4::int[], $5::uuid[], $6::jsonb[], $7::jsonb[])', [TENANT, limits, users, epochs, nulls, nulls, bys]), [])
+  t.same(await scanned('accept_totps($1, $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])', [TENANT, userIds, epochs, factors, steps, nulls, bys]), [])
+  t.same(await scanned('refuse_totps($1, $2::jsonb, $3::uuid[], $4::int[], $5::uuid[], $6::jsonb[], $7::jsonb[])', [TENANT, limits, userIds, epochs, nulls, nulls, bys]), [])
 })
 
 t.test('what changes at each login is in no index, so that the row\'s next version needs no entry in any', async t => {

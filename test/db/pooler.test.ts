@@ -15,9 +15,9 @@ for (const [query, are] of [['', true], ['?pgbouncer=true', false]] as const) {
   })
 }
 
-t.test('behind a pooler that takes no parameter people enroll and log in, and lists and reports answer', async t => {
+t.test('behind a pooler that takes no parameter users enroll and log in, and lists and reports answer', async t => {
   const service = await startService(t, { DATABASE_URL: `${databaseUrl()}?pgbouncer=true` })
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { secret } = await admin.enroll()
   const token = await admin.verify(secret)
   t.match((await admin.call('GET', '/admin/users', undefined, token)).body, { items: [{ subject: admin.sub }] })

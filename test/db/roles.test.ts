@@ -17,7 +17,7 @@ const role = await serviceRole(t, url)
 
 t.test('the whole service runs as a member of headless_mfa', async t => {
   const service = await startService(t, { DATABASE_URL: role.url })
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   t.equal((await service.call('GET', '/health/ready')).status, 200)
   t.equal((await admin.call('GET', '/mfa/status')).status, 200)
   await settleWanted(service.db)
@@ -34,7 +34,7 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.equal((await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).status, 200)
   t.equal((await admin.call('GET', '/admin/policy', undefined, token)).status, 200)
   t.equal((await admin.call('GET', '/admin/audit', undefined, token)).status, 200)
-  const user = service.person({ tenant: admin.tenant })
+  const user = service.user({ tenant: admin.tenant })
   await user.enroll()
   const { body: { userId } } = await user.call('GET', '/mfa/status')
   const act = (what: string, body: object = {}): Promise<{ status: number, body: any }> => admin.call('POST', `/admin/users/${userId as string}/${what}`, { reason: 'x', ...body }, token)
@@ -64,7 +64,7 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   const { body: pending } = await admin.call('POST', '/mfa/enroll', {}, token)
   t.equal((await admin.call('DELETE', `/mfa/factors/${pending.factorId}`, {}, token)).status, 204)
   t.equal((await admin.call('DELETE', `/mfa/factors/${second.factorId}`, {}, token)).status, 200)
-  t.equal((await service.call('GET', '/admin/policy', { token: service.person().token() })).status, 403)
+  t.equal((await service.call('GET', '/admin/policy', { token: service.user().token() })).status, 403)
 })
 
 t.test('it changes no table, rewrites no audit and becomes nobody else', async t => {

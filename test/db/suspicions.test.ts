@@ -1,4 +1,4 @@
-// Attacks, seen behind the log: many failures on one person, a success after them, a few failures on each of many people.
+// Attacks, seen behind the log: many failures on one user, a success after them, a few failures on each of many users.
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -11,7 +11,7 @@ import { connect } from '../../src/db/client.ts'
 import { startChainer } from '../helpers/chainer.ts'
 import { isSomebodyWaiting, ownDatabase } from '../helpers/database.ts'
 import { startProxy } from '../helpers/proxy.ts'
-import { type Person, startService } from '../helpers/service.ts'
+import { type User, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 const service = await startService(t, { DATABASE_URL: url })
@@ -23,62 +23,62 @@ const suspected = async (tenant: string): Promise<any[]> => await db.rows`
   SELECT e.action, e.outcome, e.actor, e.subject, e.factor_kind, e.address, e.request_id, e.details, n.id IS NOT NULL AS noticed
   FROM audit_events e LEFT JOIN notices n USING (tenant, at, id) WHERE e.tenant = ${tenant} AND e.action LIKE '%.suspected' ORDER BY e.at, e.id`
 
-async function fail (person: Person, secret: string, times: number): Promise<void> {
+async function fail (user: User, secret: string, times: number): Promise<void> {
   for (let n = 0; n < times; n++) {
-    await person.endWait()
-    const { status } = await person.call('POST', '/mfa/verify', { code: service.clock.wrongCode(secret) })
+    await user.endWait()
+    const { status } = await user.call('POST', '/mfa/verify', { code: service.clock.wrongCode(secret) })
     if (status !== 422) throw new Error(`answered ${status}`)
   }
 }
 
-/** Attempts of `users` people of a tenant, the n-th from `192.0.2.n` or another address that `address` gives. */
+/** Attempts of `users` users of a tenant, the n-th from `192.0.2.n` or another address that `address` gives. */
 const attempts = (tenant: string, action: string, users: number, address: string, details = {}): Promise<unknown> => db.reports`
   SELECT count(audit(${tenant}, 'user-' || n, ${action}, 'failure', 'totp', jsonb_build_object('actor', 'x', 'address', replace(${address}, '*', to_hex(n))), ${details}::jsonb)::text)
   FROM generate_series(1, ${users}::int) AS n`
 
-t.test('five failures on one person within a day are told, once, with from where', async t => {
-  const person = service.person()
-  const { secret } = await person.enroll()
-  const { id } = await person.row()
-  await fail(person, secret, 4)
-  await chain(person.tenant)
-  t.same(await suspected(person.tenant), [])
-  await fail(person, secret, 1)
-  await chain(person.tenant)
-  const refused = (await person.events()).filter(({ action }) => action === 'totp.refused')
-  t.same(await suspected(person.tenant), [{ action: 'guessing.suspected', outcome: 'failure', actor: null, subject: id, factor_kind: 'totp', address: '127.0.0.1', request_id: refused.at(-1)!.request_id, details: { failures: 5, hours: 24 }, noticed: true }])
-  await fail(person, secret, 3)
-  await chain(person.tenant)
-  t.equal((await suspected(person.tenant)).length, 1, 'once')
-  await db.rows`UPDATE suspicions SET at = (at AT TIME ZONE 'UTC' - interval '24 hours') AT TIME ZONE 'UTC' WHERE tenant = ${person.tenant}`
-  await fail(person, secret, 1)
-  await chain(person.tenant)
-  t.match((await suspected(person.tenant))[1], { details: { failures: 9 } }, 'and once more the next day')
+t.test('five failures on one user within a day are told, once, with from where', async t => {
+  const user = service.user()
+  const { secret } = await user.enroll()
+  const { id } = await user.row()
+  await fail(user, secret, 4)
+  await chain(user.tenant)
+  t.same(await suspected(user.tenant), [])
+  await fail(user, secret, 1)
+  await chain(user.tenant)
+  const refused = (await user.events()).filter(({ action }) => action === 'totp.refused')
+  t.same(await suspected(user.tenant), [{ action: 'guessing.suspected', outcome: 'failure', actor: null, subject: id, factor_kind: 'totp', address: '127.0.0.1', request_id: refused.at(-1)!.request_id, details: { failures: 5, hours: 24 }, noticed: true }])
+  await fail(user, secret, 3)
+  await chain(user.tenant)
+  t.equal((await suspected(user.tenant)).length, 1, 'once')
+  await db.rows`UPDATE suspicions SET at = (at AT TIME ZONE 'UTC' - interval '24 hours') AT TIME ZONE 'UTC' WHERE tenant = ${user.tenant}`
+  await fail(user, secret, 1)
+  await chain(user.tenant)
+  t.match((await suspected(user.tenant))[1], { details: { failures: 9 } }, 'and once more the next day')
 })
 
 t.test('a success after them is told, once, whatever was used; one after few is none', async t => {
   for (const means of ['totp', 'recovery'] as const) {
-    const person = service.person()
-    const { secret, recoveryCodes } = await person.enroll()
-    await fail(person, secret, 4)
-    await chain(person.tenant)
-    await person.verify(secret)
-    await chain(person.tenant)
-    t.same(await suspected(person.tenant), [], 'success clears the run, and not what is known')
-    await fail(person, secret, 1)
-    await person.endWait()
-    if (means === 'totp') await person.verify(secret)
-    else await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
-    await chain(person.tenant)
-    t.match(await suspected(person.tenant), [{ outcome: 'failure' }, { action: 'guessing.suspected', outcome: 'success', factor_kind: means, details: { failures: 5 }, noticed: true }], means)
-    await person.verify(secret)
-    await chain(person.tenant)
-    t.equal((await suspected(person.tenant)).length, 2, 'once')
+    const user = service.user()
+    const { secret, recoveryCodes } = await user.enroll()
+    await fail(user, secret, 4)
+    await chain(user.tenant)
+    await user.verify(secret)
+    await chain(user.tenant)
+    t.same(await suspected(user.tenant), [], 'success clears the run, and not what is known')
+    await fail(user, secret, 1)
+    await user.endWait()
+    if (means === 'totp') await user.verify(secret)
+    else await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
+    await chain(user.tenant)
+    t.match(await suspected(user.tenant), [{ outcome: 'failure' }, { action: 'guessing.suspected', outcome: 'success', factor_kind: means, details: { failures: 5 }, noticed: true }], means)
+    await user.verify(secret)
+    await chain(user.tenant)
+    t.equal((await suspected(user.tenant)).length, 2, 'once')
   }
 })
 
 t.test('what costs no attempt, is of yesterday, or of somebody else counts for nothing', async t => {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   await attempts(tenant, 'totp.refused', 1, '192.0.2.9', { cause: 'spent' })
   for (let n = 0; n < 6; n++) await attempts(tenant, 'recovery.refused', 1, '192.0.2.9', { cause: 'checksum' })
   for (let n = 0; n < 4; n++) await attempts(tenant, 'recovery.refused', 1, '192.0.2.9')
@@ -90,11 +90,11 @@ t.test('what costs no attempt, is of yesterday, or of somebody else counts for n
   t.same(await suspected(tenant), [])
   t.same(await db.rows`SELECT user_id AS "userId", source FROM failures WHERE tenant = ${tenant} ORDER BY 1`, ['user-1', 'user-2', 'user-3'].map(userId => ({ userId, source: '192.0.2.9' })))
   await db.rows`SELECT audit(${tenant}, 'nobody', 'totp.refused', 'failure', 'totp', '{}', '{}')::text, audit(${tenant}, NULL, 'totp.refused', 'failure', 'totp', '{"address": "192.0.2.1"}', '{}')::text`
-  t.equal(await chain(tenant), 2, 'an event without a person or an address is chained like any other')
+  t.equal(await chain(tenant), 2, 'an event without a user or an address is chained like any other')
 })
 
 t.test('of any number that suspect at once one tells of it', async t => {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   for (let n = 0; n < 5; n++) await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
   const answers = await Promise.all(Array.from({ length: 20 }, () => db.settle`SELECT suspect_guessing(${tenant}, 'user-1', clock_timestamp(), 'failure', 'totp', '{}') AS result`))
   t.same(answers.map(({ outcome }) => outcome).sort(), [...Array(19).fill('known'), 'suspected'])
@@ -102,8 +102,8 @@ t.test('of any number that suspect at once one tells of it', async t => {
   t.same(await db.settle`SELECT suspect_guessing(${tenant}, 'user-2', clock_timestamp(), 'failure', 'totp', '{}') AS result`, { outcome: 'few' })
 })
 
-t.test('one wrong code on each of two hundred people from one /64 is spraying, told once an hour', async t => {
-  const { tenant } = service.person()
+t.test('one wrong code on each of two hundred users from one /64 is spraying, told once an hour', async t => {
+  const { tenant } = service.user()
   await attempts(tenant, 'totp.refused', 199, '2001:db8:1:2::*')
   await attempts(tenant, 'totp.accepted', 250, '198.51.100.1')
   await chain(tenant)
@@ -124,8 +124,8 @@ t.test('one wrong code on each of two hundred people from one /64 is spraying, t
   t.equal((await suspected(tenant)).length, 2, 'it is over')
 })
 
-t.test('one source over many tenants is spraying too: each is told of its own people', async t => {
-  const [one, other, third] = [service.person().tenant, service.person().tenant, service.person().tenant]
+t.test('one source over many tenants is spraying too: each is told of its own users', async t => {
+  const [one, other, third] = [service.user().tenant, service.user().tenant, service.user().tenant]
   await attempts(one, 'totp.refused', 150, '203.0.113.5')
   await attempts(other, 'recovery.refused', 50, '::ffff:203.0.113.5')
   await attempts(third, 'totp.refused', 1, '203.0.113.6')
@@ -136,8 +136,8 @@ t.test('one source over many tenants is spraying too: each is told of its own pe
   t.same(await suspected(third), [])
 })
 
-t.test('from many sources, it is where more people fail than pass', async t => {
-  const [one, other] = [service.person().tenant, service.person().tenant]
+t.test('from many sources, it is where more users fail than pass', async t => {
+  const [one, other] = [service.user().tenant, service.user().tenant]
   for (const tenant of [one, other]) await attempts(tenant, 'totp.refused', 210, '2001:db8:*::1')
   await attempts(one, 'totp.accepted', 100, '192.0.2.1')
   await attempts(other, 'totp.accepted', 300, '192.0.2.1')
@@ -156,7 +156,7 @@ t.test('what it is seen by is kept for a day', async t => {
 })
 
 t.test('of two replicas one looks, and a database that is not there is told of', async t => {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   await attempts(tenant, 'totp.refused', 200, '203.0.113.77')
   await chain(tenant)
   const errors: unknown[] = []
@@ -172,9 +172,9 @@ t.test('of two replicas one looks, and a database that is not there is told of',
   await startWatching(db, () => {})()
 })
 
-/** Five refused codes of one person; who chains them waits for `release` to write it. */
+/** Five refused codes of one user; who chains them waits for `release` to write it. */
 async function guessed (t: Test): Promise<{ tenant: string, release: () => Promise<void> }> {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   await attempts(tenant, 'totp.accepted', 1, '192.0.2.9')
   await chain(tenant)
   for (let n = 0; n < 5; n++) await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
@@ -246,7 +246,7 @@ t.test('one that loses the answer knows by the head what it has chained, and cou
 })
 
 t.test('an append that failed is none, and what could not be looked at is not chained', async t => {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
   await db.rows`INSERT INTO audit_chain (tenant, position, at, id, event, hash) VALUES (${tenant}, 1, now(), gen_random_uuid(), '', '')`
   const counted: unknown[] = []
@@ -259,7 +259,7 @@ t.test('an append that failed is none, and what could not be looked at is not ch
 })
 
 t.test('no event keeps the others from being looked at, whatever the service\'s login has written into it', async t => {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   for (let n = 0; n < 5; n++) await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
   await db.rows`SELECT audit(${tenant}, 'x', 'totp.refused', 'failure', 'totp', '{"address": "no address"}', '5')::text, audit(${tenant}, 'x', 'totp.refused', 'failure', 'totp', '{"address": ""}', 'null')::text`
   t.equal(await chain(tenant), 7)

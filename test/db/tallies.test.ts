@@ -1,11 +1,11 @@
-// How many people there are of each kind is kept beside them: whatever changes a person must change it with him.
+// How many users there are of each kind is kept beside them: whatever changes a user must change it with him.
 import t from 'tap'
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { foldTallies } from '../../src/db/tallies.ts'
 import { maintain } from '../../src/db/maintain.ts'
 import { ownDatabase } from '../helpers/database.ts'
-import { type Enrolled, type Person, recount, type Service, startService } from '../helpers/service.ts'
+import { type Enrolled, type User, recount, type Service, startService } from '../helpers/service.ts'
 
 const service = await startService(t)
 const { db } = service
@@ -17,7 +17,7 @@ const there = (tenant: string): Promise<unknown> => db.rows`
   SELECT kind::text, EXISTS (SELECT 1 FROM factors f WHERE f.tenant = u.tenant AND f.user_id = u.id) AS is_enrolled, accounts, groups, count(*)::int AS users
   FROM users u WHERE tenant = ${tenant} AND disabled_at IS NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2`
 
-t.test('whatever is done with people over the calls, as many are counted as there are', async t => {
+t.test('whatever is done with users over the calls, as many are counted as there are', async t => {
   const subjects = ['a', 'b', 'c']
   const act = fc.record({
     sub: fc.constantFrom(...subjects),
@@ -26,19 +26,19 @@ t.test('whatever is done with people over the calls, as many are counted as ther
     accounts: fc.subarray(['local', 'sso'])
   })
   await fc.assert(fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 15 }), async acts => {
-    const admin = service.person({ roles: ['mfa:admin'] })
+    const admin = service.user({ roles: ['mfa:admin'] })
     const { tenant } = admin
     const { secret } = await admin.enroll()
     const sync = async (user: object): Promise<unknown> => await admin.call('PUT', '/admin/users', { users: [user] }, await admin.verify(secret))
     const enrolled = new Map<string, Enrolled>()
     for (const { sub, act, groups, accounts } of acts) {
-      const person = service.person({ tenant, sub, groups, accounts })
+      const user = service.user({ tenant, sub, groups, accounts })
       const mine = enrolled.get(sub)
       switch (act) {
-        case 'come': await person.call('GET', '/mfa/status'); break
-        case 'enroll': enrolled.set(sub, await person.enroll(mine?.token).catch(() => mine as Enrolled)); break
+        case 'come': await user.call('GET', '/mfa/status'); break
+        case 'enroll': enrolled.set(sub, await user.enroll(mine?.token).catch(() => mine as Enrolled)); break
         case 'remove':
-          if (mine !== undefined) await person.call('DELETE', `/mfa/factors/${mine.factorId}`, undefined, mine.token)
+          if (mine !== undefined) await user.call('DELETE', `/mfa/factors/${mine.factorId}`, undefined, mine.token)
           enrolled.delete(sub)
           break
         case 'sync': await sync({ subject: sub, groups, accounts }); break
@@ -59,7 +59,7 @@ t.test('whatever is done with people over the calls, as many are counted as ther
   t.pass('they are the same')
 })
 
-t.test('every statement that makes or erases people, disables them or gives them factors counts them', async t => {
+t.test('every statement that makes or erases users, disables them or gives them factors counts them', async t => {
   const functions = await db.rows<{ name: string, body: string }>`SELECT proname::text AS name, prosrc AS body FROM pg_proc WHERE pronamespace = 'public'::regnamespace`
   const changes = /INSERT INTO (users|factors)\b|DELETE FROM (users|factors)\b|UPDATE users [^;]*\b(sources|disabled_at|enrolled_at) =/
   const counts = /tally_user|note_factors|INSERT INTO user_tally_changes/
@@ -68,7 +68,7 @@ t.test('every statement that makes or erases people, disables them or gives them
 })
 
 async function tenantOf (count: number): Promise<string> {
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   await admin.enroll()
   await db.rows`SELECT sync_users(${admin.tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', n::text, 'groups', jsonb_build_array('g' || n % 7))) FROM generate_series(1, ${count}::int) AS n), '{}')`
   return admin.tenant
@@ -105,11 +105,11 @@ t.test('many changes are folded in by the sweep, few are left to the next report
 t.test('a count beside changes mends what is wrong, and nothing that is right', async t => {
   const tenant = await tenantOf(30)
   t.match(await recount(db, tenant), { mended: 0 })
-  const person: Person = service.person({ tenant })
-  await person.enroll()
+  const user: User = service.user({ tenant })
+  await user.enroll()
   await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${tenant} AND subject IN ('3', '4')`
-  await db.rows`DELETE FROM factors WHERE tenant = ${tenant} AND user_id = ${(await person.row()).id}::uuid`
-  const changing = Promise.all(Array.from({ length: 20 }, () => service.person({ tenant, groups: ['late'] }).call('GET', '/mfa/status')))
+  await db.rows`DELETE FROM factors WHERE tenant = ${tenant} AND user_id = ${(await user.row()).id}::uuid`
+  const changing = Promise.all(Array.from({ length: 20 }, () => service.user({ tenant, groups: ['late'] }).call('GET', '/mfa/status')))
   await Promise.all([recount(db, tenant), recount(db, tenant), changing])
   await recount(db, tenant)
   t.same(await kept(tenant), await there(tenant))
@@ -119,10 +119,10 @@ t.test('a count beside changes mends what is wrong, and nothing that is right', 
 t.test('maintain counts every tenant anew', async t => {
   const { url } = await ownDatabase(t)
   const own: Service = await startService(t, { DATABASE_URL: url })
-  const person = own.person()
-  await person.enroll()
+  const user = own.user()
+  await user.enroll()
   t.equal((await maintain(url, 400)).mended, 0)
-  await own.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${person.tenant}`
+  await own.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${user.tenant}`
   t.equal((await maintain(url, 400)).mended, 1)
   t.same(await own.db.rows`SELECT sum(users)::int AS users FROM current_tallies`, [{ users: 0 }])
 })

@@ -48,7 +48,7 @@ t.test('a server without TLS, of another CA or for another name makes nobody rea
   t.equal(await ready(`${urlWith('ours')}x`), 503, 'a CA that is not there')
   const service = await startService(t, { DATABASE_URL: urlWith('ours') })
   t.equal((await service.call('GET', '/health/ready')).status, 200)
-  t.equal((await service.person().call('POST', '/mfa/enroll')).status, 201)
+  t.equal((await service.user().call('POST', '/mfa/enroll')).status, 201)
   t.same(await service.db.rows`SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'headless-mfa'`, [{ ssl: true }])
   t.same(await applyMigrations(urlWith('ours')), [], 'and so is a migration')
   await t.rejects(applyMigrations(urlWith('other')))

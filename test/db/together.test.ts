@@ -109,8 +109,8 @@ t.test('answers that are not of everybody are nobody\'s', async t => {
   t.ok(answers.every(answer => answer.status === 'rejected' && answer.reason instanceof UnavailableError))
 })
 
-t.test('rows of several people are locked in the order of their ids, and each is told what is his', async t => {
-  const people = ['c', 'a', 'd', 'b', 'a'].map((userId, number) => ({ userId, number }))
+t.test('rows of several users are locked in the order of their ids, and each is told what is his', async t => {
+  const users = ['c', 'a', 'd', 'b', 'a'].map((userId, number) => ({ userId, number }))
   const sent: string[] = []
   const ways = {
     alone: async ({ userId }: { userId: string }) => `${userId} alone`,
@@ -119,7 +119,7 @@ t.test('rows of several people are locked in the order of their ids, and each is
       return sorted.map(({ userId, number }) => `${userId}${number}`)
     }
   }
-  t.same(await inOrder(people, ways), ['c0', 'a1', 'd2', 'b3', 'a4'])
+  t.same(await inOrder(users, ways), ['c0', 'a1', 'd2', 'b3', 'a4'])
   t.same(sent, ['aabcd'], 'one user\'s in the order in which they came')
-  t.same(await inOrder(people.slice(0, 1), ways), ['c alone'])
+  t.same(await inOrder(users.slice(0, 1), ways), ['c alone'])
 })

@@ -50,7 +50,7 @@ async function tryOut (page: Page, operationId: string, parameters: Record<strin
   return { status, body: status === 204 ? undefined : await response.json() }
 }
 
-/** What hinders people a lot, by axe. */
+/** What hinders users a lot, by axe. */
 async function hindrances (page: Page, part: string): Promise<string[]> {
   await page.evaluate(AXE)
   return await page.evaluate(async part => {
@@ -88,10 +88,10 @@ t.test('an administrator reads the policy, turns the flag, finds somebody, reset
 t.test('beside a second listener, the console of the first has what answers there', async t => {
   const service = await startService(t, { DOCS: 'true', ADMIN_PORT: '0' })
   const { page, wrong } = await openConsole(t, service.url)
-  const person = service.person()
-  await authorize(page, person.token())
+  const user = service.user()
+  await authorize(page, user.token())
   t.match(await tryOut(page, 'startEnrollment'), { status: 201, body: { secret: String } })
-  t.match(await tryOut(page, 'getStatus'), { status: 200, body: { subject: person.sub } })
-  t.equal(await page.locator('.opblock[id*="Policy"], .opblock[id*="People"], .opblock[id$="-getMetrics"]').count(), 0)
+  t.match(await tryOut(page, 'getStatus'), { status: 200, body: { subject: user.sub } })
+  t.equal(await page.locator('.opblock[id*="Policy"], .opblock[id*="Users"], .opblock[id$="-getMetrics"]').count(), 0)
   t.same(wrong, [])
 })

@@ -31,7 +31,7 @@ prove({
   unavailable,
   carry: cookie,
   also: ['the cookie alone is the token, and the application gets no Authorization', async (t, { go, service, arrived }) => {
-    const [alice, mallory] = [service.person(), service.person()]
+    const [alice, mallory] = [service.user(), service.user()]
     const [{ token }, { token: mallorys }] = [await alice.enroll(), await mallory.enroll()]
     const bearer = { authorization: `Bearer ${mallorys}` }
     t.equal((await go('/page', token, { headers: bearer })).status, 200)

@@ -1,4 +1,4 @@
-// The whole chain: a browser's cookie at Debian's Apache, which signs people in at an OpenID provider; the access token in a
+// The whole chain: a browser's cookie at Debian's Apache, which signs users in at an OpenID provider; the access token in a
 // header; Caddy, which asks; the application. Configured by examples/gateways as it is, but for the file of which it says that
 // it is the operator's.
 import { execFileSync } from 'node:child_process'
@@ -88,7 +88,7 @@ async function setUp (t: Test, isTlsBefore = false): Promise<Stage> {
     'https%3A%2F%2Fmfa.example.com': encodeURIComponent(RESOURCE)
   }, isTlsBefore)
   provider.claims = { roles: ['mfa:admin'] }
-  const admin = service.person({ tenant, sub: 'admin' })
+  const admin = service.user({ tenant, sub: 'admin' })
   const { token } = await admin.enroll((await provider.login('admin')).accessToken)
   provider.claims = {}
   return {
@@ -145,7 +145,7 @@ class Browser {
   api = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Seen> => this.go(method, path, { ...API, ...headers }, body)
 }
 
-t.test('behind the gateway that signs people in', async t => {
+t.test('behind the gateway that signs users in', async t => {
   const stage = await setUp(t)
   await stage.policy({ enforcement: 'required' })
   await t.test('the second factor is asked once for each sign-in, and the application knows the user by X-MFA-User', t => proveSignIn(t, stage))
@@ -166,7 +166,7 @@ t.test('TLS may end before the gateway, at a load balancer that says who the cli
   const { provider, service, site, arrived, tenant } = stage
   provider.user = 'erin'
   const { accessToken } = await provider.login('erin')
-  await service.person({ tenant, sub: 'erin' }).enroll(accessToken)
+  await service.user({ tenant, sub: 'erin' }).enroll(accessToken)
   const browser = new Browser(site)
   const asked = await browser.see('/page?x=1')
   t.equal(asked.headers.location, led(PAGES.VERIFY_PAGE_URL, site, '/page?x=1'))
@@ -187,7 +187,7 @@ async function proveSignIn (t: Test, { service, provider, site, tenant, arrived 
   t.equal((await send('GET', `${site}/page`, HTML)).headers.location?.startsWith(`${provider.url}/auth?`), true, 'who has not signed in is led to the provider')
   t.equal((await send('GET', `${site}/page`, API)).status, 401, 'a program is told')
   t.equal((await laptop.see('/page?x=1')).status, 200, 'who has SSO alone passes')
-  const { id } = await service.person({ tenant, sub: 'alice' }).row()
+  const { id } = await service.user({ tenant, sub: 'alice' }).row()
   t.match(arrived(), [{ user: id, url: '/page?x=1', headers: { 'x-mfa-subject': 'alice', 'x-mfa-acr': 'none', 'x-mfa-reason': 'exempt_sso' } }])
 
   const started = await laptop.api('POST', '/mfa/enroll', { label: 'Phone' })
@@ -235,7 +235,7 @@ async function proveTraffic (t: Test, { service, provider, site, tenant, policy,
   provider.user = 'grace'
   const browser = new Browser(site)
   t.equal((await browser.see('/page')).status, 200, 'with a long token')
-  const { id } = await service.person({ tenant, sub: 'grace' }).row()
+  const { id } = await service.user({ tenant, sub: 'grace' }).row()
   arrived()
 
   const { status, socket } = await browser.open('/socket')
@@ -279,7 +279,7 @@ async function proveForgeries (t: Test, { service, provider, site, tenant, arriv
   }
   const mallory = await sign('mallory', 0)
   const carol = await sign('carol', 0)
-  const { id: malloryId } = await service.person({ tenant, sub: 'mallory' }).row()
+  const { id: malloryId } = await service.user({ tenant, sub: 'mallory' }).row()
   provider.user = 'carol'
   const browser = new Browser(site)
   t.equal((await browser.see('/page')).headers.location, led(PAGES.VERIFY_PAGE_URL, site, '/page'))
@@ -308,7 +308,7 @@ async function proveForgeries (t: Test, { service, provider, site, tenant, arriv
   t.equal((await laptop.see('/page')).status, 302)
   const { factorId, secret } = (await laptop.api('POST', '/mfa/enroll', {})).body
   await laptop.api('POST', '/mfa/enroll/confirm', { factorId, code: code(service, secret) })
-  const { id } = await service.person({ tenant, sub: 'dave' }).row()
+  const { id } = await service.user({ tenant, sub: 'dave' }).row()
   for (const [name, headers] of forged.filter(([name]) => name !== 'her own MFA token of another sign-in')) {
     t.equal((await laptop.see('/page', headers)).text, `hello ${id}`, `${name}: he stays who he is`)
   }

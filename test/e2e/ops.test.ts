@@ -36,9 +36,9 @@ t.test('a real Prometheus scrapes the service, takes the rules and answers each 
     for (let i = 0; i < 200 && !await isThere().catch(() => false); i++) await sleep(100)
   }
   await until(async () => (await query('up{job="headless-mfa"}')).data.result[0]?.value[1] === '1')
-  const person = service.person()
-  const { secret } = await person.enroll()
-  await person.verify(secret)
+  const user = service.user()
+  const { secret } = await user.enroll()
+  await user.verify(secret)
   await until(async () => (await query('sum(mfa_codes_total{kind="totp",outcome="accepted"})')).data.result[0]?.value[1] === '1')
   t.equal((await query('sum(mfa_codes_total{kind="totp",outcome="accepted"})')).data.result[0]?.value[1], '1')
 

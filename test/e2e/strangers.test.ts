@@ -11,8 +11,8 @@ t.test('a phone that is not ours reads the QR code and makes codes that are acce
   const directory = mkdtempSync(join(tmpdir(), 'mfa-e2e-'))
   t.teardown(() => { rmSync(directory, { recursive: true }) })
   const service = await startService(t, { TOTP_ISSUER_NAME: 'Acme & Söhne' })
-  const person = service.person({ preferred_username: 'alice@example.com' })
-  const { body: started } = await person.call('POST', '/mfa/enroll')
+  const user = service.user({ preferred_username: 'alice@example.com' })
+  const { body: started } = await user.call('POST', '/mfa/enroll')
 
   const scan = (qrCode: string): string => {
     const png = join(directory, 'qr.png')
@@ -22,14 +22,14 @@ t.test('a phone that is not ours reads the QR code and makes codes that are acce
   const read = scan(started.qrCode)
   t.equal(read, started.otpauthUri)
   for (const name of ['b', 'a-name-as-long-as-half-of-a-line@example.com', 'ü'.repeat(64)]) {
-    const { body } = await service.person({ preferred_username: name }).call('POST', '/mfa/enroll')
+    const { body } = await service.user({ preferred_username: name }).call('POST', '/mfa/enroll')
     t.equal(scan(body.qrCode), body.otpauthUri, 'a code of another size')
   }
 
   const secret = new URL(read).searchParams.get('secret') as string
   const code = (): string => execFileSync('oathtool', ['--totp', '--base32', '--now', `@${service.clock.seconds}`, secret], { encoding: 'utf8' }).trim()
-  t.equal((await person.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: code() })).status, 200)
+  t.equal((await user.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: code() })).status, 200)
   service.clock.advance(30)
-  t.equal((await person.call('POST', '/mfa/verify', { code: code() })).status, 200)
-  t.equal((await person.call('POST', '/mfa/verify', { code: code() })).status, 422)
+  t.equal((await user.call('POST', '/mfa/verify', { code: code() })).status, 200)
+  t.equal((await user.call('POST', '/mfa/verify', { code: code() })).status, 422)
 })

@@ -1,8 +1,8 @@
-// Somebody who administers a tenant of his own, and people of it, as tests of what administrators do need them.
-import type { Answer, Claims, Enrolled, Person, Service } from './service.ts'
+// Somebody who administers a tenant of his own, and users of it, as tests of what administrators do need them.
+import type { Answer, Claims, Enrolled, User, Service } from './service.ts'
 
 export interface Administrator {
-  admin: Person
+  admin: User
   token: string
   /** `POST /admin/users/{id}/{what}`, with a reason unless the body has one. */
   act: (id: string, what: string, body?: object, token?: string) => Promise<Answer>
@@ -12,13 +12,13 @@ export interface Administrator {
   enrolled: (claims?: Partial<Claims>) => Promise<Seen & Enrolled>
 }
 
-export interface Seen { user: Person, id: string }
+export interface Seen { user: User, id: string }
 
 export async function administrator (service: Service, roles = ['mfa:admin'], tenant?: string): Promise<Administrator> {
-  const admin = service.person({ roles, ...(tenant !== undefined && { tenant }) })
+  const admin = service.user({ roles, ...(tenant !== undefined && { tenant }) })
   const { token } = await admin.enroll()
   const seen = async (claims: Partial<Claims> = {}): Promise<Seen> => {
-    const user = service.person({ tenant: admin.tenant, ...claims })
+    const user = service.user({ tenant: admin.tenant, ...claims })
     const { body } = await user.call('GET', '/mfa/status')
     return { user, id: body.userId }
   }

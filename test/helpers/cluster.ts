@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { execute, nodesOf, readRun } from './database.ts'
-import type { Person, Service } from './service.ts'
+import type { User, Service } from './service.ts'
 
 const run = promisify(execFile)
 
@@ -19,15 +19,15 @@ export async function placeOf ({ db }: Service, tenant: string): Promise<Place> 
   return place as Place
 }
 
-/** `count` people who are enrolled, each of a tenant of his own, on each worker. */
-export async function peopleOnEach (service: Service, count: number): Promise<Map<number, Array<{ person: Person, secret: string }>>> {
-  const found = new Map<number, Array<{ person: Person, secret: string }>>()
-  for (let tries = 0; tries < 100 && (found.size < 2 || [...found.values()].some(people => people.length < count)); tries++) {
-    const person = service.person()
-    const { port } = await placeOf(service, person.tenant)
-    const people = found.get(port) ?? []
-    found.set(port, people)
-    if (people.length < count) people.push({ person, secret: (await person.enroll()).secret })
+/** `count` users who are enrolled, each of a tenant of his own, on each worker. */
+export async function usersOnEach (service: Service, count: number): Promise<Map<number, Array<{ user: User, secret: string }>>> {
+  const found = new Map<number, Array<{ user: User, secret: string }>>()
+  for (let tries = 0; tries < 100 && (found.size < 2 || [...found.values()].some(users => users.length < count)); tries++) {
+    const user = service.user()
+    const { port } = await placeOf(service, user.tenant)
+    const users = found.get(port) ?? []
+    found.set(port, users)
+    if (users.length < count) users.push({ user, secret: (await user.enroll()).secret })
   }
   return found
 }

@@ -1,8 +1,8 @@
-// Any people under any policy, for properties that hold of all of them; written by SQL and then counted.
+// Any users under any policy, for properties that hold of all of them; written by SQL and then counted.
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import type { Floor } from '../../src/core/floor.ts'
-import type { SourceWord } from '../../src/core/person.ts'
+import type { SourceWord } from '../../src/core/user.ts'
 import type { Policy } from '../../src/core/policy.ts'
 import type { Database } from '../../src/db/client.ts'
 import { recount } from './service.ts'
@@ -41,8 +41,8 @@ const enforceFrom = fc.option(day.map(days => new Date(Date.now() + days * 86_40
 export const policies = fc.record({ enforcement, ssoRule, groups, gracePeriodDays, enforceFrom })
 export const floors: fc.Arbitrary<Floor | null> = fc.option(fc.record({ enforcement, ssoRule, groups, gracePeriodDays, enforceFrom, maxExemptionDays: fc.constantFrom(0, 5, 30) }, { requiredKeys: [] }))
 
-export async function settle<T extends Drawn> (db: Database, tenant: string, people: T[]): Promise<Array<T & { id: string }>> {
-  const rows = people.map((person, index) => ({ ...person, id: randomUUID(), index }))
+export async function settle<T extends Drawn> (db: Database, tenant: string, users: T[]): Promise<Array<T & { id: string }>> {
+  const rows = users.map((user, index) => ({ ...user, id: randomUUID(), index }))
   await db.rows`INSERT INTO users (tenant, id, namespace, subject, account, sources, disabled_at, policy_met_at, grace_until, exempt_since, exempt_until, exempt_reason, exempt_by)
     SELECT ${tenant}, (p->>'id')::uuid, 'n', p->>'index', 'a', p->'sources', CASE WHEN (p->>'isDisabled')::boolean THEN now() END,
       now() + (p->'met'->>'at')::int * interval '24 hours', now() + (p->'met'->>'until')::int * interval '24 hours',

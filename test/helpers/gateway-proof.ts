@@ -55,7 +55,7 @@ async function proveEnrollment (t: Test, stage: Stage): Promise<void> {
 
 async function proveOneQuestion (t: Test, stage: Stage): Promise<void> {
   const { service, browse } = stage
-  const alice = service.person({ sid: 'session-1' })
+  const alice = service.user({ sid: 'session-1' })
   const { secret } = await alice.enroll()
   const later = alice.token({ sid: 'session-2' })
   const asked = await browse('/page?x=1', later)
@@ -70,7 +70,7 @@ async function proveOneQuestion (t: Test, stage: Stage): Promise<void> {
 }
 
 async function proveAudiences (t: Test, stage: Stage): Promise<void> {
-  const enrolled = stage.service.person()
+  const enrolled = stage.service.user()
   await enrolled.enroll()
   const bob = (await enforce(stage))()
   const cases = [
@@ -108,21 +108,21 @@ async function proveAudiences (t: Test, stage: Stage): Promise<void> {
 }
 
 async function proveSsoAndStrangers (t: Test, stage: Stage): Promise<void> {
-  const person = await enforce(stage)
-  const carol = person({ accounts: ['sso'] })
+  const user = await enforce(stage)
+  const carol = user({ accounts: ['sso'] })
   t.equal((await stage.browse('/page', carol.token())).status, 200)
   t.match(stage.arrived(), [{ user: (await carol.row()).id, headers: { 'x-mfa-acr': 'none', 'x-mfa-reason': 'exempt_sso' } }])
-  t.equal((await stage.browse('/page', person({ accounts: ['sso', 'local'] }).token())).status, 302, 'a local account too is another matter')
+  t.equal((await stage.browse('/page', user({ accounts: ['sso', 'local'] }).token())).status, 302, 'a local account too is another matter')
   t.match(await stage.go('/page'), { status: 401 })
   t.same(stage.arrived(), [])
 }
 
 async function proveForgeries (t: Test, stage: Stage): Promise<void> {
   const { service, carry } = stage
-  const alice = service.person({ sid: 'session-1' })
+  const alice = service.user({ sid: 'session-1' })
   const { token } = await alice.enroll()
   const { id } = await alice.row()
-  const victim = service.person()
+  const victim = service.user()
   const { token: victims } = await victim.enroll()
   const { id: victimId } = await victim.row()
   const spellings = ['X-MFA-User', 'x-mfa-user', 'X_MFA_User', 'X-MFA_User', 'X.MFA.User', 'X-Mfa-User']
@@ -169,7 +169,7 @@ async function proveForgeries (t: Test, stage: Stage): Promise<void> {
 
 async function proveReturn (t: Test, stage: Stage): Promise<void> {
   const { service, carry } = stage
-  const alice = service.person({ sid: 'session-1' })
+  const alice = service.user({ sid: 'session-1' })
   await alice.enroll()
   const asking = lines({ ...carry(alice.token({ sid: 'session-2' })), ...HTML })
   const passing = lines(carry(alice.token()))
@@ -204,7 +204,7 @@ const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).dig
 
 async function proveTransport (t: Test, stage: Stage): Promise<void> {
   const { service, carry } = stage
-  const alice = service.person({ sid: 'session-1' })
+  const alice = service.user({ sid: 'session-1' })
   const { token } = await alice.enroll()
   const bytes = randomBytes(900_000)
   const types = { 'content-type': 'application/x-whatever', 'x-mine': 'mine', cookie: 'own=1' }
@@ -233,7 +233,7 @@ async function proveTransport (t: Test, stage: Stage): Promise<void> {
 
 /** The service reads no more than 32 KiB of headers besides a token, and a cookie is nothing to it. */
 export async function proveLean (t: Test, stage: Stage): Promise<void> {
-  const { token } = await stage.service.person().enroll()
+  const { token } = await stage.service.user().enroll()
   const cookies = [1, 2, 3].map(n => `Cookie: c${n}=${'x'.repeat(7000)}`)
   t.equal((await send(stage, 'GET /page', [...lines(stage.carry(token)), ...cookies])).status, 200)
   t.equal(stage.arrived().length, 1)
@@ -241,7 +241,7 @@ export async function proveLean (t: Test, stage: Stage): Promise<void> {
 
 async function proveOutage (t: Test, stage: Stage, unavailable: string): Promise<void> {
   const { service, proxy, go, browse } = stage
-  const { token } = await service.person().enroll()
+  const { token } = await service.user().enroll()
   const closed = async (name: string, status = /^50[234]$/): Promise<void> => {
     for (const answer of await Promise.all([go('/page', token), browse('/page', token), go('/page', token, { method: 'POST', body: {} }), go('/page')])) {
       t.match(String(answer.status), status, name)

@@ -5,7 +5,7 @@ import { type Addresses, type Application, type Arrival, freePort, startApplicat
 import { issuersEnvironment, TestIssuer } from './issuers.ts'
 import { type Proxy, startProxy } from './proxy.ts'
 import { raw, type RawAnswer } from './raw.ts'
-import { type Answer, AUDIENCE, type Call, callTo, ISSUER, type Person, SECRET, type Service, startService } from './service.ts'
+import { type Answer, AUDIENCE, type Call, callTo, ISSUER, type User, SECRET, type Service, startService } from './service.ts'
 
 export interface Gateway {
   name: string
@@ -68,12 +68,12 @@ export async function setUp (t: Test, { start, carry = token => ({ authorization
 }
 
 /** Members of a tenant whose policy requires MFA. */
-export async function enforce ({ service }: Stage): Promise<(claims?: Record<string, unknown>) => Person> {
-  const admin = service.person({ roles: ['mfa:admin'] })
+export async function enforce ({ service }: Stage): Promise<(claims?: Record<string, unknown>) => User> {
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const { status } = await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
   if (status !== 200) throw new Error(`policy: ${status}`)
-  return claims => service.person({ tenant: admin.tenant, sid: 'session-1', accounts: ['local'], ...claims })
+  return claims => service.user({ tenant: admin.tenant, sid: 'session-1', accounts: ['local'], ...claims })
 }
 
 /** A request as it is written: what no HTTP client would send, too. */

@@ -41,7 +41,7 @@ export const OTHER_PROTOCOLS = ['h2c', 'H2C', 'h2', 'TLS/1.0', 'HTTP/2.0', 'h2c,
 export async function proveUpgrades (t: Test, stage: Stage): Promise<void> {
   const { service, arrived, carry } = stage
   const url = `http://${stage.host}/socket`
-  const alice = service.person({ sid: 'session-1' })
+  const alice = service.user({ sid: 'session-1' })
   const { token } = await alice.enroll()
   const { id } = await alice.row()
 
@@ -84,7 +84,7 @@ export async function proveLength (t: Test, stage: Stage): Promise<void> {
   }
   t.same(arrived(), [])
 
-  const alice = service.person({ sid: 'session-1' })
+  const alice = service.user({ sid: 'session-1' })
   await alice.enroll()
   const long = alice.token({ padding: 'x'.repeat(24_000) })
   t.ok(long.length > 32_000 && long.length <= 32_768)
@@ -101,7 +101,7 @@ export async function proveLength (t: Test, stage: Stage): Promise<void> {
 
 export async function proveOuterProxy (t: Test, stage: Stage): Promise<void> {
   const { service, arrived, carry, host } = stage
-  const alice = service.person({ sid: 'session-1' })
+  const alice = service.user({ sid: 'session-1' })
   const { token } = await alice.enroll()
   const asking = lines({ ...carry(alice.token({ sid: 'session-2' })), ...HTML })
   const returnTo = async (said: string[], from?: string): Promise<string | null> => new URL((await send(stage, 'GET /page', [...asking, ...said], '', host, from)).headers.location as string).searchParams.get('return_to')
@@ -124,7 +124,7 @@ export async function proveOuterToken (t: Test, stage: Stage): Promise<void> {
   const token = outer.sign(service.clock, claims)
   t.equal((await send(stage, 'GET /page', [`${TOKEN_HEADER}: ${token}`])).status, 200)
   t.match(arrived(), [{ headers: { 'x-mfa-subject': 'alice', 'x-mfa-namespace': 'https://outer.test', 'x-mfa-reason': 'not_required' } }])
-  await service.person({ tenant: claims.tenant, sub: 'alice' }).enroll(token)
+  await service.user({ tenant: claims.tenant, sub: 'alice' }).enroll(token)
   t.match(await send(stage, 'GET /page', [`${TOKEN_HEADER}: ${outer.sign(service.clock, { ...claims, sid: 'session-2' })}`]), { status: 401, headers: { 'x-mfa-action': 'verify' } })
   t.match(await send(stage, 'GET /page', [`${TOKEN_HEADER}: x.y.z`]), { status: 401, headers: { 'x-mfa-action': 'login' } })
   t.same(arrived(), [])
@@ -132,7 +132,7 @@ export async function proveOuterToken (t: Test, stage: Stage): Promise<void> {
 
 export async function proveOtherOrigins (t: Test, stage: Stage): Promise<void> {
   const { service, arrived, carry } = stage
-  const alice = service.person()
+  const alice = service.user()
   const { token } = await alice.enroll()
   const { id } = await alice.row()
   const preflight = (origin: string, more: string[] = []): string[] => [`Origin: ${origin}`, 'Access-Control-Request-Method: PUT', 'Access-Control-Request-Headers: authorization', ...more]
@@ -159,7 +159,7 @@ export async function proveOtherOrigins (t: Test, stage: Stage): Promise<void> {
 
 export async function proveUntold (t: Test, stage: Stage): Promise<void> {
   const { service, arrived, carry, host } = stage
-  const { token } = await service.person().enroll()
+  const { token } = await service.user().enroll()
   for (const from of [OUTER, undefined]) {
     t.equal((await send(stage, 'GET /page', [...lines(carry(token)), 'X-Forwarded-Proto: https', 'X-Forwarded-For: 203.0.113.7'], '', host, from)).status, 200)
     t.match(arrived(), [{ headers: { 'x-forwarded-proto': 'http', 'x-forwarded-for': from ?? '127.0.0.1' } }])
@@ -173,7 +173,7 @@ export async function proveUntold (t: Test, stage: Stage): Promise<void> {
 
 export async function proveMethods (t: Test, stage: Stage): Promise<void> {
   const { service, arrived, carry } = stage
-  const { token } = await service.person().enroll()
+  const { token } = await service.user().enroll()
   const good = lines(carry(token))
   for (const method of ['HEAD', 'OPTIONS', 'DELETE', 'PROPFIND', 'REPORT', 'MKCALENDAR', 'PURGE', 'SEARCH', 'M-SEARCH']) {
     const answer = await send(stage, `${method} /odd?a=b`, [...good, 'Content-Length: 0'])

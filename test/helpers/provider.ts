@@ -1,4 +1,4 @@
-// A real OpenID provider (oidc-provider) on the loopback, and a client that signs people in by the authorization-code flow.
+// A real OpenID provider (oidc-provider) on the loopback, and a client that signs users in by the authorization-code flow.
 import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -51,11 +51,11 @@ export class TestProvider {
   keys = [newKey('RS256')]
   /** What the access tokens carry besides. */
   claims: Record<string, unknown> = {}
-  /** How the person proves who it is. */
+  /** How the user proves who it is. */
   amr = ['pwd']
   /** Who signs in where the client does not say. */
   user = 'alice'
-  /** Where the clients gateway-0, gateway-1, … take people back. */
+  /** Where the clients gateway-0, gateway-1, … take users back. */
   gateways: string[] = []
 
   async start (t: { teardown: (action: () => unknown) => unknown }): Promise<this> {
@@ -83,7 +83,7 @@ export class TestProvider {
     return new Provider(this.url, {
       clients: [
         { ...client, client_id: 'app', redirect_uris: [`${this.url}/callback`], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] },
-        // A gateway, which signs people in by itself.
+        // A gateway, which signs users in by itself.
         ...this.gateways.map((uri, index) => ({ client_secret: CLIENT_SECRET, client_id: `gateway-${index}`, redirect_uris: [uri], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] })),
         { ...client, client_id: 'machine', redirect_uris: [], grant_types: ['client_credentials'], response_types: [] }
       ],

@@ -8,25 +8,25 @@ import { compact, hmac, withKey } from './tokens.ts'
 export type RefusedCase = [token: (service: Service, now: number) => string, cause: RefusalCause, text: string | RegExp, entry?: string | undefined]
 
 export const first = (claims: Record<string, unknown>, header: Record<string, unknown> = {}) => (service: Service): string =>
-  signToken({ ...claimsOf(service.person({ tenant: 'acme' }).token()), ...claims }, header)
+  signToken({ ...claimsOf(service.user({ tenant: 'acme' }).token()), ...claims }, header)
 
 export const REFUSED: Record<string, RefusedCase> = {
   'an opaque token': [() => 'kx83hsbfls', 'malformed', /three parts of a signed JWT: it may be an opaque token/],
   'an encrypted token': [() => 'eyJhbGciOiJkaXIifQ..aXY.dGV4dA.dGFn', 'malformed', /encrypted token \(JWE\)/],
-  '"Bearer" twice': [service => `Bearer ${service.person().token()}`, 'malformed', /"Bearer" twice/],
-  'an empty signature': [service => service.person().token().replace(/[^.]+$/, ''), 'malformed', /one of its three parts is empty/],
+  '"Bearer" twice': [service => `Bearer ${service.user().token()}`, 'malformed', /"Bearer" twice/],
+  'an empty signature': [service => service.user().token().replace(/[^.]+$/, ''), 'malformed', /one of its three parts is empty/],
   'no JSON': [() => 'abc.def.ghi', 'malformed', /no JSON object in UTF-8/],
   'a list': [() => `${encode([1])}.${encode({})}.AA`, 'malformed', /no JSON object in UTF-8/],
-  'claims without a bottom': [service => compact({ alg: 'HS256' }, JSON.stringify({ ...claimsOf(service.person().token()), deep: 0 }).replace('"deep":0', `"deep":${'['.repeat(6000)}${']'.repeat(6000)}`), hmac(SECRET)), 'malformed', 'a claim is nested too deep, expected at most 32 levels', 'JWT_ISSUER'],
+  'claims without a bottom': [service => compact({ alg: 'HS256' }, JSON.stringify({ ...claimsOf(service.user().token()), deep: 0 }).replace('"deep":0', `"deep":${'['.repeat(6000)}${']'.repeat(6000)}`), hmac(SECRET)), 'malformed', 'a claim is nested too deep, expected at most 32 levels', 'JWT_ISSUER'],
   'a header that changes how it is read': [first({}, { crit: ['b64'], b64: false }), 'header', 'its header has crit, which is not supported'],
   'another issuer': [first({ iss: `${ISSUER}/` }), 'issuer', `iss is "${ISSUER}/", expected "${ISSUER}" (JWT_ISSUER)`],
   'no issuer': [first({ iss: undefined }), 'issuer', `iss is not there, expected "${ISSUER}" (JWT_ISSUER)`],
   'another audience': [first({ aud: 'account' }), 'audience', `aud is "account", expected "${AUDIENCE}" (JWT_AUDIENCE)`, 'JWT_ISSUER'],
   'other audiences': [first({ aud: ['account', 'https://api.example.com'] }), 'audience', `aud is ["account", "https://api.example.com"], expected "${AUDIENCE}" (JWT_AUDIENCE)`, 'JWT_ISSUER'],
   'no audience': [first({ aud: undefined }), 'audience', `aud is not there, expected "${AUDIENCE}" (JWT_AUDIENCE)`, 'JWT_ISSUER'],
-  'another algorithm': [service => compact({ alg: 'RS256', kid: 'k' }, claimsOf(service.person().token()), withKey(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey)), 'algorithm', 'alg is "RS256", expected "HS256" (JWT_ALGORITHMS)', 'JWT_ISSUER'],
-  'no algorithm': [service => compact({}, claimsOf(service.person().token()), hmac(SECRET)), 'algorithm', 'alg is not there, expected "HS256" (JWT_ALGORITHMS)', 'JWT_ISSUER'],
-  'another key': [service => signToken(claimsOf(service.person().token()), {}, 'x'.repeat(48)), 'signature', 'the signature is not by a key of its issuer (JWT_SECRET)', 'JWT_ISSUER'],
+  'another algorithm': [service => compact({ alg: 'RS256', kid: 'k' }, claimsOf(service.user().token()), withKey(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey)), 'algorithm', 'alg is "RS256", expected "HS256" (JWT_ALGORITHMS)', 'JWT_ISSUER'],
+  'no algorithm': [service => compact({}, claimsOf(service.user().token()), hmac(SECRET)), 'algorithm', 'alg is not there, expected "HS256" (JWT_ALGORITHMS)', 'JWT_ISSUER'],
+  'another key': [service => signToken(claimsOf(service.user().token()), {}, 'x'.repeat(48)), 'signature', 'the signature is not by a key of its issuer (JWT_SECRET)', 'JWT_ISSUER'],
   'an ID token': [first({ nonce: 'n-1' }), 'kind', /^nonce is "n-1", expected an access token \(tokenUse/, 'JWT_ISSUER'],
   'a refresh token': [first({ typ: 'Refresh' }), 'kind', /^typ is "Refresh", expected an access token/, 'JWT_ISSUER'],
   'a logout token': [first({}, { typ: 'logout+jwt' }), 'kind', /^typ is "logout\+jwt", expected an access token/, 'JWT_ISSUER'],

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { program } from './program.ts'
 import type { Order, Report } from './replica-process.ts'
-import { type Answer, type Call, callTo, type Person, type Service } from './service.ts'
+import { type Answer, type Call, callTo, type User, type Service } from './service.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
@@ -17,10 +17,10 @@ export interface Replicas {
   urls: string[]
   /**
    * `count` calls at once, spread over all replicas, at the service's present instant; `call` gives the n-th. Somebody
-   * holds the person's rows meanwhile, until those calls that got so far have made their decision and wait to write it:
+   * holds the user's rows meanwhile, until those calls that got so far have made their decision and wait to write it:
    * without that, a first one may be done before a second one has begun, and the race is none.
    */
-  race: (person: Person, count: number, call: (index: number) => RaceCall) => Promise<Answer[]>
+  race: (user: User, count: number, call: (index: number) => RaceCall) => Promise<Answer[]>
   /** Sets every replica's clock to the service's. */
   syncClocks: () => Promise<void>
   /** Writes all that the further replica has in its heap to a file. */
@@ -59,11 +59,11 @@ export async function startReplicas (t: Teardown, service: Service, count = 1): 
   return {
     urls,
     syncClocks,
-    async race (person, count, call) {
+    async race (user, count, call) {
       await syncClocks()
       // Sockets and pools are open before it starts.
       await Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])('GET', '/health/ready')))
-      return await holding(person, () => Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])(...call(index)))))
+      return await holding(user, () => Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])(...call(index)))))
     },
     async writeHeap (path) { await askAll({ heap: path }) },
     async keyNames () { return (await askAll<{ keys: string[] }>({ keys: true })).map(({ keys }) => keys) },
@@ -77,7 +77,7 @@ export async function startReplicas (t: Teardown, service: Service, count = 1): 
 const HELD_MILLISECONDS = 300
 
 /** Locks what the settlements of somebody lock, in their order, for less than they wait. */
-async function holding<T> ({ service, tenant, sub }: Person, work: () => Promise<T>): Promise<T> {
+async function holding<T> ({ service, tenant, sub }: User, work: () => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: service.config.DATABASE_URL })
   await client.connect()
   try {

@@ -1,4 +1,4 @@
-// One running service, over real HTTP, on the shared database; and the people of one tenant, which each test owns.
+// One running service, over real HTTP, on the shared database; and the users of one tenant, which each test owns.
 import { createPrivateKey, createSecretKey, generateKeyPairSync, randomBytes, randomUUID, sign as signBytes, createHmac } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { createApp } from '../../src/app.ts'
@@ -80,7 +80,7 @@ export interface Service {
   log: string[]
   call: <T = any>(method: string, path: string, call?: Call) => Promise<Answer<T>>
   /** Somebody new of a tenant of his own, or of the one given. */
-  person: (options?: Partial<Claims>) => Person
+  user: (options?: Partial<Claims>) => User
 }
 
 /** A service of its own process-wide state, closed after the test. */
@@ -99,7 +99,7 @@ export async function startService (t: Teardown, env: Record<string, string | un
   })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   const call = callTo(url)
-  const service: Service = { app, db, memory, config, secrets, env: merged, clock, url, log, call, person: options => new Person(service, options) }
+  const service: Service = { app, db, memory, config, secrets, env: merged, clock, url, log, call, user: options => new User(service, options) }
   return service
 }
 
@@ -143,7 +143,7 @@ export interface Claims {
 export interface Enrolled { factorId: string, secret: string, recoveryCodes: string[] | null, token: string }
 
 /** Somebody with a first factor. */
-export class Person {
+export class User {
   readonly sub: string
   readonly tenant: string
   constructor (readonly service: Service, readonly options: Partial<Claims> = {}) {
@@ -206,7 +206,7 @@ export class Person {
   }
 }
 
-/** After rows of people were written by SQL: what the service's own statements count, they do not. */
+/** After rows of users were written by SQL: what the service's own statements count, they do not. */
 export const recount = (db: Database, tenant: string): Promise<unknown> => db.settle`SELECT recount_users(${tenant}) AS result`
 
 /** Any claims, signed as the issuer would; `undefined` claims are left out. */

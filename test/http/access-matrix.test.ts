@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import t from 'tap'
 import { ALL_METHODS } from '../../src/http/methods.ts'
-import { type Enrolled, type Person, type Service, startService } from '../helpers/service.ts'
+import { type Enrolled, type User, type Service, startService } from '../helpers/service.ts'
 
 /** Who asks: a token, and the factor that is named where a path takes one. */
 interface Asking { token: string | undefined, factorId?: string, secret?: string }
@@ -15,58 +15,58 @@ const ADMIN = { roles: ['mfa:admin'] }
 const CALLERS = {
   none: async () => () => ({ token: undefined }),
   malformed: async () => () => ({ token: 'x.y.z' }),
-  login: async service => asLogin(service.person()),
+  login: async service => asLogin(service.user()),
   disabled: async service => {
-    const person = service.person(ADMIN)
-    const enrolled = await person.enroll()
-    await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${person.tenant}`
-    return asLogin(person, enrolled)
+    const user = service.user(ADMIN)
+    const enrolled = await user.enroll()
+    await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${user.tenant}`
+    return asLogin(user, enrolled)
   },
   disabledMfa: async service => {
-    const person = service.person(ADMIN)
-    const enrolled = await person.enroll()
-    await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${person.tenant}`
-    await endTokens(person)
+    const user = service.user(ADMIN)
+    const enrolled = await user.enroll()
+    await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${user.tenant}`
+    await endTokens(user)
     return asMfa(enrolled)
   },
-  enrolledLogin: async service => await prepared(service.person(), asLogin),
-  mfa: async service => await prepared(service.person(), (_person, enrolled) => asMfa(enrolled)),
+  enrolledLogin: async service => await prepared(service.user(), asLogin),
+  mfa: async service => await prepared(service.user(), (_user, enrolled) => asMfa(enrolled)),
   oldEpoch: async service => {
-    const person = service.person(ADMIN)
-    const enrolled = await person.enroll()
-    await endTokens(person)
+    const user = service.user(ADMIN)
+    const enrolled = await user.enroll()
+    await endTokens(user)
     return asMfa(enrolled)
   },
-  admin: async service => asLogin(service.person(ADMIN)),
-  adminLogin: async service => await prepared(service.person(ADMIN), asLogin),
-  adminMfa: async service => await prepared(service.person(ADMIN), (_person, enrolled) => asMfa(enrolled)),
-  adminStale: async service => await prepared(service.person(ADMIN), (_person, enrolled) => {
+  admin: async service => asLogin(service.user(ADMIN)),
+  adminLogin: async service => await prepared(service.user(ADMIN), asLogin),
+  adminMfa: async service => await prepared(service.user(ADMIN), (_user, enrolled) => asMfa(enrolled)),
+  adminStale: async service => await prepared(service.user(ADMIN), (_user, enrolled) => {
     service.clock.advance(90)
     return asMfa(enrolled)
   }),
   adminRecovery: async service => {
-    const person = service.person(ADMIN)
-    const enrolled = await person.enroll()
-    const { body } = await person.call('POST', '/mfa/recovery', { code: enrolled.recoveryCodes?.[0] })
+    const user = service.user(ADMIN)
+    const enrolled = await user.enroll()
+    const { body } = await user.call('POST', '/mfa/recovery', { code: enrolled.recoveryCodes?.[0] })
     return asMfa({ ...enrolled, token: body.token })
   },
-  auditor: async service => await prepared(service.person({ roles: ['mfa:auditor'] }), (_person, enrolled) => asMfa(enrolled)),
-  support: async service => await prepared(service.person({ roles: ['mfa:support', 'mfa:sync', 'admin'] }), (_person, enrolled) => asMfa(enrolled)),
+  auditor: async service => await prepared(service.user({ roles: ['mfa:auditor'] }), (_user, enrolled) => asMfa(enrolled)),
+  support: async service => await prepared(service.user({ roles: ['mfa:support', 'mfa:sync', 'admin'] }), (_user, enrolled) => asMfa(enrolled)),
   otherTenant: async service => {
-    const victim = await service.person().enroll()
-    const enrolled = await service.person(ADMIN).enroll()
+    const victim = await service.user().enroll()
+    const enrolled = await service.user(ADMIN).enroll()
     return asMfa({ ...enrolled, factorId: victim.factorId })
   }
 } satisfies Record<string, (service: Service) => Promise<() => Asking>>
 
 /** As whatever ends somebody's tokens does; and the replica's memory has heard of it. */
-async function endTokens (person: Person): Promise<void> {
-  await person.service.db.rows`SELECT move_epoch(${person.tenant}, ${(await person.row()).id}::uuid)`
+async function endTokens (user: User): Promise<void> {
+  await user.service.db.rows`SELECT move_epoch(${user.tenant}, ${(await user.row()).id}::uuid)`
   await sleep(600)
 }
 
-const prepared = async (person: Person, as: (person: Person, enrolled: Enrolled) => () => Asking): Promise<() => Asking> => as(person, await person.enroll())
-const asLogin = (person: Person, enrolled?: Enrolled) => (): Asking => ({ ...enrolled, token: person.token() })
+const prepared = async (user: User, as: (user: User, enrolled: Enrolled) => () => Asking): Promise<() => Asking> => as(user, await user.enroll())
+const asLogin = (user: User, enrolled?: Enrolled) => (): Asking => ({ ...enrolled, token: user.token() })
 const asMfa = ({ token, factorId, secret }: Enrolled) => (): Asking => ({ token, factorId, secret })
 
 type Name = keyof typeof CALLERS
@@ -87,7 +87,7 @@ const admins = (others: Partial<Expected>): Expected => users('403 forbidden', {
 /** Of nobody: whoever may read learns that there is no such user. */
 const reading = admins({ adminMfa: '404 not_found', otherTenant: '404 not_found', auditor: '404 not_found', support: '404 not_found' })
 
-/** The same for whoever may help people, which an auditor may not. */
+/** The same for whoever may help users, which an auditor may not. */
 const helping = admins({ adminMfa: '404 not_found', otherTenant: '404 not_found', support: '404 not_found' })
 
 /** What changes an active factor: a fresh second factor, a recovery's too. */

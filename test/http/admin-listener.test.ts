@@ -10,7 +10,7 @@ async function startWithTwo (t: Parameters<typeof startService>[0]): Promise<{ s
 
 t.test('with a listener of their own, administration and metrics answer there alone', async t => {
   const { service, inside } = await startWithTwo(t)
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   for (const path of ['/admin/policy', '/admin/audit', '/metrics', '/admin/policy?', '//admin/policy', '/%61dmin/policy', '/admin/./policy']) {
     t.match(await service.call('GET', path, { token }), { status: 404, body: { code: 'not_found' } }, path)
@@ -23,9 +23,9 @@ t.test('with a listener of their own, administration and metrics answer there al
 
 t.test('the console works on the second listener: all that it calls is there', async t => {
   const { service, inside } = await startWithTwo(t)
-  const person = service.person()
+  const user = service.user()
   for (const path of ['/docs/', '/openapi.json', '/health/ready', '/.well-known/jwks.json']) t.equal((await inside('GET', path)).status, 200, path)
-  t.equal((await inside('GET', '/mfa/status', { token: person.token() })).status, 200)
+  t.equal((await inside('GET', '/mfa/status', { token: user.token() })).status, 200)
   const pathsOf = async (call: Service['call']): Promise<string[]> => Object.keys((await call('GET', '/docs/json')).body.paths)
   const all = Object.keys((await service.call('GET', '/openapi.json')).body.paths)
   t.same(await pathsOf(inside), all)

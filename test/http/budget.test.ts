@@ -10,7 +10,7 @@ import { Metrics } from '../../src/http/metrics.ts'
 import { Refusals } from '../../src/http/refusals.ts'
 import { checkProblem } from '../helpers/problems.ts'
 import { raw, request, wire } from '../helpers/raw.ts'
-import { type Person, startService } from '../helpers/service.ts'
+import { type User, startService } from '../helpers/service.ts'
 
 async function start (t: Test, routes: (app: FastifyInstance) => void, limits = { answer: 300, act: 150 }): Promise<{ url: string, app: FastifyInstance }> {
   const app = Fastify() as unknown as FastifyInstance
@@ -99,7 +99,7 @@ const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { clock, db } = service
 
 /** Whoever asks hangs up while `what` of the database is waited for; then it goes on. */
-async function hangingUp (person: Person, what: 'together' | 'note' | 'rows', method: string, path: string, body: object | null, token = person.token()): Promise<void> {
+async function hangingUp (user: User, what: 'together' | 'note' | 'rows', method: string, path: string, body: object | null, token = user.token()): Promise<void> {
   const original = db[what] as (...call: unknown[]) => Promise<unknown>
   const { socket, closed } = await wire(t, service.url)
   const text = body === null ? '' : JSON.stringify(body)
@@ -129,55 +129,55 @@ async function hangingUp (person: Person, what: 'together' | 'note' | 'rows', me
 }
 
 t.test('a code is not spent for who has hung up, nor is a wrong one counted; and each has its line in the log', async t => {
-  const person = service.person()
-  const { secret, recoveryCodes } = await person.enroll()
+  const user = service.user()
+  const { secret, recoveryCodes } = await user.enroll()
   const code = clock.code(secret)
-  await hangingUp(person, 'together', 'POST', '/mfa/verify', { code })
-  await hangingUp(person, 'together', 'POST', '/mfa/verify', { code: clock.wrongCode(secret) })
-  await hangingUp(person, 'rows', 'POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
-  t.equal((await person.throttle('totp')).failures, 0)
-  t.equal((await person.call('POST', '/mfa/verify', { code })).status, 200)
-  t.equal((await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
+  await hangingUp(user, 'together', 'POST', '/mfa/verify', { code })
+  await hangingUp(user, 'together', 'POST', '/mfa/verify', { code: clock.wrongCode(secret) })
+  await hangingUp(user, 'rows', 'POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
+  t.equal((await user.throttle('totp')).failures, 0)
+  t.equal((await user.call('POST', '/mfa/verify', { code })).status, 200)
+  t.equal((await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
 })
 
 t.test('recovery codes are not replaced for who has hung up, and may be at once by who asks again', async t => {
-  const person = service.person()
-  const { recoveryCodes, token } = await person.enroll()
-  await hangingUp(person, 'note', 'POST', '/mfa/recovery/codes', {}, token)
-  t.match((await person.call('GET', '/mfa/recovery')).body, { remaining: 10 })
-  t.equal((await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[3] })).status, 200, 'the old ones are good')
-  t.equal((await person.call('POST', '/mfa/recovery/codes', {}, token)).status, 201)
+  const user = service.user()
+  const { recoveryCodes, token } = await user.enroll()
+  await hangingUp(user, 'note', 'POST', '/mfa/recovery/codes', {}, token)
+  t.match((await user.call('GET', '/mfa/recovery')).body, { remaining: 10 })
+  t.equal((await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[3] })).status, 200, 'the old ones are good')
+  t.equal((await user.call('POST', '/mfa/recovery/codes', {}, token)).status, 201)
 })
 
 t.test('a set-up is not confirmed for who has hung up, and its code is good at once', async t => {
-  const person = service.person()
-  const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
+  const user = service.user()
+  const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
   const confirm = { factorId, code: clock.code(secret) }
-  await hangingUp(person, 'note', 'POST', '/mfa/enroll/confirm', confirm)
-  t.equal((await person.call('GET', '/mfa/status')).body.enrolled, false)
-  t.equal((await person.call('POST', '/mfa/enroll/confirm', confirm)).status, 200)
+  await hangingUp(user, 'note', 'POST', '/mfa/enroll/confirm', confirm)
+  t.equal((await user.call('GET', '/mfa/status')).body.enrolled, false)
+  t.equal((await user.call('POST', '/mfa/enroll/confirm', confirm)).status, 200)
 })
 
 t.test('a log-out counts even for who does not wait for the answer', async t => {
-  const person = service.person({ sid: 's1' })
-  const { token } = await person.enroll()
-  await hangingUp(person, 'together', 'DELETE', '/mfa/session', null, token)
-  t.equal((await person.call('GET', '/mfa/status', undefined, token)).status, 401)
+  const user = service.user({ sid: 's1' })
+  const { token } = await user.enroll()
+  await hangingUp(user, 'together', 'DELETE', '/mfa/session', null, token)
+  t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 401)
 })
 
 t.test('sixty at once ask for new recovery codes where hashing is slow: each is answered in time, and only those are replaced that were shown', async t => {
   const slow = await startService(t, { ...service.env, BCRYPT_COST: '12' }, clock)
-  const people: Array<{ person: Person, token: string }> = []
-  while (people.length < 60) {
-    const person = service.person()
-    const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
-    const { body: { token } } = await person.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) })
-    people.push({ person, token })
+  const users: Array<{ user: User, token: string }> = []
+  while (users.length < 60) {
+    const user = service.user()
+    const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
+    const { body: { token } } = await user.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) })
+    users.push({ user, token })
   }
-  const answers = await Promise.all(people.map(async ({ person, token }) => {
+  const answers = await Promise.all(users.map(async ({ user, token }) => {
     const start = performance.now()
     const { status } = await slow.call('POST', '/mfa/recovery/codes', { token, body: {} })
-    const [row] = await db.rows<{ sets: number }>`SELECT count(*)::int AS sets FROM audit_events WHERE tenant = ${person.tenant} AND action = 'recovery.regenerated'`
+    const [row] = await db.rows<{ sets: number }>`SELECT count(*)::int AS sets FROM audit_events WHERE tenant = ${user.tenant} AND action = 'recovery.regenerated'`
     return { status, isReplaced: row?.sets === 1, seconds: (performance.now() - start) / 1000 }
   }))
   t.ok(answers.some(({ status }) => status === 503), 'there is no time for all')

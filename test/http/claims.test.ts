@@ -137,7 +137,7 @@ t.test('only an account that is called "sso" is one of SSO; any other, also one 
   ] as const) t.equal(view(read({ accounts })), expected, JSON.stringify(accounts))
 })
 
-t.test('what is shown to people, and the name of the client, is the first that can be read', async t => {
+t.test('what is shown to users, and the name of the client, is the first that can be read', async t => {
   const account = (caller: Caller): string => shown(caller.word?.account)
   check(t, 'preferred_username', account, 'none', UP_TO_255)
   t.equal(account(read({ preferred_username: 1, email: 'alice@example.com' })), 'alice@example.com')
@@ -227,16 +227,16 @@ t.test('a refusal says for the operator what was expected', async t => {
 
 const status = (service: Service, token: string) => service.call('GET', '/mfa/status', { token })
 
-t.test('nobody of a tenant that cannot be read administers people of another, nor is one of them', async t => {
+t.test('nobody of a tenant that cannot be read administers users of another, nor is one of them', async t => {
   const service = await startService(t)
-  const victim = service.person({ tenant: 'default' })
+  const victim = service.user({ tenant: 'default' })
   await victim.call('GET', '/mfa/status')
   for (const tenant of [7, 0, null, '', true, 'x'.repeat(129), 'acme\n', 'a\0', '\ud800', [], ['acme'], ['acme', 'b'], {}, { acme: {} }]) {
-    t.equal((await status(service, service.person({ roles: ['mfa:admin'] }).token({ tenant }))).status, 401, JSON.stringify(tenant))
+    t.equal((await status(service, service.user({ roles: ['mfa:admin'] }).token({ tenant }))).status, 401, JSON.stringify(tenant))
   }
-  t.match(await status(service, service.person().token({ tenant: undefined })), { status: 200, body: { tenant: 'default' } })
+  t.match(await status(service, service.user().token({ tenant: undefined })), { status: 200, body: { tenant: 'default' } })
   const all = await startTrusting(t, [{ issuer: 'https://id.test', audience: 'mfa', secret: service.env.JWT_SECRET, tenants: '*' }])
-  for (const tenant of [8, ['acme'], null]) t.equal((await status(all, all.person().token({ tenant }))).status, 401, JSON.stringify(tenant))
+  for (const tenant of [8, ['acme'], null]) t.equal((await status(all, all.user().token({ tenant }))).status, 401, JSON.stringify(tenant))
 })
 
 t.test('whoever is in a group of the policy is covered, in whatever shape their token says so', async t => {
@@ -244,7 +244,7 @@ t.test('whoever is in a group of the policy is covered, in whatever shape their 
   const { admin, token } = await administrator(service)
   const long = `CN=${'x'.repeat(508)}`
   t.match(await admin.call('PUT', '/admin/policy', { enforcement: 'required', groups: ['finance', long], ssoRule: 'none' }, token), { status: 200 }, 'a policy can name a directory\'s')
-  const decisionOf = async (groups: unknown, sub?: string): Promise<string> => (await status(service, service.person({ tenant: admin.tenant, ...(sub !== undefined && { sub }) }).token({ groups }))).body.decision.action
+  const decisionOf = async (groups: unknown, sub?: string): Promise<string> => (await status(service, service.user({ tenant: admin.tenant, ...(sub !== undefined && { sub }) }).token({ groups }))).body.decision.action
   const many = Array.from({ length: 2000 }, (_, i) => `g${i}`)
   for (const groups of ['finance', ['finance'], ['finance', long + 'x'], [long], ['finance', ''], ['finance', 1001], [{ value: 'finance' }], { finance: {} }, [...many, 'finance'], 7, null, [['finance']], 'finance\n', { x: 1, finance: null }]) {
     t.equal(await decisionOf(groups), 'enroll', JSON.stringify(groups)?.slice(0, 60))
@@ -263,7 +263,7 @@ t.test('whoever is in a group of the policy is covered, in whatever shape their 
 t.test('the SSO rule exempts whoever has accounts of SSO alone', async t => {
   const issuer = await new TestIssuer('https://sso.test').start(t)
   const service = await startTrusting(t, [{ issuer: issuer.iss, audience: 'mfa', jwksUrl: issuer.jwksUrl, loginType: 'sso', tenants: '*' }])
-  const tenant = service.person().tenant
+  const tenant = service.user().tenant
   await service.db.rows`INSERT INTO policies (tenant, enforcement, version, updated_at, updated_by) VALUES (${tenant}, 'required', 1, clock_timestamp(), 'test')`
   const reasonOf = async (accounts: unknown): Promise<string> => (await status(service, issuer.sign(service.clock, { tenant, accounts }))).body.decision.reason
   for (const accounts of [undefined, 'sso', ['sso'], { sso: {} }]) t.equal(await reasonOf(accounts), 'exempt_sso', JSON.stringify(accounts))

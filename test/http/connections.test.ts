@@ -229,7 +229,7 @@ for (const way of ['its address', 'a proxy that hides all addresses'] as const) 
   t.test(`requests sent ahead and a connection that ends: ${way} is served as before`, async t => {
     const service = await startService(t, { RATE_LIMIT_PER_MINUTE: '600' })
     const url = way === 'its address' ? service.url : (await startProxy(t, service.url)).url
-    const token = service.person().token()
+    const token = service.user().token()
     for (const line of ['GET /nothing', 'GET /mfa/status', 'POST /mfa/verify', 'GET /health/ready']) {
       await Promise.all((['end', 'destroy', 'resetAndDestroy'] as const).map(async leave => {
         const { socket, closed } = await wire(t, url)
@@ -246,7 +246,7 @@ for (const way of ['its address', 'a proxy that hides all addresses'] as const) 
 
 t.test('bodies that do not come hold nobody up, whatever they were for', async t => {
   const service = await startService(t, { RATE_LIMIT_PER_MINUTE: '600' })
-  const token = service.person().token()
+  const token = service.user().token()
   const slow = await Promise.all(['/nothing', '/mfa/verify'].flatMap(path => Array.from({ length: 16 }, async () => {
     const one = await wire(t, service.url)
     const headers = [`Authorization: Bearer ${token}`, 'Content-Type: application/json', 'Content-Length: 100']
@@ -262,7 +262,7 @@ t.test('bodies that do not come hold nobody up, whatever they were for', async t
 
 t.test('a flood of readiness on many connections: the database is asked once, and gateways are answered', async t => {
   const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
-  const { token } = await service.person({ sid: 's' }).enroll()
+  const { token } = await service.user({ sid: 's' }).enroll()
   const { rows } = service.db
   let asked = 0
   service.db.rows = async (strings, ...values) => {

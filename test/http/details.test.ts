@@ -7,8 +7,8 @@ const SOME_ID = '00000000-0000-4000-8000-000000000000'
 
 t.test('a path that is none and an id that is nobody\'s are not found for reasons of their own', async t => {
   const service = await startService(t, { ADMIN_PORT: '0', DOCS: 'false' })
-  const person = service.person()
-  const { token } = await person.enroll()
+  const user = service.user()
+  const { token } = await user.enroll()
   const about = async (method: string, path: string, body?: unknown): Promise<string> => {
     const answer = await service.call(method, path, { token, body })
     t.match(answer, { status: 404, body: { code: 'not_found', title: 'Not found' } }, path)
@@ -23,7 +23,7 @@ t.test('a path that is none and an id that is nobody\'s are not found for reason
 t.test('a role that is missing is named, and what nobody does to themselves', async t => {
   const service = await startService(t)
   const { admin, act, seen } = await administrator(service)
-  const user = service.person({ tenant: admin.tenant })
+  const user = service.user({ tenant: admin.tenant })
   const why = async (answer: Promise<Answer>): Promise<string> => {
     const { status, body } = await answer
     t.match({ status, body }, { status: 403, body: { code: 'forbidden' } })
@@ -40,7 +40,7 @@ t.test('a role that is missing is named, and what nobody does to themselves', as
 
 t.test('a value that is none of a few, a date, an audience: the message says what it may be', async t => {
   const service = await startService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const date = 'must be a date and time, such as 2026-12-01T00:00:00Z'
   const cases: Array<[method: string, path: string, body: unknown, field: string, message: string]> = [

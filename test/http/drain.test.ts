@@ -21,7 +21,7 @@ t.test('from the first moment on it is not ready, everything is answered, and ea
       return await together(...call)
     }
   })
-  slow.socket.write(get('/mfa/status', `Authorization: Bearer ${service.person().token()}`))
+  slow.socket.write(get('/mfa/status', `Authorization: Bearer ${service.user().token()}`))
   await isAsked
   kept.socket.write(get('/health/live'))
   t.equal((await kept.until(1))[0]?.headers.connection, 'keep-alive')
@@ -38,7 +38,7 @@ t.test('from the first moment on it is not ready, everything is answered, and ea
   const ready = await service.call('GET', '/health/ready')
   t.match(ready, { status: 503, body: { code: 'unavailable' } })
   t.equal(ready.headers.get('connection'), 'close')
-  t.equal((await service.person().call('GET', '/mfa/status')).status, 200, 'and new connections are taken')
+  t.equal((await service.user().call('GET', '/mfa/status')).status, 200, 'and new connections are taken')
 
   await sleep(900)
   const [late, leaving] = [await wire(t, service.url), await wire(t, service.url)]

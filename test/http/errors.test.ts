@@ -16,9 +16,9 @@ const checkRaw = (t: Test, answer: RawAnswer, status: number, code: string, name
 
 t.test('every error that somebody can meet is a problem document', async t => {
   const service = await startService(t)
-  const person = service.person({ roles: ['mfa:admin'] })
+  const user = service.user({ roles: ['mfa:admin'] })
   const { call } = service
-  const ask = (method: string, path: string, body?: unknown, token = person.token()): Promise<Answer> => call(method, path, { token, body })
+  const ask = (method: string, path: string, body?: unknown, token = user.token()): Promise<Answer> => call(method, path, { token, body })
   check(t, await call('GET', '/mfa/status', { token: CANARY }), 401, 'invalid_token')
   check(t, await call('GET', `/mfa/${CANARY}`), 404, 'not_found', 'an unknown path')
   check(t, await call('GET', '/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200'), 404, 'not_found', 'a well-known path')
@@ -31,20 +31,20 @@ t.test('every error that somebody can meet is a problem document', async t => {
   check(t, await ask('DELETE', `/mfa/factors/${CANARY}`), 400, 'invalid_request', 'a parameter')
   check(t, await ask('GET', `/mfa/status?a=${CANARY}`), 400, 'invalid_request', 'a query')
   check(t, await ask('POST', '/mfa/verify', { code: CANARY.repeat(2000) }), 413, 'payload_too_large')
-  check(t, await call('POST', '/mfa/verify', { token: person.token(), body: CANARY, headers: { 'content-type': `text/${CANARY}` } }), 415, 'unsupported_media_type')
+  check(t, await call('POST', '/mfa/verify', { token: user.token(), body: CANARY, headers: { 'content-type': `text/${CANARY}` } }), 415, 'unsupported_media_type')
   check(t, await ask('GET', '/admin/policy'), 409, 'not_enrolled')
-  const { secret, factorId, token } = await person.enroll()
+  const { secret, factorId, token } = await user.enroll()
   check(t, await ask('GET', '/admin/policy'), 401, 'step_up_required')
-  check(t, await call('GET', '/admin/policy', { token: service.person().token() }), 403, 'forbidden')
+  check(t, await call('GET', '/admin/policy', { token: service.user().token() }), 403, 'forbidden')
   check(t, await ask('PATCH', `/mfa/factors/${RANDOM_ID}`, { label: CANARY }), 404, 'not_found', 'an id')
   check(t, await ask('POST', '/mfa/verify', { code: service.clock.wrongCode(secret) }), 422, 'code_refused')
   check(t, await ask('POST', '/mfa/enroll', { label: 'Authenticator 1' }, token), 409, 'label_taken')
   check(t, await call('PUT', '/admin/policy', { token, body: { enforcement: 'required' }, headers: { 'if-match': `"${CANARY}"` } }), 412, 'precondition_failed')
   await ask('PUT', '/admin/policy', { enforcement: 'required' }, token)
   check(t, await ask('DELETE', `/mfa/factors/${factorId}`, undefined, token), 409, 'required_by_policy')
-  await service.db.rows`UPDATE throttles SET wait_until = now() + interval '1 hour' WHERE tenant = ${person.tenant} AND kind = 'totp'`
+  await service.db.rows`UPDATE throttles SET wait_until = now() + interval '1 hour' WHERE tenant = ${user.tenant} AND kind = 'totp'`
   check(t, await ask('POST', '/mfa/verify', { code: service.clock.code(secret) }), 429, 'too_many_attempts')
-  await service.db.rows`UPDATE throttles SET wait_until = NULL, locked_at = now() WHERE tenant = ${person.tenant} AND kind = 'totp'`
+  await service.db.rows`UPDATE throttles SET wait_until = NULL, locked_at = now() WHERE tenant = ${user.tenant} AND kind = 'totp'`
   check(t, await ask('POST', '/mfa/verify', { code: service.clock.code(secret) }), 403, 'factor_locked')
 })
 
@@ -62,7 +62,7 @@ t.test('a fault of our own says nothing of its cause, in the answer or in the lo
     override read = (): Date => { throw new Error(CANARY, { cause: new TypeError(CANARY) }) }
   }
   const service = await startService(t, {}, new Broken())
-  check(t, await service.call('GET', '/mfa/status', { token: service.person().token() }), 500, 'internal')
+  check(t, await service.call('GET', '/mfa/status', { token: service.user().token() }), 500, 'internal')
   const line = service.log.find(line => line.includes('request failed')) as string
   t.match(JSON.parse(line), { level: 50, code: 'internal', err: { name: 'Error', frames: [/errors\.test\.ts/], cause: { name: 'TypeError' } } }, 'the log has where it was')
   t.notMatch(service.log.join(''), CANARY)
@@ -70,7 +70,7 @@ t.test('a fault of our own says nothing of its cause, in the answer or in the lo
 
 t.test('without the database nothing is accepted, and the process lives', async t => {
   const service = await startService(t, { DATABASE_URL: `postgresql://${CANARY}:${CANARY}@127.0.0.1:1/${CANARY}` })
-  check(t, await service.call('GET', '/mfa/status', { token: service.person().token() }), 503, 'unavailable')
+  check(t, await service.call('GET', '/mfa/status', { token: service.user().token() }), 503, 'unavailable')
   check(t, await service.call('GET', '/health/ready'), 503, 'unavailable', 'readiness')
   t.equal((await service.call('GET', '/health/live')).status, 200)
   check(t, await service.call('GET', '/mfa/status', { token: 'x' }), 401, 'invalid_token', 'a bad token')
@@ -79,11 +79,11 @@ t.test('without the database nothing is accepted, and the process lives', async 
 
 t.test('an error is said in the order of the contract: token, role, step-up, body, id', async t => {
   const service: Service = await startService(t)
-  const person = service.person()
+  const user = service.user()
   const broken = { body: '{', headers: { 'content-type': 'text/plain' } }
   t.equal((await service.call('POST', '/mfa/verify', broken)).status, 401)
-  t.equal((await service.call('PUT', '/admin/policy', { ...broken, token: person.token() })).status, 403)
-  const admin = service.person({ roles: ['mfa:admin'] })
+  t.equal((await service.call('PUT', '/admin/policy', { ...broken, token: user.token() })).status, 403)
+  const admin = service.user({ roles: ['mfa:admin'] })
   t.equal((await service.call('PUT', '/admin/policy', { ...broken, token: admin.token() })).status, 409)
   const { token } = await admin.enroll()
   t.equal((await service.call('PUT', '/admin/policy', { ...broken, token: admin.token() })).status, 401)

@@ -6,14 +6,14 @@ import { administrator } from '../helpers/administrator.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { Chance, type Draft, mutate, render, send } from '../helpers/fuzz.ts'
 import { issuersEnvironment } from '../helpers/issuers.ts'
-import { AUDIENCE, claimsOf, type Enrolled, ISSUER, type Person, SECRET, type Service, signToken, startService } from '../helpers/service.ts'
+import { AUDIENCE, claimsOf, type Enrolled, ISSUER, type User, SECRET, type Service, signToken, startService } from '../helpers/service.ts'
 import { type Answered, type Operation, Specification } from '../helpers/specification.ts'
 
 const CALLS = Number(process.env.FUZZ_CALLS ?? 2000)
 const SEED = Number(process.env.FUZZ_SEED ?? 1)
-/** After so many calls the people are others: most of them have been erased by then. */
+/** After so many calls the users are others: most of them have been erased by then. */
 const CALLS_A_STAGE = 60
-/** So many call at the same time, each people of a tenant of their own. */
+/** So many call at the same time, each users of a tenant of their own. */
 const LANES = 4
 /** Within which each call is answered, with what a busy machine takes on top. */
 const PATIENCE = 15_000
@@ -24,12 +24,12 @@ const ISSUERS = [
 ]
 
 /** Who calls, and whom they call about. */
-interface Stage { adminToken: string, alice: Person, enrolled: Enrolled, aliceId: string, bob: Person, bobId: string, pending: { factorId: string, secret: string }, noticeId: string, machine: Record<string, unknown> }
+interface Stage { adminToken: string, alice: User, enrolled: Enrolled, aliceId: string, bob: User, bobId: string, pending: { factorId: string, secret: string }, noticeId: string, machine: Record<string, unknown> }
 
 async function stage (service: Service): Promise<Stage> {
   const { admin, token, enrolled } = await administrator(service)
   const { user: alice, id: aliceId, ...factor } = await enrolled({ sid: 's1' })
-  const bob = service.person({ tenant: admin.tenant, sid: 's2' })
+  const bob = service.user({ tenant: admin.tenant, sid: 's2' })
   const { body: { userId } } = await bob.call('GET', '/mfa/status')
   const { body } = await bob.call('POST', '/mfa/enroll')
   const { body: { items: [notice] } } = await service.call('GET', '/admin/notices', { token })
@@ -37,7 +37,7 @@ async function stage (service: Service): Promise<Stage> {
   return { adminToken: token, alice, enrolled: factor, aliceId, bob, bobId: userId, pending: body, noticeId: notice.id, machine: { iss: ISSUER, aud: 'machines', sub: 'crm', tenant: admin.tenant, roles: ['mfa:auditor', 'mfa:sync'], iat: now, exp: now + 900 } }
 }
 
-/** A call as the specification shows it, by somebody who may, of people who are there. */
+/** A call as the specification shows it, by somebody who may, of users who are there. */
 function draftOf (operation: Operation, spec: Specification, { adminToken, alice, enrolled, aliceId, bob, bobId, pending, noticeId, machine }: Stage, service: Service, chance: Chance): Draft {
   const { method, path, parameters = [] } = operation
   const body = spec.example(operation)
@@ -83,12 +83,12 @@ t.test(`seed ${SEED}, ${CALLS} calls`, { timeout: 240_000 + CALLS * 100 }, async
 
   async function run (lane: number): Promise<void> {
     const chance = new Chance(SEED + lane)
-    let people: Stage | undefined
+    let users: Stage | undefined
     for (let index = 0; index < CALLS / LANES && flaws.length < 20; index++) {
-      if (index % CALLS_A_STAGE === 0 || people === undefined) people = await nextStage()
+      if (index % CALLS_A_STAGE === 0 || users === undefined) users = await nextStage()
       // Each lane begins elsewhere, so that a short run is of all of them.
       const operation = spec.operations[(index + lane * 9) % spec.operations.length] as Operation
-      const draft = draftOf(operation, spec, people, service, chance)
+      const draft = draftOf(operation, spec, users, service, chance)
       mutate(draft, chance)
       const bytes = render(draft)
       let answer = await send(port, bytes, PATIENCE)

@@ -1,31 +1,31 @@
 import t from 'tap'
 import { MAX_HEADER_SIZE } from '../../src/http/head.ts'
 import { raw, request } from '../helpers/raw.ts'
-import { claimsOf, type Person, startService } from '../helpers/service.ts'
+import { claimsOf, type User, startService } from '../helpers/service.ts'
 
 const KIB = 1024
 
 /** A token of so many characters: base64 can't be had of just any length, a header's name can. */
-function tokenOf (person: Person, length: number): string {
+function tokenOf (user: User, length: number): string {
   for (let filler = Math.floor(length * 0.75) - 500; ; filler++) {
-    const token = person.token({ filler: 'x'.repeat(filler) })
+    const token = user.token({ filler: 'x'.repeat(filler) })
     if (token.length >= length) return token
   }
 }
 
 t.test('a token has up to 32 KiB, and so have all other headers together; what is larger is told so, and not to sign in again', async t => {
   const service = await startService(t)
-  const person = service.person()
+  const user = service.user()
   const ask = async (headers: string[], path = '/mfa/status'): Promise<[number, string | undefined]> => {
     const { status, body } = await raw(service.url, request(`GET ${path}`, headers))
     const { code, detail } = JSON.parse(body) as { code?: string, detail?: string }
     if (status === 431) t.match(detail, /at most 32 KiB/)
     return [status, code]
   }
-  const token = `Authorization: Bearer ${person.token()}`
-  const longest = tokenOf(person, 32 * KIB - 1)
+  const token = `Authorization: Bearer ${user.token()}`
+  const longest = tokenOf(user, 32 * KIB - 1)
   t.ok(longest.length <= 32 * KIB && longest.length > 32 * KIB - 2, `${longest.length} characters`)
-  const bearer = (length: number): string => `Authorization: Bearer ${tokenOf(person, length)}`
+  const bearer = (length: number): string => `Authorization: Bearer ${tokenOf(user, length)}`
   const filler = (length: number): string => `X-Filler: ${'x'.repeat(length)}`
 
   for (const headers of [[token], [bearer(8200)], [bearer(16_500)], [`Authorization: Bearer ${longest}`], [`Authorization: Bearer ${longest}`, filler(31 * KIB)], [token, filler(31 * KIB)], [token, ...Array<string>(30).fill(filler(1000))]]) {
@@ -42,15 +42,15 @@ t.test('somebody in very many groups enrolls and passes: our token is none that 
   const service = await startService(t)
   for (const [count, length] of [[190, 6], [400, 30], [1990, 4]] as const) {
     const groups = Array.from({ length: count }, (_, i) => `g${i}-`.padEnd(length, 'x'))
-    const person = service.person({ groups })
-    const { token } = await person.enroll()
+    const user = service.user({ groups })
+    const { token } = await user.enroll()
     t.same(claimsOf(token).groups, groups)
-    t.equal((await person.call('GET', '/mfa/status', undefined, token)).status, 200, `${count} groups, ${token.length} characters`)
+    t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 200, `${count} groups, ${token.length} characters`)
   }
   const groups = Array.from({ length: 780 }, (_, i) => `g${i}-`.padEnd(28, 'x'))
-  const person = service.person({ groups })
-  t.ok(person.token().length > 32 * KIB - 300, `${person.token().length} characters`)
-  const { token } = await person.enroll()
-  t.match({ ...claimsOf(token), groups: claimsOf(token).groups }, { groups: undefined, hasgroups: true, sub: person.sub }, 'groups go where it would be too long, and it says so')
-  t.equal((await person.call('GET', '/mfa/status', undefined, token)).status, 200)
+  const user = service.user({ groups })
+  t.ok(user.token().length > 32 * KIB - 300, `${user.token().length} characters`)
+  const { token } = await user.enroll()
+  t.match({ ...claimsOf(token), groups: claimsOf(token).groups }, { groups: undefined, hasgroups: true, sub: user.sub }, 'groups go where it would be too long, and it says so')
+  t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 200)
 })

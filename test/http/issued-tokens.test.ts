@@ -23,16 +23,16 @@ t.test('what is remembered of a token that was checked is of that token alone, w
   await both(t, status, tokens[0] as string, 200, 'and the token itself is as good as before')
 })
 
-t.test('two people\'s tokens are answered for each of them, however often', async t => {
+t.test('two users\' tokens are answered for each of them, however often', async t => {
   const { service, issuer } = await trusting(t)
   const tenant = newTenant()
-  const people = await Promise.all(['one', 'two'].map(async sub => {
+  const users = await Promise.all(['one', 'two'].map(async sub => {
     const token = issuer.sign(service.clock, { tenant, sub })
     return { token, userId: (await service.call('GET', '/mfa/status', { token })).body.userId as string }
   }))
-  t.not(people[0]?.userId, people[1]?.userId)
+  t.not(users[0]?.userId, users[1]?.userId)
   for (let round = 0; round < 3; round++) {
-    for (const { token, userId } of people) t.equal((await service.call('GET', '/mfa/status', { token })).body.userId, userId)
+    for (const { token, userId } of users) t.equal((await service.call('GET', '/mfa/status', { token })).body.userId, userId)
   }
 })
 
@@ -75,10 +75,10 @@ t.test('a token that comes too early is refused then, and good once its time has
 t.test('what is remembered for one entry of an issuer says nothing for another', async t => {
   const issuer = await new TestIssuer('https://a.test').start(t)
   const entry = { issuer: issuer.iss, jwksUrl: issuer.jwksUrl, tenants: '*' }
-  const service = await startTrusting(t, [{ ...entry, audience: 'people' }, { ...entry, audience: 'machines', loginType: 'service' }])
+  const service = await startTrusting(t, [{ ...entry, audience: 'users' }, { ...entry, audience: 'machines', loginType: 'service' }])
   const tenant = newTenant()
   const status = async (token: string): Promise<Answer> => await service.call('GET', '/mfa/status', { token })
-  await both(t, status, issuer.sign(service.clock, { aud: 'people', tenant }), 200, 'a person')
+  await both(t, status, issuer.sign(service.clock, { aud: 'users', tenant }), 200, 'a user')
   await both(t, status, issuer.sign(service.clock, { aud: 'machines', tenant }), 403, 'a machine')
-  await both(t, status, issuer.sign(service.clock, { aud: ['people', 'machines'], tenant }), 401, 'who claims to be both')
+  await both(t, status, issuer.sign(service.clock, { aud: ['users', 'machines'], tenant }), 401, 'who claims to be both')
 })

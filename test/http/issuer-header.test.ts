@@ -21,7 +21,7 @@ interface Stage { service: Service, gateway: TestIssuer, other: TestIssuer, call
 /** A gateway's issuer, whose header is read, and another one in its namespace. */
 async function stage (t: Test, env: Record<string, string> = { TRUSTED_PROXIES: '127.0.0.0/8' }): Promise<Stage> {
   const [gateway, other] = [await new TestIssuer('https://gateway.test').start(t), await new TestIssuer('https://app.test').start(t)]
-  const members = { audience: 'mfa', tenants: '*', namespace: 'people', sessionClaim: 'sid' }
+  const members = { audience: 'mfa', tenants: '*', namespace: 'users', sessionClaim: 'sid' }
   const service = await startTrusting(t, [
     { ...members, issuer: gateway.iss, jwksUrl: gateway.jwksUrl, header: HEADER, loginType: 'sso' },
     { ...members, issuer: other.iss, jwksUrl: other.jwksUrl },
@@ -55,8 +55,8 @@ t.test('what the header holds is verified like any other token, and only its own
   const { service, gateway, other, call } = await stage(t)
   const { clock } = service
   const tenant = newTenant()
-  const person = service.person({ tenant, sub: 'alice' })
-  const { token: mfaToken } = await person.enroll(gateway.sign(clock, { tenant, sub: 'alice', sid: 's' }))
+  const user = service.user({ tenant, sub: 'alice' })
+  const { token: mfaToken } = await user.enroll(gateway.sign(clock, { tenant, sub: 'alice', sid: 's' }))
   const none = bare(await service.call('GET', '/mfa/status'))
   const good = gateway.sign(clock, { tenant })
   for (const [cause, token] of Object.entries({
@@ -82,8 +82,8 @@ t.test('with Authorization beside it both name one user, and one session where b
   const { service, gateway, other, call } = await stage(t)
   const { clock } = service
   const claims = { tenant: newTenant(), sub: 'alice', sid: 'session-1' }
-  const person = service.person(claims)
-  const { token: mfaToken, secret } = await person.enroll(gateway.sign(clock, claims))
+  const user = service.user(claims)
+  const { token: mfaToken, secret } = await user.enroll(gateway.sign(clock, claims))
   const both = (header: string, bearer: string) => call('GET', '/mfa/status', { [HEADER]: header, authorization: `Bearer ${bearer}` })
   t.match((await both(gateway.sign(clock, claims), mfaToken)).body.decision, { action: 'allow', reason: 'mfa_verified' }, 'the MFA token counts')
   t.match((await both(gateway.sign(clock, { ...claims, sid: undefined }), mfaToken)).body.decision, { action: 'allow' }, 'a header that names no session')
@@ -91,7 +91,7 @@ t.test('with Authorization beside it both name one user, and one session where b
   t.match((await both(gateway.sign(clock, { ...claims, sid: undefined }), other.sign(clock, claims))).body.decision, { action: 'verify' }, 'one user by two issuers')
 
   const none = bare(await service.call('GET', '/mfa/status'))
-  const bob = service.person({ ...claims, sub: 'bob' })
+  const bob = service.user({ ...claims, sub: 'bob' })
   const { token: bobs } = await bob.enroll(gateway.sign(clock, { ...claims, sub: 'bob' }))
   for (const [cause, header, bearer] of [
     ['a stranger\'s MFA token', gateway.sign(clock, claims), bobs],

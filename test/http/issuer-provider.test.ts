@@ -23,8 +23,8 @@ t.test('who signed in at the provider enrolls, verifies and is remembered by the
   const { accessToken } = await provider.login('alice')
   t.match(headerOf(accessToken), { typ: 'at+jwt', alg: 'RS256', kid: provider.keys[0]?.kid })
   t.match((await service.call('GET', '/mfa/status', { token: accessToken })).body, { subject: 'alice', tenant, namespace: provider.url, enrolled: false })
-  const person = service.person({ sub: 'alice', tenant })
-  const { secret, token } = await person.enroll(accessToken)
+  const user = service.user({ sub: 'alice', tenant })
+  const { secret, token } = await user.enroll(accessToken)
   const { sid, auth_time: authTime } = claimsOf(accessToken)
   t.ok(typeof sid === 'string' && typeof authTime === 'number', 'the provider names the session and the time of the login')
   t.match(claimsOf(token), { sub: 'alice', ns: provider.url, tenant, groups: ['staff'], roles: ['mfa:admin', 'sales'], client_id: 'app', sid, sid_iss: provider.url, amr: ['pwd', 'otp', 'mfa'], acr: 'mfa' })
@@ -83,8 +83,8 @@ t.test('the provider rotates its keys, and nobody restarts or is signed out', as
   t.equal(await status(after), 200, 'half a minute later the new key is found')
   t.equal(await status(before), 200, 'and the old one is still good')
 
-  const person = service.person({ sub: 'alice', tenant })
-  const { secret } = await person.enroll(after)
+  const user = service.user({ sub: 'alice', tenant })
+  const { secret } = await user.enroll(after)
   provider.rotate(false)
   shift += KEY_SET_LIMITS.cooldown + 1000
   const third = (await provider.login('alice')).accessToken

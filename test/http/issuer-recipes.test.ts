@@ -265,7 +265,7 @@ t.test('every recipe is tried, and every shape has a recipe', async t => {
 })
 
 for (const [name, { expected, enrolled }] of Object.entries(SHAPES)) {
-  t.test(`${name}: a token of its shape is the person that the recipe says`, async t => {
+  t.test(`${name}: a token of its shape is the user that the recipe says`, async t => {
     const { service, entries, sign } = await start(t, name)
     const header = entries[0]?.header as string | undefined
     t.match(await service.call('GET', '/mfa/status', { token: sign() }), { status: 200, body: expected })
@@ -276,8 +276,8 @@ for (const [name, { expected, enrolled }] of Object.entries(SHAPES)) {
       t.match(await service.call('POST', '/mfa/enroll', { token: sign() }), { status: 403, body: { code: 'login_time_unknown' } })
       return
     }
-    const person = service.person({ sub: expected.subject, tenant: expected.tenant })
-    const { token } = await person.enroll(sign())
+    const user = service.user({ sub: expected.subject, tenant: expected.tenant })
+    const { token } = await user.enroll(sign())
     const claims = claimsOf(token)
     t.match({ sub: claims.sub, ns: claims.ns }, { sub: expected.subject, ns: entries[0]?.namespace ?? entries[0]?.issuer })
     for (const [claim, value] of Object.entries(enrolled)) t.same(claims[claim], value, claim)
@@ -295,9 +295,9 @@ t.test('entra: left-out groups are remembered, and an application\'s own token i
 t.test('okta: with the claims of a hook a login is remembered', async t => {
   const { entries: [entry], issuer, sign } = await start(t, 'okta')
   const service = await startTrusting(t, [{ ...entry, jwksUrl: issuer.jwksUrl, sessionClaim: 'mfa_session' }])
-  const person = service.person({ sub: id('hooked'), tenant: 'acme' })
-  const claims = { uid: person.sub, auth_time: service.clock.read().toISOString(), mfa_session: 'aGFzaA' }
-  await person.enroll(sign(claims))
+  const user = service.user({ sub: id('hooked'), tenant: 'acme' })
+  const claims = { uid: user.sub, auth_time: service.clock.read().toISOString(), mfa_session: 'aGFzaA' }
+  await user.enroll(sign(claims))
   const decisionOf = async (change: object): Promise<string> => (await service.call('GET', '/mfa/status', { token: sign({ ...claims, ...change }) })).body.decision.reason
   t.equal(await decisionOf({}), 'mfa_verified')
   for (const change of [{ mfa_session: 'other' }, { mfa_session: undefined }]) t.equal(await decisionOf(change), 'factor_enrolled', JSON.stringify(change))
@@ -319,12 +319,12 @@ t.test('supabase: the assurance level can be counted, with a time of the login',
   t.not((await service.call('GET', '/mfa/status', { token: sign({ sub: id('counted') }) })).body.decision.reason, 'idp_mfa', 'as the recipe stands it does not')
 })
 
-t.test('several: two providers name one person, and the machine is none', async t => {
+t.test('several: two providers name one user, and the machine is none', async t => {
   const { service, entries, issuer, sign } = await start(t, 'several')
-  const [, people, machines] = entries as [object, Record<string, string>, Record<string, string>]
+  const [, users, machines] = entries as [object, Record<string, string>, Record<string, string>]
   const now = service.clock.seconds
   const one = await service.call('GET', '/mfa/status', { token: sign() })
-  const sso = { iss: people.issuer, aud: people.audience, sub: 'keycloak-uuid', employee_id: id('1234'), acr: '2', auth_time: now }
+  const sso = { iss: users.issuer, aud: users.audience, sub: 'keycloak-uuid', employee_id: id('1234'), acr: '2', auth_time: now }
   const two = await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, sso) })
   t.equal(two.body.userId, one.body.userId)
   t.match(two.body.decision, { action: 'allow', reason: 'idp_mfa' })

@@ -52,15 +52,15 @@ t.test('each of several issuers is checked with its own keys, algorithms and aud
   t.ok(a.asked <= 2, `its keys were asked for at most once more: ${a.asked}`)
 })
 
-t.test('one person, two issuers, one namespace: one user with both accounts, and no login type hides what another showed', async t => {
+t.test('one user, two issuers, one namespace: one user with both accounts, and no login type hides what another showed', async t => {
   const [a, b] = await twoIssuers(t)
-  const service = await startTrusting(t, [entryOf(a, { namespace: 'people', loginType: 'local' }), entryOf(b, { namespace: 'people', loginType: 'sso' })])
+  const service = await startTrusting(t, [entryOf(a, { namespace: 'users', loginType: 'local' }), entryOf(b, { namespace: 'users', loginType: 'sso' })])
   const tenant = newTenant()
   const claims = { tenant, sub: 'alice', preferred_username: 'alice' }
   const sources = async (): Promise<unknown> => (await service.db.rows<any>`SELECT sources FROM users WHERE tenant = ${tenant}`)[0].sources
   const first = await status(service, b.sign(service.clock, { ...claims, groups: ['sales'] }))
   const second = await status(service, a.sign(service.clock, claims))
-  t.match(first.body, { namespace: 'people', subject: 'alice', account: 'alice' })
+  t.match(first.body, { namespace: 'users', subject: 'alice', account: 'alice' })
   t.equal(second.body.userId, first.body.userId, 'one user')
   const both = { 'https://a.test': { local: true, sso: false }, 'https://b.test': { local: false, sso: true, groups: ['sales'] } }
   t.same(await sources(), both)
@@ -75,12 +75,12 @@ t.test('one person, two issuers, one namespace: one user with both accounts, and
 
 t.test('what an issuer said that is not configured any more says nothing', async t => {
   const [a, b] = await twoIssuers(t)
-  const both = await startTrusting(t, [entryOf(a, { namespace: 'people' }), entryOf(b, { namespace: 'people', loginType: 'sso' })])
+  const both = await startTrusting(t, [entryOf(a, { namespace: 'users' }), entryOf(b, { namespace: 'users', loginType: 'sso' })])
   const claims = { tenant: newTenant(), sub: 'alice' }
   for (const issuer of [a, b]) await status(both, issuer.sign(both.clock, claims))
   await both.db.rows`INSERT INTO policies (tenant, enforcement, version, updated_at, updated_by) VALUES (${claims.tenant}, 'required', 1, clock_timestamp(), 'test')`
   t.match((await status(both, b.sign(both.clock, claims))).body.decision, { action: 'enroll' })
-  const one = await startTrusting(t, [entryOf(b, { namespace: 'people', loginType: 'sso' })])
+  const one = await startTrusting(t, [entryOf(b, { namespace: 'users', loginType: 'sso' })])
   t.match((await status(one, b.sign(one.clock, claims))).body.decision, { action: 'allow', reason: 'exempt_sso' })
 })
 
@@ -88,8 +88,8 @@ t.test('two namespaces are two users, whatever their e-mail says, and the one\'s
   const [a, b] = await twoIssuers(t)
   const service = await startTrusting(t, [entryOf(a), entryOf(b)])
   const claims = { tenant: newTenant(), sub: 'alice', email: 'alice@example.com', email_verified: true, preferred_username: 'alice' }
-  const person = service.person({ tenant: claims.tenant, sub: 'alice' })
-  await person.enroll(a.sign(service.clock, claims))
+  const user = service.user({ tenant: claims.tenant, sub: 'alice' })
+  await user.enroll(a.sign(service.clock, claims))
   const [one, two] = [await status(service, a.sign(service.clock, claims)), await status(service, b.sign(service.clock, claims))]
   t.match(one.body, { namespace: a.iss, enrolled: true, account: 'alice' })
   t.match(two.body, { namespace: b.iss, enrolled: false, account: 'alice', factors: [] })
@@ -125,8 +125,8 @@ t.test('an issuer gives the roles that it was granted, from where they are', asy
     t.equal((await policy(a.sign(service.clock, { ...claims(), ...extra }))).status, 403, JSON.stringify(extra))
   }
   t.equal((await policy(b.sign(service.clock, { ...claims(), roles: ['mfa:admin'] }))).status, 403, 'none by default')
-  const person = service.person(claims())
-  const { token } = await person.enroll(a.sign(service.clock, { sub: person.sub, tenant: person.tenant, realm_access: { roles: ['mfa:admin', 'mfa:auditor', 'x'] } }))
+  const user = service.user(claims())
+  const { token } = await user.enroll(a.sign(service.clock, { sub: user.sub, tenant: user.tenant, realm_access: { roles: ['mfa:admin', 'mfa:auditor', 'x'] } }))
   t.same(claimsOf(token).roles, ['mfa:auditor', 'x'])
 })
 
@@ -139,8 +139,8 @@ t.test('claims are read where the entry says they are', async t => {
   t.match((await status(service, a.sign(clock, claims))).body, { subject: 'alice', account: 'Alice' })
   const [row] = await service.db.rows<any>`SELECT sources FROM users WHERE tenant = ${tenant}`
   t.same(row.sources, { [a.iss]: { local: true, sso: true, groups: ['g'] } }, 'an account by another name is not of SSO alone')
-  const person = service.person({ tenant, sub: 'alice' })
-  const { token } = await person.enroll(a.sign(clock, claims))
+  const user = service.user({ tenant, sub: 'alice' })
+  const { token } = await user.enroll(a.sign(clock, claims))
   t.match(claimsOf(token), { sub: 'alice', groups: ['g'], amr: ['pwd', 'otp', 'mfa'], sid: '4711', sid_iss: a.iss })
   for (const profile of [undefined, 'Alice', { name: 1 }, { __proto__: { name: 'x' } }]) {
     const oid = `user-${String(Math.random())}`
@@ -154,8 +154,8 @@ t.test('the session is that of the first claim that is there, else of sid', asyn
   const [a, b] = await twoIssuers(t)
   const service = await startTrusting(t, [entryOf(a, { sessionClaim: ['one', 'two'] }), entryOf(b, { sessionClaim: null })])
   const sidOf = async (issuer: TestIssuer, claims: object): Promise<unknown> => {
-    const person = service.person()
-    const { token } = await person.enroll(issuer.sign(service.clock, { sub: person.sub, tenant: person.tenant, ...claims }))
+    const user = service.user()
+    const { token } = await user.enroll(issuer.sign(service.clock, { sub: user.sub, tenant: user.tenant, ...claims }))
     return claimsOf(token).sid
   }
   t.equal(await sidOf(a, { two: 2, sid: '3' }), '2')
@@ -166,11 +166,11 @@ t.test('the session is that of the first claim that is there, else of sid', asyn
 
 t.test('a second factor counts for the session of the issuer that it was done in, not for another\'s of the same name', async t => {
   const [a, b] = await twoIssuers(t)
-  const people = { namespace: 'people', sessionClaim: 'sid' }
-  const service = await startTrusting(t, [entryOf(a, people), entryOf(b, people)])
-  const person = service.person({ sid: 'session-1' })
-  const claims = { sub: person.sub, tenant: person.tenant, sid: 'session-1' }
-  await person.enroll(a.sign(service.clock, claims))
+  const users = { namespace: 'users', sessionClaim: 'sid' }
+  const service = await startTrusting(t, [entryOf(a, users), entryOf(b, users)])
+  const user = service.user({ sid: 'session-1' })
+  const claims = { sub: user.sub, tenant: user.tenant, sid: 'session-1' }
+  await user.enroll(a.sign(service.clock, claims))
   const ask = async (issuer: TestIssuer): Promise<string[]> => {
     const token = issuer.sign(service.clock, claims)
     const [{ body: { decision } }, renewed, asked] = [await status(service, token), await service.call('POST', '/mfa/token', { token }), await service.call('GET', '/mfa/authorize', { token })]
@@ -234,8 +234,8 @@ t.test('the identity provider\'s own MFA counts where it is configured, as long 
   }
   t.match(await decision(b.sign(clock, good)), single, 'another issuer\'s does not')
 
-  const person = service.person({ tenant, sub: 'alice' })
-  const { token, secret } = await person.enroll(a.sign(clock, good))
+  const user = service.user({ tenant, sub: 'alice' })
+  const { token, secret } = await user.enroll(a.sign(clock, good))
   t.match(claimsOf(token), { amr: ['pwd', 'mfa', 'otp'], acr: 'mfa' }, 'what counted is told on, once')
   t.same(await decision(a.sign(clock, good)), { action: 'allow', reason: 'idp_mfa' }, 'before a factor is asked for')
   t.match(await decision(a.sign(clock, { ...good, auth_time: now - 700 })), { action: 'verify', reason: 'factor_enrolled' })
@@ -251,9 +251,9 @@ t.test('an MFA token ends with its first token, unless the issuer is configured 
   const service = await startTrusting(t, [entryOf(a), entryOf(b, { isTokenCapped: false })])
   const { clock } = service
   for (const [issuer, seconds] of [[a, 120], [b, 900]] as const) {
-    const person = service.person()
-    const first = (): string => issuer.sign(clock, { sub: person.sub, tenant: person.tenant, exp: clock.seconds + 120 })
-    const { secret, token: confirmed } = await person.enroll(first())
+    const user = service.user()
+    const first = (): string => issuer.sign(clock, { sub: user.sub, tenant: user.tenant, exp: clock.seconds + 120 })
+    const { secret, token: confirmed } = await user.enroll(first())
     t.equal(claimsOf(confirmed).exp - claimsOf(confirmed).iat, seconds)
     const verified = await service.call('POST', '/mfa/verify', { token: first(), body: { code: clock.code(secret) } })
     t.equal(verified.body.expiresIn, seconds)
@@ -282,7 +282,7 @@ t.test('a machine is no user: nothing is recorded of it, and it does what its ro
   t.equal((await service.db.rows`SELECT 1 FROM policies WHERE tenant = ${tenant}`).length, 0)
   const [event] = await service.db.rows<any>`SELECT * FROM audit_events WHERE tenant = ${tenant} ORDER BY at LIMIT 1`
   t.match(event, { action: 'access.refused', actor: 'service:crm', subject: 'service:crm', outcome: 'failure', details: { cause: 'machine' } })
-  t.equal((await status(service, a.sign(clock, { aud: ['mfa', 'machines'], tenant }))).status, 401, 'a token for people and machines at once is neither\'s')
+  t.equal((await status(service, a.sign(clock, { aud: ['mfa', 'machines'], tenant }))).status, 401, 'a token for users and machines at once is neither\'s')
 })
 
 t.test('a client\'s own token is no user\'s, whichever login type it comes by', async t => {

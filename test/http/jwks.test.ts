@@ -36,16 +36,16 @@ t.test('its ETag is of what it holds, the same on every replica', async t => {
 t.test('a new key signs, tokens of the one before count until it is retired, and everybody stays enrolled', async t => {
   const [old, fresh] = [signingKey('old'), signingKey('new', 'ed25519')]
   const before = await startService(t, setOf(old))
-  const person = before.person()
-  const { secret, token } = await person.enroll()
+  const user = before.user()
+  const { secret, token } = await user.enroll()
   const rotate = (...keys: object[]): ReturnType<typeof startService> => startService(t, { ...before.env, ...setOf(...keys) }, before.clock)
 
   const published = await rotate(old, fresh)
-  t.equal(headerOf((await published.call('POST', '/mfa/verify', { token: person.token(), body: { code: before.clock.code(secret) } })).body.token).kid, 'old', 'first it is published')
+  t.equal(headerOf((await published.call('POST', '/mfa/verify', { token: user.token(), body: { code: before.clock.code(secret) } })).body.token).kid, 'old', 'first it is published')
   before.clock.advance(30)
 
   const rotated = await rotate(fresh, old)
-  const { body } = await rotated.call('POST', '/mfa/verify', { token: person.token(), body: { code: before.clock.code(secret) } })
+  const { body } = await rotated.call('POST', '/mfa/verify', { token: user.token(), body: { code: before.clock.code(secret) } })
   t.match(headerOf(body.token), { kid: 'new', alg: 'EdDSA' }, 'then it signs')
   for (const bearer of [token, body.token]) {
     t.equal((await rotated.call('GET', '/mfa/status', { token: bearer })).status, 200)

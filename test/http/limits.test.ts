@@ -17,9 +17,9 @@ const refusalsOf = ({ log }: FastifyInstance): Refusals => new Refusals({ log, m
 
 /** The address that the audit has of a call with these headers. */
 async function audited (service: Service, headers: Record<string, string>): Promise<string | undefined> {
-  const person = service.person()
-  await service.call('GET', '/admin/policy', { token: person.token(), headers })
-  return (await person.events()).at(-1)?.address
+  const user = service.user()
+  await service.call('GET', '/admin/policy', { token: user.token(), headers })
+  return (await user.events()).at(-1)?.address
 }
 
 t.test('who is no trusted proxy can\'t say where he comes from', async t => {
@@ -61,10 +61,10 @@ t.test('an address is itself, or the one on the other end', t => {
 
 t.test('a flood from one address is stopped, whoever sends it and whatever it asks for', async t => {
   const service = await startService(t, { RATE_LIMIT_PER_MINUTE: '5', TRUSTED_PROXIES: '127.0.0.0/8' })
-  const person = service.person()
-  const from = (address: string, path = '/mfa/status', method = 'GET', token: string | undefined = person.token()): ReturnType<Service['call']> =>
+  const user = service.user()
+  const from = (address: string, path = '/mfa/status', method = 'GET', token: string | undefined = user.token()): ReturnType<Service['call']> =>
     service.call(method, path, { token, headers: { 'x-forwarded-for': address } })
-  for (const [method, path, token] of [['GET', '/mfa/status', person.token()], ['GET', '/mfa/status', undefined], ['POST', '/mfa/verify', person.token()], ['PUT', '/mfa/status', undefined], ['GET', '/nothing', undefined]] as const) {
+  for (const [method, path, token] of [['GET', '/mfa/status', user.token()], ['GET', '/mfa/status', undefined], ['POST', '/mfa/verify', user.token()], ['PUT', '/mfa/status', undefined], ['GET', '/nothing', undefined]] as const) {
     const { status } = await from('203.0.113.1', path, method, token)
     t.not(status, 429, `${method} ${path}`)
   }
@@ -97,10 +97,10 @@ t.test('the whole /64 of IPv6 is one source', async t => {
 
 t.test('a flood costs nobody a try, and a limit of 0 is none', async t => {
   const service = await startService(t, { RATE_LIMIT_PER_MINUTE: '5' })
-  const person = service.person()
+  const user = service.user()
   for (let i = 0; i < 5; i++) await service.call('GET', '/openapi.json')
-  t.equal((await person.call('POST', '/mfa/verify', { code: '000000' })).status, 429)
-  t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${person.tenant}`).length, 0, 'nothing was looked up')
+  t.equal((await user.call('POST', '/mfa/verify', { code: '000000' })).status, 429)
+  t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${user.tenant}`).length, 0, 'nothing was looked up')
   const open = await startService(t, { RATE_LIMIT_PER_MINUTE: '0' })
   for (let i = 0; i < 20; i++) t.equal((await open.call('GET', '/nothing')).status, 404)
 })
@@ -299,9 +299,9 @@ t.test('a request says once for whom it is, on both listeners', async t => {
 
 t.test('every answer forbids caching, sniffing, framing and loading, and names no software', async t => {
   const service = await startService(t)
-  const person = service.person()
+  const user = service.user()
   for (const [method, path, status] of [['GET', '/mfa/status', 200], ['POST', '/mfa/enroll', 201], ['GET', '/openapi.json', 200], ['GET', '/openapi.yaml', 200]] as const) {
-    const answer = await person.call(method, path)
+    const answer = await user.call(method, path)
     t.equal(answer.status, status, path)
     t.match(Object.fromEntries(answer.headers), {
       'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'content-security-policy': "default-src 'none';frame-ancestors 'none'", 'strict-transport-security': 'max-age=31536000; includeSubDomains', 'referrer-policy': 'no-referrer', 'x-frame-options': 'DENY', 'content-type': /; charset=utf-8$/

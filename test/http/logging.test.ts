@@ -13,15 +13,15 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{1
 
 t.test('a request id that a proxy gave is kept, in the answer, the problem, the log and the audit', async t => {
   const service = await startService(t)
-  const person = service.person()
+  const user = service.user()
   for (const id of ['a', 'Req_1.2-3', 'x'.repeat(64), '0b6b2b2e-5a53-4d4e-9a53-3f9d3f1c2a10']) {
     const answer = await service.call('GET', '/mfa/status', { headers: { 'x-request-id': id } })
     t.equal(answer.headers.get('x-request-id'), id)
     t.equal(answer.body.instance, `urn:request:${id}`)
     t.ok(service.log.some(line => JSON.parse(line).reqId === id), 'in the log')
   }
-  await service.call('GET', '/admin/policy', { token: person.token(), headers: { 'x-request-id': 'audited-1' } })
-  t.match((await person.events()).at(-1), { action: 'access.refused', request_id: 'audited-1', address: '127.0.0.1' })
+  await service.call('GET', '/admin/policy', { token: user.token(), headers: { 'x-request-id': 'audited-1' } })
+  t.match((await user.events()).at(-1), { action: 'access.refused', request_id: 'audited-1', address: '127.0.0.1' })
 })
 
 t.test('a request id that could break a line or fill a disk is replaced', async t => {
@@ -52,10 +52,10 @@ t.test('a request leaves one line: method, path without its query, status, addre
 
 t.test('a refused request\'s line has its code, and the fields that were wrong, without their values', async t => {
   const service = await startService(t)
-  const person = service.person()
-  await person.call('POST', '/mfa/verify', { code: 'canary7391' })
-  await person.call('POST', '/mfa/verify', { code: '000000' })
-  await person.call('GET', '/mfa/status')
+  const user = service.user()
+  await user.call('POST', '/mfa/verify', { code: 'canary7391' })
+  await user.call('POST', '/mfa/verify', { code: '000000' })
+  await user.call('GET', '/mfa/status')
   const [bad, refused, fine] = service.log.map(line => JSON.parse(line)).filter(({ msg }) => msg === 'request')
   t.match(bad, { status: 400, code: 'invalid_request', errors: ['code must be six digits, as a string'] })
   t.match(refused, { status: 409, code: 'not_enrolled' })
@@ -67,23 +67,23 @@ t.test('a refused request\'s line has its code, and the fields that were wrong, 
 t.test('no secret, code or token is in the log at its lowest level, in whatever writing', async t => {
   const service = await startService(t, { LOG_LEVEL: 'trace' })
   const { env, clock, log } = service
-  const person = service.person({ roles: ['mfa:admin'], sid: 'canary-session-7391' })
-  const login = person.token()
-  const started = await person.call('POST', '/mfa/enroll', { label: 'canary-label-7391' }, login)
+  const user = service.user({ roles: ['mfa:admin'], sid: 'canary-session-7391' })
+  const login = user.token()
+  const started = await user.call('POST', '/mfa/enroll', { label: 'canary-label-7391' }, login)
   const { factorId, secret, otpauthUri, qrCode } = started.body
   const code = clock.code(secret)
-  const { body: { recoveryCodes, token } } = await person.call('POST', '/mfa/enroll/confirm', { factorId, code }, login)
+  const { body: { recoveryCodes, token } } = await user.call('POST', '/mfa/enroll/confirm', { factorId, code }, login)
   clock.advance(30)
   const wrong = clock.wrongCode(secret)
-  await person.call('POST', '/mfa/verify', { code: wrong })
-  await person.call('POST', '/mfa/verify', { code: 'canary-malformed' })
-  const { body: { token: second } } = await person.call('POST', '/mfa/verify', { code: clock.code(secret) })
-  const { body: { token: third } } = await person.call('POST', '/mfa/recovery', { code: recoveryCodes[0] })
-  await person.call('POST', '/mfa/recovery', { code: 'canary-recovery-7391' })
-  const { body: { recoveryCodes: others } } = await person.call('POST', '/mfa/recovery/codes', {}, third)
+  await user.call('POST', '/mfa/verify', { code: wrong })
+  await user.call('POST', '/mfa/verify', { code: 'canary-malformed' })
+  const { body: { token: second } } = await user.call('POST', '/mfa/verify', { code: clock.code(secret) })
+  const { body: { token: third } } = await user.call('POST', '/mfa/recovery', { code: recoveryCodes[0] })
+  await user.call('POST', '/mfa/recovery', { code: 'canary-recovery-7391' })
+  const { body: { recoveryCodes: others } } = await user.call('POST', '/mfa/recovery/codes', {}, third)
   await service.call('GET', '/mfa/status', { token: `${login}x` })
   await service.call('GET', `/mfa/status?access_token=${login}`)
-  await person.call('PUT', '/admin/policy', '{"enforcement":"canary-json', second)
+  await user.call('PUT', '/admin/policy', '{"enforcement":"canary-json', second)
   t.ok(log.length > 10)
   const canaries = [
     secret, otpauthUri, qrCode, login, token, second, third, ...[login, token].map(part => part.split('.')[2]), ...recoveryCodes, ...others, ...recoveryCodes.map((each: string) => each.replaceAll('-', '')),
@@ -124,7 +124,7 @@ t.test('of the database the log says what is wrong with the connection or with a
     ['08P01', 'unsupported startup parameter: statement_timeout', 'FATAL'], ['28P01', 'password authentication failed for user "mfa"', 'FATAL'],
     ['3D000', 'database "mfa" does not exist', 'FATAL'], ['53300', 'sorry, too many clients already', 'FATAL'], ['57P03', 'the database system is starting up', 'FATAL'],
     ['42704', 'unrecognized configuration parameter "statement_timeuot"', 'FATAL'], ['42501', 'permission denied for table users'],
-    ['42883', 'function find_people(text) does not exist'], ['25006', 'cannot execute UPDATE in a read-only transaction'], ['53100', 'could not extend file: No space left on device']
+    ['42883', 'function find_users(text) does not exist'], ['25006', 'cannot execute UPDATE in a read-only transaction'], ['53100', 'could not extend file: No space left on device']
   ]
   for (const [code, message, severity] of said) t.equal(reasonOf(fromServer(code, message, severity)), message)
   for (const code of ['22P02', '23505', '22023', '22001', 'P0001', '57014', '42601']) t.equal(reasonOf(fromServer(code, 'invalid input syntax: "canary"')), undefined, code)

@@ -20,8 +20,8 @@ t.test('a method that a resource does not have is 405 and names those that it ha
 
 t.test('what answers GET answers HEAD alike, without the body, and with the same checks', async t => {
   const service = await startService(t)
-  const person = service.person()
-  const { token } = await person.enroll()
+  const user = service.user()
+  const { token } = await user.enroll()
   const ask = (method: string, path: string, lines: string[] = []): Promise<any> => raw(service.url, request(`${method} ${path}`, lines))
   for (const path of ['/health/live', '/health/ready', '/.well-known/jwks.json', '/openapi.json', '/openapi.yaml', '/metrics', '/docs/', '/mfa/status', '/admin/policy']) {
     for (const lines of [[], [`Authorization: Bearer ${token}`]]) {
@@ -42,29 +42,29 @@ t.test('CONNECT is no request', async t => {
 
 t.test('no spelling of a path leads past its checks', async t => {
   const service = await startService(t)
-  const person = service.person()
+  const user = service.user()
   const { url } = service
   const spellings = ['/admin/policy/', '//admin/policy', '/admin//policy', '/Admin/Policy', '/ADMIN/POLICY', '/./admin/policy', '/mfa/../admin/policy', '/%2e/admin/policy', '/mfa/%2e%2e/admin/policy', '/admin%2fpolicy', '/admin;x/policy', '/admin/policy;x=1', '/admin/policy.json',
     '/admin/policy%00', '/admin/policy%20', '/admin\\policy', '/admin/policy%3fa', '/health/../admin/policy', '/docs/../admin/policy', '/.well-known/jwks.json/../../admin/policy']
   for (const path of spellings) {
     const answer = await raw(url, request(`GET ${path}`))
     t.equal(answer.status, 404, path)
-    t.equal((await raw(url, request(`GET ${path}`, [`Authorization: Bearer ${person.token()}`]))).status, 404, `${path} with a token`)
+    t.equal((await raw(url, request(`GET ${path}`, [`Authorization: Bearer ${user.token()}`]))).status, 404, `${path} with a token`)
     t.match(JSON.parse(answer.body), { code: 'not_found' })
   }
   for (const path of ['/admin/%70olicy', 'http://localhost/admin/policy', '/admin/policy?', '/admin/policy#x']) {
     t.equal((await raw(url, request(`GET ${path}`))).status, 401, `${path} is the same resource with the same check`)
-    t.equal((await raw(url, request(`GET ${path}`, [`Authorization: Bearer ${person.token()}`]))).status, 403, `${path} with a token`)
+    t.equal((await raw(url, request(`GET ${path}`, [`Authorization: Bearer ${user.token()}`]))).status, 403, `${path} with a token`)
   }
-  t.equal((await raw(url, request('GET /mfa/status', [`Authorization: Bearer ${person.token()}`, 'X-HTTP-Method-Override: DELETE', 'X-Original-URL: /admin/policy', 'X-Rewrite-URL: /admin/policy']))).status, 200, 'headers name no other')
+  t.equal((await raw(url, request('GET /mfa/status', [`Authorization: Bearer ${user.token()}`, 'X-HTTP-Method-Override: DELETE', 'X-Original-URL: /admin/policy', 'X-Rewrite-URL: /admin/policy']))).status, 200, 'headers name no other')
 })
 
 t.test('nothing changes by GET, and a cookie is no caller', async t => {
   const service = await startService(t)
-  const person = service.person()
-  const { token } = await person.enroll()
+  const user = service.user()
+  const { token } = await user.enroll()
   for (const path of ['/mfa/enroll', '/mfa/enroll/confirm', '/mfa/verify', '/mfa/recovery/codes', '/mfa/recovery/acknowledge']) {
-    t.equal((await person.call('GET', path, undefined, token)).status, 405, path)
+    t.equal((await user.call('GET', path, undefined, token)).status, 405, path)
   }
   t.equal((await service.call('POST', '/mfa/enroll', { headers: { cookie: `token=${token}` } })).status, 401)
   t.equal((await service.call('POST', '/mfa/enroll', { token, headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: 'label=x' })).status, 415)
@@ -76,9 +76,9 @@ const corsHeaders = (headers: Headers): Record<string, string> => Object.fromEnt
 
 t.test('a page of a configured origin may call, and read what it needs', async t => {
   const service = await startService(t, cors)
-  const person = service.person()
+  const user = service.user()
   const expected = { 'access-control-allow-origin': PAGE, 'access-control-expose-headers': 'WWW-Authenticate, Retry-After, ETag' }
-  for (const [path, status, token] of [['/mfa/status', 200, person.token()], ['/mfa/status', 401, undefined], ['/admin/policy', 403, person.token()], ['/nothing', 404, undefined], ['/.well-known/jwks.json', 200, undefined]] as const) {
+  for (const [path, status, token] of [['/mfa/status', 200, user.token()], ['/mfa/status', 401, undefined], ['/admin/policy', 403, user.token()], ['/nothing', 404, undefined], ['/.well-known/jwks.json', 200, undefined]] as const) {
     const answer = await service.call('GET', path, { token, headers: { origin: PAGE } })
     t.equal(answer.status, status, path)
     t.same(corsHeaders(answer.headers), expected, `${path} ${status}: exactly these`)

@@ -14,13 +14,13 @@ async function scrape (service: Service): Promise<Record<string, number>> {
 
 t.test('codes are counted by kind and outcome, errors by their code', async t => {
   const service = await startService(t)
-  const person = service.person()
-  const { secret, recoveryCodes } = await person.enroll()
-  await person.verify(secret)
+  const user = service.user()
+  const { secret, recoveryCodes } = await user.enroll()
+  await user.verify(secret)
   const code = service.clock.wrongCode(secret)
-  for (let i = 0; i < 6; i++) await person.call('POST', '/mfa/verify', { code })
-  await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
-  await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
+  for (let i = 0; i < 6; i++) await user.call('POST', '/mfa/verify', { code })
+  await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
+  await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
   t.match(await scrape(service), {
     'mfa_codes_total{kind="enrollment",outcome="accepted"}': 1,
     'mfa_codes_total{kind="totp",outcome="accepted"}': 1,
@@ -42,11 +42,11 @@ t.test('codes are counted by kind and outcome, errors by their code', async t =>
 
 t.test('the steps that accepted codes are away from ours are told, so that a wrong clock is seen', async t => {
   const service = await startService(t)
-  const person = service.person()
-  const { secret } = await person.enroll()
+  const user = service.user()
+  const { secret } = await user.enroll()
   service.clock.advance(60)
-  await person.call('POST', '/mfa/verify', { code: service.clock.code(secret, -1) })
-  await person.call('POST', '/mfa/verify', { code: service.clock.code(secret, 1) })
+  await user.call('POST', '/mfa/verify', { code: service.clock.code(secret, -1) })
+  await user.call('POST', '/mfa/verify', { code: service.clock.code(secret, 1) })
   t.match(await scrape(service), { 'mfa_accepted_step_drift_total{steps="-1"}': 1, 'mfa_accepted_step_drift_total{steps="1"}': 1 })
 })
 
@@ -59,22 +59,22 @@ t.test('lines of the log that are lost are counted, from 0 on', async t => {
 
 t.test('whom a report-only policy would ask is counted once', async t => {
   const service = await startService(t)
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   await admin.call('PUT', '/admin/policy', { enforcement: 'report_only' }, token)
-  const user = service.person({ tenant: admin.tenant })
+  const user = service.user({ tenant: admin.tenant })
   for (let i = 0; i < 3; i++) await user.call('GET', '/mfa/status')
   t.match(await scrape(service), { mfa_would_enroll_total: 1 })
 })
 
 t.test('labels are bounded: nothing of the caller, of a path or of a code becomes one', async t => {
   const service = await startService(t)
-  const person = service.person({ sub: 'canary7391', tenant: 'canary7391-tenant' })
-  const { factorId, secret } = await person.enroll()
-  await person.call('PATCH', `/mfa/factors/${factorId}`, { label: 'canary7391' })
-  await person.call('GET', '/mfa/canary7391')
-  await person.call('PUT', `/mfa/factors/${factorId}`, {})
-  await person.call('POST', '/mfa/verify', { code: service.clock.code(secret) })
+  const user = service.user({ sub: 'canary7391', tenant: 'canary7391-tenant' })
+  const { factorId, secret } = await user.enroll()
+  await user.call('PATCH', `/mfa/factors/${factorId}`, { label: 'canary7391' })
+  await user.call('GET', '/mfa/canary7391')
+  await user.call('PUT', `/mfa/factors/${factorId}`, {})
+  await user.call('POST', '/mfa/verify', { code: service.clock.code(secret) })
   await raw(service.url, request('BREW /mfa/status'))
   const { text } = await service.call('GET', '/metrics')
   t.notMatch(text, /canary7391/)

@@ -1,17 +1,17 @@
 import t, { type Test } from 'tap'
-import { claimsOf, headerOf, type Person, SECRET, type Service, signingKey, signToken, signWithKey, startService } from '../helpers/service.ts'
+import { claimsOf, headerOf, type User, SECRET, type Service, signingKey, signToken, signWithKey, startService } from '../helpers/service.ts'
 import { bare, compact, hmac, unsigned } from '../helpers/tokens.ts'
 
 const keyOf = (service: Service): Record<string, unknown> => JSON.parse(service.env.MFA_SIGNING_KEYS as string).keys[0]
 
 /** Somebody enrolled, with his MFA token's claims, and what signs others as the service would. */
-async function enrolled (t: Test): Promise<{ service: Service, person: Person, token: string, claims: any, forge: (change: object, header?: object) => string }> {
+async function enrolled (t: Test): Promise<{ service: Service, user: User, token: string, claims: any, forge: (change: object, header?: object) => string }> {
   const service = await startService(t)
-  const person = service.person({ roles: ['mfa:admin'] })
-  const { token } = await person.enroll()
+  const user = service.user({ roles: ['mfa:admin'] })
+  const { token } = await user.enroll()
   const claims = claimsOf(token)
   const forge = (change: object, header: object = {}): string => signWithKey({ ...claims, ...change }, keyOf(service), { ...headerOf(token), ...header })
-  return { service, person, token, claims, forge }
+  return { service, user, token, claims, forge }
 }
 
 async function refuseAll (t: Test, service: Service, tokens: Record<string, string>): Promise<void> {
@@ -26,7 +26,7 @@ async function refuseAll (t: Test, service: Service, tokens: Record<string, stri
 }
 
 t.test('an MFA token counts as it was signed and in no other form', async t => {
-  const { service, person, token, claims, forge } = await enrolled(t)
+  const { service, user, token, claims, forge } = await enrolled(t)
   const other = signingKey('test-1')
   const header = headerOf(token)
   const [head, payload, signature] = token.split('.') as [string, string, string]
@@ -60,7 +60,7 @@ t.test('an MFA token counts as it was signed and in no other form', async t => {
     'without acr': forge({ acr: undefined }),
     crit: forge({}, { crit: ['x'], x: 1 })
   })
-  t.equal((await person.call('GET', '/admin/policy', undefined, token)).status, 200, 'and the token itself is as good as before')
+  t.equal((await user.call('GET', '/admin/policy', undefined, token)).status, 200, 'and the token itself is as good as before')
 })
 
 const claimsSwapped = (payload: string): string =>
@@ -68,8 +68,8 @@ const claimsSwapped = (payload: string): string =>
 
 // CVE-2026-35039: what was said of one token is said of another that shares a part of it.
 t.test('what is remembered of an MFA token that was checked is of that token alone, whole', async t => {
-  const { service, person, token, claims, forge } = await enrolled(t)
-  const other = service.person({ tenant: person.tenant })
+  const { service, user, token, claims, forge } = await enrolled(t)
+  const other = service.user({ tenant: user.tenant })
   const { token: others } = await other.enroll()
   const [head, payload, signature] = token.split('.') as [string, string, string]
   const [, otherPayload, otherSignature] = others.split('.') as [string, string, string]
@@ -77,7 +77,7 @@ t.test('what is remembered of an MFA token that was checked is of that token alo
   const twin = forge({ tail: 'a' })
   const twins = forge({ tail: 'b', uid: claimsOf(others).uid, sub: other.sub })
   for (const time of ['first', 'second']) {
-    for (const [of, mine] of [[person, token], [other, others], [person, twin], [other, twins]] as const) {
+    for (const [of, mine] of [[user, token], [other, others], [user, twin], [other, twins]] as const) {
       t.equal((await service.call('GET', '/mfa/authorize', { token: mine })).headers.get('x-mfa-subject'), of.sub, `${time} time`)
     }
     await refuseAll(t, service, {
@@ -99,7 +99,7 @@ t.test('an MFA token is good until its last second and not one longer', async t 
 })
 
 t.test('an MFA token dies with its epoch, and with its user', async t => {
-  const { service, person, token, claims, forge } = await enrolled(t)
+  const { service, user, token, claims, forge } = await enrolled(t)
   await refuseAll(t, service, {
     'an older epoch': forge({ epoch: claims.epoch - 1 }),
     'a later epoch': forge({ epoch: claims.epoch + 1 }),
@@ -107,25 +107,25 @@ t.test('an MFA token dies with its epoch, and with its user', async t => {
     'another user': forge({ uid: '00000000-0000-4000-8000-000000000000' }),
     'another tenant': forge({ tenant: 'another' })
   })
-  await service.db.rows`UPDATE users SET epoch = epoch + 1 WHERE tenant = ${person.tenant}`
+  await service.db.rows`UPDATE users SET epoch = epoch + 1 WHERE tenant = ${user.tenant}`
   await refuseAll(t, service, { 'the epoch moved': token })
-  await service.db.rows`DELETE FROM users WHERE tenant = ${person.tenant}`
+  await service.db.rows`DELETE FROM users WHERE tenant = ${user.tenant}`
   await refuseAll(t, service, { 'the user is gone': token, 'the user is gone, any epoch': forge({ epoch: 1 }) })
-  t.equal((await person.call('GET', '/mfa/status')).body.enrolled, false)
+  t.equal((await user.call('GET', '/mfa/status')).body.enrolled, false)
   await refuseAll(t, service, { 'somebody of the same name came': token, 'somebody of the same name, his epoch': forge({ epoch: 1 }) })
 })
 
 t.test('a token of another service with the same issuer name does not pass, nor ours there', async t => {
   const { service, token } = await enrolled(t)
   const other = await startService(t, { MFA_SIGNING_KEYS: JSON.stringify({ keys: [signingKey('test-1')] }) }, service.clock)
-  const neighbour = other.person({ roles: ['mfa:admin'] })
+  const neighbour = other.user({ roles: ['mfa:admin'] })
   const { token: foreign } = await neighbour.enroll()
   await refuseAll(t, service, { 'of another key': foreign })
   await refuseAll(t, other, { 'of another key': token })
 })
 
 t.test('a first-factor token that claims what an MFA token says is a first-factor token', async t => {
-  const { service, person, claims } = await enrolled(t)
+  const { service, user, claims } = await enrolled(t)
   const claiming = { ...claims, iss: 'https://id.test', aud: ['mfa', 'mfa-own'], iat: service.clock.seconds }
   for (const header of [{ typ: 'at+jwt', kid: 'test-1' }, {}]) {
     const token = signToken(claiming, header, SECRET)
@@ -134,5 +134,5 @@ t.test('a first-factor token that claims what an MFA token says is a first-facto
     t.match(await service.call('DELETE', `/mfa/factors/${String(claims.fid)}`, { token }), { status: 401, body: { code: 'step_up_required' } })
     t.match(await service.call('POST', '/mfa/recovery/codes', { token }), { status: 401, body: { code: 'step_up_required' } })
   }
-  t.equal((await person.call('GET', '/mfa/factors')).body.items.length, 1)
+  t.equal((await user.call('GET', '/mfa/factors')).body.items.length, 1)
 })

@@ -5,8 +5,8 @@ import { startService } from '../helpers/service.ts'
 
 t.test('framing that two servers could read differently is refused, and nothing comes of it', async t => {
   const service = await startService(t)
-  const person = service.person()
-  const auth = `Authorization: Bearer ${person.token()}`
+  const user = service.user()
+  const auth = `Authorization: Bearer ${user.token()}`
   const post = (headers: string[], body: string): string => request('POST /mfa/enroll', [auth, 'Content-Type: application/json', ...headers], body)
   const smuggled = 'GET /admin/policy HTTP/1.1\r\nHost: localhost\r\n\r\n'
   const cases: Record<string, string> = {
@@ -35,7 +35,7 @@ t.test('framing that two servers could read differently is refused, and nothing 
     t.equal(answer.text.match(/HTTP\/1\.1 \d/g)?.length, 1, `${name}: one answer`)
     t.match(answer.headers, { connection: 'close', 'cache-control': 'no-store', 'content-type': /problem\+json/ }, `${name}: the connection ends`)
   }
-  const users = await service.db.rows`SELECT 1 FROM enrollments WHERE tenant = ${person.tenant}`
+  const users = await service.db.rows`SELECT 1 FROM enrollments WHERE tenant = ${user.tenant}`
   t.equal(users.length, 0, 'nothing was started')
 })
 
@@ -59,19 +59,19 @@ t.test('many connections that say nothing keep nobody out', async t => {
   const { hostname, port } = new URL(service.url)
   const idle = Array.from({ length: 200 }, () => net.connect(Number(port), hostname).on('error', () => {}))
   t.teardown(() => { for (const socket of idle) socket.destroy() })
-  t.equal((await service.person().call('GET', '/mfa/status')).status, 200)
+  t.equal((await service.user().call('GET', '/mfa/status')).status, 200)
 })
 
 t.test('what breaks off ends nothing but itself', async t => {
   const service = await startService(t)
-  const person = service.person()
+  const user = service.user()
   const { hostname, port } = new URL(service.url)
-  for (const text of ['', 'G', 'GET /mfa/status HTTP/1.1\r\n', request('POST /mfa/enroll', [`Authorization: Bearer ${person.token()}`, 'Content-Type: application/json', 'Content-Length: 100'], '{'), '\u0016\u0003\u0001\u0002']) {
+  for (const text of ['', 'G', 'GET /mfa/status HTTP/1.1\r\n', request('POST /mfa/enroll', [`Authorization: Bearer ${user.token()}`, 'Content-Type: application/json', 'Content-Length: 100'], '{'), '\u0016\u0003\u0001\u0002']) {
     await new Promise<void>(resolve => {
       const socket = net.connect(Number(port), hostname, () => { socket.write(text, () => { socket.resetAndDestroy() }) })
       socket.on('error', () => {}).on('close', () => { resolve() })
     })
   }
-  t.equal((await person.call('GET', '/mfa/status')).status, 200)
-  t.equal((await person.call('GET', '/mfa/factors')).body.items.length, 0)
+  t.equal((await user.call('GET', '/mfa/status')).status, 200)
+  t.equal((await user.call('GET', '/mfa/factors')).body.items.length, 0)
 })

@@ -50,21 +50,21 @@ t.test('of several issuers the line names the entry and the member to look at', 
   const issuer = await new TestIssuer('https://a.test').start(t)
   const entry = { issuer: issuer.iss, jwksUrl: issuer.jwksUrl, algorithms: ['ES256'] }
   const other = { issuer: 'https://b.test', audience: 'mfa', secret: SECRET, tenant: 'acme' }
-  const service = await startTrusting(t, [{ ...entry, audience: 'people', tenants: ['acme', 'bravo'] }, { ...entry, audience: ['machines', 'robots'], tenant: 'acme', loginType: 'service' }, other])
+  const service = await startTrusting(t, [{ ...entry, audience: 'users', tenants: ['acme', 'bravo'] }, { ...entry, audience: ['machines', 'robots'], tenant: 'acme', loginType: 'service' }, other])
   const cases: Record<string, [claims: Record<string, unknown>, header: Record<string, unknown>, text: string | RegExp, entry: string | undefined]> = {
-    audience: [{ aud: 'account' }, {}, 'aud is "account", expected "people" or "machines" or "robots" (TRUSTED_ISSUERS_FILE [0].audience)', undefined],
-    ambiguous: [{ aud: ['people', 'robots'] }, {}, 'aud is ["people", "robots"], expected the audience of one entry alone', undefined],
+    audience: [{ aud: 'account' }, {}, 'aud is "account", expected "users" or "machines" or "robots" (TRUSTED_ISSUERS_FILE [0].audience)', undefined],
+    ambiguous: [{ aud: ['users', 'robots'] }, {}, 'aud is ["users", "robots"], expected the audience of one entry alone', undefined],
     issuer: [{ iss: 'https://c.test' }, {}, 'iss is "https://c.test", expected "https://a.test" or "https://b.test" (TRUSTED_ISSUERS_FILE [0].issuer)', undefined],
     key: [{ aud: 'machines' }, { kid: 'gone' }, 'kid is "gone", expected a key of the issuer\'s key set (TRUSTED_ISSUERS_FILE [1].jwksUrl)', 'TRUSTED_ISSUERS_FILE [1]'],
-    not_allowed: [{ aud: 'people', tenant: 'other' }, {}, 'tenant is "other", expected "acme" or "bravo" (TRUSTED_ISSUERS_FILE [0].tenants)', 'TRUSTED_ISSUERS_FILE [0]'],
-    kind: [{ aud: 'people', events: {} }, {}, 'events is {…}, expected an access token (TRUSTED_ISSUERS_FILE [0].tokenUse)', 'TRUSTED_ISSUERS_FILE [0]']
+    not_allowed: [{ aud: 'users', tenant: 'other' }, {}, 'tenant is "other", expected "acme" or "bravo" (TRUSTED_ISSUERS_FILE [0].tenants)', 'TRUSTED_ISSUERS_FILE [0]'],
+    kind: [{ aud: 'users', events: {} }, {}, 'events is {…}, expected an access token (TRUSTED_ISSUERS_FILE [0].tokenUse)', 'TRUSTED_ISSUERS_FILE [0]']
   }
   for (const [cause, [claims, header, text, held]] of Object.entries(cases)) {
     t.match((await ask(service, issuer.sign(service.clock, { tenant: 'acme', ...claims }, header))).body, { cause: text }, cause)
     t.match(linesOf(service).at(-1), { cause, msg: `token refused: ${String(text)}` })
     t.equal(linesOf(service).at(-1).entry, held)
   }
-  const forged = issuer.sign(service.clock, { aud: 'people', tenant: 'acme' }).replace(/.{8}$/, 'AAAAAAAA')
+  const forged = issuer.sign(service.clock, { aud: 'users', tenant: 'acme' }).replace(/.{8}$/, 'AAAAAAAA')
   t.equal((await ask(service, forged)).body.cause, 'the signature is not by a key of its issuer (TRUSTED_ISSUERS_FILE [0].jwksUrl)')
   const secretly = signToken({ ...claimsOf(issuer.sign(service.clock, { tenant: 'acme' })), iss: other.issuer }, {}, 'y'.repeat(48))
   t.equal((await ask(service, secretly)).body.cause, 'the signature is not by a key of its issuer (TRUSTED_ISSUERS_FILE [2].secret)')
@@ -72,9 +72,9 @@ t.test('of several issuers the line names the entry and the member to look at', 
 
 t.test('our own tokens say so too: whose they are, their key, their end', async t => {
   const service = await startService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
-  const person = service.person({ exp: service.clock.seconds + 7200 })
-  const { secret, token } = await person.enroll()
-  const { body } = await person.call('POST', '/mfa/verify', { code: service.clock.code(secret), audience: 'billing' })
+  const user = service.user({ exp: service.clock.seconds + 7200 })
+  const { secret, token } = await user.enroll()
+  const { body } = await user.call('POST', '/mfa/verify', { code: service.clock.code(secret), audience: 'billing' })
   t.equal((await ask(service, body.token)).body.cause, 'aud is "billing", expected "mfa-own" (MFA_AUDIENCE)')
   t.match(linesOf(service).at(-1), { cause: 'audience', entry: 'our own', said: { iss: 'https://mfa.test', alg: 'ES256', typ: 'at+jwt', kid: 'test-1' } })
   const [head, payload, signature] = token.split('.') as [string, string, string]
@@ -83,8 +83,8 @@ t.test('our own tokens say so too: whose they are, their key, their end', async 
   t.match((await ask(service, sign(service, { ...claimsOf(token), fid: undefined }))).body, { cause: 'it lacks a claim that our MFA tokens have' })
   service.clock.advance(1000)
   t.match((await ask(service, token)).body.cause, /^exp is \d+ \(20.*Z\), expected a time to come$/)
-  const renewed = await person.verify(secret)
-  await person.call('DELETE', '/mfa/sessions', undefined, renewed)
+  const renewed = await user.verify(secret)
+  await user.call('DELETE', '/mfa/sessions', undefined, renewed)
   t.equal((await ask(service, renewed)).body.cause, 'it was ended by a sign-out, a log-out, a reset or an erasure')
 })
 

@@ -7,7 +7,7 @@ import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { checkProblem } from '../helpers/problems.ts'
 import { rsaPair } from '../helpers/rsa.ts'
-import { type Answer, claimsOf, type Person, type Service, startService } from '../helpers/service.ts'
+import { type Answer, claimsOf, type User, type Service, startService } from '../helpers/service.ts'
 import { compact, refuseAll, withKey } from '../helpers/tokens.ts'
 
 interface Pair { privateKey: KeyObject, publicKey: KeyObject }
@@ -33,8 +33,8 @@ class Issuer {
   }
 }
 
-const tokenOf = (person: Person, kid: string | undefined, { privateKey }: Pair, header = {}): string =>
-  compact({ alg: privateKey.asymmetricKeyType === 'rsa' ? 'RS256' : 'ES256', typ: 'JWT', kid, ...header }, claimsOf(person.token()), withKey(privateKey))
+const tokenOf = (user: User, kid: string | undefined, { privateKey }: Pair, header = {}): string =>
+  compact({ alg: privateKey.asymmetricKeyType === 'rsa' ? 'RS256' : 'ES256', typ: 'JWT', kid, ...header }, claimsOf(user.token()), withKey(privateKey))
 
 const ask = (service: Service, token: string): Promise<Answer> => service.call('GET', '/mfa/status', { token })
 
@@ -44,20 +44,20 @@ t.test('tokens are checked by the key that their kid names, of one kind and no o
   issuer.serve(keys)
   const service = await issuer.start(t)
   t.equal(issuer.fetches, 0, 'nothing is asked for before it is needed')
-  const person = service.person()
-  await refuseAll(t, service, person.tenant, {
-    'another key': tokenOf(person, 'r', rsaPair()),
-    'the other key\'s kid': tokenOf(person, 'r', keys.e),
-    'a kid of the other kind': tokenOf(person, 'e', keys.r),
-    'an algorithm that is not configured': compact({ alg: 'RS512', kid: 'r' }, claimsOf(person.token()), withKey(keys.r.privateKey, 'sha512')),
-    HS256: compact({ alg: 'HS256', kid: 'r' }, claimsOf(person.token()), () => Buffer.alloc(32)),
-    none: compact({ alg: 'none', kid: 'r' }, claimsOf(person.token()), () => Buffer.alloc(0)),
-    'a kid of 300 characters': tokenOf(person, 'k'.repeat(300), keys.r),
-    'a kid that is an object': tokenOf(person, { a: 1 } as never, keys.r),
-    'jku elsewhere': tokenOf(person, 'evil', ec(), { jku: issuer.url.replace('jwks', 'evil') })
+  const user = service.user()
+  await refuseAll(t, service, user.tenant, {
+    'another key': tokenOf(user, 'r', rsaPair()),
+    'the other key\'s kid': tokenOf(user, 'r', keys.e),
+    'a kid of the other kind': tokenOf(user, 'e', keys.r),
+    'an algorithm that is not configured': compact({ alg: 'RS512', kid: 'r' }, claimsOf(user.token()), withKey(keys.r.privateKey, 'sha512')),
+    HS256: compact({ alg: 'HS256', kid: 'r' }, claimsOf(user.token()), () => Buffer.alloc(32)),
+    none: compact({ alg: 'none', kid: 'r' }, claimsOf(user.token()), () => Buffer.alloc(0)),
+    'a kid of 300 characters': tokenOf(user, 'k'.repeat(300), keys.r),
+    'a kid that is an object': tokenOf(user, { a: 1 } as never, keys.r),
+    'jku elsewhere': tokenOf(user, 'evil', ec(), { jku: issuer.url.replace('jwks', 'evil') })
   })
-  for (const [kid, pair] of Object.entries(keys)) t.match(await ask(service, tokenOf(person, kid, pair)), { status: 200, body: { subject: person.sub } }, kid)
-  t.equal((await ask(service, tokenOf(person, undefined, keys.e))).status, 200, 'without a kid the one key that fits')
+  for (const [kid, pair] of Object.entries(keys)) t.match(await ask(service, tokenOf(user, kid, pair)), { status: 200, body: { subject: user.sub } }, kid)
+  t.equal((await ask(service, tokenOf(user, undefined, keys.e))).status, 200, 'without a kid the one key that fits')
   t.ok(issuer.fetches <= 2)
 })
 
@@ -66,13 +66,13 @@ t.test('a new key counts without a restart, once the key set has been asked agai
   const issuer = new Issuer()
   issuer.serve({ old })
   const service = await issuer.start(t)
-  const person = service.person()
-  t.equal((await ask(service, tokenOf(person, 'old', old))).status, 200)
+  const user = service.user()
+  t.equal((await ask(service, tokenOf(user, 'old', old))).status, 200)
   issuer.serve({ fresh })
-  t.equal((await ask(service, tokenOf(person, 'fresh', fresh))).status, 401, 'not within 30 s of the last time')
+  t.equal((await ask(service, tokenOf(user, 'fresh', fresh))).status, 401, 'not within 30 s of the last time')
   await afterCooldown(async () => {
-    t.equal((await ask(service, tokenOf(person, 'fresh', fresh))).status, 200)
-    t.equal((await ask(service, tokenOf(person, 'old', old))).status, 401, 'the old one has left')
+    t.equal((await ask(service, tokenOf(user, 'fresh', fresh))).status, 200)
+    t.equal((await ask(service, tokenOf(user, 'old', old))).status, 401, 'the old one has left')
   })
   t.equal(issuer.fetches, 2)
 })
@@ -82,13 +82,13 @@ t.test('unknown kids cost the issuer one request in 30 s', async t => {
   const issuer = new Issuer()
   issuer.serve({ k: pair })
   const service = await issuer.start(t)
-  const person = service.person()
-  t.equal((await ask(service, tokenOf(person, 'k', pair))).status, 200)
-  const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => ask(service, tokenOf(person, `unknown-${i}`, pair))))
+  const user = service.user()
+  t.equal((await ask(service, tokenOf(user, 'k', pair))).status, 200)
+  const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => ask(service, tokenOf(user, `unknown-${i}`, pair))))
   t.ok(answers.every(answer => answer.status === 401))
   t.equal(issuer.fetches, 1)
   await afterCooldown(async () => {
-    await Promise.all(Array.from({ length: 50 }, (_, i) => ask(service, tokenOf(person, `unknown-${i}`, pair))))
+    await Promise.all(Array.from({ length: 50 }, (_, i) => ask(service, tokenOf(user, `unknown-${i}`, pair))))
     t.equal(issuer.fetches, 2, 'one for all that wait')
   })
 })
@@ -119,14 +119,14 @@ t.test('a key set that cannot be had is 503 in bounded time, and nobody is let i
   }
   await Promise.all(cases.map(async ({ name, issuer, service }) => {
     const start = performance.now()
-    const answered = await ask(service, tokenOf(service.person(), 'k', pair))
+    const answered = await ask(service, tokenOf(service.user(), 'k', pair))
     t.ok(performance.now() - start < 12_000, `${name}: bounded`)
     checkProblem(t, { ...answered, headers: Object.fromEntries(answered.headers) }, 503, 'unavailable', name)
     issuer.serve({ k: pair })
     let status = 0
     for (let tries = 0; status !== 200 && tries < 100; tries++) {
       await sleep(50)
-      status = (await ask(service, tokenOf(service.person(), 'k', pair))).status
+      status = (await ask(service, tokenOf(service.user(), 'k', pair))).status
     }
     t.equal(status, 200, `${name}: it heals by itself`)
   }))
@@ -141,7 +141,7 @@ t.test('half an answer is bounded though garbage is collected meanwhile', async 
   const collecting = setInterval(runInNewContext('gc') as () => void, 100)
   t.teardown(() => { clearInterval(collecting) })
   const start = performance.now()
-  t.equal((await ask(service, tokenOf(service.person(), 'k', pair))).status, 503)
+  t.equal((await ask(service, tokenOf(service.user(), 'k', pair))).status, 503)
   t.ok(performance.now() - start < 12_000)
 })
 
@@ -150,12 +150,12 @@ t.test('what is cached answers through an outage', async t => {
   const issuer = new Issuer()
   issuer.serve({ k: pair })
   const service = await issuer.start(t)
-  const person = service.person()
-  t.equal((await ask(service, tokenOf(person, 'k', pair))).status, 200)
+  const user = service.user()
+  t.equal((await ask(service, tokenOf(user, 'k', pair))).status, 200)
   issuer.answer = (request) => { request.socket.destroy() }
   await afterCooldown(async () => {
-    t.equal((await ask(service, tokenOf(person, 'k', pair))).status, 200)
-    t.equal((await ask(service, tokenOf(person, 'unknown', pair))).status, 503, 'whether an unknown key is good cannot be said')
+    t.equal((await ask(service, tokenOf(user, 'k', pair))).status, 200)
+    t.equal((await ask(service, tokenOf(user, 'unknown', pair))).status, 503, 'whether an unknown key is good cannot be said')
   })
   t.equal((await ask(service, 'x.y.z')).status, 401)
 })

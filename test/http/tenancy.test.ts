@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Person, type Service, startService } from '../helpers/service.ts'
+import { type User, type Service, startService } from '../helpers/service.ts'
 import { bare } from '../helpers/tokens.ts'
 
 const RANDOM_ID = '00000000-0000-4000-8000-000000000000'
@@ -17,19 +17,19 @@ async function stored (service: Service, tenant: string): Promise<unknown> {
   }
 }
 
-const administrator = async (service: Service): Promise<{ admin: Person, token: string }> => {
-  const admin = service.person({ roles: ['mfa:admin'] })
+const administrator = async (service: Service): Promise<{ admin: User, token: string }> => {
+  const admin = service.user({ roles: ['mfa:admin'] })
   return { admin, token: (await admin.enroll()).token }
 }
 
 t.test('the ids of others are as ids that never were, to the byte, and nothing happens to them', async t => {
   const service = await startService(t)
-  const victim = service.person()
+  const victim = service.user()
   const { factorId } = await victim.enroll()
-  const waiting = service.person({ tenant: victim.tenant })
+  const waiting = service.user({ tenant: victim.tenant })
   const { body: { factorId: pendingId } } = await waiting.call('POST', '/mfa/enroll')
-  const stranger = service.person({ tenant: victim.tenant })
-  const strangers = [await stranger.enroll(), await service.person({ sub: victim.sub }).enroll(), await service.person({ roles: ['mfa:admin'] }).enroll()]
+  const stranger = service.user({ tenant: victim.tenant })
+  const strangers = [await stranger.enroll(), await service.user({ sub: victim.sub }).enroll(), await service.user({ roles: ['mfa:admin'] }).enroll()]
   const before = await stored(service, victim.tenant)
   const bodies = { factors: new Set<string>(), confirm: new Set<string>() }
   for (const { token } of strangers) {
@@ -47,10 +47,10 @@ t.test('the ids of others are as ids that never were, to the byte, and nothing h
 
 t.test('a code for another\'s factor is refused as one for a factor that never was', async t => {
   const service = await startService(t)
-  const victim = service.person()
+  const victim = service.user()
   const { factorId, secret } = await victim.enroll()
   const before = await stored(service, victim.tenant)
-  const stranger = service.person()
+  const stranger = service.user()
   await stranger.enroll()
   const answers = []
   for (const id of [factorId, RANDOM_ID]) answers.push(await stranger.call('POST', '/mfa/verify', { factorId: id, code: service.clock.code(secret) }))
@@ -78,12 +78,12 @@ t.test('an administrator reads and changes the policy of the tenant in the token
 
 t.test('a namesake of another tenant is another user', async t => {
   const service = await startService(t)
-  const person = service.person()
-  await person.enroll()
-  const namesake = service.person({ sub: person.sub })
-  t.match((await namesake.call('GET', '/mfa/status')).body, { subject: person.sub, tenant: namesake.tenant, enrolled: false })
-  t.not((await namesake.row()).id, (await person.row()).id)
-  const headers = { 'x-tenant-id': person.tenant }
+  const user = service.user()
+  await user.enroll()
+  const namesake = service.user({ sub: user.sub })
+  t.match((await namesake.call('GET', '/mfa/status')).body, { subject: user.sub, tenant: namesake.tenant, enrolled: false })
+  t.not((await namesake.row()).id, (await user.row()).id)
+  const headers = { 'x-tenant-id': user.tenant }
   t.match((await service.call('GET', '/mfa/status', { token: namesake.token(), headers })).body, { tenant: namesake.tenant, enrolled: false })
 })
 
@@ -131,7 +131,7 @@ t.test('answers have exactly the fields that they promise', async t => {
 
 t.test('users neither read nor change the policy, nor exempt themselves', async t => {
   const service = await startService(t)
-  const user = service.person({ roles: ['admin', 'mfa', 'mfa:', 'mfa:administrator', 'Mfa:admin'] })
+  const user = service.user({ roles: ['admin', 'mfa', 'mfa:', 'mfa:administrator', 'Mfa:admin'] })
   const { token } = await user.enroll()
   const before = await stored(service, user.tenant)
   for (const bearer of [token, user.token()]) {

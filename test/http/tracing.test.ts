@@ -21,15 +21,15 @@ t.test('a request and its settlements are one trace, which goes on the caller\'s
   t.teardown(() => traced.close())
   const call = callTo(await traced.listen({ host: '127.0.0.1', port: 0 }))
 
-  const person = service.person({ sub: 'canary7391' })
-  const { secret, factorId } = await person.enroll()
+  const user = service.user({ sub: 'canary7391' })
+  const { secret, factorId } = await user.enroll()
   const headers = { traceparent: `00-${TRACE}-00f067aa0ba902b7-01` }
-  t.equal((await call('POST', '/mfa/verify?', { token: person.token(), body: { code: service.clock.code(secret) }, headers })).status, 200)
-  t.equal((await call('DELETE', `/mfa/factors/${factorId}?canary7391`, { token: person.token() })).status, 400)
+  t.equal((await call('POST', '/mfa/verify?', { token: user.token(), body: { code: service.clock.code(secret) }, headers })).status, 200)
+  t.equal((await call('DELETE', `/mfa/factors/${factorId}?canary7391`, { token: user.token() })).status, 400)
   await service.db.rows`SELECT 1`
   await call('GET', '/mfa/canary7391')
   service.db.value = async () => { throw new Error('gone') }
-  t.equal((await call('GET', '/mfa/status', { token: person.token() })).status, 500)
+  t.equal((await call('GET', '/mfa/status', { token: user.token() })).status, 500)
   await tracing.stop()
 
   t.match(received[0], /^\/v1\/traces /)

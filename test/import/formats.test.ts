@@ -36,7 +36,7 @@ t.test('every source is in docs/import.md with what it reads, has a fixture, and
   for (const reason of REASONS) t.ok(new RegExp(`^\\| \`${reason}\``, 'm').test(docs), reason)
 })
 
-t.test('from every source people come by the names that tokens have, and each row is planned or stays behind', async t => {
+t.test('from every source users come by the names that tokens have, and each row is planned or stays behind', async t => {
   const { secret: plain, secrets: versions } = JSON.parse(fixture('better-auth.known.json'))
   const issuer = 'Example'
   const files: Array<[name: keyof typeof SOURCES, file: string, planned: number, left: number, of?: { subject?: 'id' | 'username' | 'email', issuer?: string }]> = [
@@ -51,7 +51,7 @@ t.test('from every source people come by the names that tokens have, and each ro
     const source: Source = SOURCES[name]
     const found = source.read(fixture(file), { secrets: { plain, versions } })
     const plan = planImport(found, { source: name, tenant: 'acme', namespace: 'https://id.test', subject: subject ?? source.subject }, issuer)
-    t.same([plan.people.flatMap(({ factors }) => factors).length, plan.left.length], [planned, left], file)
+    t.same([plan.users.flatMap(({ factors }) => factors).length, plan.left.length], [planned, left], file)
   }
 })
 

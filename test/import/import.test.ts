@@ -1,33 +1,33 @@
-// Imported people, in a running service: their apps work as before, nothing is brought twice, and nobody loses what he has here.
+// Imported users, in a running service: their apps work as before, nothing is brought twice, and nobody loses what he has here.
 import { readFileSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
 import { Secret } from 'otpauth'
 import t from 'tap'
 import { readOtpauthCsv } from '../../src/import/otpauth-csv.ts'
 import { planImport, type Target } from '../../src/import/plan.ts'
-import { importPeople, type Line } from '../../src/import/run.ts'
-import { ISSUER, type Person, type Service, startService } from '../helpers/service.ts'
+import { importUsers, type Line } from '../../src/import/run.ts'
+import { ISSUER, type User, type Service, startService } from '../helpers/service.ts'
 
 const service = await startService(t)
 const { clock } = service
 
-/** A file of one person, or of several, with secrets of their own. */
-function fileOf (...people: Person[]): { file: string, secrets: string[] } {
-  const secrets = people.map(() => new Secret({ size: 20 }).base32)
-  return { secrets, file: ['subject,account,otpauth', ...people.map(({ sub }, index) => `${sub},${sub}@example.com,otpauth://totp/x?secret=${secrets[index] as string}`)].join('\n') }
+/** A file of one user, or of several, with secrets of their own. */
+function fileOf (...users: User[]): { file: string, secrets: string[] } {
+  const secrets = users.map(() => new Secret({ size: 20 }).base32)
+  return { secrets, file: ['subject,account,otpauth', ...users.map(({ sub }, index) => `${sub},${sub}@example.com,otpauth://totp/x?secret=${secrets[index] as string}`)].join('\n') }
 }
 
 async function run (file: string, tenant: string, options: { isDry?: boolean, on?: Service } = {}): Promise<Line[]> {
   const { isDry = false, on = service } = options
   const target: Target = { source: 'otpauth-csv', tenant, namespace: ISSUER, subject: 'id' }
   const lines: Line[] = []
-  for await (const line of importPeople(planImport(readOtpauthCsv(file), target).people, { db: on.db, ring: () => on.secrets.sealing, peppers: () => on.secrets.peppers, target, isDry, clock: clock.read })) lines.push(line)
+  for await (const line of importUsers(planImport(readOtpauthCsv(file), target).users, { db: on.db, ring: () => on.secrets.sealing, peppers: () => on.secrets.peppers, target, isDry, clock: clock.read })) lines.push(line)
   return lines
 }
 const outcomes = (lines: Line[]): string[] => lines.map(({ outcome }) => outcome)
 
 t.test('somebody who is imported logs in with the app that he has, and is told to make recovery codes', async t => {
-  const alice = service.person()
+  const alice = service.user()
   const { file, secrets: [secret] } = fileOf(alice)
   t.match(await run(file, alice.tenant, { isDry: true }), [{ row: '2', subject: alice.sub, outcome: 'would_import' }])
   t.same(await service.db.rows`SELECT 1 FROM users WHERE tenant = ${alice.tenant}`, [], 'dry: nobody is written')
@@ -51,8 +51,8 @@ t.test('somebody who is imported logs in with the app that he has, and is told t
 
 t.test('again: who is there already is left alone; a run that was cut off goes on', async t => {
   const tenant = `tenant-${randomUUID()}`
-  const people = Array.from({ length: 5 }, () => service.person({ tenant }))
-  const { file } = fileOf(...people)
+  const users = Array.from({ length: 5 }, () => service.user({ tenant }))
+  const { file } = fileOf(...users)
   const cut = `${file.split('\n').slice(0, 3).join('\n')}\n`
   t.same(outcomes(await run(cut, tenant)), ['imported', 'imported'])
   t.same(outcomes(await run(file, tenant)), ['already', 'already', 'imported', 'imported', 'imported'])
@@ -60,8 +60,8 @@ t.test('again: who is there already is left alone; a run that was cut off goes o
   t.equal((await service.db.rows`SELECT 1 FROM factors WHERE tenant = ${tenant}`).length, 5)
 })
 
-t.test('several authenticators of one person come together, or not at all', async t => {
-  const alice = service.person()
+t.test('several authenticators of one user come together, or not at all', async t => {
+  const alice = service.user()
   const [one, two] = [fileOf(alice), fileOf(alice)]
   const file = `${one.file}\n${two.file.split('\n')[1] as string}`
   t.same(outcomes(await run(file, alice.tenant)), ['imported', 'imported'])
@@ -70,7 +70,7 @@ t.test('several authenticators of one person come together, or not at all', asyn
 })
 
 t.test('one secret twice is one authenticator, whose codes work once; the row that says it again is told so', async t => {
-  const alice = service.person()
+  const alice = service.user()
   const { file, secrets: [secret] } = fileOf(alice)
   const joined = `${file}\n${file.split('\n')[1] as string}`
   t.match(await run(joined, alice.tenant, { isDry: true }), [{ row: '2', outcome: 'would_import' }, { row: '3', outcome: 'already' }])
@@ -83,7 +83,7 @@ t.test('one secret twice is one authenticator, whose codes work once; the row th
   t.same([(await alice.call('POST', '/mfa/verify', { code })).status, (await alice.call('POST', '/mfa/verify', { code })).status], [200, 422])
   t.same(outcomes(await run(joined, alice.tenant)), ['already', 'already'])
   t.same(outcomes(await run(`${fileOf(alice).file}\n${file.split('\n')[1] as string}`, alice.tenant)), ['enrolled', 'enrolled'])
-  const bob = service.person()
+  const bob = service.user()
   await bob.call('GET', '/mfa/status')
   await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${bob.tenant}`
   const again = fileOf(bob).file
@@ -91,14 +91,14 @@ t.test('one secret twice is one authenticator, whose codes work once; the row th
 })
 
 t.test('who has an authenticator here keeps it; what was removed here does not come back; whoever is disabled stays out', async t => {
-  const alice = service.person()
+  const alice = service.user()
   const { secret } = await alice.enroll()
   const { file } = fileOf(alice)
   t.same(outcomes(await run(file, alice.tenant)), ['enrolled'])
   t.equal((await alice.call('GET', '/mfa/status')).body.factors.length, 1)
   await alice.verify(secret)
 
-  const bob = service.person()
+  const bob = service.user()
   const ofBob = fileOf(bob)
   const [line] = await run(ofBob.file, bob.tenant)
   clock.advance(30)
@@ -106,16 +106,16 @@ t.test('who has an authenticator here keeps it; what was removed here does not c
   t.equal((await bob.call('DELETE', `/mfa/factors/${line?.factorId as string}`, {}, token)).status, 204)
   for (const isDry of [true, false]) t.same(outcomes(await run(ofBob.file, bob.tenant, { isDry })), ['removed'])
 
-  const carol = service.person()
+  const carol = service.user()
   await carol.call('GET', '/mfa/status')
   await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${carol.tenant}`
   t.same(outcomes(await run(fileOf(carol).file, carol.tenant)), ['disabled'])
 })
 
 t.test('beside what happens meanwhile the statement decides, whatever was read before', async t => {
-  const [alice, bob, carol, dave] = [service.person(), service.person(), service.person(), service.person()]
+  const [alice, bob, carol, dave] = [service.user(), service.user(), service.user(), service.user()]
   /** The import reads, then something happens, and then it writes. */
-  const overtaken = async (person: Person, meanwhile: () => Promise<unknown>, file = fileOf(person).file): Promise<Line[]> => {
+  const overtaken = async (user: User, meanwhile: () => Promise<unknown>, file = fileOf(user).file): Promise<Line[]> => {
     let isDone = false
     const { settle } = service.db
     const late = async (...args: Parameters<typeof settle>): ReturnType<typeof settle> => {
@@ -125,7 +125,7 @@ t.test('beside what happens meanwhile the statement decides, whatever was read b
       }
       return await settle(...args)
     }
-    return await run(file, person.tenant, { on: { ...service, db: { ...service.db, settle: late } } })
+    return await run(file, user.tenant, { on: { ...service, db: { ...service.db, settle: late } } })
   }
   t.same(outcomes(await overtaken(alice, () => alice.call('GET', '/mfa/status'))), ['imported'], 'first seen: sealed anew for who he is')
   t.same(outcomes(await overtaken(bob, () => bob.enroll())), ['enrolled'])

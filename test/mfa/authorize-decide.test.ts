@@ -1,7 +1,7 @@
 // The truth table of what a gateway asks beyond the policy. The policy's own is in test/core/policy.test.ts.
 import t from 'tap'
 import type { Caller } from '../../src/core/caller.ts'
-import type { Person, RememberedAct } from '../../src/core/person.ts'
+import type { User, RememberedAct } from '../../src/core/user.ts'
 import { DEFAULT_POLICY, type DecisionSettings } from '../../src/core/policy.ts'
 import { decideAuthorize, decideByToken, type Demands } from '../../src/mfa/authorize/decide.ts'
 
@@ -9,12 +9,12 @@ const NOW = new Date('2026-11-25T12:00:00Z')
 const ago = (seconds: number): number => NOW.getTime() / 1000 - seconds
 const SETTINGS: DecisionSettings = { issuers: new Set(['https://id']), loginFreshSeconds: 900, floor: null }
 
-const PERSON = {
+const USER = {
   isDisabled: false, factors: [], session: { generation: 0, act: null }, sources: {}, exemption: null, graceUntil: null, policyMetAt: null, readAt: NOW, policy: DEFAULT_POLICY
-} as unknown as Person
-const FACTORS = [{ id: 'f' }] as Person['factors']
+} as unknown as User
+const FACTORS = [{ id: 'f' }] as User['factors']
 const REQUIRED = { ...DEFAULT_POLICY, enforcement: 'required' as const }
-const act = (acr: 'mfa' | 'mfa-recovery', seconds: number): Person['session'] =>
+const act = (acr: 'mfa' | 'mfa-recovery', seconds: number): User['session'] =>
   ({ generation: 0, act: { acr, methods: [], factorId: 'f', authTime: ago(seconds), endsAt: ago(-9) } satisfies RememberedAct, isForged: false })
 
 const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), word: { loginType: 'local' } } as unknown as Caller
@@ -24,18 +24,18 @@ const IDP = { ...LOGIN, isIdpMfa: true }
 const token = (acr: 'mfa' | 'mfa-recovery', seconds: number): Caller =>
   ({ ...LOGIN, kind: 'mfa', word: undefined, authTime: ago(seconds), mfa: { userId: 'u', epoch: 1, acr, factorId: 'f', generation: 0, isBypass: false } })
 
-const ENROLLED = { ...PERSON, factors: FACTORS }
+const ENROLLED = { ...USER, factors: FACTORS }
 const ACR: Demands = { acr: 'mfa' }
 const AGE: Demands = { maxAge: 300 }
 
 /** who · his token · what is asked → the answer */
-const TABLE: Array<[string, Partial<Person>, Caller, Demands, string]> = [
-  ['nobody asks anything', PERSON, LOGIN, {}, 'allow none not_required'],
+const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
+  ['nobody asks anything', USER, LOGIN, {}, 'allow none not_required'],
   ['a factor', ENROLLED, LOGIN, {}, 'verify'],
-  ['must enroll', { ...PERSON, policy: REQUIRED }, LOGIN, {}, 'enroll'],
-  ['must enroll, and log in first', { ...PERSON, policy: REQUIRED }, OLD_LOGIN, {}, 'enroll after login'],
-  ['must enroll, by a login of an unknown time', { ...PERSON, policy: REQUIRED }, AGELESS, {}, 'enroll by no login'],
-  ['acr: the same where nobody must have MFA', PERSON, AGELESS, ACR, 'enroll by no login'],
+  ['must enroll', { ...USER, policy: REQUIRED }, LOGIN, {}, 'enroll'],
+  ['must enroll, and log in first', { ...USER, policy: REQUIRED }, OLD_LOGIN, {}, 'enroll after login'],
+  ['must enroll, by a login of an unknown time', { ...USER, policy: REQUIRED }, AGELESS, {}, 'enroll by no login'],
+  ['acr: the same where nobody must have MFA', USER, AGELESS, ACR, 'enroll by no login'],
   ['acr: a factor, and a login of an unknown time', ENROLLED, AGELESS, ACR, 'verify'],
   ['disabled', { ...ENROLLED, isDisabled: true }, token('mfa', 1), {}, 'deny'],
   ['disabled, whatever is asked', { ...ENROLLED, isDisabled: true }, token('mfa', 1), { ...ACR, ...AGE }, 'deny'],
@@ -45,8 +45,8 @@ const TABLE: Array<[string, Partial<Person>, Caller, Demands, string]> = [
   ['a remembered recovery', { ...ENROLLED, session: act('mfa-recovery', 9000) }, LOGIN, {}, 'allow mfa-recovery mfa_verified'],
   ['the identity provider\'s', ENROLLED, IDP, {}, 'allow idp-mfa idp_mfa'],
 
-  ['acr: nobody must have MFA, and there is no factor', PERSON, LOGIN, ACR, 'enroll'],
-  ['acr: the same after an old login', PERSON, OLD_LOGIN, ACR, 'enroll after login'],
+  ['acr: nobody must have MFA, and there is no factor', USER, LOGIN, ACR, 'enroll'],
+  ['acr: the same after an old login', USER, OLD_LOGIN, ACR, 'enroll after login'],
   ['acr: a factor', ENROLLED, LOGIN, ACR, 'verify'],
   ['acr: an MFA token', ENROLLED, token('mfa', 800), ACR, 'allow mfa mfa_verified'],
   ['acr: a recovery\'s', ENROLLED, token('mfa-recovery', 1), ACR, 'verify'],
@@ -54,9 +54,9 @@ const TABLE: Array<[string, Partial<Person>, Caller, Demands, string]> = [
   ['acr: a remembered recovery', { ...ENROLLED, session: act('mfa-recovery', 1) }, LOGIN, ACR, 'verify'],
   ['acr: a remembered act beside a recovery\'s token', { ...ENROLLED, session: act('mfa', 9000) }, token('mfa-recovery', 1), ACR, 'allow mfa mfa_verified'],
   ['acr: the identity provider\'s', ENROLLED, IDP, ACR, 'verify'],
-  ['acr: the identity provider\'s, without a factor', PERSON, IDP, ACR, 'enroll'],
+  ['acr: the identity provider\'s, without a factor', USER, IDP, ACR, 'enroll'],
 
-  ['maxAge: who would pass without', PERSON, LOGIN, AGE, 'enroll'],
+  ['maxAge: who would pass without', USER, LOGIN, AGE, 'enroll'],
   ['maxAge: a factor', ENROLLED, LOGIN, AGE, 'verify'],
   ['maxAge: an MFA token of its last second', ENROLLED, token('mfa', 300), AGE, 'allow mfa mfa_verified'],
   ['maxAge: one a second older', ENROLLED, token('mfa', 301), AGE, 'verify'],
@@ -78,14 +78,14 @@ const shown = (answer: ReturnType<typeof decideAuthorize> | null): string => {
 }
 
 t.test('the answer is what the table says', async t => {
-  for (const [name, person, caller, demands, expected] of TABLE) t.equal(shown(decideAuthorize(person as Person, caller, demands, NOW, SETTINGS)), expected, name)
+  for (const [name, user, caller, demands, expected] of TABLE) t.equal(shown(decideAuthorize(user as User, caller, demands, NOW, SETTINGS)), expected, name)
 })
 
 t.test('the token alone allows only what the snapshot would allow too, of whom is not disabled', async t => {
-  for (const [name, person, caller, demands, expected] of TABLE.filter(([, { isDisabled }]) => isDisabled === false)) {
+  for (const [name, user, caller, demands, expected] of TABLE.filter(([, { isDisabled }]) => isDisabled === false)) {
     const byToken = shown(decideByToken(caller, demands, NOW))
     t.ok(byToken === 'ask' || byToken === expected, name)
-    t.equal(shown(decideAuthorize(person as Person, caller, demands, NOW, SETTINGS)), expected)
+    t.equal(shown(decideAuthorize(user as User, caller, demands, NOW, SETTINGS)), expected)
   }
   t.equal(shown(decideByToken(token('mfa', 1), ACR, NOW)), 'allow mfa mfa_verified', 'and it does allow')
 })

@@ -26,9 +26,9 @@ async function start (t: Test, env: Record<string, string> = {}) {
 
 t.test('an MFA token costs no look into the database: it is answered while there is none', async t => {
   const { proxy, service } = await start(t)
-  const person = service.person()
-  const { token } = await person.enroll()
-  await service.db.rows`INSERT INTO policies (tenant, enforcement, version) VALUES (${person.tenant}, 'required', 1)`
+  const user = service.user()
+  const { token } = await user.enroll()
+  await service.db.rows`INSERT INTO policies (tenant, enforcement, version) VALUES (${user.tenant}, 'required', 1)`
   await until(service, token, 200)
   proxy.blackHole()
   const begun = performance.now()
@@ -36,20 +36,20 @@ t.test('an MFA token costs no look into the database: it is answered while there
   while (performance.now() - begun < 1000) answers.push(await ask(service, token))
   t.ok(answers.length > 50, `${answers.length} answers`)
   t.same(new Set(answers), new Set([200]))
-  t.equal(await ask(service, person.token()), 503, 'a first-factor token is asked about')
+  t.equal(await ask(service, user.token()), 503, 'a first-factor token is asked about')
 })
 
 t.test('a first-factor token that has just passed by what its session remembers costs no look either, for half a minute and no other token', async t => {
   const { proxy, service } = await start(t, { JWT_SESSION_CLAIM: 'sid', AUTHORIZE_STALE_SECONDS: '60' })
-  const person = service.person({ sid: 's1' })
-  await person.enroll()
-  const [token, other] = [person.token(), person.token({ groups: ['staff'] })]
+  const user = service.user({ sid: 's1' })
+  await user.enroll()
+  const [token, other] = [user.token(), user.token({ groups: ['staff'] })]
   const said = async (): Promise<unknown> => {
     const { status, headers } = await service.call('GET', '/mfa/authorize', { token })
     return [status, ...['user', 'subject', 'namespace', 'tenant', 'acr', 'reason'].map(name => headers.get(`x-mfa-${name}`))]
   }
   const first = await said()
-  t.match(first, [200, /./, /./, /./, person.tenant, 'mfa', 'mfa_verified'])
+  t.match(first, [200, /./, /./, /./, user.tenant, 'mfa', 'mfa_verified'])
   proxy.blackHole()
   const begun = performance.now()
   let count = 0
@@ -65,13 +65,13 @@ t.test('a first-factor token that has just passed by what its session remembers 
 
 t.test('what somebody ends himself is ended at once where he does it, for first-factor tokens of before too', async t => {
   const service = await startService(t, { DATABASE_URL: url, JWT_SESSION_CLAIM: 'sid' })
-  const person = service.person({ sid: 's1' })
-  const { secret } = await person.enroll()
-  const passes = async (): Promise<number> => (await service.call('POST', '/mfa/authorize', { token: person.token() })).status
+  const user = service.user({ sid: 's1' })
+  const { secret } = await user.enroll()
+  const passes = async (): Promise<number> => (await service.call('POST', '/mfa/authorize', { token: user.token() })).status
   for (const path of ['/mfa/session', '/mfa/sessions']) {
-    const token = await person.verify(secret)
+    const token = await user.verify(secret)
     t.same([await passes(), await passes()], [200, 200])
-    t.equal((await person.call('DELETE', path, {}, token)).status, 204)
+    t.equal((await user.call('DELETE', path, {}, token)).status, 204)
     t.equal(await passes(), 401, path)
   }
 })
@@ -79,7 +79,7 @@ t.test('what somebody ends himself is ended at once where he does it, for first-
 for (const trouble of ['refuse', 'blackHole'] as const) {
   t.test(`${trouble}: what is known of ended tokens is believed for two seconds, then nothing passes, and it heals`, async t => {
     const { proxy, service } = await start(t)
-    const { token } = await service.person().enroll()
+    const { token } = await service.user().enroll()
     t.equal(await ask(service, token), 200)
     await proxy[trouble]()
     const milliseconds = await until(service, token, 503)
@@ -99,8 +99,8 @@ for (const trouble of ['refuse', 'blackHole'] as const) {
 t.test('what ended in an outage is known after it', async t => {
   const { proxy, service } = await start(t)
   const direct = await startService(t, { ...service.env, DATABASE_URL: url }, service.clock)
-  const person = service.person()
-  const { token } = await person.enroll()
+  const user = service.user()
+  const { token } = await user.enroll()
   await proxy.refuse()
   t.equal((await direct.call('DELETE', '/mfa/sessions', { token, body: {} })).status, 204)
   t.ok(await until(service, token, 503) < 2500)
@@ -119,7 +119,7 @@ t.test('a service that starts without a database starts, closed', async t => {
   await proxy.refuse()
   const service = await startService(t, { DATABASE_URL: proxy.url, AUTHORIZE_STALE_SECONDS: '1' })
   const direct = await startService(t, { ...service.env, DATABASE_URL: url }, service.clock)
-  const { token } = await direct.person().enroll()
+  const { token } = await direct.user().enroll()
   t.equal(await ask(service, token), 503)
   t.equal((await service.call('GET', '/health/ready')).status, 503)
   await proxy.restore()
@@ -128,13 +128,13 @@ t.test('a service that starts without a database starts, closed', async t => {
 
 t.test('more endings than are remembered: the database is asked, and nothing dead passes', async t => {
   const service = await startService(t, { DATABASE_URL: url })
-  const person = service.person()
-  const { token } = await person.enroll()
+  const user = service.user()
+  const { token } = await user.enroll()
   await service.db.reports`INSERT INTO endings (tenant, user_id, issuer, session, epoch, generation)
-    SELECT ${person.tenant}, gen_random_uuid(), '', '', 2, 0 FROM generate_series(1, 100001)`
+    SELECT ${user.tenant}, gen_random_uuid(), '', '', 2, 0 FROM generate_series(1, 100001)`
   const late = await startService(t, service.env, service.clock)
   t.ok(await until(late, token, 200, 60_000) < Infinity)
-  await late.db.rows`SELECT move_epoch(${person.tenant}, ${(await person.row()).id}::uuid)`
+  await late.db.rows`SELECT move_epoch(${user.tenant}, ${(await user.row()).id}::uuid)`
   // A machine that is not done with reading all those says 503: that passes nobody, either.
   const answers = new Set<number>()
   for (const begun = performance.now(); !answers.has(401) && performance.now() - begun < 30_000; await sleep(50)) answers.add(await ask(late, token))

@@ -12,22 +12,22 @@ t.test('the five lines of docs/back-end.md accept our token for their applicatio
   const code = SNIPPET.replace('https://mfa.example.com/.well-known', `${service.url}/.well-known`).replace('\'jose\'', JSON.stringify(import.meta.resolve('jose')))
   const { verify } = await import(pathToFileURL(join(t.testdir({ 'verify.mjs': code }), 'verify.mjs')).href) as { verify: (token: string) => Promise<object> }
 
-  const person = service.person()
-  const { token: own, recoveryCodes, secret } = await person.enroll()
-  const tokenFor = async (audience: string): Promise<string> => (await person.call('POST', '/mfa/token', { audience }, own)).body.token
-  t.same(await verify(await tokenFor('billing')), { tenant: person.tenant, userId: (await person.row()).id })
-  const verified = await person.call('POST', '/mfa/verify', { code: service.clock.code(secret), audience: 'billing' })
-  t.match(await verify(verified.body.token), { tenant: person.tenant })
+  const user = service.user()
+  const { token: own, recoveryCodes, secret } = await user.enroll()
+  const tokenFor = async (audience: string): Promise<string> => (await user.call('POST', '/mfa/token', { audience }, own)).body.token
+  t.same(await verify(await tokenFor('billing')), { tenant: user.tenant, userId: (await user.row()).id })
+  const verified = await user.call('POST', '/mfa/verify', { code: service.clock.code(secret), audience: 'billing' })
+  t.match(await verify(verified.body.token), { tenant: user.tenant })
 
-  const recovered = await person.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0], audience: 'billing' })
-  const allowed = service.person()
+  const recovered = await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0], audience: 'billing' })
+  const allowed = service.user()
   const forged = await startService(t, { ...service.env, MFA_SIGNING_KEYS: JSON.stringify({ keys: [signingKey()] }) }, service.clock)
-  const forger = forged.person()
+  const forger = forged.user()
   const { token: theirs } = await forger.enroll()
   for (const [cause, token] of Object.entries({
     'our own': own,
     'another application\'s': await tokenFor('other'),
-    'a first-factor token': person.token(),
+    'a first-factor token': user.token(),
     'a recovery\'s': recovered.body.token,
     'who is allowed without': (await allowed.call('POST', '/mfa/token', { audience: 'billing' })).body.token,
     'another key of our name': (await forger.call('POST', '/mfa/token', { audience: 'billing' }, theirs)).body.token,

@@ -1,7 +1,7 @@
 // Whose first enrollment needs a code of an administrator, so that a stolen password alone sets up no factor.
 import t from 'tap'
 import { administrator } from '../helpers/administrator.ts'
-import { type Answer, claimsOf, type Person, type Service, startService } from '../helpers/service.ts'
+import { type Answer, claimsOf, type User, type Service, startService } from '../helpers/service.ts'
 
 const service = await startService(t)
 const { clock, db } = service
@@ -10,9 +10,9 @@ const always = await startService(t, { ...service.env, ENROLL_REQUIRES_CODE: 'al
 const ADMIN = { roles: ['mfa:admin'] }
 const NEEDS_CODE = { status: 401, body: { code: 'step_up_required', action: 'recovery' } }
 
-const on = ({ call }: Service, user: Person, method: string, path: string, body?: unknown, token = user.token()): Promise<Answer> => call(method, path, { token, body })
-/** The same person as another service sees him. */
-const at = (where: Service, { sub, options }: Person, tenant: string): Person => where.person({ ...options, sub, tenant })
+const on = ({ call }: Service, user: User, method: string, path: string, body?: unknown, token = user.token()): Promise<Answer> => call(method, path, { token, body })
+/** The same user as another service sees him. */
+const at = (where: Service, { sub, options }: User, tenant: string): User => where.user({ ...options, sub, tenant })
 
 t.test('requireCode: nobody sets up a factor anew without the code that a reset gives, or a later bypass', async t => {
   const { act, enrolled } = await administrator(service)
@@ -59,7 +59,7 @@ t.test('the code may end unused: then a bypass helps, and a reset has nothing to
 })
 
 /** By SQL's own hand, where the test's administrator would have to verify anew. */
-async function administratorsBypass (user: Person, id: string): Promise<string> {
+async function administratorsBypass (user: User, id: string): Promise<string> {
   const other = await administrator(service, ['mfa:admin'], user.tenant)
   return (await other.act(id, 'bypass')).body.code
 }
@@ -96,7 +96,7 @@ t.test('always: everybody needs one, and no fresh login', async t => {
   const mine = await at(always, user, admin.tenant).enroll(body.token)
   t.equal(mine.recoveryCodes?.length, 10)
   t.equal((await on(always, user, 'POST', '/mfa/enroll', {}, mine.token)).status, 201, 'a further one takes a second factor')
-  t.match(await on(always, always.person(ADMIN), 'POST', '/mfa/enroll'), NEEDS_CODE, 'the first administrator too: the break-glass command gives him one')
+  t.match(await on(always, always.user(ADMIN), 'POST', '/mfa/enroll'), NEEDS_CODE, 'the first administrator too: the break-glass command gives him one')
 })
 
 t.test('by default: who knows the password of a promoted user whom support has reset sets up no factor, and administers nothing', async t => {
@@ -116,7 +116,7 @@ t.test('by default: who knows the password of a promoted user whom support has r
 
 t.test('by default: a first factor that was started before its owner was promoted is confirmed only with a code', async t => {
   const { admin: { tenant } } = await administrator(roles)
-  const user = roles.person({ tenant })
+  const user = roles.user({ tenant })
   const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
   const confirm = { factorId, code: clock.code(secret) }
   user.options.roles = ['mfa:admin']
@@ -124,14 +124,14 @@ t.test('by default: a first factor that was started before its owner was promote
 })
 
 t.test('roles: the first administrator of a tenant needs none, further ones do, and others never', async t => {
-  const first = roles.person(ADMIN)
+  const first = roles.user(ADMIN)
   const { tenant } = first
   t.equal((await first.enroll()).recoveryCodes?.length, 10)
-  const second = roles.person({ tenant, roles: ['mfa:auditor'] })
+  const second = roles.user({ tenant, roles: ['mfa:auditor'] })
   t.match(await second.call('POST', '/mfa/enroll'), NEEDS_CODE)
   t.match(await second.call('POST', '/mfa/enroll', {}, second.token({ roles: [] })), NEEDS_CODE, 'whatever the token leaves out')
-  t.equal((await roles.person({ tenant }).enroll()).recoveryCodes?.length, 10)
-  t.equal((await roles.person(ADMIN).enroll()).recoveryCodes?.length, 10, 'of another tenant')
+  t.equal((await roles.user({ tenant }).enroll()).recoveryCodes?.length, 10)
+  t.equal((await roles.user(ADMIN).enroll()).recoveryCodes?.length, 10, 'of another tenant')
   const other = await administrator(roles, ['mfa:admin'], `${tenant}-b`)
   t.ok(other)
   await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${tenant} AND subject = ${first.sub}`
@@ -141,7 +141,7 @@ t.test('roles: the first administrator of a tenant needs none, further ones do, 
 t.test('roles: a first factor that was set up without a code administers after a day, and so does what is set up by it', async t => {
   const first = await administrator(roles)
   const { tenant } = first.admin
-  const user = roles.person({ tenant })
+  const user = roles.user({ tenant })
   const { secret, token } = await user.enroll()
   clock.advance(30)
   const second = await user.enroll(token)
@@ -155,7 +155,7 @@ t.test('roles: a first factor that was set up without a code administers after a
   t.equal((await promoted.call('GET', '/admin/policy', undefined, await promoted.verify(second.secret))).status, 200)
 
   // Where no code was due to anybody, nobody waits.
-  const early = roles.person()
+  const early = roles.user()
   const mine = await early.enroll()
   early.options.roles = ['mfa:admin']
   t.equal((await early.call('GET', '/admin/policy', undefined, await early.verify(mine.secret))).status, 200)
@@ -163,7 +163,7 @@ t.test('roles: a first factor that was set up without a code administers after a
 
 t.test('roles: by a bypass a further administrator sets up, and administers after a day', async t => {
   const { admin, act } = await administrator(roles)
-  const second = roles.person({ ...ADMIN, tenant: admin.tenant })
+  const second = roles.user({ ...ADMIN, tenant: admin.tenant })
   const { body: { userId } } = await second.call('GET', '/mfa/status')
   const { body: { token } } = await second.call('POST', '/mfa/recovery', { code: (await act(userId, 'bypass')).body.code })
   const { secret } = await second.enroll(token)

@@ -2,10 +2,10 @@
 import t from 'tap'
 import { newTenant, startTrusting, TestIssuer } from '../helpers/issuers.ts'
 import { checkProblem } from '../helpers/problems.ts'
-import { type Answer, type Person, type Service, startService } from '../helpers/service.ts'
+import { type Answer, type User, type Service, startService } from '../helpers/service.ts'
 
 const requireMfa = (service: Service, tenant: string, enforcement = 'required'): Promise<unknown> => service.db.rows`INSERT INTO policies (tenant, enforcement, version) VALUES (${tenant}, ${enforcement}, 1)`
-const ageless = (person: Person): string => person.token({ auth_time: undefined })
+const ageless = (user: User): string => user.token({ auth_time: undefined })
 const warnings = ({ log }: Service): any[] => log.map(line => JSON.parse(line)).filter(({ level, msg }) => level === 40 && /when the login was/.test(msg))
 const plain = (answer: Answer): any => ({ ...answer, headers: Object.fromEntries(answer.headers) })
 
@@ -13,24 +13,24 @@ t.test('decision, call and gateway say so, and lead nobody to the log-in page', 
   const pages = { ENROLL_PAGE_URL: 'https://app.example.com/set-up', LOGIN_PAGE_URL: 'https://id.example.com/login' }
   for (const [env, status] of [[{}, 403], [{ GATEWAY_ENROLL_STATUS: '401' }, 401]] as const) {
     const service = await startService(t, { ...pages, ...env })
-    const person = service.person()
-    await requireMfa(service, person.tenant)
-    t.same((await person.call('GET', '/mfa/status', undefined, ageless(person))).body.decision, { action: 'enroll', reason: 'required_by_policy', loginTimeUnknown: true })
-    checkProblem(t, plain(await person.call('POST', '/mfa/enroll', {}, ageless(person))), 403, 'login_time_unknown', 'the call')
-    const told = await service.call('GET', '/mfa/authorize', { token: ageless(person) })
+    const user = service.user()
+    await requireMfa(service, user.tenant)
+    t.same((await user.call('GET', '/mfa/status', undefined, ageless(user))).body.decision, { action: 'enroll', reason: 'required_by_policy', loginTimeUnknown: true })
+    checkProblem(t, plain(await user.call('POST', '/mfa/enroll', {}, ageless(user))), 403, 'login_time_unknown', 'the call')
+    const told = await service.call('GET', '/mfa/authorize', { token: ageless(user) })
     checkProblem(t, plain(told), status, 'login_time_unknown', 'a gateway')
     t.match(Object.fromEntries(told.headers), { 'x-mfa-action': 'enroll', 'x-mfa-reason': 'login_time_unknown', 'x-mfa-location': pages.ENROLL_PAGE_URL })
-    const led = await service.call('GET', '/mfa/forward-auth', { token: ageless(person), headers: { accept: 'text/html' } })
+    const led = await service.call('GET', '/mfa/forward-auth', { token: ageless(user), headers: { accept: 'text/html' } })
     t.match(plain(led), { status: 302, headers: { location: pages.ENROLL_PAGE_URL } })
-    t.notOk((await service.call('GET', '/mfa/authorize', { token: person.token() })).headers.get('x-mfa-reason'), 'and says nothing of the sort of a token that has it')
+    t.notOk((await service.call('GET', '/mfa/authorize', { token: user.token() })).headers.get('x-mfa-reason'), 'and says nothing of the sort of a token that has it')
   }
 })
 
 t.test('what a report-only policy would ask says so too', async t => {
   const service = await startService(t)
-  const person = service.person()
-  await requireMfa(service, person.tenant, 'report_only')
-  t.match((await person.call('GET', '/mfa/status', undefined, ageless(person))).body.decision, { reason: 'report_only', wouldBe: { action: 'enroll', loginTimeUnknown: true } })
+  const user = service.user()
+  await requireMfa(service, user.tenant, 'report_only')
+  t.match((await user.call('GET', '/mfa/status', undefined, ageless(user))).body.decision, { reason: 'report_only', wouldBe: { action: 'enroll', loginTimeUnknown: true } })
   t.equal(warnings(service).length, 1, 'the operator knows before it counts')
 })
 
@@ -55,9 +55,9 @@ t.test('the operator is warned once for each issuer, whatever meets it', async t
 
 t.test('an administrator\'s code lets somebody set up all the same', async t => {
   const service = await startService(t)
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
-  const user = service.person({ tenant: admin.tenant })
+  const user = service.user({ tenant: admin.tenant })
   const { userId } = (await user.call('GET', '/mfa/status', undefined, ageless(user))).body
   const { body: { code } } = await admin.call('POST', `/admin/users/${String(userId)}/bypass`, { reason: 'no auth_time' }, token)
   const opened = await user.call('POST', '/mfa/recovery', { code }, ageless(user))
@@ -67,8 +67,8 @@ t.test('an administrator\'s code lets somebody set up all the same', async t => 
 
 t.test('whoever has a factor is asked for a code, however little the token says', async t => {
   const service = await startService(t)
-  const person = service.person()
-  const { secret } = await person.enroll()
-  t.match(await person.call('POST', '/mfa/enroll', {}, ageless(person)), { status: 401, body: { code: 'step_up_required', action: 'verify' } })
-  t.equal((await person.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, ageless(person))).status, 200)
+  const user = service.user()
+  const { secret } = await user.enroll()
+  t.match(await user.call('POST', '/mfa/enroll', {}, ageless(user)), { status: 401, body: { code: 'step_up_required', action: 'verify' } })
+  t.equal((await user.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, ageless(user))).status, 200)
 })

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { generateCode } from '../../src/core/recovery-code.ts'
-import { type Answer, type Person, signToken, startService } from '../helpers/service.ts'
+import { type Answer, type User, signToken, startService } from '../helpers/service.ts'
 
 const service = await startService(t, { THROTTLE_WAITS: '0' })
 const { clock } = service
@@ -15,56 +15,56 @@ const said = ({ status, text, headers }: Answer): object => ({
 })
 
 t.test('wrong, replayed, expired, used, another\'s, of another kind: the refusals of one kind of code are the same bytes, and say what helps', async t => {
-  const person = service.person()
-  const { secret, recoveryCodes, token } = await person.enroll()
-  const { body: pending } = await person.call('POST', '/mfa/enroll', {}, token)
-  const neighbour = service.person({ tenant: person.tenant })
+  const user = service.user()
+  const { secret, recoveryCodes, token } = await user.enroll()
+  const { body: pending } = await user.call('POST', '/mfa/enroll', {}, token)
+  const neighbour = service.user({ tenant: user.tenant })
   const theirs = await neighbour.enroll()
-  const nobody = service.person()
+  const nobody = service.user()
   await nobody.call('GET', '/mfa/status')
-  const newcomer = service.person()
+  const newcomer = service.user()
   const { body: started } = await newcomer.call('POST', '/mfa/enroll')
   const spent = clock.code(secret)
-  await person.call('POST', '/mfa/verify', { code: spent })
+  await user.call('POST', '/mfa/verify', { code: spent })
   const [used, live] = recoveryCodes as [string, string]
-  await person.call('POST', '/mfa/recovery', { code: used })
+  await user.call('POST', '/mfa/recovery', { code: used })
 
-  const verify = (who: Person, body: object): Promise<Answer> => who.call('POST', '/mfa/verify', body)
-  const recover = (who: Person, code: string): Promise<Answer> => who.call('POST', '/mfa/recovery', { code })
+  const verify = (who: User, body: object): Promise<Answer> => who.call('POST', '/mfa/verify', body)
+  const recover = (who: User, code: string): Promise<Answer> => who.call('POST', '/mfa/recovery', { code })
   const wrong = clock.wrongCode(secret)
-  const reference = said(await verify(person, { code: wrong }))
+  const reference = said(await verify(user, { code: wrong }))
   t.match(reference, { status: 422, text: /"detail":"[^"]*next code[^"]*date and time of the phone to automatic\.".*"code":"code_refused"/ })
   const others: Array<[string, Promise<Answer>]> = [
-    ['replayed', verify(person, { code: spent })],
-    ['older than an accepted one', verify(person, { code: clock.code(secret, -1) })],
-    ['of a step that is over', verify(person, { code: clock.code(secret, -5) })],
-    ['of another user', verify(person, { code: clock.code(theirs.secret) })],
-    ['with another user\'s factor id', verify(person, { code: clock.code(theirs.secret), factorId: theirs.factorId })],
-    ['with a factor id that nobody has', verify(person, { code: clock.code(secret, 1), factorId: randomUUID() })],
-    ['of a pending factor', verify(person, { code: clock.code(pending.secret) })],
-    ['with a pending factor\'s id', verify(person, { code: clock.code(pending.secret), factorId: pending.factorId })],
+    ['replayed', verify(user, { code: spent })],
+    ['older than an accepted one', verify(user, { code: clock.code(secret, -1) })],
+    ['of a step that is over', verify(user, { code: clock.code(secret, -5) })],
+    ['of another user', verify(user, { code: clock.code(theirs.secret) })],
+    ['with another user\'s factor id', verify(user, { code: clock.code(theirs.secret), factorId: theirs.factorId })],
+    ['with a factor id that nobody has', verify(user, { code: clock.code(secret, 1), factorId: randomUUID() })],
+    ['of a pending factor', verify(user, { code: clock.code(pending.secret) })],
+    ['with a pending factor\'s id', verify(user, { code: clock.code(pending.secret), factorId: pending.factorId })],
     ['wrong at confirm', newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })]
   ]
   for (const [name, answer] of others) t.same(said(await answer), reference, name)
 
-  const ofRecovery = said(await recover(person, used))
+  const ofRecovery = said(await recover(user, used))
   t.match(ofRecovery, { status: 422, text: /"detail":"Use another recovery code\. Each works once\. [^"]*typing errors[^"]*".*"code":"code_refused"/ })
   const recoveries: Array<[string, Promise<Answer>]> = [
-    ['a recovery code that never was', recover(person, generateCode(0))],
-    ['of a slot that never was', recover(person, generateCode(31))],
-    ['mistyped', recover(person, `${live.slice(0, -1)}${live.endsWith('Z') ? 'Y' : 'Z'}`)],
-    ['another user\'s recovery code', recover(person, theirs.recoveryCodes?.[1] as string)],
+    ['a recovery code that never was', recover(user, generateCode(0))],
+    ['of a slot that never was', recover(user, generateCode(31))],
+    ['mistyped', recover(user, `${live.slice(0, -1)}${live.endsWith('Z') ? 'Y' : 'Z'}`)],
+    ['another user\'s recovery code', recover(user, theirs.recoveryCodes?.[1] as string)],
     ['a recovery code without a factor', recover(nobody, live)]
   ]
   for (const [name, answer] of recoveries) t.same(said(await answer), ofRecovery, name)
-  t.equal((await recover(person, live)).status, 200)
+  t.equal((await recover(user, live)).status, 200)
 })
 
 t.test('who has no second factor is told so, whatever the code is, and it costs nothing', async t => {
-  const nobody = service.person()
-  const newcomer = service.person()
+  const nobody = service.user()
+  const newcomer = service.user()
   const { body: started } = await newcomer.call('POST', '/mfa/enroll')
-  const { factorId } = await service.person().enroll()
+  const { factorId } = await service.user().enroll()
   for (const [who, body] of [[nobody, { code: '000000' }], [nobody, { code: '000000', factorId }], [newcomer, { code: clock.code(started.secret) }], [newcomer, { code: clock.code(started.secret), factorId: started.factorId }]] as const) {
     t.match(await who.call('POST', '/mfa/verify', body), { status: 409, body: { code: 'not_enrolled', detail: /POST \/mfa\/enroll/ } })
   }
@@ -74,15 +74,15 @@ t.test('who has no second factor is told so, whatever the code is, and it costs 
 })
 
 t.test('a recovery code is no TOTP code, and the other way round', async t => {
-  const person = service.person()
-  const { secret, recoveryCodes } = await person.enroll()
-  t.equal((await person.call('POST', '/mfa/verify', { code: recoveryCodes?.[0] })).status, 400)
-  t.equal((await person.call('POST', '/mfa/recovery', { code: clock.code(secret) })).status, 400)
-  t.equal((await person.call('POST', '/mfa/recovery', { code: clock.code(secret).padStart(16, '0') })).status, 422)
+  const user = service.user()
+  const { secret, recoveryCodes } = await user.enroll()
+  t.equal((await user.call('POST', '/mfa/verify', { code: recoveryCodes?.[0] })).status, 400)
+  t.equal((await user.call('POST', '/mfa/recovery', { code: clock.code(secret) })).status, 400)
+  t.equal((await user.call('POST', '/mfa/recovery', { code: clock.code(secret).padStart(16, '0') })).status, 422)
 })
 
 t.test('without a user\'s first factor nobody burns his attempts', async t => {
-  const victim = service.person()
+  const victim = service.user()
   const { secret, factorId, recoveryCodes } = await victim.enroll()
   const { body: pending } = await victim.call('POST', '/mfa/enroll', {}, await victim.verify(secret))
   const wrong = clock.wrongCode(secret)
@@ -96,7 +96,7 @@ t.test('without a user\'s first factor nobody burns his attempts', async t => {
     ['a token for somebody else', signToken({ ...claims, aud: 'other' })],
     ['another issuer', signToken({ ...claims, iss: 'https://other.test' })],
     ['the same subject of another tenant', signToken({ ...claims, tenant: `${victim.tenant}-b` })],
-    ['another user', service.person({ tenant: victim.tenant }).token()]
+    ['another user', service.user({ tenant: victim.tenant }).token()]
   ]
   for (const [name, token] of strangers) {
     const calls: Array<[string, object]> = [
@@ -119,11 +119,11 @@ t.test('without a user\'s first factor nobody burns his attempts', async t => {
 })
 
 t.test('without a first factor no code opens anything, and nothing is written', async t => {
-  const person = service.person()
-  const { secret, recoveryCodes } = await person.enroll()
-  const before = await person.events()
+  const user = service.user()
+  const { secret, recoveryCodes } = await user.enroll()
+  const before = await user.events()
   for (const [path, code] of [['/mfa/verify', clock.code(secret)], ['/mfa/recovery', recoveryCodes?.[0]]] as const) {
     t.match(await service.call('POST', path, { body: { code } }), { status: 401, body: { code: 'invalid_token' } })
   }
-  t.same(await person.events(), before)
+  t.same(await user.events(), before)
 })

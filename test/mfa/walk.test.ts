@@ -3,7 +3,7 @@ import { startService } from '../helpers/service.ts'
 
 t.test('from enroll over verify to recovery', async t => {
   const service = await startService(t)
-  const alice = service.person({ roles: ['mfa:admin'] })
+  const alice = service.user({ roles: ['mfa:admin'] })
   const { factorId, secret, recoveryCodes, token } = await alice.enroll()
   t.equal(recoveryCodes?.length, 10)
   const verified = await alice.call('POST', '/mfa/verify', { code: service.clock.code(secret) })

@@ -3,19 +3,19 @@
 import t from 'tap'
 import { administrator } from '../helpers/administrator.ts'
 import { isOneOf, type RaceCall, startReplicas, tally } from '../helpers/replica.ts'
-import { type Person, startService } from '../helpers/service.ts'
+import { type User, startService } from '../helpers/service.ts'
 
 const service = await startService(t, { JWT_SESSION_CLAIM: 'sid', THROTTLE_WAITS: '0' })
 const { race, syncClocks } = await startReplicas(t, service)
 const { clock, db } = service
 
 const REASON = { reason: 'Ticket 4711' }
-const rowsOf = async ({ tenant }: Person, action: string): Promise<number> =>
+const rowsOf = async ({ tenant }: User, action: string): Promise<number> =>
   (await db.rows`SELECT 1 FROM audit_events WHERE tenant = ${tenant} AND action = ${action} AND outcome = 'success'`).length
 const done = (answers: Array<{ status: number }>): number => answers.filter(({ status }) => status < 300).length
 
 /** All rows by which somebody could prove a second factor. */
-const belongings = async ({ tenant }: Person, id: string): Promise<number> =>
+const belongings = async ({ tenant }: User, id: string): Promise<number> =>
   (await db.rows`SELECT 1 FROM factors WHERE tenant = ${tenant} AND user_id = ${id}::uuid
     UNION ALL SELECT 1 FROM enrollments WHERE tenant = ${tenant} AND user_id = ${id}::uuid
     UNION ALL SELECT 1 FROM recovery_codes WHERE tenant = ${tenant} AND user_id = ${id}::uuid

@@ -15,7 +15,7 @@ const url = config.DATABASE_URL as string
 const write = (tenant: string, count: number): Promise<unknown> => db.rows`SELECT count(audit(${tenant}, 's', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, ${count}::int)`
 
 t.test('two processes that chain at once never fork the chain, nor chain an event twice or not at all', async t => {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   const children = [await startChainer(t, url, tenant), await startChainer(t, url, tenant)] as [ChildProcess, ChildProcess]
   const holder = new pg.Client({ connectionString: url })
   await holder.connect()
@@ -45,7 +45,7 @@ t.test('two processes that chain at once never fork the chain, nor chain an even
 })
 
 t.test('an event whose transaction commits late is chained then, and breaks nothing', async t => {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   const child = await startChainer(t, url, tenant)
   const late = new pg.Client({ connectionString: url })
   await late.connect()
@@ -61,16 +61,16 @@ t.test('an event whose transaction commits late is chained then, and breaks noth
 })
 
 t.test('chaining waits for no login, and no login for it', async t => {
-  const person = service.person()
-  const { secret } = await person.enroll()
-  const child = await startChainer(t, url, person.tenant)
+  const user = service.user()
+  const { secret } = await user.enroll()
+  const child = await startChainer(t, url, user.tenant)
   await chain(child)
   const holder = new pg.Client({ connectionString: url })
   await holder.connect()
   t.teardown(() => holder.end())
   await holder.query('BEGIN')
-  await holder.query('SELECT 1 FROM audit_heads WHERE tenant = $1 FOR UPDATE', [person.tenant])
-  await person.verify(secret)
+  await holder.query('SELECT 1 FROM audit_heads WHERE tenant = $1 FOR UPDATE', [user.tenant])
+  await user.verify(secret)
   await holder.query('COMMIT')
   t.equal(await chain(child), 1)
 })

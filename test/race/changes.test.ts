@@ -3,68 +3,68 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
 import { isOneOf, type RaceCall, startReplicas, tally } from '../helpers/replica.ts'
-import { type Person, startService } from '../helpers/service.ts'
+import { type User, startService } from '../helpers/service.ts'
 
 const service = await startService(t)
 const { race } = await startReplicas(t, service)
 
-const state = async (person: Person): Promise<{ factors: number, codes: number }> => {
+const state = async (user: User): Promise<{ factors: number, codes: number }> => {
   const [row] = await service.db.rows<{ factors: number, codes: number }>`SELECT
-    (SELECT count(*)::int FROM factors WHERE tenant = ${person.tenant}) AS factors,
-    (SELECT count(*)::int FROM recovery_codes WHERE tenant = ${person.tenant}) AS codes`
+    (SELECT count(*)::int FROM factors WHERE tenant = ${user.tenant}) AS factors,
+    (SELECT count(*)::int FROM recovery_codes WHERE tenant = ${user.tenant}) AS codes`
   return row as { factors: number, codes: number }
 }
 
 t.test('the last two factors removed at once by one token: one is, and the codes stay with the other', async t => {
   for (let round = 0; round < 3; round++) {
-    const person = service.person()
-    const first = await person.enroll()
-    const second = await person.enroll(first.token)
-    const token = await person.verify(first.secret)
-    const answers = await race(person, 2, index => ['DELETE', `/mfa/factors/${[first, second][index]?.factorId as string}`, { token }])
+    const user = service.user()
+    const first = await user.enroll()
+    const second = await user.enroll(first.token)
+    const token = await user.verify(first.secret)
+    const answers = await race(user, 2, index => ['DELETE', `/mfa/factors/${[first, second][index]?.factorId as string}`, { token }])
     t.equal(answers.filter(({ status }) => status === 200 || status === 204).length, 1, 'the first removal ended the token of the second')
     t.equal(answers.filter(({ status }) => status === 401).length, 1)
-    t.same(await state(person), { factors: 1, codes: 10 })
+    t.same(await state(user), { factors: 1, codes: 10 })
   }
 })
 
 t.test('the last factor removed by several at once: it goes once, and the codes with it', async t => {
-  const person = service.person()
-  const { factorId, token } = await person.enroll()
-  const answers = await race(person, 10, () => ['DELETE', `/mfa/factors/${factorId}`, { token }])
+  const user = service.user()
+  const { factorId, token } = await user.enroll()
+  const answers = await race(user, 10, () => ['DELETE', `/mfa/factors/${factorId}`, { token }])
   t.ok(isOneOf(answers, 204, 401), JSON.stringify(tally(answers)))
-  t.same(await state(person), { factors: 0, codes: 0 })
-  t.equal((await person.events()).filter(event => event.action === 'factor.removed').length, 1)
+  t.same(await state(user), { factors: 0, codes: 0 })
+  t.equal((await user.events()).filter(event => event.action === 'factor.removed').length, 1)
 })
 
 t.test('a confirmation beside the removal of the only factor: never a factor without codes, nor codes without a factor', async t => {
   for (let round = 0; round < 3; round++) {
-    const person = service.person()
-    const first = await person.enroll()
-    const { body: pending } = await person.call('POST', '/mfa/enroll', {}, first.token)
-    const answers = await race(person, 2, index => index === round % 2
+    const user = service.user()
+    const first = await user.enroll()
+    const { body: pending } = await user.call('POST', '/mfa/enroll', {}, first.token)
+    const answers = await race(user, 2, index => index === round % 2
       ? ['POST', '/mfa/enroll/confirm', { token: first.token, body: { factorId: pending.factorId, code: service.clock.code(pending.secret) } }]
       : ['DELETE', `/mfa/factors/${first.factorId}`, { token: first.token }])
-    const { factors, codes } = await state(person)
+    const { factors, codes } = await state(user)
     t.ok(factors === 0 ? codes === 0 : codes === 10, `${factors} factors, ${codes} codes; ${answers.map(({ status }) => status).join()}`)
     t.ok(Object.keys(tally(answers)).every(status => [200, 204, 401, 404, 422].includes(Number(status))), JSON.stringify(tally(answers)))
-    t.equal((await person.call('GET', '/mfa/status')).body.enrolled, factors > 0)
+    t.equal((await user.call('GET', '/mfa/status')).body.enrolled, factors > 0)
   }
 })
 
 t.test('new codes beside the removal of the only factor: never codes without a factor', async t => {
   for (let round = 0; round < 3; round++) {
-    const person = service.person()
-    const { factorId, token } = await person.enroll()
-    const answers = await race(person, 4, index => index === 3 ? ['DELETE', `/mfa/factors/${factorId}`, { token }] : ['POST', '/mfa/recovery/codes', { token, body: {} }])
-    t.same(await state(person), { factors: 0, codes: 0 }, answers.map(({ status }) => status).join())
+    const user = service.user()
+    const { factorId, token } = await user.enroll()
+    const answers = await race(user, 4, index => index === 3 ? ['DELETE', `/mfa/factors/${factorId}`, { token }] : ['POST', '/mfa/recovery/codes', { token, body: {} }])
+    t.same(await state(user), { factors: 0, codes: 0 }, answers.map(({ status }) => status).join())
     t.ok(Object.keys(tally(answers)).every(status => [201, 204, 401, 409, 429].includes(Number(status))), JSON.stringify(tally(answers)))
   }
 })
 
 t.test('new codes that wait behind the removal of the only factor are not kept', async t => {
-  const person = service.person()
-  const { token } = await person.enroll()
+  const user = service.user()
+  const { token } = await user.enroll()
   const other = new pg.Client({ connectionString: service.config.DATABASE_URL })
   await other.connect()
   t.teardown(() => other.end())
@@ -72,39 +72,39 @@ t.test('new codes that wait behind the removal of the only factor are not kept',
   const { settle } = service.db
   service.db.settle = async (...call) => {
     await other.query('BEGIN')
-    await other.query('UPDATE users SET epoch = epoch + 1, revision = revision + 1 WHERE tenant = $1', [person.tenant])
-    for (const table of ['factors', 'recovery_sets']) await other.query(`DELETE FROM ${table} WHERE tenant = $1`, [person.tenant])
+    await other.query('UPDATE users SET epoch = epoch + 1, revision = revision + 1 WHERE tenant = $1', [user.tenant])
+    for (const table of ['factors', 'recovery_sets']) await other.query(`DELETE FROM ${table} WHERE tenant = $1`, [user.tenant])
     const settled = settle(...call)
     await sleep(200)
     await other.query('COMMIT')
     return await settled
   }
   t.teardown(() => { service.db.settle = settle })
-  t.match(await person.call('POST', '/mfa/recovery/codes', {}, token), { status: 409, body: { code: 'not_enrolled' } })
-  t.same(await state(person), { factors: 0, codes: 0 })
+  t.match(await user.call('POST', '/mfa/recovery/codes', {}, token), { status: 409, body: { code: 'not_enrolled' } })
+  t.same(await state(user), { factors: 0, codes: 0 })
 })
 
 t.test('codes and removals beside each other block nobody: no call fails by a deadlock', async t => {
-  const person = service.person()
-  const first = await person.enroll()
-  const second = await person.enroll(first.token)
-  const token = await person.verify(first.secret)
+  const user = service.user()
+  const first = await user.enroll()
+  const second = await user.enroll(first.token)
+  const token = await user.verify(first.secret)
   const wrong = service.clock.wrongCode(second.secret)
   const mixed = (index: number): RaceCall[] => [
-    ['POST', '/mfa/verify', { token: person.token(), body: { code: service.clock.code(second.secret) } }],
-    ['POST', '/mfa/recovery', { token: person.token(), body: { code: first.recoveryCodes?.[index % 10] } }],
+    ['POST', '/mfa/verify', { token: user.token(), body: { code: service.clock.code(second.secret) } }],
+    ['POST', '/mfa/recovery', { token: user.token(), body: { code: first.recoveryCodes?.[index % 10] } }],
     ['POST', '/mfa/enroll', { token, body: {} }],
-    ['POST', '/mfa/verify', { token: person.token(), body: { code: wrong } }],
+    ['POST', '/mfa/verify', { token: user.token(), body: { code: wrong } }],
     ['DELETE', `/mfa/factors/${first.factorId}`, { token }]
   ]
-  const answers = await race(person, 40, index => mixed(index)[index % 5] as RaceCall)
+  const answers = await race(user, 40, index => mixed(index)[index % 5] as RaceCall)
   t.ok(Object.keys(tally(answers)).every(status => Number(status) < 500), JSON.stringify(tally(answers)))
   t.notMatch(service.log.join(''), /40P01|40001/, 'no deadlock, no failed serialization')
-  t.same(await state(person), { factors: 1, codes: 10 })
+  t.same(await state(user), { factors: 1, codes: 10 })
 })
 
 t.test('of two changes of one version of the policy one counts, and the other is 412', async t => {
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   for (let round = 0; round < 4; round++) {
     const [from, to] = round % 2 === 0 ? ['optional', 'required'] : ['required', 'optional']

@@ -1,4 +1,4 @@
-// Several processes deliver the notices of one database: each is delivered, by one of them, in its person's order; and what
+// Several processes deliver the notices of one database: each is delivered, by one of them, in its user's order; and what
 // one of them had when it died is delivered by another.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -31,17 +31,17 @@ async function startWorker (t: Test, ...args: string[]): Promise<ChildProcess> {
   return child
 }
 
-/** `each` notices of each of `people`, one after the other, with their number. */
-const write = (tenant: string, people: number, each: number): Promise<unknown> => db.rows`
+/** `each` notices of each of `users`, one after the other, with their number. */
+const write = (tenant: string, users: number, each: number): Promise<unknown> => db.rows`
   SELECT count(audit(${tenant}, 'user-' || p, 'user.reset', 'success', NULL, '{}', jsonb_build_object('number', n))::text)
-  FROM (SELECT n, p FROM generate_series(1, ${each}::int) AS n, generate_series(1, ${people}::int) AS p ORDER BY n, p) AS all_of_them`
+  FROM (SELECT n, p FROM generate_series(1, ${each}::int) AS n, generate_series(1, ${users}::int) AS p ORDER BY n, p) AS all_of_them`
 
 t.test('two processes deliver each notice once, and somebody\'s in their order', async t => {
   receiver.answer = async response => {
     await sleep(Math.floor(performance.now()) % 7)
     response.writeHead(200).end()
   }
-  const tenants = [service.person().tenant, service.person().tenant]
+  const tenants = [service.user().tenant, service.user().tenant]
   const workers = [await startWorker(t), await startWorker(t)]
   for (const tenant of tenants) await write(tenant, 10, 5)
   for (const worker of workers) worker.send('start')
@@ -58,7 +58,7 @@ t.test('two processes deliver each notice once, and somebody\'s in their order',
 })
 
 t.test('of any number of workers that want one at once, one has it, and none waits', async t => {
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   await write(tenant, 1, 1)
   const [{ id }] = await db.rows<{ id: string }>`SELECT id::text FROM notices WHERE tenant = ${tenant}` as [{ id: string }]
   const claimed = await Promise.all(Array.from({ length: 20 }, () => settleClaimed(db, { tenant, id })))
@@ -83,7 +83,7 @@ t.test('of any number of workers that want one at once, one has it, and none wai
 t.test('a process that dies between a delivery and its mark: it is delivered again, and nothing is lost or out of order', async t => {
   receiver.recover()
   receiver.accepted = []
-  const { tenant } = service.person()
+  const { tenant } = service.user()
   await write(tenant, 1, 3)
   const dying = await startWorker(t, 'dies')
   const exit = once(dying, 'exit')

@@ -7,7 +7,7 @@ const service = await startService(t)
 const { race, urls, syncClocks } = await startReplicas(t, service)
 
 async function tenantWith (policy: object): Promise<string> {
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   await admin.call('PUT', '/admin/policy', policy, token)
   return admin.tenant
@@ -16,18 +16,18 @@ async function tenantWith (policy: object): Promise<string> {
 t.test('of 50 parallel first calls over two replicas one gives the deadline, and all answer it', async t => {
   for (const isKnown of [false, true]) {
     const tenant = await tenantWith(isKnown ? { enforcement: 'optional', gracePeriodDays: 7 } : { enforcement: 'required', gracePeriodDays: 7 })
-    const person = service.person({ tenant })
+    const user = service.user({ tenant })
     if (isKnown) {
-      await person.call('GET', '/mfa/status')
+      await user.call('GET', '/mfa/status')
       await service.db.rows`UPDATE policies SET enforcement = 'required', version = version + 1 WHERE tenant = ${tenant}`
     }
-    const answers = await race(person, 50, () => ['GET', '/mfa/status', { token: person.token() }])
+    const answers = await race(user, 50, () => ['GET', '/mfa/status', { token: user.token() }])
     const served = answers.filter(({ status }) => status === 200)
     t.ok(served.length >= 2, JSON.stringify(tally(answers)))
     t.same(Object.keys(tally(answers)), ['200'])
     const deadlines = new Set(served.map(({ body }) => body.decision.deadline))
     t.equal(deadlines.size, 1, [...deadlines].join())
-    const [row] = await service.db.rows<{ grace_until: Date, policy_met_at: Date }>`SELECT grace_until, policy_met_at FROM users WHERE tenant = ${tenant} AND subject = ${person.sub}`
+    const [row] = await service.db.rows<{ grace_until: Date, policy_met_at: Date }>`SELECT grace_until, policy_met_at FROM users WHERE tenant = ${tenant} AND subject = ${user.sub}`
     t.ok(deadlines.has(row?.grace_until.toISOString()))
     t.equal(Number(row?.grace_until) - Number(row?.policy_met_at), 7 * 86_400_000)
   }
@@ -35,17 +35,17 @@ t.test('of 50 parallel first calls over two replicas one gives the deadline, and
 
 t.test('of 50 parallel calls under report-only one is in the audit', async t => {
   const tenant = await tenantWith({ enforcement: 'report_only' })
-  const person = service.person({ tenant })
-  const answers = await race(person, 50, () => ['GET', '/mfa/status', { token: person.token() }])
+  const user = service.user({ tenant })
+  const answers = await race(user, 50, () => ['GET', '/mfa/status', { token: user.token() }])
   t.same(Object.keys(tally(answers)), ['200'])
-  t.equal((await person.events()).filter(({ action }) => action === 'policy.would_enroll').length, 1)
+  t.equal((await user.events()).filter(({ action }) => action === 'policy.would_enroll').length, 1)
 })
 
 t.test('what is set on one replica is what every replica decides by, within a second', async t => {
   const replicas = urls.map(callTo)
-  const admin = service.person({ roles: ['mfa:admin'] })
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
-  const user = service.person({ tenant: admin.tenant })
+  const user = service.user({ tenant: admin.tenant })
   await syncClocks()
   const decided = async (): Promise<string[]> => {
     const answers = await Promise.all(replicas.flatMap(call => [call('GET', '/mfa/status', { token: user.token() }), call('GET', '/mfa/authorize', { token: user.token() })]))
@@ -74,11 +74,11 @@ t.test('what is set on one replica is what every replica decides by, within a se
 
 t.test('of a policy that was changed since the decision no deadline is given', async t => {
   const tenant = await tenantWith({ enforcement: 'required', gracePeriodDays: 7 })
-  const person = service.person({ tenant, accounts: ['sso'] })
-  await person.call('GET', '/mfa/status')
-  const { id } = await person.row()
-  const [{ result } = { result: undefined }] = await service.db.rows<{ result: unknown }>`SELECT note_person(${tenant}, ${id}::uuid, 0, 30, NULL, false, '{}') AS result`
+  const user = service.user({ tenant, accounts: ['sso'] })
+  await user.call('GET', '/mfa/status')
+  const { id } = await user.row()
+  const [{ result } = { result: undefined }] = await service.db.rows<{ result: unknown }>`SELECT record_policy_contact(${tenant}, ${id}::uuid, 0, 30, NULL, false, '{}') AS result`
   t.same(result, { outcome: 'noted' })
-  const [row] = await service.db.rows<{ grace_until: Date | null }>`SELECT grace_until FROM users WHERE tenant = ${tenant} AND subject = ${person.sub}`
+  const [row] = await service.db.rows<{ grace_until: Date | null }>`SELECT grace_until FROM users WHERE tenant = ${tenant} AND subject = ${user.sub}`
   t.equal(row?.grace_until, null)
 })

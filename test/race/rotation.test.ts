@@ -10,9 +10,9 @@ import { resealAll } from '../../src/db/reseal.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { key, keyNames, startKept } from '../helpers/keys.ts'
 import { startReplicas } from '../helpers/replica.ts'
-import { callTo, type Person, signingKey, TestClock } from '../helpers/service.ts'
+import { callTo, type User, signingKey, TestClock } from '../helpers/service.ts'
 
-const PEOPLE = 12
+const USERS = 12
 
 const { url } = await ownDatabase(t)
 const dir = t.testdir({ MFA_ENCRYPTION_KEYS: `k1:${key()}`, MFA_PEPPERS: `p1:${key()}`, MFA_SIGNING_KEYS: JSON.stringify({ keys: [signingKey('s1')] }) })
@@ -51,12 +51,12 @@ async function rotate (purpose: string): Promise<string> {
 }
 
 t.test('rotation of sealing and signing keys under load, with a crash in the middle, and no failed login', async t => {
-  const people: Array<{ person: Person, secret: string }> = []
-  while (people.length < PEOPLE) {
-    const person = service.person({ tenant: 'acme' })
-    const { body: { factorId, secret } } = await person.call('POST', '/mfa/enroll')
-    t.equal((await person.call('POST', '/mfa/enroll/confirm', { factorId, code: service.clock.code(secret) })).status, 200)
-    people.push({ person, secret })
+  const users: Array<{ user: User, secret: string }> = []
+  while (users.length < USERS) {
+    const user = service.user({ tenant: 'acme' })
+    const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
+    t.equal((await user.call('POST', '/mfa/enroll/confirm', { factorId, code: service.clock.code(secret) })).status, 200)
+    users.push({ user, secret })
   }
   const statuses: Record<number, number> = {}
   const running = { isOver: false }
@@ -66,11 +66,11 @@ t.test('rotation of sealing and signing keys under load, with a crash in the mid
     for (let round = 0; !running.isOver; round++) {
       service.clock.advance(30)
       await replicas.syncClocks()
-      const newcomer = service.person({ tenant: 'acme' })
+      const newcomer = service.user({ tenant: 'acme' })
       const answers = await Promise.all([
-        ...people.map(async ({ person, secret }, index) => {
+        ...users.map(async ({ user, secret }, index) => {
           const [here, there] = [calls[(index + round) % 2], calls[(index + round + 1) % 2]] as [typeof service.call, typeof service.call]
-          const verified = await here('POST', '/mfa/verify', { token: person.token(), body: { code: service.clock.code(secret) } })
+          const verified = await here('POST', '/mfa/verify', { token: user.token(), body: { code: service.clock.code(secret) } })
           const used = await there('GET', '/mfa/status', { token: verified.body?.token })
           return [verified.status, used.status]
         }),
@@ -79,7 +79,7 @@ t.test('rotation of sealing and signing keys under load, with a crash in the mid
           if (started.status !== 201) return [started.status]
           const { factorId, secret } = started.body
           const confirmed = await (calls[(round + 1) % 2] as typeof service.call)('POST', '/mfa/enroll/confirm', { token: newcomer.token(), body: { factorId, code: service.clock.code(secret) } })
-          people.push({ person: newcomer, secret })
+          users.push({ user: newcomer, secret })
           return [confirmed.status]
         })()
       ])
@@ -99,7 +99,7 @@ t.test('rotation of sealing and signing keys under load, with a crash in the mid
     t.ok(resealed <= 4)
     if (++batches === 2) break
   }
-  t.ok(await rowsOfOld() >= PEOPLE - 8, 'most are of the old key still')
+  t.ok(await rowsOfOld() >= USERS - 8, 'most are of the old key still')
   t.match(await rotate('sealing'), /^\d+ rows were sealed with \d{4}/)
   t.equal(await rowsOfOld(), 0, 'none is left')
   await everywhere()
@@ -115,7 +115,7 @@ t.test('rotation of sealing and signing keys under load, with a crash in the mid
   t.comment(JSON.stringify(statuses))
   t.same(Object.keys(statuses), ['200'], 'every code and every token was good')
   t.ok((statuses[200] as number) > 100)
-  t.equal((await service.db.rows`SELECT 1 FROM factors`).length, people.length, 'nobody was lost')
+  t.equal((await service.db.rows`SELECT 1 FROM factors`).length, users.length, 'nobody was lost')
   t.same(await service.db.rows`SELECT 1 FROM audit_events WHERE action = 'secret.unreadable'`, [])
 })
 
@@ -124,11 +124,11 @@ t.test('a row that changes beside the re-sealing is not put back, and two who re
   await everywhere()
   const [from, to] = [...service.secrets.sealing.keys.keys()] as [string, string]
   const ring = { primary: to, keys: service.secrets.sealing.keys }
-  const person = service.person({ tenant: 'race' })
-  const { factorId, token } = await person.enroll()
+  const user = service.user({ tenant: 'race' })
+  const { factorId, token } = await user.enroll()
   await Promise.all([
     ...Array.from({ length: 3 }, async () => { for await (const { unreadable } of resealAll(service.db, ring, OPERATOR, 5)) t.same(unreadable, []) }),
-    person.call('DELETE', `/mfa/factors/${factorId}`, {}, token)
+    user.call('DELETE', `/mfa/factors/${factorId}`, {}, token)
   ])
   t.same(await service.db.rows`SELECT 1 FROM factors WHERE key_id = ${from}`, [])
   t.same(await service.db.rows`SELECT 1 FROM factors WHERE tenant = 'race'`, [], 'what was removed stays removed')

@@ -1,4 +1,4 @@
-// Codes of several people in one call of the database: each is decided as if it were alone, beside those that are.
+// Codes of several users in one call of the database: each is decided as if it were alone, beside those that are.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Settlement } from '../../src/db/client.ts'
@@ -14,7 +14,7 @@ const uuid = (head: string, n: number): string => `${head}0000000-0000-4000-8000
 const userOf = (n: number): string => uuid('a', n)
 const factorOf = (n: number): string => uuid('f', n)
 
-/** A tenant of so many people, each with one factor that was last used at step 100: in every tenant they have the same ids. */
+/** A tenant of so many users, each with one factor that was last used at step 100: in every tenant they have the same ids. */
 async function tenantOf (size: number): Promise<string> {
   const tenant = randomUUID()
   for (let n = 1; n <= size; n++) {
@@ -157,7 +157,7 @@ t.test('of joint calls and single ones for the same codes at once, in any order,
   t.same(await db.rows`SELECT subject, count(*)::int FROM audit_events WHERE tenant = ${tenant} AND action = 'totp.accepted' GROUP BY subject ORDER BY subject`, order.map(n => ({ subject: userOf(n), count: 10 })))
 })
 
-t.test('of joint calls and single ones that refuse the same people\'s codes at once each is counted', async t => {
+t.test('of joint calls and single ones that refuse the same users\' codes at once each is counted', async t => {
   const tenant = await tenantOf(6)
   const order = [1, 2, 3, 4, 5, 6]
   const calls = [order, order, order.toReversed(), order, [...order, ...order]]

@@ -1,25 +1,25 @@
-// Two processes, one database: what an application says of people meets what their tokens say, and nothing is lost.
+// Two processes, one database: what an application says of users meets what their tokens say, and nothing is lost.
 import pg from 'pg'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { type RaceCall, startReplicas, tally } from '../helpers/replica.ts'
-import { callTo, type Person, startService } from '../helpers/service.ts'
+import { callTo, type User, startService } from '../helpers/service.ts'
 
 const service = await startService(t)
 const { race, urls, syncClocks } = await startReplicas(t, service)
 const { db } = service
 
-async function administrator (): Promise<{ admin: Person, token: string, sync: (...users: object[]) => RaceCall }> {
-  const admin = service.person({ roles: ['mfa:admin'] })
+async function administrator (): Promise<{ admin: User, token: string, sync: (...users: object[]) => RaceCall }> {
+  const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   return { admin, token, sync: (...users) => ['PUT', '/admin/users', { token, body: { users } }] }
 }
 
-const people = (tenant: string): Promise<any[]> => db.rows`SELECT subject, account, sources, disabled_at IS NOT NULL AS is_disabled, epoch FROM users WHERE tenant = ${tenant} AND subject LIKE 's%' ORDER BY subject`
+const users = (tenant: string): Promise<any[]> => db.rows`SELECT subject, account, sources, disabled_at IS NOT NULL AS is_disabled, epoch FROM users WHERE tenant = ${tenant} AND subject LIKE 's%' ORDER BY subject`
 /** Are as many counted as there are? */
 const isCounted = async (tenant: string): Promise<unknown> => (await db.settle`SELECT recount_users(${tenant}) AS result`).mended
 
-t.test('of many syncs of the same new people, listed in any order, one makes each; the last word stands whole', async t => {
+t.test('of many syncs of the same new users, listed in any order, one makes each; the last word stands whole', async t => {
   const { admin, sync } = await administrator()
   const subjects = Array.from({ length: 30 }, (_, index) => `s${index}`)
   const answers = await race(admin, 12, index => sync(...(index % 2 === 0 ? subjects : [...subjects].reverse()).map(subject => ({ subject, account: `by-${index}`, groups: [`g${index}`] }))))
@@ -27,7 +27,7 @@ t.test('of many syncs of the same new people, listed in any order, one makes eac
   const served = answers.filter(({ status }) => status === 200).map(({ body }) => body)
   t.equal(served.reduce((sum, { created }) => sum + (created as number), 0), 30)
   t.ok(served.every(({ created, updated, unchanged }) => created + updated + unchanged === 30))
-  const rows = await people(admin.tenant)
+  const rows = await users(admin.tenant)
   t.equal(rows.length, 30)
   t.equal(new Set(rows.map(({ account }) => account)).size, 1, 'no call is half done')
   t.ok(rows.every(({ account, sources }) => sources[''].groups[0] === account.replace('by-', 'g')))
@@ -37,14 +37,14 @@ t.test('of many syncs of the same new people, listed in any order, one makes eac
 t.test('a sync beside first sights and logins: there is one of each, who is what both have said', async t => {
   for (const isKnown of [false, true]) {
     const { admin, sync } = await administrator()
-    const person = service.person({ tenant: admin.tenant, sub: 's1', accounts: ['sso'], groups: ['token'] })
-    if (isKnown) await person.call('GET', '/mfa/status', undefined, person.token({ groups: ['old'] }))
-    const answers = await race(person, 20, index => index % 4 === 0
+    const user = service.user({ tenant: admin.tenant, sub: 's1', accounts: ['sso'], groups: ['token'] })
+    if (isKnown) await user.call('GET', '/mfa/status', undefined, user.token({ groups: ['old'] }))
+    const answers = await race(user, 20, index => index % 4 === 0
       ? sync({ subject: 's0' }, { subject: 's1', account: 'synced' }, { subject: 's2' })
-      : ['GET', '/mfa/status', { token: person.token() }])
+      : ['GET', '/mfa/status', { token: user.token() }])
     t.same(Object.keys(tally(answers)), ['200'])
     t.same(new Set(answers.filter(({ body }) => body?.userId !== undefined).map(({ body }) => body.userId)).size, 1)
-    const rows = await people(admin.tenant)
+    const rows = await users(admin.tenant)
     t.match(rows, [{ subject: 's0' }, { subject: 's1', account: 'synced', sources: { 'https://id.test': { local: false, sso: true, groups: ['token'] } } }, { subject: 's2' }])
     t.equal((await db.rows`SELECT 1 FROM throttles WHERE tenant = ${admin.tenant}`).length, 8)
     t.equal(await isCounted(admin.tenant), 0)
@@ -53,8 +53,8 @@ t.test('a sync beside first sights and logins: there is one of each, who is what
 
 t.test('a sync that waits for a login\'s newer word replaces that word, too', async t => {
   const { admin, token } = await administrator()
-  const person = service.person({ tenant: admin.tenant, sub: 's1', groups: ['old'] })
-  await person.call('GET', '/mfa/status')
+  const user = service.user({ tenant: admin.tenant, sub: 's1', groups: ['old'] })
+  await user.call('GET', '/mfa/status')
   const client = new pg.Client({ connectionString: service.config.DATABASE_URL })
   await client.connect()
   t.teardown(() => client.end())
@@ -64,26 +64,26 @@ t.test('a sync that waits for a login\'s newer word replaces that word, too', as
   await sleep(200)
   await client.query('COMMIT')
   t.match(await syncing, { status: 200, body: { updated: 1 } })
-  t.match(await people(admin.tenant), [{ sources: { '': { local: false, sso: true, groups: ['mine'] }, 'https://id.test': { sso: true, groups: [] } } }])
-  t.notOk((await people(admin.tenant))[0].sources['https://id.test'].local)
+  t.match(await users(admin.tenant), [{ sources: { '': { local: false, sso: true, groups: ['mine'] }, 'https://id.test': { sso: true, groups: [] } } }])
+  t.notOk((await users(admin.tenant))[0].sources['https://id.test'].local)
   t.equal(await isCounted(admin.tenant), 0)
 })
 
 t.test('who is disabled by many is so once; on every replica he is denied within a second, by every token', async t => {
   const { admin, sync } = await administrator()
-  const person = service.person({ tenant: admin.tenant, sub: 's1' })
-  const { token } = await person.enroll()
-  const { epoch } = await person.row()
+  const user = service.user({ tenant: admin.tenant, sub: 's1' })
+  const { token } = await user.enroll()
+  const { epoch } = await user.row()
   await syncClocks()
   const ask = (bearer: string): Promise<number[]> => Promise.all(urls.map(async url => (await callTo(url)('GET', '/mfa/authorize', { token: bearer })).status))
   t.same(await ask(token), [200, 200])
-  const answers = await race(person, 10, () => sync({ subject: 's1', disabled: true }))
+  const answers = await race(user, 10, () => sync({ subject: 's1', disabled: true }))
   const end = performance.now()
   t.same(tally(answers)[200] !== undefined && answers.filter(({ body }) => body?.updated === 1).length, 1)
-  t.same(await ask(person.token()), [403, 403], 'a login at once')
+  t.same(await ask(user.token()), [403, 403], 'a login at once')
   while ((await ask(token)).some(status => status !== 401) && performance.now() - end < 2000) await sleep(20)
   t.ok(performance.now() - end < 1000, `${Math.round(performance.now() - end)} ms`)
-  t.equal((await person.row()).epoch, epoch + 1)
-  t.equal((await person.events()).filter(({ action }) => action === 'user.disabled').length, 1)
+  t.equal((await user.row()).epoch, epoch + 1)
+  t.equal((await user.events()).filter(({ action }) => action === 'user.disabled').length, 1)
   t.equal(await isCounted(admin.tenant), 0)
 })

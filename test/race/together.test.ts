@@ -1,75 +1,75 @@
-// Logins of many people at the same moment, over two processes: what goes together in one call is decided for each alone.
+// Logins of many users at the same moment, over two processes: what goes together in one call is decided for each alone.
 import t from 'tap'
 import { Secrets } from '../../src/config/secrets.ts'
 import type { Caller } from '../../src/core/caller.ts'
-import { findPerson, findPersonById, findWholePerson } from '../../src/db/person.ts'
+import { findUser, findUserById, findWholeUser } from '../../src/db/user.ts'
 import { settleAccepted } from '../../src/db/attempts.ts'
 import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
-import { type Person, startService } from '../helpers/service.ts'
+import { type User, startService } from '../helpers/service.ts'
 
 const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { peppers } = new Secrets(service.config)
 const { clock, db } = service
 const { race } = await startReplicas(t, service)
 
-interface Enrolled { person: Person, secret: string, factorId: string, userId: string }
+interface Enrolled { user: User, secret: string, factorId: string, userId: string }
 
-/** Enrolled people of one tenant, whose next codes are good. */
+/** Enrolled users of one tenant, whose next codes are good. */
 async function enrolled (size: number): Promise<Enrolled[]> {
-  const { tenant } = service.person()
-  const people = []
+  const { tenant } = service.user()
+  const users = []
   for (let number = 0; number < size; number++) {
-    const person = service.person({ tenant })
-    const { secret, factorId } = await person.enroll()
-    people.push({ person, secret, factorId, userId: (await person.row()).id })
+    const user = service.user({ tenant })
+    const { secret, factorId } = await user.enroll()
+    users.push({ user, secret, factorId, userId: (await user.row()).id })
   }
-  return people
+  return users
 }
 
 const by = { actor: 'test', address: null, requestId: null }
 
-t.test('of five parallel uses of each of 12 people\'s codes one succeeds, and its event and session are that person\'s', async t => {
-  const people = await enrolled(12)
-  const answers = await race(people[0]!.person, people.length * 5, index => {
-    const { person, secret } = people[index % people.length]!
-    return ['POST', '/mfa/verify', { token: person.token({ sid: `login-${index}` }), body: { code: clock.code(secret) } }]
+t.test('of five parallel uses of each of 12 users\' codes one succeeds, and its event and session are that user\'s', async t => {
+  const users = await enrolled(12)
+  const answers = await race(users[0]!.user, users.length * 5, index => {
+    const { user, secret } = users[index % users.length]!
+    return ['POST', '/mfa/verify', { token: user.token({ sid: `login-${index}` }), body: { code: clock.code(secret) } }]
   })
-  for (const [number, { person, factorId, userId }] of people.entries()) {
-    const own = answers.filter((_, index) => index % people.length === number)
+  for (const [number, { user, factorId, userId }] of users.entries()) {
+    const own = answers.filter((_, index) => index % users.length === number)
     t.ok(isOneOf(own, 200, 422), JSON.stringify(tally(own)))
     t.equal(own.find(({ status }) => status === 200)?.body.factorId, factorId)
-    const events = (await person.events()).filter(({ action, subject }) => action === 'totp.accepted' && subject === userId)
+    const events = (await user.events()).filter(({ action, subject }) => action === 'totp.accepted' && subject === userId)
     t.match(events, [{ actor: userId, details: { factorId } }])
     t.equal(events.length, 1)
-    t.match(await person.throttle('totp'), { failures: 0, tries: 0 })
-    const sessions = await db.rows`SELECT factor_id::text FROM mfa_sessions WHERE tenant = ${person.tenant} AND user_id = ${userId}::uuid AND acr IS NOT NULL`
+    t.match(await user.throttle('totp'), { failures: 0, tries: 0 })
+    const sessions = await db.rows`SELECT factor_id::text FROM mfa_sessions WHERE tenant = ${user.tenant} AND user_id = ${userId}::uuid AND acr IS NOT NULL`
     t.same(new Set(sessions.map(row => (row as { factor_id: string }).factor_id)), new Set([factorId]))
   }
 })
 
-t.test('of four parallel wrong codes of each of 10 people those that are looked at count, each as that person\'s failure', async t => {
-  const people = await enrolled(10)
-  const answers = await race(people[0]!.person, people.length * 4, index => {
-    const { person, secret } = people[index % people.length]!
-    return ['POST', '/mfa/verify', { token: person.token(), body: { code: clock.wrongCode(secret) } }]
+t.test('of four parallel wrong codes of each of 10 users those that are looked at count, each as that user\'s failure', async t => {
+  const users = await enrolled(10)
+  const answers = await race(users[0]!.user, users.length * 4, index => {
+    const { user, secret } = users[index % users.length]!
+    return ['POST', '/mfa/verify', { token: user.token(), body: { code: clock.wrongCode(secret) } }]
   })
   t.ok(answers.every(({ status }) => status === 422 || status === 429), JSON.stringify(tally(answers)))
-  for (const [number, { person, userId }] of people.entries()) {
-    const refused = answers.filter(({ status }, index) => index % people.length === number && status === 422).length
+  for (const [number, { user, userId }] of users.entries()) {
+    const refused = answers.filter(({ status }, index) => index % users.length === number && status === 422).length
     t.ok(refused >= 1 && refused <= 5, `${refused}`)
-    t.match(await person.throttle('totp'), { failures: refused, tries: refused })
-    t.equal((await person.events()).filter(({ action, subject }) => action === 'totp.refused' && subject === userId).length, refused)
+    t.match(await user.throttle('totp'), { failures: refused, tries: refused })
+    t.equal((await user.events()).filter(({ action, subject }) => action === 'totp.refused' && subject === userId).length, refused)
   }
 })
 
 t.test('in one call: a good code, the same again, a spent one, one of an epoch that is over and one of a locked factor', async t => {
   const [good, spent, over, locked] = await enrolled(4) as [any, any, any, any]
-  const { tenant } = good.person
+  const { tenant } = good.user
   await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${tenant} AND user_id = ${locked.userId}::uuid AND kind = 'totp'`
   const step = Math.floor(clock.seconds / 30)
   const accept = ({ userId, factorId }: { userId: string, factorId: string }, changed: object = {}) =>
     settleAccepted(db, { tenant, userId, epoch: 1, factorId, step, act: null, by, ...changed })
-  const { epoch } = await good.person.row()
+  const { epoch } = await good.user.row()
   const results = await Promise.all([
     accept(good, { epoch }), accept(good, { epoch }), accept(spent, { epoch, step: 1 }), accept(over, { epoch: epoch - 1 }), accept(locked, { epoch })
   ])
@@ -80,30 +80,30 @@ t.test('in one call: a good code, the same again, a spent one, one of an epoch t
 })
 
 t.test('whose code cannot be settled fails alone: the others of his call are accepted', async t => {
-  const people = await enrolled(3)
-  const { tenant } = people[0]!.person
+  const users = await enrolled(3)
+  const { tenant } = users[0]!.user
   const step = Math.floor(clock.seconds / 30)
-  const results = await Promise.allSettled(people.map(async ({ person, userId, factorId }, index) => {
-    const { epoch } = await person.row()
+  const results = await Promise.allSettled(users.map(async ({ user, userId, factorId }, index) => {
+    const { epoch } = await user.row()
     return await settleAccepted(db, { tenant, userId, epoch, factorId, step, act: null, by: { ...by, actor: index === 1 ? '\0' : 'test' } })
   }))
   t.match(results, [{ value: { outcome: 'accepted' } }, { status: 'rejected', reason: { name: 'UnavailableError' } }, { value: { outcome: 'accepted' } }])
 })
 
-t.test('people who are read together are each read as if alone', async t => {
-  const people = await enrolled(4)
-  const { tenant, sub } = people[0]!.person
-  await people[1]!.person.call('POST', '/mfa/enroll', {}, await people[1]!.person.verify(people[1]!.secret))
-  await people[2]!.person.call('POST', '/mfa/verify', { code: clock.wrongCode(people[2]!.secret) })
-  await db.rows`UPDATE recovery_codes SET used_at = now() WHERE tenant = ${tenant} AND user_id = ${people[3]!.userId}::uuid AND slot < 3`
+t.test('users who are read together are each read as if alone', async t => {
+  const users = await enrolled(4)
+  const { tenant, sub } = users[0]!.user
+  await users[1]!.user.call('POST', '/mfa/enroll', {}, await users[1]!.user.verify(users[1]!.secret))
+  await users[2]!.user.call('POST', '/mfa/verify', { code: clock.wrongCode(users[2]!.secret) })
+  await db.rows`UPDATE recovery_codes SET used_at = now() WHERE tenant = ${tenant} AND user_id = ${users[3]!.userId}::uuid AND slot < 3`
   await db.rows`INSERT INTO policies (tenant, enforcement, groups, version) VALUES (${tenant}, 'required', '{staff}', 7)`
-  const ids = [...people.map(({ userId }) => userId), '00000000-0000-4000-8000-000000000000']
-  const withoutTime = (person: object | null): object | null => person === null ? null : { ...person, readAt: null }
+  const ids = [...users.map(({ userId }) => userId), '00000000-0000-4000-8000-000000000000']
+  const withoutTime = (user: object | null): object | null => user === null ? null : { ...user, readAt: null }
   const alone = []
-  for (const id of ids) alone.push(withoutTime(await findPersonById(db, tenant, id)))
-  const found = await Promise.all(ids.map(id => findPersonById(db, tenant, id)))
+  for (const id of ids) alone.push(withoutTime(await findUserById(db, tenant, id)))
+  const found = await Promise.all(ids.map(id => findUserById(db, tenant, id)))
   t.same(found.map(withoutTime), alone)
-  t.equal(new Set(found.slice(0, 4).map(person => person?.readAt.getTime())).size, 1, 'in one call')
+  t.equal(new Set(found.slice(0, 4).map(user => user?.readAt.getTime())).size, 1, 'in one call')
   t.match(found, [
     { userId: ids[0], pending: null, recovery: { total: 10, remaining: 10 }, policy: { version: 7 } },
     { userId: ids[1], pending: { factorId: /./ } },
@@ -111,19 +111,19 @@ t.test('people who are read together are each read as if alone', async t => {
     { userId: ids[3], recovery: { total: 10, remaining: 7 } },
     null
   ])
-  const named = await Promise.all([sub, 'nobody', people[2]!.person.sub].map(subject => findWholePerson(db, { tenant, namespace: found[0]!.namespace, subject } as Caller, peppers)))
-  t.same(named.map(person => person?.userId ?? null), [ids[0], null, ids[2]])
+  const named = await Promise.all([sub, 'nobody', users[2]!.user.sub].map(subject => findWholeUser(db, { tenant, namespace: found[0]!.namespace, subject } as Caller, peppers)))
+  t.same(named.map(user => user?.userId ?? null), [ids[0], null, ids[2]])
 })
 
-t.test('of people who are read together each has the login session that he asks for, and nobody else\'s of its name', async t => {
+t.test('of users who are read together each has the login session that he asks for, and nobody else\'s of its name', async t => {
   const [one, other, none] = await enrolled(3) as [Enrolled, Enrolled, Enrolled]
-  const { tenant } = one.person
-  for (const { person, secret } of [one, other]) {
-    t.equal((await person.call('POST', '/mfa/verify', { code: clock.code(secret) }, person.token({ sid: 'same' }))).status, 200)
+  const { tenant } = one.user
+  for (const { user, secret } of [one, other]) {
+    t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) }, user.token({ sid: 'same' }))).status, 200)
   }
   const [{ issuer }] = await db.rows`SELECT issuer FROM mfa_sessions WHERE tenant = ${tenant} AND user_id = ${one.userId}::uuid AND session = 'same'` as [{ issuer: string }]
-  const { namespace } = await findPersonById(db, tenant, one.userId) as { namespace: string }
+  const { namespace } = await findUserById(db, tenant, one.userId) as { namespace: string }
   const asked: Array<[Enrolled, string, string]> = [[one, issuer, 'same'], [other, issuer, 'same'], [none, issuer, 'same'], [one, issuer, 'another'], [one, 'another', 'same']]
-  const found = await Promise.all(asked.map(([{ person: { sub } }, issuer, id]) => findPerson(db, { tenant, namespace, subject: sub, session: { issuer, id, isRemembered: true } } as Caller, peppers)))
-  t.same(found.map(person => person?.session.act?.factorId ?? null), [one.factorId, other.factorId, null, null, null])
+  const found = await Promise.all(asked.map(([{ user: { sub } }, issuer, id]) => findUser(db, { tenant, namespace, subject: sub, session: { issuer, id, isRemembered: true } } as Caller, peppers)))
+  t.same(found.map(user => user?.session.act?.factorId ?? null), [one.factorId, other.factorId, null, null, null])
 })

@@ -122,7 +122,7 @@ export const operations = (send: Send) => ({
    */
   listUsers: (query?: api.ListUsersQuery, options?: CallOptions) => send<api.UserPage>('GET', '/admin/users', options, undefined, query),
   /**
-   * Tell of an application's people, ahead of their first login and when they leave (`PUT /admin/users`).
+   * Tell of an application's users, ahead of their first login and when they leave (`PUT /admin/users`).
    * @throws MfaError with `step_up_required`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet
    * With `outcome_unknown`: It may have been done. Repeat it: who is known as they are told of is `unchanged`.
    */

@@ -129,7 +129,7 @@ export interface components {
              */
             userId: string;
             subject: string;
-            /** @description Shown to people, never an identity */
+            /** @description Shown to users, never an identity */
             account: string;
             tenant: string;
             namespace: string;
@@ -692,7 +692,7 @@ export interface components {
              */
             userId: string;
             subject: string;
-            /** @description Shown to people, never an identity */
+            /** @description Shown to users, never an identity */
             account: string;
             namespace: string;
             tenant: string;
@@ -776,7 +776,7 @@ export interface components {
                 subject: string;
                 /** @description Whose subject it is; may be left out where there is but one */
                 namespace?: string;
-                /** @description Shown to people, never an identity */
+                /** @description Shown to users, never an identity */
                 account?: string;
                 /** @description In place of all that was said before */
                 accounts?: ("local" | "sso")[];
@@ -861,7 +861,7 @@ export interface components {
              */
             userId: string;
             subject: string;
-            /** @description Shown to people, never an identity */
+            /** @description Shown to users, never an identity */
             account: string;
             namespace: string;
             tenant: string;
@@ -1045,7 +1045,7 @@ export interface components {
                 day: string;
                 enrolled: number;
             }[];
-            /** @description People who were ever seen with an `mfa:` role */
+            /** @description Users who were ever seen with an `mfa:` role */
             administrators: {
                 enrolled: number;
                 notEnrolled: number;
@@ -1292,7 +1292,7 @@ export interface components {
                 namespace: string | null;
                 /** @description As the issuer names him; null where it is about the whole tenant, and of somebody erased */
                 subject: string | null;
-                /** @description What people call him, as an e-mail address; null as `subject` */
+                /** @description What users call him, as an e-mail address; null as `subject` */
                 account: string | null;
                 /** @enum {unknown} */
                 outcome: "success" | "failure";

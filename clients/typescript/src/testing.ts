@@ -1,4 +1,4 @@
-// For tests of what stands before the service: people with tokens and authenticators, without a browser or a phone.
+// For tests of what stands before the service: users with tokens and authenticators, without a browser or a phone.
 import { createMfaClient, type MfaClient, type MfaClientOptions } from './client.ts'
 
 /** Where the service is, and how the first-factor tokens that it accepts are signed: what `headless-mfa --test` prints. */
@@ -52,7 +52,7 @@ const platform = globalThis as unknown as { crypto: { subtle: Hmac, randomUUID: 
 
 /**
  * Everything that a test needs of the service. Without options, what `headless-mfa --test -- COMMAND` has set in the environment.
- * Each `tenant()` is one of its own, with its own people and policy, so that tests run beside each other.
+ * Each `tenant()` is one of its own, with its own users and policy, so that tests run beside each other.
  */
 export function createTesting (options: Partial<TestingOptions> = {}): { url: string, tenant: (name?: string) => TestTenant } {
   const given = (name: keyof TestingOptions, variable: string): string => {
@@ -73,12 +73,12 @@ export function createTesting (options: Partial<TestingOptions> = {}): { url: st
   }
 }
 
-function createUser (url: string, mint: (claims: object) => Promise<string>, person: { sub: string, tenant: string } & UserOptions): TestUser {
+function createUser (url: string, mint: (claims: object) => Promise<string>, user: { sub: string, tenant: string } & UserOptions): TestUser {
   let secret: string | undefined
   let given = 0
   /** Each step after `from` that was not given out: the service takes this one's code, and one's of each side. */
   const next = async (from: number): Promise<string> => {
-    if (secret === undefined) throw new Error(`${person.sub} has no authenticator yet: call enroll() first.`)
+    if (secret === undefined) throw new Error(`${user.sub} has no authenticator yet: call enroll() first.`)
     given = Math.max(given + 1, from)
     const wait = (given - 1) * PERIOD - seconds()
     if (wait > 0) await new Promise<void>(resolve => setTimeout(resolve, wait * 1000 + 200))
@@ -86,15 +86,15 @@ function createUser (url: string, mint: (claims: object) => Promise<string>, per
   }
   const token = (claims: UserOptions = {}): Promise<string> => {
     const now = Math.floor(seconds())
-    return mint({ sid: platform.crypto.randomUUID(), amr: ['pwd'], accounts: ['local'], auth_time: now, iat: now, exp: now + 3600, ...person, ...claims })
+    return mint({ sid: platform.crypto.randomUUID(), amr: ['pwd'], accounts: ['local'], auth_time: now, iat: now, exp: now + 3600, ...user, ...claims })
   }
   const client = async (options: Partial<MfaClientOptions> = {}): Promise<MfaClient> => {
     const login = await token()
     return createMfaClient({ baseUrl: url, getToken: () => login, ...options })
   }
   return {
-    sub: person.sub,
-    tenant: person.tenant,
+    sub: user.sub,
+    tenant: user.tenant,
     token,
     client,
     enroll: async label => {

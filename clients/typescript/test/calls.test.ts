@@ -8,9 +8,9 @@ import { wire } from './wired.ts'
 const service = await startService(t, { JWT_SESSION_CLAIM: 'sid', MFA_APPLICATION_AUDIENCES: 'billing' })
 
 t.test('the guide, from the QR code to a recovery code, with the client alone', async t => {
-  const person = service.person({ sid: 's1' })
-  const { mfa, heard } = wire(person)
-  t.match(await mfa.getStatus(), { subject: person.sub, enrolled: false, factors: [], recoveryCodes: null, decision: { action: 'allow', reason: 'not_required' } })
+  const user = service.user({ sid: 's1' })
+  const { mfa, heard } = wire(user)
+  t.match(await mfa.getStatus(), { subject: user.sub, enrolled: false, factors: [], recoveryCodes: null, decision: { action: 'allow', reason: 'not_required' } })
   const { factorId, secret, qrCode } = await mfa.startEnrollment({ label: 'My phone' })
   t.match(qrCode, /^data:image\/png;base64,/)
   const { recoveryCodes } = await mfa.confirmEnrollment({ factorId, code: service.clock.code(secret) })
@@ -33,8 +33,8 @@ t.test('the guide, from the QR code to a recovery code, with the client alone', 
 })
 
 t.test('an administrator\'s calls: lists with a query, and a change only of what was read', async t => {
-  const person = service.person({ sid: 's1', roles: ['mfa:admin'], accounts: ['local'] })
-  const { mfa } = wire(person)
+  const user = service.user({ sid: 's1', roles: ['mfa:admin'], accounts: ['local'] })
+  const { mfa } = wire(user)
   const { factorId, secret } = await mfa.startEnrollment()
   await mfa.confirmEnrollment({ factorId, code: service.clock.code(secret) })
   const policy = await mfa.getPolicy()
@@ -48,8 +48,8 @@ t.test('an administrator\'s calls: lists with a query, and a change only of what
 })
 
 t.test('a token for an application is handed on, and never used here', async t => {
-  const person = service.person({ sid: 's1' })
-  const { mfa, heard } = wire(person)
+  const user = service.user({ sid: 's1' })
+  const { mfa, heard } = wire(user)
   t.match(await mfa.renewToken({ audience: 'billing' }), { acr: 'none' })
   t.same(heard, [])
   const { factorId, secret } = await mfa.startEnrollment()
@@ -57,7 +57,7 @@ t.test('a token for an application is handed on, and never used here', async t =
   t.same(heard, [])
   const { token } = await mfa.renewToken({ audience: 'billing' })
   t.not(await mfa.token(), token)
-  const unremembered = wire(person, { getToken: () => person.token({ sid: undefined }) })
+  const unremembered = wire(user, { getToken: () => user.token({ sid: undefined }) })
   service.clock.advance(30)
   await unremembered.mfa.verify({ code: service.clock.code(secret) })
   t.match(await unremembered.mfa.renewToken({ audience: 'billing' }), { acr: 'mfa' }, 'of the MFA token, where no session is remembered')

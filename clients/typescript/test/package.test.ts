@@ -10,12 +10,12 @@ const HERE = join(import.meta.dirname, '..')
 
 t.test('it needs no more of a platform than fetch and timers, as React Native has them too', async t => {
   const service = await startService(t)
-  const person = service.person()
+  const user = service.user()
   const { outputFiles: [bundle] } = await build({ entryPoints: [join(HERE, 'src/index.ts')], bundle: true, format: 'iife', globalName: 'lib', write: false })
-  const context = createContext({ fetch, setTimeout, clearTimeout, token: person.token(), url: service.url })
+  const context = createContext({ fetch, setTimeout, clearTimeout, token: user.token(), url: service.url })
   runInContext(bundle?.text as string, context)
   const status = runInContext('lib.createMfaClient({ baseUrl: url, getToken: () => token, onToken: () => {} }).getStatus()', context)
-  t.match(await status, { subject: person.sub })
+  t.match(await status, { subject: user.sub })
   t.match(await runInContext('lib.createMfaClient({ baseUrl: url, getToken: () => "" }).getStatus().catch(lib.problemOf)', context), { code: 'invalid_token' })
 })
 

@@ -10,8 +10,8 @@ const service = await startService(t)
 const problem = async (call: Promise<unknown>): Promise<Problem> => await call.then(() => { throw new Error('it was answered') }, problemOf)
 
 t.test('a refusal is a problem by its code, whose members are known by it', async t => {
-  const person = service.person()
-  const { mfa } = wire(person)
+  const user = service.user()
+  const { mfa } = wire(user)
   const { factorId, secret } = await mfa.startEnrollment()
   t.match(await problem(mfa.confirmEnrollment({ factorId, code: 'abcdef' })), { code: 'invalid_request', status: 400, errors: [{ field: 'code' }] })
   await mfa.confirmEnrollment({ factorId, code: service.clock.code(secret) })
@@ -21,19 +21,19 @@ t.test('a refusal is a problem by its code, whose members are known by it', asyn
   for (let i = 0; i < 5; i++) t.match(await problem(mfa.verify({ code })), { code: 'code_refused', detail: String })
   const wait = await problem(mfa.verify({ code }))
   t.ok(wait.code === 'too_many_attempts' && wait.retryAfter > 25 && wait.retryAfter <= 30, 'the wait is a number')
-  t.equal((await problem(wire(person, { getToken: () => 'nonsense' }).mfa.getStatus())).code, 'invalid_token')
-  t.match(await problem(wire(person, { getToken: () => null }).mfa.getStatus()), { code: 'invalid_token', cause: 'there is no token in Authorization' })
+  t.equal((await problem(wire(user, { getToken: () => 'nonsense' }).mfa.getStatus())).code, 'invalid_token')
+  t.match(await problem(wire(user, { getToken: () => null }).mfa.getStatus()), { code: 'invalid_token', cause: 'there is no token in Authorization' })
 })
 
 t.test('a step-up says what helps, and how fresh it must be', async t => {
-  const person = service.person()
-  const stale = wire(person, { getToken: () => person.token({ auth_time: service.clock.seconds - 3600 }) })
+  const user = service.user()
+  const stale = wire(user, { getToken: () => user.token({ auth_time: service.clock.seconds - 3600 }) })
   const login = await problem(stale.mfa.startEnrollment())
   t.match(login, { code: 'step_up_required', action: 'login', maxAge: 900 })
-  const ageless = { getToken: () => person.token({ auth_time: undefined }), onStepUp: () => t.fail('a new login would not help') }
-  t.match(await problem(wire(person, ageless).mfa.startEnrollment()), { code: 'login_time_unknown', status: 403 })
-  await person.enroll()
-  t.match(await problem(wire(person).mfa.startEnrollment()), { code: 'step_up_required', action: 'verify', maxAge: 900 })
+  const ageless = { getToken: () => user.token({ auth_time: undefined }), onStepUp: () => t.fail('a new login would not help') }
+  t.match(await problem(wire(user, ageless).mfa.startEnrollment()), { code: 'login_time_unknown', status: 403 })
+  await user.enroll()
+  t.match(await problem(wire(user).mfa.startEnrollment()), { code: 'step_up_required', action: 'verify', maxAge: 900 })
 })
 
 t.test('no answer of the service is told apart from every answer of it', async t => {
@@ -60,7 +60,7 @@ t.test('a problem of a kind that is newer than the client keeps its code, and ot
 
 t.test('a call can be ended', async t => {
   const controller = new AbortController()
-  const call = wire(service.person()).mfa.getStatus({ signal: controller.signal })
+  const call = wire(service.user()).mfa.getStatus({ signal: controller.signal })
   controller.abort()
   await t.rejects(call, { name: 'AbortError' })
 })
@@ -75,6 +75,6 @@ t.test('a decision is a state to switch over', async t => {
       case 'deny': return 'turn away'
     }
   }
-  const { mfa } = wire(service.person())
+  const { mfa } = wire(service.user())
   t.equal(next((await mfa.getStatus()).decision), 'pass')
 })

@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { claimsOf, type Person, startService } from '../../../test/helpers/service.ts'
+import { claimsOf, type User, startService } from '../../../test/helpers/service.ts'
 import { problemOf, type StepUp } from '../src/index.ts'
 import { wire } from './wired.ts'
 
 const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
 
 /** Somebody enrolled in an earlier login, who has to prove a code in this one. */
-async function enrolled (): Promise<{ person: Person, secret: string, code: () => string }> {
-  const person = service.person({ sid: 'now' })
-  const { secret } = await person.enroll(person.token({ sid: 'before' }))
-  return { person, secret, code: () => service.clock.code(secret) }
+async function enrolled (): Promise<{ user: User, secret: string, code: () => string }> {
+  const user = service.user({ sid: 'now' })
+  const { secret } = await user.enroll(user.token({ sid: 'before' }))
+  return { user, secret, code: () => service.clock.code(secret) }
 }
 /** Waits for what happens by itself. */
 async function until (isSo: () => boolean): Promise<void> {
@@ -20,29 +20,29 @@ async function until (isSo: () => boolean): Promise<void> {
   }
 }
 /** A first-factor token that ends in so many seconds, and with it the MFA token that is made from it. */
-const endingIn = (person: Person, seconds: number): string => person.token({ exp: service.clock.seconds + seconds })
+const endingIn = (user: User, seconds: number): string => user.token({ exp: service.clock.seconds + seconds })
 
 t.test('the MFA token is sent from then on; what asks for a code sends the login\'s, so that the next lives longer', async t => {
-  const { person, code } = await enrolled()
-  const wired = wire(person)
-  wired.login.token = endingIn(person, 100)
+  const { user, code } = await enrolled()
+  const wired = wire(user)
+  wired.login.token = endingIn(user, 100)
   await wired.mfa.verify({ code: code() })
   t.equal((await wired.mfa.getStatus()).decision.reason, 'mfa_verified')
   const first = wired.heard[0]
   t.equal(await wired.mfa.token(), first?.token)
   service.clock.advance(30)
-  wired.login.token = endingIn(person, 800)
+  wired.login.token = endingIn(user, 800)
   await wired.mfa.verify({ code: code() })
   t.ok(claimsOf(wired.heard[1]?.token as string).exp > claimsOf(first?.token as string).exp + 600)
 })
 
 t.test('it is renewed before it ends, once for all calls of that moment, and its owner is not asked again', async t => {
-  const { person, code } = await enrolled()
+  const { user, code } = await enrolled()
   const asked: StepUp[] = []
-  const { mfa, login, sent } = wire(person, { onStepUp: problem => { asked.push(problem); return false } }, false)
-  login.token = endingIn(person, 2)
+  const { mfa, login, sent } = wire(user, { onStepUp: problem => { asked.push(problem); return false } }, false)
+  login.token = endingIn(user, 2)
   await mfa.verify({ code: code() })
-  login.token = person.token()
+  login.token = user.token()
   await sleep(1550)
   sent()
   await Promise.all([mfa.listFactors(), mfa.getStatus(), mfa.getRecovery(), mfa.token()])
@@ -55,11 +55,11 @@ t.test('it is renewed before it ends, once for all calls of that moment, and its
 })
 
 t.test('who wants to hear of tokens hears of the next one before the last one ends, without a call', async t => {
-  const { person, code } = await enrolled()
-  const { mfa, login, heard, sent } = wire(person)
-  login.token = endingIn(person, 2)
+  const { user, code } = await enrolled()
+  const { mfa, login, heard, sent } = wire(user)
+  login.token = endingIn(user, 2)
   await mfa.verify({ code: code() })
-  login.token = person.token()
+  login.token = user.token()
   sent()
   await until(() => heard.length > 1)
   t.same(sent(), ['POST /mfa/token'])
@@ -69,12 +69,12 @@ t.test('who wants to hear of tokens hears of the next one before the last one en
 
 t.test('a session that is not remembered keeps its token to the end, and asks for another once', async t => {
   const forgetful = await startService(t)
-  const person = forgetful.person({ sid: 'now' })
-  const { secret } = await person.enroll()
-  const { mfa, login, heard, sent } = wire(person)
-  login.token = person.token({ exp: forgetful.clock.seconds + 2 })
+  const user = forgetful.user({ sid: 'now' })
+  const { secret } = await user.enroll()
+  const { mfa, login, heard, sent } = wire(user)
+  login.token = user.token({ exp: forgetful.clock.seconds + 2 })
   await mfa.verify({ code: forgetful.clock.code(secret) })
-  login.token = person.token()
+  login.token = user.token()
   sent()
   const lines: string[] = []
   await until(() => lines.push(...sent()) > 0)
@@ -87,20 +87,20 @@ t.test('a session that is not remembered keeps its token to the end, and asks fo
 })
 
 t.test('after a reload nobody is asked again: the session gives the token anew', async t => {
-  const { person, code } = await enrolled()
-  await wire(person).mfa.verify({ code: code() })
-  const { mfa, sent } = wire(person, { onStepUp: () => { throw new Error('asked') } })
+  const { user, code } = await enrolled()
+  await wire(user).mfa.verify({ code: code() })
+  const { mfa, sent } = wire(user, { onStepUp: () => { throw new Error('asked') } })
   t.equal((await mfa.getStatus()).decision.reason, 'mfa_verified')
   sent()
   t.match(await mfa.replaceRecoveryCodes(), { recoveryCodes: Array })
   t.same(sent(), ['POST /mfa/recovery/codes', 'POST /mfa/token', 'POST /mfa/recovery/codes'])
-  t.equal(typeof await wire(person).mfa.token(), 'string')
+  t.equal(typeof await wire(user).mfa.token(), 'string')
 })
 
 t.test('where more is needed one question is asked, whoever waits for it, and the calls are made again', async t => {
-  const { person, code } = await enrolled()
+  const { user, code } = await enrolled()
   const asked: StepUp[] = []
-  const { mfa, sent } = wire(person, {
+  const { mfa, sent } = wire(user, {
     onStepUp: async problem => {
       asked.push(problem)
       await sleep(20)
@@ -115,27 +115,27 @@ t.test('where more is needed one question is asked, whoever waits for it, and th
 })
 
 t.test('an old second factor is asked for again, though the session is remembered', async t => {
-  const { person, code } = await enrolled()
+  const { user, code } = await enrolled()
   let asked = 0
-  const { mfa, login } = wire(person, { onStepUp: async () => { asked++; await mfa.verify({ code: code() }); return true } })
+  const { mfa, login } = wire(user, { onStepUp: async () => { asked++; await mfa.verify({ code: code() }); return true } })
   await mfa.verify({ code: code() })
   service.clock.advance(1200)
-  login.token = person.token()
+  login.token = user.token()
   mfa.forget()
   t.match(await mfa.replaceRecoveryCodes(), { recoveryCodes: Array })
   t.equal(asked, 1)
 })
 
 t.test('who does not answer gets the problem, and so does who has no callback', async t => {
-  const { person } = await enrolled()
+  const { user } = await enrolled()
   for (const options of [{ onStepUp: () => false }, {}]) {
-    t.match(await wire(person, options).mfa.replaceRecoveryCodes().catch(problemOf), { code: 'step_up_required', action: 'verify' })
+    t.match(await wire(user, options).mfa.replaceRecoveryCodes().catch(problemOf), { code: 'step_up_required', action: 'verify' })
   }
 })
 
 t.test('a token that ended somewhere else is dropped, and the call goes on with the login\'s', async t => {
-  const { person, code } = await enrolled()
-  const [here, there] = [wire(person), wire(person)]
+  const { user, code } = await enrolled()
+  const [here, there] = [wire(user), wire(user)]
   await here.mfa.verify({ code: code() })
   service.clock.advance(30)
   await there.mfa.verify({ code: code() })
@@ -149,23 +149,23 @@ t.test('a token that ended somewhere else is dropped, and the call goes on with 
 })
 
 t.test('log-out ends it at the service and here; forgetting it is of this client alone', async t => {
-  const { person, code } = await enrolled()
-  const { mfa, heard } = wire(person)
+  const { user, code } = await enrolled()
+  const { mfa, heard } = wire(user)
   const { token } = await mfa.verify({ code: code() })
   mfa.forget()
-  t.equal((await person.call('GET', '/mfa/status', undefined, token)).status, 200)
+  t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 200)
   await mfa.token()
   await mfa.endSession()
   t.same(heard.map(each => each?.acr ?? null), ['mfa', null, 'mfa', null])
-  t.equal((await person.call('GET', '/mfa/status', undefined, token)).status, 401)
+  t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 401)
   t.equal(await mfa.token(), null)
 })
 
 t.test('a renewal that is overtaken by a code, or by the log-out, changes nothing', async t => {
-  const { person, code } = await enrolled()
+  const { user, code } = await enrolled()
   let answer: () => void = () => {}
   const late = new Promise<void>(resolve => { answer = resolve })
-  const { mfa, heard } = wire(person, {
+  const { mfa, heard } = wire(user, {
     fetch: async (url, init) => {
       const response = await fetch(url, init)
       if (url.endsWith('/mfa/token')) await late
@@ -184,12 +184,12 @@ t.test('a renewal that is overtaken by a code, or by the log-out, changes nothin
 })
 
 t.test('while the service cannot be reached, what is held counts on', async t => {
-  const { person, code } = await enrolled()
+  const { user, code } = await enrolled()
   let isGone = false
-  const { mfa, login, heard } = wire(person, { fetch: async (url, init) => await fetch(isGone && url.endsWith('/mfa/token') ? 'http://127.0.0.1:1' : url, init) })
-  login.token = endingIn(person, 2)
+  const { mfa, login, heard } = wire(user, { fetch: async (url, init) => await fetch(isGone && url.endsWith('/mfa/token') ? 'http://127.0.0.1:1' : url, init) })
+  login.token = endingIn(user, 2)
   const { token } = await mfa.verify({ code: code() })
-  login.token = person.token()
+  login.token = user.token()
   isGone = true
   await sleep(1550)
   t.equal(await mfa.token(), token)

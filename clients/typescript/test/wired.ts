@@ -1,6 +1,6 @@
 // A client before the real service, which counts what it sends.
 import { createMfaClient, type MfaClient, type MfaClientOptions, type MfaToken } from '../src/index.ts'
-import type { Person } from '../../../test/helpers/service.ts'
+import type { User } from '../../../test/helpers/service.ts'
 
 export interface Wired {
   mfa: MfaClient
@@ -12,11 +12,11 @@ export interface Wired {
   login: { token: string | null }
 }
 
-export function wire (person: Person, options: Partial<MfaClientOptions> = {}, isListening = true): Wired {
-  const { url } = person.service
+export function wire (user: User, options: Partial<MfaClientOptions> = {}, isListening = true): Wired {
+  const { url } = user.service
   let log: string[] = []
   const heard: Array<MfaToken | null> = []
-  const login = { token: person.token() as string | null }
+  const login = { token: user.token() as string | null }
   const mfa = createMfaClient({
     baseUrl: url,
     getToken: () => login.token,

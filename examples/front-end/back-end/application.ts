@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createSigner } from 'fast-jwt'
-import { type Account, accountOf, loginTypesOf } from './people.ts'
+import { type Account, accountOf, loginTypesOf } from './users.ts'
 import { bodyOf, RESOURCE, type SsoClient } from './provider.ts'
 
 /** Where the browser keeps its first-factor token: nginx turns this cookie into `Authorization` when it asks the service. */
@@ -27,7 +27,7 @@ export interface ApplicationOptions {
 interface Route { method: string, path: string, handle: (request: IncomingMessage, response: ServerResponse, url: URL) => void | Promise<void> }
 
 /**
- * The application that is to get a second factor: it signs people in by password or by SSO, and what is behind the gateway it
+ * The application that is to get a second factor: it signs users in by password or by SSO, and what is behind the gateway it
  * serves to whom `X-MFA-User` names.
  */
 export async function startApplication (port: number, options: ApplicationOptions): Promise<{ stop: () => void }> {

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js'
 // @ts-expect-error -- it has no types of its own
 import { Provider } from 'oidc-provider/lib/provider.js'
-import { ACCOUNTS, accountOf, loginTypesOf } from './people.ts'
+import { ACCOUNTS, accountOf, loginTypesOf } from './users.ts'
 
 export const RESOURCE = 'urn:headless-mfa:example'
 /** What the service demands as the audience of the provider's access tokens. */
@@ -36,7 +36,7 @@ export async function startProvider (port: number, client: SsoClient): Promise<{
     },
     interactions: { url: (_context: unknown, { uid }: { uid: string }) => `/sign-in/${uid}` },
     findAccount: (_context: unknown, accountId: string) => ({ accountId, claims: () => ({ sub: accountId }) }),
-    // What the service wants to know of a login: which session, when, how, and which accounts this person has.
+    // What the service wants to know of a login: which session, when, how, and which accounts this user has.
     extraTokenClaims: (context: any, token: any) => {
       const { authTime, amr } = context.oidc.entities.AuthorizationCode
       return { sid: token.sessionUid, auth_time: authTime, amr, accounts: loginTypesOf(accountOf(token.accountId) ?? { name: token.accountId, hasSso: true }) }

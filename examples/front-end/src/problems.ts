@@ -2,7 +2,7 @@ import { type Problem, problemOf } from '@headless-mfa/client'
 import { el } from './dom.ts'
 import { type Texts, text } from './texts.ts'
 
-/** Every code of the API in words that a person understands: one that is missing here, or there in a language, does not compile. */
+/** Every code of the API in words that a user understands: one that is missing here, or there in a language, does not compile. */
 const IN_WORDS: Record<Problem['code'], keyof Texts> = {
   code_refused: 'code_refused',
   too_many_attempts: 'too_many_attempts',

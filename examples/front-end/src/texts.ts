@@ -84,7 +84,7 @@ const en = {
   signedOutEverywhere: 'Done: every other device is asked for a code again.',
   policyText: 'Who has a password must have a second factor, too. Who signs in with the company alone is left to it.',
   require: 'Require two-factor authentication of everybody',
-  preview: 'Of {users} people that were here, {enrolled} have it, {mustEnroll} would have to set it up, and {exempt} are left to the company.',
+  preview: 'Of {users} users that were here, {enrolled} have it, {mustEnroll} would have to set it up, and {exempt} are left to the company.',
   policySaved: 'Saved. It counts from now on.',
   adminNeedsMfa: 'Who administers must have a second factor. Set it up first.',
   disabled: 'Your account is disabled',

@@ -1,4 +1,4 @@
-// The guide of an application's second factor, walked by people in a browser: set up, lose the phone, be required.
+// The guide of an application's second factor, walked by users in a browser: set up, lose the phone, be required.
 import t from 'tap'
 import type { Page } from 'playwright-core'
 import { faults, stage } from './browser.ts'
@@ -92,7 +92,7 @@ t.test('Bob turns it on, saves his codes, logs out, and is asked for a code at t
   await says(page, 'That code did not work.')
   await picture(page, '4-code')
   advance(30)
-  // As people paste it, here from a message in Arabic.
+  // As users paste it, here from a message in Arabic.
   const pasted = code(bob.secret).replace(/^(...)/, '$1\u2013').replace(/\d/g, digit => String.fromCodePoint(0x660 + Number(digit)))
   const entry = page.getByLabel('Six-digit code')
   await entry.fill(`2 ${pasted}`)
@@ -209,7 +209,7 @@ t.test('the flag leads everybody with a password to the set-up, whatever he open
   await scanAndProve(alice)
   await saveCodes(alice)
   await heading(alice, 'Administration')
-  await says(alice, /Of \d+ people that were here/)
+  await says(alice, /Of \d+ users that were here/)
   await alice.getByLabel('Require two-factor authentication of everybody').check()
   await says(alice, 'Saved. It counts from now on.')
   t.same(await faults(alice), [])

@@ -1478,34 +1478,6 @@ BEGIN
   RETURN CASE WHEN FOUND THEN policy_json(v_row) END;
 END $$;
 
--- Records what a decision saw in a user for the first time, each part once; null is nothing to record. Decides: of any number of first
--- calls, one gives the deadline (p_grace_days from the database's now) and one writes the report. A policy of another version than the
--- decision's gives no deadline: the next call decides on that one.
--- A day is 24 hours, whatever time zone the server has: as the decision counts it.
-CREATE OR REPLACE FUNCTION note_person(
-  p_tenant text, p_user uuid, p_version int, p_grace_days int, p_would_be jsonb, p_is_administrator boolean, p_by jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-  v_now timestamptz := clock_timestamp();
-BEGIN
-  IF p_grace_days IS NOT NULL THEN
-    UPDATE users SET policy_met_at = v_now, grace_until = v_now + p_grace_days * interval '24 hours'
-    WHERE tenant = p_tenant AND id = p_user AND grace_until IS NULL
-      AND p_version = coalesce((SELECT version FROM policies WHERE tenant = p_tenant), 0);
-  END IF;
-  IF p_would_be IS NOT NULL THEN
-    UPDATE users SET reported_version = p_version
-    WHERE tenant = p_tenant AND id = p_user AND reported_version IS DISTINCT FROM p_version;
-    IF FOUND THEN
-      PERFORM audit(p_tenant, p_user::text, 'policy.would_enroll', 'success', NULL, p_by, p_would_be);
-    END IF;
-  END IF;
-  IF p_is_administrator THEN
-    UPDATE users SET administrator_at = v_now WHERE tenant = p_tenant AND id = p_user AND administrator_at IS NULL;
-  END IF;
-  RETURN jsonb_build_object('outcome', 'noted');
-END $$;
-
 -- A policy as the service reads it; no group at all stands for all users.
 CREATE OR REPLACE FUNCTION policy_json(p_row policies) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -1554,6 +1526,34 @@ BEGIN
       'after', policy_json(v_new) - '{version,updatedAt,updatedBy}'::text[]));
   END IF;
   RETURN jsonb_build_object('outcome', 'changed', 'from', v_old.version, 'policy', policy_json(v_new));
+END $$;
+
+-- Records what a decision saw in a user for the first time, each part once; null is nothing to record. Decides: of any number of first
+-- calls, one gives the deadline (p_grace_days from the database's now) and one writes the report. A policy of another version than the
+-- decision's gives no deadline: the next call decides on that one.
+-- A day is 24 hours, whatever time zone the server has: as the decision counts it.
+CREATE OR REPLACE FUNCTION record_policy_contact(
+  p_tenant text, p_user uuid, p_version int, p_grace_days int, p_would_be jsonb, p_is_administrator boolean, p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz := clock_timestamp();
+BEGIN
+  IF p_grace_days IS NOT NULL THEN
+    UPDATE users SET policy_met_at = v_now, grace_until = v_now + p_grace_days * interval '24 hours'
+    WHERE tenant = p_tenant AND id = p_user AND grace_until IS NULL
+      AND p_version = coalesce((SELECT version FROM policies WHERE tenant = p_tenant), 0);
+  END IF;
+  IF p_would_be IS NOT NULL THEN
+    UPDATE users SET reported_version = p_version
+    WHERE tenant = p_tenant AND id = p_user AND reported_version IS DISTINCT FROM p_version;
+    IF FOUND THEN
+      PERFORM audit(p_tenant, p_user::text, 'policy.would_enroll', 'success', NULL, p_by, p_would_be);
+    END IF;
+  END IF;
+  IF p_is_administrator THEN
+    UPDATE users SET administrator_at = v_now WHERE tenant = p_tenant AND id = p_user AND administrator_at IS NULL;
+  END IF;
+  RETURN jsonb_build_object('outcome', 'noted');
 END $$;
 
 -- Sets a user's deadline. Decides: what the floor allows from the first contact (p_max_days; null: any) is asked of the row as it is when
@@ -1723,7 +1723,7 @@ END $$;
 -- It is one of the two calls of a login. One small statement for each table, naming the tenant: on Citus it is planned once, for one shard;
 -- the inner parts of one with all of it would be asked of every shard there is. The statements take lists and are planned once: each list
 -- would else look cheaper than a list in general.
-CREATE OR REPLACE FUNCTION find_people(p_tenant text, p_namespace text, p_names text[], p_sessions text[], p_is_whole boolean)
+CREATE OR REPLACE FUNCTION find_users(p_tenant text, p_namespace text, p_names text[], p_sessions text[], p_is_whole boolean)
 RETURNS json LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();

@@ -38,7 +38,7 @@ export function registerNotices (app: FastifyInstance, { db, gate }: Services): 
       id: 'retryNotice',
       tag: 'Notices',
       summary: 'Try to deliver a notice again',
-      description: 'At once, and for another day; before whatever of the same person came later and still waits. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
+      description: 'At once, and for another day; before whatever of the same user came later and still waits. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
       params: NoticeParams,
       body: Type.Object({}, { additionalProperties: false }),
       answers: { 204: { description: 'It is due.' } },

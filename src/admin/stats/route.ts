@@ -17,7 +17,7 @@ export function registerStats (app: FastifyInstance, { config, db, gate }: Servi
     onRequest: gate.admin(['mfa:admin', 'mfa:support', 'mfa:auditor']),
     schema: operation({
       id: 'getStats',
-      tag: 'People',
+      tag: 'Users',
       summary: 'How many have MFA, in all and by group, and who needs a look',
       description: 'As of now. Roles `mfa:admin`, `mfa:support` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
       answers: { 200: { schema: Type.Ref('Stats'), description: 'The figures.' } },

@@ -10,7 +10,7 @@ export const Stats = Type.Object({
   administrators: Type.Object({
     enrolled: Type.Integer(),
     notEnrolled: Type.Integer()
-  }, { description: 'People who were ever seen with an `mfa:` role' }),
+  }, { description: 'Users who were ever seen with an `mfa:` role' }),
   warning: Type.Union([Type.String(), Type.Null()], { description: 'Fewer than two administrators are enrolled: one lost phone, and nobody administers' })
 }, {
   $id: 'Stats',

@@ -21,7 +21,7 @@ const EVERYBODY = '\n'
 /** As many codes left are few: `recovery.low` says so first with them. */
 const FEW_CODES = 3
 
-/** Of all in the tenant who are not disabled, as of now; people in groups are counted by their kinds, and nobody is read who is not counted. */
+/** Of all in the tenant who are not disabled, as of now; users in groups are counted by their kinds, and nobody is read who is not counted. */
 export async function countStats (db: Database, tenant: string, sources: readonly string[]): Promise<StatsRow> {
   const isNotDisabled = sql`user_id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND disabled_at IS NOT NULL)`
   const [row] = await db.reports<StatsRow>`

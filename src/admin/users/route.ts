@@ -10,7 +10,7 @@ import { readTime } from '../../http/time.ts'
 import { decisionSettings, type Services } from '../../services.ts'
 import { type ExemptionChange, type GraceChange, UserParams, USERS_SCHEMAS } from './schema.ts'
 import { settleExemption, settleGrace } from './store.ts'
-import { findUser, isSupport, notFound, refuseOneself, refuseSupport, userIdOf } from './target.ts'
+import { findTarget, isSupport, notFound, refuseOneself, refuseSupport, userIdOf } from './target.ts'
 import { viewUser } from './view.ts'
 
 export function registerUsers (app: FastifyInstance, services: Services): void {
@@ -27,17 +27,17 @@ function registerUser (app: FastifyInstance, { config, db, clock, gate }: Servic
     onRequest: gate.admin(['mfa:admin', 'mfa:support', 'mfa:auditor']),
     schema: operation({
       id: 'getUser',
-      tag: 'People',
+      tag: 'Users',
       summary: 'What is known of a user',
-      description: 'As of now; `decision` is that of a session without a second factor. Roles `mfa:admin`, `mfa:auditor`, and `mfa:support` of people never seen with an `mfa:` role; with an MFA token of the last 15 minutes.',
+      description: 'As of now; `decision` is that of a session without a second factor. Roles `mfa:admin`, `mfa:auditor`, and `mfa:support` of users never seen with an `mfa:` role; with an MFA token of the last 15 minutes.',
       params: UserParams,
       answers: { 200: { schema: Type.Ref('User'), description: 'The user; never a secret.' } },
       errors: ['step_up_required', 'not_enrolled', 'not_found']
     })
   }, async request => {
-    const person = await findUser(db, request)
-    if (isSupport(request, 'mfa:auditor') && person.isAdministrator) await refuseSupport(db, request)
-    return viewUser(person, clock(), settings)
+    const user = await findTarget(db, request)
+    if (isSupport(request, 'mfa:auditor') && user.isAdministrator) await refuseSupport(db, request)
+    return viewUser(user, clock(), settings)
   })
 }
 
@@ -49,7 +49,7 @@ function registerExemption (app: FastifyInstance, { config, db, clock, gate }: S
     onRequest: gate.admin(['mfa:admin']),
     schema: operation({
       id: 'setExemption',
-      tag: 'People',
+      tag: 'Users',
       summary: 'Exempt a user from the policy, or end that',
       description: 'Until `until`, or without an end. Whoever has an authenticator is asked for his code all the same. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
       params: UserParams,
@@ -66,7 +66,7 @@ function registerExemption (app: FastifyInstance, { config, db, clock, gate }: S
     if (!exempt && until !== undefined) throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
     const end = until === undefined ? null : readTime('until', until)
     refuseUnset(await forCaller(request, () => settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) })))
-    return viewUser(await afterAct(findUser(db, request)), clock(), settings)
+    return viewUser(await afterAct(findTarget(db, request)), clock(), settings)
   })
 }
 
@@ -78,7 +78,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
     onRequest: gate.admin(['mfa:admin']),
     schema: operation({
       id: 'setGrace',
-      tag: 'People',
+      tag: 'Users',
       summary: 'Set until when a user may pass without a factor',
       description: 'In place of the deadline that the policy gave. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
       params: UserParams,
@@ -93,7 +93,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
     const userId = userIdOf(request)
     await refuseOneself(db, request)
     refuseUnset(await forCaller(request, () => settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) })))
-    return viewUser(await afterAct(findUser(db, request)), clock(), settings)
+    return viewUser(await afterAct(findTarget(db, request)), clock(), settings)
   })
 }
 

@@ -18,7 +18,7 @@ export const Exemption = Type.Union([
 export const User = Type.Object({
   userId: Uuid,
   subject: Type.String(),
-  account: Type.String({ description: 'Shown to people, never an identity' }),
+  account: Type.String({ description: 'Shown to users, never an identity' }),
   namespace: Type.String(),
   tenant: Type.String(),
   groups: Type.Array(Type.String()),

@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
-import type { WholePerson } from '../../core/person.ts'
+import type { WholeUser } from '../../core/user.ts'
 import { recordEvent } from '../../db/audit.ts'
 import type { Database } from '../../db/client.ts'
-import { findPersonById } from '../../db/person.ts'
+import { findUserById } from '../../db/user.ts'
 import { byOf } from '../../gate.ts'
 import { FORBIDDEN, Problem } from '../../http/problem.ts'
 import type { UserParams } from './schema.ts'
@@ -11,12 +11,12 @@ import type { UserParams } from './schema.ts'
 export const userIdOf = ({ params }: FastifyRequest): string => (params as UserParams).userId.toLowerCase()
 
 /** Of the administrator's own tenant: anybody else is as nobody. */
-export const findUser = async (db: Database, request: FastifyRequest): Promise<WholePerson> =>
-  await findPersonById(db, request.caller.tenant, userIdOf(request)) ?? notFound()
+export const findTarget = async (db: Database, request: FastifyRequest): Promise<WholeUser> =>
+  await findUserById(db, request.caller.tenant, userIdOf(request)) ?? notFound()
 
 export function notFound (): never { throw new Problem('not_found') }
 
-/** Support helps people who were never seen with an `mfa:` role, and nobody else. */
+/** Support helps users who were never seen with an `mfa:` role, and nobody else. */
 export const isSupport = ({ caller }: FastifyRequest, ...others: string[]): boolean =>
   !caller.roles.some(role => role === 'mfa:admin' || others.includes(role))
 
@@ -24,7 +24,7 @@ export const refuseSupport = (db: Database, request: FastifyRequest): Promise<ne
 
 /** What one administrator alone must not do to himself takes another one. */
 export async function refuseOneself (db: Database, request: FastifyRequest): Promise<void> {
-  if (userIdOf(request) === request.person.userId) await refuse(db, request, 'oneself')
+  if (userIdOf(request) === request.storedUser.userId) await refuse(db, request, 'oneself')
 }
 
 async function refuse (db: Database, request: FastifyRequest, cause: keyof typeof FORBIDDEN): Promise<never> {

@@ -1,5 +1,5 @@
 import { listFactors } from '../../core/factors.ts'
-import type { Person, Throttle, WholePerson } from '../../core/person.ts'
+import type { User, Throttle, WholeUser } from '../../core/user.ts'
 import { decide, type DecisionSettings, exemptionEnd, usualSession } from '../../core/policy.ts'
 import { accountsOf, groupsOf } from '../../core/sources.ts'
 
@@ -7,7 +7,7 @@ const viewLock = ({ failures, waitUntil, lockedAt }: Throttle): object =>
   ({ failures, waitUntil: waitUntil?.toISOString() ?? null, lockedAt: lockedAt?.toISOString() ?? null })
 
 /** With the end that counts: the floor's, if it is earlier than his own. */
-export function viewExemption ({ exemption, readAt }: Pick<Person, 'exemption' | 'readAt'>, { floor }: DecisionSettings): object | null {
+export function viewExemption ({ exemption, readAt }: Pick<User, 'exemption' | 'readAt'>, { floor }: DecisionSettings): object | null {
   if (exemption === null) return null
   const end = exemptionEnd(floor ?? {}, exemption)
   if (end !== null && end <= readAt) return null
@@ -15,8 +15,8 @@ export function viewExemption ({ exemption, readAt }: Pick<Person, 'exemption' |
 }
 
 /** What an administrator sees of somebody, as of now: whether he could pass without a second factor, and never a secret. */
-export const viewUser = (person: WholePerson, now: Date, settings: DecisionSettings): object => {
-  const { userId, subject, account, namespace, tenant, sources, factors, recovery, throttles } = person
+export const viewUser = (user: WholeUser, now: Date, settings: DecisionSettings): object => {
+  const { userId, subject, account, namespace, tenant, sources, factors, recovery, throttles } = user
   return {
     userId,
     subject,
@@ -26,13 +26,13 @@ export const viewUser = (person: WholePerson, now: Date, settings: DecisionSetti
     groups: groupsOf(sources, settings.issuers),
     accounts: accountsOf(sources, settings.issuers),
     enrolled: factors.length > 0,
-    factors: listFactors(person, now),
+    factors: listFactors(user, now),
     recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
     locks: { totp: viewLock(throttles.totp) },
-    exemption: viewExemption(person, settings),
-    graceUntil: person.graceUntil?.toISOString() ?? null,
-    disabled: person.isDisabled,
-    createdAt: person.createdAt.toISOString(),
-    decision: decide(person, usualSession(person, now, settings), now, settings)
+    exemption: viewExemption(user, settings),
+    graceUntil: user.graceUntil?.toISOString() ?? null,
+    disabled: user.isDisabled,
+    createdAt: user.createdAt.toISOString(),
+    decision: decide(user, usualSession(user, now, settings), now, settings)
   }
 }

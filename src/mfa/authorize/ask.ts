@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Caller, MfaProof } from '../../core/caller.ts'
 import type { Passes } from '../../core/passes.ts'
-import type { Person } from '../../core/person.ts'
+import type { User } from '../../core/user.ts'
 import { FORBIDDEN, Problem } from '../../http/problem.ts'
 import { refuse, RefusedToken } from '../../http/refused-token.ts'
 import { decisionSettings, type Services } from '../../services.ts'
@@ -11,8 +11,8 @@ import type { AuthorizeQuery } from './schema.ts'
 /** `login`: no token that counts. */
 export type Outcome = { action: 'login', refused: RefusedToken } | Answer & { caller: Caller, userId: string, demands: Demands }
 
-/** Who asks, and what is known to count of their second factor; where that is nothing, the person was read. */
-type Found = { caller: Caller } & ({ proof: MfaProof, person: null } | { proof: null, person: Person })
+/** Who asks, and what is known to count of their second factor; where that is nothing, the user was read. */
+type Found = { caller: Caller } & ({ proof: MfaProof, user: null } | { proof: null, user: User })
 
 /**
  * The answer to a gateway's question. An MFA token that is enough costs no look into the database, nor does a first-factor
@@ -28,27 +28,27 @@ export function createAsk ({ auth, clock, config, endings, gate }: Services, pas
       request.caller = caller
       const proof = caller.mfa === undefined ? passes.find(caller, clock()) : { ...caller, mfa: caller.mfa }
       const verdict = proof === undefined ? 'unknown' : endings.judge(proof, clock())
-      if (proof !== undefined && verdict === 'alive') return { caller, proof, person: null }
+      if (proof !== undefined && verdict === 'alive') return { caller, proof, user: null }
       // What its session remembered has ended, and not a first-factor token with it.
-      const person = verdict === 'dead' && caller.mfa !== undefined ? null : await orNull(load(request))
-      if (person !== null) return { caller, proof: null, person }
+      const user = verdict === 'dead' && caller.mfa !== undefined ? null : await orNull(load(request))
+      if (user !== null) return { caller, proof: null, user }
     }
     return refuse('revoked')
   }
 
-  async function load (request: FastifyRequest): Promise<Person> {
+  async function load (request: FastifyRequest): Promise<User> {
     await gate.refresh(request)
-    return request.person
+    return request.storedUser
   }
 
   async function answer (request: FastifyRequest): Promise<Outcome> {
-    const { caller, proof, person } = await find(request)
+    const { caller, proof, user } = await find(request)
     const demands = readDemands(request)
     if (proof !== null) {
       const byToken = decideByToken(proof, demands, clock())
       if (byToken !== null) return { ...byToken, caller, userId: proof.mfa.userId, demands }
     }
-    const read = person ?? await load(request)
+    const read = user ?? await load(request)
     const answer = decideAuthorize(read, caller, demands, clock(), settings)
     if (answer.action === 'allow' && caller.mfa === undefined) passes.keep(caller, read, clock())
     return { ...answer, caller, userId: read.userId, demands }

@@ -1,5 +1,5 @@
 import type { Acr, Caller } from '../../core/caller.ts'
-import type { Person } from '../../core/person.ts'
+import type { User } from '../../core/user.ts'
 import { decide, type Decision, type DecisionSettings, isFresh, type LoginAge, loginAge } from '../../core/policy.ts'
 
 /** What a gateway asks beyond the policy; `maxAge` in seconds since the second factor. */
@@ -14,7 +14,7 @@ export type Answer =
 /** A second factor that was done, and when (unix seconds). */
 interface Act { acr: Acr | 'idp-mfa', authTime: number | undefined }
 
-/** By an MFA token alone, which is known to count; null where it is not enough, and the person's snapshot must tell. */
+/** By an MFA token alone, which is known to count; null where it is not enough, and the user's snapshot must tell. */
 export function decideByToken (caller: Pick<Caller, 'mfa' | 'authTime'>, demands: Demands, now: Date): Answer | null {
   const act = tokenAct(caller)
   return act !== null && meets(act, demands, now) ? allowBy(act) : null
@@ -24,14 +24,14 @@ export function decideByToken (caller: Pick<Caller, 'mfa' | 'authTime'>, demands
  * May this token pass? The policy's decision, and what the gateway asks beyond it, which binds whoever would pass without:
  * with a factor he is asked for his code, without one he must enroll.
  */
-export function decideAuthorize (person: Person, caller: Caller, demands: Demands, now: Date, settings: DecisionSettings): Answer {
-  const decision = decide(person, caller, now, settings)
+export function decideAuthorize (user: User, caller: Caller, demands: Demands, now: Date, settings: DecisionSettings): Answer {
+  const decision = decide(user, caller, now, settings)
   if (decision.action === 'deny') return { action: 'deny' }
-  const act = [tokenAct(caller), person.session.act, idpAct(caller)].find(act => act !== null && meets(act, demands, now))
+  const act = [tokenAct(caller), user.session.act, idpAct(caller)].find(act => act !== null && meets(act, demands, now))
   if (act !== undefined && act !== null) return allowBy(act)
   const isMoreDemanded = demands.acr !== undefined || demands.maxAge !== undefined
   if (decision.action === 'allow' && !isMoreDemanded) return { action: 'allow', acr: 'none', reason: decision.reason }
-  return person.factors.length > 0
+  return user.factors.length > 0
     ? { action: 'verify' }
     : { action: 'enroll', login: loginAge(caller.authTime, now, settings.loginFreshSeconds) }
 }

@@ -3,7 +3,7 @@ import type { Settings } from '../../config/secrets.ts'
 import { originalUrl } from '../../http/forwarded.ts'
 import { peerIn } from '../../http/gateway.ts'
 
-/** Where a person is led, with the way back; undefined where no such page is configured. */
+/** Where a user is led, with the way back; undefined where no such page is configured. */
 export interface Pages {
   enroll: (request: FastifyRequest) => string | undefined
   verify: (request: FastifyRequest) => string | undefined

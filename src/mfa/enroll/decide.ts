@@ -2,7 +2,7 @@ import { type AssuranceSettings, decideSetUp, type SetUpRefusal, type StepUp } f
 import { type Caller, sessionKey } from '../../core/caller.ts'
 import { MAX_FACTORS, nextLabel } from '../../core/factors.ts'
 import type { KeyRing } from '../../core/keys.ts'
-import type { Pending, Person, WholePerson } from '../../core/person.ts'
+import type { Pending, User, WholeUser } from '../../core/user.ts'
 import { open } from '../../core/seal.ts'
 import { type Closed, closedBy } from '../../core/throttle.ts'
 import { DEFAULT_PARAMETERS, matchStep, stepsAway, type TotpWindow } from '../../core/totp.ts'
@@ -15,14 +15,14 @@ export type StartDecision = { outcome: 'start' } | Refused | Conflict
 export type Conflict = { outcome: 'too_many_factors' } | { outcome: 'label_taken' }
 
 /** May the caller start to set up a further authenticator, or the first? `isCodeDue`: the first needs a code of an administrator. */
-export function decideStart (person: Person, caller: Caller, label: string | undefined, isCodeDue: boolean, now: Date, settings: AssuranceSettings): StartDecision {
-  const refusal = decideSetUp(person, caller, isCodeDue, now, settings)
-  return refusal === null ? conflict(person, label) ?? { outcome: 'start' } : refused(refusal)
+export function decideStart (user: User, caller: Caller, label: string | undefined, isCodeDue: boolean, now: Date, settings: AssuranceSettings): StartDecision {
+  const refusal = decideSetUp(user, caller, isCodeDue, now, settings)
+  return refusal === null ? conflict(user, label) ?? { outcome: 'start' } : refused(refusal)
 }
 
 const refused = (refusal: SetUpRefusal): Refused => typeof refusal === 'string' ? { outcome: refusal } : { outcome: 'step_up', stepUp: refusal }
 
-function conflict ({ factors }: Person, label: string | null | undefined): Conflict | null {
+function conflict ({ factors }: User, label: string | null | undefined): Conflict | null {
   if (factors.length >= MAX_FACTORS) return { outcome: 'too_many_factors' }
   return factors.some(factor => factor.label === label) ? { outcome: 'label_taken' } : null
 }
@@ -39,15 +39,15 @@ export type ConfirmDecision = { outcome: 'not_found' } | Refused | Conflict | Cl
  * which the session is bound; a further one needs the second factor still, and so does a first one that needs a code.
  * @throws SealError if the secret does not open
  */
-export function decideConfirm (person: WholePerson, caller: Caller, { factorId, code }: { factorId: string, code: string }, isCodeDue: boolean, now: Date, settings: ConfirmSettings): ConfirmDecision {
-  const { pending, factors } = person
+export function decideConfirm (user: WholeUser, caller: Caller, { factorId, code }: { factorId: string, code: string }, isCodeDue: boolean, now: Date, settings: ConfirmSettings): ConfirmDecision {
+  const { pending, factors } = user
   if (pending === null || pending.factorId !== factorId || pending.session !== sessionKey(caller)) return { outcome: 'not_found' }
   const isFirst = factors.length === 0
-  const refusal = isFirst && !isCodeDue ? null : decideSetUp(person, caller, isCodeDue, now, settings)
+  const refusal = isFirst && !isCodeDue ? null : decideSetUp(user, caller, isCodeDue, now, settings)
   if (refusal !== null) return refused(refusal)
-  const impediment = conflict(person, pending.label) ?? closedBy(person.throttles.totp)
+  const impediment = conflict(user, pending.label) ?? closedBy(user.throttles.totp)
   if (impediment !== null) return impediment
-  return open(settings.ring, { ...DEFAULT_PARAMETERS, tenant: person.tenant, userId: person.userId, factorId }, pending, secret => {
+  return open(settings.ring, { ...DEFAULT_PARAMETERS, tenant: user.tenant, userId: user.userId, factorId }, pending, secret => {
     const step = matchStep(secret, readTyped(code), now, settings.window)
     return step === null
       ? { outcome: 'refused', stepsAway: stepsAway(secret, readTyped(code), now) }

@@ -6,7 +6,7 @@ import { type Caller, sessionKey } from '../../core/caller.ts'
 import { nextCodeAt } from '../../core/factors.ts'
 import { DEFAULT_PARAMETERS, base32, generateSecret, otpauthUri } from '../../core/totp.ts'
 import type { Act } from '../../core/mfa-token.ts'
-import type { Person } from '../../core/person.ts'
+import type { User } from '../../core/user.ts'
 import { qrCode } from '../../core/qr-code.ts'
 import { createRecoverySet, type RecoverySet } from '../../core/recovery-set.ts'
 import { seal } from '../../core/seal.ts'
@@ -14,7 +14,7 @@ import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
 import { settleRefused } from '../../db/attempts.ts'
 import { recordUnreadable } from '../../db/audit.ts'
-import { byOf, wholePerson } from '../../gate.ts'
+import { byOf, wholeUser } from '../../gate.ts'
 import { forCaller } from '../../http/budget.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { operation } from '../../http/openapi.ts'
@@ -56,10 +56,10 @@ function registerStart (app: FastifyInstance, services: Services): void {
     const secret = generateSecret()
     try {
       for (let attempt = 1; attempt <= TRIES; attempt++) {
-        const { person } = request
-        const { tenant, userId, epoch } = person
-        const isCodeDue = await findCodeRule(person) === 'due'
-        const decision = decideStart(person, caller, label, isCodeDue, clock(), settings)
+        const { storedUser: user } = request
+        const { tenant, userId, epoch } = user
+        const isCodeDue = await findCodeRule(user) === 'due'
+        const decision = decideStart(user, caller, label, isCodeDue, clock(), settings)
         if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
         if (decision.outcome === 'login_time_unknown') warnOfLoginTime(caller)
         if (decision.outcome !== 'start') throw new Problem(decision.outcome)
@@ -69,7 +69,7 @@ function registerStart (app: FastifyInstance, services: Services): void {
         refuseClosed(started)
         if (started.outcome === 'started') {
           reply.code(201)
-          return await show(secret, { factorId, account: person.account, expiresAt: started.expiresAt as string })
+          return await show(secret, { factorId, account: user.account, expiresAt: started.expiresAt as string })
         }
         await gate.refresh(request)
       }
@@ -87,10 +87,10 @@ function registerStart (app: FastifyInstance, services: Services): void {
 }
 
 /** What somebody's first factor rests on; the database is asked only where that says something. */
-const codeRuleOf = ({ config, db }: Services) => async (person: Person): Promise<CodeRule> => {
+const codeRuleOf = ({ config, db }: Services) => async (user: User): Promise<CodeRule> => {
   const mode = config.ENROLL_REQUIRES_CODE
-  const isAsked = mode === 'roles' && person.factors.length === 0
-  return decideCodeRule(person, mode, isAsked && await hasAdministrator(db, person.tenant))
+  const isAsked = mode === 'roles' && user.factors.length === 0
+  return decideCodeRule(user, mode, isAsked && await hasAdministrator(db, user.tenant))
 }
 
 /** What a confirmation proves: TOTP; after a recovery it stays one, since that is how this session came in. */
@@ -127,7 +127,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       return await confirm(request, body, claim)
     } catch (error) {
       // Nothing was spent: the same code is good at once, not only when the claim has ended.
-      if (error instanceof UnavailableError) await Promise.allSettled([releaseClaim(db, { ...request.person, claim })])
+      if (error instanceof UnavailableError) await Promise.allSettled([releaseClaim(db, { ...request.storedUser, claim })])
       throw error
     }
   })
@@ -140,10 +140,10 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
     let made: RecoverySet | undefined
 
     for (let attempt = 1; attempt <= TRIES; attempt++) {
-      const { person } = request
-      const { tenant, userId, epoch, revision } = person
+      const { storedUser: user } = request
+      const { tenant, userId, epoch, revision } = user
       const now = clock()
-      const rule = await findCodeRule(person)
+      const rule = await findCodeRule(user)
       const decision = await decide(request, body, rule === 'due', now)
       if (decision.outcome === 'refused') {
         const { stepsAway } = decision
@@ -156,10 +156,10 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       const codes = decision.isFirst ? made ??= await createRecoverySet(text => hasher.hash(text, request.budget.actBy), secrets.peppers, { tenant, userId }) : null
       const { step, label } = decision
       const act = confirmedAct(caller, factorId, now)
-      const result = await forCaller(request, () => settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, person, caller, act), by }))
+      const result = await forCaller(request, () => settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, user, caller, act), by }))
       refuseClosed(result)
       if (result.outcome === 'confirmed') {
-        const token = issueSettled(services, caller, person, act, result, audience)
+        const token = issueSettled(services, caller, user, act, result, audience)
         return { factorId, recoveryCodes: codes?.shown ?? null, ...token, nextCodeAt: nextCodeAt({ lastStep: step, period: DEFAULT_PARAMETERS.period }, clock()) }
       }
       if (result.outcome !== 'stale') throw new Problem('code_refused')
@@ -171,13 +171,13 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
   /** What remains is a code that is wrong, or one that matches. */
   async function decide (request: FastifyRequest, body: ConfirmRequest, isCodeDue: boolean, now: Date): Promise<Extract<ConfirmDecision, { outcome: 'refused' | 'match' }>> {
     const { caller } = request
-    const person = wholePerson(request)
+    const user = wholeUser(request)
     const settings = { ...assurance, window: config.TOTP_WINDOW, ring: secrets.sealing }
     let decision: ConfirmDecision
     try {
-      decision = decideConfirm(person, caller, body, isCodeDue, now, settings)
+      decision = decideConfirm(user, caller, body, isCodeDue, now, settings)
     } catch (cause) {
-      await recordUnreadable(db, person, byOf(request), { factorId: body.factorId, keyId: person.pending?.keyId })
+      await recordUnreadable(db, user, byOf(request), { factorId: body.factorId, keyId: user.pending?.keyId })
       throw new UnavailableError('a sealed secret does not open', { cause })
     }
     refuseClosed(decision)

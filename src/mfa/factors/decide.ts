@@ -1,6 +1,6 @@
 import { type AssuranceSettings, decideChange, type StepUp } from '../../core/assurance.ts'
 import { type Caller, sessionKey } from '../../core/caller.ts'
-import type { WholePerson } from '../../core/person.ts'
+import type { WholeUser } from '../../core/user.ts'
 import { type DecisionSettings, isMfaRequired } from '../../core/policy.ts'
 
 type Refused = { outcome: 'not_found' } | { outcome: 'step_up', stepUp: StepUp }
@@ -8,9 +8,9 @@ type Refused = { outcome: 'not_found' } | { outcome: 'step_up', stepUp: StepUp }
 export type ChangeDecision = Refused | { outcome: 'active' } | { outcome: 'pending' }
 
 /** May the caller change this factor? A pending one takes its owner's login alone, an active one a fresh second factor. */
-export function decideFactorChange (person: WholePerson, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings): ChangeDecision {
-  if (person.pending?.factorId === factorId && person.pending.session === sessionKey(caller)) return { outcome: 'pending' }
-  if (!person.factors.some(factor => factor.id === factorId)) return { outcome: 'not_found' }
+export function decideFactorChange (user: WholeUser, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings): ChangeDecision {
+  if (user.pending?.factorId === factorId && user.pending.session === sessionKey(caller)) return { outcome: 'pending' }
+  if (!user.factors.some(factor => factor.id === factorId)) return { outcome: 'not_found' }
   const stepUp = decideChange(caller, now, settings)
   return stepUp === null ? { outcome: 'active' } : { outcome: 'step_up', stepUp }
 }
@@ -19,10 +19,10 @@ export function decideFactorChange (person: WholePerson, caller: Caller, factorI
  * May it be removed, and does the acting session go on? Not without a factor, and not where it is this factor that
  * the session was earned by.
  */
-export function decideRemoval (person: WholePerson, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings & DecisionSettings): Refused | { outcome: 'pending' } | { outcome: 'required_by_policy' } | { outcome: 'remove', isSessionKept: boolean } {
-  const change = decideFactorChange(person, caller, factorId, now, settings)
+export function decideRemoval (user: WholeUser, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings & DecisionSettings): Refused | { outcome: 'pending' } | { outcome: 'required_by_policy' } | { outcome: 'remove', isSessionKept: boolean } {
+  const change = decideFactorChange(user, caller, factorId, now, settings)
   if (change.outcome !== 'active') return change
-  const isLast = person.factors.length === 1
-  if (isLast && isMfaRequired(person, now, settings)) return { outcome: 'required_by_policy' }
+  const isLast = user.factors.length === 1
+  if (isLast && isMfaRequired(user, now, settings)) return { outcome: 'required_by_policy' }
   return { outcome: 'remove', isSessionKept: !isLast && caller.mfa?.factorId !== factorId }
 }

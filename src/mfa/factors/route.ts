@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { listFactors } from '../../core/factors.ts'
 import { actOf } from '../../core/mfa-token.ts'
 import { afterAct, UnavailableError } from '../../core/unavailable.ts'
-import { byOf, wholePerson } from '../../gate.ts'
+import { byOf, wholeUser } from '../../gate.ts'
 import { forCaller } from '../../http/budget.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
@@ -34,7 +34,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
       answers: { 200: { schema: Type.Ref('FactorList'), description: 'Oldest first; one that is not confirmed yet comes last.' } },
       errors: []
     })
-  }, async request => ({ items: listFactors(wholePerson(request), clock()) }))
+  }, async request => ({ items: listFactors(wholeUser(request), clock()) }))
 
   app.patch('/mfa/factors/:factorId', {
     onRequest: gate.user,
@@ -54,15 +54,15 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
     const { factorId } = request.params as FactorParams
     const label = (request.body as RenameRequest).label.normalize('NFC')
     const { caller } = request
-    const person = wholePerson(request)
-    const decision = decideFactorChange(person, caller, factorId, clock(), settings)
+    const user = wholeUser(request)
+    const decision = decideFactorChange(user, caller, factorId, clock(), settings)
     if (decision.outcome === 'not_found') throw new Problem('not_found')
     if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
-    if (person.factors.some(factor => factor.label === label && factor.id !== factorId)) throw new Problem('label_taken')
-    const result = await forCaller(request, () => settleRenamed(db, { ...person, factorId, label, by: byOf(request) }))
+    if (user.factors.some(factor => factor.label === label && factor.id !== factorId)) throw new Problem('label_taken')
+    const result = await forCaller(request, () => settleRenamed(db, { ...user, factorId, label, by: byOf(request) }))
     if (result.outcome === 'taken') throw new Problem('label_taken')
     await afterAct(gate.refresh(request))
-    const renamed = listFactors(wholePerson(request), clock()).find(factor => factor.id === factorId)
+    const renamed = listFactors(wholeUser(request), clock()).find(factor => factor.id === factorId)
     if (result.outcome !== 'renamed' || renamed === undefined) throw new Problem('not_found')
     return renamed
   })
@@ -94,9 +94,9 @@ function registerRemove (app: FastifyInstance, services: Services): void {
     const { caller } = request
     const by = byOf(request)
     for (let attempt = 1; attempt <= TRIES; attempt++) {
-      const person = wholePerson(request)
-      const { tenant, userId, epoch, revision } = person
-      const decision = decideRemoval(person, caller, factorId, clock(), settings)
+      const user = wholeUser(request)
+      const { tenant, userId, epoch, revision } = user
+      const decision = decideRemoval(user, caller, factorId, clock(), settings)
       if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
       if (decision.outcome === 'pending') {
         const { outcome } = await forCaller(request, () => settlePendingRemoved(db, { tenant, userId, factorId, by }))

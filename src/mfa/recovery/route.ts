@@ -8,7 +8,7 @@ import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
 import { recordUnreadable } from '../../db/audit.ts'
 import { settleUncharged } from '../../db/refusals.ts'
-import { byOf, wholePerson } from '../../gate.ts'
+import { byOf, wholeUser } from '../../gate.ts'
 import { forCaller } from '../../http/budget.ts'
 import { refuseClosed } from '../../http/closed.ts'
 import { accepts } from '../../http/accepts.ts'
@@ -44,8 +44,8 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       details: { code_refused: DETAILS.recoveryCode }
     })
   }, async request => {
-    const { caller, person } = request
-    const { tenant, userId, epoch } = person
+    const { caller, storedUser: user } = request
+    const { tenant, userId, epoch } = user
     const by = byOf(request)
     const { code, audience } = request.body as RecoverRequest
     checkAudience(services, audience)
@@ -62,18 +62,18 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     const stored = kind === 'bypass' ? await findBypass(db, tenant, userId) : await findCode(db, tenant, userId, slot)
     const pepper = stored === null ? undefined : secrets.peppers.keys.get(stored.pepperId)
     if (stored !== null && pepper === undefined) {
-      await recordUnreadable(db, person, by, { pepperId: stored.pepperId }, 'recovery')
+      await recordUnreadable(db, user, by, { pepperId: stored.pepperId }, 'recovery')
       throw new UnavailableError('a pepper is missing')
     }
-    if (stored === null || !await isCode(stored, pepper as Buffer, person, canonical, request.budget.actBy)) {
+    if (stored === null || !await isCode(stored, pepper as Buffer, user, canonical, request.budget.actBy)) {
       await forCaller(request, () => settleUncharged(db, { tenant, userId, call: 'recovery', kind, by }))
       throw new Problem('code_refused', refusal)
     }
     const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
-    const settling = { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, person, caller, act), by }
+    const settling = { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, user, caller, act), by }
     const result = await forCaller(request, () => kind === 'bypass' ? settleBypassed(db, settling) : settleRecovered(db, settling))
     if (result.outcome !== 'accepted') throw new Problem('code_refused', refusal)
-    return { ...issueSettled(services, caller, person, act, result, audience), remaining: result.remaining as number }
+    return { ...issueSettled(services, caller, user, act, result, audience), remaining: result.remaining as number }
   })
 
   /** The slow hash runs where the tag fits alone: a wrong code costs none, and so stands in nobody's way. */
@@ -97,7 +97,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
       details: { not_enrolled: DETAILS.noCodes }
     })
   }, async request => {
-    const { recovery } = wholePerson(request)
+    const { recovery } = wholeUser(request)
     if (recovery === null) throw new Problem('not_enrolled', { detail: DETAILS.noCodes })
     const { total, remaining, generatedAt, acknowledgedAt } = recovery
     return { total, remaining, generatedAt: generatedAt.toISOString(), acknowledgedAt: acknowledgedAt?.toISOString() ?? null }
@@ -122,9 +122,9 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
       errors: ['not_enrolled', 'step_up_required', 'too_many_attempts']
     })
   }, async (request, reply) => {
-    const { caller, person } = request
-    const { tenant, userId, epoch } = person
-    if (person.factors.length === 0) throw new Problem('not_enrolled')
+    const { caller, storedUser: user } = request
+    const { tenant, userId, epoch } = user
+    if (user.factors.length === 0) throw new Problem('not_enrolled')
     const stepUp = decideChange(caller, clock(), settings)
     if (stepUp !== null) throw new Problem('step_up_required', stepUp)
     const claimed = await settleRenewalClaimed(db, { tenant, userId, epoch })
@@ -133,12 +133,12 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
     const shown = await renew(request)
     reply.code(201)
     if (!accepts(request, 'text/plain')) return { recoveryCodes: shown }
-    return reply.type('text/plain; charset=utf-8').send(recoverySheet(config.TOTP_ISSUER_NAME, person.account, shown, clock()))
+    return reply.type('text/plain; charset=utf-8').send(recoverySheet(config.TOTP_ISSUER_NAME, user.account, shown, clock()))
   })
 
   /** The new codes, to be shown once. */
   async function renew (request: FastifyRequest): Promise<string[]> {
-    const { tenant, userId, epoch } = request.person
+    const { tenant, userId, epoch } = request.storedUser
     try {
       const { shown, hashed } = await createRecoverySet(text => hasher.hashLast(text, request.budget.actBy), secrets.peppers, { tenant, userId })
       const result = await forCaller(request, () => settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) }))
@@ -166,7 +166,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
       details: { not_enrolled: DETAILS.noCodes }
     })
   }, async (request, reply) => {
-    const { tenant, userId, recovery } = wholePerson(request)
+    const { tenant, userId, recovery } = wholeUser(request)
     if (recovery === null) throw new Problem('not_enrolled', { detail: DETAILS.noCodes })
     await forCaller(request, () => settleAcknowledged(db, tenant, userId, recovery.id))
     return reply.code(204).send()

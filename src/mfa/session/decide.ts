@@ -1,6 +1,6 @@
 import type { Caller } from '../../core/caller.ts'
 import { type Act, renewableAct } from '../../core/mfa-token.ts'
-import type { Person } from '../../core/person.ts'
+import type { User } from '../../core/user.ts'
 import { decide, type Decision, type DecisionSettings } from '../../core/policy.ts'
 
 export type RenewDecision =
@@ -11,10 +11,10 @@ export type RenewDecision =
   | { outcome: 'step_up' }
 
 /** What token does this session get? Renewing never makes the act fresh: it is the act's own time that goes on. */
-export function decideRenew (person: Person, caller: Caller, audience: string | undefined, now: Date, settings: DecisionSettings): RenewDecision {
-  const act = renewableAct(caller, person.session.act)
+export function decideRenew (user: User, caller: Caller, audience: string | undefined, now: Date, settings: DecisionSettings): RenewDecision {
+  const act = renewableAct(caller, user.session.act)
   if (act !== null) return { outcome: 'renew', act }
-  const decision = decide(person, caller, now, settings)
+  const decision = decide(user, caller, now, settings)
   if (audience !== undefined && decision.action === 'allow') return { outcome: 'allow', decision }
-  return person.factors.length === 0 ? { outcome: 'not_enrolled' } : { outcome: 'step_up' }
+  return user.factors.length === 0 ? { outcome: 'not_enrolled' } : { outcome: 'step_up' }
 }

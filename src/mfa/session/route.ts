@@ -37,10 +37,10 @@ function registerToken (app: FastifyInstance, services: Services): void {
   }, async request => {
     const { audience } = request.body as TokenRequest
     checkAudience(services, audience)
-    const { caller, person } = request
+    const { caller, storedUser: user } = request
     const now = clock()
-    const subject = { userId: person.userId, epoch: person.epoch, generation: person.session.generation }
-    const renewal = decideRenew(person, caller, audience, now, settings)
+    const subject = { userId: user.userId, epoch: user.epoch, generation: user.session.generation }
+    const renewal = decideRenew(user, caller, audience, now, settings)
     if (renewal.outcome === 'not_enrolled') throw new Problem('not_enrolled')
     if (renewal.outcome === 'step_up') throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_SESSION_MAX_AGE_SECONDS })
     if (renewal.outcome === 'renew') return issueToken(services, caller, subject, renewal.act, audience)
@@ -63,7 +63,7 @@ function registerEnd (app: FastifyInstance, { config, db, gate }: Services): voi
       errors: []
     })
   }, async (request, reply) => {
-    const { caller: { session }, person: { tenant, userId } } = request
+    const { caller: { session }, storedUser: { tenant, userId } } = request
     if (session?.isRemembered === true) {
       await evenIfGone(request, () => settleSessionEnded(db, { tenant, userId, issuer: session.issuer, session: session.id, by: byOf(request) }))
     }
@@ -83,7 +83,7 @@ function registerEnd (app: FastifyInstance, { config, db, gate }: Services): voi
       errors: ['not_enrolled', 'step_up_required']
     })
   }, async (request, reply) => {
-    const { caller, person: { tenant, userId, epoch, factors } } = request
+    const { caller, storedUser: { tenant, userId, epoch, factors } } = request
     if (caller.mfa === undefined) {
       if (factors.length === 0) throw new Problem('not_enrolled')
       throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_TOKEN_SECONDS })

@@ -2,7 +2,7 @@ import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { listFactors } from '../../core/factors.ts'
 import { decide } from '../../core/policy.ts'
-import { wholePerson } from '../../gate.ts'
+import { wholeUser } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { decisionSettings, type Services } from '../../services.ts'
 import { Decision, Status } from './schema.ts'
@@ -25,9 +25,9 @@ export function registerStatus (app: FastifyInstance, { config, clock, gate, war
     })
   }, async request => {
     const now = clock()
-    const person = wholePerson(request)
-    const { userId, subject, account, tenant, namespace, factors, recovery } = person
-    const decision = decide(person, request.caller, now, settings)
+    const user = wholeUser(request)
+    const { userId, subject, account, tenant, namespace, factors, recovery } = user
+    const decision = decide(user, request.caller, now, settings)
     if ((decision.wouldBe ?? decision).loginTimeUnknown === true) warnOfLoginTime(request.caller)
     return {
       userId,
@@ -36,7 +36,7 @@ export function registerStatus (app: FastifyInstance, { config, clock, gate, war
       tenant,
       namespace,
       enrolled: factors.length > 0,
-      factors: listFactors(person, now),
+      factors: listFactors(user, now),
       recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
       decision
     }

@@ -17,7 +17,7 @@ export const Decision = Type.Object({
 export const Status = Type.Object({
   userId: Uuid,
   subject: Type.String(),
-  account: Type.String({ description: 'Shown to people, never an identity' }),
+  account: Type.String({ description: 'Shown to users, never an identity' }),
   tenant: Type.String(),
   namespace: Type.String(),
   enrolled: Type.Boolean({ description: 'Is there an active authenticator?' }),

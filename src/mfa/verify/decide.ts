@@ -1,5 +1,5 @@
 import type { KeyRing } from '../../core/keys.ts'
-import type { Factor, Person } from '../../core/person.ts'
+import type { Factor, User } from '../../core/user.ts'
 import { open } from '../../core/seal.ts'
 import { type Closed, closedBy } from '../../core/throttle.ts'
 import { generateSecret, matchStep, stepsAway, type TotpWindow } from '../../core/totp.ts'
@@ -22,16 +22,16 @@ export type VerifyDecision = Closed & { unreadable: Factor[] } | {
 export interface Near { factorId: string, stepsAway: number }
 
 /** Compares a code, as it was typed, with the active factors, or the named one. Says nothing final: the settling statement decides. */
-export function decideVerify (person: Person, typed: string, factorId: string | undefined, now: Date, { window, ring }: VerifySettings): VerifyDecision {
-  const closed = closedBy(person.throttles.totp)
+export function decideVerify (user: User, typed: string, factorId: string | undefined, now: Date, { window, ring }: VerifySettings): VerifyDecision {
+  const closed = closedBy(user.throttles.totp)
   if (closed !== null) return { ...closed, unreadable: [] }
   const code = readTyped(typed)
-  const tried = factorId === undefined ? person.factors : person.factors.filter(factor => factor.id === factorId)
+  const tried = factorId === undefined ? user.factors : user.factors.filter(factor => factor.id === factorId)
   const unreadable: Factor[] = []
   let spent: Factor | undefined
   let match: { factor: Factor, step: number } | undefined
   for (const factor of tried) {
-    const step = stepOf(person, factor, code, now, { window, ring })
+    const step = stepOf(user, factor, code, now, { window, ring })
     if (step === 'unreadable') unreadable.push(factor)
     if (step === 'unreadable' || step === null) continue
     if (step <= factor.lastStep) spent ??= factor
@@ -46,13 +46,13 @@ export function decideVerify (person: Person, typed: string, factorId: string | 
   if (match !== undefined) return { outcome: 'match', ...match, unreadable }
   if (spent !== undefined) return { outcome: 'spent', factor: spent, unreadable }
   const readable = tried.filter(factor => !unreadable.includes(factor))
-  return { outcome: 'refused', weight: tried.length, near: nearest(person, readable, code, now, ring), unreadable }
+  return { outcome: 'refused', weight: tried.length, near: nearest(user, readable, code, now, ring), unreadable }
 }
 
 /** The newest step of the window whose code of this factor it is. */
-function stepOf (person: Person, factor: Factor, code: string, now: Date, { window, ring }: VerifySettings): number | null | 'unreadable' {
+function stepOf (user: User, factor: Factor, code: string, now: Date, { window, ring }: VerifySettings): number | null | 'unreadable' {
   try {
-    return withSecret(person, factor, ring, secret => matchStep(secret, code, now, window, factor))
+    return withSecret(user, factor, ring, secret => matchStep(secret, code, now, window, factor))
   } catch {
     // Whatever keeps the secret from being used: the row says something that cannot be.
     return 'unreadable'
@@ -60,13 +60,13 @@ function stepOf (person: Person, factor: Factor, code: string, now: Date, { wind
 }
 
 /** Of which factor, and when, a refused code would have been right. */
-function nearest (person: Person, factors: Factor[], code: string, now: Date, ring: KeyRing): Near | null {
+function nearest (user: User, factors: Factor[], code: string, now: Date, ring: KeyRing): Near | null {
   const found = factors.flatMap(factor => {
-    const away = withSecret(person, factor, ring, secret => stepsAway(secret, code, now, factor))
+    const away = withSecret(user, factor, ring, secret => stepsAway(secret, code, now, factor))
     return away === null ? [] : [{ factorId: factor.id, stepsAway: away }]
   })
   return found.sort((a, b) => Math.abs(a.stepsAway) - Math.abs(b.stepsAway))[0] ?? null
 }
 
-const withSecret = <T>({ tenant, userId }: Person, factor: Factor, ring: KeyRing, use: (secret: Buffer) => T): T =>
+const withSecret = <T>({ tenant, userId }: User, factor: Factor, ring: KeyRing, use: (secret: Buffer) => T): T =>
   open(ring, { ...factor, tenant, userId, factorId: factor.id }, factor, use)

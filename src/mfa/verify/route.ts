@@ -38,13 +38,13 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
   }, async request => {
     const { code, factorId, audience } = request.body as VerifyRequest
     checkAudience(services, audience)
-    const { caller, person } = request
-    const { tenant, userId, epoch } = person
+    const { caller, storedUser: user } = request
+    const { tenant, userId, epoch } = user
     const by = byOf(request)
-    if (person.factors.length === 0) throw new Problem('not_enrolled')
-    const decision = metrics.time('check_totp', () => decideVerify(person, code, factorId, clock(), { window: config.TOTP_WINDOW, ring: secrets.sealing }))
+    if (user.factors.length === 0) throw new Problem('not_enrolled')
+    const decision = metrics.time('check_totp', () => decideVerify(user, code, factorId, clock(), { window: config.TOTP_WINDOW, ring: secrets.sealing }))
     for (const factor of decision.unreadable) {
-      await recordUnreadable(db, person, by, { factorId: factor.id, keyId: factor.keyId })
+      await recordUnreadable(db, user, by, { factorId: factor.id, keyId: factor.keyId })
     }
 
     refuseClosed(decision)
@@ -52,11 +52,11 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       const { factor, step } = decision
       const now = clock()
       const act = { acr: 'mfa' as const, methods: ['otp'], factorId: factor.id, authTime: unixSeconds(now) }
-      const result = await forCaller(request, () => settleAccepted(db, { tenant, userId, epoch, factorId: factor.id, step, act: remembered(services, person, caller, act), by }))
+      const result = await forCaller(request, () => settleAccepted(db, { tenant, userId, epoch, factorId: factor.id, step, act: remembered(services, user, caller, act), by }))
       refuseClosed(result)
       if (result.outcome !== 'accepted') throw new Problem('code_refused')
       metrics.drift(step - stepAt(now, factor.period))
-      return { ...issueSettled(services, caller, person, act, result, audience), factorId: factor.id, nextCodeAt: nextCodeAt({ ...factor, lastStep: step }, now) }
+      return { ...issueSettled(services, caller, user, act, result, audience), factorId: factor.id, nextCodeAt: nextCodeAt({ ...factor, lastStep: step }, now) }
     }
     if (decision.outcome === 'spent') {
       await forCaller(request, () => settleUncharged(db, { tenant, userId, call: 'totp', kind: 'totp', cause: 'spent', by }))

@@ -31,7 +31,7 @@ const COLUMNS = [
 const asRequired = (rule: Rule): Rule => ({ ...rule, ...(rule.enforcement === 'report_only' && { enforcement: 'required' }) })
 
 /**
- * Counts everybody under one or two rules, of which the stricter counts: the decision function's rules for kinds of people
+ * Counts everybody under one or two rules, of which the stricter counts: the decision function's rules for kinds of users
  * instead of one. How many there are of each kind is kept; only those who have a deadline or an exemption of their own
  * are counted one by one.
  */

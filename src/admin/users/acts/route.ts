@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Type } from 'typebox'
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { createBypass } from '../../../core/bypass.ts'
-import type { Person } from '../../../core/person.ts'
+import type { User } from '../../../core/user.ts'
 import { traceOf } from '../../../core/trace.ts'
 import type { Settlement } from '../../../db/client.ts'
 import { byOf } from '../../../gate.ts'
@@ -11,13 +11,13 @@ import { operation } from '../../../http/openapi.ts'
 import { DETAILS, Problem } from '../../../http/problem.ts'
 import type { Services } from '../../../services.ts'
 import { UserParams } from '../schema.ts'
-import { findUser, isSupport, notFound, refuseOneself, refuseSupport } from '../target.ts'
+import { findTarget, isSupport, notFound, refuseOneself, refuseSupport } from '../target.ts'
 import { ACT_SCHEMAS, type BypassRequest, type ResetRequest, type UserAct } from './schema.ts'
 import { type Act, type NewBypass, settleErased, settleIssued, settleReset, settleSignOut, settleUnlocked } from './store.ts'
 
 const BYPASS_SECONDS = 900
 const HELPERS = ['mfa:admin', 'mfa:support']
-const OF_HELPERS = 'Not oneself. Roles `mfa:admin`, and `mfa:support` of people never seen with an `mfa:` role; with an MFA token of the last 15 minutes.'
+const OF_HELPERS = 'Not oneself. Roles `mfa:admin`, and `mfa:support` of users never seen with an `mfa:` role; with an MFA token of the last 15 minutes.'
 
 /** What administrators do to one user, each with a reason that is kept in the audit. */
 export function registerUserActs (app: FastifyInstance, services: Services): void {
@@ -30,7 +30,7 @@ export function registerUserActs (app: FastifyInstance, services: Services): voi
 }
 
 const act = (id: string, summary: string, description: string, { body = 'UserAct', ...rest }: { body?: string } & Pick<Parameters<typeof operation>[0], 'answers' | 'details' | 'ifUnknown'>): FastifySchema => operation({
-  id, tag: 'People', summary, description, params: UserParams, body: Type.Ref(body), ...rest, errors: ['step_up_required', 'not_enrolled', 'not_found']
+  id, tag: 'Users', summary, description, params: UserParams, body: Type.Ref(body), ...rest, errors: ['step_up_required', 'not_enrolled', 'not_found']
 })
 
 function registerReset (app: FastifyInstance, services: Services): void {
@@ -41,7 +41,7 @@ function registerReset (app: FastifyInstance, services: Services): void {
       `He is signed out everywhere, and sets up anew at his next login. With \`requireCode\` not without the code in the answer: the phone is lost, and somebody else may have the password. His grace period does not begin again. \`not_enrolled\` where he has nothing. ${OF_HELPERS}`, {
         body: 'ResetRequest',
         answers: {
-          200: { schema: Type.Ref('BypassAnswer'), description: 'With `requireCode`: the code, to be handed to the user in person.' },
+          200: { schema: Type.Ref('BypassAnswer'), description: 'With `requireCode`: the code, to be handed to the user in user.' },
           204: { description: 'Reset.' }
         },
         ifUnknown: 'Look at GET /admin/users/{userId}: without `factors` it was done. With `requireCode`, nobody has seen the code: POST /admin/users/{userId}/bypass gives another.'
@@ -79,7 +79,7 @@ function registerBypass (app: FastifyInstance, services: Services): void {
     schema: act('issueBypass', 'A code that stands for a user\'s second factor in one login',
       `He gives it at \`POST /mfa/recovery\`, within \`expiresInSeconds\`, once; a newer one replaces it. The token says \`mfa-recovery\`, may set up an authenticator, changes no other, and opens no administration. Whoever has no authenticator may be given one too. ${OF_HELPERS}`, {
         body: 'BypassRequest',
-        answers: { 201: { schema: Type.Ref('BypassAnswer'), description: 'The code, to be handed to the user in person.' } },
+        answers: { 201: { schema: Type.Ref('BypassAnswer'), description: 'The code, to be handed to the user in user.' } },
         ifUnknown: 'Nobody has seen the code. Repeat it: a newer one takes its place.'
       })
   }, async (request, reply) => {
@@ -125,14 +125,14 @@ function registerErase (app: FastifyInstance, services: Services): void {
 }
 
 /** Who is acted on, if the caller may. A courtesy: the statement that acts asks again. */
-async function mayAct ({ db }: Services, request: FastifyRequest): Promise<Person> {
-  const target = await findUser(db, request)
+async function mayAct ({ db }: Services, request: FastifyRequest): Promise<User> {
+  const target = await findTarget(db, request)
   await refuseOneself(db, request)
   if (isSupport(request) && target.isAdministrator) await refuseSupport(db, request)
   return target
 }
 
-const actOn = (request: FastifyRequest, { tenant, userId }: Person): Act =>
+const actOn = (request: FastifyRequest, { tenant, userId }: User): Act =>
   ({ tenant, userId, reason: (request.body as UserAct).reason, isSupport: isSupport(request), by: byOf(request) })
 
 /** What came between: somebody erased him, or saw him as an administrator. */
@@ -143,7 +143,7 @@ async function settled ({ db }: Services, request: FastifyRequest, settling: Pro
   return result
 }
 
-async function makeBypass ({ hasher, secrets }: Services, { budget }: FastifyRequest, { tenant, userId }: Person, seconds: number): Promise<{ shown: string, kept: NewBypass }> {
+async function makeBypass ({ hasher, secrets }: Services, { budget }: FastifyRequest, { tenant, userId }: User, seconds: number): Promise<{ shown: string, kept: NewBypass }> {
   const { shown, hashed } = await createBypass(text => hasher.hash(text, budget.actBy), secrets.peppers, { tenant, userId })
   return { shown, kept: { id: randomUUID(), ...hashed, seconds } }
 }

@@ -22,9 +22,9 @@ export function registerUserList (app: FastifyInstance, { config, db, clock, gat
     onRequest: gate.admin(['mfa:admin', 'mfa:support', 'mfa:auditor']),
     schema: operation({
       id: 'listUsers',
-      tag: 'People',
+      tag: 'Users',
       summary: 'Who is known in the tenant, and what MFA asks of them',
-      description: 'All that is given must hold. In pages, in an order that does not change; or with `Accept: application/x-ndjson` all at once, one a line: then `limit` counts for the whole answer, and without it all come. Roles `mfa:admin`, `mfa:auditor`, and `mfa:support` of people never seen with an `mfa:` role; with an MFA token of the last 15 minutes. A machine with `mfa:auditor` needs none.',
+      description: 'All that is given must hold. In pages, in an order that does not change; or with `Accept: application/x-ndjson` all at once, one a line: then `limit` counts for the whole answer, and without it all come. Roles `mfa:admin`, `mfa:auditor`, and `mfa:support` of users never seen with an `mfa:` role; with an MFA token of the last 15 minutes. A machine with `mfa:auditor` needs none.',
       querystring: UsersQuery,
       answers: {
         200: {

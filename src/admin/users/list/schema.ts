@@ -23,7 +23,7 @@ export const userSummaryExample = { userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d
 export const UserSummary = Type.Object({
   userId: Uuid,
   subject: Type.String(),
-  account: Type.String({ description: 'Shown to people, never an identity' }),
+  account: Type.String({ description: 'Shown to users, never an identity' }),
   namespace: Type.String(),
   tenant: Type.String(),
   groups: Type.Array(Type.String()),

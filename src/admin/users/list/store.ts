@@ -1,5 +1,5 @@
 import { foldAccount } from '../../../core/account.ts'
-import type { SourceWord } from '../../../core/person.ts'
+import type { SourceWord } from '../../../core/user.ts'
 import type { Rule } from '../../../core/policy.ts'
 import type { Database } from '../../../db/client.ts'
 import sql, { join, type Sql } from 'sql-template-tag'
@@ -9,7 +9,7 @@ import { isInGroup, isSsoOnly, STRICTNESS } from '../../../db/standing.ts'
 
 export type Status = 'enrolled' | 'not_enrolled' | 'must_enroll' | 'in_grace' | 'exempt' | 'locked' | 'disabled'
 
-/** Which people of a tenant; all that is given must hold. */
+/** Which users of a tenant; all that is given must hold. */
 export interface UserFilter {
   tenant: string
   subject?: string | undefined
@@ -44,7 +44,7 @@ export interface UserRow {
   exemptBy: string
 }
 
-/** People in the order of their ids, which never changes, after the one that `cursor` names. */
+/** Users in the order of their ids, which never changes, after the one that `cursor` names. */
 export async function findUsers (db: Database, filter: UserFilter, judging: Judging, cursor: string | undefined, limit: number): Promise<UserRow[]> {
   const page = await findPage(db, filter, judging, cursor, limit)
   return await db.reports<UserRow>`
@@ -81,7 +81,7 @@ async function findPage (db: Database, filter: UserFilter, judging: Judging, cur
 }
 
 /**
- * The members of a group. Of a large one the first people who come along fill the page; of a small one all members are read
+ * The members of a group. Of a large one the first users who come along fill the page; of a small one all members are read
  * from the index of groups.
  */
 const findMembers = async (db: Database, wish: Wish): Promise<Sql> => await findFirstUsers(db, wish) ?? sql`

@@ -14,8 +14,8 @@ export type Synced = Named & { namespace: string }
 export interface Flaw { field: string, message: string }
 
 /**
- * The people of a sync, each with his namespace.
- * @param namespaces of the issuers that may name people of the tenant
+ * The users of a sync, each with his namespace.
+ * @param namespaces of the issuers that may name users of the tenant
  */
 export function decideSync (users: readonly Named[], namespaces: readonly string[]): Synced[] | Flaw {
   const only = namespaces.length === 1 ? namespaces[0] : undefined

@@ -26,9 +26,9 @@ export function registerUserSync (app: FastifyInstance, { config, db, gate, secr
     onRequest: gate.admin(['mfa:admin', 'mfa:sync']),
     schema: operation({
       id: 'syncUsers',
-      tag: 'People',
-      summary: 'Tell of an application\'s people, ahead of their first login and when they leave',
-      description: 'Up to 1000, all of them or none. A field that is left out stays as it is, and so do people who are not listed. `namespace` is required where several issuers name people of the tenant. Not oneself to be disabled. Roles `mfa:admin` and `mfa:sync`, with an MFA token of the last 15 minutes; a machine with `mfa:sync` needs none.',
+      tag: 'Users',
+      summary: 'Tell of an application\'s users, ahead of their first login and when they leave',
+      description: 'Up to 1000, all of them or none. A field that is left out stays as it is, and so do users who are not listed. `namespace` is required where several issuers name users of the tenant. Not oneself to be disabled. Roles `mfa:admin` and `mfa:sync`, with an MFA token of the last 15 minutes; a machine with `mfa:sync` needs none.',
       body: Type.Ref('UserSync'),
       answers: { 200: { schema: Type.Ref('UserSyncResult'), description: 'How many.' } },
       ifUnknown: 'Repeat it: who is known as they are told of is `unchanged`.',
@@ -44,16 +44,16 @@ export function registerUserSync (app: FastifyInstance, { config, db, gate, secr
   })
 }
 
-/** Of the issuers that may name people of the tenant. */
+/** Of the issuers that may name users of the tenant. */
 const namespacesOf = (issuers: ReadonlyArray<Omit<Issuer, 'key'>>, tenant: string): string[] => [...new Set(issuers
   .filter(({ loginType, tenants }) => loginType !== 'service' && (tenants === '*' || tenants.includes(tenant)))
   .map(({ namespace }) => namespace))]
 
 /** A machine is nobody. */
-const isOneself = ({ namespace, subject }: Synced, { person }: FastifyRequest): boolean =>
-  person !== null && person.namespace === namespace && person.subject === subject
+const isOneself = ({ namespace, subject }: Synced, { storedUser: user }: FastifyRequest): boolean =>
+  user !== null && user.namespace === namespace && user.subject === subject
 
 async function refuse (db: Database, request: FastifyRequest): Promise<never> {
-  await recordEvent(db, { tenant: request.caller.tenant, subject: request.person.userId, action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause: 'oneself' } })
+  await recordEvent(db, { tenant: request.caller.tenant, subject: request.storedUser.userId, action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause: 'oneself' } })
   throw new Problem('forbidden', { detail: FORBIDDEN.oneself })
 }

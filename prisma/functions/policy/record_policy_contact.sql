@@ -2,7 +2,7 @@
 -- calls, one gives the deadline (p_grace_days from the database's now) and one writes the report. A policy of another version than the
 -- decision's gives no deadline: the next call decides on that one.
 -- A day is 24 hours, whatever time zone the server has: as the decision counts it.
-CREATE OR REPLACE FUNCTION note_person(
+CREATE OR REPLACE FUNCTION record_policy_contact(
   p_tenant text, p_user uuid, p_version int, p_grace_days int, p_would_be jsonb, p_is_administrator boolean, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE

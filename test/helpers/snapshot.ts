@@ -1,12 +1,12 @@
-// A person as a snapshot has him, for tests of what is decided: nobody in particular, unless the test says so.
-import type { WholePerson } from '../../src/core/person.ts'
+// A user as a snapshot has him, for tests of what is decided: nobody in particular, unless the test says so.
+import type { WholeUser } from '../../src/core/user.ts'
 import { DEFAULT_POLICY } from '../../src/core/policy.ts'
 
 const OPEN = { failures: 0, waitSeconds: null, waitUntil: null, lockedAt: null }
 
 export const NOW = new Date('2026-11-24T12:00:00Z')
 
-export const somebody = (known: Partial<WholePerson> = {}): WholePerson => ({
+export const somebody = (known: Partial<WholeUser> = {}): WholeUser => ({
   tenant: 't',
   userId: 'u',
   namespace: 'a',

@@ -1,10 +1,10 @@
 import { foldAccount } from '../core/account.ts'
 import type { Caller, FirstFactor } from '../core/caller.ts'
-import type { Factor, Pending, Person, RecoverySet, RememberedSession, SourceWord, Throttle, WholePerson } from '../core/person.ts'
+import type { Factor, Pending, User, RecoverySet, RememberedSession, SourceWord, Throttle, WholeUser } from '../core/user.ts'
 import type { KeyRing } from '../core/keys.ts'
 import { actRemembered } from '../core/mfa-token.ts'
 import { isGenuine, type StoredAct } from '../core/remembered.ts'
-import type { Note } from '../core/note.ts'
+import type { PolicyContact } from '../core/policy-contact.ts'
 import { saidOf, spoken, spokenGroups } from '../core/said.ts'
 import type { By } from './audit.ts'
 import type { Database, Settlement } from './client.ts'
@@ -12,7 +12,7 @@ import { type PolicyRow, toPolicy } from './policy.ts'
 
 type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
 
-/** What `find_people` answers: rows as they are, each with whose it is. */
+/** What `find_users` answers: rows as they are, each with whose it is. */
 interface Answer {
   readAt: string
   users: UserRow[]
@@ -20,7 +20,7 @@ interface Answer {
   throttles: Array<Of<{ kind: string, failures: number, waitUntil: string | null, lockedAt: string | null }>> | null
   policy: PolicyRow | null
   sessions: SessionRow[] | null
-  /** Of whole people. */
+  /** Of whole users. */
   pending: Array<Of<Json<Pending>>> | null
   sets: Array<Of<Pick<Json<RecoverySet>, 'id' | 'generatedAt' | 'acknowledgedAt'>>> | null
   codes: Array<Of<{ isUsed: boolean }>> | null
@@ -54,39 +54,39 @@ interface UserRow {
 type SessionRow = Of<Omit<StoredAct, 'acr'>> & { issuer: string, session: string, acr: StoredAct['acr'] | null, generation: number, epoch: number | null, mac: string }
 
 /** Everything that a decision about the caller needs, in one statement; null if nobody was seen by this name yet. */
-export const findPerson = (db: Database, caller: Caller, peppers: KeyRing): Promise<Person | null> => find(db, caller, peppers, false)
+export const findUser = (db: Database, caller: Caller, peppers: KeyRing): Promise<User | null> => find(db, caller, peppers, false)
 
-/** As `findPerson`, with what a login does not ask about. */
-export const findWholePerson = (db: Database, caller: Caller, peppers: KeyRing): Promise<WholePerson | null> => find<WholePerson>(db, caller, peppers, true)
+/** As `findUser`, with what a login does not ask about. */
+export const findWholeUser = (db: Database, caller: Caller, peppers: KeyRing): Promise<WholeUser | null> => find<WholeUser>(db, caller, peppers, true)
 
 /** Somebody of a tenant, as an administrator names him: of no session. */
-export const findPersonById = (db: Database, tenant: string, userId: string): Promise<WholePerson | null> =>
-  findAmong<WholePerson>(db, { tenant, namespace: null, isWhole: true }, { name: userId, session: null })
+export const findUserById = (db: Database, tenant: string, userId: string): Promise<WholeUser | null> =>
+  findAmong<WholeUser>(db, { tenant, namespace: null, isWhole: true }, { name: userId, session: null })
 
 /** One of the two finds him, each by a unique index: our own tokens name the user, others the subject. */
-const find = <P extends Person>(db: Database, { tenant, namespace, subject, session, mfa }: Caller, peppers: KeyRing, isWhole: boolean): Promise<P | null> =>
+const find = <P extends User>(db: Database, { tenant, namespace, subject, session, mfa }: Caller, peppers: KeyRing, isWhole: boolean): Promise<P | null> =>
   findAmong<P>(db, { tenant, namespace: mfa === undefined ? namespace : null, isWhole },
     { name: mfa?.userId ?? subject, session: session?.isRemembered === true ? { ...session, peppers } : null })
 
-/** Of whom people may be read together; without a namespace they are named by their ids. */
+/** Of whom users may be read together; without a namespace they are named by their ids. */
 interface Among { tenant: string, namespace: string | null, isWhole: boolean }
 /** `peppers`: by which what the session remembers was made. */
 interface Wanted { name: string, session: { issuer: string, id: string, peppers: KeyRing } | null }
 
-const findAmong = <P extends Person>(db: Database, among: Among, wanted: Wanted): Promise<P | null> =>
-  db.together(JSON.stringify(['find_people', among]), wanted, people => findTogether(db, among, people) as Promise<Array<P | null>>)
+const findAmong = <P extends User>(db: Database, among: Among, wanted: Wanted): Promise<P | null> =>
+  db.together(JSON.stringify(['find_users', among]), wanted, users => findTogether(db, among, users) as Promise<Array<P | null>>)
 
-async function findTogether (db: Database, { tenant, namespace, isWhole }: Among, people: Wanted[]): Promise<Array<Person | null>> {
-  const names = [...new Set(people.map(({ name }) => name))]
-  const sessions = people.flatMap(({ session }) => session === null ? [] : [session.id])
-  const answer = await db.value<Answer>`SELECT find_people(${tenant}, ${namespace}, ${names}::text[], ${sessions}::text[], ${isWhole}) AS people`
-  return people.map(({ name, session }) => {
+async function findTogether (db: Database, { tenant, namespace, isWhole }: Among, users: Wanted[]): Promise<Array<User | null>> {
+  const names = [...new Set(users.map(({ name }) => name))]
+  const sessions = users.flatMap(({ session }) => session === null ? [] : [session.id])
+  const answer = await db.value<Answer>`SELECT find_users(${tenant}, ${namespace}, ${names}::text[], ${sessions}::text[], ${isWhole}) AS users`
+  return users.map(({ name, session }) => {
     const user = answer?.users.find(({ id, subject }) => name === (namespace === null ? id : subject))
-    return answer === null || user === undefined ? null : toPerson(tenant, user, answer, session, isWhole)
+    return answer === null || user === undefined ? null : toUser(tenant, user, answer, session, isWhole)
   })
 }
 
-/** Somebody as people call him. */
+/** Somebody as users call him. */
 export interface Named { userId: string, namespace: string, subject: string }
 
 /** Who has a `sub`: one for each namespace. */
@@ -98,11 +98,11 @@ export const findByAccount = (db: Database, tenant: string, account: string): Pr
   SELECT id::text AS "userId", namespace, subject FROM users WHERE tenant = ${tenant} AND account_fold = ${foldAccount(account)}
   ORDER BY id LIMIT 3`
 
-export const hasPeople = async (db: Database, tenant: string): Promise<boolean> =>
+export const hasUsers = async (db: Database, tenant: string): Promise<boolean> =>
   (await db.rows`SELECT 1 FROM users WHERE tenant = ${tenant} LIMIT 1`).length > 0
 
-/** Does the token say something of the person that is not recorded? Then, and only then, it costs a write. */
-export function isWordNew ({ account, sources }: Person, { word, groups }: FirstFactor): boolean {
+/** Does the token say something of the user that is not recorded? Then, and only then, it costs a write. */
+export function isWordNew ({ account, sources }: User, { word, groups }: FirstFactor): boolean {
   const known = sources[word.issuer]
   if (known === undefined || (word.account !== undefined && word.account !== account)) return true
   const said = spoken(word)
@@ -115,10 +115,10 @@ export function isWordNew ({ account, sources }: Person, { word, groups }: First
 }
 
 /**
- * Records the first sight, or the issuer's newer word: `seen`, or `erased` where the token is older than the person's
+ * Records the first sight, or the issuer's newer word: `seen`, or `erased` where the token is older than the user's
  * erasure. `id` is used for somebody new, `known` is what he was said to be, `hashes` are what his trace would be.
  */
-export async function seePerson (db: Database, first: FirstFactor, id: string, known: Person | null, hashes: string[]): Promise<Settlement> {
+export async function upsertUser (db: Database, first: FirstFactor, id: string, known: User | null, hashes: string[]): Promise<Settlement> {
   const { tenant, namespace, subject, word } = first
   const said = saidOf(first, known?.sources[word.issuer])
   return await db.note`SELECT see_user(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
@@ -126,44 +126,44 @@ export async function seePerson (db: Database, first: FirstFactor, id: string, k
 }
 
 /** Records what was noted of somebody. Decides which of parallel first calls gives him his deadline. */
-export async function settleNote (db: Database, { tenant, userId, policy }: Person, { graceDays, wouldBe, isAdministrator }: Note, by: By): Promise<void> {
-  await db.note`SELECT note_person(${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb) AS result`
+export async function recordPolicyContact (db: Database, { tenant, userId, policy }: User, { graceDays, wouldBe, isAdministrator }: PolicyContact, by: By): Promise<void> {
+  await db.note`SELECT record_policy_contact(${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb) AS result`
 }
 
 const date = (value: string | null): Date | null => value === null ? null : new Date(value)
 const bytes = (value: string): Buffer => Buffer.from(value, 'hex')
 const OPEN: Throttle = { failures: 0, waitSeconds: null, waitUntil: null, lockedAt: null }
 
-function toPerson (tenant: string, user: UserRow, answer: Answer, session: Wanted['session'], isWhole: boolean): Person {
-  const of = <Row>(rows: Array<Of<Row>> | null): Array<Of<Row>> => rows?.filter(({ userId }) => userId === user.id) ?? []
+function toUser (tenant: string, row: UserRow, answer: Answer, session: Wanted['session'], isWhole: boolean): User {
+  const of = <Row>(rows: Array<Of<Row>> | null): Array<Of<Row>> => rows?.filter(({ userId }) => userId === row.id) ?? []
   const readAt = new Date(answer.readAt)
-  const remembered = session === null ? undefined : of(answer.sessions).find(row => row.issuer === session.issuer && row.session === session.id)
-  const person: Person = {
+  const remembered = session === null ? undefined : of(answer.sessions).find(known => known.issuer === session.issuer && known.session === session.id)
+  const user: User = {
     tenant,
-    userId: user.id,
-    namespace: user.namespace,
-    subject: user.subject,
-    account: user.account,
-    epoch: user.epoch,
-    revision: user.revision,
-    sources: user.sources,
-    isDisabled: user.isDisabled,
-    isAdministrator: user.isAdministrator,
-    isCodeRequired: user.isCodeRequired,
-    tokensSince: date(user.tokensSince),
-    createdAt: new Date(user.createdAt),
+    userId: row.id,
+    namespace: row.namespace,
+    subject: row.subject,
+    account: row.account,
+    epoch: row.epoch,
+    revision: row.revision,
+    sources: row.sources,
+    isDisabled: row.isDisabled,
+    isAdministrator: row.isAdministrator,
+    isCodeRequired: row.isCodeRequired,
+    tokensSince: date(row.tokensSince),
+    createdAt: new Date(row.createdAt),
     readAt,
-    policyMetAt: date(user.policyMetAt),
-    graceUntil: date(user.graceUntil),
-    exemption: user.exemptSince === null ? null : { since: new Date(user.exemptSince), until: date(user.exemptUntil), reason: user.exemptReason, by: user.exemptBy },
-    reportedVersion: user.reportedVersion,
+    policyMetAt: date(row.policyMetAt),
+    graceUntil: date(row.graceUntil),
+    exemption: row.exemptSince === null ? null : { since: new Date(row.exemptSince), until: date(row.exemptUntil), reason: row.exemptReason, by: row.exemptBy },
+    reportedVersion: row.reportedVersion,
     factors: of(answer.factors).map(toFactor),
-    session: toSession(tenant, user.epoch, remembered, session?.peppers),
+    session: toSession(tenant, row.epoch, remembered, session?.peppers),
     throttles: { totp: toThrottle(of(answer.throttles).find(({ kind }) => kind === 'totp'), readAt) },
     policy: toPolicy(answer.policy)
   }
-  if (!isWhole) return person
-  const whole: WholePerson = { ...person, pending: toPending(of(answer.pending)[0]), recovery: toRecovery(of(answer.sets)[0], of(answer.codes)) }
+  if (!isWhole) return user
+  const whole: WholeUser = { ...user, pending: toPending(of(answer.pending)[0]), recovery: toRecovery(of(answer.sets)[0], of(answer.codes)) }
   return whole
 }
 

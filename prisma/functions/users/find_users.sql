@@ -4,7 +4,7 @@
 -- It is one of the two calls of a login. One small statement for each table, naming the tenant: on Citus it is planned once, for one shard;
 -- the inner parts of one with all of it would be asked of every shard there is. The statements take lists and are planned once: each list
 -- would else look cheaper than a list in general.
-CREATE OR REPLACE FUNCTION find_people(p_tenant text, p_namespace text, p_names text[], p_sessions text[], p_is_whole boolean)
+CREATE OR REPLACE FUNCTION find_users(p_tenant text, p_namespace text, p_names text[], p_sessions text[], p_is_whole boolean)
 RETURNS json LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();

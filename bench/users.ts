@@ -1,4 +1,4 @@
-// A tenant with as many people as one likes, for benchmarks and for tests of plans: made in the database, without the
+// A tenant with as many users as one likes, for benchmarks and for tests of plans: made in the database, without the
 // service, and then counted.
 import type pg from 'pg'
 
@@ -8,7 +8,7 @@ export const SOURCE = 'https://id.test'
  * Half of them are enrolled, a tenth has met a policy, a hundredth is exempt, one in a thousand is disabled, one in five
  * thousand locked. `groups` gives an SQL array of the groups of the n-th.
  */
-export async function fillPeople (client: pg.Client, tenant: string, count: number, groups = "ARRAY['g' || n % 200, 'h' || n % 40, 'all']"): Promise<void> {
+export async function fillUsers (client: pg.Client, tenant: string, count: number, groups = "ARRAY['g' || n % 200, 'h' || n % 40, 'all']"): Promise<void> {
   // Foreign keys hold by how the rows are made: checking them would take most of the time.
   await client.query('BEGIN')
   await client.query('SET LOCAL session_replication_role = replica')
@@ -38,15 +38,15 @@ export async function fillPeople (client: pg.Client, tenant: string, count: numb
   await client.query('SELECT fold_tallies($1, 1000000)', [tenant])
 }
 
-/** Events over a year, mostly logins, of the first hundred thousand of these people. */
+/** Events over a year, mostly logins, of the first hundred thousand of these users. */
 export async function fillAudit (client: pg.Client, tenant: string, count: number): Promise<void> {
   await client.query("SELECT add_audit_partition(now() - n * interval '1 month') FROM generate_series(0, 12) AS n")
-  const { rows: [{ people }] } = await client.query('SELECT least(count(*), 100000) AS people FROM users WHERE tenant = $1', [tenant])
+  const { rows: [{ users }] } = await client.query('SELECT least(count(*), 100000) AS users FROM users WHERE tenant = $1', [tenant])
   await client.query(`
     INSERT INTO audit_events (tenant, at, actor, subject, action, outcome, factor_kind, address, request_id, details)
     SELECT $1, now() - n * (interval '365 days' / $2::bigint), id, id,
       CASE WHEN n % 1000 = 1 THEN 'factor.confirmed' WHEN n % 100000 = 2 THEN 'policy.changed' WHEN n % 50 = 3 THEN 'totp.refused' ELSE 'totp.accepted' END,
       CASE WHEN n % 50 = 3 THEN 'failure' ELSE 'success' END, 'totp', '192.0.2.' || n % 250, gen_random_uuid()::text, '{"factorId": "5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11"}'
     FROM generate_series(1, $2::bigint) AS n
-    JOIN (SELECT id::text, row_number() OVER () AS number FROM users WHERE tenant = $1) AS u ON u.number = 1 + n % $3::bigint`, [tenant, count, people])
+    JOIN (SELECT id::text, row_number() OVER () AS number FROM users WHERE tenant = $1) AS u ON u.number = 1 + n % $3::bigint`, [tenant, count, users])
 }

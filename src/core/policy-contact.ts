@@ -1,9 +1,9 @@
 import type { Caller } from './caller.ts'
-import type { Person } from './person.ts'
+import type { User } from './user.ts'
 import { decide, type Decision, type DecisionSettings, firstGraceDays } from './policy.ts'
 
 /** What a call saw in somebody for the first time and is to be recorded, each part once. */
-export interface Note {
+export interface PolicyContact {
   /** The days of his deadline, from the database's now. */
   graceDays: number | null
   /** What a report-only policy would ask, once for each version of it. */
@@ -12,11 +12,11 @@ export interface Note {
 }
 
 /** Null, and it costs nothing, where all is known. Only a login meets a policy: an MFA token comes after one. */
-export function noteOf (person: Person, caller: Caller, now: Date, settings: DecisionSettings): Note | null {
-  if (person.isDisabled) return null
-  const graceDays = caller.word === undefined ? null : firstGraceDays(person, caller, now, settings)
-  const isReported = person.reportedVersion === person.policy.version
-  const wouldBe = (isReported ? undefined : decide(person, caller, now, settings).wouldBe) ?? null
-  const isAdministrator = !person.isAdministrator && caller.roles.some(role => role.startsWith('mfa:'))
+export function policyContactOf (user: User, caller: Caller, now: Date, settings: DecisionSettings): PolicyContact | null {
+  if (user.isDisabled) return null
+  const graceDays = caller.word === undefined ? null : firstGraceDays(user, caller, now, settings)
+  const isReported = user.reportedVersion === user.policy.version
+  const wouldBe = (isReported ? undefined : decide(user, caller, now, settings).wouldBe) ?? null
+  const isAdministrator = !user.isAdministrator && caller.roles.some(role => role.startsWith('mfa:'))
   return graceDays === null && wouldBe === null && !isAdministrator ? null : { graceDays, wouldBe, isAdministrator }
 }

@@ -10,7 +10,7 @@ export interface SourceWord {
 }
 
 /** One snapshot of all that a decision about somebody needs. May be stale by the time of the write; the write decides. */
-export interface Person {
+export interface User {
   tenant: string
   userId: string
   namespace: string
@@ -43,7 +43,7 @@ export interface Person {
 }
 
 /** With what a login does not ask about. */
-export interface WholePerson extends Person {
+export interface WholeUser extends User {
   pending: Pending | null
   recovery: RecoverySet | null
 }
