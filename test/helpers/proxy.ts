@@ -13,6 +13,8 @@ export interface Proxy {
   blackHole: () => void
   /** What the client sends arrives, what the server answers is lost: an act is done by then. Resolves once an answer was, that `pattern` matches. */
   loseAnswers: (pattern?: RegExp) => Promise<void>
+  /** Each way takes so many milliseconds longer. */
+  slow: (ms: number) => void
   /** Breaks the connections that there are. */
   cut: () => void
   /** New connections go to another server; those that there are stay where they are. */
@@ -24,7 +26,8 @@ export interface Proxy {
 export async function startProxy (t: Teardown, databaseUrl: string): Promise<Proxy> {
   let target = new URL(databaseUrl)
   const sockets = new Set<Socket>()
-  let mode: 'pass' | 'black hole' | 'lose answers' = 'pass'
+  let mode: 'pass' | 'slow' | 'black hole' | 'lose answers' = 'pass'
+  let delay = 0
   let server: Server | undefined
   let onLost: (answer: Buffer) => void = () => {}
 
@@ -41,6 +44,7 @@ export async function startProxy (t: Teardown, databaseUrl: string): Promise<Pro
       from.on('data', chunk => {
         if (mode === 'pass' || (mode === 'lose answers' && from === client)) to.write(chunk)
         else if (mode === 'lose answers') onLost(chunk)
+        else if (mode === 'slow') setTimeout(() => { to.write(chunk) }, delay)
       })
     }
   }
@@ -71,6 +75,7 @@ export async function startProxy (t: Teardown, databaseUrl: string): Promise<Pro
     refuse,
     cut,
     blackHole: () => { mode = 'black hole' },
+    slow: ms => { [mode, delay] = ['slow', ms] },
     lead: databaseUrl => { target = new URL(databaseUrl) },
     loseAnswers: async (pattern = /^/) => {
       mode = 'lose answers'

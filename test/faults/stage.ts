@@ -1,0 +1,55 @@
+// What a run of faults plays on: two replicas over a PostgreSQL of their own, behind a proxy that misbehaves when it is told to, a
+// standby of that server, somebody who is told of what happens, and people at work.
+import { join } from 'node:path'
+import { readConfig } from '../../src/config.ts'
+import { Secrets } from '../../src/config/secrets.ts'
+import { type Proxy, startProxy } from '../helpers/proxy.ts'
+import { TestReceiver } from '../helpers/receiver.ts'
+import { testEnvironment } from '../helpers/service.ts'
+import { temporaryDir } from '../helpers/temporary.ts'
+import { Driver } from './driver.ts'
+import { enrollPeople, type Person } from './people.ts'
+import { Replica } from './replicas.ts'
+import { type Server, startServers } from './servers.ts'
+
+interface Teardown { teardown: (action: () => unknown) => unknown }
+
+export interface Stage {
+  dir: string
+  /** Where the first server's files are, if they have a small disk of their own. */
+  disk: string | undefined
+  /** That leads; and the one that follows it. */
+  server: Server
+  second: Server
+  proxy: Proxy
+  replicas: [Replica, Replica]
+  env: Record<string, string>
+  secrets: Secrets
+  driver: Driver
+  people: Person[]
+  receiver: TestReceiver
+}
+
+export async function startStage (t: Teardown, peopleOfEach: number): Promise<Stage> {
+  const dir = temporaryDir('faults')
+  const { first, second, disk } = await startServers(t, dir)
+  const proxy = await startProxy(t, first.url)
+  const receiver = await new TestReceiver().start(t)
+  const env = {
+    ...testEnvironment(),
+    ...receiver.environment,
+    DATABASE_URL: proxy.url,
+    JWT_SESSION_CLAIM: 'sid',
+    // Nobody waits for others' guesses, so that each wrong code is looked at.
+    THROTTLE_WAITS: '0',
+    THROTTLE_LOCK: '100',
+    THROTTLE_DAY: '100',
+    THROTTLE_MONTH: '300',
+    PRE_STOP_SECONDS: '1',
+    LOG_LEVEL: 'warn'
+  }
+  const replicas: Stage['replicas'] = [await Replica.make(t, 'a', join(dir, 'a.log')), await Replica.make(t, 'b', join(dir, 'b.log'))]
+  await Promise.all(replicas.map(replica => replica.start(env)))
+  const driver = new Driver(replicas)
+  return { dir, disk, server: first, second, proxy, replicas, env, secrets: new Secrets(readConfig(env)), driver, people: await enrollPeople(driver, peopleOfEach), receiver }
+}
