@@ -121,7 +121,7 @@ export function isWordNew ({ account, sources }: User, { word, groups }: FirstFa
 export async function upsertUser (db: Database, first: FirstFactor, id: string, known: User | null, hashes: string[]): Promise<Settlement> {
   const { tenant, namespace, subject, word } = first
   const said = saidOf(first, known?.sources[word.issuer])
-  return await db.note`SELECT see_user(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
+  return await db.note`SELECT upsert_user(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
     ${word.accounts !== undefined}, ${said}::jsonb, to_timestamp(${word.issuedAt}::float8), ${JSON.stringify(hashes)}::jsonb) AS result`
 }
 

@@ -116,6 +116,6 @@ t.test('an answer that cannot be is 503, and no token comes of it', async t => {
 
 t.test('somebody who is recorded and yet not there is let in nowhere', async t => {
   const user = service.user()
-  await withAnswer('see_user', always('seen'), async () => { isUnavailable(t, await user.call('GET', '/mfa/status')) })
+  await withAnswer('upsert_user', always('seen'), async () => { isUnavailable(t, await user.call('GET', '/mfa/status')) })
   t.equal((await user.call('GET', '/mfa/status')).status, 200)
 })

@@ -61,7 +61,7 @@ const CALLERS = {
 
 /** As whatever ends somebody's tokens does; and the replica's memory has heard of it. */
 async function endTokens (user: User): Promise<void> {
-  await user.service.db.rows`SELECT move_epoch(${user.tenant}, ${(await user.row()).id}::uuid)`
+  await user.service.db.rows`SELECT bump_epoch(${user.tenant}, ${(await user.row()).id}::uuid)`
   await sleep(600)
 }
 

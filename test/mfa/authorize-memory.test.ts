@@ -134,7 +134,7 @@ t.test('more endings than are remembered: the database is asked, and nothing dea
     SELECT ${user.tenant}, gen_random_uuid(), '', '', 2, 0 FROM generate_series(1, 100001)`
   const late = await startService(t, service.env, service.clock)
   t.ok(await until(late, token, 200, 60_000) < Infinity)
-  await late.db.rows`SELECT move_epoch(${user.tenant}, ${(await user.row()).id}::uuid)`
+  await late.db.rows`SELECT bump_epoch(${user.tenant}, ${(await user.row()).id}::uuid)`
   // A machine that is not done with reading all those says 503: that passes nobody, either.
   const answers = new Set<number>()
   for (const begun = performance.now(); !answers.has(401) && performance.now() - begun < 30_000; await sleep(50)) answers.add(await ask(late, token))

@@ -103,12 +103,12 @@ t.test('what further settlements end is known by the same function, and outlives
   const { user, token } = await enrolled()
   const { id } = await user.row()
   await dies(t, token, async () => {
-    await service.db.rows`SELECT move_epoch(${user.tenant}, ${id}::uuid)`
+    await service.db.rows`SELECT bump_epoch(${user.tenant}, ${id}::uuid)`
     await service.db.rows`DELETE FROM users WHERE tenant = ${user.tenant}`
   }, 'an erasure')
   await sleep(700)
   t.same(await statuses(token), [401, 401])
-  t.same(await service.db.rows`SELECT move_epoch(${user.tenant}, gen_random_uuid()) AS epoch`, [{ epoch: null }], 'of nobody there is nothing to end')
+  t.same(await service.db.rows`SELECT bump_epoch(${user.tenant}, gen_random_uuid()) AS epoch`, [{ epoch: null }], 'of nobody there is nothing to end')
 })
 
 t.test('an ending that is committed late, after later ones were read, is not missed', async t => {
@@ -119,7 +119,7 @@ t.test('an ending that is committed late, after later ones were read, is not mis
   t.teardown(() => client.end())
   await dies(t, token, async () => {
     await client.query('BEGIN')
-    await client.query('SELECT move_epoch($1, $2)', [user.tenant, id])
+    await client.query('SELECT bump_epoch($1, $2)', [user.tenant, id])
     const later = await enrolled()
     await later.user.call('DELETE', '/mfa/sessions', {}, later.token)
     await sleep(2500)

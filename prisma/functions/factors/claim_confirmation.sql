@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION claim_confirmation(p_tenant text, p_user uuid, p_factor uuid, p_claim uuid, p_seconds int)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_closed jsonb := hold_throttle(p_tenant, p_user);
+  v_closed jsonb := lock_throttle(p_tenant, p_user);
   v_now timestamptz := clock_timestamp();
 BEGIN
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;

@@ -20,7 +20,7 @@ BEGIN
   SELECT * INTO v_user FROM users
   WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  v_closed := hold_throttle(p_tenant, p_user);
+  v_closed := lock_throttle(p_tenant, p_user);
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   v_now := clock_timestamp();
   DELETE FROM enrollments

@@ -10,7 +10,7 @@ BEGIN
   WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL
     AND EXISTS (SELECT 1 FROM factors f WHERE f.tenant = p_tenant AND f.user_id = p_user AND f.id = p_factor);
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  v_epoch := move_epoch(p_tenant, p_user);
+  v_epoch := bump_epoch(p_tenant, p_user);
   DELETE FROM factors WHERE tenant = p_tenant AND user_id = p_user AND id = p_factor RETURNING * INTO v_gone;
   IF NOT EXISTS (SELECT 1 FROM factors WHERE tenant = p_tenant AND user_id = p_user) THEN
     DELETE FROM recovery_sets WHERE tenant = p_tenant AND user_id = p_user;

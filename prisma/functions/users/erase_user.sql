@@ -6,13 +6,13 @@ CREATE OR REPLACE FUNCTION erase_user(
   p_tenant text, p_user uuid, p_reason text, p_trace jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, false, p_by);
+  v_refused jsonb := lock_user(p_tenant, p_user, false, p_by);
   v_before users%ROWTYPE;
   v_epoch int;
 BEGIN
   IF v_refused IS NOT NULL THEN RETURN v_refused; END IF;
   PERFORM 1 FROM throttles WHERE tenant = p_tenant AND user_id = p_user ORDER BY kind FOR UPDATE;
-  v_epoch := move_epoch(p_tenant, p_user);
+  v_epoch := bump_epoch(p_tenant, p_user);
   SELECT * INTO v_before FROM users WHERE tenant = p_tenant AND id = p_user;
   DELETE FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_trace->'hashes'));
   INSERT INTO traces (tenant, hash, pepper_id, epoch, disabled_at, erased_at)

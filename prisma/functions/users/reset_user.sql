@@ -4,7 +4,7 @@
 CREATE OR REPLACE FUNCTION reset_user(p_tenant text, p_user uuid, p_reason text, p_bypass jsonb, p_is_support boolean, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
+  v_refused jsonb := lock_user(p_tenant, p_user, p_is_support, p_by);
   v_cleared jsonb;
   v_factors jsonb;
   v_until timestamptz;
@@ -28,7 +28,7 @@ BEGIN
   v_now := clock_timestamp();
   UPDATE users SET revision = revision + 1, code_required_at = CASE WHEN p_bypass IS NOT NULL THEN v_now END
   WHERE tenant = p_tenant AND id = p_user;
-  v_epoch := move_epoch(p_tenant, p_user);
+  v_epoch := bump_epoch(p_tenant, p_user);
   PERFORM audit(p_tenant, p_user::text, 'user.reset', 'success', NULL, p_by, jsonb_build_object(
     'reason', p_reason, 'requireCode', p_bypass IS NOT NULL, 'factors', v_factors, 'cleared', v_cleared));
   IF p_bypass IS NOT NULL THEN

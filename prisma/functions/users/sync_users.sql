@@ -74,7 +74,7 @@ BEGIN
     WHERE (u.id = g.id OR b.id IS NOT NULL) AND (u.disabled_at IS NULL) <> (b.disabled_at IS NULL) ORDER BY u.namespace, u.subject
   LOOP
     IF v_is_disabled THEN
-      v_epoch := move_epoch(p_tenant, v_id);
+      v_epoch := bump_epoch(p_tenant, v_id);
       DELETE FROM mfa_sessions WHERE tenant = p_tenant AND user_id = v_id;
     END IF;
     PERFORM audit(p_tenant, v_id::text, CASE WHEN v_is_disabled THEN 'user.disabled' ELSE 'user.enabled' END, 'success', NULL, p_by, '{}');

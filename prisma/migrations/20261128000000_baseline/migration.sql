@@ -699,7 +699,7 @@ END $$;
 CREATE OR REPLACE FUNCTION claim_confirmation(p_tenant text, p_user uuid, p_factor uuid, p_claim uuid, p_seconds int)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_closed jsonb := hold_throttle(p_tenant, p_user);
+  v_closed jsonb := lock_throttle(p_tenant, p_user);
   v_now timestamptz := clock_timestamp();
 BEGIN
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
@@ -731,7 +731,7 @@ BEGIN
   SELECT * INTO v_user FROM users
   WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  v_closed := hold_throttle(p_tenant, p_user);
+  v_closed := lock_throttle(p_tenant, p_user);
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   v_now := clock_timestamp();
   DELETE FROM enrollments
@@ -865,7 +865,7 @@ END $$;
 CREATE OR REPLACE FUNCTION issue_bypass(p_tenant text, p_user uuid, p_reason text, p_bypass jsonb, p_is_support boolean, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
+  v_refused jsonb := lock_user(p_tenant, p_user, p_is_support, p_by);
   v_until timestamptz;
 BEGIN
   IF v_refused IS NOT NULL THEN RETURN v_refused; END IF;
@@ -923,7 +923,7 @@ BEGIN
   WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL
     AND EXISTS (SELECT 1 FROM factors f WHERE f.tenant = p_tenant AND f.user_id = p_user AND f.id = p_factor);
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  v_epoch := move_epoch(p_tenant, p_user);
+  v_epoch := bump_epoch(p_tenant, p_user);
   DELETE FROM factors WHERE tenant = p_tenant AND user_id = p_user AND id = p_factor RETURNING * INTO v_gone;
   IF NOT EXISTS (SELECT 1 FROM factors WHERE tenant = p_tenant AND user_id = p_user) THEN
     DELETE FROM recovery_sets WHERE tenant = p_tenant AND user_id = p_user;
@@ -1012,7 +1012,7 @@ BEGIN
 END $$;
 
 -- Locks the user's throttle of a kind and says whether a code may be looked at: null, or the outcome that forbids it.
-CREATE OR REPLACE FUNCTION hold_throttle(p_tenant text, p_user uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION lock_throttle(p_tenant text, p_user uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_row throttles%ROWTYPE;
 BEGIN
@@ -1076,7 +1076,7 @@ DECLARE
   v_row throttles%ROWTYPE;
   v_recent timestamptz[];
 BEGIN
-  v_closed := hold_throttle(p_tenant, p_user);
+  v_closed := lock_throttle(p_tenant, p_user);
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   v_row.failures := v_row.failures + 1;
@@ -1184,7 +1184,7 @@ CREATE OR REPLACE FUNCTION unlock_user(
   p_tenant text, p_user uuid, p_reason text, p_is_support boolean, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
+  v_refused jsonb := lock_user(p_tenant, p_user, p_is_support, p_by);
 BEGIN
   IF v_refused IS NOT NULL THEN RETURN v_refused; END IF;
   PERFORM audit(p_tenant, p_user::text, 'user.unlocked', 'success', NULL, p_by,
@@ -1208,7 +1208,7 @@ DECLARE
 BEGIN
   SELECT * INTO v_throttle FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' FOR UPDATE;
   IF NOT FOUND OR v_throttle.locked_at IS NOT NULL OR v_throttle.wait_until IS NOT NULL THEN
-    v_closed := hold_throttle(p_tenant, p_user);
+    v_closed := lock_throttle(p_tenant, p_user);
     IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   END IF;
   v_now := clock_timestamp();
@@ -1578,6 +1578,19 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'set');
 END $$;
 
+-- Ends every MFA token and remembered authentication of a user, for the settlement that calls it; their row of `users` is locked from here
+-- on. Answers the new epoch; null for nobody.
+CREATE OR REPLACE FUNCTION bump_epoch(p_tenant text, p_user uuid) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  v_epoch int;
+BEGIN
+  UPDATE users SET epoch = epoch + 1 WHERE tenant = p_tenant AND id = p_user RETURNING epoch INTO v_epoch;
+  IF FOUND THEN
+    PERFORM record_ending(p_tenant, p_user, '', '', v_epoch, 0);
+  END IF;
+  RETURN v_epoch;
+END $$;
+
 -- Logs a session out: its authentication is forgotten, and MFA tokens that were issued for it so far are of an older generation. A later
 -- code counts again.
 -- The ending is recorded with the epoch as it is once the session's row is locked, so that no token that was issued for the session so far
@@ -1598,19 +1611,6 @@ BEGIN
   PERFORM record_ending(p_tenant, p_user, p_issuer, p_session, v_epoch, v_generation);
   PERFORM audit(p_tenant, p_user::text, 'session.ended', 'success', NULL, p_by, '{}');
   RETURN jsonb_build_object('outcome', 'ended');
-END $$;
-
--- Ends every MFA token and remembered authentication of a user, for the settlement that calls it; their row of `users` is locked from here
--- on. Answers the new epoch; null for nobody.
-CREATE OR REPLACE FUNCTION move_epoch(p_tenant text, p_user uuid) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE
-  v_epoch int;
-BEGIN
-  UPDATE users SET epoch = epoch + 1 WHERE tenant = p_tenant AND id = p_user RETURNING epoch INTO v_epoch;
-  IF FOUND THEN
-    PERFORM record_ending(p_tenant, p_user, '', '', v_epoch, 0);
-  END IF;
-  RETURN v_epoch;
 END $$;
 
 -- Records that tokens of an older epoch are dead; or, of that epoch and of one session, those of an older generation. Whatever moves a
@@ -1655,7 +1655,7 @@ CREATE OR REPLACE FUNCTION sign_out(p_tenant text, p_user uuid, p_epoch int, p_b
 BEGIN
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  PERFORM move_epoch(p_tenant, p_user);
+  PERFORM bump_epoch(p_tenant, p_user);
   DELETE FROM mfa_sessions WHERE tenant = p_tenant AND user_id = p_user;
   PERFORM audit(p_tenant, p_user::text, 'user.signed_out', 'success', NULL, p_by, '{}');
   RETURN jsonb_build_object('outcome', 'signed_out');
@@ -1666,11 +1666,11 @@ CREATE OR REPLACE FUNCTION sign_out_user(
   p_tenant text, p_user uuid, p_reason text, p_is_support boolean, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
+  v_refused jsonb := lock_user(p_tenant, p_user, p_is_support, p_by);
   v_epoch int;
 BEGIN
   IF v_refused IS NOT NULL THEN RETURN v_refused; END IF;
-  v_epoch := move_epoch(p_tenant, p_user);
+  v_epoch := bump_epoch(p_tenant, p_user);
   DELETE FROM mfa_sessions WHERE tenant = p_tenant AND user_id = p_user;
   PERFORM audit(p_tenant, p_user::text, 'user.signed_out', 'success', NULL, p_by, jsonb_build_object('reason', p_reason));
   RETURN jsonb_build_object('outcome', 'signed_out');
@@ -1698,13 +1698,13 @@ CREATE OR REPLACE FUNCTION erase_user(
   p_tenant text, p_user uuid, p_reason text, p_trace jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, false, p_by);
+  v_refused jsonb := lock_user(p_tenant, p_user, false, p_by);
   v_before users%ROWTYPE;
   v_epoch int;
 BEGIN
   IF v_refused IS NOT NULL THEN RETURN v_refused; END IF;
   PERFORM 1 FROM throttles WHERE tenant = p_tenant AND user_id = p_user ORDER BY kind FOR UPDATE;
-  v_epoch := move_epoch(p_tenant, p_user);
+  v_epoch := bump_epoch(p_tenant, p_user);
   SELECT * INTO v_before FROM users WHERE tenant = p_tenant AND id = p_user;
   DELETE FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_trace->'hashes'));
   INSERT INTO traces (tenant, hash, pepper_id, epoch, disabled_at, erased_at)
@@ -1814,21 +1814,6 @@ BEGIN
     AND disabled_at IS NULL);
 END $$;
 
--- Locks a user for an administrator: null, or the outcome that forbids it. `gone` for nobody; `forbidden` where support would touch a user
--- who was ever seen with an `mfa:` role; `actor_gone` where the administrator is one no more.
--- Whatever an administrator does to one user calls it first, and is audited with the reason. Throttles are locked after it, in the order of
--- their kinds: enroll, renew, totp.
-CREATE OR REPLACE FUNCTION hold_user(p_tenant text, p_user uuid, p_is_support boolean, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-  v_is_administrator boolean;
-BEGIN
-  IF is_actor_gone(p_tenant, p_user, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
-  SELECT administrator_at IS NOT NULL INTO v_is_administrator FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
-  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
-  IF p_is_support AND v_is_administrator THEN RETURN jsonb_build_object('outcome', 'forbidden'); END IF;
-  RETURN NULL;
-END $$;
-
 -- Brings a user's authenticators from another system: p_factors is [{id, label, sealed}], sealed for the user p_id (hexadecimal). All of
 -- them or none. p_step is spent, and every step before: what was shown there opens nothing here. They get no recovery codes. A user who was
 -- erased is made anew first, as by their own login; if an erasure comes between, the outcome is `moved`.
@@ -1887,6 +1872,21 @@ BEGIN
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id IN (v_actor, p_user) ORDER BY id FOR NO KEY UPDATE;
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = v_actor AND epoch = (p_by->>'epoch')::int AND disabled_at IS NULL;
   RETURN NOT FOUND;
+END $$;
+
+-- Locks a user for an administrator: null, or the outcome that forbids it. `gone` for nobody; `forbidden` where support would touch a user
+-- who was ever seen with an `mfa:` role; `actor_gone` where the administrator is one no more.
+-- Whatever an administrator does to one user calls it first, and is audited with the reason. Throttles are locked after it, in the order of
+-- their kinds: enroll, renew, totp.
+CREATE OR REPLACE FUNCTION lock_user(p_tenant text, p_user uuid, p_is_support boolean, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_is_administrator boolean;
+BEGIN
+  IF is_actor_gone(p_tenant, p_user, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
+  SELECT administrator_at IS NOT NULL INTO v_is_administrator FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
+  IF p_is_support AND v_is_administrator THEN RETURN jsonb_build_object('outcome', 'forbidden'); END IF;
+  RETURN NULL;
 END $$;
 
 -- Records what an issuer claims about a user, who is made if they are new, and counts them. `p_word` is {local, sso, groups?}; where the
@@ -1955,7 +1955,7 @@ END $$;
 CREATE OR REPLACE FUNCTION reset_user(p_tenant text, p_user uuid, p_reason text, p_bypass jsonb, p_is_support boolean, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
+  v_refused jsonb := lock_user(p_tenant, p_user, p_is_support, p_by);
   v_cleared jsonb;
   v_factors jsonb;
   v_until timestamptz;
@@ -1979,7 +1979,7 @@ BEGIN
   v_now := clock_timestamp();
   UPDATE users SET revision = revision + 1, code_required_at = CASE WHEN p_bypass IS NOT NULL THEN v_now END
   WHERE tenant = p_tenant AND id = p_user;
-  v_epoch := move_epoch(p_tenant, p_user);
+  v_epoch := bump_epoch(p_tenant, p_user);
   PERFORM audit(p_tenant, p_user::text, 'user.reset', 'success', NULL, p_by, jsonb_build_object(
     'reason', p_reason, 'requireCode', p_bypass IS NOT NULL, 'factors', v_factors, 'cleared', v_cleared));
   IF p_bypass IS NOT NULL THEN
@@ -2007,31 +2007,6 @@ BEGIN
   ON CONFLICT (tenant, namespace, subject) DO NOTHING
   RETURNING id INTO v_id;
   IF v_id IS NOT NULL THEN PERFORM tally_user(p_tenant, p_id, NULL); END IF;
-END $$;
-
--- Records the first sight of a user, or what an issuer newly claims about them, but not of a user who was erased since the token was
--- issued: `erased`. Whoever comes back later is made anew. Decides: of a first sight and an erasure at the same moment, the erasure stands.
-CREATE OR REPLACE FUNCTION see_user(
-  p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_claimed boolean, p_word jsonb,
-  p_issued_at timestamptz, p_hashes jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-  v_trace traces%ROWTYPE;
-  v_after traces%ROWTYPE;
-BEGIN
-  SELECT * INTO v_trace FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
-  IF p_issued_at <= v_trace.erased_at THEN RETURN jsonb_build_object('outcome', 'erased'); END IF;
-  IF FOUND THEN PERFORM revive_user(p_tenant, p_id, p_namespace, p_subject, p_account, p_hashes); END IF;
-  PERFORM record_claims(p_tenant, p_id, p_namespace, p_subject, p_account, p_issuer, p_claimed, p_word);
-  -- An erasure that was waited for is seen by now.
-  SELECT * INTO v_after FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
-  IF v_after IS DISTINCT FROM v_trace
-    OR NOT EXISTS (SELECT 1 FROM users WHERE tenant = p_tenant AND namespace = p_namespace AND subject = p_subject) THEN
-    RAISE EXCEPTION USING ERRCODE = 'ERASE';
-  END IF;
-  RETURN jsonb_build_object('outcome', 'seen');
-EXCEPTION WHEN SQLSTATE 'ERASE' THEN
-  RETURN jsonb_build_object('outcome', 'erased');
 END $$;
 
 -- Records what an application says of its users, all of them or none. p_users is [{id, namespace, subject, account?, accounts?, groups?,
@@ -2110,7 +2085,7 @@ BEGIN
     WHERE (u.id = g.id OR b.id IS NOT NULL) AND (u.disabled_at IS NULL) <> (b.disabled_at IS NULL) ORDER BY u.namespace, u.subject
   LOOP
     IF v_is_disabled THEN
-      v_epoch := move_epoch(p_tenant, v_id);
+      v_epoch := bump_epoch(p_tenant, v_id);
       DELETE FROM mfa_sessions WHERE tenant = p_tenant AND user_id = v_id;
     END IF;
     PERFORM audit(p_tenant, v_id::text, CASE WHEN v_is_disabled THEN 'user.disabled' ELSE 'user.enabled' END, 'success', NULL, p_by, '{}');
@@ -2169,6 +2144,31 @@ BEGIN
     UNION ALL SELECT v_after.kind, v_after.enrolled_at IS NOT NULL, v_after.accounts, v_after.groups, 1
     WHERE v_after.id IS NOT NULL AND v_after.disabled_at IS NULL) AS c
   GROUP BY kind, is_enrolled, accounts, groups HAVING sum(change) <> 0;
+END $$;
+
+-- Records the first sight of a user, or what an issuer newly claims about them, but not of a user who was erased since the token was
+-- issued: `erased`. Whoever comes back later is made anew. Decides: of a first sight and an erasure at the same moment, the erasure stands.
+CREATE OR REPLACE FUNCTION upsert_user(
+  p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_claimed boolean, p_word jsonb,
+  p_issued_at timestamptz, p_hashes jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_trace traces%ROWTYPE;
+  v_after traces%ROWTYPE;
+BEGIN
+  SELECT * INTO v_trace FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
+  IF p_issued_at <= v_trace.erased_at THEN RETURN jsonb_build_object('outcome', 'erased'); END IF;
+  IF FOUND THEN PERFORM revive_user(p_tenant, p_id, p_namespace, p_subject, p_account, p_hashes); END IF;
+  PERFORM record_claims(p_tenant, p_id, p_namespace, p_subject, p_account, p_issuer, p_claimed, p_word);
+  -- An erasure that was waited for is seen by now.
+  SELECT * INTO v_after FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
+  IF v_after IS DISTINCT FROM v_trace
+    OR NOT EXISTS (SELECT 1 FROM users WHERE tenant = p_tenant AND namespace = p_namespace AND subject = p_subject) THEN
+    RAISE EXCEPTION USING ERRCODE = 'ERASE';
+  END IF;
+  RETURN jsonb_build_object('outcome', 'seen');
+EXCEPTION WHEN SQLSTATE 'ERASE' THEN
+  RETURN jsonb_build_object('outcome', 'erased');
 END $$;
 
 -- Takes an event, for `p_seconds`, to deliver it. Decides: of any number of workers one has it at a time, without waiting for each other;

@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION issue_bypass(p_tenant text, p_user uuid, p_reason text, p_bypass jsonb, p_is_support boolean, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_refused jsonb := hold_user(p_tenant, p_user, p_is_support, p_by);
+  v_refused jsonb := lock_user(p_tenant, p_user, p_is_support, p_by);
   v_until timestamptz;
 BEGIN
   IF v_refused IS NOT NULL THEN RETURN v_refused; END IF;

@@ -11,7 +11,7 @@ DECLARE
   v_row throttles%ROWTYPE;
   v_recent timestamptz[];
 BEGIN
-  v_closed := hold_throttle(p_tenant, p_user);
+  v_closed := lock_throttle(p_tenant, p_user);
   IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   v_row.failures := v_row.failures + 1;

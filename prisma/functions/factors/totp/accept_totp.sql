@@ -14,7 +14,7 @@ DECLARE
 BEGIN
   SELECT * INTO v_throttle FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' FOR UPDATE;
   IF NOT FOUND OR v_throttle.locked_at IS NOT NULL OR v_throttle.wait_until IS NOT NULL THEN
-    v_closed := hold_throttle(p_tenant, p_user);
+    v_closed := lock_throttle(p_tenant, p_user);
     IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
   END IF;
   v_now := clock_timestamp();

@@ -1,6 +1,6 @@
 -- Records the first sight of a user, or what an issuer newly claims about them, but not of a user who was erased since the token was
 -- issued: `erased`. Whoever comes back later is made anew. Decides: of a first sight and an erasure at the same moment, the erasure stands.
-CREATE OR REPLACE FUNCTION see_user(
+CREATE OR REPLACE FUNCTION upsert_user(
   p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_claimed boolean, p_word jsonb,
   p_issued_at timestamptz, p_hashes jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$

@@ -2,7 +2,7 @@
 -- who was ever seen with an `mfa:` role; `actor_gone` where the administrator is one no more.
 -- Whatever an administrator does to one user calls it first, and is audited with the reason. Throttles are locked after it, in the order of
 -- their kinds: enroll, renew, totp.
-CREATE OR REPLACE FUNCTION hold_user(p_tenant text, p_user uuid, p_is_support boolean, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION lock_user(p_tenant text, p_user uuid, p_is_support boolean, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_is_administrator boolean;
 BEGIN

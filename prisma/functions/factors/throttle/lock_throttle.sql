@@ -1,5 +1,5 @@
 -- Locks the user's throttle of a kind and says whether a code may be looked at: null, or the outcome that forbids it.
-CREATE OR REPLACE FUNCTION hold_throttle(p_tenant text, p_user uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION lock_throttle(p_tenant text, p_user uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_row throttles%ROWTYPE;
 BEGIN
