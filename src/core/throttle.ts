@@ -14,10 +14,10 @@ export const MAX_WAIT_SECONDS = 3600
 export const STARTS_PER_HOUR = 20
 
 /** Why no code is looked at: locked until a recovery or an administrator, or for some seconds. */
-export type Closed = { outcome: 'locked' } | { outcome: 'waiting', seconds: number }
+export type Throttled = { outcome: 'locked' } | { outcome: 'waiting', seconds: number }
 
 /** Known from the snapshot. A courtesy: the statement that counts or accepts asks again. */
-export function closedBy ({ lockedAt, waitSeconds }: Throttle): Closed | null {
+export function throttledBy ({ lockedAt, waitSeconds }: Throttle): Throttled | null {
   if (lockedAt !== null) return { outcome: 'locked' }
   return waitSeconds === null ? null : { outcome: 'waiting', seconds: waitSeconds }
 }

@@ -3,10 +3,10 @@
 CREATE OR REPLACE FUNCTION claim_confirmation(p_tenant text, p_user uuid, p_factor uuid, p_claim uuid, p_seconds int)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_closed jsonb := lock_throttle(p_tenant, p_user);
+  v_throttled jsonb := lock_throttle(p_tenant, p_user);
   v_now timestamptz := clock_timestamp();
 BEGIN
-  IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
+  IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   UPDATE enrollments SET claim = p_claim, claimed_until = v_now + make_interval(secs => p_seconds)
   WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor AND expires_at > v_now
     AND (claim IS NULL OR claim = p_claim OR claimed_until < v_now);

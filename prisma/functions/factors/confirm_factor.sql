@@ -9,7 +9,7 @@ CREATE OR REPLACE FUNCTION confirm_factor(
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
-  v_closed jsonb;
+  v_throttled jsonb;
   v_user users%ROWTYPE;
   v_pending enrollments%ROWTYPE;
 BEGIN
@@ -20,8 +20,8 @@ BEGIN
   SELECT * INTO v_user FROM users
   WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  v_closed := lock_throttle(p_tenant, p_user);
-  IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
+  v_throttled := lock_throttle(p_tenant, p_user);
+  IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   v_now := clock_timestamp();
   DELETE FROM enrollments
   WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor AND claim = p_claim AND expires_at > v_now

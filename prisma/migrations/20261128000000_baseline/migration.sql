@@ -699,10 +699,10 @@ END $$;
 CREATE OR REPLACE FUNCTION claim_confirmation(p_tenant text, p_user uuid, p_factor uuid, p_claim uuid, p_seconds int)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_closed jsonb := lock_throttle(p_tenant, p_user);
+  v_throttled jsonb := lock_throttle(p_tenant, p_user);
   v_now timestamptz := clock_timestamp();
 BEGIN
-  IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
+  IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   UPDATE enrollments SET claim = p_claim, claimed_until = v_now + make_interval(secs => p_seconds)
   WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor AND expires_at > v_now
     AND (claim IS NULL OR claim = p_claim OR claimed_until < v_now);
@@ -720,7 +720,7 @@ CREATE OR REPLACE FUNCTION confirm_factor(
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
-  v_closed jsonb;
+  v_throttled jsonb;
   v_user users%ROWTYPE;
   v_pending enrollments%ROWTYPE;
 BEGIN
@@ -731,8 +731,8 @@ BEGIN
   SELECT * INTO v_user FROM users
   WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  v_closed := lock_throttle(p_tenant, p_user);
-  IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
+  v_throttled := lock_throttle(p_tenant, p_user);
+  IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   v_now := clock_timestamp();
   DELETE FROM enrollments
   WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor AND claim = p_claim AND expires_at > v_now
@@ -1071,13 +1071,13 @@ CREATE OR REPLACE FUNCTION refuse_totp(
   p_tenant text, p_user uuid, p_weight int, p_limits jsonb, p_pending uuid, p_near jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_closed jsonb;
+  v_throttled jsonb;
   v_now timestamptz := clock_timestamp();
   v_row throttles%ROWTYPE;
   v_recent timestamptz[];
 BEGIN
-  v_closed := lock_throttle(p_tenant, p_user);
-  IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
+  v_throttled := lock_throttle(p_tenant, p_user);
+  IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   v_row.failures := v_row.failures + 1;
   v_row.tries := v_row.tries + p_weight;
@@ -1202,14 +1202,14 @@ CREATE OR REPLACE FUNCTION accept_totp(
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_throttle throttles%ROWTYPE;
-  v_closed jsonb;
+  v_throttled jsonb;
   v_now timestamptz;
   v_generation int;
 BEGIN
   SELECT * INTO v_throttle FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' FOR UPDATE;
   IF NOT FOUND OR v_throttle.locked_at IS NOT NULL OR v_throttle.wait_until IS NOT NULL THEN
-    v_closed := lock_throttle(p_tenant, p_user);
-    IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
+    v_throttled := lock_throttle(p_tenant, p_user);
+    IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   END IF;
   v_now := clock_timestamp();
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL;

@@ -4,7 +4,7 @@ import { MAX_FACTORS, nextLabel } from '../../core/factors.ts'
 import type { KeyRing } from '../../core/keys.ts'
 import type { Pending, User, WholeUser } from '../../core/user.ts'
 import { open } from '../../core/seal.ts'
-import { type Closed, closedBy } from '../../core/throttle.ts'
+import { type Throttled, throttledBy } from '../../core/throttle.ts'
 import { DEFAULT_PARAMETERS, matchStep, stepsAway, type TotpWindow } from '../../core/totp.ts'
 import { readTyped } from '../../core/typed-code.ts'
 
@@ -29,7 +29,7 @@ function conflict ({ factors }: User, label: string | null | undefined): Conflic
 
 export interface ConfirmSettings extends AssuranceSettings { window: TotpWindow, ring: KeyRing }
 
-export type ConfirmDecision = { outcome: 'not_found' } | Refused | Conflict | Closed |
+export type ConfirmDecision = { outcome: 'not_found' } | Refused | Conflict | Throttled |
   /** `stepsAway`: for the audit, when the code would have been right. */
   { outcome: 'refused', stepsAway: number | null } |
   { outcome: 'match', pending: Pending, step: number, label: string, isFirst: boolean }
@@ -45,7 +45,7 @@ export function decideConfirm (user: WholeUser, caller: Caller, { factorId, code
   const isFirst = factors.length === 0
   const refusal = isFirst && !isCodeDue ? null : decideSetUp(user, caller, isCodeDue, now, settings)
   if (refusal !== null) return refused(refusal)
-  const impediment = conflict(user, pending.label) ?? closedBy(user.throttles.totp)
+  const impediment = conflict(user, pending.label) ?? throttledBy(user.throttles.totp)
   if (impediment !== null) return impediment
   return open(settings.ring, { ...DEFAULT_PARAMETERS, tenant: user.tenant, userId: user.userId, factorId }, pending, secret => {
     const step = matchStep(secret, readTyped(code), now, settings.window)

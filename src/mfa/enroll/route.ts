@@ -16,7 +16,7 @@ import { settleRefused } from '../../db/attempts.ts'
 import { recordUnreadable } from '../../db/audit.ts'
 import { byOf, wholeUser } from '../../gate.ts'
 import { forCaller } from '../../http/budget.ts'
-import { refuseClosed } from '../../http/closed.ts'
+import { refuseThrottled } from '../../http/throttled.ts'
 import { operation } from '../../http/openapi.ts'
 import { DETAILS, Problem } from '../../http/problem.ts'
 import { assuranceSettings, checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
@@ -66,7 +66,7 @@ function registerStart (app: FastifyInstance, services: Services): void {
 
         const sealed = seal(secrets.sealing, { ...DEFAULT_PARAMETERS, tenant, userId, factorId }, secret)
         const started = await forCaller(request, () => settleStarted(db, { tenant, userId, epoch, factorId, label: label ?? null, session: sessionKey(caller), ...sealed, by: byOf(request) }))
-        refuseClosed(started)
+        refuseThrottled(started)
         if (started.outcome === 'started') {
           reply.code(201)
           return await show(secret, { factorId, account: user.account, expiresAt: started.expiresAt as string })
@@ -147,17 +147,17 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       const decision = await decide(request, body, rule === 'due', now)
       if (decision.outcome === 'refused') {
         const { stepsAway } = decision
-        refuseClosed(await forCaller(request, () => settleRefused(db, { tenant, userId, weight: 1, limits, pendingId: factorId, near: stepsAway === null ? null : { factorId, stepsAway }, by })))
+        refuseThrottled(await forCaller(request, () => settleRefused(db, { tenant, userId, weight: 1, limits, pendingId: factorId, near: stepsAway === null ? null : { factorId, stepsAway }, by })))
         throw new Problem('code_refused')
       }
       const claimed = await settleClaimed(db, { tenant, userId, factorId, claim })
-      refuseClosed(claimed)
+      refuseThrottled(claimed)
       if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
       const codes = decision.isFirst ? made ??= await createRecoverySet(text => hasher.hash(text, request.budget.actBy), secrets.peppers, { tenant, userId }) : null
       const { step, label } = decision
       const act = confirmedAct(caller, factorId, now)
       const result = await forCaller(request, () => settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, user, caller, act), by }))
-      refuseClosed(result)
+      refuseThrottled(result)
       if (result.outcome === 'confirmed') {
         const token = issueSettled(services, caller, user, act, result, audience)
         return { factorId, recoveryCodes: codes?.shown ?? null, ...token, nextCodeAt: nextCodeAt({ lastStep: step, period: DEFAULT_PARAMETERS.period }, clock()) }
@@ -180,7 +180,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       await recordUnreadable(db, user, byOf(request), { factorId: body.factorId, keyId: user.pending?.keyId })
       throw new UnavailableError('a sealed secret does not open', { cause })
     }
-    refuseClosed(decision)
+    refuseThrottled(decision)
     if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
     if (decision.outcome === 'not_found') throw new Problem('not_found', { detail: DETAILS.setUpOver })
     if (decision.outcome !== 'refused' && decision.outcome !== 'match') throw new Problem(decision.outcome)

@@ -10,7 +10,7 @@ import { recordUnreadable } from '../../db/audit.ts'
 import { settleUncharged } from '../../db/refusals.ts'
 import { byOf, wholeUser } from '../../gate.ts'
 import { forCaller } from '../../http/budget.ts'
-import { refuseClosed } from '../../http/closed.ts'
+import { refuseThrottled } from '../../http/throttled.ts'
 import { accepts } from '../../http/accepts.ts'
 import { operation } from '../../http/openapi.ts'
 import { DETAILS, Problem } from '../../http/problem.ts'
@@ -128,7 +128,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
     const stepUp = decideChange(caller, clock(), settings)
     if (stepUp !== null) throw new Problem('step_up_required', stepUp)
     const claimed = await settleRenewalClaimed(db, { tenant, userId, epoch })
-    refuseClosed(claimed)
+    refuseThrottled(claimed)
     if (claimed.outcome !== 'claimed') throw new Problem('not_enrolled')
     const shown = await renew(request)
     reply.code(201)

@@ -1,13 +1,13 @@
 import type { KeyRing } from '../../core/keys.ts'
 import type { Factor, User } from '../../core/user.ts'
 import { open } from '../../core/seal.ts'
-import { type Closed, closedBy } from '../../core/throttle.ts'
+import { type Throttled, throttledBy } from '../../core/throttle.ts'
 import { generateSecret, matchStep, stepsAway, type TotpWindow } from '../../core/totp.ts'
 import { readTyped } from '../../core/typed-code.ts'
 
 export interface VerifySettings { window: TotpWindow, ring: KeyRing }
 
-export type VerifyDecision = Closed & { unreadable: Factor[] } | {
+export type VerifyDecision = Throttled & { unreadable: Factor[] } | {
   unreadable: Factor[]
 } & (
   /** The code of a step that is newer than any accepted one. */
@@ -23,8 +23,8 @@ export interface Near { factorId: string, stepsAway: number }
 
 /** Compares a code, as it was typed, with the active factors, or the named one. Says nothing final: the settling statement decides. */
 export function decideVerify (user: User, typed: string, factorId: string | undefined, now: Date, { window, ring }: VerifySettings): VerifyDecision {
-  const closed = closedBy(user.throttles.totp)
-  if (closed !== null) return { ...closed, unreadable: [] }
+  const throttled = throttledBy(user.throttles.totp)
+  if (throttled !== null) return { ...throttled, unreadable: [] }
   const code = readTyped(typed)
   const tried = factorId === undefined ? user.factors : user.factors.filter(factor => factor.id === factorId)
   const unreadable: Factor[] = []

@@ -9,7 +9,7 @@ import { recordUnreadable } from '../../db/audit.ts'
 import { settleUncharged } from '../../db/refusals.ts'
 import { byOf } from '../../gate.ts'
 import { forCaller } from '../../http/budget.ts'
-import { refuseClosed } from '../../http/closed.ts'
+import { refuseThrottled } from '../../http/throttled.ts'
 import { operation } from '../../http/openapi.ts'
 import { Problem } from '../../http/problem.ts'
 import { checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
@@ -47,13 +47,13 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       await recordUnreadable(db, user, by, { factorId: factor.id, keyId: factor.keyId })
     }
 
-    refuseClosed(decision)
+    refuseThrottled(decision)
     if (decision.outcome === 'match') {
       const { factor, step } = decision
       const now = clock()
       const act = { acr: 'mfa' as const, methods: ['otp'], factorId: factor.id, authTime: unixSeconds(now) }
       const result = await forCaller(request, () => settleAccepted(db, { tenant, userId, epoch, factorId: factor.id, step, act: remembered(services, user, caller, act), by }))
-      refuseClosed(result)
+      refuseThrottled(result)
       if (result.outcome !== 'accepted') throw new Problem('code_refused')
       metrics.drift(step - stepAt(now, factor.period))
       return { ...issueSettled(services, caller, user, act, result, audience), factorId: factor.id, nextCodeAt: nextCodeAt({ ...factor, lastStep: step }, now) }
@@ -62,7 +62,7 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
       await forCaller(request, () => settleUncharged(db, { tenant, userId, call: 'totp', kind: 'totp', cause: 'spent', by }))
       throw new Problem('code_refused')
     }
-    refuseClosed(await forCaller(request, () => settleRefused(db, { tenant, userId, weight: decision.weight, limits, near: decision.near, by })))
+    refuseThrottled(await forCaller(request, () => settleRefused(db, { tenant, userId, weight: decision.weight, limits, near: decision.near, by })))
     // It may have been the code of the one that does not open: nobody is told that it was wrong.
     if (decision.unreadable.length > 0) throw new UnavailableError('a sealed secret does not open')
     throw new Problem('code_refused')

@@ -6,13 +6,13 @@ CREATE OR REPLACE FUNCTION refuse_totp(
   p_tenant text, p_user uuid, p_weight int, p_limits jsonb, p_pending uuid, p_near jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_closed jsonb;
+  v_throttled jsonb;
   v_now timestamptz := clock_timestamp();
   v_row throttles%ROWTYPE;
   v_recent timestamptz[];
 BEGIN
-  v_closed := lock_throttle(p_tenant, p_user);
-  IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
+  v_throttled := lock_throttle(p_tenant, p_user);
+  IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
   v_row.failures := v_row.failures + 1;
   v_row.tries := v_row.tries + p_weight;

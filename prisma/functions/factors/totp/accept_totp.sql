@@ -8,14 +8,14 @@ CREATE OR REPLACE FUNCTION accept_totp(
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_throttle throttles%ROWTYPE;
-  v_closed jsonb;
+  v_throttled jsonb;
   v_now timestamptz;
   v_generation int;
 BEGIN
   SELECT * INTO v_throttle FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' FOR UPDATE;
   IF NOT FOUND OR v_throttle.locked_at IS NOT NULL OR v_throttle.wait_until IS NOT NULL THEN
-    v_closed := lock_throttle(p_tenant, p_user);
-    IF v_closed IS NOT NULL THEN RETURN v_closed; END IF;
+    v_throttled := lock_throttle(p_tenant, p_user);
+    IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   END IF;
   v_now := clock_timestamp();
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL;
