@@ -101,7 +101,7 @@ DO $$ BEGIN
     GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_tallies, user_tally_changes, enrollments, factors, recovery_sets, recovery_codes,
       bypasses, throttles, refusals, policies, mfa_sessions, endings, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
     GRANT SELECT, INSERT, UPDATE ON audit_heads, notice_receivers, leases, keys TO headless_mfa;
-    GRANT SELECT, INSERT, DELETE ON traces, audit_pending TO headless_mfa;
+    GRANT SELECT, INSERT, DELETE ON tombstones, audit_pending TO headless_mfa;
     GRANT SELECT, INSERT ON audit_events, audit_chain TO headless_mfa;
     GRANT SELECT ON current_tallies TO headless_mfa;
   END IF;

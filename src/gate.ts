@@ -6,7 +6,7 @@ import type { KeyRing } from './core/keys.ts'
 import { policyContactOf } from './core/policy-contact.ts'
 import type { User, WholeUser } from './core/user.ts'
 import type { DecisionSettings } from './core/policy.ts'
-import { traceOf } from './core/trace.ts'
+import { tombstoneOf } from './core/tombstone.ts'
 import { UnavailableError } from './core/unavailable.ts'
 import { type By, recordEvent } from './db/audit.ts'
 import type { Database } from './db/client.ts'
@@ -80,7 +80,7 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
     const first = caller as FirstFactor
     if (user !== null && isOlder(first, user.tokensSince)) refuseToken('revoked')
     if (user === null || isWordNew(user, first)) {
-      const { outcome } = await upsertUser(db, first, randomUUID(), user, traceOf(peppers(), caller).hashes)
+      const { outcome } = await upsertUser(db, first, randomUUID(), user, tombstoneOf(peppers(), caller).hashes)
       if (outcome === 'erased') refuseToken('revoked')
       user = await find(db, caller, peppers())
     }

@@ -1,5 +1,5 @@
 import type { KeyRing } from '../core/keys.ts'
-import { traceOf } from '../core/trace.ts'
+import { tombstoneOf } from '../core/tombstone.ts'
 import { OPERATOR } from './audit.ts'
 import type { Database, Settlement } from './client.ts'
 
@@ -37,4 +37,4 @@ export interface Import {
 /** Decides whether somebody gets what is imported: `imported`, or why not; `moved` if he is another than it was sealed for. */
 export const settleImported = (db: Database, { tenant, namespace, subject, account, userId, keyId, factors, step, source, peppers }: Import): Promise<Settlement> =>
   db.settle`SELECT import_user(${tenant}, ${userId}::uuid, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
-    ${step}::bigint, ${source}, ${JSON.stringify(traceOf(peppers, { tenant, namespace, subject }).hashes)}::jsonb, ${OPERATOR}::jsonb) AS result`
+    ${step}::bigint, ${source}, ${JSON.stringify(tombstoneOf(peppers, { tenant, namespace, subject }).hashes)}::jsonb, ${OPERATOR}::jsonb) AS result`

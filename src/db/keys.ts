@@ -89,5 +89,5 @@ export const findKeyUses = (db: Database): Promise<KeyUse[]> => db.reports<KeyUs
   UNION ALL SELECT 'sealing', key_id, 'enrollments under way', count(*)::float8 FROM enrollments WHERE expires_at > clock_timestamp() GROUP BY key_id
   UNION ALL SELECT 'pepper', pepper_id, 'users with recovery codes', count(*)::float8 FROM recovery_codes WHERE slot = 0 GROUP BY pepper_id
   UNION ALL SELECT 'pepper', pepper_id, 'codes of administrators', count(*)::float8 FROM bypasses GROUP BY pepper_id
-  UNION ALL SELECT 'pepper', pepper_id, 'traces of erased users', count(*)::float8 FROM traces GROUP BY pepper_id
+  UNION ALL SELECT 'pepper', pepper_id, 'tombstones of erased users', count(*)::float8 FROM tombstones GROUP BY pepper_id
   UNION ALL SELECT 'signing', kid, 'audit checkpoints', count(*)::float8 FROM audit_checkpoints GROUP BY kid`

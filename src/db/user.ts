@@ -116,7 +116,7 @@ export function isWordNew ({ account, sources }: User, { word, groups }: FirstFa
 
 /**
  * Records the first sight, or the issuer's newer word: `seen`, or `erased` where the token is older than the user's
- * erasure. `id` is used for somebody new, `known` is what he was said to be, `hashes` are what his trace would be.
+ * erasure. `id` is used for somebody new, `known` is what he was said to be, `hashes` are what his tombstone would be.
  */
 export async function upsertUser (db: Database, first: FirstFactor, id: string, known: User | null, hashes: string[]): Promise<Settlement> {
   const { tenant, namespace, subject, word } = first

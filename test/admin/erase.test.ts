@@ -46,7 +46,7 @@ t.test('the user is gone with everything of his, but for the audit, the ending o
   t.equal(answer.text, '')
   t.same(await mentions(id), ['endings'])
   for (const word of [user.sub, 'carol@example.com']) t.same(await mentions(word), [])
-  t.match(await db.rows`SELECT hash, pepper_id, epoch, disabled_at FROM traces WHERE tenant = ${user.tenant}`, [{ hash: /^[0-9a-f]{64}$/, pepper_id: 'p1', epoch: 2, disabled_at: null }])
+  t.match(await db.rows`SELECT hash, pepper_id, epoch, disabled_at FROM tombstones WHERE tenant = ${user.tenant}`, [{ hash: /^[0-9a-f]{64}$/, pepper_id: 'p1', epoch: 2, disabled_at: null }])
   t.match(await db.rows`SELECT epoch FROM endings WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND issuer = ''`, [{ epoch: 2 }])
   const events = await user.events()
   t.equal(events.length, before + 1)
@@ -85,7 +85,7 @@ t.test('tokens of before are 401 everywhere, for a gateway too; a later login is
   t.equal((await act(fresh.body.userId, 'erase')).status, 204)
   t.equal((await status(user, mine.token)).status, 401)
   t.equal((await status(user)).status, 401)
-  t.equal((await db.rows`SELECT 1 FROM traces WHERE tenant = ${user.tenant}`).length, 1)
+  t.equal((await db.rows`SELECT 1 FROM tombstones WHERE tenant = ${user.tenant}`).length, 1)
   later()
   t.equal((await status(user)).status, 200)
   t.ok((await user.row()).epoch > anew.epoch + 1)
@@ -122,7 +122,7 @@ t.test('somebody disabled stays so, by his own login and by a sync that does not
     await act(id, 'erase')
     t.equal((await user.call('GET', '/mfa/factors')).status, 401)
     clock.advance(2)
-    while ((await db.rows<{ old: boolean }>`SELECT erased_at >= to_timestamp(${clock.seconds}::float8) AS old FROM traces WHERE tenant = ${user.tenant} ORDER BY erased_at DESC LIMIT 1`)[0]?.old === true) clock.advance(2)
+    while ((await db.rows<{ old: boolean }>`SELECT erased_at >= to_timestamp(${clock.seconds}::float8) AS old FROM tombstones WHERE tenant = ${user.tenant} ORDER BY erased_at DESC LIMIT 1`)[0]?.old === true) clock.advance(2)
     if (way !== 'login') t.match(await sync({ subject: user.sub, ...(way === 'sync, enabled' && { disabled: false }) }), { status: 200, body: { created: 1 } })
     t.match(await user.call('GET', '/mfa/factors'), { status: way === 'sync, enabled' ? 200 : 403 }, way)
     t.not((await user.row()).id, id)
@@ -145,7 +145,7 @@ t.test('the hash is found under an older pepper too, is written under the newest
   const { admin, token, act, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
   await act(id, 'erase')
-  const pepperOf = async (): Promise<unknown> => await db.rows`SELECT pepper_id FROM traces WHERE tenant = ${user.tenant}`
+  const pepperOf = async (): Promise<unknown> => await db.rows`SELECT pepper_id FROM tombstones WHERE tenant = ${user.tenant}`
   t.same(await findOtherPeppers(db), ['p1'])
   const rotated = await startService(t, { ...service.env, MFA_PEPPERS: `p2:${randomBytes(32).toString('base64')},${service.env.MFA_PEPPERS as string}` }, clock)
   t.equal((await rotated.call('GET', '/mfa/status', { token: user.token() })).status, 401)
@@ -157,7 +157,7 @@ t.test('the hash is found under an older pepper too, is written under the newest
   t.equal((await rotated.call('POST', `/admin/users/${body.userId as string}/erase`, { token: bearer, body: { reason: 'x' } })).status, 204)
   t.same(await pepperOf(), [{ pepper_id: 'p2' }], 'and the older one is needed no more by him')
   t.same(await findOtherPeppers(db), ['p1', 'p2'])
-  t.ok((await findKeyUses(db)).some(use => use.purpose === 'pepper' && use.id === 'p2' && use.what === 'traces of erased users' && use.rows === 1))
+  t.ok((await findKeyUses(db)).some(use => use.purpose === 'pepper' && use.id === 'p2' && use.what === 'tombstones of erased users' && use.rows === 1))
   await t.rejects(proveKeys(db, markKeys(keySet(service.config)), service.config.MFA_ENCRYPTION_KEYS), /lacks the key "p2", which the database needs/, 'no service starts without it')
   await proveKeys(db, markKeys(keySet(rotated.config)), rotated.config.MFA_ENCRYPTION_KEYS)
 })
@@ -181,7 +181,7 @@ t.test('an import makes him anew as his login would: tokens of before are not hi
   }
 })
 
-t.test('where the audit or the trace cannot be written, nobody is erased', async t => {
+t.test('where the audit or the tombstone cannot be written, nobody is erased', async t => {
   const { act, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
   const { settle } = db

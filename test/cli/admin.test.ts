@@ -171,7 +171,7 @@ t.test('what cannot be audited is not done, by an administrator or the operator'
   await user.call('POST', '/mfa/enroll')
   const state = (): Promise<unknown[]> => Promise.all([
     db.rows`SELECT * FROM users WHERE tenant = ${user.tenant} ORDER BY id`, db.rows`SELECT * FROM enrollments WHERE tenant = ${user.tenant}`,
-    db.rows`SELECT * FROM bypasses WHERE tenant = ${user.tenant}`, db.rows`SELECT * FROM policies WHERE tenant = ${user.tenant}`, db.rows`SELECT * FROM traces WHERE tenant = ${user.tenant}`
+    db.rows`SELECT * FROM bypasses WHERE tenant = ${user.tenant}`, db.rows`SELECT * FROM policies WHERE tenant = ${user.tenant}`, db.rows`SELECT * FROM tombstones WHERE tenant = ${user.tenant}`
   ])
   const before = await state()
   await asOwner(url, ['REVOKE INSERT ON audit_events FROM headless_mfa'])

@@ -40,7 +40,7 @@ t.test('of parallel erasures one is his, and the others find nobody', async t =>
   t.ok(isOneOf(answers, 204, 404), JSON.stringify(tally(answers)))
   t.equal(await belongings(user, id), 0)
   t.equal(await rowsOf(user, 'user.erased'), 1)
-  t.equal((await db.rows`SELECT 1 FROM traces WHERE tenant = ${user.tenant}`).length, 1)
+  t.equal((await db.rows`SELECT 1 FROM tombstones WHERE tenant = ${user.tenant}`).length, 1)
 })
 
 t.test('parallel unlocks and sign-outs are each done, and each in the audit', async t => {

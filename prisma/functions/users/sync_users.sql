@@ -3,7 +3,7 @@
 -- and of one beside a first sight or a login, each changes the row as the other left it. Rows are made and locked in one order, so that no
 -- two deadlock; of whom nothing changes, none is locked or written.
 -- A user who was erased is made anew, as by their own login: with an epoch that no token of theirs has, and disabled if they were, unless
--- the sync says otherwise. `hashes` is what their trace would be under each pepper.
+-- the sync says otherwise. `hashes` is what their tombstone would be under each pepper.
 -- The users who were made are counted by their rows: how many rows an INSERT says that it made, where some were there, is not the same on
 -- Citus.
 CREATE OR REPLACE FUNCTION sync_users(p_tenant text, p_users jsonb, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -28,7 +28,7 @@ BEGIN
   FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text, account text, accounts jsonb, groups jsonb,
     disabled boolean, hashes jsonb)
   LEFT JOIN LATERAL (SELECT o.* FROM jsonb_array_elements_text(g.hashes) AS h
-    JOIN traces o ON o.tenant = p_tenant AND o.hash = h LIMIT 1) AS t ON true
+    JOIN tombstones o ON o.tenant = p_tenant AND o.hash = h LIMIT 1) AS t ON true
   ORDER BY namespace, subject
   ON CONFLICT (tenant, namespace, subject) DO NOTHING;
   SELECT count(*) INTO v_created FROM jsonb_to_recordset(p_users) AS g (id uuid) JOIN users u ON u.tenant = p_tenant AND u.id = g.id;

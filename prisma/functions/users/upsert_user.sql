@@ -5,16 +5,16 @@ CREATE OR REPLACE FUNCTION upsert_user(
   p_issued_at timestamptz, p_hashes jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_trace traces%ROWTYPE;
-  v_after traces%ROWTYPE;
+  v_tombstone tombstones%ROWTYPE;
+  v_after tombstones%ROWTYPE;
 BEGIN
-  SELECT * INTO v_trace FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
-  IF p_issued_at <= v_trace.erased_at THEN RETURN jsonb_build_object('outcome', 'erased'); END IF;
+  SELECT * INTO v_tombstone FROM tombstones WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
+  IF p_issued_at <= v_tombstone.erased_at THEN RETURN jsonb_build_object('outcome', 'erased'); END IF;
   IF FOUND THEN PERFORM revive_user(p_tenant, p_id, p_namespace, p_subject, p_account, p_hashes); END IF;
   PERFORM record_claims(p_tenant, p_id, p_namespace, p_subject, p_account, p_issuer, p_claimed, p_word);
   -- An erasure that was waited for is seen by now.
-  SELECT * INTO v_after FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
-  IF v_after IS DISTINCT FROM v_trace
+  SELECT * INTO v_after FROM tombstones WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
+  IF v_after IS DISTINCT FROM v_tombstone
     OR NOT EXISTS (SELECT 1 FROM users WHERE tenant = p_tenant AND namespace = p_namespace AND subject = p_subject) THEN
     RAISE EXCEPTION USING ERRCODE = 'ERASE';
   END IF;

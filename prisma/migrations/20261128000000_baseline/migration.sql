@@ -184,7 +184,7 @@ CREATE TABLE "bypasses" (
 );
 
 -- CreateTable
-CREATE TABLE "traces" (
+CREATE TABLE "tombstones" (
     "tenant" TEXT NOT NULL,
     "hash" TEXT NOT NULL,
     "pepper_id" TEXT NOT NULL,
@@ -192,7 +192,7 @@ CREATE TABLE "traces" (
     "disabled_at" TIMESTAMPTZ(6),
     "erased_at" TIMESTAMPTZ(6) NOT NULL,
 
-    CONSTRAINT "traces_pkey" PRIMARY KEY ("tenant","hash")
+    CONSTRAINT "tombstones_pkey" PRIMARY KEY ("tenant","hash")
 );
 
 -- CreateTable
@@ -419,7 +419,7 @@ CREATE UNIQUE INDEX "factors_tenant_user_id_label_key" ON "factors"("tenant", "u
 CREATE INDEX "bypasses_expires_at_idx" ON "bypasses"("expires_at");
 
 -- CreateIndex
-CREATE INDEX "traces_pepper_id_idx" ON "traces"("pepper_id");
+CREATE INDEX "tombstones_pepper_id_idx" ON "tombstones"("pepper_id");
 
 -- CreateIndex
 CREATE INDEX "refusals_told_at_idx" ON "refusals"("told_at");
@@ -1690,12 +1690,12 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'enabled');
 END $$;
 
--- Takes a user out of the database; the trace stays: p_trace is {hash, pepperId, hashes: those of every pepper, at}. `at` is what a
+-- Takes a user out of the database; the tombstone stays: p_tombstone is {hash, pepperId, hashes: those of every pepper, at}. `at` is what a
 -- replica's clock says, since it is by replicas' clocks that tokens were issued: the later one counts. Decides: what waits for the user
--- finds nobody, and what would record them anew finds the trace. Rows are locked in the usual order before their own goes, which those who
+-- finds nobody, and what would record them anew finds the tombstone. Rows are locked in the usual order before their own goes, which those who
 -- add a row to them hold.
 CREATE OR REPLACE FUNCTION erase_user(
-  p_tenant text, p_user uuid, p_reason text, p_trace jsonb, p_by jsonb
+  p_tenant text, p_user uuid, p_reason text, p_tombstone jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_refused jsonb := lock_user(p_tenant, p_user, false, p_by);
@@ -1706,10 +1706,10 @@ BEGIN
   PERFORM 1 FROM throttles WHERE tenant = p_tenant AND user_id = p_user ORDER BY kind FOR UPDATE;
   v_epoch := bump_epoch(p_tenant, p_user);
   SELECT * INTO v_before FROM users WHERE tenant = p_tenant AND id = p_user;
-  DELETE FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_trace->'hashes'));
-  INSERT INTO traces (tenant, hash, pepper_id, epoch, disabled_at, erased_at)
-  VALUES (p_tenant, p_trace->>'hash', p_trace->>'pepperId', v_epoch, v_before.disabled_at,
-    greatest(clock_timestamp(), (p_trace->>'at')::timestamptz));
+  DELETE FROM tombstones WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_tombstone->'hashes'));
+  INSERT INTO tombstones (tenant, hash, pepper_id, epoch, disabled_at, erased_at)
+  VALUES (p_tenant, p_tombstone->>'hash', p_tombstone->>'pepperId', v_epoch, v_before.disabled_at,
+    greatest(clock_timestamp(), (p_tombstone->>'at')::timestamptz));
   PERFORM audit(p_tenant, p_user::text, 'user.erased', 'success', NULL, p_by, jsonb_build_object('reason', p_reason));
   DELETE FROM refusals WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM users WHERE tenant = p_tenant AND id = p_user;
@@ -1991,19 +1991,19 @@ BEGIN
 END $$;
 
 -- Makes a user anew who was erased, if they were and are not there again: with an epoch that no token of theirs has, and disabled if they
--- were. p_hashes are what their trace would be under each pepper.
+-- were. p_hashes are what their tombstone would be under each pepper.
 -- The INSERT that returns something has VALUES and no SELECT: Citus takes no other.
 CREATE OR REPLACE FUNCTION revive_user(
   p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_hashes jsonb
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-  v_trace traces%ROWTYPE;
+  v_tombstone tombstones%ROWTYPE;
   v_id uuid;
 BEGIN
-  SELECT * INTO v_trace FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes)) LIMIT 1;
+  SELECT * INTO v_tombstone FROM tombstones WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes)) LIMIT 1;
   IF NOT FOUND THEN RETURN; END IF;
   INSERT INTO users (tenant, id, namespace, subject, account, epoch, tokens_since, disabled_at)
-  VALUES (p_tenant, p_id, p_namespace, p_subject, coalesce(p_account, p_subject), v_trace.epoch + 1, v_trace.erased_at, v_trace.disabled_at)
+  VALUES (p_tenant, p_id, p_namespace, p_subject, coalesce(p_account, p_subject), v_tombstone.epoch + 1, v_tombstone.erased_at, v_tombstone.disabled_at)
   ON CONFLICT (tenant, namespace, subject) DO NOTHING
   RETURNING id INTO v_id;
   IF v_id IS NOT NULL THEN PERFORM tally_user(p_tenant, p_id, NULL); END IF;
@@ -2014,7 +2014,7 @@ END $$;
 -- and of one beside a first sight or a login, each changes the row as the other left it. Rows are made and locked in one order, so that no
 -- two deadlock; of whom nothing changes, none is locked or written.
 -- A user who was erased is made anew, as by their own login: with an epoch that no token of theirs has, and disabled if they were, unless
--- the sync says otherwise. `hashes` is what their trace would be under each pepper.
+-- the sync says otherwise. `hashes` is what their tombstone would be under each pepper.
 -- The users who were made are counted by their rows: how many rows an INSERT says that it made, where some were there, is not the same on
 -- Citus.
 CREATE OR REPLACE FUNCTION sync_users(p_tenant text, p_users jsonb, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -2039,7 +2039,7 @@ BEGIN
   FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text, account text, accounts jsonb, groups jsonb,
     disabled boolean, hashes jsonb)
   LEFT JOIN LATERAL (SELECT o.* FROM jsonb_array_elements_text(g.hashes) AS h
-    JOIN traces o ON o.tenant = p_tenant AND o.hash = h LIMIT 1) AS t ON true
+    JOIN tombstones o ON o.tenant = p_tenant AND o.hash = h LIMIT 1) AS t ON true
   ORDER BY namespace, subject
   ON CONFLICT (tenant, namespace, subject) DO NOTHING;
   SELECT count(*) INTO v_created FROM jsonb_to_recordset(p_users) AS g (id uuid) JOIN users u ON u.tenant = p_tenant AND u.id = g.id;
@@ -2153,16 +2153,16 @@ CREATE OR REPLACE FUNCTION upsert_user(
   p_issued_at timestamptz, p_hashes jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_trace traces%ROWTYPE;
-  v_after traces%ROWTYPE;
+  v_tombstone tombstones%ROWTYPE;
+  v_after tombstones%ROWTYPE;
 BEGIN
-  SELECT * INTO v_trace FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
-  IF p_issued_at <= v_trace.erased_at THEN RETURN jsonb_build_object('outcome', 'erased'); END IF;
+  SELECT * INTO v_tombstone FROM tombstones WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
+  IF p_issued_at <= v_tombstone.erased_at THEN RETURN jsonb_build_object('outcome', 'erased'); END IF;
   IF FOUND THEN PERFORM revive_user(p_tenant, p_id, p_namespace, p_subject, p_account, p_hashes); END IF;
   PERFORM record_claims(p_tenant, p_id, p_namespace, p_subject, p_account, p_issuer, p_claimed, p_word);
   -- An erasure that was waited for is seen by now.
-  SELECT * INTO v_after FROM traces WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
-  IF v_after IS DISTINCT FROM v_trace
+  SELECT * INTO v_after FROM tombstones WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
+  IF v_after IS DISTINCT FROM v_tombstone
     OR NOT EXISTS (SELECT 1 FROM users WHERE tenant = p_tenant AND namespace = p_namespace AND subject = p_subject) THEN
     RAISE EXCEPTION USING ERRCODE = 'ERASE';
   END IF;
@@ -2310,7 +2310,7 @@ DO $$ BEGIN
     GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_tallies, user_tally_changes, enrollments, factors, recovery_sets, recovery_codes,
       bypasses, throttles, refusals, policies, mfa_sessions, endings, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
     GRANT SELECT, INSERT, UPDATE ON audit_heads, notice_receivers, leases, keys TO headless_mfa;
-    GRANT SELECT, INSERT, DELETE ON traces, audit_pending TO headless_mfa;
+    GRANT SELECT, INSERT, DELETE ON tombstones, audit_pending TO headless_mfa;
     GRANT SELECT, INSERT ON audit_events, audit_chain TO headless_mfa;
     GRANT SELECT ON current_tallies TO headless_mfa;
   END IF;

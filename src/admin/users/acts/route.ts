@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { createBypass } from '../../../core/bypass.ts'
 import type { User } from '../../../core/user.ts'
-import { traceOf } from '../../../core/trace.ts'
+import { tombstoneOf } from '../../../core/tombstone.ts'
 import type { Settlement } from '../../../db/client.ts'
 import { byOf } from '../../../gate.ts'
 import { forCaller } from '../../../http/budget.ts'
@@ -119,7 +119,7 @@ function registerErase (app: FastifyInstance, services: Services): void {
       })
   }, async (request, reply) => {
     const target = await mayAct(services, request)
-    await settled(services, request, forCaller(request, () => settleErased(db, actOn(request, target), traceOf(secrets.peppers, target), clock())))
+    await settled(services, request, forCaller(request, () => settleErased(db, actOn(request, target), tombstoneOf(secrets.peppers, target), clock())))
     return reply.code(204).send()
   })
 }

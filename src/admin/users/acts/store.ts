@@ -1,4 +1,4 @@
-import type { Trace } from '../../../core/trace.ts'
+import type { Tombstone } from '../../../core/tombstone.ts'
 import type { By } from '../../../db/audit.ts'
 import type { Database, Settlement } from '../../../db/client.ts'
 
@@ -29,5 +29,5 @@ export const settleEnabled = (db: Database, { tenant, userId, reason, by }: Omit
   db.settle`SELECT enable_user(${tenant}, ${userId}::uuid, ${reason}, ${by}::jsonb) AS result`
 
 /** `erased`; `now` is the replica's, by whose clock tokens were issued. */
-export const settleErased = (db: Database, { tenant, userId, reason, by }: Omit<Act, 'isSupport'>, trace: Trace, now: Date): Promise<Settlement> =>
-  db.settle`SELECT erase_user(${tenant}, ${userId}::uuid, ${reason}, ${{ ...trace, at: now.toISOString() }}::jsonb, ${by}::jsonb) AS result`
+export const settleErased = (db: Database, { tenant, userId, reason, by }: Omit<Act, 'isSupport'>, tombstone: Tombstone, now: Date): Promise<Settlement> =>
+  db.settle`SELECT erase_user(${tenant}, ${userId}::uuid, ${reason}, ${{ ...tombstone, at: now.toISOString() }}::jsonb, ${by}::jsonb) AS result`
