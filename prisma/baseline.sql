@@ -99,7 +99,7 @@ END $$;
 DO $$ BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headless_mfa') THEN
     GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_tallies, user_tally_changes, enrollments, factors, recovery_sets, recovery_codes,
-      bypasses, throttles, refusals, policies, mfa_sessions, endings, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
+      bypasses, throttles, refusals, policies, mfa_sessions, revocations, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
     GRANT SELECT, INSERT, UPDATE ON audit_heads, notice_receivers, leases, keys TO headless_mfa;
     GRANT SELECT, INSERT, DELETE ON tombstones, audit_pending TO headless_mfa;
     GRANT SELECT, INSERT ON audit_events, audit_chain TO headless_mfa;

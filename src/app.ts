@@ -18,7 +18,7 @@ import { within } from './core/address.ts'
 import { Hasher, type Hashing } from './core/hashing.ts'
 import type { Database } from './db/client.ts'
 import type { ConnectionEvent } from './db/connection-news.ts'
-import { EndingsPoll } from './db/endings.ts'
+import { RevocationPoll } from './db/revocations.ts'
 import { countNotices } from './db/notices.ts'
 import { checkReady } from './db/readiness.ts'
 import { createGate, decorateRequests, refuseEnded } from './gate.ts'
@@ -116,13 +116,13 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
 
   const auth = await registerAuth(app, { ...authOptions(config, secrets), clock })
   const gate = createGate({ db, auth, metrics, clock, peppers: () => secrets.peppers, assurance: assuranceSettings(config), decision: decisionSettings(config) })
-  const endings = new EndingsPoll(db, {
+  const revocations = new RevocationPoll(db, {
     staleSeconds: config.AUTHORIZE_STALE_SECONDS,
     onError: error => { app.log.warn({ err: error }, 'what has ended cannot be read: gateways are told 503') }
   })
-  app.addHook('onReady', async () => { await endings.start() })
-  app.addHook('onClose', async () => { await endings.stop() })
-  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, endings, memory, refusals, warnOfLoginTime: loginTimeWarning(app.log) }
+  app.addHook('onReady', async () => { await revocations.start() })
+  app.addHook('onClose', async () => { await revocations.stop() })
+  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, revocations, memory, refusals, warnOfLoginTime: loginTimeWarning(app.log) }
 
   decorateRequests(app)
   refuseEnded(app, clock)

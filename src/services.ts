@@ -9,7 +9,7 @@ import type { DecisionSettings } from './core/policy.ts'
 import { SYNCED } from './core/sources.ts'
 import { MAX_WAIT_SECONDS, type ThrottleLimits } from './core/throttle.ts'
 import type { Database, Settlement } from './db/client.ts'
-import type { EndingsPoll } from './db/endings.ts'
+import type { RevocationPoll } from './db/revocations.ts'
 import type { Auth } from './http/auth.ts'
 import type { Gate } from './gate.ts'
 import type { Metrics } from './http/metrics.ts'
@@ -27,7 +27,7 @@ export interface Services {
   gate: Gate
   hasher: Hashing
   metrics: Metrics
-  endings: EndingsPoll
+  revocations: RevocationPoll
   memory: AuditMemory
   /** Tells whoever runs the service why a token is refused, where that is no error that is answered. */
   refusals: Refusals

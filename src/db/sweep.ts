@@ -1,4 +1,4 @@
-import { ENDING_SECONDS } from '../core/endings.ts'
+import { REVOCATION_SECONDS } from '../core/revocations.ts'
 import type { Database } from './client.ts'
 import { tellRefusals } from './refusals.ts'
 import { foldTallies } from './tallies.ts'
@@ -8,7 +8,7 @@ const INTERVAL_MS = 60_000
 const NOTICE_DAYS = 30
 
 /**
- * Removes what has ended: remembered sessions, enrollments that nobody confirmed, codes of administrators, endings that no
+ * Removes what has ended: remembered sessions, enrollments that nobody confirmed, codes of administrators, revocations that no
  * token is older than, notices that nobody could deliver, what attacks are seen by. Answers how many rows went. Tells of refused codes that nobody was told of, and keeps the
  * changes few that reports add up.
  */
@@ -16,13 +16,13 @@ export async function sweep (db: Database): Promise<number> {
   const sessions = await db.rows`DELETE FROM mfa_sessions WHERE expires_at < now() RETURNING 1`
   const enrollments = await db.rows`DELETE FROM enrollments WHERE expires_at < now() RETURNING 1`
   const bypasses = await db.rows`DELETE FROM bypasses WHERE expires_at < now() RETURNING 1`
-  const endings = await db.rows`DELETE FROM endings WHERE at < now() - ${ENDING_SECONDS}::int * interval '1 second' RETURNING 1`
+  const revocations = await db.rows`DELETE FROM revocations WHERE at < now() - ${REVOCATION_SECONDS}::int * interval '1 second' RETURNING 1`
   const notices = await db.rows`DELETE FROM notices WHERE at < now() - ${NOTICE_DAYS}::int * interval '24 hours' RETURNING 1`
   const failures = await db.rows`DELETE FROM failures WHERE at < now() - interval '24 hours' RETURNING 1`
   const suspicions = await db.rows`DELETE FROM suspicions WHERE at < now() - interval '24 hours' RETURNING 1`
   await tellRefusals(db)
   await foldTallies(db)
-  return [sessions, enrollments, bypasses, endings, notices, failures, suspicions].reduce((count, rows) => count + rows.length, 0)
+  return [sessions, enrollments, bypasses, revocations, notices, failures, suspicions].reduce((count, rows) => count + rows.length, 0)
 }
 
 /** Sweeps every minute, at a moment of this replica's own. A sweep that fails is only logged: nothing depends on it. */

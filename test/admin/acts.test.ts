@@ -37,8 +37,8 @@ t.test('a reset takes factors, codes, what is pending, sessions and locks, ends 
   t.match(event, { action: 'user.reset', actor: (await admin.row()).id, subject: id, outcome: 'success', address: '127.0.0.1', request_id: answer.headers.get('x-request-id') as string })
   t.match(event?.details, { reason: 'Ticket 4711', requireCode: false, factors: [{ factorId, label: 'Authenticator 1', confirmedAt: /^\d{4}-/, lastUsedAt: null }], cleared: { totp: { failures: 5, waitUntil: /^\d{4}-/, lockedAt: null, budget: 5 } } })
   t.notMatch(JSON.stringify(event), new RegExp([secret, ...recoveryCodes as string[], 'sealed', '\\$2b'].join('|')))
-  const [ending] = await db.rows`SELECT epoch FROM endings WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND issuer = ''`
-  t.match(ending, { epoch: before.epoch + 1 })
+  const [revocation] = await db.rows`SELECT epoch FROM revocations WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND issuer = ''`
+  t.match(revocation, { epoch: before.epoch + 1 })
 
   t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 401)
   t.match((await user.call('GET', '/mfa/status')).body, { enrolled: false, recoveryCodes: null, decision: { action: 'allow', reason: 'not_required' } }, 'nothing is remembered of the session')

@@ -34,7 +34,7 @@ async function mentions (text: string): Promise<string[]> {
   return found
 }
 
-t.test('the user is gone with everything of his, but for the audit, the ending of his tokens, and a keyed hash', async t => {
+t.test('the user is gone with everything of his, but for the audit, the revocation of his tokens, and a keyed hash', async t => {
   const { admin, token, act, enrolled } = await administrator(service)
   const { user, id } = await enrolled({ sid: 's1', email: 'carol@example.com', accounts: ['local'] })
   await user.call('POST', '/mfa/enroll', {}, await user.call('POST', '/mfa/token').then(({ body }) => body.token))
@@ -44,10 +44,10 @@ t.test('the user is gone with everything of his, but for the audit, the ending o
   const answer = await act(id, 'erase')
   t.equal(answer.status, 204)
   t.equal(answer.text, '')
-  t.same(await mentions(id), ['endings'])
+  t.same(await mentions(id), ['revocations'])
   for (const word of [user.sub, 'carol@example.com']) t.same(await mentions(word), [])
   t.match(await db.rows`SELECT hash, pepper_id, epoch, disabled_at FROM tombstones WHERE tenant = ${user.tenant}`, [{ hash: /^[0-9a-f]{64}$/, pepper_id: 'p1', epoch: 2, disabled_at: null }])
-  t.match(await db.rows`SELECT epoch FROM endings WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND issuer = ''`, [{ epoch: 2 }])
+  t.match(await db.rows`SELECT epoch FROM revocations WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND issuer = ''`, [{ epoch: 2 }])
   const events = await user.events()
   t.equal(events.length, before + 1)
   t.match(events.at(-1), { action: 'user.erased', actor: (await admin.row()).id, subject: id, outcome: 'success', details: { reason: 'Ticket 4711' } })
@@ -63,7 +63,7 @@ t.test('tokens of before are 401 everywhere, for a gateway too; a later login is
   await act(id, 'erase')
   for (const bearer of [first, token]) {
     for (const [method, path, body] of [['GET', '/mfa/status', undefined], ['POST', '/mfa/enroll', {}], ['POST', '/mfa/verify', { code: clock.code(secret) }], ['POST', '/mfa/recovery', { code: recoveryCodes?.[0] }], ['GET', '/mfa/authorize', undefined]] as const) {
-      if (path === '/mfa/authorize' && bearer === token) await sleep(600) // what a replica remembers of endings
+      if (path === '/mfa/authorize' && bearer === token) await sleep(600) // what a replica remembers of revocations
       t.match(await user.call(method, path, body, bearer), { status: 401, body: { code: 'invalid_token' } }, path)
     }
   }

@@ -74,7 +74,7 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
   const { rows: [self] } = await client.query('SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user')
   t.same(self, { rolsuper: false, rolbypassrls: false, rolcreaterole: false, rolcreatedb: false, rolreplication: false })
   const { rows: [{ owner }] } = await client.query("SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'users'")
-  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'bypasses', 'tombstones', 'throttles', 'policies', 'endings', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases', 'notices', 'notice_receivers', 'failures', 'suspicions']
+  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'bypasses', 'tombstones', 'throttles', 'policies', 'revocations', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases', 'notices', 'notice_receivers', 'failures', 'suspicions']
   const { rows: owned } = await client.query("SELECT relname FROM pg_class WHERE pg_has_role(current_user, relowner, 'MEMBER')")
   t.same(owned, [], 'it owns nothing, and neither does what it is a member of')
 

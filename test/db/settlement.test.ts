@@ -28,7 +28,7 @@ const stateOf = async (tenant: string): Promise<unknown> => Promise.all([
   db.rows`SELECT * FROM recovery_codes WHERE tenant = ${tenant} ORDER BY user_id, slot`,
   db.rows`SELECT * FROM bypasses WHERE tenant = ${tenant} ORDER BY user_id`,
   db.rows`SELECT * FROM tombstones WHERE tenant = ${tenant}`,
-  db.rows`SELECT * FROM endings WHERE tenant = ${tenant} ORDER BY user_id`,
+  db.rows`SELECT * FROM revocations WHERE tenant = ${tenant} ORDER BY user_id`,
   // A renewal that comes to nothing was one all the same: of those there are six an hour.
   db.rows`SELECT * FROM throttles WHERE tenant = ${tenant} AND kind <> 'renew' ORDER BY user_id, kind`,
   db.rows`SELECT * FROM policies WHERE tenant = ${tenant}`,

@@ -93,7 +93,7 @@ t.test('a standby that is promoted: what the old server knew counts, and a code 
   // By a replica that came to the new server before this one, and a minute ago.
   const other = await startService(t, { ...service.env, DATABASE_URL: second.url }, service.clock)
   t.equal((await other.call('DELETE', '/mfa/sessions', { token })).status, 204)
-  await query(second.url, "UPDATE endings SET at = at - interval '1 minute'")
+  await query(second.url, "UPDATE revocations SET at = at - interval '1 minute'")
   proxy.lead(second.url)
   await until(t, 'all ask the promoted server', () => areAllAt(stage, second))
   await until(t, 'what was ended there is dead', async () => (await user.call('GET', '/mfa/authorize', undefined, token)).status === 401)

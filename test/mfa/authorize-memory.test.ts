@@ -126,11 +126,11 @@ t.test('a service that starts without a database starts, closed', async t => {
   t.ok(await until(service, token, 200) < 5000)
 })
 
-t.test('more endings than are remembered: the database is asked, and nothing dead passes', async t => {
+t.test('more revocations than are remembered: the database is asked, and nothing dead passes', async t => {
   const service = await startService(t, { DATABASE_URL: url })
   const user = service.user()
   const { token } = await user.enroll()
-  await service.db.reports`INSERT INTO endings (tenant, user_id, issuer, session, epoch, generation)
+  await service.db.reports`INSERT INTO revocations (tenant, user_id, issuer, session, epoch, generation)
     SELECT ${user.tenant}, gen_random_uuid(), '', '', 2, 0 FROM generate_series(1, 100001)`
   const late = await startService(t, service.env, service.clock)
   t.ok(await until(late, token, 200, 60_000) < Infinity)

@@ -6,7 +6,7 @@ DECLARE
 BEGIN
   UPDATE users SET epoch = epoch + 1 WHERE tenant = p_tenant AND id = p_user RETURNING epoch INTO v_epoch;
   IF FOUND THEN
-    PERFORM record_ending(p_tenant, p_user, '', '', v_epoch, 0);
+    PERFORM record_revocation(p_tenant, p_user, '', '', v_epoch, 0);
   END IF;
   RETURN v_epoch;
 END $$;

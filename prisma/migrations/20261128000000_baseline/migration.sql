@@ -243,7 +243,7 @@ CREATE TABLE "mfa_sessions" (
 );
 
 -- CreateTable
-CREATE TABLE "endings" (
+CREATE TABLE "revocations" (
     "tenant" TEXT NOT NULL,
     "user_id" UUID NOT NULL,
     "issuer" TEXT NOT NULL,
@@ -252,7 +252,7 @@ CREATE TABLE "endings" (
     "generation" INTEGER NOT NULL,
     "at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
 
-    CONSTRAINT "endings_pkey" PRIMARY KEY ("tenant","user_id","issuer","session")
+    CONSTRAINT "revocations_pkey" PRIMARY KEY ("tenant","user_id","issuer","session")
 );
 
 -- CreateTable
@@ -428,7 +428,7 @@ CREATE INDEX "refusals_told_at_idx" ON "refusals"("told_at");
 CREATE INDEX "mfa_sessions_expires_at_idx" ON "mfa_sessions"("expires_at");
 
 -- CreateIndex
-CREATE INDEX "endings_at_idx" ON "endings"("at");
+CREATE INDEX "revocations_at_idx" ON "revocations"("at");
 
 -- CreateIndex
 CREATE INDEX "audit_events_tenant_subject_at_id_idx" ON "audit_events"("tenant", "subject", "at", "id");
@@ -1586,16 +1586,16 @@ DECLARE
 BEGIN
   UPDATE users SET epoch = epoch + 1 WHERE tenant = p_tenant AND id = p_user RETURNING epoch INTO v_epoch;
   IF FOUND THEN
-    PERFORM record_ending(p_tenant, p_user, '', '', v_epoch, 0);
+    PERFORM record_revocation(p_tenant, p_user, '', '', v_epoch, 0);
   END IF;
   RETURN v_epoch;
 END $$;
 
 -- Logs a session out: its authentication is forgotten, and MFA tokens that were issued for it so far are of an older generation. A later
 -- code counts again.
--- The ending is recorded with the epoch as it is once the session's row is locked, so that no token that was issued for the session so far
--- is of a newer one. The row stays until the last of the tokens has ended, and outlives the recorded ending (20 minutes): a generation that
--- began anew while an older ending is known would be dead.
+-- The revocation is recorded with the epoch as it is once the session's row is locked, so that no token that was issued for the session so far
+-- is of a newer one. The row stays until the last of the tokens has ended, and outlives the recorded revocation (20 minutes): a generation that
+-- began anew while an older revocation is known would be dead.
 CREATE OR REPLACE FUNCTION end_session(p_tenant text, p_user uuid, p_issuer text, p_session text, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -1608,7 +1608,7 @@ BEGIN
     factor_id = NULL, auth_time = NULL, epoch = NULL, ends_at = NULL, mac = NULL, expires_at = greatest(s.expires_at, excluded.expires_at)
   RETURNING s.generation INTO v_generation;
   SELECT epoch INTO v_epoch FROM users WHERE tenant = p_tenant AND id = p_user;
-  PERFORM record_ending(p_tenant, p_user, p_issuer, p_session, v_epoch, v_generation);
+  PERFORM record_revocation(p_tenant, p_user, p_issuer, p_session, v_epoch, v_generation);
   PERFORM audit(p_tenant, p_user::text, 'session.ended', 'success', NULL, p_by, '{}');
   RETURN jsonb_build_object('outcome', 'ended');
 END $$;
@@ -1617,10 +1617,10 @@ END $$;
 -- user's epoch or a session's generation calls it in the same transaction: every replica reads what is new here some times a second, and so
 -- refuses an MFA token without asking the database.
 -- The table has no foreign key: an erased user's tokens are dead, too.
-CREATE OR REPLACE FUNCTION record_ending(p_tenant text, p_user uuid, p_issuer text, p_session text, p_epoch int, p_generation int)
+CREATE OR REPLACE FUNCTION record_revocation(p_tenant text, p_user uuid, p_issuer text, p_session text, p_epoch int, p_generation int)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO endings (tenant, user_id, issuer, session, epoch, generation, at)
+  INSERT INTO revocations (tenant, user_id, issuer, session, epoch, generation, at)
   VALUES (p_tenant, p_user, p_issuer, p_session, p_epoch, p_generation, clock_timestamp())
   ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET
     epoch = excluded.epoch, generation = excluded.generation, at = excluded.at;
@@ -2308,7 +2308,7 @@ END $$;
 DO $$ BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headless_mfa') THEN
     GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_tallies, user_tally_changes, enrollments, factors, recovery_sets, recovery_codes,
-      bypasses, throttles, refusals, policies, mfa_sessions, endings, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
+      bypasses, throttles, refusals, policies, mfa_sessions, revocations, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
     GRANT SELECT, INSERT, UPDATE ON audit_heads, notice_receivers, leases, keys TO headless_mfa;
     GRANT SELECT, INSERT, DELETE ON tombstones, audit_pending TO headless_mfa;
     GRANT SELECT, INSERT ON audit_events, audit_chain TO headless_mfa;

@@ -18,7 +18,7 @@ type Found = { caller: Caller } & ({ proof: MfaProof, user: null } | { proof: nu
  * The answer to a gateway's question. An MFA token that is enough costs no look into the database, nor does a first-factor
  * token that has just passed by what its session remembers; any other one.
  */
-export function createAsk ({ auth, clock, config, endings, gate }: Services, passes: Passes): (request: FastifyRequest) => Promise<Outcome> {
+export function createAsk ({ auth, clock, config, revocations, gate }: Services, passes: Passes): (request: FastifyRequest) => Promise<Outcome> {
   const settings = decisionSettings(config)
 
   /** Of the tokens that may be taken, the first that is alive. */
@@ -27,7 +27,7 @@ export function createAsk ({ auth, clock, config, endings, gate }: Services, pas
       if (caller.kind === 'service') throw new Problem('forbidden', { detail: FORBIDDEN.machine })
       request.caller = caller
       const proof = caller.mfa === undefined ? passes.find(caller, clock()) : { ...caller, mfa: caller.mfa }
-      const verdict = proof === undefined ? 'unknown' : endings.judge(proof, clock())
+      const verdict = proof === undefined ? 'unknown' : revocations.judge(proof, clock())
       if (proof !== undefined && verdict === 'alive') return { caller, proof, user: null }
       // What its session remembered has ended, and not a first-factor token with it.
       const user = verdict === 'dead' && caller.mfa !== undefined ? null : await orNull(load(request))

@@ -111,7 +111,7 @@ t.test('what further settlements end is known by the same function, and outlives
   t.same(await service.db.rows`SELECT bump_epoch(${user.tenant}, gen_random_uuid()) AS epoch`, [{ epoch: null }], 'of nobody there is nothing to end')
 })
 
-t.test('an ending that is committed late, after later ones were read, is not missed', async t => {
+t.test('a revocation that is committed late, after later ones were read, is not missed', async t => {
   const { user, token } = await enrolled()
   const { id } = await user.row()
   const client = new pg.Client({ connectionString: service.config.DATABASE_URL })

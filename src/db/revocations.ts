@@ -1,5 +1,5 @@
 import type { MfaProof } from '../core/caller.ts'
-import { type Ending, Endings, ENDING_SECONDS, type Verdict } from '../core/endings.ts'
+import { type Revocation, RevocationCache, REVOCATION_SECONDS, type Verdict } from '../core/revocations.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import type { Database } from './client.ts'
 
@@ -8,11 +8,11 @@ const LATE_SECONDS = 10
 const INTERVAL_MS = 300
 
 /** What ended in the last `seconds`, the newest first. All of it takes time: there may be a hundred thousand. */
-const findEndings = (db: Database, seconds: number, limit: number): Promise<Ending[]> => (seconds < ENDING_SECONDS ? db.poll<Ending> : db.pollWhole<Ending>)`
+const findRevocations = (db: Database, seconds: number, limit: number): Promise<Revocation[]> => (seconds < REVOCATION_SECONDS ? db.poll<Revocation> : db.pollWhole<Revocation>)`
   SELECT tenant, user_id::text AS "userId", issuer, session, epoch, generation, extract(epoch FROM now() - at)::float8 AS "ageSeconds"
-  FROM endings WHERE at > now() - ${seconds}::float8 * interval '1 second' ORDER BY at DESC LIMIT ${limit}::int`
+  FROM revocations WHERE at > now() - ${seconds}::float8 * interval '1 second' ORDER BY at DESC LIMIT ${limit}::int`
 
-export interface EndingsOptions {
+export interface RevocationOptions {
   /** How old what is known may be. */
   staleSeconds: number
   /** Once for each time that the database cannot be read. */
@@ -21,10 +21,10 @@ export interface EndingsOptions {
 }
 
 /** Keeps what has ended in memory, by a poll: it survives poolers and lost connections, and needs no message to arrive. */
-export class EndingsPoll {
+export class RevocationPoll {
   readonly #db: Database
-  readonly #options: EndingsOptions
-  readonly #endings: Endings
+  readonly #options: RevocationOptions
+  readonly #revocations: RevocationCache
   #readAt = -Infinity
   /** Of the database, when it was last read. */
   #switches = 0
@@ -32,10 +32,10 @@ export class EndingsPoll {
   #timer: NodeJS.Timeout | undefined
   #reading: Promise<void> | undefined
 
-  constructor (db: Database, options: EndingsOptions) {
+  constructor (db: Database, options: RevocationOptions) {
     this.#db = db
     this.#options = options
-    this.#endings = new Endings(options.capacity)
+    this.#revocations = new RevocationCache(options.capacity)
   }
 
   /** Reads for the first time, then again and again. A database that is not there fails no start. */
@@ -59,7 +59,7 @@ export class EndingsPoll {
   judge (proof: MfaProof, now: Date): Verdict {
     const at = performance.now()
     if (at - this.#readAt > this.#options.staleSeconds * 1000) throw new UnavailableError('what has ended could not be read lately')
-    return this.#endings.judge(proof, now, at)
+    return this.#revocations.judge(proof, now, at)
   }
 
   async #read (): Promise<void> {
@@ -67,9 +67,9 @@ export class EndingsPoll {
     const switches = this.#db.switches()
     // At first all of it, and of another server too: this replica may have been the last to come there. Infinity is more than a token's life.
     const since = switches === this.#switches ? this.#readAt : -Infinity
-    const seconds = Math.min((startedAt - since) / 1000 + LATE_SECONDS, ENDING_SECONDS)
+    const seconds = Math.min((startedAt - since) / 1000 + LATE_SECONDS, REVOCATION_SECONDS)
     try {
-      this.#endings.note(await findEndings(this.#db, seconds, this.#endings.capacity), startedAt)
+      this.#revocations.note(await findRevocations(this.#db, seconds, this.#revocations.capacity), startedAt)
       this.#readAt = startedAt
       this.#switches = switches
       this.#isFailing = false
