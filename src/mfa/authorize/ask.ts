@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Caller, MfaProof } from '../../core/caller.ts'
-import type { Passes } from '../../core/passes.ts'
+import type { AuthorizationCache } from '../../core/authorization-cache.ts'
 import type { User } from '../../core/user.ts'
 import { FORBIDDEN, Problem } from '../../http/problem.ts'
 import { refuse, RefusedToken } from '../../http/refused-token.ts'
@@ -18,7 +18,7 @@ type Found = { caller: Caller } & ({ proof: MfaProof, user: null } | { proof: nu
  * The answer to a gateway's question. An MFA token that is enough costs no look into the database, nor does a first-factor
  * token that has just passed by what its session remembers; any other one.
  */
-export function createAsk ({ auth, clock, config, revocations, gate }: Services, passes: Passes): (request: FastifyRequest) => Promise<Outcome> {
+export function createAsk ({ auth, clock, config, revocations, gate }: Services, cache: AuthorizationCache): (request: FastifyRequest) => Promise<Outcome> {
   const settings = decisionSettings(config)
 
   /** Of the tokens that may be taken, the first that is alive. */
@@ -26,7 +26,7 @@ export function createAsk ({ auth, clock, config, revocations, gate }: Services,
     for (const caller of await auth.authenticateForGateway(request)) {
       if (caller.kind === 'service') throw new Problem('forbidden', { detail: FORBIDDEN.machine })
       request.caller = caller
-      const proof = caller.mfa === undefined ? passes.find(caller, clock()) : { ...caller, mfa: caller.mfa }
+      const proof = caller.mfa === undefined ? cache.find(caller, clock()) : { ...caller, mfa: caller.mfa }
       const verdict = proof === undefined ? 'unknown' : revocations.judge(proof, clock())
       if (proof !== undefined && verdict === 'alive') return { caller, proof, user: null }
       // What its session remembered has ended, and not a first-factor token with it.
@@ -50,7 +50,7 @@ export function createAsk ({ auth, clock, config, revocations, gate }: Services,
     }
     const read = user ?? await load(request)
     const answer = decideAuthorize(read, caller, demands, clock(), settings)
-    if (answer.action === 'allow' && caller.mfa === undefined) passes.keep(caller, read, clock())
+    if (answer.action === 'allow' && caller.mfa === undefined) cache.keep(caller, read, clock())
     return { ...answer, caller, userId: read.userId, demands }
   }
 

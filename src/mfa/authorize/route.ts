@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Passes } from '../../core/passes.ts'
+import { AuthorizationCache } from '../../core/authorization-cache.ts'
 import { firstTime } from '../../core/first-time.ts'
 import { headerValue, isPageRequest } from '../../http/forwarded.ts'
 import { peerIn } from '../../http/gateway.ts'
@@ -17,11 +17,11 @@ const ALLOWED = 'It may. `X-MFA-User` (our `userId`), `X-MFA-Subject`, `X-MFA-Na
 
 /** One question of gateways: may this token pass? */
 export function registerAuthorize (app: FastifyInstance, services: Services): void {
-  const passes = new Passes()
-  const answer = createAnswer(services, passes)
+  const cache = new AuthorizationCache()
+  const answer = createAnswer(services, cache)
   // Before the answer is sent: who has logged out is not let pass by his next request.
   app.addHook('onSend', ({ method, caller, routeOptions }, _reply, payload, done) => {
-    if (method !== 'GET' && caller !== null && routeOptions.config.isQuestion !== true) passes.forget(caller)
+    if (method !== 'GET' && caller !== null && routeOptions.config.isQuestion !== true) cache.forget(caller)
     done(null, payload)
   })
   const isTrustedPeer = peerIn(services.config.TRUSTED_PROXIES)
@@ -54,9 +54,9 @@ function register (app: FastifyInstance, url: string, handler: Handler, document
 /** `reason`: what the action does not say, for gateways that hand on no body. */
 interface Refusal { problem: Problem, page: string | undefined, variable: string, reason?: string }
 
-function createAnswer (services: Services, passes: Passes): (request: FastifyRequest, reply: FastifyReply, isPage: boolean) => Promise<FastifyReply> {
+function createAnswer (services: Services, cache: AuthorizationCache): (request: FastifyRequest, reply: FastifyReply, isPage: boolean) => Promise<FastifyReply> {
   const { auth, config, refusals, warnOfLoginTime } = services
-  const ask = createAsk(services, passes)
+  const ask = createAsk(services, cache)
   const pages = createPages(config)
 
   /** Why not, the page that helps, and the variable that names it. */

@@ -5,9 +5,9 @@ import { MAX_TOKEN_SECONDS } from './mfa-token.ts'
 import type { User } from './user.ts'
 
 /** How long a first-factor token is let pass without the database being asked again, if nothing ends it. */
-export const PASS_SECONDS = 30
+export const CACHE_SECONDS = 30
 
-interface Pass { user: string, proof: MfaProof, until: number }
+interface CachedAuthorization { user: string, proof: MfaProof, until: number }
 
 export interface PassLimits { max: number, perUser: number }
 /** About half a kilobyte each. */
@@ -18,18 +18,18 @@ const LIMITS: PassLimits = { max: 20_000, perUser: 10 }
  * have been renewed to, so that the same rules say whether it counts. They are gone when they end, and bounded in number, of
  * each user too: nobody pushes out the others' by many tokens of their own.
  */
-export class Passes {
+export class AuthorizationCache {
   readonly #perUser: number
-  readonly #passes: LRUCache<string, Pass>
+  readonly #authorizations: LRUCache<string, CachedAuthorization>
   /** Which are whose, the oldest first. */
   readonly #ofUser = new Map<string, Set<string>>()
 
-  constructor ({ max, perUser }: PassLimits = LIMITS, ttlMs = PASS_SECONDS * 1000) {
+  constructor ({ max, perUser }: PassLimits = LIMITS, ttlMs = CACHE_SECONDS * 1000) {
     this.#perUser = perUser
-    this.#passes = new LRUCache({ max, ttl: ttlMs, ttlAutopurge: true, noDisposeOnSet: true, dispose: ({ user }, token) => { this.#leave(user, token) } })
+    this.#authorizations = new LRUCache({ max, ttl: ttlMs, ttlAutopurge: true, noDisposeOnSet: true, dispose: ({ user }, token) => { this.#leave(user, token) } })
   }
 
-  get size (): number { return this.#passes.size }
+  get size (): number { return this.#authorizations.size }
 
   /** @param caller just read, with the act that was found for its session */
   keep (caller: Caller, { userId, epoch, session: { act, generation } }: User, now: Date): void {
@@ -37,7 +37,7 @@ export class Passes {
     const nowSeconds = now.getTime() / 1000
     const { tenant, session } = caller
     const [user, token] = [userOf(caller), tokenOf(caller)]
-    this.#passes.set(token, {
+    this.#authorizations.set(token, {
       user,
       proof: {
         tenant,
@@ -47,19 +47,19 @@ export class Passes {
         expiresAt: nowSeconds + MAX_TOKEN_SECONDS,
         mfa: { userId, epoch, acr: act.acr, factorId: act.factorId, generation, isBypass: act.isBypass === true }
       },
-      until: Math.min(nowSeconds + PASS_SECONDS, act.endsAt)
+      until: Math.min(nowSeconds + CACHE_SECONDS, act.endsAt)
     })
     this.#join(user, token)
   }
 
   find (caller: Caller, now: Date): MfaProof | undefined {
-    const pass = this.#passes.get(tokenOf(caller))
-    return pass !== undefined && now.getTime() / 1000 < pass.until ? pass.proof : undefined
+    const cached = this.#authorizations.get(tokenOf(caller))
+    return cached !== undefined && now.getTime() / 1000 < cached.until ? cached.proof : undefined
   }
 
   /** Of a user who has just changed something themselves: what that ended is ended at once where they did it. */
   forget (caller: Caller): void {
-    for (const token of this.#ofUser.get(userOf(caller)) ?? []) this.#passes.delete(token)
+    for (const token of this.#ofUser.get(userOf(caller)) ?? []) this.#authorizations.delete(token)
   }
 
   #join (user: string, token: string): void {
@@ -68,7 +68,7 @@ export class Passes {
     tokens.delete(token)
     tokens.add(token)
     const [oldest] = tokens
-    if (tokens.size > this.#perUser) this.#passes.delete(oldest as string)
+    if (tokens.size > this.#perUser) this.#authorizations.delete(oldest as string)
   }
 
   #leave (user: string, token: string): void {
