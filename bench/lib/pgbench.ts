@@ -3,7 +3,7 @@ import { execFile, execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import type { Database as Statements } from '../../src/db/client.ts'
-import type { Send } from '../../src/db/together.ts'
+import type { Send } from '../../src/db/batcher.ts'
 import sql from 'sql-template-tag'
 import { findUser } from '../../src/db/user.ts'
 import { settleAccepted } from '../../src/db/attempts.ts'
@@ -23,11 +23,11 @@ async function statementsOf (work: (db: Statements) => Promise<unknown>): Promis
     statements.push(`${text.replaceAll(/\s+/g, ' ').replaceAll(/\$(\d+)/g, (_, index) => inSql(parameters[Number(index) - 1]))};`)
     return null
   }
-  const together = async <Item, Answer>(item: Item, send: Send<Item, Answer>): Promise<Answer> => (await send([item]))[0] as Answer
+  const alone = async <Item, Answer>(item: Item, send: Send<Item, Answer>): Promise<Answer> => (await send([item]))[0] as Answer
   await work({
     value: record,
-    together: (_, item, send) => together(item, send),
-    settleTogether: (_name, _key, item, send) => together(item, send)
+    batched: (_, item, send) => alone(item, send),
+    settleBatched: (_name, _key, item, send) => alone(item, send)
   } as Partial<Statements> as Statements)
   return statements
 }

@@ -1,7 +1,7 @@
 import type { ThrottleLimits } from '../core/throttle.ts'
 import type { By } from './audit.ts'
 import type { Database, Settlement } from './client.ts'
-import { byUser, each, inOrder } from './together.ts'
+import { batched, byUser, valuesOf } from './batcher.ts'
 
 /** The code of a step that is newer than any accepted one of this factor. */
 export interface Acceptance { tenant: string, userId: string, epoch: number, factorId: string, step: number, act: object | null, by: By }
@@ -42,7 +42,7 @@ export const settleRefused = (db: Database, { tenant, ...attempt }: Refusal): Pr
  * come at the same moment are settled in one call and one commit.
  */
 const settle = (db: Database, name: string, tenant: string, attempt: Attempt): Promise<Settlement> =>
-  db.settleTogether(name, `totp ${tenant}`, attempt, attempts => settleAll(db, tenant, attempts))
+  db.settleBatched(name, `totp ${tenant}`, attempt, attempts => settleAll(db, tenant, attempts))
 
 function settleAll (db: Database, tenant: string, attempts: Attempt[]): Promise<Array<Settlement | null>> {
   if (attempts.every(isRight)) return acceptAll(db, tenant, attempts)
@@ -50,21 +50,21 @@ function settleAll (db: Database, tenant: string, attempts: Attempt[]): Promise<
   return refusals.length === attempts.length ? refuseAll(db, tenant, refusals) : settleMixed(db, tenant, attempts)
 }
 
-const acceptAll = ({ value }: Database, tenant: string, attempts: Array<Own<Acceptance>>): Promise<Array<Settlement | null>> => inOrder(attempts, {
-  alone: ({ userId, epoch, factorId, step, act, by }) => value<Settlement>`
+const acceptAll = ({ value }: Database, tenant: string, attempts: Array<Own<Acceptance>>): Promise<Array<Settlement | null>> => batched(attempts, {
+  single: ({ userId, epoch, factorId, step, act, by }) => value<Settlement>`
     SELECT accept_totp(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`,
-  all: sorted => value<Settlement[]>`
-    SELECT accept_totps(${tenant}, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'epoch')}::int[], ${each(sorted, 'factorId')}::uuid[],
-      ${each(sorted, 'step')}::bigint[], ${each(sorted, 'act')}::jsonb[], ${each(sorted, 'by')}::jsonb[]) AS results`
+  batch: sorted => value<Settlement[]>`
+    SELECT accept_totps(${tenant}, ${valuesOf(sorted, 'userId')}::uuid[], ${valuesOf(sorted, 'epoch')}::int[], ${valuesOf(sorted, 'factorId')}::uuid[],
+      ${valuesOf(sorted, 'step')}::bigint[], ${valuesOf(sorted, 'act')}::jsonb[], ${valuesOf(sorted, 'by')}::jsonb[]) AS results`
 })
 
-const refuseAll = ({ value }: Database, tenant: string, attempts: Array<Own<Refusal>>): Promise<Array<Settlement | null>> => inOrder(attempts, {
-  alone: ({ userId, weight, limits, pendingId, near, by }) => value<Settlement>`
+const refuseAll = ({ value }: Database, tenant: string, attempts: Array<Own<Refusal>>): Promise<Array<Settlement | null>> => batched(attempts, {
+  single: ({ userId, weight, limits, pendingId, near, by }) => value<Settlement>`
     SELECT refuse_totp(${tenant}, ${userId}::uuid, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${near}::jsonb, ${by}::jsonb) AS result`,
   // The limits are the deployment's, and so the same for all.
-  all: sorted => value<Settlement[]>`
-    SELECT refuse_totps(${tenant}, ${(sorted[0] as Own<Refusal>).limits}::jsonb, ${each(sorted, 'userId')}::uuid[], ${each(sorted, 'weight')}::int[],
-      ${each(sorted, 'pendingId')}::uuid[], ${each(sorted, 'near')}::jsonb[], ${each(sorted, 'by')}::jsonb[]) AS results`
+  batch: sorted => value<Settlement[]>`
+    SELECT refuse_totps(${tenant}, ${(sorted[0] as Own<Refusal>).limits}::jsonb, ${valuesOf(sorted, 'userId')}::uuid[], ${valuesOf(sorted, 'weight')}::int[],
+      ${valuesOf(sorted, 'pendingId')}::uuid[], ${valuesOf(sorted, 'near')}::jsonb[], ${valuesOf(sorted, 'by')}::jsonb[]) AS results`
 })
 
 const settleMixed = ({ value }: Database, tenant: string, attempts: Attempt[]): Promise<Array<Settlement | null>> => byUser(attempts,

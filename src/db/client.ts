@@ -7,7 +7,7 @@ import type { ConnectionEvent } from './connection-news.ts'
 import { Connections } from './connections.ts'
 import sql from 'sql-template-tag'
 import { isTakenBack } from './taken-back.ts'
-import { type Send, Together } from './together.ts'
+import { type Send, Batcher } from './batcher.ts'
 import type { Prisma, PrismaClient } from './generated/client.ts'
 
 /** Milliseconds. A client waits for that and as long for a connection, and once more where others took back what they were sent with. */
@@ -51,9 +51,9 @@ export interface Database {
   /** The same for what is no act of the caller's, but goes before one: if its answer is lost, nothing was accepted all the same. */
   note: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
   /** Of those that ask for the same `key` at the same moment, one call. */
-  together: <Item, Answer>(key: string, item: Item, send: Send<Item, Answer>) => Promise<Answer>
-  /** What `together` does of a settlement, whose name is what `onSettled` is told. */
-  settleTogether: <Item>(name: string, key: string, item: Item, send: Send<Item, Settlement | null>) => Promise<Settlement>
+  batched: <Item, Answer>(key: string, item: Item, send: Send<Item, Answer>) => Promise<Answer>
+  /** What `batched` does of a settlement, whose name is what `onSettled` is told. */
+  settleBatched: <Item>(name: string, key: string, item: Item, send: Send<Item, Settlement | null>) => Promise<Settlement>
   /** Who is told of each settlement: the function's name, what it answered, and how long that took in seconds. */
   onSettled: (name: string, result: Settlement, seconds: number) => void
   /** Who is told what happens to connections. */
@@ -132,7 +132,7 @@ export function connect (url: string | (() => string), poolSize: number): Databa
       throw error instanceof UnavailableError && error.undone === undefined ? new OutcomeUnknownError(error) : error
     }
   })
-  const all = new Together()
+  const batcher = new Batcher()
 
   const database: Database = {
     run,
@@ -153,8 +153,8 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     settle: async (strings, ...values) => await act(settlementOf(strings), () => value<Settlement>(strings, ...values)),
     settleMany: async (strings, ...values) => await act(settlementOf(strings), () => valueOfMany<Settlement>(strings, ...values)),
     note: async (strings, ...values) => await settled(settlementOf(strings), () => value<Settlement>(strings, ...values)),
-    together: async (key, item, send) => await all.ask(key, item, send),
-    settleTogether: async (name, key, item, send) => await act(name, () => all.ask(key, item, send)),
+    batched: async (key, item, send) => await batcher.load(key, item, send),
+    settleBatched: async (name, key, item, send) => await act(name, () => batcher.load(key, item, send)),
     onSettled: () => {},
     onConnection: () => {},
     connections: () => connections.count('logins'),

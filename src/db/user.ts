@@ -74,9 +74,9 @@ interface Among { tenant: string, namespace: string | null, isWhole: boolean }
 interface Wanted { name: string, session: { issuer: string, id: string, peppers: KeyRing } | null }
 
 const findAmong = <P extends User>(db: Database, among: Among, wanted: Wanted): Promise<P | null> =>
-  db.together(JSON.stringify(['find_users', among]), wanted, users => findTogether(db, among, users) as Promise<Array<P | null>>)
+  db.batched(JSON.stringify(['find_users', among]), wanted, users => findBatch(db, among, users) as Promise<Array<P | null>>)
 
-async function findTogether (db: Database, { tenant, namespace, isWhole }: Among, users: Wanted[]): Promise<Array<User | null>> {
+async function findBatch (db: Database, { tenant, namespace, isWhole }: Among, users: Wanted[]): Promise<Array<User | null>> {
   const names = [...new Set(users.map(({ name }) => name))]
   const sessions = users.flatMap(({ session }) => session === null ? [] : [session.id])
   const answer = await db.value<Answer>`SELECT find_users(${tenant}, ${namespace}, ${names}::text[], ${sessions}::text[], ${isWhole}) AS users`

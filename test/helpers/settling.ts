@@ -3,9 +3,9 @@ import type { Database, Settlement } from '../../src/db/client.ts'
 
 /** Each settlement, sent alone or together with others, is what `around` makes of it, until the answer is called. */
 export function aroundSettling (db: Database, around: (send: () => Promise<Settlement>) => Promise<Settlement>): () => void {
-  const { settle, settleMany, settleTogether } = db
+  const { settle, settleMany, settleBatched } = db
   db.settle = (...call) => around(() => settle(...call))
   db.settleMany = (...call) => around(() => settleMany(...call))
-  db.settleTogether = (...call) => around(() => settleTogether(...call))
-  return () => { Object.assign(db, { settle, settleMany, settleTogether }) }
+  db.settleBatched = (...call) => around(() => settleBatched(...call))
+  return () => { Object.assign(db, { settle, settleMany, settleBatched }) }
 }

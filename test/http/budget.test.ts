@@ -99,7 +99,7 @@ const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { clock, db } = service
 
 /** Whoever asks hangs up while `what` of the database is waited for; then it goes on. */
-async function hangingUp (user: User, what: 'together' | 'note' | 'rows', method: string, path: string, body: object | null, token = user.token()): Promise<void> {
+async function hangingUp (user: User, what: 'batched' | 'note' | 'rows', method: string, path: string, body: object | null, token = user.token()): Promise<void> {
   const original = db[what] as (...call: unknown[]) => Promise<unknown>
   const { socket, closed } = await wire(t, service.url)
   const text = body === null ? '' : JSON.stringify(body)
@@ -132,8 +132,8 @@ t.test('a code is not spent for who has hung up, nor is a wrong one counted; and
   const user = service.user()
   const { secret, recoveryCodes } = await user.enroll()
   const code = clock.code(secret)
-  await hangingUp(user, 'together', 'POST', '/mfa/verify', { code })
-  await hangingUp(user, 'together', 'POST', '/mfa/verify', { code: clock.wrongCode(secret) })
+  await hangingUp(user, 'batched', 'POST', '/mfa/verify', { code })
+  await hangingUp(user, 'batched', 'POST', '/mfa/verify', { code: clock.wrongCode(secret) })
   await hangingUp(user, 'rows', 'POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
   t.equal((await user.throttle('totp')).failures, 0)
   t.equal((await user.call('POST', '/mfa/verify', { code })).status, 200)
@@ -161,7 +161,7 @@ t.test('a set-up is not confirmed for who has hung up, and its code is good at o
 t.test('a log-out counts even for who does not wait for the answer', async t => {
   const user = service.user({ sid: 's1' })
   const { token } = await user.enroll()
-  await hangingUp(user, 'together', 'DELETE', '/mfa/session', null, token)
+  await hangingUp(user, 'batched', 'DELETE', '/mfa/session', null, token)
   t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 401)
 })
 

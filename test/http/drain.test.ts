@@ -11,14 +11,14 @@ t.test('from the first moment on it is not ready, everything is answered, and ea
   const admin = await service.app.listenAdmin('127.0.0.1', 0)
   const { db } = service
   const [slow, kept, inside] = [await wire(t, service.url), await wire(t, service.url), await wire(t, admin)]
-  const { together } = db
+  const { batched } = db
   let goOn = (): void => {}
   const isAsked = new Promise<void>(resolve => {
-    db.together = async (...call) => {
-      db.together = together
+    db.batched = async (...call) => {
+      db.batched = batched
       resolve()
       await new Promise<void>(resolve => { goOn = resolve })
-      return await together(...call)
+      return await batched(...call)
     }
   })
   slow.socket.write(get('/mfa/status', `Authorization: Bearer ${service.user().token()}`))

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Settlement } from '../../src/db/client.ts'
-import { each } from '../../src/db/together.ts'
+import { valuesOf } from '../../src/db/batcher.ts'
 import { startService } from '../helpers/service.ts'
 
 const service = await startService(t)
@@ -50,7 +50,7 @@ type Accepting = ReturnType<typeof accepting>
 const acceptOne = (tenant: string, { userId, epoch, factorId, step, act, by }: Accepting): Promise<Settlement | null> =>
   db.value<Settlement>`SELECT accept_totp(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`
 const acceptAll = (tenant: string, codes: Accepting[]): Promise<Settlement[] | null> =>
-  db.value<Settlement[]>`SELECT accept_totps(${tenant}, ${each(codes, 'userId')}::uuid[], ${each(codes, 'epoch')}::int[], ${each(codes, 'factorId')}::uuid[], ${each(codes, 'step')}::bigint[], ${each(codes, 'act')}::jsonb[], ${each(codes, 'by')}::jsonb[]) AS results`
+  db.value<Settlement[]>`SELECT accept_totps(${tenant}, ${valuesOf(codes, 'userId')}::uuid[], ${valuesOf(codes, 'epoch')}::int[], ${valuesOf(codes, 'factorId')}::uuid[], ${valuesOf(codes, 'step')}::bigint[], ${valuesOf(codes, 'act')}::jsonb[], ${valuesOf(codes, 'by')}::jsonb[]) AS results`
 
 interface Refuse { user: number, weight?: number, pending?: number | null, near?: object | null }
 const refusing = ({ user, weight = 1, pending = null, near = null }: Refuse, place: number) => ({ userId: userOf(user), weight, pendingId: pending === null ? null : factorOf(pending), near, by: by(place) })
@@ -59,7 +59,7 @@ type Refusing = ReturnType<typeof refusing>
 const refuseOne = (tenant: string, limits: object, { userId, weight, pendingId, near, by }: Refusing): Promise<Settlement | null> =>
   db.value<Settlement>`SELECT refuse_totp(${tenant}, ${userId}::uuid, ${weight}::int, ${limits}::jsonb, ${pendingId}::uuid, ${near}::jsonb, ${by}::jsonb) AS result`
 const refuseAll = (tenant: string, limits: object, codes: Refusing[]): Promise<Settlement[] | null> =>
-  db.value<Settlement[]>`SELECT refuse_totps(${tenant}, ${limits}::jsonb, ${each(codes, 'userId')}::uuid[], ${each(codes, 'weight')}::int[], ${each(codes, 'pendingId')}::uuid[], ${each(codes, 'near')}::jsonb[], ${each(codes, 'by')}::jsonb[]) AS results`
+  db.value<Settlement[]>`SELECT refuse_totps(${tenant}, ${limits}::jsonb, ${valuesOf(codes, 'userId')}::uuid[], ${valuesOf(codes, 'weight')}::int[], ${valuesOf(codes, 'pendingId')}::uuid[], ${valuesOf(codes, 'near')}::jsonb[], ${valuesOf(codes, 'by')}::jsonb[]) AS results`
 
 /** How long is one second less if the other tenant is asked a moment later. */
 const outcomes = (results: Array<Settlement | null> | null): unknown[] => (results ?? []).map(result => result?.seconds === undefined ? result : { ...result, seconds: typeof result.seconds })

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { UnavailableError } from '../../src/core/unavailable.ts'
-import { inOrder, Together } from '../../src/db/together.ts'
+import { batched, Batcher } from '../../src/db/batcher.ts'
 
 /** A database that says when it has done what it was sent. */
 function held (answer: (items: number[]) => number[] = items => items.map(item => item * 10)) {
@@ -19,13 +19,13 @@ function held (answer: (items: number[]) => number[] = items => items.map(item =
 const tick = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
 
 t.test('who comes at the same moment goes together; who comes meanwhile, with the next; and each gets his own answer', async t => {
-  const together = new Together({ patienceMs: 60_000 })
+  const batcher = new Batcher({ maxWaitMs: 60_000 })
   const { sent, send, end } = held()
-  const first = [1, 2].map(item => together.ask('k', item, send))
+  const first = [1, 2].map(item => batcher.load('k', item, send))
   await tick()
   const next: Array<Promise<number>> = []
   for (const item of [3, 4, 5]) {
-    next.push(together.ask('k', item, send))
+    next.push(batcher.load('k', item, send))
     await tick()
   }
   t.same(sent, [[1, 2]])
@@ -34,16 +34,16 @@ t.test('who comes at the same moment goes together; who comes meanwhile, with th
   t.same(sent, [[1, 2], [3, 4, 5]])
   end()
   t.same(await Promise.all(next), [30, 40, 50])
-  const later = together.ask('k', 6, send)
+  const later = batcher.load('k', 6, send)
   await tick()
   end()
   t.equal(await later, 60, 'and so it goes on')
 })
 
 t.test('who has another key goes alone, and waits for nobody', async t => {
-  const together = new Together({ patienceMs: 60_000 })
+  const batcher = new Batcher({ maxWaitMs: 60_000 })
   const [one, other] = [held(), held()]
-  const asked = [together.ask('one', 1, one.send), together.ask('other', 2, other.send)]
+  const asked = [batcher.load('one', 1, one.send), batcher.load('other', 2, other.send)]
   await tick()
   t.same([one.sent, other.sent], [[[1]], [[2]]])
   other.end()
@@ -53,11 +53,11 @@ t.test('who has another key goes alone, and waits for nobody', async t => {
 })
 
 t.test('nobody waits for longer than the patience for a call that hangs', async t => {
-  const together = new Together({ patienceMs: 20 })
+  const batcher = new Batcher({ maxWaitMs: 20 })
   const { sent, send, end } = held()
-  const hanging = together.ask('k', 1, send)
+  const hanging = batcher.load('k', 1, send)
   await tick()
-  const others = [together.ask('k', 2, send), together.ask('k', 3, send)]
+  const others = [batcher.load('k', 2, send), batcher.load('k', 3, send)]
   await tick()
   t.same(sent, [[1]])
   await sleep(200)
@@ -68,9 +68,9 @@ t.test('nobody waits for longer than the patience for a call that hangs', async 
 })
 
 t.test('no more go together than may, and nobody is left behind', async t => {
-  const together = new Together({ most: 2, patienceMs: 60_000 })
+  const batcher = new Batcher({ maxBatchSize: 2, maxWaitMs: 60_000 })
   const { sent, send, end } = held()
-  const asked = [1, 2, 3, 4, 5].map(item => together.ask('k', item, send))
+  const asked = [1, 2, 3, 4, 5].map(item => batcher.load('k', item, send))
   await tick()
   t.same(sent, [[1, 2], [3, 4]], 'a full call waits for none')
   for (let call = 0; call < 2; call++) end()
@@ -81,14 +81,14 @@ t.test('no more go together than may, and nobody is left behind', async t => {
 })
 
 t.test('what the server took back because of one is asked for each alone: he fails by himself', async t => {
-  const together = new Together()
+  const batcher = new Batcher()
   const sent: number[][] = []
   const send = async (items: number[]): Promise<number[]> => {
     sent.push(items)
     if (items.includes(2)) throw new UnavailableError('no', { code: '22021', undone: 'taken back' })
     return items.map(item => item * 10)
   }
-  const answers = await Promise.allSettled([1, 2, 3].map(item => together.ask('k', item, send)))
+  const answers = await Promise.allSettled([1, 2, 3].map(item => batcher.load('k', item, send)))
   t.match(answers, [{ value: 10 }, { reason: { code: '22021' } }, { value: 30 }])
   t.same(sent, [[1, 2, 3], [1], [2], [3]])
 })
@@ -96,16 +96,16 @@ t.test('what the server took back because of one is asked for each alone: he fai
 t.test('what nobody knows the end of is not asked for again: all of them are told so', async t => {
   for (const error of [new UnavailableError('lost', { code: 'ECONNRESET' }), new UnavailableError('nobody is there', { undone: 'unsent' }), new Error('else')]) {
     let calls = 0
-    const together = new Together()
-    const answers = await Promise.allSettled([1, 2].map(item => together.ask('k', item, async (): Promise<number[]> => { calls++; throw error })))
+    const batcher = new Batcher()
+    const answers = await Promise.allSettled([1, 2].map(item => batcher.load('k', item, async (): Promise<number[]> => { calls++; throw error })))
     t.ok(answers.every(answer => answer.status === 'rejected' && answer.reason === error))
     t.equal(calls, 1)
   }
 })
 
 t.test('answers that are not of everybody are nobody\'s', async t => {
-  const together = new Together()
-  const answers = await Promise.allSettled([1, 2].map(item => together.ask('k', item, async () => [10])))
+  const batcher = new Batcher()
+  const answers = await Promise.allSettled([1, 2].map(item => batcher.load('k', item, async () => [10])))
   t.ok(answers.every(answer => answer.status === 'rejected' && answer.reason instanceof UnavailableError))
 })
 
@@ -113,13 +113,13 @@ t.test('rows of several users are locked in the order of their ids, and each is 
   const users = ['c', 'a', 'd', 'b', 'a'].map((userId, number) => ({ userId, number }))
   const sent: string[] = []
   const ways = {
-    alone: async ({ userId }: { userId: string }) => `${userId} alone`,
-    all: async (sorted: Array<{ userId: string, number: number }>) => {
+    single: async ({ userId }: { userId: string }) => `${userId} alone`,
+    batch: async (sorted: Array<{ userId: string, number: number }>) => {
       sent.push(sorted.map(({ userId }) => userId).join(''))
       return sorted.map(({ userId, number }) => `${userId}${number}`)
     }
   }
-  t.same(await inOrder(users, ways), ['c0', 'a1', 'd2', 'b3', 'a4'])
+  t.same(await batched(users, ways), ['c0', 'a1', 'd2', 'b3', 'a4'])
   t.same(sent, ['aabcd'], 'one user\'s in the order in which they came')
-  t.same(await inOrder(users.slice(0, 1), ways), ['c alone'])
+  t.same(await batched(users.slice(0, 1), ways), ['c alone'])
 })

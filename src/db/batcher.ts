@@ -12,32 +12,32 @@ interface Queue {
   timer: NodeJS.Timeout | undefined
 }
 
-export interface TogetherOptions {
+export interface BatcherOptions {
   /** In one call at most; as many that wait are sent beside the one under way, so that one is decided while another is gathered. */
-  most?: number
+  maxBatchSize?: number
   /** Nobody waits for longer for the call before his, which may itself wait for a lock. */
-  patienceMs?: number
+  maxWaitMs?: number
 }
 
 /**
  * Makes one call to the database of all that wait while another of their kind is under way: the more there are, the less
  * each of them costs. Where there are few, each goes as it comes.
  */
-export class Together {
+export class Batcher {
   readonly #queues = new Map<string, Queue>()
-  readonly #most: number
-  readonly #patienceMs: number
+  readonly #maxBatchSize: number
+  readonly #maxWaitMs: number
 
-  constructor ({ most = 8, patienceMs = 5 }: TogetherOptions = {}) {
-    this.#most = most
-    this.#patienceMs = patienceMs
+  constructor ({ maxBatchSize = 8, maxWaitMs = 5 }: BatcherOptions = {}) {
+    this.#maxBatchSize = maxBatchSize
+    this.#maxWaitMs = maxWaitMs
   }
 
   /**
    * A call that is sent after this was asked: it knows all that was committed before.
    * @param key who has the same goes together, by the `send` of any of them
    */
-  async ask<Item, Answer> (key: string, item: Item, send: Send<Item, Answer>): Promise<Answer> {
+  async load<Item, Answer> (key: string, item: Item, send: Send<Item, Answer>): Promise<Answer> {
     const queue = this.#queues.get(key) ?? { send: send as Send<unknown, unknown>, waiting: [], underWay: 0, timer: undefined }
     this.#queues.set(key, queue)
     return await new Promise<Answer>((resolve, reject) => {
@@ -49,14 +49,14 @@ export class Together {
 
   #look (key: string, queue: Queue): void {
     if (queue.waiting.length === 0) return
-    if (queue.underWay === 0 || queue.waiting.length >= this.#most) void this.#send(key, queue)
-    else queue.timer ??= setTimeout(() => { void this.#send(key, queue) }, this.#patienceMs)
+    if (queue.underWay === 0 || queue.waiting.length >= this.#maxBatchSize) void this.#send(key, queue)
+    else queue.timer ??= setTimeout(() => { void this.#send(key, queue) }, this.#maxWaitMs)
   }
 
   async #send (key: string, queue: Queue): Promise<void> {
     clearTimeout(queue.timer)
     queue.timer = undefined
-    const batch = queue.waiting.splice(0, this.#most)
+    const batch = queue.waiting.splice(0, this.#maxBatchSize)
     queue.underWay++
     const answered = answer(batch, queue.send)
     this.#look(key, queue)
@@ -82,23 +82,23 @@ async function answer (batch: Waiting[], send: Send<unknown, unknown>): Promise<
 const isOfOne = (error: unknown): boolean => error instanceof UnavailableError && error.undone === 'taken back'
 
 /** As one call each, and as one of all. */
-export interface Ways<Item, Answer> { alone: (item: Item) => Promise<Answer | null>, all: (sorted: Item[]) => Promise<Answer[] | null> }
+export interface Calls<Item, Answer> { single: (item: Item) => Promise<Answer | null>, batch: (sorted: Item[]) => Promise<Answer[] | null> }
 
 /** One call for a single user; what locks rows of several is `byUser`. */
-export async function inOrder<Item extends { userId: string }, Answer> (items: Item[], { alone, all }: Ways<Item, Answer>): Promise<Array<Answer | null>> {
+export async function batched<Item extends { userId: string }, Answer> (items: Item[], { single, batch }: Calls<Item, Answer>): Promise<Array<Answer | null>> {
   const [first, ...others] = items as [Item, ...Item[]]
-  return others.length === 0 ? [await alone(first)] : await byUser(items, all)
+  return others.length === 0 ? [await single(first)] : await byUser(items, batch)
 }
 
 /**
  * What locks rows of several users takes them in one order everywhere: no two calls then wait for each other. One user's are
  * decided in the order in which they came.
  */
-export async function byUser<Item extends { userId: string }, Answer> (items: Item[], all: Ways<Item, Answer>['all']): Promise<Array<Answer | null>> {
+export async function byUser<Item extends { userId: string }, Answer> (items: Item[], batch: Calls<Item, Answer>['batch']): Promise<Array<Answer | null>> {
   const sorted = [...items].sort((a, b) => Number(a.userId > b.userId) - Number(a.userId < b.userId))
-  const answers = await all(sorted) as Answer[]
+  const answers = await batch(sorted) as Answer[]
   return items.map(item => answers[sorted.indexOf(item)] as Answer)
 }
 
 /** What functions of several users take: a list of each thing. */
-export const each = <Item, Name extends keyof Item>(items: Item[], name: Name): Array<Item[Name]> => items.map(item => item[name])
+export const valuesOf = <Item, Name extends keyof Item>(items: Item[], name: Name): Array<Item[Name]> => items.map(item => item[name])
