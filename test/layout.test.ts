@@ -83,3 +83,30 @@ t.test('SQL stands in stores, in db/ and nowhere else', async t => {
 t.test('a file can be read at a sitting', async t => {
   t.same(files.filter(path => readFileSync(`src/${path}`, 'utf8').split('\n').length > 220), [])
 })
+
+/** Words of our own for what the field has a word for: left what it is called, right what it was. */
+const GLOSSARY: Record<string, RegExp> = {
+  user: /\b(person|\w*Person|\w+_person|persons)\b/,
+  'login type': /\b(door|\w*Door|JWT_DOOR)\b/,
+  'revocation, RevocationCache': /\b(endings|Endings?|\w*_endings?|EndingsPoll)\b/,
+  tombstone: /\b(Trace|traceOf|[vp]_trace)\b(?! Context)/,
+  'authorization cache': /\b(Passes|PASS_SECONDS)\b/,
+  'semaphore, LRU cache': /\b(Turns|putLast)\b/,
+  'batch, Batcher': /\b(Together|settleTogether|inOrder)\b/,
+  throttled: /\b(closedBy|refuseClosed|v_closed)\b/,
+  'policy contact': /\b(noteOf|settleNote|note_\w*(person|user))\b/,
+  'key check value': /\bcanary\b/,
+  'lock_, upsert_, bump_': /\b(hold_user|hold_throttle|see_user|move_epoch)\b/
+}
+
+t.test('the words are the field\'s: none that the glossary has replaced stands in the sources, the docs or the API', async t => {
+  const of = (folder: string): string[] => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map(path => `${folder}/${path}`)
+  const texts = [...files.map(path => `src/${path}`), ...of('prisma/functions'), ...of('docs'), 'prisma/schema.prisma', 'README.md', 'SECURITY.md', 'openapi.yaml']
+    .filter(path => /\.(ts|sql|md|prisma|yaml)$/.test(path))
+  t.ok(texts.length > 250, 'they were found')
+  const found = texts.flatMap(path => {
+    const text = `${path}\n${readFileSync(path, 'utf8')}`
+    return Object.entries(GLOSSARY).filter(([, word]) => word.test(text)).map(([use, word]) => `${path}: ${word.exec(text)?.[0] as string}, which is called: ${use}`)
+  })
+  t.same(found, [])
+})
