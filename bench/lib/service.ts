@@ -5,6 +5,7 @@ import { openSync, closeSync, readFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { memoryArguments } from '../../test/helpers/program.ts'
 import { environment } from './keys.ts'
 
 export interface Replica {
@@ -15,9 +16,6 @@ export interface Replica {
   stop: () => Promise<void>
 }
 
-/** The image's sizes of memory; its other options a Node that is older than its own does not have. */
-const [, entrypoint] = /^ENTRYPOINT (.*)$/m.exec(readFileSync(new URL('../../Dockerfile', import.meta.url), 'utf8')) as unknown as [string, string]
-const NODE_ARGUMENTS = (JSON.parse(entrypoint) as string[]).filter(argument => /^--.*=\d+$/.test(argument))
 const running = new Set<ChildProcess>()
 let replicas = 0
 
@@ -29,7 +27,7 @@ export async function startReplica (dir: string, databaseUrl: string, env: Recor
   const logFile = `${dir}/replica-${++replicas}.log`
   const log = openSync(logFile, 'w')
   const start = performance.now()
-  const child = spawn(process.execPath, [...NODE_ARGUMENTS, ...nodeArguments, fileURLToPath(new URL('../../dist/server.js', import.meta.url))], {
+  const child = spawn(process.execPath, [...memoryArguments(), ...nodeArguments, fileURLToPath(new URL('../../dist/server.js', import.meta.url))], {
     env: { PATH: process.env.PATH, ...environment(databaseUrl, port), ...env }, stdio: ['ignore', log, log]
   })
   closeSync(log)

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../helpers/gateways.ts'
-import { nodeArguments } from '../helpers/program.ts'
+import { memoryArguments, nodeArguments } from '../helpers/program.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
@@ -28,7 +28,7 @@ export class Replica {
 
   async start (env: Record<string, string>, logFile = this.logFile): Promise<void> {
     const log = openSync(logFile, 'a')
-    const child = spawn(process.execPath, nodeArguments('test/helpers/serve-process.ts'), { env: { ...inherited, ...env, PORT: String(this.port) }, stdio: ['ignore', log, log, 'ipc'] })
+    const child = spawn(process.execPath, [...memoryArguments(), ...nodeArguments('test/helpers/serve-process.ts')], { env: { ...inherited, ...env, PORT: String(this.port) }, stdio: ['ignore', log, log, 'ipc'] })
     closeSync(log)
     this.#child = child
     this.#isToldToEnd = false

@@ -1,4 +1,5 @@
 // Programs of this repository that a test starts: as scripts/test.mjs compiled them, or else as they stand in `src` and `test`.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -14,4 +15,10 @@ export const program = (path: string): { file: string, execArgv: string[] } => T
 export function nodeArguments (path: string, ...args: string[]): string[] {
   const { file, execArgv } = program(path)
   return [...execArgv, file, ...args]
+}
+
+/** The image's sizes of memory; its other options a Node that is older than its own does not have. */
+export function memoryArguments (): string[] {
+  const [, entrypoint] = /^ENTRYPOINT (.*)$/m.exec(readFileSync(join(root, 'Dockerfile'), 'utf8')) as unknown as [string, string]
+  return (JSON.parse(entrypoint) as string[]).filter(argument => /^--.*=\d+$/.test(argument))
 }
