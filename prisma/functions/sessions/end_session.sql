@@ -1,8 +1,8 @@
 -- Logs a session out: its authentication is forgotten, and MFA tokens that were issued for it so far are of an older generation. A later
 -- code counts again.
--- The revocation is recorded with the epoch as it is once the session's row is locked, so that no token that was issued for the session so far
--- is of a newer one. The row stays until the last of the tokens has ended, and outlives the recorded revocation (20 minutes): a generation that
--- began anew while an older revocation is known would be dead.
+-- The revocation is recorded with the epoch as it is once the session's row is locked, so that no token that was issued for the session
+-- so far is of a newer one. The row stays until the last of the tokens has ended, and outlives the recorded revocation (20 minutes): a
+-- generation that began anew while an older revocation is known would be dead.
 CREATE OR REPLACE FUNCTION end_session(p_tenant text, p_user uuid, p_issuer text, p_session text, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE

@@ -11,7 +11,8 @@ BEGIN
   SELECT * INTO v_tombstone FROM tombstones WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes)) LIMIT 1;
   IF NOT FOUND THEN RETURN; END IF;
   INSERT INTO users (tenant, id, namespace, subject, account, epoch, tokens_since, disabled_at)
-  VALUES (p_tenant, p_id, p_namespace, p_subject, coalesce(p_account, p_subject), v_tombstone.epoch + 1, v_tombstone.erased_at, v_tombstone.disabled_at)
+  VALUES (p_tenant, p_id, p_namespace, p_subject, coalesce(p_account, p_subject),
+    v_tombstone.epoch + 1, v_tombstone.erased_at, v_tombstone.disabled_at)
   ON CONFLICT (tenant, namespace, subject) DO NOTHING
   RETURNING id INTO v_id;
   IF v_id IS NOT NULL THEN PERFORM tally_user(p_tenant, p_id, NULL); END IF;

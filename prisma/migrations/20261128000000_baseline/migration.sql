@@ -1593,9 +1593,9 @@ END $$;
 
 -- Logs a session out: its authentication is forgotten, and MFA tokens that were issued for it so far are of an older generation. A later
 -- code counts again.
--- The revocation is recorded with the epoch as it is once the session's row is locked, so that no token that was issued for the session so far
--- is of a newer one. The row stays until the last of the tokens has ended, and outlives the recorded revocation (20 minutes): a generation that
--- began anew while an older revocation is known would be dead.
+-- The revocation is recorded with the epoch as it is once the session's row is locked, so that no token that was issued for the session
+-- so far is of a newer one. The row stays until the last of the tokens has ended, and outlives the recorded revocation (20 minutes): a
+-- generation that began anew while an older revocation is known would be dead.
 CREATE OR REPLACE FUNCTION end_session(p_tenant text, p_user uuid, p_issuer text, p_session text, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -1692,8 +1692,8 @@ END $$;
 
 -- Takes a user out of the database; the tombstone stays: p_tombstone is {hash, pepperId, hashes: those of every pepper, at}. `at` is what a
 -- replica's clock says, since it is by replicas' clocks that tokens were issued: the later one counts. Decides: what waits for the user
--- finds nobody, and what would record them anew finds the tombstone. Rows are locked in the usual order before their own goes, which those who
--- add a row to them hold.
+-- finds nobody, and what would record them anew finds the tombstone. Rows are locked in the usual order before their own goes, which those
+-- who add a row to them hold.
 CREATE OR REPLACE FUNCTION erase_user(
   p_tenant text, p_user uuid, p_reason text, p_tombstone jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -2003,7 +2003,8 @@ BEGIN
   SELECT * INTO v_tombstone FROM tombstones WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes)) LIMIT 1;
   IF NOT FOUND THEN RETURN; END IF;
   INSERT INTO users (tenant, id, namespace, subject, account, epoch, tokens_since, disabled_at)
-  VALUES (p_tenant, p_id, p_namespace, p_subject, coalesce(p_account, p_subject), v_tombstone.epoch + 1, v_tombstone.erased_at, v_tombstone.disabled_at)
+  VALUES (p_tenant, p_id, p_namespace, p_subject, coalesce(p_account, p_subject),
+    v_tombstone.epoch + 1, v_tombstone.erased_at, v_tombstone.disabled_at)
   ON CONFLICT (tenant, namespace, subject) DO NOTHING
   RETURNING id INTO v_id;
   IF v_id IS NOT NULL THEN PERFORM tally_user(p_tenant, p_id, NULL); END IF;
