@@ -119,9 +119,9 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
 
 const isOlder = ({ word: { issuedAt } }: FirstFactor, since: Date | null): boolean => since !== null && issuedAt * 1000 <= since.getTime()
 
-/** The user of a call that is configured to read all of him. */
+/** The user of a call that is configured to read all of them. */
 export function wholeUser ({ storedUser: user }: Pick<FastifyRequest, 'storedUser'>): WholeUser {
-  if (!('pending' in user)) throw new Error('this call is not configured to read all of a user')
+  if (!('pending' in user)) throw new Error('this call is not configured to read the whole user')
   return user as WholeUser
 }
 

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import type { KeyRing } from './keys.ts'
 
-/** What is kept of an erased user, by whom nobody finds him who has not the pepper. */
+/** What is kept of an erased user, by which nobody without the pepper finds them. */
 export interface Tombstone {
   hash: string
   pepperId: string

@@ -6,7 +6,7 @@ import { OPERATOR } from './audit.ts'
 import type { Database } from './client.ts'
 import { findOtherPeppers } from './peppers.ts'
 
-/** A key that this database was not used with, or lacks. `why` is for a user. */
+/** A key that this database was not used with, or lacks. `why` is text for the operator. */
 export class KeyError extends Error {
   override name = 'KeyError'
   constructor (readonly purpose: Purpose, readonly why: string) { super(why) }
@@ -81,7 +81,7 @@ export const findKeyStates = (db: Database): Promise<KeyState[]> => db.rows<KeyS
     extract(epoch FROM clock_timestamp() - absent_at)::float8 AS "absentAge", extract(epoch FROM clock_timestamp() - first_at)::float8 AS "firstAge"
   FROM keys ORDER BY added_at`
 
-/** Rows that need a key; `what` is for users. */
+/** Rows that need a key; `what` is text for the operator. */
 export interface KeyUse { purpose: Purpose, id: string, what: string, rows: number }
 
 export const findKeyUses = (db: Database): Promise<KeyUse[]> => db.reports<KeyUse>`

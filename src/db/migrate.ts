@@ -54,7 +54,7 @@ export async function diffSql ({ from, to }: { from: string, to: string }): Prom
   })
 }
 
-/** Only folders count, and of each only its migration.sql: what else lies beside them is for users and for migrate:new. */
+/** Only folders count, and of each only its migration.sql: what else lies beside them is for readers and for migrate:new. */
 async function listMigrations (baseDir: string) {
   const entries = await readdir(baseDir, { withFileTypes: true })
   const names = entries.filter(entry => entry.isDirectory()).map(entry => entry.name).sort()

@@ -86,7 +86,7 @@ async function findBatch (db: Database, { tenant, namespace, isWhole }: Among, u
   })
 }
 
-/** Somebody as users call him. */
+/** Somebody as users call them. */
 export interface Named { userId: string, namespace: string, subject: string }
 
 /** Who has a `sub`: one for each namespace. */
@@ -116,7 +116,7 @@ export function isWordNew ({ account, sources }: User, { word, groups }: FirstFa
 
 /**
  * Records the first sight, or the issuer's newer word: `seen`, or `erased` where the token is older than the user's
- * erasure. `id` is used for somebody new, `known` is what he was said to be, `hashes` are what his tombstone would be.
+ * erasure. `id` is used for somebody new, `known` is what they were said to be, `hashes` are what their tombstone would be.
  */
 export async function upsertUser (db: Database, first: FirstFactor, id: string, known: User | null, hashes: string[]): Promise<Settlement> {
   const { tenant, namespace, subject, word } = first

@@ -15,7 +15,7 @@ export interface Identity { id?: string | undefined, username?: string | undefin
 
 /** What a file has of one authenticator, or of recovery codes. */
 export interface Found extends Identity {
-  /** Its id there, or its line, or its number in the file: what a user finds it by. */
+  /** Its id there, or its line, or its number in the file: what the operator finds it by. */
   row: string
   /** What tells it from the user's others, today and the next time; without it its place among them does. */
   key?: string | undefined

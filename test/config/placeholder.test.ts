@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { placeholder, refusePlaceholder } from '../../src/config/placeholder.ts'
 
-t.test('what guides and users in a hurry write where a key should be is seen', async t => {
+t.test('what guides and people in a hurry write where a key should be is seen', async t => {
   for (const text of [
     'changemechangemechangemechangeme', 'super-secret-jwt-token-with-at-least-32-characters-long', 'my-super-secret-development-key-that-is-long-enough',
     'your-256-bit-key-your-256-bit-key-1', 'REPLACE_ME_WITH_SOMETHING_RANDOM_0123', 'Password-0123456789-abcdef-xyz-ABC', 'placeholder-placeholder-placehold', 'insecure-jwt-key-for-local-work-only'

@@ -1292,7 +1292,7 @@ export interface components {
                 namespace: string | null;
                 /** @description As the issuer names him; null where it is about the whole tenant, and of somebody erased */
                 subject: string | null;
-                /** @description What users call him, as an e-mail address; null as `subject` */
+                /** @description What users call them, as an e-mail address; null as `subject` */
                 account: string | null;
                 /** @enum {unknown} */
                 outcome: "success" | "failure";

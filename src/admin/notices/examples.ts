@@ -31,7 +31,7 @@ export const NOTICE_EXAMPLES: Record<NoticeType, Example> = {
   'user.grace_set': { about: 'an administrator moved the deadline', event: { ...ADMIN, details: { reason, before: '2026-12-01T12:00:00+00:00', after: '2026-12-24T12:00:00+00:00' } } },
   'user.disabled': { about: 'an application said that he has left', event: { actorId: 'service:people-sync', details: {} } },
   'user.enabled': { about: 'or that he is back; with a reason where the operator did it', event: { actorId: 'service:people-sync', details: {} } },
-  'user.erased': { about: 'the user is gone, and with him what he was called', event: { ...ADMIN, ...NAMELESS, details: { reason } } },
+  'user.erased': { about: 'the user is gone, and with them what they were called', event: { ...ADMIN, ...NAMELESS, details: { reason } } },
   'policy.changed': { about: 'who must have MFA; with a reason where the operator did it', event: { ...ADMIN, ...NOBODY, details: { before: POLICY, after: { ...POLICY, enforcement: 'required', gracePeriodDays: 14 } } } },
   'spray.suspected': { about: 'in an hour, codes of 200 users were refused from one address (a /64 of IPv6); or, without `source`, of more users than `passed`', event: { ...NOBODY, actorId: null, address: null, requestId: null, outcome: 'failure', details: { source: '192.0.2.7', users: 214, hours: 1 } } },
   'guessing.suspected': { about: 'five codes were refused in a day (`failure`), or one was accepted after that (`success`)', event: { ...TOTP, actorId: null, outcome: 'failure', details: { failures: 5, hours: 24 } } }

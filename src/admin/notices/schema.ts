@@ -39,7 +39,7 @@ export const Notice = Type.Object({
     userId: Nullable('Whom it is about; null where that is the whole tenant'),
     namespace: Nullable('Whose name `subject` is'),
     subject: Nullable('As the issuer names him; null where it is about the whole tenant, and of somebody erased'),
-    account: Nullable('What users call him, as an e-mail address; null as `subject`'),
+    account: Nullable('What users call them, as an e-mail address; null as `subject`'),
     outcome: Type.Enum(['success', 'failure']),
     actorId: Nullable('Who did it: a `userId`, a machine as `service:` and its subject, or `operator`; null where nobody in particular did'),
     factorKind: Nullable('`totp`, `recovery` or `bypass`'),

@@ -14,7 +14,7 @@ export type Synced = Named & { namespace: string }
 export interface Flaw { field: string, message: string }
 
 /**
- * The users of a sync, each with his namespace.
+ * The users of a sync, each with their namespace.
  * @param namespaces of the issuers that may name users of the tenant
  */
 export function decideSync (users: readonly Named[], namespaces: readonly string[]): Synced[] | Flaw {
