@@ -1,6 +1,6 @@
 import { foldAccount } from '../core/account.ts'
 import type { Caller, FirstFactor } from '../core/caller.ts'
-import type { Factor, Pending, User, RecoverySet, RememberedSession, SourceWord, Throttle, WholeUser } from '../core/user.ts'
+import type { Factor, Pending, User, RecoverySet, RememberedSession, Throttle, WholeUser } from '../core/user.ts'
 import type { KeyRing } from '../core/keys.ts'
 import { actRemembered } from '../core/mfa-token.ts'
 import { isGenuine, type StoredAct } from '../core/remembered.ts'
@@ -28,22 +28,9 @@ interface Answer {
 
 type Of<Row> = Row & { userId: string }
 
-interface UserRow {
+type UserRow = Pick<Json<User>, 'namespace' | 'subject' | 'account' | 'epoch' | 'revision' | 'sources' | 'isDisabled' | 'isAdministrator' |
+'isCodeRequired' | 'tokensSince' | 'createdAt' | 'policyMetAt' | 'graceUntil' | 'reportedVersion'> & {
   id: string
-  namespace: string
-  subject: string
-  account: string
-  epoch: number
-  revision: number
-  sources: Record<string, SourceWord>
-  isDisabled: boolean
-  isAdministrator: boolean
-  isCodeRequired: boolean
-  tokensSince: string | null
-  createdAt: string
-  policyMetAt: string | null
-  graceUntil: string | null
-  reportedVersion: number | null
   exemptSince: string | null
   exemptUntil: string | null
   exemptReason: string
