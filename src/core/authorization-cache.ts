@@ -9,9 +9,9 @@ export const CACHE_SECONDS = 30
 
 interface CachedAuthorization { user: string, proof: MfaProof, until: number }
 
-export interface PassLimits { max: number, perUser: number }
+export interface AuthorizationLimits { max: number, perUser: number }
 /** About half a kilobyte each. */
-const LIMITS: PassLimits = { max: 20_000, perUser: 10 }
+const LIMITS: AuthorizationLimits = { max: 20_000, perUser: 10 }
 
 /**
  * First-factor tokens that passed by the second factor which their session remembers: each as the MFA token that it might
@@ -24,7 +24,7 @@ export class AuthorizationCache {
   /** Which are whose, the oldest first. */
   readonly #ofUser = new Map<string, Set<string>>()
 
-  constructor ({ max, perUser }: PassLimits = LIMITS, ttlMs = CACHE_SECONDS * 1000) {
+  constructor ({ max, perUser }: AuthorizationLimits = LIMITS, ttlMs = CACHE_SECONDS * 1000) {
     this.#perUser = perUser
     this.#authorizations = new LRUCache({ max, ttl: ttlMs, ttlAutopurge: true, noDisposeOnSet: true, dispose: ({ user }, token) => { this.#leave(user, token) } })
   }
