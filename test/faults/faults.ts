@@ -108,8 +108,10 @@ async function failOver (stage: Stage): Promise<void> {
 async function migrateFurther ({ dir, server }: Stage): Promise<void> {
   const migrations = join(dir, 'migrations')
   cpSync(join(prismaDir, 'migrations'), migrations, { recursive: true })
-  mkdirSync(join(migrations, '29991231000000_next'))
-  writeFileSync(join(migrations, '29991231000000_next', 'migration.sql'), 'ALTER TABLE factors ADD COLUMN next text; ALTER TABLE users ADD COLUMN next text')
+  const name = `next_${readdirSync(migrations).length}` // each round another
+  const next = join(migrations, `29991231000000_${name}`)
+  mkdirSync(next)
+  writeFileSync(join(next, 'migration.sql'), `ALTER TABLE factors ADD COLUMN ${name} text; ALTER TABLE users ADD COLUMN ${name} text`)
   await applyMigrations(server.url, migrations)
 }
 
