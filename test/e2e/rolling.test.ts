@@ -1,20 +1,20 @@
 // Replicas are restarted one after the other under load, behind nginx, behind HAProxy and with a client that keeps its connections to them:
 // no request fails.
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
-import { Agent, request } from 'node:http'
+import { rmSync, writeFileSync } from 'node:fs'
+import { Agent } from 'node:http'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ownDatabase } from '../helpers/database.ts'
 import { freePort, gatewayDir, startGateway } from '../helpers/gateways.ts'
-import { nodeArguments } from '../helpers/program.ts'
+import { exchange } from '../helpers/exchange.ts'
+import { Replica } from '../helpers/replica-server.ts'
 import { AUDIENCE, ISSUER, signToken, testEnvironment } from '../helpers/service.ts'
+import { temporaryDir } from '../helpers/temporary.ts'
 
 const RESTARTS = 20
 const PRE_STOP_SECONDS = 2
 
-const { NODE_OPTIONS: _, ...inherited } = process.env
 const { url: DATABASE_URL } = await ownDatabase(t)
 const environment = { ...testEnvironment(), DATABASE_URL, PRE_STOP_SECONDS: String(PRE_STOP_SECONDS), LOG_LEVEL: 'warn' }
 const token = (): string => {
@@ -24,40 +24,8 @@ const token = (): string => {
 
 interface Answer { status: number, text: string }
 
-/** One request of a client that keeps its connections. */
-function ask (agent: Agent, port: number, method: string, path: string, body?: string): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const sent = request({ agent, port, host: '127.0.0.1', method, path, headers: { authorization: `Bearer ${token()}`, ...(body !== undefined && { 'content-type': 'application/json', 'content-length': body.length }) } }, answer => {
-      let text = ''
-      answer.on('data', chunk => { text += String(chunk) }).on('end', () => { resolve({ status: answer.statusCode as number, text }) }).on('error', reject)
-    })
-    sent.on('error', reject).end(body)
-  })
-}
-
-class Replica {
-  #child: ChildProcess | undefined
-  #ended: Promise<unknown[]> | undefined
-  constructor (readonly port: number) {}
-
-  async start (t: Test): Promise<void> {
-    const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { ...inherited, ...environment, PORT: String(this.port) }, stdio: ['ignore', 'ignore', 'inherit'] })
-    this.#child = child
-    this.#ended = once(child, 'exit')
-    t.teardown(() => child.kill('SIGKILL'))
-    const agent = new Agent({ keepAlive: false })
-    for (let tries = 0; (await ask(agent, this.port, 'GET', '/health/ready').catch(() => ({ status: 0 }))).status !== 200; tries++) {
-      if (tries > 300) throw new Error('a replica does not start')
-      await sleep(100)
-    }
-  }
-
-  /** What it exits with. */
-  async stop (): Promise<unknown[]> {
-    this.#child?.kill('SIGTERM')
-    return await (this.#ended as Promise<unknown[]>)
-  }
-}
+const ask = (agent: Agent, port: number, method: string, path: string, body?: string): Promise<Answer> =>
+  exchange({ agent, port, method, path, headers: { authorization: `Bearer ${token()}` }, body })
 
 /** Where a client sends its next request: of those that refuse the connection, to the other one. */
 type Send = (method: string, path: string, body?: string) => Promise<Answer>
@@ -111,8 +79,10 @@ async function haproxy (t: Test, replicas: Replica[]): Promise<Send> {
 }
 
 t.test('no request fails while replicas are restarted one after the other, twenty times', { timeout: 600_000 }, async t => {
-  const replicas = [new Replica(await freePort()), new Replica(await freePort())]
-  await Promise.all(replicas.map(replica => replica.start(t)))
+  const dir = temporaryDir('rolling')
+  t.teardown(() => { rmSync(dir, { recursive: true }) })
+  const replicas = await Promise.all(['a', 'b'].map(name => Replica.make(t, name, join(dir, `${name}.log`), 'src/server.ts')))
+  await Promise.all(replicas.map(replica => replica.start(environment)))
   const fronts = { bare: bare(replicas), nginx: await nginx(t, replicas), haproxy: await haproxy(t, replicas) }
   const failures: string[] = []
   const counts: Record<string, number> = {}
@@ -130,7 +100,7 @@ t.test('no request fails while replicas are restarted one after the other, twent
   for (let restart = 0; restart < RESTARTS; restart++) {
     const replica = replicas[restart % replicas.length] as Replica
     t.same(await replica.stop(), [0, null])
-    await replica.start(t)
+    await replica.start(environment)
     // Until the load balancer has asked it twice: as `minReadySeconds` does on Kubernetes.
     await sleep(2000)
   }

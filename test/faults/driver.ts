@@ -1,9 +1,10 @@
 // Sends requests to several replicas as a load balancer does, at a steady pace, and remembers each with its answer. The id that each
 // request carries is in the audit event that it leaves, so that both can be held against each other.
 import { randomUUID } from 'node:crypto'
-import { Agent, request } from 'node:http'
+import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Replica } from './replicas.ts'
+import { exchange } from '../helpers/exchange.ts'
+import type { Replica } from '../helpers/replica-server.ts'
 
 /** What somebody may ask for; `code` and `wrong` are codes that are good and that are none. */
 export type Kind = 'status' | 'code' | 'wrong' | 'recovery' | 'codes' | 'logout' | 'signout' | 'authorize' | 'ended' | 'export'
@@ -28,7 +29,6 @@ export interface Asked {
 
 export interface Call { kind: Kind, method: string, path: string, token: string, body?: object, key?: string, deadSince?: number, accept?: string }
 export interface Answer { status: number, body: any }
-interface Raw { status: number, text: string }
 
 /** Longer than the service takes for any answer, and than the longest time for which a replica is stopped. */
 const PATIENCE_MS = 25_000
@@ -65,6 +65,9 @@ export class Driver {
   /** To any replica, and to the next one where the connection is refused. */
   async ask (call: Call, first = Math.floor(Math.random() * this.replicas.length)): Promise<Answer> {
     const id = randomUUID()
+    const { method, path, token, accept } = call
+    const headers = { authorization: `Bearer ${token}`, 'x-request-id': id, ...(accept !== undefined && { accept }) }
+    const body = call.body && JSON.stringify(call.body)
     const sentAt = Date.now()
     const done = (status: number, code: string | undefined, isUnknown: boolean): void => {
       this.asked.push({ id, kind: call.kind, key: call.key, deadSince: call.deadSince, sentAt, answeredAt: Date.now(), status, code, isUnknown })
@@ -72,10 +75,10 @@ export class Driver {
     for (let tries = 0; ; tries++) {
       const replica = this.replicas[(first + tries) % this.replicas.length] as Replica
       try {
-        const { status, text } = await this.#send(replica, id, call)
-        const body = text.startsWith('{') && call.kind !== 'export' ? JSON.parse(text) : {}
-        done(status, body.code, body.code === 'outcome_unknown')
-        return { status, body }
+        const { status, text } = await exchange({ agent: this.#agents.get(replica) as Agent, port: replica.port, method, path, headers, body, timeoutMs: PATIENCE_MS })
+        const answer = text.startsWith('{') && call.kind !== 'export' ? JSON.parse(text) : {}
+        done(status, answer.code, answer.code === 'outcome_unknown')
+        return { status, body: answer }
       } catch (error) {
         const { code, message } = error as Error & { code?: string }
         const isRefused = code === 'ECONNREFUSED'
@@ -84,17 +87,5 @@ export class Driver {
         return { status: 0, body: {} }
       }
     }
-  }
-
-  #send (replica: Replica, id: string, { method, path, token, body, accept }: Call): Promise<Raw> {
-    const text = body && JSON.stringify(body)
-    const headers = { authorization: `Bearer ${token}`, 'x-request-id': id, ...(accept !== undefined && { accept }), ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }) }
-    return new Promise((resolve, reject) => {
-      const sent = request({ agent: this.#agents.get(replica), host: '127.0.0.1', port: replica.port, method, path, headers, timeout: PATIENCE_MS }, answer => {
-        let text = ''
-        answer.on('data', chunk => { text += String(chunk) }).on('end', () => { resolve({ status: answer.statusCode as number, text }) }).on('error', reject)
-      })
-      sent.on('timeout', () => { sent.destroy(new Error('no answer')) }).on('error', reject).end(text)
-    })
   }
 }

@@ -9,7 +9,7 @@ import { testEnvironment } from '../helpers/service.ts'
 import { temporaryDir } from '../helpers/temporary.ts'
 import { Driver } from './driver.ts'
 import { enrollPeople, type Person } from './people.ts'
-import { Replica } from './replicas.ts'
+import { Replica } from '../helpers/replica-server.ts'
 import { type Server, startServers } from './servers.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }

@@ -1,10 +1,10 @@
 // Replicas as processes of their own, which a run may kill, stop and start anew, and which notes those that end by themselves.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePort } from '../helpers/gateways.ts'
-import { memoryArguments, nodeArguments } from '../helpers/program.ts'
+import { freePort } from './gateways.ts'
+import { memoryArguments, nodeArguments } from './program.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
@@ -15,10 +15,11 @@ export class Replica {
   readonly ends: string[] = []
   #child: ChildProcess | undefined
   #isToldToEnd = false
-  private constructor (readonly name: string, readonly port: number, readonly logFile: string) {}
+  private constructor (readonly name: string, readonly port: number, readonly logFile: string, readonly program: string) {}
 
-  static async make (t: Teardown, name: string, logFile: string): Promise<Replica> {
-    const replica = new Replica(name, await freePort(), logFile)
+  /** @param program what it runs: the one of tests can have its clock set */
+  static async make (t: Teardown, name: string, logFile: string, program = 'test/helpers/serve-process.ts'): Promise<Replica> {
+    const replica = new Replica(name, await freePort(), logFile, program)
     t.teardown(() => { replica.#isToldToEnd = true; replica.#child?.kill('SIGKILL') })
     return replica
   }
@@ -28,23 +29,26 @@ export class Replica {
 
   async start (env: Record<string, string>, logFile = this.logFile): Promise<void> {
     const log = openSync(logFile, 'a')
-    const child = spawn(process.execPath, [...memoryArguments(), ...nodeArguments('test/helpers/serve-process.ts')], { env: { ...inherited, ...env, PORT: String(this.port) }, stdio: ['ignore', log, log, 'ipc'] })
+    const child = spawn(process.execPath, [...memoryArguments(), ...nodeArguments(this.program)], {
+      env: { ...inherited, ...env, PORT: String(this.port) }, stdio: ['ignore', log, log, 'ipc']
+    })
     closeSync(log)
     this.#child = child
     this.#isToldToEnd = false
     child.once('exit', (code, signal) => { if (!this.#isToldToEnd) this.ends.push(`${this.name} ended by itself: ${signal ?? code}`) })
     for (let tries = 0; !await this.isReady(); tries++) {
-      if (tries > 300 || child.exitCode !== null) throw new Error(`${this.name} does not start: see ${logFile}`)
+      if (tries > 300 || child.exitCode !== null) throw new Error(`${this.name} does not start: ${readFileSync(this.logFile, 'utf8').slice(-2000)}`)
       await sleep(50)
     }
   }
 
   async isReady (): Promise<boolean> { return await fetch(`${this.url}/health/ready`, { signal: AbortSignal.timeout(2000) }).then(({ ok }) => ok, () => false) }
 
-  /** SIGTERM, and what it ends with, of which it must be 0. */
-  async stop (): Promise<void> {
+  /** SIGTERM, and what it ends with: the code, which must be 0, and the signal. */
+  async stop (): Promise<unknown[]> {
     const [code, signal] = await this.#end('SIGTERM')
     if (code !== 0) this.ends.push(`${this.name} ended at a SIGTERM with ${String(signal ?? code)}`)
+    return [code, signal]
   }
 
   async kill (): Promise<void> { await this.#end('SIGKILL') }
