@@ -41,10 +41,12 @@ async function roll (stage: Stage, env: Record<string, string>): Promise<void> {
 }
 
 let [loss, losing] = [new AbortController(), Promise.resolve()]
+/** Of a settlement, and not of a look at the audit, whose events have an outcome too. */
+const SETTLED = /"outcome": ?"(?!success|failure)/
 /** Again and again, an act is done, its answer is not heard, and the connection breaks. */
 async function loseAnswers ({ proxy }: Stage): Promise<void> {
   while (!loss.signal.aborted) {
-    await Promise.race([proxy.loseAnswers(/"outcome"/), sleep(1000)])
+    await Promise.race([proxy.loseAnswers(SETTLED), sleep(1000)])
     proxy.cut()
     await proxy.restore()
     await sleep(300)

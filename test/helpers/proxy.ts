@@ -11,7 +11,10 @@ export interface Proxy {
   refuse: () => Promise<void>
   /** Accepts everything and answers nothing; what is sent meanwhile is lost. */
   blackHole: () => void
-  /** What the client sends arrives, what the server answers is lost: an act is done by then. Resolves once an answer was, that `pattern` matches. */
+  /**
+   * What the client sends arrives. From the first answer that `pattern` matches on, what the server answers is lost: an act is done by
+   * then. Resolves with that answer.
+   */
   loseAnswers: (pattern?: RegExp) => Promise<void>
   /** Each way takes so many milliseconds longer. */
   slow: (ms: number) => void
@@ -29,7 +32,7 @@ export async function startProxy (t: Teardown, databaseUrl: string): Promise<Pro
   let mode: 'pass' | 'slow' | 'black hole' | 'lose answers' = 'pass'
   let delay = 0
   let server: Server | undefined
-  let onLost: (answer: Buffer) => void = () => {}
+  let isLost: (answer: Buffer) => boolean = () => true
 
   function pass (client: Socket): void {
     const upstream = connect(Number(target.port || 5432), target.hostname)
@@ -43,7 +46,7 @@ export async function startProxy (t: Teardown, databaseUrl: string): Promise<Pro
       })
       from.on('data', chunk => {
         if (mode === 'pass' || (mode === 'lose answers' && from === client)) to.write(chunk)
-        else if (mode === 'lose answers') onLost(chunk)
+        else if (mode === 'lose answers' && !isLost(chunk)) to.write(chunk)
         else if (mode === 'slow') setTimeout(() => { to.write(chunk) }, delay)
       })
     }
@@ -78,8 +81,15 @@ export async function startProxy (t: Teardown, databaseUrl: string): Promise<Pro
     slow: ms => { [mode, delay] = ['slow', ms] },
     lead: databaseUrl => { target = new URL(databaseUrl) },
     loseAnswers: async (pattern = /^/) => {
-      mode = 'lose answers'
-      await new Promise<void>(resolve => { onLost = answer => { if (pattern.test(answer.toString('latin1'))) resolve() } })
+      await new Promise<void>(resolve => {
+        let hasMatched = false
+        isLost = answer => {
+          hasMatched ||= pattern.test(answer.toString('latin1'))
+          if (hasMatched) resolve()
+          return hasMatched
+        }
+        mode = 'lose answers'
+      })
     },
     async restore () {
       mode = 'pass'
