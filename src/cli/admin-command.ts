@@ -136,7 +136,7 @@ async function actOn (site: Site, call: Call): Promise<Done> {
   if (settled.outcome === 'gone') refuse(`${user} was erased meanwhile.`)
   if (settled.outcome === 'nothing') refuse(`Nothing to do: ${user} ${text}`)
   const expiresAt = code === undefined ? undefined : new Date(settled.expiresAt as string).toISOString()
-  const shown = code === undefined ? '' : `\n${code}  for POST /mfa/recovery, once, until ${expiresAt as string}. It is not shown again: hand it over in person.`
+  const shown = code === undefined ? '' : `\n${code}  for POST /mfa/recovery, once, until ${expiresAt as string}. It is not shown again: hand it over face to face.`
   const { outcome, factors } = settled
   return {
     result: { outcome, tenant, ...found, ...(factors !== undefined && { factors }), ...(code !== undefined && { code, expiresAt }) },

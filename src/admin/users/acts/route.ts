@@ -41,7 +41,7 @@ function registerReset (app: FastifyInstance, services: Services): void {
       `He is signed out everywhere, and sets up anew at his next login. With \`requireCode\` not without the code in the answer: the phone is lost, and somebody else may have the password. His grace period does not begin again. \`not_enrolled\` where he has nothing. ${OF_HELPERS}`, {
         body: 'ResetRequest',
         answers: {
-          200: { schema: Type.Ref('BypassAnswer'), description: 'With `requireCode`: the code, to be handed to the user in person.' },
+          200: { schema: Type.Ref('BypassAnswer'), description: 'With `requireCode`: the code, to be handed to the user face to face.' },
           204: { description: 'Reset.' }
         },
         ifUnknown: 'Look at GET /admin/users/{userId}: without `factors` it was done. With `requireCode`, nobody has seen the code: POST /admin/users/{userId}/bypass gives another.'
@@ -79,7 +79,7 @@ function registerBypass (app: FastifyInstance, services: Services): void {
     schema: act('issueBypass', 'A code that stands for a user\'s second factor in one login',
       `He gives it at \`POST /mfa/recovery\`, within \`expiresInSeconds\`, once; a newer one replaces it. The token says \`mfa-recovery\`, may set up an authenticator, changes no other, and opens no administration. Whoever has no authenticator may be given one too. ${OF_HELPERS}`, {
         body: 'BypassRequest',
-        answers: { 201: { schema: Type.Ref('BypassAnswer'), description: 'The code, to be handed to the user in person.' } },
+        answers: { 201: { schema: Type.Ref('BypassAnswer'), description: 'The code, to be handed to the user face to face.' } },
         ifUnknown: 'Nobody has seen the code. Repeat it: a newer one takes its place.'
       })
   }, async (request, reply) => {
