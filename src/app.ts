@@ -14,6 +14,7 @@ import { bcryptThreads } from './bcrypt-threads.ts'
 import type { Config } from './config.ts'
 import { Secrets } from './config/secrets.ts'
 import { AuditMemory } from './core/audit-memory.ts'
+import { ClockSkew } from './core/clock-skew.ts'
 import { within } from './core/address.ts'
 import { Hasher, type Hashing } from './core/hashing.ts'
 import type { Database } from './db/client.ts'
@@ -25,6 +26,7 @@ import { createGate, decorateRequests, refuseEnded } from './gate.ts'
 import { registerAuth } from './http/auth.ts'
 import { registerAdminListener } from './http/admin-listener.ts'
 import { registerBudget } from './http/budget.ts'
+import { refuseCodesByWrongClock } from './http/clock.ts'
 import { createListener } from './http/connections.ts'
 import { registerConsole } from './http/console.ts'
 import { registerDrain } from './http/drain.ts'
@@ -64,6 +66,8 @@ export interface AppOptions {
   db: Database
   /** What this process knows of the audit, which its worker adds to. */
   memory?: AuditMemory
+  /** How far this replica's clock is from the database's, where somebody compares them. */
+  skew?: ClockSkew
   /** The time of TOTP steps and tokens; waits and locks are the database's. */
   clock?: () => Date
   /** Where the log goes; standard output if not given. */
@@ -73,7 +77,7 @@ export interface AppOptions {
 }
 
 /** The service without a socket: routes, in the order in which a request meets what they need. */
-export async function createApp ({ config, secrets = new Secrets(config), db, memory = new AuditMemory(), clock = () => new Date(), logStream, metrics = new Metrics(), tracing }: AppOptions): Promise<FastifyInstance> {
+export async function createApp ({ config, secrets = new Secrets(config), db, memory = new AuditMemory(), skew = new ClockSkew(), clock = () => new Date(), logStream, metrics = new Metrics(), tracing }: AppOptions): Promise<FastifyInstance> {
   const logger = { ...loggerOptions(config.LOG_LEVEL), ...(logStream !== undefined && { stream: logStream }) }
   const app = Fastify({
     ...REQUEST_LIMITS,
@@ -109,10 +113,12 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   const refuseOtherMethods = registerMethods(app, config.CORS_ORIGINS)
   registerHead(app)
   await registerLimits(app, config.RATE_LIMIT_PER_MINUTE)
+  refuseCodesByWrongClock(app, skew)
   registerJson(app)
   await registerOpenapi(app, VERSION, NOTICE_WEBHOOKS)
   registerMetrics(app, metrics)
   watchDatabase(app, db, metrics, tracing)
+  metrics.clockSkew(() => skew.seconds)
 
   const auth = await registerAuth(app, { ...authOptions(config, secrets), clock })
   const gate = createGate({ db, auth, metrics, clock, peppers: () => secrets.peppers, assurance: assuranceSettings(config), decision: decisionSettings(config) })
@@ -144,7 +150,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   registerAudit(app, services)
   registerNotices(app, services)
   registerJwks(app, () => secrets.signing)
-  registerHealth(app, async () => await checkReady(db), () => secrets.sealing)
+  registerHealth(app, async () => await checkReady(db), () => secrets.sealing, skew)
   await registerConsole(app, config.DOCS, isInside)
   refuseOtherMethods()
   return app

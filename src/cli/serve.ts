@@ -5,7 +5,9 @@ import { startAudit } from '../audit.ts'
 import type { Config } from '../config.ts'
 import { Secrets } from '../config/secrets.ts'
 import { AuditMemory } from '../core/audit-memory.ts'
+import { type ClockNews, ClockSkew } from '../core/clock-skew.ts'
 import { connect } from '../db/client.ts'
+import { startComparingClocks } from '../db/clock.ts'
 import { startWatching } from '../db/suspicions.ts'
 import { startSweeping } from '../db/sweep.ts'
 import { Metrics } from '../http/metrics.ts'
@@ -19,6 +21,12 @@ const END_MS = 12_000
 
 /** What the machine says of a fault: no handler of JavaScript's can run after it, and the process would turn in the signal for ever. */
 const FAULTS: NonNullable<closeWithGrace.Options['skip']> = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV']
+
+const CLOCK_TEXTS: Record<ClockNews, string> = {
+  off: 'the clock of this server is more than five seconds from that of the database',
+  refusing: 'the clock of this server is more than 45 seconds from that of the database: it is not ready, and judges no code',
+  healed: 'the clock of this server is that of the database again'
+}
 
 export interface Serving {
   origin: string
@@ -46,12 +54,13 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   const metrics = new Metrics()
   metrics.collectProcess()
   const memory = new AuditMemory()
+  const skew = new ClockSkew()
   const tracing = await traceTo(config.OTEL_EXPORTER_OTLP_ENDPOINT)
   const logStream = await openTerminalLog(config) ?? openLog({
     onLost: () => { metrics.logLineLost() },
     onWritable: lost => { app.log.warn({ lost }, 'lines of the log are lost: it could not be written') }
   })
-  const app = await createApp({ config, secrets, db, memory, metrics, logStream, ...(tracing !== undefined && { tracing }), ...(clock !== undefined && { clock }) })
+  const app = await createApp({ config, secrets, db, memory, skew, metrics, logStream, ...(tracing !== undefined && { tracing }), ...(clock !== undefined && { clock }) })
   for (const warning of config.WARNINGS) app.log.warn(warning)
 
   const keeper = new SecretKeeper({ env, secrets, db, log: (level, text, err) => { app.log[level]({ err }, text) }, onUnfit })
@@ -80,6 +89,9 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
     startWatching(db, error => { app.log.warn({ err: error }, 'looking for attacks failed') }),
     startNotices({ config, secrets, db, metrics, log: app.log, version: VERSION })
   )
+  const onNews = (news: ClockNews, seconds: number): void => { app.log[news === 'healed' ? 'info' : 'warn']({ seconds }, CLOCK_TEXTS[news]) }
+  // One that is given is not meant to be the machine's.
+  if (clock === undefined) workers.push(await startComparingClocks(db, skew, { onNews }))
   await app.listen({ host: config.HOST, port: config.PORT })
   if (config.ADMIN_PORT !== undefined) app.log.info(`Administration at ${await app.listenAdmin(config.ADMIN_HOST, config.ADMIN_PORT)}`)
   return { origin: app.listeningOrigin, stop, ignoreSignals: signals.uninstall }

@@ -1,26 +1,29 @@
 import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
+import type { ClockSkew } from '../core/clock-skew.ts'
 import { shared } from '../core/shared.ts'
 import { UnavailableError } from '../core/unavailable.ts'
 import { operation } from './openapi.ts'
+import { DETAILS, Problem } from './problem.ts'
 
 const Health = Type.Object({ status: Type.Literal('ok') }, { $id: 'Health', examples: [{ status: 'ok' }] })
 
 /** For so long that the database was there serves all who ask. */
 const KEPT_MS = 1000
 
-/** Liveness says that the process answers, readiness that it can serve: the database is there, with our tables. */
-export function registerHealth (app: FastifyInstance, isDatabaseThere: () => Promise<unknown>, hasKeys: () => unknown): void {
+/** Liveness says that the process answers, readiness that it can serve: the database is there, with our tables, and its clock is ours. */
+export function registerHealth (app: FastifyInstance, isDatabaseThere: () => Promise<unknown>, hasKeys: () => unknown, skew: ClockSkew): void {
   const askDatabase = shared(isDatabaseThere, KEPT_MS)
   app.addSchema(Health)
   app.get('/health/live', {
     schema: operation({ id: 'getLiveness', tag: 'Operation', summary: 'Is the process alive?', isPublic: true, answers: { 200: { schema: Type.Ref('Health'), description: 'It is.' } }, errors: [] })
   }, async () => ({ status: 'ok' }))
   app.get('/health/ready', {
-    schema: operation({ id: 'getReadiness', tag: 'Operation', summary: 'Can it serve?', description: 'Asks the database, once a second at most, however many ask us. It is not from the moment on in which it is told to stop, and goes on answering for `PRE_STOP_SECONDS`.', isPublic: true, answers: { 200: { schema: Type.Ref('Health'), description: 'It can.' } }, errors: ['unavailable'] })
+    schema: operation({ id: 'getReadiness', tag: 'Operation', summary: 'Can it serve?', description: 'Asks the database, once a second at most, however many ask us. It is not while its clock is more than 45 seconds from that of the database, nor from the moment on in which it is told to stop, and goes on answering for `PRE_STOP_SECONDS`.', isPublic: true, answers: { 200: { schema: Type.Ref('Health'), description: 'It can.' } }, errors: ['unavailable'] })
   }, async () => {
     if (app.drain.isBegun) throw new UnavailableError('it is about to stop')
     hasKeys()
+    if (skew.isTooLarge) throw new Problem('unavailable', { detail: DETAILS.clock })
     await askDatabase()
     return { status: 'ok' }
   })

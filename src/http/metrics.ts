@@ -69,6 +69,11 @@ export class Metrics {
     })
   }
 
+  /** Seconds, read when somebody asks for it. */
+  clockSkew (read: () => number): void {
+    const gauge = new Gauge({ name: 'mfa_clock_skew_seconds', help: 'How far the clock of this replica is ahead of the database\'s, or behind it where negative.', registers: [this.registry], collect: () => { gauge.set(read()) } })
+  }
+
   request (method: string, route: string, status: string, seconds: number): void { this.#requests.observe({ method, route, status }, seconds) }
   problem (code: string): void { this.#problems.inc({ code }) }
   refusedToken (cause: RefusalCause): void { this.#refusedTokens.inc({ cause }) }

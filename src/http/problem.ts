@@ -47,6 +47,7 @@ export const DETAILS = {
   origin: 'A page of another origin may call only if CORS_ORIGINS names its origin, exactly.',
   flood: 'Too many requests came from this address in one minute. Wait for `Retry-After` seconds.',
   http: 'Send a request of HTTP/1.1 that is whole and has one Host.',
+  clock: 'The clock of this server is wrong, so no code is judged. Nothing was accepted or counted. Repeat the call after `Retry-After` seconds.',
   slow: 'The request did not arrive in time. Send it again, at once.'
 } as const
 
