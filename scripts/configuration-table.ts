@@ -1,11 +1,11 @@
 import { variables } from '../src/config.ts'
 import { developmentEnvironment, makeDevelopmentKeys } from '../src/dev.ts'
 
-/** What development fills in where nothing is given. */
+/** What development fills in. */
 const filled = developmentEnvironment(makeDevelopmentKeys())
 const OTHERS: Record<string, string> = {
-  ...Object.fromEntries(Object.keys(makeDevelopmentKeys()).map(name => [name, 'in development made, in `.data/keys.json`'])),
-  DATABASE_URL: 'in development the embedded one',
+  ...Object.fromEntries(Object.keys(makeDevelopmentKeys()).map(name => [name, 'in development made for you, in `.data/keys.json`'])),
+  DATABASE_URL: 'in development an embedded PostgreSQL',
   DOCS: '`on`; `off` in production'
 }
 
@@ -16,5 +16,5 @@ export function configurationTable (): string {
     const value = fallback !== undefined && fallback !== '' ? `\`${fallback}\`` : OTHERS[name] ?? (filled[name] === undefined ? '' : `in development \`${filled[name]}\``)
     return `| \`${name}\` | ${value} | ${about} |`
   })
-  return ['| variable | default | |', '|---|---|---|', ...rows, ''].join('\n')
+  return ['| variable | default | what it sets |', '|---|---|---|', ...rows, ''].join('\n')
 }

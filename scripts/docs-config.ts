@@ -1,7 +1,7 @@
-// npm run docs:config: writes the configuration table of the README from the schema.
+// npm run docs:config: writes the table in docs/configuration.md from src/config.ts.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { configurationTable } from './configuration-table.ts'
 
-const readme = new URL('../README.md', import.meta.url)
-const text = readFileSync(readme, 'utf8')
-writeFileSync(readme, text.replace(/(<!-- configuration: .* -->\n)[\s\S]*(<!-- \/configuration -->)/, (_, start: string, end: string) => `${start}${configurationTable()}${end}`))
+const page = new URL('../docs/configuration.md', import.meta.url)
+const text = readFileSync(page, 'utf8')
+writeFileSync(page, text.replace(/(<!-- configuration: .* -->\n)[\s\S]*(<!-- \/configuration -->)/, (_, start: string, end: string) => `${start}${configurationTable()}${end}`))

@@ -9,8 +9,8 @@ const USAGE = `npm start      (in the image: node dist/server.js)
 Starts the service. In development it brings a PostgreSQL and keys of its own, in .data, and applies the migrations. In
 production (NODE_ENV=production) the database and the keys are given, and npm run migrate is a job of its own.
 
-Everything is set in the environment: .env.example has every variable, and README.md a table of them. Development reads
-a .env beside package.json too.
+Everything is set in the environment: .env.example has every variable, docs/configuration.md says what each means.
+Development reads a .env beside package.json too.
 
   PORT=3500 npm start      on another port
   npm run token            a token to try it with

@@ -1,5 +1,5 @@
 // docs/troubleshooting.md has what users can meet: the sources say what that is.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { DATABASE } from '../src/cli/explain.ts'
@@ -39,17 +39,5 @@ t.test('everything that a database may say', t => {
 
 t.test('every warning and error of the log', t => {
   isThere(t, textsOf(sources('src'), /\blog\.(?:warn|error|fatal)\((?:\{[^\n]*?\}, )?|log\('(?:warn|error)', |^ {2}(?:broken|moved|read_only|unreachable|no_writes|unbounded): /), 18, 'lines')
-  t.end()
-})
-
-t.test('what it links to is there', t => {
-  const slug = (heading: string): string => heading.toLowerCase().replace(/[`,.:']/g, '').replace(/ /g, '-')
-  const anchors = (text: string): string[] => [...[...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => slug(heading as string)), ...[...text.matchAll(/<a id="([\w-]+)">/g)].map(([, id]) => id as string)]
-  for (const [, target] of PAGE.matchAll(/\]\(([^)\s]+)\)/g)) {
-    const [file, anchor] = (target as string).split('#') as [string, string?]
-    const path = file === '' ? 'docs/troubleshooting.md' : join('docs', file)
-    t.ok(existsSync(path), target as string)
-    if (anchor !== undefined && path.endsWith('.md')) t.ok(anchors(readFileSync(path, 'utf8')).includes(anchor), `${path}#${anchor}`)
-  }
   t.end()
 })

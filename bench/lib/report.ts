@@ -72,11 +72,18 @@ const QUOTE = /(<!-- bench:[^>]*-->\n)[^]*(<!-- \/bench -->)/
 /** The README's lines, of the same run. */
 function quote (figures: Record<FigureName, number | null>, { cores, cpu }: Machine): string {
   const of = (name: FigureName): string => figures[name] === null ? '–' : short(figures[name])
-  return `- A login's second factor takes ${of('verifyCpuMs')} ms of CPU, Node and PostgreSQL together: ${of('verifyOfBetterAuth')} times as many a second as better-auth
-  1.7, ${of('verifyOfPgbench')} of what pgbench does with the same statements, and with a million users ${of('verifyMillionOfThousand')} of what it is with a thousand. A gateway's
-  question costs no round trip, and the check of a signature once for each token: ${of('authorizeOfBareFastify')} of bare Fastify that checks it each
-  time. Measured by \`npm run bench\` on ${cores} cores (${cpu}); all of it, with what is not reached, is in
-  [bench/RESULTS.md](bench/RESULTS.md).
+  return `## How fast it is
+
+| what | measured |
+|---|---:|
+| CPU time of one second factor, Node and PostgreSQL together | ${of('verifyCpuMs')} ms |
+| second factors a second, compared with better-auth 1.7 | ${of('verifyOfBetterAuth')} × |
+| the same, compared with pgbench running the same statements | ${of('verifyOfPgbench')} × |
+| the same with a million users, compared with a thousand | ${of('verifyMillionOfThousand')} × |
+| a gateway's question, compared with bare Fastify that checks the signature each time | ${of('authorizeOfBareFastify')} × |
+
+\`npm run bench\` measured this on ${cores} cores (${cpu}). [bench/RESULTS.md](bench/RESULTS.md) has everything, with the goals that are
+not reached.
 `
 }
 

@@ -18,7 +18,7 @@ export function printWelcome (origin: string, config: Config, env: NodeJS.Proces
     `  curl -s ${origin}/mfa/factors -H "Authorization: Bearer $TOKEN"`,
     `  curl -s ${origin}/.well-known/jwks.json`,
     '',
-    '  The whole walk, from the QR code to a recovery code, is in README.md. npm run reset starts over. Ctrl-C stops.',
+    '  From the QR code to a recovery code in ten minutes: docs/getting-started.md. npm run reset starts over. Ctrl-C stops.',
     ''
   ]
   process.stdout.write(`${lines.join('\n')}\n`)

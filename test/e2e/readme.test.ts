@@ -3,15 +3,17 @@ import t from 'tap'
 import { callTo, signToken } from '../helpers/service.ts'
 import { paste, startAsNewcomer } from '../helpers/started.ts'
 
-t.test('the README\'s walk works as it stands, on a service of npm start, and a second time', { timeout: 220_000 }, async t => {
+t.test('the README\'s walk, and the longer one of docs/getting-started.md, work as they stand on a service of npm start, and a second time', { timeout: 280_000 }, async t => {
   const { origin } = await startAsNewcomer(t)
   t.equal((await callTo(origin)('GET', '/health/ready')).status, 200)
-  const walk = /<!-- walk:.*-->\n```sh\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8'))?.[1] as string
-  for (let time = 0; time < 2; time++) {
-    const lines = (await paste(walk, origin)).split('\n')
-    t.equal(lines[0], '{"action":"allow","reason":"not_required"}')
-    t.equal((JSON.parse(lines[1] as string) as string[]).length, 10)
-    t.same(lines.slice(2), ['{"action":"allow","reason":"mfa_verified"}', '9', 'code_refused', 'required', '{"action":"enroll","reason":"required_by_policy"}'])
+  const walks = {
+    'README.md': /<!-- walk:.*-->\n```sh\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8'))?.[1] as string,
+    'docs/getting-started.md': [...readFileSync('docs/getting-started.md', 'utf8').matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block).join('\n')
+  }
+  for (const [page, walk] of Object.entries(walks)) {
+    const said = [...walk.matchAll(/^# → (.*)$/gm)].map(([, line]) => line)
+    t.ok(said.length >= 4, page)
+    for (let time = 0; time < 2; time++) t.same((await paste(walk, origin)).split('\n'), said, page)
   }
 })
 
