@@ -5,7 +5,8 @@ import { startChecking } from './db/audit-check.ts'
 import { startChaining } from './db/audit-worker.ts'
 import type { Break } from './db/audit-walk.ts'
 import type { Database } from './db/client.ts'
-import { watchAttempts } from './db/suspicions.ts'
+import { Lease } from './db/lease.ts'
+import { startWatching, watchAttempts } from './db/suspicions.ts'
 import type { Metrics } from './http/metrics.ts'
 
 export interface AuditOptions {
@@ -17,7 +18,7 @@ export interface AuditOptions {
   metrics: Metrics
   log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
   /** Milliseconds. */
-  times?: { chainMs: number, signMs: number, lookMs: number, checkMs: number }
+  times?: { leaseMs: number, chainMs: number, signMs: number, watchMs: number, lookMs: number, checkMs: number }
 }
 
 /** Chains and signs the audit, looks for attacks in it, and says what is wrong with it. Answers how to stop it. */
@@ -27,7 +28,8 @@ export function startAudit ({ config, secrets, db, memory, metrics, log, times }
     metrics.auditBreak()
     log.error({ tenant, brokenAt }, 'the audit was changed')
   }
-  const stopChaining = startChaining(db, {
+  const lease = new Lease(db, 'audit', onError, times?.leaseMs)
+  startChaining(db, lease, {
     get keys () { return secrets.signing },
     retentionDays: config.AUDIT_RETENTION_DAYS,
     memory,
@@ -38,6 +40,7 @@ export function startAudit ({ config, secrets, db, memory, metrics, log, times }
     onSigned: ({ tenant, count, digest }) => { log.info({ tenant, count, digest }, 'audit checkpoint') },
     onUnsigned: (tenant, error) => { log.error({ tenant, err: error }, 'the audit is not signed') }
   }, times)
+  startWatching(db, lease, error => { log.warn({ err: error }, 'looking for attacks failed') }, times?.watchMs)
   const stopChecking = startChecking(db, {
     get keys () { return secrets.signing },
     memory,
@@ -47,7 +50,7 @@ export function startAudit ({ config, secrets, db, memory, metrics, log, times }
     onStalled: ({ tenant, since }) => { log.error({ tenant, waitingSince: since }, 'the audit is not chained any more') }
   }, times)
   return async () => {
-    await stopChaining()
+    await lease.stop()
     await stopChecking()
   }
 }

@@ -31,7 +31,7 @@ function startReplica (t: Test, { memory = new AuditMemory(), checkMs = 50 } = {
   const write = (level: string) => (fields: any, text: string): void => { lines.push({ level, fields, text }) }
   const log = { info: write('info'), warn: write('warn'), error: write('error') } as unknown as Parameters<typeof startAudit>[0]['log']
   const { config, secrets, db } = service
-  const stop = startAudit({ config, secrets, db, memory, metrics, log, times: { chainMs: 20, signMs: 50, lookMs: 20, checkMs } })
+  const stop = startAudit({ config, secrets, db, memory, metrics, log, times: { leaseMs: 20, chainMs: 20, signMs: 50, watchMs: 50, lookMs: 20, checkMs } })
   t.teardown(stop)
   const read = async (name: string): Promise<number> => ((await metrics.registry.getSingleMetric(name)?.get())?.values[0]?.value ?? NaN)
   return { lines, memory, breaks: () => read('mfa_audit_breaks_total'), waiting: () => read('mfa_audit_waiting_seconds'), stop }

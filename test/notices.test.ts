@@ -1,7 +1,7 @@
 // Notices from the change to a receiver, over real HTTP: it fails, hangs, goes away and comes back, and so does the database.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { connect } from '../src/db/client.ts'
+import { connect, type Database } from '../src/db/client.ts'
 import { countNotices } from '../src/db/notices.ts'
 import { Metrics } from '../src/http/metrics.ts'
 import { type NoticesOptions, startNotices } from '../src/notices.ts'
@@ -9,6 +9,7 @@ import { ownDatabase } from './helpers/database.ts'
 import { startProxy } from './helpers/proxy.ts'
 import { TestReceiver } from './helpers/receiver.ts'
 import { type Service, startService } from './helpers/service.ts'
+import { aroundSettling } from './helpers/settling.ts'
 
 interface Line { level: 'info' | 'warn', fields: any, text: string }
 
@@ -209,6 +210,67 @@ t.test('a database that goes away and comes back loses nothing', async t => {
   // What was delivered is marked a moment later.
   await until(async () => (await countNotices(service.db)).waiting === 0)
   t.same(await countNotices(service.db), { waiting: 0, retrying: 0, parked: 0 })
+})
+
+t.test('one that is delivered for longer than a claim lasts is delivered once, whoever else looks', async t => {
+  const { service, receiver, start } = await startDelivering(t, { timeout: 10_000 })
+  start()
+  receiver.answer = async response => {
+    await sleep(6500)
+    response.writeHead(204).end()
+  }
+  await policyChange(service, service.user().tenant)
+  await until(async () => receiver.accepted.length > 0 && (await countNotices(service.db)).waiting === 0)
+  t.equal(receiver.received.length, 1)
+})
+
+t.test('a worker that can not renew its claim, or has lost it, ends its delivery before another begins', async t => {
+  const { url } = await ownDatabase(t)
+  const proxy = await startProxy(t, url)
+  const receiver = await new TestReceiver().start(t)
+  const service = await startService(t, { DATABASE_URL: url, ...receiver.environment })
+  const db = connect(() => proxy.url, 4)
+  const { config, secrets } = service
+  const begin = (db: Database): () => Promise<void> => startNotices({ config, secrets, db, metrics: new Metrics(), log: { info: () => {}, warn: () => {} } as unknown as NoticesOptions['log'], version: 'test', roundMs: 20 })
+  const stops = [begin(db)]
+  t.teardown(async () => {
+    await Promise.all(stops.map(stop => stop()))
+    await db.close()
+  })
+  await until(async () => (await service.db.rows`SELECT 1 FROM notice_receivers`).length === 1)
+  const seen: string[] = []
+  receiver.answer = response => {
+    const nth = receiver.received.length
+    seen.push(`begins ${nth}`)
+    response.on('close', () => { seen.push(`ends ${nth}`) })
+    if (nth === 3) response.writeHead(204).end()
+  }
+  await policyChange(service, service.user().tenant)
+  await until(() => seen.length === 1)
+  await proxy.refuse()
+  stops.push(begin(service.db))
+  await until(() => seen.length === 3)
+  // As if a third one had claimed it.
+  await service.db.rows`UPDATE notices SET attempts = attempts + 1, leased_until = now() + interval '2 seconds'`
+  await until(() => seen.length === 6)
+  t.same(seen, ['begins 1', 'ends 1', 'begins 2', 'ends 2', 'begins 3', 'ends 3'])
+})
+
+t.test('a stop that comes while one is claimed gives it back', async t => {
+  const { service, receiver, stop, start } = await startDelivering(t)
+  await stop()
+  let stopping: Promise<void> | undefined
+  aroundSettling(service.db, async send => {
+    const answer = await send()
+    if (answer.outcome === 'claimed') stopping = stop()
+    return answer
+  })
+  await policyChange(service, service.user().tenant)
+  start({ roundMs: 1_000_000 })
+  await until(() => stopping !== undefined)
+  await stopping
+  t.same(await service.db.rows`SELECT attempts, failure, leased_until AS "claimedUntil" FROM notices`, [{ attempts: 1, failure: 'interrupted', claimedUntil: null }])
+  t.same(receiver.received, [])
 })
 
 t.test('without a receiver nothing is delivered', async t => {

@@ -8,7 +8,6 @@ import { AuditMemory } from '../core/audit-memory.ts'
 import { type ClockNews, ClockSkew } from '../core/clock-skew.ts'
 import { connect } from '../db/client.ts'
 import { startComparingClocks } from '../db/clock.ts'
-import { startWatching } from '../db/suspicions.ts'
 import { startSweeping } from '../db/sweep.ts'
 import { Metrics } from '../http/metrics.ts'
 import type { Tracing } from '../http/tracing.ts'
@@ -64,7 +63,7 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   for (const warning of config.WARNINGS) app.log.warn(warning)
 
   const keeper = new SecretKeeper({ env, secrets, db, log: (level, text, err) => { app.log[level]({ err }, text) }, onUnfit })
-  const workers: Array<() => Promise<void> | void> = []
+  const workers: Array<() => Promise<void>> = []
   const end = async (error?: Error): Promise<void> => {
     if (error === undefined && app.server.listening) await app.drain.run(config.PRE_STOP_SECONDS * 1000)
     if (error !== undefined) app.log.fatal({ err: error }, 'unexpected error: stopping')
@@ -86,7 +85,6 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   workers.push(
     startSweeping(db, error => { app.log.warn({ err: error }, 'the sweep of ended rows failed') }),
     startAudit({ config, secrets, db, memory, metrics, log: app.log }),
-    startWatching(db, error => { app.log.warn({ err: error }, 'looking for attacks failed') }),
     startNotices({ config, secrets, db, metrics, log: app.log, version: VERSION })
   )
   const onNews = (news: ClockNews, seconds: number): void => { app.log[news === 'healed' ? 'info' : 'warn']({ seconds }, CLOCK_TEXTS[news]) }

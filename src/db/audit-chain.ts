@@ -80,7 +80,7 @@ async function settleAppended (db: Database, tenant: string, { count, digest }: 
 export interface Waiting { tenant: string, since: string, seconds: number }
 
 /** Longer than it takes until another replica has the lease of one that was killed. */
-export const STALLED_SECONDS = 45
+export const STALLED_SECONDS = 30
 
 /** The event that has waited for the longest, of all tenants. Who holds the lease does not matter: that may be what is wrong. */
 export const findWaiting = async (db: Database): Promise<Waiting | undefined> => (await db.chores<Waiting>`

@@ -1,13 +1,13 @@
 import type { Checkpoint } from '../core/checkpoint.ts'
+import { UnavailableError } from '../core/unavailable.ts'
 import { type ChainTenantOptions, chainTenant, findUnchained } from './audit-chain.ts'
 import { findUnsigned, type Signing, signAnew, signTenant } from './audit-checkpoint.ts'
 import type { Break } from './audit-walk.ts'
 import type { Database } from './client.ts'
-import { startLeased } from './lease.ts'
+import type { Lease } from './lease.ts'
 
 const CHAIN_MS = 1000
 const SIGN_MS = 60_000
-const LEASE_SECONDS = 30
 
 export interface SigningOptions extends Signing {
   onError: (error: unknown) => void
@@ -26,9 +26,13 @@ export async function chainAll (db: Database, { onError, ...options }: Pick<Chai
   for (const tenant of await findUnchained(db)) await chainTenant(db, tenant, options).catch(onError)
 }
 
-/** Signs the chains of all tenants that are due. */
+/**
+ * Signs the chains of all tenants that are due.
+ * @throws UnavailableError, when the others are signed, where the database has kept one from it: that one is due soon again
+ */
 export async function signAll (db: Database, { onSigned, onUnsigned, onBroken, ...signing }: Omit<SigningOptions, 'onError'>): Promise<void> {
   const { memory } = signing
+  let unavailable: UnavailableError | undefined
   await signAnew(db, signing.keys)
   for (const tenant of await findUnsigned(db, signing.retentionDays)) {
     await signTenant(db, tenant, signing).then(result => {
@@ -36,21 +40,19 @@ export async function signAll (db: Database, { onSigned, onUnsigned, onBroken, .
         memory.foundWhole(tenant)
         onSigned(result)
       } else if (memory.foundBroken(tenant)) onBroken(tenant, result)
-    }).catch((error: unknown) => { onUnsigned(tenant, error) })
+    }).catch((error: unknown) => {
+      if (error instanceof UnavailableError) unavailable = error
+      onUnsigned(tenant, error)
+    })
   }
+  if (unavailable !== undefined) throw unavailable
 }
 
 /**
- * Chains every second and signs every minute, on the one replica that holds the lease. Two that both think they do
- * would only be in each other's way: what is appended to a chain is decided by its head. Answers how to stop it.
+ * Chains every second and signs every minute, each by itself: a chain that takes long to be followed holds up no other. Two replicas that
+ * both think they hold the lease would only be in each other's way: what is appended to a chain is decided by its head.
  */
-export function startChaining (db: Database, options: ChainingOptions, { chainMs, signMs } = { chainMs: CHAIN_MS, signMs: SIGN_MS }): () => Promise<void> {
-  let signedAt = -Infinity
-
-  return startLeased(db, { name: 'audit', seconds: LEASE_SECONDS, intervalMs: chainMs, onError: options.onError }, async () => {
-    await chainAll(db, options)
-    if (performance.now() - signedAt < signMs) return
-    signedAt = performance.now()
-    await signAll(db, options)
-  })
+export function startChaining (db: Database, lease: Lease, options: ChainingOptions, { chainMs, signMs } = { chainMs: CHAIN_MS, signMs: SIGN_MS }): void {
+  lease.every(chainMs, options.onError, () => chainAll(db, options))
+  lease.every(signMs, options.onError, () => signAll(db, options))
 }

@@ -11,7 +11,7 @@ import { type Send, Batcher } from './batcher.ts'
 import type { Prisma, PrismaClient } from './generated/client.ts'
 
 /** Milliseconds. A client waits for that and as long for a connection, and once more where others took back what they were sent with. */
-const STATEMENT_TIMEOUT = 1500
+export const STATEMENT_TIMEOUT = 1500
 /** Of a report, which many rows are read for: at most two run at a time, and a third waits for no longer than to connect. */
 const REPORT_TIMEOUT = 20_000
 const REPORT_POOL = 2

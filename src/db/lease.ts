@@ -1,33 +1,61 @@
 import { randomUUID } from 'node:crypto'
 import type { Database } from './client.ts'
-import { startRounds } from './rounds.ts'
+import { SOON_MS, startRounds } from './rounds.ts'
 
-export interface Leased {
-  name: string
-  /** How long nobody else does it when this replica has gone without a word. */
-  seconds: number
-  intervalMs: number
-  onError: (error: unknown) => void
-}
+/** How long nobody else works when the holder has gone without a word. Asked for each second, so with the next round it is seven. */
+const LEASE_SECONDS = 5
+const ROUND_MS = 1000
 
 /** True if `holder` is the one that does `name` now: for `seconds`, or until it is asked again. */
 export const takeLease = async (db: Database, name: string, holder: string, seconds: number): Promise<boolean> =>
   (await db.settle`SELECT take_lease(${name}, ${holder}::uuid, ${seconds}::int) AS result`).outcome === 'held'
 
 /**
- * Works at intervals, one round at a time, on the one replica that holds the lease. Answers how to stop it: what is under way
- * ends, and the lease with it, so that at an upgrade the next replica goes on at once.
+ * What one replica alone should do. A lease spares the others the work, and decides nothing: one that has lost it and does not know yet
+ * may still write, and the statement that writes decides whether that counts. It is asked for beside the work, so that a long
+ * round does not lose it.
  */
-export function startLeased (db: Database, { name, seconds, intervalMs, onError }: Leased, work: () => Promise<void>): () => Promise<void> {
-  const holder = randomUUID()
-  let isHeld = false
+export class Lease {
+  readonly #db: Database
+  readonly #name: string
+  readonly #onError: (error: unknown) => void
+  readonly #roundMs: number
+  readonly #holder = randomUUID()
+  readonly #stops: Array<() => Promise<void>> = []
+  readonly #stopAsking: () => Promise<void>
+  #heldUntil = -Infinity
 
-  const stop = startRounds(intervalMs, onError, async () => {
-    isHeld = await takeLease(db, name, holder, seconds)
-    if (isHeld) await work()
-  })
-  return async () => {
-    await stop()
-    if (isHeld) await takeLease(db, name, holder, 0).catch(onError)
+  constructor (db: Database, name: string, onError: (error: unknown) => void, roundMs = ROUND_MS) {
+    this.#db = db
+    this.#name = name
+    this.#onError = onError
+    this.#roundMs = roundMs
+    this.#stopAsking = startRounds(roundMs, onError, async () => {
+      // Counted from before it was sent, it never ends here later than it does in the database.
+      const askedAt = performance.now()
+      this.#heldUntil = await takeLease(db, name, this.#holder, LEASE_SECONDS) ? askedAt + LEASE_SECONDS * 1000 : -Infinity
+    })
+  }
+
+  get #isHeld (): boolean { return performance.now() < this.#heldUntil }
+
+  /** Works at intervals while this replica holds the lease: at once when it has got it, and soon after a round that failed. */
+  every (intervalMs: number, onError: (error: unknown) => void, work: () => Promise<void>): void {
+    const roundMs = Math.min(intervalMs, this.#roundMs)
+    let dueAt = -Infinity
+    this.#stops.push(startRounds(roundMs, onError, async () => {
+      const startedAt = performance.now()
+      if (!this.#isHeld || startedAt < dueAt) return
+      dueAt = startedAt + Math.min(intervalMs, SOON_MS) - roundMs
+      await work()
+      dueAt = startedAt + intervalMs - roundMs
+    }))
+  }
+
+  /** What is under way ends, and then the lease, so that at an upgrade the next replica goes on at once. */
+  async stop (): Promise<void> {
+    await Promise.all(this.#stops.map(async stop => { await stop() }))
+    await this.#stopAsking()
+    if (this.#isHeld) await takeLease(this.#db, this.#name, this.#holder, 0).catch(this.#onError)
   }
 }

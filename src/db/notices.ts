@@ -1,8 +1,10 @@
 import type { NoticeEvent } from '../core/notice.ts'
-import type { Database } from './client.ts'
+import { type Database, STATEMENT_TIMEOUT } from './client.ts'
 
-/** Longer than a delivery may take: another worker has it then. */
-const LEASE_SECONDS = 30
+/** Whoever has one, and is gone without a word, loses it to another worker after so long. */
+const CLAIM_SECONDS = 5
+/** For so long after an answer a claim is certain, however long that answer took. */
+export const CERTAIN_MS = CLAIM_SECONDS * 1000 - STATEMENT_TIMEOUT
 
 export interface NoticeKey { tenant: string, id: string }
 
@@ -20,9 +22,13 @@ export const findDueNotices = (db: Database, limit: number): Promise<NoticeKey[]
 
 /** Decides who of the workers delivers it, and that somebody's are delivered in their order. Null: not we, or not yet. */
 export async function settleClaimed (db: Database, { tenant, id }: NoticeKey): Promise<ClaimedNotice | null> {
-  const { outcome, attempt, event } = await db.settle`SELECT claim_notice(${tenant}, ${id}::uuid, ${LEASE_SECONDS}::int) AS result`
+  const { outcome, attempt, event } = await db.settle`SELECT claim_notice(${tenant}, ${id}::uuid, ${CLAIM_SECONDS}::int) AS result`
   return outcome === 'claimed' ? { tenant, id, attempt: attempt as number, event: event as NoticeEvent } : null
 }
+
+/** False if it is another worker's by now, or nobody's any more. */
+export const settleRenewed = async (db: Database, { tenant, id, attempt }: ClaimedNotice): Promise<boolean> =>
+  (await db.settle`SELECT renew_notice(${tenant}, ${id}::uuid, ${attempt}::int, ${CLAIM_SECONDS}::int) AS result`).outcome === 'renewed'
 
 interface Settled {
   outcome: string
@@ -33,7 +39,7 @@ interface Settled {
 const toSettled = (tenant: string, { outcome, next }: { outcome: string, next?: unknown }): Settled =>
   ({ outcome, next: typeof next === 'string' ? { tenant, id: next } : null })
 
-/** `delivered`, and gone; `stale` if the lease was over and another worker has it now. */
+/** `delivered`, and gone; `stale` if the claim was over and another worker has it now. */
 export const settleDelivered = async (db: Database, { tenant, id, attempt }: ClaimedNotice): Promise<Settled> =>
   toSettled(tenant, await db.settle`SELECT deliver_notice(${tenant}, ${id}::uuid, ${attempt}::int) AS result`)
 

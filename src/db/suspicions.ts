@@ -1,12 +1,11 @@
 import { sourceOf } from '../core/address.ts'
 import type { ChainedEvent } from '../core/audit-chain.ts'
 import type { Database } from './client.ts'
-import { startLeased } from './lease.ts'
+import type { Lease } from './lease.ts'
 
 /** So many users failing in an hour from one source are no company on a Monday morning. */
 const SPRAYED_USERS = 200
 const LOOK_MS = 60_000
-const LEASE_SECONDS = 90
 
 /** A code that somebody sent: what came of it, and from where. */
 interface Attempt extends ChainedEvent { subject: string, address: string }
@@ -69,6 +68,7 @@ export async function watchSprays (db: Database): Promise<void> {
   for (const { tenant, source, users } of sprays) await db.settle`SELECT suspect_spray(${tenant}, ${source}, ${users}::int) AS result`
 }
 
-/** Every minute, on the one replica that holds the lease. Answers how to stop it. */
-export const startWatching = (db: Database, onError: (error: unknown) => void, intervalMs = LOOK_MS): () => Promise<void> =>
-  startLeased(db, { name: 'attacks', seconds: LEASE_SECONDS, intervalMs, onError }, async () => { await watchSprays(db) })
+/** Every minute, on the one replica that holds the lease. */
+export const startWatching = (db: Database, lease: Lease, onError: (error: unknown) => void, intervalMs = LOOK_MS): void => {
+  lease.every(intervalMs, onError, () => watchSprays(db))
+}

@@ -7,7 +7,8 @@ import { chainTenant } from '../../src/db/audit-chain.ts'
 import { settleWanted } from '../../src/db/notices.ts'
 import { startWatching, watchAttempts, watchSprays } from '../../src/db/suspicions.ts'
 import { sweep } from '../../src/db/sweep.ts'
-import { connect } from '../../src/db/client.ts'
+import { connect, type Database } from '../../src/db/client.ts'
+import { Lease } from '../../src/db/lease.ts'
 import { startChainer } from '../helpers/chainer.ts'
 import { isSomebodyWaiting, ownDatabase } from '../helpers/database.ts'
 import { startProxy } from '../helpers/proxy.ts'
@@ -160,16 +161,21 @@ t.test('of two replicas one looks, and a database that is not there is told of',
   await attempts(tenant, 'totp.refused', 200, '203.0.113.77')
   await chain(tenant)
   const errors: unknown[] = []
-  const stops = [1, 2].map(() => startWatching(db, error => { errors.push(error) }, 10))
+  const note = (error: unknown): void => { errors.push(error) }
+  const start = (db: Database): Lease => {
+    const lease = new Lease(db, 'attacks', note, 10)
+    startWatching(db, lease, note, 10)
+    return lease
+  }
+  const leases = [start(db), start(db)]
   for (let tries = 0; tries < 100 && (await suspected(tenant)).length === 0; tries++) await sleep(20)
-  for (const stop of stops) await stop()
+  for (const lease of leases) await lease.stop()
   t.ok((await suspected(tenant)).length > 0)
   t.same(errors, [])
-  const stop = startWatching({ ...db, settle: () => Promise.reject(new Error('gone')) }, error => { errors.push(error) }, 10)
+  const lost = start({ ...db, settle: () => Promise.reject(new Error('gone')) })
   for (let tries = 0; tries < 100 && errors.length === 0; tries++) await sleep(20)
-  await stop()
+  await lost.stop()
   t.ok(errors.length > 0)
-  await startWatching(db, () => {})()
 })
 
 /** Five refused codes of one user; who chains them waits for `release` to write it. */

@@ -36,7 +36,13 @@ async function start (t: Test, options?: { isStandby: boolean }): Promise<Stage>
   const service = await startService(t, { DATABASE_URL: proxy.url })
   const { config, secrets, db, app } = service
   const stop = startAudit({
-    config, secrets, db, memory: service.memory, metrics: new Metrics(), log: app.log, times: { chainMs: 100, signMs: 60_000, lookMs: 1000, checkMs: 60_000 }
+    config,
+    secrets,
+    db,
+    memory: service.memory,
+    metrics: new Metrics(),
+    log: app.log,
+    times: { leaseMs: 100, chainMs: 100, signMs: 60_000, watchMs: 60_000, lookMs: 1000, checkMs: 60_000 }
   })
   t.teardown(stop)
   return { proxy, service, first, second }

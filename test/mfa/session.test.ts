@@ -174,9 +174,9 @@ t.test('the service sweeps by itself, and survives a sweep that fails', async t 
   await service.db.rows`UPDATE mfa_sessions SET expires_at = now() WHERE tenant = ${user.tenant}`
   const failures: unknown[] = []
   const stop = startSweeping(service.db, error => { failures.push(error) }, 10)
-  const broken = startSweeping({ ...service.db, rows: () => Promise.reject(new Error('gone')) }, error => { failures.push(error) }, 10)
+  const broken = startSweeping({ ...service.db, chores: () => Promise.reject(new Error('gone')) }, error => { failures.push(error) }, 10)
   while (failures.length === 0 || (await service.db.rows`SELECT 1 FROM mfa_sessions WHERE tenant = ${user.tenant}`).length > 0) await new Promise(resolve => setTimeout(resolve, 10))
-  stop()
-  broken()
+  await stop()
+  await broken()
   t.match(failures[0], { message: 'gone' })
 })
