@@ -1,6 +1,6 @@
 // `npm test [-- FILES, DIRECTORIES and options of tap, with "="]`: compiles what the tests run, once, and lets tap run that. Else each
-// of more than a hundred processes would load a thousand modules through the hooks of a loader, which is most of what a
-// small file costs. `npx tap FILE` does without.
+// process would load a thousand modules through the hooks of a loader, which is most of what a small file costs. Of the suite
+// each process runs several files, one after the other. `npx tap FILE` does without both.
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -23,16 +23,37 @@ run('scripts/tap-plugins.mjs')
 
 const below = dir => readdirSync(dir, { recursive: true }).map(name => join(dir, name)).sort()
 const testsOf = path => statSync(path).isDirectory() ? below(path).filter(name => name.endsWith('.test.ts')) : [path]
+const isOfSuite = name => !tap.exclude.some(glob => name.startsWith(glob.replace(/\*\*$/, '')))
 const isPath = arg => !arg.startsWith('-')
 const tests = args.some(isPath)
   ? args.filter(isPath).flatMap(arg => testsOf(relative(root, arg)))
-  : testsOf('test').filter(name => !tap.exclude.some(glob => name.startsWith(glob.replace(/\*\*$/, ''))))
+  : testsOf('test').filter(isOfSuite)
+
+// A process costs a second before its first test, and a file that needs one of its own says so, and why.
+const FILES_OF_GROUP = 8
+const ALONE = /^\/\/ In a process of its own: /m
+const grouped = tests.length > FILES_OF_GROUP && tests.every(isOfSuite) ? tests.filter(name => !ALONE.test(readFileSync(name, 'utf8'))) : []
+const groups = Array.from({ length: Math.ceil(grouped.length / FILES_OF_GROUP) }, (_, n) => grouped.slice(n * FILES_OF_GROUP, (n + 1) * FILES_OF_GROUP))
+const alone = tests.filter(name => !grouped.includes(name))
+
+/** Runs each file within a test of tap's that has the file's name, as the `t` that the file imports. */
+const codeOf = files => `
+  import tap from 'tap'
+  import { enter } from 'test-of-file'
+  tap.setTimeout(0)
+  for (const [name, load] of [${files.map(name => `['${name}', () => import('./${name}')]`).join()}]) {
+    await tap.test(name, { timeout: ${tap.timeout * 1000} }, async t => { enter(t); await load() })
+  }`
+const TEST_OF_FILE = 'import tap from "tap"; export * from "tap"; let test = tap; export { test as default }; export const enter = t => { test = t }'
 
 const isProgram = name => /^test\/helpers\/(before|after|server|.*-process)\.ts$|^src\/(server|cli\/[^/]*)\.ts$|^scripts\/[^/]*\.ts$/.test(name)
 const builtFrom = name => join(OUT, name.replace(/\.ts$/, '.js'))
 rmSync(OUT, { recursive: true, force: true })
 await build({
-  entryPoints: [...tests, ...['test/helpers', 'scripts', 'src'].flatMap(below).filter(isProgram)],
+  entryPoints: [
+    ...groups.map((_, n) => ({ in: `group:${n}`, out: `groups/${n}` })),
+    ...[...alone, ...['test/helpers', 'scripts', 'src'].flatMap(below).filter(isProgram)].map(name => ({ in: name, out: name.replace(/\.ts$/, '') }))
+  ],
   outdir: OUT,
   outbase: '.',
   bundle: true,
@@ -45,6 +66,11 @@ await build({
   plugins: [{
     name: 'headless-mfa',
     setup ({ onLoad, onResolve }) {
+      onResolve({ filter: /^group:/ }, ({ path }) => ({ path, namespace: 'group' }))
+      onLoad({ filter: /.*/, namespace: 'group' }, ({ path }) => ({ contents: codeOf(groups[path.slice('group:'.length)]), resolveDir: root }))
+      onResolve({ filter: /^test-of-file$/ }, ({ path }) => ({ path, namespace: 'test-of-file' }))
+      onLoad({ filter: /.*/, namespace: 'test-of-file' }, () => ({ contents: TEST_OF_FILE, resolveDir: root }))
+      if (groups.length > 0) onResolve({ filter: /^tap$/ }, ({ importer }) => grouped.includes(relative(root, importer)) ? { path: 'test-of-file', namespace: 'test-of-file' } : undefined)
       // Other packages stay where they are, but for those that are hundreds of small modules.
       onResolve({ filter: /^[^./]/ }, ({ kind, path }) => kind === 'entry-point' || /^(typebox|jose)(\/|$)/.test(path) ? undefined : { external: true })
       // What is looked for beside a source file is there still.
@@ -64,4 +90,5 @@ await build({
 const unnoted = env._TAPJS_PROCESSINFO_COVERAGE_ === '0' ? '/./' : '/\\/(\\.tap|node_modules)\\//'
 run('node_modules/tap/dist/esm/run.mjs', `--test-env=_TAPJS_PROCESSINFO_EXCLUDE_=${unnoted}`,
   `--before=${builtFrom(tap.before)}`, `--after=${builtFrom(tap.after)}`,
-  ...args.filter(arg => !isPath(arg)), ...tests.map(builtFrom))
+  ...(groups.length > 0 ? ['--timeout=1200'] : []), ...args.filter(arg => !isPath(arg)),
+  ...groups.map((_, n) => join(OUT, `groups/${n}.js`)), ...alone.map(builtFrom))

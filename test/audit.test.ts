@@ -12,6 +12,7 @@ import { Metrics } from '../src/http/metrics.ts'
 import { ownDatabase } from './helpers/database.ts'
 import { asOwner, serviceRole } from './helpers/role.ts'
 import { type Answer, type User, startService } from './helpers/service.ts'
+import { until } from './helpers/until.ts'
 
 const { url } = await ownDatabase(t)
 const role = await serviceRole(t, url)
@@ -37,13 +38,6 @@ function startReplica (t: Test, { memory = new AuditMemory(), checkMs = 50 } = {
   return { lines, memory, breaks: () => read('mfa_audit_breaks_total'), waiting: () => read('mfa_audit_waiting_seconds'), stop }
 }
 
-async function until (what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; !await isSo(); tries++) {
-    if (tries > 3000) throw new Error(`not within time: ${what}`)
-    await sleep(20)
-  }
-}
-
 const NOT_SIGNED = 'the audit is not signed'
 /** But for what a busy machine had no time for. */
 const errorsOf = ({ lines }: Replica, tenant: string): Line[] =>
@@ -55,7 +49,7 @@ async function signed (replica: Replica, events = 10): Promise<{ auditor: User, 
   const auditor = service.user({ roles: ['mfa:auditor'] })
   const { token } = await auditor.enroll()
   await write(auditor.tenant, events - 2)
-  await until('all is signed', () => replica.memory.newest(auditor.tenant)?.count === events)
+  await until(() => replica.memory.newest(auditor.tenant)?.count === events)
   return { auditor, token, tenant: auditor.tenant, verify: () => auditor.call('GET', '/admin/audit/verify', undefined, token) }
 }
 
@@ -123,7 +117,7 @@ for (const [what, forge] of forgeries) {
     const before = signedOf(replica, tenant).length
     await forge(tenant)
     t.match((await verify()).body, { ok: false, brokenAt: { cause: /changed|missing/ } }, 'at once, by what this replica remembers')
-    await until('it is told', () => errorsOf(replica, tenant).length > 0)
+    await until(() => errorsOf(replica, tenant).length > 0)
     t.match(errorsOf(replica, tenant), [{ fields: { tenant, brokenAt: {} }, text: 'the audit was changed' }])
     // What is remembered was put back: whoever remembers nothing sees it too.
     t.not((await verifyTenant(service.db, tenant, service.secrets.signing)).broken, null, 'for `npm run audit:verify`')
@@ -256,7 +250,7 @@ t.test('many tenants are remembered, in pages, while there is room; what has non
 
   const full = startReplica(t, { memory: new AuditMemory(0) })
   await owner.rows`DELETE FROM audit_checkpoints WHERE tenant = ${tenant}`
-  await until('it is told', () => errorsOf(full, tenant).length > 0)
+  await until(() => errorsOf(full, tenant).length > 0)
   t.match(errorsOf(full, tenant)[0], { text: NOT_SIGNED, fields: { err: /no room/ } })
   t.same(signedOf(full, tenant), [])
 })
@@ -274,11 +268,11 @@ t.test('a link that the service\'s login puts at the next place stops the chain:
   t.equal(await replica.waiting(), 0)
   await service.db.rows`INSERT INTO audit_chain (tenant, position, at, id, event, hash) VALUES (${tenant}, 11, now(), gen_random_uuid(), '', '')`
   await write(tenant, 1)
-  await until('it waits', async () => await replica.waiting() > 0)
+  await until(async () => await replica.waiting() > 0)
   t.match((await verify()).body, { ok: true })
   t.same(errorsOf(replica, tenant), [], 'a moment is nothing to tell')
   await age(tenant, 45)
-  await until('it is told', () => errorsOf(replica, tenant).length > 0)
+  await until(() => errorsOf(replica, tenant).length > 0)
   const { body } = await verify()
   t.match(body, { ok: false, events: 11, waitingSince: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/ })
   t.notOk('brokenAt' in body)
@@ -288,7 +282,7 @@ t.test('a link that the service\'s login puts at the next place stops the chain:
   t.equal(errorsOf(replica, tenant).length, 1, 'and not with each look')
 
   await owner.rows`DELETE FROM audit_chain WHERE tenant = ${tenant} AND position = 11`
-  await until('it is chained', async () => await replica.waiting() === 0)
+  await until(async () => await replica.waiting() === 0)
   t.match((await verify()).body, { ok: true, events: 11 })
 })
 
@@ -300,11 +294,11 @@ t.test('so does a lease that nobody gives back, and each replica tells of it', a
   await age(tenant, 60)
   const replicas = [startReplica(t), startReplica(t)]
   for (const replica of replicas) {
-    await until('it is told', () => errorsOf(replica, tenant).length > 0)
+    await until(() => errorsOf(replica, tenant).length > 0)
     t.match(errorsOf(replica, tenant), [{ fields: { tenant }, text: 'the audit is not chained any more' }])
   }
   await owner.rows`UPDATE leases SET until = now() WHERE name = 'audit'`
-  for (const replica of replicas) await until('it is chained', async () => await replica.waiting() === 0)
+  for (const replica of replicas) await until(async () => await replica.waiting() === 0)
 })
 
 t.test('events that are entered for the chain a second time do not wait', async t => {
@@ -314,7 +308,7 @@ t.test('events that are entered for the chain a second time do not wait', async 
   await owner.rows`UPDATE audit_chain SET at = (at AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
   await owner.rows`UPDATE audit_pending SET at = (at AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
   const replica = startReplica(t)
-  await until('it was looked at', () => replica.memory.newest(tenant) !== undefined)
+  await until(() => replica.memory.newest(tenant) !== undefined)
   t.equal(await replica.waiting(), 0)
   t.notOk('waitingSince' in await verifyTenant(service.db, tenant, service.secrets.signing))
 })

@@ -1,3 +1,4 @@
+// In a process of its own: it counts the threads that hash.
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'

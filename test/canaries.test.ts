@@ -1,7 +1,6 @@
 // A whole life of a user with known secrets, at the loudest log level: then the log, everything that was printed, the whole
 // database and every answer are searched for them.
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
 import { Metrics } from '../src/http/metrics.ts'
@@ -10,6 +9,7 @@ import { ownDatabase } from './helpers/database.ts'
 import { TestReceiver } from './helpers/receiver.ts'
 import { type Answer, fromBase32, startService } from './helpers/service.ts'
 import { aroundSettling } from './helpers/settling.ts'
+import { until } from './helpers/until.ts'
 
 const { url } = await ownDatabase(t)
 const printed = capture()
@@ -60,7 +60,7 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
 
   const refusing = hide('what the receiver says', `canary-${randomUUID()}`)
   receiver.answer = response => response.writeHead(receiver.received.length % 2 === 0 ? 500 : 410, { 'x-said': refusing }).end(refusing)
-  while ((await service.db.rows`SELECT 1 FROM notice_receivers`).length === 0) await sleep(10)
+  await until(async () => (await service.db.rows`SELECT 1 FROM notice_receivers`).length > 0)
   await call(200, 'GET', '/mfa/status')
   const { body: { factorId, secret, otpauthUri } } = await call(201, 'POST', '/mfa/enroll', { label: 'Phone' })
   hideSecret('secret', secret)
@@ -128,11 +128,11 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
 
   // What failed is sent once more.
   receiver.recover()
-  for (let left = 1; left > 0; await sleep(20)) {
+  await until(async () => {
     // Of one tenant, as all that deliver are busy with them: over every shard of Citus it and they would wait for each other.
     await service.db.rows`UPDATE notices SET due_at = now(), parked_at = NULL WHERE tenant = ${user.tenant}`
-    left = (await service.db.rows`SELECT 1 FROM notices`).length
-  }
+    return (await service.db.rows`SELECT 1 FROM notices`).length === 0
+  })
   await stopNotices()
 
   // Whatever can be read is read once more at the end.

@@ -10,6 +10,7 @@ import { startProxy } from './helpers/proxy.ts'
 import { TestReceiver } from './helpers/receiver.ts'
 import { type Service, startService } from './helpers/service.ts'
 import { aroundSettling } from './helpers/settling.ts'
+import { until } from './helpers/until.ts'
 
 interface Line { level: 'info' | 'warn', fields: any, text: string }
 
@@ -31,13 +32,6 @@ async function startDelivering (t: Test, options: Partial<NoticesOptions> = {}):
   await until(async () => (await db.rows`SELECT 1 FROM notice_receivers`).length === 1)
   t.teardown(() => stop())
   return { service, receiver, lines, metrics, stop: () => stop(), start }
-}
-
-async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; !await isSo(); tries++) {
-    if (tries > 1000) throw new Error('not within time')
-    await sleep(20)
-  }
 }
 
 const typesOf = (receiver: TestReceiver): string[] => receiver.accepted.map(({ body }) => body.type)

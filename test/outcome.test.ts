@@ -1,12 +1,12 @@
 // The database's answer to an act is lost after the commit: nobody is told that nothing happened, and what each operation's detail says
 // to look at tells whether it was done.
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { administrator } from './helpers/administrator.ts'
 import { ownDatabase } from './helpers/database.ts'
 import { startProxy } from './helpers/proxy.ts'
 import { type Answer, type User, startService } from './helpers/service.ts'
 import { aroundSettling } from './helpers/settling.ts'
+import { until } from './helpers/until.ts'
 
 const { url } = await ownDatabase(t)
 const proxy = await startProxy(t, url)
@@ -20,10 +20,7 @@ const operations = Object.entries(specification.paths as Record<string, Record<s
 /** Once each service has new connections, as far as it needs them. */
 async function healed (): Promise<void> {
   await proxy.restore()
-  for (let tries = 0; (await service.call('GET', '/health/ready')).status !== 200; tries++) {
-    if (tries > 50) throw new Error('not healed')
-    await sleep(100)
-  }
+  await until(async () => (await service.call('GET', '/health/ready')).status === 200)
 }
 
 /** The settlement is committed, and its answer does not come. */
@@ -228,7 +225,7 @@ t.test('what was not sent, or was taken back, was not accepted, and is said so',
   const restore = aroundSettling(db, async send => {
     await proxy.refuse()
     // Until the pool knows of each of its connections that it is gone.
-    while (db.connections().idle > 0) await sleep(5)
+    await until(() => db.connections().idle === 0)
     return await send()
   })
   const unsent = await by.call('POST', '/mfa/verify', { code })
@@ -261,7 +258,7 @@ t.test('where the answer needs one more look after the act, and that fails, it w
     const restore = aroundSettling(db, async send => {
       const result = await send()
       await proxy.refuse()
-      while (db.connections().idle > 0) await sleep(5)
+      await until(() => db.connections().idle === 0)
       return result
     })
     const answer = await by.call(path.startsWith('/admin') ? 'PUT' : 'PATCH', path, body, token)

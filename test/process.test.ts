@@ -14,6 +14,7 @@ import { startProxy } from './helpers/proxy.ts'
 import { request } from './helpers/raw.ts'
 import { AUDIENCE, callTo, ISSUER, signToken, testEnvironment } from './helpers/service.ts'
 import { temporaryDir } from './helpers/temporary.ts'
+import { until } from './helpers/until.ts'
 
 const { NODE_OPTIONS: _, ...inherited } = process.env
 
@@ -28,7 +29,7 @@ async function startProcess (t: Test, env: Record<string, string> = {}, { stdout
   t.teardown(() => child.kill('SIGKILL'))
   const call = callTo(`http://127.0.0.1:${port}`)
   const isUp = async (path = '/health/ready'): Promise<boolean> => (await call('GET', path).catch(() => ({ status: 0 }))).status === 200
-  for (let i = 0; i < 300 && !await isUp(); i++) await sleep(100)
+  await until(isUp)
   return { child, port, call, isUp, ended }
 }
 
@@ -71,13 +72,6 @@ async function fillLog (call: Running['call']): Promise<void> {
 const lostLines = async (call: Running['call']): Promise<number> => Number(/^mfa_log_lines_lost_total (\d+)$/m.exec((await call('GET', '/metrics')).text)?.[1])
 /** How often a log says that lines of it are lost, and how many. */
 const told = (log: string): number[] => [...log.matchAll(/"level":40,.*"lost":(\d+),"msg":"lines of the log are lost/g)].map(([, lost]) => Number(lost))
-
-async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; !await isSo(); tries++) {
-    if (tries > 300) throw new Error('not within time')
-    await sleep(100)
-  }
-}
 
 t.test('a log that nobody reads holds nobody up; when it is read again, it says once how many lines are lost', async t => {
   const { child, call, isUp } = await startProcess(t)

@@ -14,6 +14,7 @@ import { ownDatabase } from './helpers/database.ts'
 import { key, secretFiles, startKept } from './helpers/keys.ts'
 import { startProxy } from './helpers/proxy.ts'
 import { headerOf, ISSUER, AUDIENCE, SECRET, signingKey, signToken, TestClock, testEnvironment } from './helpers/service.ts'
+import { until } from './helpers/until.ts'
 
 const jwks = (...keys: object[]): string => JSON.stringify({ keys })
 
@@ -92,7 +93,7 @@ t.test('it looks by itself, some times a minute, and reports which keys it has',
   await service.db.rows`INSERT INTO keys (purpose, id, fingerprint, first_at) VALUES ('sealing', 'k0', 'x', now() - interval '1 hour')`
   await service.db.rows`UPDATE keys SET first_at = now() - interval '1 hour' WHERE id = 'k1'`
   files.put({ MFA_ENCRYPTION_KEYS: `${k1},k2:${key()}` })
-  for (let tries = 0; tries < 100 && !service.secrets.sealing.keys.has('k2'); tries++) await sleep(20)
+  await until(() => service.secrets.sealing.keys.has('k2'))
   t.same([...service.secrets.sealing.keys.keys()], ['k1', 'k2'])
   await sleep(100)
   await keeper.stop()
@@ -179,7 +180,7 @@ t.test('nobody is let in before the keys are held against the database: that is 
   const [waiting, ending] = [await startKept(t, { DATABASE_URL: proxy.url }), await startKept(t, { DATABASE_URL: proxy.url })]
   const proved = waiting.keeper.prove(20)
   const ended = ending.keeper.prove(20)
-  while (waiting.told.length === 0 || ending.told.length === 0) await sleep(20)
+  await until(() => waiting.told.length > 0 && ending.told.length > 0)
   await ending.keeper.stop()
   await ended
   t.notOk(ending.service.secrets.areProved)
@@ -210,7 +211,7 @@ t.test('without a database it starts, is not ready and seals nothing; held again
   await proxy.refuse()
   await late.keeper.start(20)
   await proxy.restore()
-  for (let tries = 0; tries < 200 && late.unfit.length === 0; tries++) await sleep(20)
+  await until(() => late.unfit.length > 0)
   t.ok(late.unfit[0] instanceof ConfigError)
   t.match(late.unfit[0]?.message, /MFA_ENCRYPTION_KEYS has another key/)
 

@@ -1,10 +1,10 @@
 // A real cluster: a worker is lost under load and comes back, and a tenant moves to another worker while its users log in.
-import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
 import { ownDatabase } from '../helpers/database.ts'
 import { crash, makeDurable, usersOnEach, placeOf, revive } from '../helpers/cluster.ts'
 import { type User, type Service, startService } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 
 const { url } = await ownDatabase(t)
 await makeDurable(url)
@@ -52,7 +52,7 @@ t.test('a worker is lost under load and comes back: no code is accepted twice, n
   const late = on(lost).map(({ user, secret }) => ({ user, code: service.clock.code(secret) }))
   await login(on(lost))
   await revive(lost)
-  for (let tries = 0; tries < 50 && (await on(lost)[0]?.user.call('GET', '/mfa/status'))?.status !== 200; tries++) await sleep(100)
+  await until(async () => (await on(lost)[0]?.user.call('GET', '/mfa/status'))?.status === 200)
   const answers = await Promise.all(late.map(({ user, code }) => user.call('POST', '/mfa/verify', { code })))
   t.same([...new Set(answers.map(({ status }) => status))], [200], 'what could not be written is as good as ever')
   service.clock.advance(30)

@@ -4,9 +4,9 @@ import { once } from 'node:events'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { nodeArguments } from '../helpers/program.ts'
+import { until } from '../helpers/until.ts'
 
 const { NODE_OPTIONS: _, NODE_ENV: __, ...inherited } = process.env
 const TMPDIR = mkdtempSync(join(tmpdir(), 'headless-mfa-ended-'))
@@ -26,13 +26,6 @@ function start (path: string, ...args: string[]): Program {
   let text = ''
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', chunk => { text += String(chunk) })
   return { child, output: () => text, closed: once(child, 'close') }
-}
-
-async function until (isSo: () => boolean): Promise<void> {
-  for (let tries = 0; !isSo(); tries++) {
-    if (tries > 3000) throw new Error('it does not come to that')
-    await sleep(10)
-  }
 }
 
 /** Moments of a start: there is a folder, its database is being made, it runs. */

@@ -2,7 +2,6 @@
 import { type ChildProcess, execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Secret } from 'otpauth'
 import pg from 'pg'
 import t from 'tap'
@@ -14,6 +13,7 @@ import { startKept } from '../helpers/keys.ts'
 import { nodeArguments } from '../helpers/program.ts'
 import { serviceRole } from '../helpers/role.ts'
 import { fromBase32 } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 
 const { url } = await ownDatabase(t)
 const role = await serviceRole(t, url)
@@ -119,7 +119,7 @@ t.test('an import that is killed, or loses the database, is run again: it goes o
         void (async () => {
           await owner.query('BEGIN')
           await owner.query('LOCK TABLE factors IN EXCLUSIVE MODE')
-          while (!await isSomebodyWaiting(url)) await sleep(20)
+          await until(() => isSomebodyWaiting(url))
           if (accident === 'killed') child.kill('SIGKILL')
           // On a cluster of Citus it is a worker that waits for the lock, and the coordinator that has the import's connection.
           else await owner.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'headless-mfa' AND state = 'active'")

@@ -1,12 +1,12 @@
 // The log as a developer sees it: on a terminal, which Debian's `script` stands for.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { ownDatabase } from '../helpers/database.ts'
 import { freePort } from '../helpers/gateways.ts'
 import { nodeArguments } from '../helpers/program.ts'
 import { callTo, testEnvironment } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 
 /** A start of development, on a terminal or not. */
 async function started (isTerminal: boolean, more: Record<string, string> = {}): Promise<string> {
@@ -21,10 +21,10 @@ async function started (isTerminal: boolean, more: Record<string, string> = {}):
   let output = ''
   child.stdout.on('data', chunk => { output += String(chunk) })
   const call = callTo(`http://127.0.0.1:${port}`)
-  for (let tries = 0; tries < 300 && (await call('GET', '/health/ready').catch(() => ({ status: 0 }))).status !== 200; tries++) await sleep(100)
+  await until(async () => (await call('GET', '/health/ready').catch(() => ({ status: 0 }))).status === 200)
   await call('GET', '/mfa/status', { token: 'x' })
   await call('OPTIONS', '/mfa/status', { headers: { origin: 'http://127.0.0.1:3530', 'access-control-request-method': 'GET' } })
-  for (let tries = 0; tries < 100 && !output.includes('405'); tries++) await sleep(50)
+  await until(() => output.includes('405'))
   const ended = once(child, 'close')
   if (isTerminal) execFileSync('pkill', ['-TERM', '-P', String(child.pid)])
   else child.kill('SIGTERM')

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Caller } from '../../src/core/caller.ts'
 import { CACHE_SECONDS, AuthorizationCache } from '../../src/core/authorization-cache.ts'
 import type { User } from '../../src/core/user.ts'
+import { until } from '../helpers/until.ts'
 
 const NOW = new Date('2026-11-26T12:00:00Z')
 const seconds = NOW.getTime() / 1000
@@ -66,7 +66,7 @@ t.test('what has ended takes no memory: filled with more users and tokens than f
   const groups = Array.from({ length: 20 }, (_, index) => `group-${index}`)
   for (let index = 0; index < 20_000; index++) cache.keep(caller({ subject: `s${index % 2000}`, groups, expiresAt: seconds + index }), user(), NOW)
   t.ok(cache.size <= 1000)
-  while (cache.size > 0) await sleep(50)
+  await until(() => cache.size === 0)
   t.equal(cache.find(caller({ subject: 's1999', groups, expiresAt: seconds + 19_999 }), NOW), undefined)
 })
 

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Sparing } from '../../src/core/sparing.ts'
+import { until } from '../helpers/until.ts'
 
 type Told = [what: string, count: number]
 
@@ -17,12 +18,12 @@ t.test('the first of a kind is told at once, and then how many have come, once i
   for (let i = 1; i <= 50; i++) add('a', `a${i}`)
   add('b')
   t.same(told, [['a1', 1], ['b', 1]])
-  while (told.length < 3) await sleep(5)
+  await until(() => told.length >= 3)
   t.same(told[2], ['a50', 49], 'the last of them')
   t.ok(performance.now() - began > 29)
   add('a', 'a51')
   t.equal(told.length, 3, 'and it is still once in a while')
-  while (told.length < 4) await sleep(5)
+  await until(() => told.length >= 4)
   t.same(told[3], ['a51', 1])
 })
 

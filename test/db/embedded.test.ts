@@ -9,6 +9,7 @@ import t, { type Test } from 'tap'
 import { findRunning, removeEmbedded, startEmbedded, type EmbeddedOptions } from '../../src/db/embedded.ts'
 import { program } from '../helpers/program.ts'
 import { temporaryDir } from '../helpers/temporary.ts'
+import { until } from '../helpers/until.ts'
 
 const isRoot = process.getuid!() === 0
 
@@ -105,7 +106,7 @@ t.test('a process that exits without a word takes its server along', async t => 
   const { child, url } = await startElsewhere(dataDir)
   child.send('exit')
   await once(child, 'exit')
-  for (let tries = 200; tries > 0 && existsSync(join(dataDir, 'pgdata/postmaster.pid')); tries--) await sleep(50)
+  await until(() => !existsSync(join(dataDir, 'pgdata/postmaster.pid')))
   await t.rejects(query(url, 'SELECT'), { code: 'ECONNREFUSED' })
 })
 
@@ -155,7 +156,7 @@ t.test('a port that is taken at that moment is waited for', async t => {
   const dataDir = freshDir(t)
   const starting = start(t, { dataDir, settings: { port: String(port) } })
   const logFile = join(dataDir, 'server.log')
-  while (!existsSync(logFile) || !readFileSync(logFile, 'utf8').includes('could not bind')) await sleep(20)
+  await until(() => existsSync(logFile) && readFileSync(logFile, 'utf8').includes('could not bind'))
   squatter.close()
   t.equal(new URL((await starting).url).port, String(port))
 })

@@ -4,9 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startService } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 
 // Debian's Prometheus, which scrapes the service and evaluates what is in ops/.
 
@@ -32,17 +32,15 @@ t.test('a real Prometheus scrapes the service, takes the rules and answers each 
   })
   const ask = async (path: string): Promise<any> => await (await fetch(`http://127.0.0.1:${port}/api/v1/${path}`)).json()
   const query = async (expression: string): Promise<any> => await ask(`query?query=${encodeURIComponent(expression)}`)
-  const until = async (isThere: () => Promise<boolean>): Promise<void> => {
-    for (let i = 0; i < 200 && !await isThere().catch(() => false); i++) await sleep(100)
-  }
-  await until(async () => (await query('up{job="headless-mfa"}')).data.result[0]?.value[1] === '1')
+  const isSo = async (ask: () => Promise<boolean>): Promise<boolean> => await ask().catch(() => false)
+  await until(() => isSo(async () => (await query('up{job="headless-mfa"}')).data.result[0]?.value[1] === '1'))
   const user = service.user()
   const { secret } = await user.enroll()
   await user.verify(secret)
-  await until(async () => (await query('sum(mfa_codes_total{kind="totp",outcome="accepted"})')).data.result[0]?.value[1] === '1')
+  await until(() => isSo(async () => (await query('sum(mfa_codes_total{kind="totp",outcome="accepted"})')).data.result[0]?.value[1] === '1'))
   t.equal((await query('sum(mfa_codes_total{kind="totp",outcome="accepted"})')).data.result[0]?.value[1], '1')
 
-  await until(async () => (await ask('rules')).data.groups[0].rules.every(({ health }: { health: string }) => health !== 'unknown'))
+  await until(() => isSo(async () => (await ask('rules')).data.groups[0].rules.every(({ health }: { health: string }) => health !== 'unknown')))
   for (const { name, health, state } of (await ask('rules')).data.groups[0].rules) t.same([health, state], ['ok', 'inactive'], name)
   const { panels } = JSON.parse(readFileSync('ops/dashboard.json', 'utf8')) as { panels: Array<{ title: string, targets: Array<{ expr: string }> }> }
   for (const { title, targets } of panels) {

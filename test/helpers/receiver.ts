@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Webhook } from 'standardwebhooks'
+import { until } from './until.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
@@ -45,7 +45,7 @@ export class TestReceiver {
 
   /** The accepted ones, as soon as there are so many; else what there is after some seconds. */
   async until (count: number): Promise<Received[]> {
-    for (let tries = 0; tries < 1000 && this.accepted.length < count; tries++) await sleep(20)
+    await until(() => this.accepted.length >= count)
     return this.accepted
   }
 

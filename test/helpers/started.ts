@@ -1,8 +1,8 @@
 // The service as a newcomer starts it, and commands as he pastes them.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from './gateways.ts'
 import { nodeArguments } from './program.ts'
+import { until } from './until.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
@@ -23,10 +23,7 @@ export async function startAsNewcomer (t: Teardown): Promise<{ origin: string, o
   const port = await freePort()
   const service = run(process.execPath, nodeArguments('src/server.ts'), { PORT: String(port) })
   t.teardown(async () => { service.child.kill('SIGTERM'); await service.ended })
-  for (let i = 0; !service.output().includes('Ctrl-C stops'); i++) {
-    if (i > 300) throw new Error(service.output())
-    await sleep(100)
-  }
+  await until(() => service.output().includes('Ctrl-C stops')).catch(() => { throw new Error(service.output()) })
   return { origin: `http://127.0.0.1:${port}`, output: service.output }
 }
 

@@ -11,6 +11,7 @@ import { Refusals } from '../../src/http/refusals.ts'
 import { checkProblem } from '../helpers/problems.ts'
 import { raw, request, wire } from '../helpers/raw.ts'
 import { type User, startService } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 
 async function start (t: Test, routes: (app: FastifyInstance) => void, limits = { answer: 300, act: 150 }): Promise<{ url: string, app: FastifyInstance }> {
   const app = Fastify() as unknown as FastifyInstance
@@ -118,10 +119,7 @@ async function hangingUp (user: User, what: 'batched' | 'note' | 'rows', method:
   socket.write([`${method} ${path} HTTP/1.1`, 'Host: x', `X-Request-Id: ${id}`, `Authorization: Bearer ${token}`, ...(body === null ? [] : ['Content-Type: application/json', `Content-Length: ${text.length}`]), '', text].join('\r\n'))
   await isWaiting
   socket.resetAndDestroy()
-  for (let tries = 0; !service.log.some(line => line.includes(id)); tries++) {
-    if (tries > 100) throw new Error('no line in the log')
-    await sleep(20)
-  }
+  await until(() => service.log.some(line => line.includes(id)))
   // What it was for would be done by now.
   await sleep(100)
   t.match(JSON.parse(service.log.find(line => line.includes(id) && line.includes('"request"')) as string), { reqId: id, method, path, aborted: true, status: undefined })

@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { CheckedTokens } from '../../src/http/checked-tokens.ts'
+import { until } from '../helpers/until.ts'
 
 const LIMITS = { max: 100, maxLength: 10_000, ttlMs: 60_000 }
 const open = (limits = {}): CheckedTokens<string, { sub: string, roles?: string[] }> => new CheckedTokens({ ...LIMITS, ...limits })
@@ -30,6 +30,6 @@ t.test('tokens are bounded in number and in length, and nothing of them is left 
   for (let index = 0; index < 50; index++) long.keep('a', `${'x'.repeat(1000)}${index}`, 'key', { sub: 's' })
   t.ok(long.size < 10, `${long.size} of a thousand characters`)
   t.same(long.keep('a', 'x'.repeat(20_000), 'key', { sub: 'long' }), { sub: 'long' }, 'one that is too long for it is checked each time')
-  while (many.size + long.size > 0) await sleep(50)
+  await until(() => many.size + long.size === 0)
   t.equal(many.find('a', 'token 999', 'key'), undefined)
 })

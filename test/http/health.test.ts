@@ -1,16 +1,14 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { ownDatabase } from '../helpers/database.ts'
 import { type Service, startService } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 
 /** That the database was there is said for a second more. */
 async function untilUnready (service: Service): ReturnType<Service['call']> {
-  let answer = await service.call('GET', '/health/ready')
-  while (answer.status === 200) {
-    await sleep(50)
-    answer = await service.call('GET', '/health/ready')
-  }
-  return answer
+  return await until(async () => {
+    const answer = await service.call('GET', '/health/ready')
+    return answer.status === 200 ? undefined : answer
+  })
 }
 
 t.test('alive and ready are two questions, and neither answer tells more', async t => {

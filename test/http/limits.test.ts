@@ -10,6 +10,7 @@ import { Refusals } from '../../src/http/refusals.ts'
 import { checkProblem } from '../helpers/problems.ts'
 import { raw, type Wire, wire } from '../helpers/raw.ts'
 import { type Service, startService } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 
 const FORGED = { 'x-forwarded-for': '203.0.113.9', 'x-real-ip': '203.0.113.9', forwarded: 'for=203.0.113.9', 'cf-connecting-ip': '203.0.113.9', 'true-client-ip': '203.0.113.9', 'x-client-ip': '203.0.113.9', 'x-forwarded-host': 'evil.test', 'x-forwarded-proto': 'https' }
 
@@ -166,7 +167,7 @@ t.test('one address is answered eight requests at a time, however many it sends;
   await app.close()
 })
 
-interface Small { url: string, open: Array<() => void>, until: (count: number) => Promise<void>, ask: (init?: RequestInit) => Promise<Response> }
+interface Small { url: string, open: Array<() => void>, begun: (count: number) => Promise<void>, ask: (init?: RequestInit) => Promise<Response> }
 
 /** A listener with a share of one address that is as small as it gets; what it is asked is answered when the test says so. */
 async function startSmall (t: Test, { maxWaiting = 1, maxWaitMs = 60_000 } = {}): Promise<Small> {
@@ -177,14 +178,13 @@ async function startSmall (t: Test, { maxWaiting = 1, maxWaitMs = 60_000 } = {})
   app.route({ method: ['GET', 'POST'], url: '/slow', handler: async () => { await new Promise<void>(resolve => { open.push(resolve) }) } })
   t.teardown(() => { app.server.closeAllConnections(); return app.close() })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
-  const until = async (count: number): Promise<void> => { while (open.length < count) await sleep(5) }
-  return { url, open, until, ask: init => fetch(`${url}/slow`, init) }
+  return { url, open, begun: async count => { await until(() => open.length >= count) }, ask: init => fetch(`${url}/slow`, init) }
 }
 
 t.test('whoever comes while too many of his address wait is told so at once, as is who waits for too long', async t => {
-  const { open, until, ask } = await startSmall(t, { maxWaitMs: 300 })
+  const { open, begun, ask } = await startSmall(t, { maxWaitMs: 300 })
   const served = ask()
-  await until(1)
+  await begun(1)
   const answers = await Promise.all([ask(), ask(), ask()])
   for (const answer of answers) {
     t.match({ status: answer.status, body: await answer.json() }, { status: 503, body: { code: 'unavailable' } })
@@ -196,19 +196,19 @@ t.test('whoever comes while too many of his address wait is told so at once, as 
 })
 
 t.test('who hangs up has no turn any more, and no place in the queue', async t => {
-  const { url, open, until, ask } = await startSmall(t)
+  const { url, open, begun, ask } = await startSmall(t)
   const leaving = new AbortController()
   const served = t.rejects(ask({ signal: leaving.signal }))
-  await until(1)
+  await begun(1)
   const waiting = await wire(t, url)
   waiting.socket.write('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n')
-  while ((await ask()).status !== 503) await sleep(5)
+  await until(async () => (await ask()).status === 503)
   waiting.socket.resetAndDestroy()
   let next = ask()
   while (await Promise.race([next.then(({ status }) => status), sleep(100)]) === 503) next = ask()
   leaving.abort()
   await served
-  await until(2)
+  await begun(2)
   open[1]?.()
   t.equal((await next).status, 200)
   await sleep(100)
@@ -216,13 +216,13 @@ t.test('who hangs up has no turn any more, and no place in the queue', async t =
 })
 
 t.test('a turn is not held while a body is waited for, and not taken for who has gone meanwhile', async t => {
-  const { url, open, until, ask } = await startSmall(t)
+  const { url, open, begun, ask } = await startSmall(t)
   const post = 'POST /slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{'
   const [slow, gone] = [await wire(t, url), await wire(t, url)]
   for (const { socket } of [slow, gone]) socket.write(post)
   await sleep(100)
   const served = ask()
-  await until(1)
+  await begun(1)
   slow.socket.write('}')
   await sleep(100)
   t.equal(open.length, 1, 'with its body it waits for its turn')
@@ -230,7 +230,7 @@ t.test('a turn is not held while a body is waited for, and not taken for who has
   await gone.closed
   open[0]?.()
   t.equal((await served).status, 200)
-  await until(2)
+  await begun(2)
   open[1]?.()
   t.equal((await slow.until(1))[0]?.status, 200)
 })

@@ -1,6 +1,5 @@
 // Why a token is refused: one line for whoever runs the service, in development for the caller too, in production for nobody else.
 import { readFileSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { Metrics } from '../../src/http/metrics.ts'
 import { explain, RefusedToken, REFUSAL_CAUSES } from '../../src/http/refused-token.ts'
@@ -10,6 +9,7 @@ import { raw, request } from '../helpers/raw.ts'
 import { first, REFUSED } from '../helpers/refused.ts'
 import { type Answer, AUDIENCE, claimsOf, encode, ISSUER, SECRET, type Service, signToken, startService } from '../helpers/service.ts'
 import { bare, compact, withKey } from '../helpers/tokens.ts'
+import { until } from '../helpers/until.ts'
 
 const linesOf = ({ log }: Service): any[] => log.map(line => JSON.parse(line)).filter(({ msg }) => /^token refused/.test(msg))
 const ask = (service: Service, token: string, headers: Record<string, string> = {}): Promise<Answer> => service.call('GET', '/mfa/status', { token, headers })
@@ -157,7 +157,7 @@ t.test('the count comes by itself when the while is over', async t => {
   const refusals = new Refusals({ log: { info: (fields: object, msg: string) => { lines.push({ ...fields, msg }) } } as never, metrics: new Metrics(), isProduction: true, limits: { ms: 20, maxKinds: 5 } })
   t.teardown(() => { refusals.end() })
   for (let i = 0; i < 7; i++) t.equal(refusals.tell({ id: `r${i}` } as never, new RefusedToken({ cause: 'missing' })), undefined)
-  while (lines.length < 2) await sleep(5)
+  await until(() => lines.length >= 2)
   t.match(lines, [{ reqId: 'r0', count: 1, msg: 'token refused: there is no token in Authorization' }, { reqId: 'r6', count: 6, msg: 'token refused, the last of 6: there is no token in Authorization' }])
 })
 

@@ -1,10 +1,10 @@
 // What is sent, and what each kind of receiver can do to us: one that fails, hangs, leads elsewhere, never ends, or is not for us.
 import { createServer as createSocketServer, type AddressInfo } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Webhook } from 'standardwebhooks'
 import { createWebhook, type Delivery } from '../../src/http/webhook.ts'
 import { TestReceiver, webhookSecret } from '../helpers/receiver.ts'
+import { until } from '../helpers/until.ts'
 
 const never = new AbortController().signal
 const message = { id: '3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20', body: JSON.stringify({ type: 'user.reset', data: { account: 'Ölaf' } }) }
@@ -73,7 +73,7 @@ t.test('an answer that is huge or slow counts by its status, and holds no connec
     more()
   }
   t.equal((await sender(receiver.url)()).outcome, 'delivered', 'huge')
-  for (let tries = 0; tries < 50 && counts.closed === 0; tries++) await sleep(20)
+  await until(() => counts.closed > 0)
   t.equal(counts.closed, 1)
   t.ok(written < 20_000_000, `${written} bytes`)
   receiver.answer = response => {
@@ -83,7 +83,7 @@ t.test('an answer that is huge or slow counts by its status, and holds no connec
     response.on('close', () => { clearInterval(timer) })
   }
   t.equal((await sender(receiver.url, undefined, { timeout: 10_000 })()).outcome, 'delivered', 'slow')
-  for (let tries = 0; tries < 100 && counts.closed === 1; tries++) await sleep(20)
+  await until(() => counts.closed > 1)
   t.equal(counts.closed, 2, 'and is left after a while')
 })
 

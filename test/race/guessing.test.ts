@@ -6,6 +6,7 @@ import t from 'tap'
 import { startReplicas, tally } from '../helpers/replica.ts'
 import { type User, startService } from '../helpers/service.ts'
 import { aroundSettling } from '../helpers/settling.ts'
+import { until } from '../helpers/until.ts'
 
 t.test('of 200 parallel wrong codes over two replicas five are answered, and a right one after them is not looked at', async t => {
   const service = await startService(t)
@@ -121,12 +122,4 @@ async function send (url: string, user: User, code: string): Promise<Socket> {
   socket.pause()
   await new Promise(resolve => socket.write(`POST /mfa/verify HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${user.token()}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`, resolve))
   return socket
-}
-
-async function until (isSo: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    if (await isSo()) return
-    await sleep(50)
-  }
-  throw new Error('It did not come.')
 }

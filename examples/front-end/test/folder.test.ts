@@ -4,9 +4,9 @@ import { once } from 'node:events'
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { freePort } from '../../../test/helpers/gateways.ts'
+import { until } from '../../../test/helpers/until.ts'
 
 const { NODE_OPTIONS: _, ...inherited } = process.env
 const parent = mkdtempSync(join(tmpdir(), 'headless-mfa-folder-'))
@@ -27,7 +27,7 @@ t.test('it starts, serves its pages, and at Ctrl-C nothing is left', { timeout: 
   const ended = once(child, 'exit')
   let text = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { text += String(chunk) })
-  for (let tries = 0; !text.includes('Ctrl-C ends it') && child.exitCode === null && tries < 900; tries++) await sleep(100)
+  await until(() => text.includes('Ctrl-C ends it') || child.exitCode !== null, { withinMs: 90_000 })
   t.match(text, `http://localhost:${port}`)
   const page = await fetch(`http://127.0.0.1:${port}/sign-in`)
   t.match([page.status, await page.text()], [200, /<div id|<main|<!doctype html>/i])
