@@ -7,7 +7,8 @@ import { MAX_HEADER_SIZE } from './head.ts'
 const LIMITS = {
   requestTimeout: 15_000,
   headersTimeout: 10_000,
-  keepAliveTimeout: 10_000,
+  // Longer than the minute for which load balancers keep theirs by default: who closes first is never asked something in that moment.
+  keepAliveTimeout: 75_000,
   maxHeaderSize: MAX_HEADER_SIZE,
   // Node looks for slow clients every half a minute by default.
   connectionsCheckingInterval: 500,

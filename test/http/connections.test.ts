@@ -296,6 +296,16 @@ t.test('a connection that is silent while its request is at work is not closed; 
   await reader.closed
 })
 
+t.test('a connection that waits for its next request is kept longer than load balancers keep theirs', async t => {
+  const { url, calls, until } = await listen(t)
+  const { socket, until: answered } = await wire(t, url)
+  socket.write(get('/'))
+  await until(1)
+  calls[0]?.answer()
+  t.match((await answered(1))[0], { status: 200, headers: { 'keep-alive': 'timeout=75' } })
+  t.ok((calls[0]?.request.socket.timeout as number) >= 75_000, 'and nothing else closes it before')
+})
+
 t.test('whatever cannot be read is told of, with what it was answered', async t => {
   const refused: number[] = []
   const server = createListener(() => {}, { onRefused: (_socket, status) => { refused.push(status) } }).listen(0, '127.0.0.1')
