@@ -16,10 +16,10 @@ export function registerHealth (app: FastifyInstance, isDatabaseThere: () => Pro
   const askDatabase = shared(isDatabaseThere, KEPT_MS)
   app.addSchema(Health)
   app.get('/health/live', {
-    schema: operation({ id: 'getLiveness', tag: 'Operation', summary: 'Is the process alive?', isPublic: true, answers: { 200: { schema: Type.Ref('Health'), description: 'It is.' } }, errors: [] })
+    schema: operation({ id: 'getLiveness', tag: 'Operation', summary: 'Check that the process is alive', isPublic: true, answers: { 200: { schema: Type.Ref('Health'), description: 'Alive.' } }, errors: [] })
   }, async () => ({ status: 'ok' }))
   app.get('/health/ready', {
-    schema: operation({ id: 'getReadiness', tag: 'Operation', summary: 'Can it serve?', description: 'Asks the database, once a second at most, however many ask us. It is not while its clock is more than 45 seconds from that of the database, nor from the moment on in which it is told to stop, and goes on answering for `PRE_STOP_SECONDS`.', isPublic: true, answers: { 200: { schema: Type.Ref('Health'), description: 'It can.' } }, errors: ['unavailable'] })
+    schema: operation({ id: 'getReadiness', tag: 'Operation', summary: 'Check that the replica can serve', description: 'Asks the database, at most once a second, for all callers together. A replica is not ready while its clock and that of the database differ by more than 45 seconds. It is not ready either once it is told to stop; it then goes on answering for `PRE_STOP_SECONDS`.', isPublic: true, answers: { 200: { schema: Type.Ref('Health'), description: 'Ready.' } }, errors: ['unavailable'] })
   }, async () => {
     if (app.drain.isBegun) throw new UnavailableError('it is about to stop')
     hasKeys()

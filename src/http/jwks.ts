@@ -17,8 +17,8 @@ export function registerJwks (app: FastifyInstance, keys: () => ReadonlyArray<{ 
     schema: operation({
       id: 'getJwks',
       tag: 'Operation',
-      summary: 'Public keys of the MFA tokens',
-      description: 'RFC 7517. Cache it for five minutes, and ask again for a `kid` that is not in it.',
+      summary: 'Read the public keys of the MFA tokens',
+      description: 'A JWK set (RFC 7517). Cache it for five minutes. Ask again if you see a `kid` that is not in it.',
       isPublic: true,
       answers: { 200: { schema: Type.Ref('JwkSet'), description: 'The key set.' } },
       errors: []

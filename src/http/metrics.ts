@@ -132,8 +132,8 @@ export function registerMetrics (app: FastifyInstance, metrics: Metrics): void {
     schema: operation({
       id: 'getMetrics',
       tag: 'Operation',
-      summary: 'Numbers for Prometheus',
-      description: 'In Prometheus\' text format. No user, tenant or code is in them. Made ten times a second at most: who asks at the same moment gets the same.',
+      summary: 'Read the numbers for Prometheus',
+      description: 'In Prometheus\' text format. They have no user, tenant or code in them. They are computed at most ten times a second, for all callers together.',
       isPublic: true,
       answers: { 200: { description: 'The numbers.', contentTypes: { 'text/plain': { schema: Type.String({ examples: ['mfa_codes_total{kind="totp",outcome="accepted"} 1027\n'] }) } } } },
       errors: []

@@ -14,9 +14,9 @@ export const ProblemSchema = Type.Object({
   detail: Type.String({ description: 'What to do next.' }),
   instance: Type.String({ description: 'Carries the request id.' }),
   code: Type.Enum(Object.keys(PROBLEMS) as [string, ...string[]]),
-  errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }), { description: 'With `invalid_request`, and with `required_by_policy` of a policy: the fields, never what they held.' })),
+  errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }), { description: 'With `invalid_request`, and with `required_by_policy` for a policy: the fields. Never their values.' })),
   action: Type.Optional(Type.Enum(['verify', 'login', 'recovery'], { description: 'With `step_up_required`: what helps.' })),
-  cause: Type.Optional(Type.String({ description: 'With `invalid_token`, outside production alone: what of the token did not fit, and what was expected.', examples: ['aud is "account", expected "headless-mfa" (JWT_AUDIENCE)'] }))
+  cause: Type.Optional(Type.String({ description: 'With `invalid_token`, only outside production: what did not fit, and what was expected.', examples: ['aud is "account", expected "headless-mfa" (JWT_AUDIENCE)'] }))
 }, { $id: 'Problem', description: 'An error (RFC 9457).' })
 
 interface Answer { schema?: TSchema, description: string, contentTypes?: Record<string, { schema: TSchema }> }
@@ -105,17 +105,17 @@ function exampleOptions (code: ProblemCode): Parameters<typeof problemBody>[2] {
 }
 
 const TAGS = [
-  { name: 'Status', description: 'Who is it, and what must happen before this session may pass?' },
-  { name: 'Enroll', description: 'Enable TOTP by QR code or typed secret, and prove a code.' },
-  { name: 'Verify', description: 'Prove a second factor and get an MFA token.' },
-  { name: 'Recovery', description: 'Codes for the day on which the phone is gone.' },
-  { name: 'Session', description: 'One code per login, not one every 15 minutes; and log-out.' },
-  { name: 'Factors', description: 'The authenticators of the caller.' },
+  { name: 'Status', description: 'Who the user is, and what must happen next.' },
+  { name: 'Enroll', description: 'Set up an authenticator by QR code or typed secret, and prove a code.' },
+  { name: 'Verify', description: 'Prove a second factor, and get an MFA token.' },
+  { name: 'Recovery', description: 'Codes for a lost phone.' },
+  { name: 'Session', description: 'One code per login instead of one every 15 minutes; and log-out.' },
+  { name: 'Factors', description: 'The user\'s own authenticators.' },
   { name: 'Gateway', description: 'What a gateway asks before it lets a request through.' },
-  { name: 'Policy', description: 'For administrators: who must have MFA, and whom a draft would hit.' },
-  { name: 'Users', description: 'For administrators: who has MFA and who must, and help for whoever lost a phone or is attacked.' },
-  { name: 'Audit', description: 'For administrators: what happened, and the proof that nobody has changed it.' },
-  { name: 'Notices', description: 'What a receiver of yours is told; for administrators, what did not reach it.' },
+  { name: 'Policy', description: 'For administrators: who must have MFA, and whom a draft would ask.' },
+  { name: 'Users', description: 'For administrators: who has MFA, who must, and help for users who lost a phone or are attacked.' },
+  { name: 'Audit', description: 'For administrators: what happened, and proof that it was not changed.' },
+  { name: 'Notices', description: 'Webhook events that your endpoint gets. For administrators: those that did not arrive.' },
   { name: 'Operation', description: 'Keys, probes and numbers.' }
 ]
 
@@ -128,14 +128,14 @@ export async function registerOpenapi (app: FastifyInstance, version: string, we
       info: {
         title: 'Headless MFA',
         version,
-        summary: 'A second factor for any front end or SSO gateway.',
-        description: 'A bearer token of the first factor goes in, one that says "and the second factor too" comes out. Every error is a problem document (RFC 9457) whose `code` is one of a short list and whose `detail` says what to do next. An address has a number of calls a minute (`too_many_attempts` beyond), and a share of those that are answered at a time (`unavailable` where too many of its calls wait). Every call is answered within ten seconds: what cannot begin in time is `unavailable`, before anything is decided. A connection has one request at a time under way: what is sent ahead on it waits unread, and is answered in order.',
+        summary: 'A second factor for the login you already have.',
+        description: 'Send the access token of your login. After the user proves a second factor, you get an MFA token. Every error is a problem document (RFC 9457): `code` is one of a short list, and `detail` says what to do next. Calls are limited per minute and address (`too_many_attempts`). An address also has a share of the calls that are answered at a time: if too many of its calls wait, more are `unavailable`. Every call is answered within ten seconds. A call that can\'t begin in time is `unavailable`, and nothing is decided. On a connection, one request at a time is answered; others wait, and are answered in order. A *fresh* MFA token is one of the last 15 minutes, unless the operator sets another time (`MFA_FRESH_SECONDS`). A fresh login is the same, by `LOGIN_FRESH_SECONDS`.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
       },
       servers: [{ url: '/', description: 'This service' }],
       tags: TAGS,
       webhooks,
-      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A first-factor token of the configured issuer, or an MFA token, as it is, without `Bearer` before it. Administrators need an MFA token of the last minutes: `POST /mfa/verify` answers with one.' } } }
+      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A first-factor token of the configured issuer, or an MFA token. Paste it without `Bearer` before it. Administrators need a fresh MFA token: `POST /mfa/verify` gives one.' } } }
     },
     hideUntagged: true,
     refResolver: { buildLocalReference: json => json.$id as string }

@@ -7,28 +7,28 @@ declare module 'fastify' {
 
 /** Every error that a client can meet (RFC 9457), with the sentence that says what to do next. */
 export const PROBLEMS = {
-  invalid_request: { status: 400, title: 'The request is not well-formed', detail: 'Correct the fields named in `errors`, or see the operation in /openapi.json.' },
-  invalid_token: { status: 401, title: 'No token that is accepted here', detail: 'Send a valid token as `Authorization: Bearer …`; sign in again if it has ended.' },
-  step_up_required: { status: 401, title: 'This needs a fresher or stronger sign-in', detail: 'Do what `action` says, then repeat the call with the new token: `verify` is POST /mfa/verify, `login` a new sign-in, `recovery` a code from an administrator.' },
-  forbidden: { status: 403, title: 'The caller may not do this', detail: 'Ask an administrator for the role that this needs, or use another account.' },
+  invalid_request: { status: 400, title: 'Invalid request', detail: 'Correct the fields named in `errors`. /openapi.json has the operation.' },
+  invalid_token: { status: 401, title: 'Invalid token', detail: 'Send a valid token as `Authorization: Bearer …`. If it has expired, sign in again.' },
+  step_up_required: { status: 401, title: 'A fresh code or login is needed', detail: 'Do what `action` says, then repeat the call with the new token. `verify`: POST /mfa/verify. `login`: sign in again. `recovery`: a code from an administrator, at POST /mfa/recovery.' },
+  forbidden: { status: 403, title: 'Forbidden', detail: 'Ask an administrator for the role that this needs, or use another account.' },
   enrollment_required: { status: 403, title: 'A second factor must be set up first', detail: 'Set one up at the page that `X-MFA-Location` names, or by POST /mfa/enroll.' },
-  login_time_unknown: { status: 403, title: 'The token does not say when the login was', detail: 'Do not sign in again: the next token will not say it either. The operator has the issuer send `auth_time`, or sets `iatIsLogin` (docs/issuers.md). Until then a code from an administrator, at POST /mfa/recovery, lets somebody set up.' },
-  factor_locked: { status: 403, title: 'Too many failures: the factor is locked', detail: 'Use another kind of factor (a recovery code at POST /mfa/recovery), or ask an administrator to unlock it.' },
+  login_time_unknown: { status: 403, title: 'The token does not say when the login was', detail: 'Do not sign in again: the next token will not say it either. The operator must have the issuer send `auth_time`, or set `iatIsLogin` (docs/issuers.md). Until then, a code from an administrator lets a user enroll, at POST /mfa/recovery.' },
+  factor_locked: { status: 403, title: 'The factor is locked after too many wrong codes', detail: 'Use a recovery code at POST /mfa/recovery, or ask an administrator to unlock it.' },
   not_found: { status: 404, title: 'Not found', detail: 'There is nothing with this id, or it is not yours. Check the id.' },
-  method_not_allowed: { status: 405, title: 'Not a method of this resource', detail: 'Use one of the methods in `Allow`.' },
+  method_not_allowed: { status: 405, title: 'Method not allowed', detail: 'Use one of the methods in `Allow`.' },
   required_by_policy: { status: 409, title: 'The policy requires it', detail: 'The policy requires MFA of this user. Add another authenticator before you remove the last one.' },
-  too_many_factors: { status: 409, title: 'No more authenticators can be added', detail: 'Remove one of the five first.' },
+  too_many_factors: { status: 409, title: 'Too many authenticators', detail: 'Remove one of the five first.' },
   not_enrolled: { status: 409, title: 'Not enrolled', detail: 'This user has no second factor yet. Set one up first: POST /mfa/enroll.' },
   label_taken: { status: 409, title: 'Another authenticator has this label', detail: 'Choose another label.' },
   precondition_failed: { status: 412, title: 'It was changed meanwhile', detail: 'Read it again and repeat the change with the new `ETag` in `If-Match`.' },
-  payload_too_large: { status: 413, title: 'The body is too large', detail: 'Send at most 16 KiB; to PUT /admin/users 1 MiB.' },
-  token_too_large: { status: 431, title: 'The token, or the headers, are too large', detail: 'Send a token of at most 32 KiB, and other headers of at most 32 KiB together; if the token names many groups or roles, let its issuer name fewer.' },
-  unsupported_media_type: { status: 415, title: 'Not a media type that is read here', detail: 'Send `Content-Type: application/json` in UTF-8.' },
-  code_refused: { status: 422, title: 'The code was refused', detail: 'Wait for the next code: it changes every 30 seconds, and each counts once. If codes keep being refused, set the date and time of the phone to automatic.' },
-  too_many_attempts: { status: 429, title: 'Too many attempts', detail: 'Wait for `Retry-After` seconds. A code sent before is not looked at and stays unused.' },
-  internal: { status: 500, title: 'Something went wrong here', detail: 'Nothing is known to have been accepted. Tell the operator the request id in `instance`.' },
+  payload_too_large: { status: 413, title: 'The body is too large', detail: 'Send at most 16 KiB, or 1 MiB to PUT /admin/users.' },
+  token_too_large: { status: 431, title: 'The token or the headers are too large', detail: 'Send a token of at most 32 KiB, and other headers of at most 32 KiB together. If the token names many groups or roles, have its issuer name fewer.' },
+  unsupported_media_type: { status: 415, title: 'Unsupported media type', detail: 'Send `Content-Type: application/json` in UTF-8.' },
+  code_refused: { status: 422, title: 'The code was refused', detail: 'Wait for the next code. It changes every 30 seconds, and each counts once. If codes keep being refused, set the date and time of the phone to automatic.' },
+  too_many_attempts: { status: 429, title: 'Too many attempts', detail: 'Wait for `Retry-After` seconds. A code that is sent earlier is not checked and stays unused.' },
+  internal: { status: 500, title: 'Something went wrong here', detail: 'Do not rely on anything having been accepted. Tell the operator the request id in `instance`.' },
   unavailable: { status: 503, title: 'Not available at the moment', detail: 'Nothing was accepted. Repeat the call after `Retry-After` seconds.' },
-  outcome_unknown: { status: 503, title: 'Nobody knows whether it was done', detail: 'It may have been done. Look at GET /mfa/status before you repeat it.' }
+  outcome_unknown: { status: 503, title: 'It is not known whether this was done', detail: 'It may have been done. Look at GET /mfa/status before you repeat it.' }
 } as const satisfies Record<string, { status: number, title: string, detail: string }>
 
 export type ProblemCode = keyof typeof PROBLEMS
@@ -36,7 +36,7 @@ export type ProblemCode = keyof typeof PROBLEMS
 /** What to do next, where the code of a problem alone does not say. */
 export const DETAILS = {
   path: 'There is no such path. GET /openapi.json lists all of them.',
-  setUpOver: 'This set-up is over: ten minutes have passed, five codes were wrong, or another one was started since. Start again: POST /mfa/enroll.',
+  setUpOver: 'This set-up is over: ten minutes have passed, five codes were wrong, or another set-up was started since. Start again: POST /mfa/enroll.',
   recoveryCode: 'Use another recovery code. Each works once. Check this one for typing errors first.',
   bypassCode: 'Ask an administrator for a new code. Each works once, and for 15 minutes at most. Check this one for typing errors first.',
   noCodes: 'This user has no recovery codes. POST /mfa/recovery/codes makes them, once there is a second factor.',
@@ -44,20 +44,20 @@ export const DETAILS = {
   floor: 'The deployment asks for more than that. Its `floor` is in GET /admin/policy.',
   enroll: 'Set one up: POST /mfa/enroll.',
   loginFirst: 'The login is too old to set one up. Sign in again, then POST /mfa/enroll.',
-  origin: 'A page of another origin may call only if CORS_ORIGINS names its origin, exactly.',
+  origin: 'A page of another origin may call only if CORS_ORIGINS has exactly its origin.',
   flood: 'Too many requests came from this address in one minute. Wait for `Retry-After` seconds.',
-  http: 'Send a request of HTTP/1.1 that is whole and has one Host.',
-  clock: 'The clock of this server is wrong, so no code is judged. Nothing was accepted or counted. Repeat the call after `Retry-After` seconds.',
-  slow: 'The request did not arrive in time. Send it again, at once.'
+  http: 'Send a complete HTTP/1.1 request with one Host header.',
+  clock: 'The clock of this server is wrong, so it checks no codes. Nothing was accepted or counted. Repeat the call after `Retry-After` seconds.',
+  slow: 'The request did not arrive in time. Send it again without pauses.'
 } as const
 
 /** Why somebody may not do something, as the audit has it, and what would help. */
 export const FORBIDDEN = {
-  machine: 'This needs a user. The token of a machine opens no more than what `mfa:auditor` and `mfa:sync` let a machine do.',
+  machine: 'This call needs a user. A machine can only do what `mfa:auditor` and `mfa:sync` allow.',
   disabled: 'This user is disabled. The application that disabled them can let them in again.',
-  oneself: 'You cannot do this to yourself. Another administrator can, or `npm run admin` where the service runs.',
-  'support of an administrator': 'This user was seen with an `mfa:` role: `mfa:admin` is needed to help them, and `mfa:support` is not enough.',
-  'factor set up after a recovery': 'This authenticator was set up after a recovery code, or without the code that was due. It opens no administration for ADMIN_FACTOR_AGE_SECONDS.',
+  oneself: 'You can\'t do this to yourself. Another administrator can, or `npm run admin` where the service runs.',
+  'support of an administrator': 'This user has had an `mfa:` role. Only `mfa:admin` can help them; `mfa:support` is not enough.',
+  'factor set up after a recovery': 'This authenticator was set up after a recovery code, or without the code that was required. It can\'t be used to administer for ADMIN_FACTOR_AGE_SECONDS.',
   'page of another site': 'A call without `Authorization` needs `Content-Type: application/json`, or a page of the same site.'
 } as const
 

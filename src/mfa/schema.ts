@@ -18,7 +18,7 @@ export const NullableGivenTime = Type.Union([GivenTime, Type.Null()], { descript
 export const TotpCode = Type.String({
   pattern: `^${SEPARATOR}*(\\p{Nd}${SEPARATOR}*){6}$`,
   maxLength: 64,
-  description: 'Six digits in a string, as the authenticator shows them; spaces, dashes and other scripts\' digits are understood',
+  description: 'Six digits in a string, as the authenticator shows them. Spaces, dashes and other scripts\' digits are fine',
   'x-message': 'must be six digits, as a string',
   examples: ['492039', '492 039']
 })
@@ -41,15 +41,15 @@ export const Label = Type.String({
 })
 
 /** Why an administrator does something to somebody: it is kept in the audit. */
-export const Reason = Type.String({ minLength: 1, maxLength: 500, pattern: PRINTABLE, description: 'Why; kept in the audit', 'x-message': `${oneLine(500)}, without a space at either end`, examples: ['Ticket 4711'] })
+export const Reason = Type.String({ minLength: 1, maxLength: 500, pattern: PRINTABLE, description: 'Why. The audit keeps it', 'x-message': `${oneLine(500)}, without a space at either end`, examples: ['Ticket 4711'] })
 
 /** Of a page; the query is text, and nothing is coerced. */
-export const Limit = Type.String({ pattern: '^([1-9][0-9]?|100)$', description: 'How many, 1 to 100; 50 without it', 'x-message': 'must be a number from 1 to 100', examples: ['50'] })
+export const Limit = Type.String({ pattern: '^([1-9][0-9]?|100)$', description: 'How many, from 1 to 100. 50 by default', 'x-message': 'must be a number from 1 to 100', examples: ['50'] })
 
 export const NO_CURSOR = 'must be the `nextCursor` of a page before, as it was'
 
 /** Where a page of what happened ended: microseconds since 1970, and the id. */
-export const EventCursor = Type.String({ pattern: '^[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', description: 'The `nextCursor` of the page before', 'x-message': NO_CURSOR, examples: ['1795521600123456_3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20'] })
+export const EventCursor = Type.String({ pattern: '^[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', description: 'The `nextCursor` of the previous page', 'x-message': NO_CURSOR, examples: ['1795521600123456_3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20'] })
 
 export const FactorStatus = Type.Enum(['pending', 'active', 'locked'])
 
@@ -61,27 +61,27 @@ export const Factor = Type.Object({
   createdAt: Time,
   confirmedAt: NullableTime,
   lastUsedAt: NullableTime,
-  nextCodeAt: Type.Union([Time, Type.Null()], { description: 'When its next code is taken, where this step\'s is spent' })
+  nextCodeAt: Type.Union([Time, Type.Null()], { description: 'When its next code is accepted, if the present one was used' })
 }, {
   $id: 'Factor',
   examples: [{ id: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', kind: 'totp', label: 'My phone', status: 'active', createdAt: '2026-11-24T12:00:00.000Z', confirmedAt: '2026-11-24T12:00:31.000Z', lastUsedAt: null, nextCodeAt: null }]
 })
 
 /** For an application: the token is then not accepted here. */
-export const Audience = Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: NAME, description: 'One of the configured applications: the token is for it, and opens nothing here', 'x-message': oneLine(255), examples: ['billing'] }))
+export const Audience = Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: NAME, description: 'One of the configured applications (`MFA_APPLICATION_AUDIENCES`). The token is for that application, and opens nothing here', 'x-message': oneLine(255), examples: ['billing'] }))
 
 /** What every call that gives an MFA token answers. */
 export const tokenFields = {
-  token: Type.String({ description: 'The MFA token: send it as the bearer token from now on' }),
+  token: Type.String({ description: 'The MFA token. Send it as the bearer token from now on' }),
   tokenType: Type.Literal('Bearer'),
-  expiresIn: Type.Integer({ description: 'Seconds until it ends; never past the end of the token that it was made from' }),
+  expiresIn: Type.Integer({ description: 'Seconds until it ends. It never outlives the token that it was made from' }),
   acr: Type.Enum(['mfa', 'mfa-recovery']),
-  amr: Type.Array(Type.String(), { description: 'What was proved (RFC 8176): `otp` by TOTP, `recovery` by a recovery code' })
+  amr: Type.Array(Type.String(), { description: 'What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code' })
 }
 
 export const tokenExample = { token: 'eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjIwMjYtMTEifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl', tokenType: 'Bearer', expiresIn: 900, acr: 'mfa', amr: ['pwd', 'otp', 'mfa'] }
 
-export const RecoveryCodes = Type.Array(Type.String({ pattern: '^[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){3}$' }), { description: 'Each works once. They are shown now and never again.' })
+export const RecoveryCodes = Type.Array(Type.String({ pattern: '^[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){3}$' }), { description: 'Each works once. They are shown only now.' })
 export const recoveryCodesExample = ['0K7M-2Q9R-WX4T-BN3C', '1D5F-8H2J-6KPV-7A9E']
 
 export const SHARED_SCHEMAS = [Factor]

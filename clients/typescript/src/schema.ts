@@ -17,7 +17,7 @@ export interface components {
             instance: string;
             /** @enum {unknown} */
             code: "invalid_request" | "invalid_token" | "step_up_required" | "forbidden" | "enrollment_required" | "login_time_unknown" | "factor_locked" | "not_found" | "method_not_allowed" | "required_by_policy" | "too_many_factors" | "not_enrolled" | "label_taken" | "precondition_failed" | "payload_too_large" | "token_too_large" | "unsupported_media_type" | "code_refused" | "too_many_attempts" | "internal" | "unavailable" | "outcome_unknown";
-            /** @description With `invalid_request`, and with `required_by_policy` of a policy: the fields, never what they held. */
+            /** @description With `invalid_request`, and with `required_by_policy` for a policy: the fields. Never their values. */
             errors?: {
                 field: string;
                 message: string;
@@ -28,7 +28,7 @@ export interface components {
              */
             action?: "verify" | "login" | "recovery";
             /**
-             * @description With `invalid_token`, outside production alone: what of the token did not fit, and what was expected.
+             * @description With `invalid_token`, only outside production: what did not fit, and what was expected.
              * @example aud is "account", expected "headless-mfa" (JWT_AUDIENCE)
              */
             cause?: string;
@@ -64,10 +64,10 @@ export interface components {
             createdAt: string;
             confirmedAt: string | null;
             lastUsedAt: string | null;
-            /** @description When its next code is taken, where this step's is spent */
+            /** @description When its next code is accepted, if the present one was used */
             nextCodeAt: string | null;
         };
-        /** @description What must happen before this session may pass */
+        /** @description What must happen next */
         Decision: {
             /** @enum {string} */
             action: "allow";
@@ -75,7 +75,7 @@ export interface components {
             reason: "mfa_verified" | "idp_mfa" | "not_required" | "exempt_sso" | "exempt_user" | "grace" | "report_only";
             /**
              * Format: date-time
-             * @description With `grace`: until when it is allowed without a factor
+             * @description With `grace`: until when the user may go on without a factor
              */
             deadline?: string;
             /** @description With `report_only`: what would be decided if MFA were required */
@@ -91,12 +91,12 @@ export interface components {
             /** @enum {string} */
             reason: "required_by_policy";
             /**
-             * @description With `enroll`: the login is too old to enroll now; sign in again first
+             * @description With `enroll`: the login is too old. Sign the user in again first
              * @enum {boolean}
              */
             loginFirst?: true;
             /**
-             * @description With `enroll`: the token does not say when the login was, so nobody can enroll by it, and a new sign-in would not help. Say so and stop: the operator has to change the issuer
+             * @description With `enroll`: the token does not say when the login was, so the user can't enroll, and a new login would not help. Say so and stop: the operator must change the issuer
              * @enum {boolean}
              */
             loginTimeUnknown?: true;
@@ -129,11 +129,11 @@ export interface components {
              */
             userId: string;
             subject: string;
-            /** @description Shown to users, never an identity */
+            /** @description The name to show. Never an identity */
             account: string;
             tenant: string;
             namespace: string;
-            /** @description Is there an active authenticator? */
+            /** @description Whether there is an active authenticator */
             enrolled: boolean;
             factors: components["schemas"]["Factor"][];
             recoveryCodes: {
@@ -170,11 +170,11 @@ export interface components {
              * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
              */
             factorId: string;
-            /** @description Base32 without padding, to type in by hand. It is shown now and never again */
+            /** @description Base32 without padding, for typing. It is shown only now */
             secret: string;
             /** @description The key URI that authenticator apps read */
             otpauthUri: string;
-            /** @description The same as a PNG, in a `data:` URL */
+            /** @description The same as a PNG image, in a `data:` URL */
             qrCode: string;
             /**
              * Format: date-time
@@ -196,13 +196,13 @@ export interface components {
              */
             factorId: string;
             /**
-             * @description Six digits in a string, as the authenticator shows them; spaces, dashes and other scripts' digits are understood
+             * @description Six digits in a string, as the authenticator shows them. Spaces, dashes and other scripts' digits are fine
              * @example 492039
              * @example 492 039
              */
             code: string;
             /**
-             * @description One of the configured applications: the token is for it, and opens nothing here
+             * @description One of the configured applications (`MFA_APPLICATION_AUDIENCES`). The token is for that application, and opens nothing here
              * @example billing
              */
             audience?: string;
@@ -232,17 +232,17 @@ export interface components {
              * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
              */
             factorId: string;
-            /** @description Ten with the first authenticator, null with a further one */
+            /** @description Ten with the first authenticator. Null with a further one */
             recoveryCodes: string[] | null;
-            /** @description The MFA token: send it as the bearer token from now on */
+            /** @description The MFA token. Send it as the bearer token from now on */
             token: string;
             /** @enum {string} */
             tokenType: "Bearer";
-            /** @description Seconds until it ends; never past the end of the token that it was made from */
+            /** @description Seconds until it ends. It never outlives the token that it was made from */
             expiresIn: number;
             /** @enum {unknown} */
             acr: "mfa" | "mfa-recovery";
-            /** @description What was proved (RFC 8176): `otp` by TOTP, `recovery` by a recovery code */
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code */
             amr: string[];
             nextCodeAt: string | null;
         };
@@ -253,7 +253,7 @@ export interface components {
          */
         VerifyRequest: {
             /**
-             * @description Six digits in a string, as the authenticator shows them; spaces, dashes and other scripts' digits are understood
+             * @description Six digits in a string, as the authenticator shows them. Spaces, dashes and other scripts' digits are fine
              * @example 492039
              * @example 492 039
              */
@@ -264,7 +264,7 @@ export interface components {
              */
             factorId?: string;
             /**
-             * @description One of the configured applications: the token is for it, and opens nothing here
+             * @description One of the configured applications (`MFA_APPLICATION_AUDIENCES`). The token is for that application, and opens nothing here
              * @example billing
              */
             audience?: string;
@@ -285,15 +285,15 @@ export interface components {
          *     }
          */
         VerifyAnswer: {
-            /** @description The MFA token: send it as the bearer token from now on */
+            /** @description The MFA token. Send it as the bearer token from now on */
             token: string;
             /** @enum {string} */
             tokenType: "Bearer";
-            /** @description Seconds until it ends; never past the end of the token that it was made from */
+            /** @description Seconds until it ends. It never outlives the token that it was made from */
             expiresIn: number;
             /** @enum {unknown} */
             acr: "mfa" | "mfa-recovery";
-            /** @description What was proved (RFC 8176): `otp` by TOTP, `recovery` by a recovery code */
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code */
             amr: string[];
             /**
              * Format: uuid
@@ -309,13 +309,13 @@ export interface components {
          */
         RecoverRequest: {
             /**
-             * @description In any case and width; dashes, spaces and other scripts' digits are understood, `O` as `0`, `I` and `L` as `1`
+             * @description Upper or lower case. Dashes, spaces, full-width characters and other scripts' digits are fine. `O` is read as `0`, `I` and `L` as `1`
              * @example 0K7M-2Q9R-WX4T-BN3C
              * @example 0k7m 2q9r wx4t bn3c
              */
             code: string;
             /**
-             * @description One of the configured applications: the token is for it, and opens nothing here
+             * @description One of the configured applications (`MFA_APPLICATION_AUDIENCES`). The token is for that application, and opens nothing here
              * @example billing
              */
             audience?: string;
@@ -335,17 +335,17 @@ export interface components {
          *     }
          */
         RecoverAnswer: {
-            /** @description The MFA token: send it as the bearer token from now on */
+            /** @description The MFA token. Send it as the bearer token from now on */
             token: string;
             /** @enum {string} */
             tokenType: "Bearer";
-            /** @description Seconds until it ends; never past the end of the token that it was made from */
+            /** @description Seconds until it ends. It never outlives the token that it was made from */
             expiresIn: number;
             /** @enum {unknown} */
             acr: "mfa" | "mfa-recovery";
-            /** @description What was proved (RFC 8176): `otp` by TOTP, `recovery` by a recovery code */
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code */
             amr: string[];
-            /** @description Recovery codes that are left; offer new ones at 3 or fewer */
+            /** @description How many recovery codes are left. Offer new ones at 3 or fewer */
             remaining: number;
         };
         /**
@@ -365,7 +365,7 @@ export interface components {
              * @example 2026-11-24T12:00:00.000Z
              */
             generatedAt: string;
-            /** @description When the user said that they are saved */
+            /** @description When the user said that they saved them */
             acknowledgedAt: string | null;
         };
         /**
@@ -377,7 +377,7 @@ export interface components {
          *     }
          */
         NewRecoveryCodes: {
-            /** @description Each works once. They are shown now and never again. */
+            /** @description Each works once. They are shown only now. */
             recoveryCodes: string[];
         };
         /**
@@ -388,7 +388,7 @@ export interface components {
          */
         TokenRequest: {
             /**
-             * @description One of the configured applications: the token is for it, and opens nothing here
+             * @description One of the configured applications (`MFA_APPLICATION_AUDIENCES`). The token is for that application, and opens nothing here
              * @example billing
              */
             audience?: string;
@@ -407,18 +407,18 @@ export interface components {
          *     }
          */
         SessionToken: {
-            /** @description The MFA token: send it as the bearer token from now on */
+            /** @description The MFA token. Send it as the bearer token from now on */
             token: string;
             /** @enum {string} */
             tokenType: "Bearer";
-            /** @description Seconds until it ends; never past the end of the token that it was made from */
+            /** @description Seconds until it ends. It never outlives the token that it was made from */
             expiresIn: number;
             /**
-             * @description `none` and `idp-mfa`: for an application, of somebody who is allowed without our second factor
+             * @description `none` and `idp-mfa` are only in tokens for an application, for users who are allowed without a second factor here
              * @enum {unknown}
              */
             acr: "mfa" | "mfa-recovery" | "none" | "idp-mfa";
-            /** @description What was proved (RFC 8176): `otp` by TOTP, `recovery` by a recovery code */
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code */
             amr: string[];
         };
         FactorList: {
@@ -450,19 +450,19 @@ export interface components {
          *     }
          */
         TokenAnswer: {
-            /** @description The MFA token: send it as the bearer token from now on */
+            /** @description The MFA token. Send it as the bearer token from now on */
             token: string;
             /** @enum {string} */
             tokenType: "Bearer";
-            /** @description Seconds until it ends; never past the end of the token that it was made from */
+            /** @description Seconds until it ends. It never outlives the token that it was made from */
             expiresIn: number;
             /** @enum {unknown} */
             acr: "mfa" | "mfa-recovery";
-            /** @description What was proved (RFC 8176): `otp` by TOTP, `recovery` by a recovery code */
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code */
             amr: string[];
         };
         /**
-         * @description What the deployment asks at least; a field that is left out binds nothing. The stricter of the two decisions counts.
+         * @description What the deployment requires at least. Only the fields it has are enforced. The stricter of the two decisions counts.
          * @example {
          *       "enforcement": "required",
          *       "groups": [
@@ -473,21 +473,21 @@ export interface components {
          */
         PolicyFloor: {
             /**
-             * @description `required`: whoever is covered and has no factor must enroll; `report_only`: nobody must, and each decision says what `required` would ask
+             * @description `required`: users whom the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
              * @enum {unknown}
              */
             enforcement?: "optional" | "report_only" | "required";
-            /** @description Whom it covers: who is in one of them; null: all users */
+            /** @description Only users in one of these groups are covered. Null: everyone */
             groups?: string[] | null;
-            /** @description From when the policy first meets a user; each has it once */
+            /** @description Days to enroll, counted from the first time the policy applies to a user. Each user gets them once */
             gracePeriodDays?: number;
             enforceFrom?: string | null;
             /**
-             * @description `exempt_sso_only`: whoever has an SSO account and no local one is left to the identity provider; `exempt_sso_session`: whichever session came in by SSO is; `none`: nobody is
+             * @description Which users are left to the identity provider. `exempt_sso_only`: users who can only sign in by SSO. `exempt_sso_session`: every session that came in by SSO. `none`: no one
              * @enum {unknown}
              */
             ssoRule?: "exempt_sso_only" | "exempt_sso_session" | "none";
-            /** @description How long an exemption may be */
+            /** @description How many days an exemption may last */
             maxExemptionDays?: number;
         };
         /**
@@ -507,21 +507,21 @@ export interface components {
          */
         Policy: {
             /**
-             * @description `required`: whoever is covered and has no factor must enroll; `report_only`: nobody must, and each decision says what `required` would ask
+             * @description `required`: users whom the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
              * @enum {unknown}
              */
             enforcement: "optional" | "report_only" | "required";
-            /** @description Whom it covers: who is in one of them; null: all users */
+            /** @description Only users in one of these groups are covered. Null: everyone */
             groups: string[] | null;
-            /** @description From when the policy first meets a user; each has it once */
+            /** @description Days to enroll, counted from the first time the policy applies to a user. Each user gets them once */
             gracePeriodDays: number;
             enforceFrom: string | null;
             /**
-             * @description `exempt_sso_only`: whoever has an SSO account and no local one is left to the identity provider; `exempt_sso_session`: whichever session came in by SSO is; `none`: nobody is
+             * @description Which users are left to the identity provider. `exempt_sso_only`: users who can only sign in by SSO. `exempt_sso_session`: every session that came in by SSO. `none`: no one
              * @enum {unknown}
              */
             ssoRule: "exempt_sso_only" | "exempt_sso_session" | "none";
-            /** @description Its `ETag`; 0 until somebody changes it */
+            /** @description The `ETag`. 0 until the first change */
             version: number;
             updatedAt: string | null;
             /** @description The `userId` of an administrator, or `operator` */
@@ -536,18 +536,18 @@ export interface components {
          */
         PolicyChange: {
             /**
-             * @description `required`: whoever is covered and has no factor must enroll; `report_only`: nobody must, and each decision says what `required` would ask
+             * @description `required`: users whom the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
              * @enum {unknown}
              */
             enforcement?: "optional" | "report_only" | "required";
-            /** @description Null: all users */
+            /** @description Only users in one of these groups are covered. Null: everyone */
             groups?: string[] | null;
-            /** @description From when the policy first meets a user; each has it once */
+            /** @description Days to enroll, counted from the first time the policy applies to a user. Each user gets them once */
             gracePeriodDays?: number;
-            /** @description Nobody must enroll before */
+            /** @description No one must enroll before this time */
             enforceFrom?: string | null;
             /**
-             * @description `exempt_sso_only`: whoever has an SSO account and no local one is left to the identity provider; `exempt_sso_session`: whichever session came in by SSO is; `none`: nobody is
+             * @description Which users are left to the identity provider. `exempt_sso_only`: users who can only sign in by SSO. `exempt_sso_session`: every session that came in by SSO. `none`: no one
              * @enum {unknown}
              */
             ssoRule?: "exempt_sso_only" | "exempt_sso_session" | "none";
@@ -562,18 +562,18 @@ export interface components {
          */
         PolicyDraft: {
             /**
-             * @description `required`: whoever is covered and has no factor must enroll; `report_only`: nobody must, and each decision says what `required` would ask
+             * @description `required`: users whom the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
              * @enum {unknown}
              */
             enforcement?: "optional" | "report_only" | "required";
-            /** @description Null: all users */
+            /** @description Only users in one of these groups are covered. Null: everyone */
             groups?: string[] | null;
-            /** @description From when the policy first meets a user; each has it once */
+            /** @description Days to enroll, counted from the first time the policy applies to a user. Each user gets them once */
             gracePeriodDays?: number;
-            /** @description Nobody must enroll before */
+            /** @description No one must enroll before this time */
             enforceFrom?: string | null;
             /**
-             * @description `exempt_sso_only`: whoever has an SSO account and no local one is left to the identity provider; `exempt_sso_session`: whichever session came in by SSO is; `none`: nobody is
+             * @description Which users are left to the identity provider. `exempt_sso_only`: users who can only sign in by SSO. `exempt_sso_session`: every session that came in by SSO. `none`: no one
              * @enum {unknown}
              */
             ssoRule?: "exempt_sso_only" | "exempt_sso_session" | "none";
@@ -589,13 +589,13 @@ export interface components {
          *     }
          */
         PreviewCounts: {
-            /** @description All, but for those who are disabled: the five below */
+            /** @description All users but disabled ones: the sum of the five below */
             users: number;
-            /** @description Have an authenticator and are asked for its code */
+            /** @description Have an authenticator, and are asked for its code */
             enrolled: number;
-            /** @description Could not pass before they enroll */
+            /** @description Must enroll before they can go on */
             mustEnroll: number;
-            /** @description Would pass until their deadline */
+            /** @description Can go on until their deadline */
             inGrace: number;
             exempt: number;
             notCovered: number;
@@ -630,23 +630,23 @@ export interface components {
          *     }
          */
         PolicyPreview: {
-            /** @description All, but for those who are disabled: the five below */
+            /** @description All users but disabled ones: the sum of the five below */
             users: number;
-            /** @description Have an authenticator and are asked for its code */
+            /** @description Have an authenticator, and are asked for its code */
             enrolled: number;
-            /** @description Could not pass before they enroll */
+            /** @description Must enroll before they can go on */
             mustEnroll: number;
-            /** @description Would pass until their deadline */
+            /** @description Can go on until their deadline */
             inGrace: number;
             exempt: number;
             notCovered: number;
-            /** @description The 1000 largest groups; who is in several counts in each */
+            /** @description The 1000 largest groups. A user in several counts in each */
             byGroup: {
                 [key: string]: components["schemas"]["PreviewCounts"];
             };
-            /** @description Of whom an issuer left groups out: a policy for groups covers them */
+            /** @description Users whose groups are not all known, because an issuer left some out. A policy for groups covers them */
             groupsUnknown: number;
-            /** @description Some who must enroll */
+            /** @description Some of the users who must enroll */
             sample: {
                 /**
                  * Format: uuid
@@ -659,7 +659,7 @@ export interface components {
             }[];
         };
         /**
-         * @description More of one is at GET /admin/users/{userId}
+         * @description GET /admin/users/{userId} says more about one user
          * @example {
          *       "userId": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
          *       "subject": "alice",
@@ -692,14 +692,14 @@ export interface components {
              */
             userId: string;
             subject: string;
-            /** @description Shown to users, never an identity */
+            /** @description The name to show. Never an identity */
             account: string;
             namespace: string;
             tenant: string;
             groups: string[];
             accounts: ("local" | "sso")[];
             enrolled: boolean;
-            /** @description Too many failures with codes of either kind */
+            /** @description Locked after too many wrong codes */
             locked: boolean;
             exemption: components["schemas"]["Exemption"];
             graceUntil: string | null;
@@ -745,7 +745,7 @@ export interface components {
          */
         UserPage: {
             items: components["schemas"]["UserSummary"][];
-            /** @description Of the next page; null with the last one */
+            /** @description Cursor of the next page. Null on the last one */
             nextCursor: string | null;
         };
         /**
@@ -770,19 +770,19 @@ export interface components {
          *     }
          */
         UserSync: {
-            /** @description Each once */
+            /** @description Each user once */
             users: {
-                /** @description As the issuer names him in its tokens */
+                /** @description The user's `sub` */
                 subject: string;
-                /** @description Whose subject it is; may be left out where there is but one */
+                /** @description The issuer that the `sub` belongs to. Leave it out if there is only one */
                 namespace?: string;
-                /** @description Shown to users, never an identity */
+                /** @description The name to show. Never an identity */
                 account?: string;
-                /** @description In place of all that was said before */
+                /** @description Replaces all that was known before */
                 accounts?: ("local" | "sso")[];
-                /** @description In place of all that was said before */
+                /** @description Replaces all that was known before */
                 groups?: string[];
-                /** @description Denied within a second, everywhere; or let in again */
+                /** @description True: the user is denied within a second, everywhere. False: they are let in again */
                 disabled?: boolean;
             }[];
         };
@@ -796,11 +796,11 @@ export interface components {
         UserSyncResult: {
             created: number;
             updated: number;
-            /** @description All was known already */
+            /** @description Everything was known already */
             unchanged: number;
         };
         /**
-         * @description While it counts; else null
+         * @description Null if there is none, or it is over
          * @example {
          *       "since": "2026-11-24T12:00:00.000Z",
          *       "until": "2026-11-30T12:00:00.000Z",
@@ -861,7 +861,7 @@ export interface components {
              */
             userId: string;
             subject: string;
-            /** @description Shown to users, never an identity */
+            /** @description The name to show. Never an identity */
             account: string;
             namespace: string;
             tenant: string;
@@ -876,7 +876,7 @@ export interface components {
             } | null;
             locks: {
                 totp: {
-                    /** @description In a row */
+                    /** @description Wrong codes in a row */
                     failures: number;
                     waitUntil: string | null;
                     lockedAt: string | null;
@@ -903,7 +903,7 @@ export interface components {
         ExemptionChange: {
             exempt: boolean;
             /**
-             * @description Why; kept in the audit
+             * @description Why. The audit keeps it
              * @example Ticket 4711
              */
             reason: string;
@@ -928,7 +928,7 @@ export interface components {
              */
             until: string;
             /**
-             * @description Why; kept in the audit
+             * @description Why. The audit keeps it
              * @example Ticket 4711
              */
             reason: string;
@@ -940,7 +940,7 @@ export interface components {
          */
         UserAct: {
             /**
-             * @description Why; kept in the audit
+             * @description Why. The audit keeps it
              * @example Ticket 4711
              */
             reason: string;
@@ -956,11 +956,11 @@ export interface components {
          */
         ResetRequest: {
             /**
-             * @description Why; kept in the audit
+             * @description Why. The audit keeps it
              * @example Ticket 4711
              */
             reason: string;
-            /** @description Nobody sets up a factor anew without the code in the answer, or one of a later bypass */
+            /** @description The user can only set up a new factor with the code in the answer, or with a later bypass code */
             requireCode?: boolean;
         };
         /**
@@ -971,11 +971,11 @@ export interface components {
          */
         BypassRequest: {
             /**
-             * @description Why; kept in the audit
+             * @description Why. The audit keeps it
              * @example Ticket 4711
              */
             reason: string;
-            /** @description How long it counts; 900 without it */
+            /** @description How long the code works. 900 by default */
             expiresInSeconds?: number;
         };
         /**
@@ -985,7 +985,7 @@ export interface components {
          *     }
          */
         BypassAnswer: {
-            /** @description For `POST /mfa/recovery`, once. It is shown now and never again */
+            /** @description For `POST /mfa/recovery`, once. It is shown only now */
             code: string;
             /**
              * Format: date-time
@@ -1025,32 +1025,32 @@ export interface components {
          *     }
          */
         Stats: {
-            /** @description All, but for those who are disabled: so in all that follows */
+            /** @description All users but disabled ones. They are left out everywhere here */
             users: number;
             /** @description Have an authenticator */
             enrolled: number;
-            /** @description The 1000 largest; who is in several counts in each */
+            /** @description The 1000 largest. A user in several counts in each */
             groups: {
                 group: string;
                 users: number;
                 enrolled: number;
             }[];
-            /** @description Too many failures with codes of either kind */
+            /** @description Locked after too many wrong codes */
             locked: number;
-            /** @description Have three recovery codes left, or fewer */
+            /** @description Have at most three recovery codes left */
             codesRunningLow: number;
-            /** @description The last 30 days (UTC), today at the end: how many of those who are enrolled have been so since that day */
+            /** @description The last 30 days (UTC), today at the end: how many of the enrolled users enrolled on that day */
             enrolledPerDay: {
                 /** Format: date */
                 day: string;
                 enrolled: number;
             }[];
-            /** @description Users who were ever seen with an `mfa:` role */
+            /** @description Users who ever had an `mfa:` role */
             administrators: {
                 enrolled: number;
                 notEnrolled: number;
             };
-            /** @description Fewer than two administrators are enrolled: one lost phone, and nobody administers */
+            /** @description Fewer than two administrators are enrolled: one lost phone, and no one can administer */
             warning: string | null;
         };
         /**
@@ -1085,13 +1085,13 @@ export interface components {
              */
             at: string;
             tenant: string;
-            /** @description Who did it: a `userId`, a machine as `service:` and its subject, or `operator` */
+            /** @description Who did it: a `userId`, `service:` and the subject of a machine, or `operator` */
             actorId: string | null;
-            /** @description Their name to show: the account of today. Null once the user is erased */
+            /** @description The name to show: their present account. Null if the user was erased */
             actor: string | null;
-            /** @description Whom it is about: a `userId`, or a machine */
+            /** @description The user it is about: a `userId`, or a machine */
             userId: string | null;
-            /** @description Their name to show, as `actor` */
+            /** @description The name to show, as in `actor` */
             user: string | null;
             /**
              * @description What was done
@@ -1130,13 +1130,13 @@ export interface components {
             action: string;
             /** @enum {unknown} */
             outcome: "success" | "failure";
-            /** @description `totp`, `recovery`, or `bypass`: the code of an administrator */
+            /** @description `totp`, `recovery`, or `bypass` (a code from an administrator) */
             factorKind: string | null;
             /** @description Where it came from */
             address: string | null;
             /** @description As in `X-Request-Id` */
             requestId: string | null;
-            /** @description More, by action; never a secret */
+            /** @description More, depending on the action. Never a secret */
             details: {
                 [key: string]: unknown;
             };
@@ -1167,7 +1167,7 @@ export interface components {
          */
         AuditPage: {
             items: components["schemas"]["AuditEvent"][];
-            /** @description Of the next page; null with the last one */
+            /** @description Cursor of the next page. Null on the last one */
             nextCursor: string | null;
         };
         /**
@@ -1184,29 +1184,29 @@ export interface components {
          */
         AuditVerdict: {
             ok: boolean;
-            /** @description How many there are */
+            /** @description How many events there are */
             events: number;
-            /** @description The first event that is not as it was written */
+            /** @description The first event that does not fit */
             brokenAt?: {
-                /** @description In the chain, from 1; null for what is in none */
+                /** @description Place in the chain, from 1. Null if it is in none */
                 position: number | null;
-                /** @description Of the event; null where nothing of it is left */
+                /** @description Of the event. Null if nothing of it is left */
                 id: string | null;
                 at: string | null;
                 /**
-                 * @description `changed`: it, or the order; `missing`; `added` by somebody other than the service; `checkpoint`: what was signed up to here is gone, or does not open with our keys
+                 * @description `changed`: the event, or the order. `missing`. `added`: not by the service. `checkpoint`: what was signed up to here is gone, or does not open with the service's keys
                  * @enum {unknown}
                  */
                 cause: "changed" | "missing" | "added" | "checkpoint";
             };
             /**
              * Format: date-time
-             * @description Since when events wait to be chained that should be by now: the service is stopped, or kept from it; until then nothing shows whether they were changed
+             * @description Since when events wait to be chained. The service is stopped, or something keeps it from chaining. Until they are chained, nothing shows whether they were changed
              */
             waitingSince?: string;
         };
         /**
-         * @description The audit event of the same `id` says all of it.
+         * @description The audit event with the same `id` has the details.
          * @example {
          *       "id": "3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20",
          *       "at": "2026-11-24T12:00:00.123456Z",
@@ -1236,15 +1236,15 @@ export interface components {
              * @example user.reset
              */
             type: string;
-            /** @description Whom it is about; null where that is the whole tenant */
+            /** @description The user it is about. Null if it is about the whole tenant */
             userId: string | null;
             /**
-             * @description `waiting` for its first try, `retrying` after one that failed, `parked`: nobody tries any more
+             * @description `waiting`: not tried yet. `retrying`: the last attempt failed. `parked`: no more attempts
              * @enum {unknown}
              */
             status: "waiting" | "retrying" | "parked";
             attempts: number;
-            /** @description Why the last try failed */
+            /** @description Why the last attempt failed */
             failure: string | null;
             lastTriedAt: string | null;
             nextTryAt: string | null;
@@ -1269,7 +1269,7 @@ export interface components {
          */
         NoticePage: {
             items: components["schemas"]["UndeliveredNotice"][];
-            /** @description Of the next page; null with the last one */
+            /** @description Cursor of the next page. Null on the last one */
             nextCursor: string | null;
         };
         Notice: {
@@ -1286,17 +1286,17 @@ export interface components {
             timestamp: string;
             data: {
                 tenant: string;
-                /** @description Whom it is about; null where that is the whole tenant */
+                /** @description The user it is about. Null if it is about the whole tenant */
                 userId: string | null;
-                /** @description Whose name `subject` is */
+                /** @description The issuer that `subject` belongs to */
                 namespace: string | null;
-                /** @description As the issuer names him; null where it is about the whole tenant, and of somebody erased */
+                /** @description The user's `sub`. Null if it is about the whole tenant, or if the user was erased */
                 subject: string | null;
-                /** @description What users call them, as an e-mail address; null as `subject` */
+                /** @description The name to show, such as an e-mail address. Null where `subject` is */
                 account: string | null;
                 /** @enum {unknown} */
                 outcome: "success" | "failure";
-                /** @description Who did it: a `userId`, a machine as `service:` and its subject, or `operator`; null where nobody in particular did */
+                /** @description Who did it: a `userId`, `service:` and the subject of a machine, or `operator`. Null if no one in particular did */
                 actorId: string | null;
                 /** @description `totp`, `recovery` or `bypass` */
                 factorKind: string | null;
@@ -1304,7 +1304,7 @@ export interface components {
                 address: string | null;
                 /** @description As in `X-Request-Id` */
                 requestId: string | null;
-                /** @description More, by type; never a secret */
+                /** @description More, depending on the type. Never a secret */
                 details: {
                     [key: string]: unknown;
                 };
@@ -1347,50 +1347,50 @@ export interface components {
         };
         AuthorizeQuery: {
             /**
-             * @description Only our own second factor counts, whatever the policy: not a recovery code, not the identity provider's
+             * @description Only a code of the user's own authenticator counts, whatever the policy says: not a recovery code, not the identity provider's MFA
              * @enum {string}
              */
             acr?: "mfa";
-            /** @description Seconds that may have passed since the second factor; it binds also who would pass without one */
+            /** @description How many seconds ago the second factor may have been. This also asks users who could pass without one */
             maxAge?: number;
         };
         ForwardAuthQuery: {
             /**
-             * @description Only our own second factor counts, whatever the policy: not a recovery code, not the identity provider's
+             * @description Only a code of the user's own authenticator counts, whatever the policy says: not a recovery code, not the identity provider's MFA
              * @enum {string}
              */
             acr?: "mfa";
-            /** @description Seconds that may have passed since the second factor; it binds also who would pass without one */
+            /** @description How many seconds ago the second factor may have been. This also asks users who could pass without one */
             maxAge?: number;
         };
         ListUsersQuery: {
-            /** @description As the issuer names them */
+            /** @description The user's `sub` */
             subject?: string;
-            /** @description The whole of it, in upper or lower case */
+            /** @description The whole account, in upper or lower case */
             account?: string;
-            /** @description Whose subjects they are */
+            /** @description The issuer that the `sub` belongs to */
             namespace?: string;
             /**
-             * @description `must_enroll`, `in_grace` and `exempt` as the decision is now, of a session without a second factor; `enrolled` and `not_enrolled`: has an authenticator or has none; `locked`: too many failures. Whoever is disabled is `disabled` alone
+             * @description `enrolled`, `not_enrolled`: with an authenticator, or without. `must_enroll`, `in_grace`, `exempt`: what the policy says now, for a typical session without a second factor. `locked`: too many wrong codes. `disabled`: disabled users. They appear in no other list
              * @enum {unknown}
              */
             status?: "enrolled" | "not_enrolled" | "must_enroll" | "in_grace" | "exempt" | "locked" | "disabled";
-            /** @description A group that they are in */
+            /** @description A group that the user is in */
             group?: string;
             /**
              * Format: date-time
-             * @description RFC 3339; who has to enroll earlier than that, or now
+             * @description RFC 3339. Users who must enroll before this time, or must already
              */
             deadlineBefore?: string;
-            /** @description The `nextCursor` of the page before */
+            /** @description The `nextCursor` of the previous page */
             cursor?: string;
-            /** @description How many, 1 to 100; 50 without it */
+            /** @description How many, from 1 to 100. 50 by default */
             limit?: number;
         };
         ListAuditEventsQuery: {
-            /** @description Whom it is about */
+            /** @description The `userId` it is about */
             userId?: string;
-            /** @description The `sub` of whom it is about: finds the users who have it now */
+            /** @description The `sub` of the user it is about. Finds the users who have it now */
             subject?: string;
             /** @description Who did it */
             actorId?: string;
@@ -1406,18 +1406,18 @@ export interface components {
             from?: string;
             /**
              * Format: date-time
-             * @description RFC 3339; up to, and not with, this time
+             * @description RFC 3339. Before this time
              */
             to?: string;
-            /** @description The `nextCursor` of the page before */
+            /** @description The `nextCursor` of the previous page */
             cursor?: string;
-            /** @description How many, 1 to 100; 50 without it */
+            /** @description How many, from 1 to 100. 50 by default */
             limit?: number;
         };
         ListUndeliveredNoticesQuery: {
-            /** @description The `nextCursor` of the page before */
+            /** @description The `nextCursor` of the previous page */
             cursor?: string;
-            /** @description How many, 1 to 100; 50 without it */
+            /** @description How many, from 1 to 100. 50 by default */
             limit?: number;
         };
     };

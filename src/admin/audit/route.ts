@@ -24,13 +24,13 @@ function registerEvents (app: FastifyInstance, { db, gate }: Services): void {
       id: 'listAuditEvents',
       tag: 'Audit',
       summary: 'What happened in the tenant, newest first',
-      description: 'In pages, or with `Accept: application/x-ndjson` all at once, one event a line: then `limit` counts for the whole answer, and without it all come. Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
+      description: 'Filters are combined (AND). Results are paged, 50 by default. Ask for `Accept: application/x-ndjson` to stream everything, one per line; then `limit` caps the total. Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
       querystring: AuditQuery,
       answers: {
         200: {
           schema: Type.Ref('AuditPage'),
-          description: 'A page, and where the next one begins.',
-          contentTypes: { [NDJSON]: { schema: Type.String({ description: 'An `AuditEvent` in each line', examples: [`${JSON.stringify(auditEventExample)}\n`] }) } }
+          description: 'A page, and the cursor of the next one.',
+          contentTypes: { [NDJSON]: { schema: Type.String({ description: 'An `AuditEvent` on each line', examples: [`${JSON.stringify(auditEventExample)}\n`] }) } }
         }
       },
       errors: ['step_up_required', 'not_enrolled']
@@ -65,9 +65,9 @@ function registerVerify (app: FastifyInstance, { db, gate, memory, secrets }: Se
     schema: operation({
       id: 'verifyAudit',
       tag: 'Audit',
-      summary: 'Is the audit what was written?',
-      description: 'Computes the tenant\'s hash chain anew and holds it against the signed checkpoints, and against the one that this replica has seen last: an event that was changed, moved, removed or put in is named, the first one. It reads every event, about a hundred thousand in the time that a call may take (`unavailable` beyond): for more use `npm run audit:verify`. Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
-      answers: { 200: { schema: Type.Ref('AuditVerdict'), description: 'The verdict; `brokenAt` or `waitingSince` where it is not `ok`.' } },
+      summary: 'Check that the audit was not changed',
+      description: 'Computes the tenant\'s hash chain again and compares it with the signed checkpoints, and with the newest one that this replica saw. `brokenAt` is the first event that was changed, moved, removed or inserted. It reads every event: about a hundred thousand in the time that a call may take, more are `unavailable`. For more, use `npm run audit:verify`. Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
+      answers: { 200: { schema: Type.Ref('AuditVerdict'), description: 'The result. If it is not `ok`, `brokenAt` or `waitingSince` says where or since when.' } },
       errors: ['step_up_required', 'not_enrolled']
     })
   }, async ({ caller: { tenant }, budget }) => {

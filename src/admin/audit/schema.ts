@@ -14,25 +14,25 @@ export const AuditEvent = Type.Object({
   id: Uuid,
   at: Type.String({ format: 'date-time', description: 'RFC 3339, UTC, to the microsecond', examples: ['2026-11-24T12:00:00.123456Z'] }),
   tenant: Type.String(),
-  actorId: Nullable('Who did it: a `userId`, a machine as `service:` and its subject, or `operator`'),
-  actor: Nullable('Their name to show: the account of today. Null once the user is erased'),
-  userId: Nullable('Whom it is about: a `userId`, or a machine'),
-  user: Nullable('Their name to show, as `actor`'),
+  actorId: Nullable('Who did it: a `userId`, `service:` and the subject of a machine, or `operator`'),
+  actor: Nullable('The name to show: their present account. Null if the user was erased'),
+  userId: Nullable('The user it is about: a `userId`, or a machine'),
+  user: Nullable('The name to show, as in `actor`'),
   action: Type.String({ description: 'What was done', examples: [...ACTIONS] }),
   outcome: Type.Enum(['success', 'failure']),
-  factorKind: Nullable('`totp`, `recovery`, or `bypass`: the code of an administrator'),
+  factorKind: Nullable('`totp`, `recovery`, or `bypass` (a code from an administrator)'),
   address: Nullable('Where it came from'),
   requestId: Nullable('As in `X-Request-Id`'),
-  details: Type.Object({}, { additionalProperties: true, description: 'More, by action; never a secret' })
+  details: Type.Object({}, { additionalProperties: true, description: 'More, depending on the action. Never a secret' })
 }, { $id: 'AuditEvent', examples: [auditEventExample] })
 
 export const AuditQuery = Type.Object({
-  userId: Type.Optional(QueryName(600, 'Whom it is about')),
-  subject: Type.Optional(QueryName(MAX_LENGTH.subject, 'The `sub` of whom it is about: finds the users who have it now')),
+  userId: Type.Optional(QueryName(600, 'The `userId` it is about')),
+  subject: Type.Optional(QueryName(MAX_LENGTH.subject, 'The `sub` of the user it is about. Finds the users who have it now')),
   actorId: Type.Optional(QueryName(600, 'Who did it')),
   action: Type.Optional(Type.Enum([...ACTIONS], { description: 'What was done' })),
   from: Type.Optional(GivenTime),
-  to: Type.Optional(Type.String({ ...GivenTime, description: 'RFC 3339; up to, and not with, this time' })),
+  to: Type.Optional(Type.String({ ...GivenTime, description: 'RFC 3339. Before this time' })),
   cursor: Type.Optional(EventCursor),
   limit: Type.Optional(Limit)
 }, { additionalProperties: false })
@@ -40,19 +40,19 @@ export type AuditQuery = Static<typeof AuditQuery>
 
 export const AuditPage = Type.Object({
   items: Type.Array(Type.Ref('AuditEvent')),
-  nextCursor: Type.Union([EventCursor, Type.Null()], { description: 'Of the next page; null with the last one' })
+  nextCursor: Type.Union([EventCursor, Type.Null()], { description: 'Cursor of the next page. Null on the last one' })
 }, { $id: 'AuditPage', examples: [{ items: [auditEventExample], nextCursor: null }] })
 
 export const AuditVerdict = Type.Object({
   ok: Type.Boolean(),
-  events: Type.Integer({ description: 'How many there are' }),
+  events: Type.Integer({ description: 'How many events there are' }),
   brokenAt: Type.Optional(Type.Object({
-    position: Type.Union([Type.Integer(), Type.Null()], { description: 'In the chain, from 1; null for what is in none' }),
-    id: Type.Union([Uuid, Type.Null()], { description: 'Of the event; null where nothing of it is left' }),
+    position: Type.Union([Type.Integer(), Type.Null()], { description: 'Place in the chain, from 1. Null if it is in none' }),
+    id: Type.Union([Uuid, Type.Null()], { description: 'Of the event. Null if nothing of it is left' }),
     at: Type.Union([AuditEvent.properties.at, Type.Null()]),
-    cause: Type.Enum(['changed', 'missing', 'added', 'checkpoint'], { description: '`changed`: it, or the order; `missing`; `added` by somebody other than the service; `checkpoint`: what was signed up to here is gone, or does not open with our keys' })
-  }, { description: 'The first event that is not as it was written' })),
-  waitingSince: Type.Optional(Type.String({ format: 'date-time', description: 'Since when events wait to be chained that should be by now: the service is stopped, or kept from it; until then nothing shows whether they were changed' }))
+    cause: Type.Enum(['changed', 'missing', 'added', 'checkpoint'], { description: '`changed`: the event, or the order. `missing`. `added`: not by the service. `checkpoint`: what was signed up to here is gone, or does not open with the service\'s keys' })
+  }, { description: 'The first event that does not fit' })),
+  waitingSince: Type.Optional(Type.String({ format: 'date-time', description: 'Since when events wait to be chained. The service is stopped, or something keeps it from chaining. Until they are chained, nothing shows whether they were changed' }))
 }, { $id: 'AuditVerdict', examples: [{ ok: false, events: 1204, brokenAt: { position: 731, id: auditEventExample.id, at: auditEventExample.at, cause: 'changed' } }] })
 
 export const AUDIT_SCHEMAS = [AuditEvent, AuditPage, AuditVerdict]

@@ -18,10 +18,10 @@ export function registerNotices (app: FastifyInstance, { db, gate }: Services): 
     schema: operation({
       id: 'listUndeliveredNotices',
       tag: 'Notices',
-      summary: 'What could not be delivered to the receiver, newest first',
-      description: 'Empty, or with what happened in the last second, while all is well. Kept for thirty days. Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
+      summary: 'List webhook events that were not delivered, newest first',
+      description: 'While all is well, the list is empty or has events of the last second. They are kept for thirty days. Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
       querystring: NoticesQuery,
-      answers: { 200: { schema: Type.Ref('NoticePage'), description: 'A page, and where the next one begins.' } },
+      answers: { 200: { schema: Type.Ref('NoticePage'), description: 'A page, and the cursor of the next one.' } },
       errors: ['step_up_required', 'not_enrolled']
     })
   }, async request => {
@@ -37,12 +37,12 @@ export function registerNotices (app: FastifyInstance, { db, gate }: Services): 
     schema: operation({
       id: 'retryNotice',
       tag: 'Notices',
-      summary: 'Try to deliver a notice again',
-      description: 'At once, and for another day; before whatever of the same user came later and still waits. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
+      summary: 'Retry a webhook event',
+      description: 'Tries at once, and for another day. Later events of the same user that still wait come after it. Needs the role `mfa:admin` and a fresh MFA token.',
       params: NoticeParams,
       body: Type.Object({}, { additionalProperties: false }),
-      answers: { 204: { description: 'It is due.' } },
-      ifUnknown: 'Look at GET /admin/notices, or repeat it: that does no harm.',
+      answers: { 204: { description: 'It will be tried now.' } },
+      ifUnknown: 'Look at GET /admin/notices, or repeat the call: that does no harm.',
       errors: ['step_up_required', 'not_enrolled', 'not_found']
     })
   }, async (request, reply) => {

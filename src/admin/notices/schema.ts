@@ -14,20 +14,20 @@ export const UndeliveredNotice = Type.Object({
   id: Uuid,
   at: EventTime,
   type: Type.String({ description: 'The audit\'s action', examples: ['user.reset'] }),
-  userId: Nullable('Whom it is about; null where that is the whole tenant'),
-  status: Type.Enum(['waiting', 'retrying', 'parked'], { description: '`waiting` for its first try, `retrying` after one that failed, `parked`: nobody tries any more' }),
+  userId: Nullable('The user it is about. Null if it is about the whole tenant'),
+  status: Type.Enum(['waiting', 'retrying', 'parked'], { description: '`waiting`: not tried yet. `retrying`: the last attempt failed. `parked`: no more attempts' }),
   attempts: Type.Integer(),
-  failure: Nullable('Why the last try failed'),
+  failure: Nullable('Why the last attempt failed'),
   lastTriedAt: NullableTime,
   nextTryAt: NullableTime
-}, { $id: 'UndeliveredNotice', description: 'The audit event of the same `id` says all of it.', examples: [undeliveredExample] })
+}, { $id: 'UndeliveredNotice', description: 'The audit event with the same `id` has the details.', examples: [undeliveredExample] })
 
 export const NoticesQuery = Type.Object({ cursor: Type.Optional(EventCursor), limit: Type.Optional(Limit) }, { additionalProperties: false })
 export type NoticesQuery = Static<typeof NoticesQuery>
 
 export const NoticePage = Type.Object({
   items: Type.Array(Type.Ref('UndeliveredNotice')),
-  nextCursor: Type.Union([EventCursor, Type.Null()], { description: 'Of the next page; null with the last one' })
+  nextCursor: Type.Union([EventCursor, Type.Null()], { description: 'Cursor of the next page. Null on the last one' })
 }, { $id: 'NoticePage', examples: [{ items: [undeliveredExample], nextCursor: null }] })
 
 /** What a receiver is sent. */
@@ -36,16 +36,16 @@ export const Notice = Type.Object({
   timestamp: EventTime,
   data: Type.Object({
     tenant: Type.String(),
-    userId: Nullable('Whom it is about; null where that is the whole tenant'),
-    namespace: Nullable('Whose name `subject` is'),
-    subject: Nullable('As the issuer names him; null where it is about the whole tenant, and of somebody erased'),
-    account: Nullable('What users call them, as an e-mail address; null as `subject`'),
+    userId: Nullable('The user it is about. Null if it is about the whole tenant'),
+    namespace: Nullable('The issuer that `subject` belongs to'),
+    subject: Nullable('The user\'s `sub`. Null if it is about the whole tenant, or if the user was erased'),
+    account: Nullable('The name to show, such as an e-mail address. Null where `subject` is'),
     outcome: Type.Enum(['success', 'failure']),
-    actorId: Nullable('Who did it: a `userId`, a machine as `service:` and its subject, or `operator`; null where nobody in particular did'),
+    actorId: Nullable('Who did it: a `userId`, `service:` and the subject of a machine, or `operator`. Null if no one in particular did'),
     factorKind: Nullable('`totp`, `recovery` or `bypass`'),
     address: Nullable('Where it came from'),
     requestId: Nullable('As in `X-Request-Id`'),
-    details: Type.Object({}, { additionalProperties: true, description: 'More, by type; never a secret' })
+    details: Type.Object({}, { additionalProperties: true, description: 'More, depending on the type. Never a secret' })
   })
 }, { $id: 'Notice' })
 

@@ -9,8 +9,8 @@ export const NOTICE_WEBHOOKS = {
     post: {
       operationId: 'notice',
       tags: ['Notices'],
-      summary: 'Something concerns a user, the policy or an attack',
-      description: 'Sent to `WEBHOOK_URL`, by Standard Webhooks: at least once, in order per user, tried for a day.',
+      summary: 'A change or an attack',
+      description: 'Sent to `WEBHOOK_URL`, by Standard Webhooks: at least once, in order per user, retried for a day.',
       security: [],
       parameters: [
         text('webhook-id', 'The same with each try; the `id` of the audit event', '3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20'),
@@ -27,9 +27,9 @@ export const NOTICE_WEBHOOKS = {
         }
       },
       responses: {
-        '2XX': { description: 'Taken: it is not sent again.' },
-        410: { description: 'Of no use: it is parked at once.' },
-        default: { description: 'Not taken: it is tried again.' }
+        '2XX': { description: 'Delivered. It is not sent again.' },
+        410: { description: 'Not wanted. It is parked at once.' },
+        default: { description: 'Not delivered. It is tried again.' }
       }
     }
   }

@@ -21,8 +21,8 @@ export function registerPolicy (app: FastifyInstance, { config, db, gate }: Serv
     schema: operation({
       id: 'getPolicy',
       tag: 'Policy',
-      summary: 'Who must have MFA',
-      description: 'Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
+      summary: 'Read who must have MFA',
+      description: 'Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
       answers: { 200: { schema: Type.Ref('Policy'), description: 'The tenant\'s policy, with its `ETag`.' } },
       errors: ['step_up_required', 'not_enrolled']
     })
@@ -34,11 +34,11 @@ export function registerPolicy (app: FastifyInstance, { config, db, gate }: Serv
       id: 'setPolicy',
       tag: 'Policy',
       summary: 'Set who must have MFA',
-      description: 'Fields that are left out stay. Counts on every replica with the next request. What the deployment\'s `floor` asks can only be tightened. Whoever has an authenticator is asked for his code whatever is set. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
+      description: 'Fields that you leave out stay as they are. The change counts on every replica with the next request. You can\'t go below the deployment\'s `floor`. Users with an authenticator are asked for a code even if MFA is optional. Needs the role `mfa:admin` and a fresh MFA token.',
       headers: IfMatch,
       body: Type.Ref('PolicyChange'),
-      answers: { 200: { schema: Type.Ref('Policy'), description: 'The policy as it is now, with its `ETag`.' } },
-      ifUnknown: 'Look at GET /admin/policy: the `version` is a higher one where it was done.',
+      answers: { 200: { schema: Type.Ref('Policy'), description: 'The new policy, with its `ETag`.' } },
+      ifUnknown: 'Look at GET /admin/policy: if it was done, the `version` is higher.',
       errors: ['step_up_required', 'not_enrolled', 'required_by_policy', 'precondition_failed']
     })
   }, async (request, reply) => {

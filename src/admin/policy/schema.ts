@@ -1,18 +1,18 @@
 import { type Static, Type } from 'typebox'
 import { MAX_LENGTH, Name, NullableGivenTime, NullableTime } from '../../mfa/schema.ts'
 
-const Enforcement = Type.Enum(['optional', 'report_only', 'required'], { description: '`required`: whoever is covered and has no factor must enroll; `report_only`: nobody must, and each decision says what `required` would ask' })
-const SsoRule = Type.Enum(['exempt_sso_only', 'exempt_sso_session', 'none'], { description: '`exempt_sso_only`: whoever has an SSO account and no local one is left to the identity provider; `exempt_sso_session`: whichever session came in by SSO is; `none`: nobody is' })
-const Group = Name(MAX_LENGTH.group, 'As tokens name it')
-const Groups = Type.Union([Type.Array(Group), Type.Null()], { description: 'Whom it covers: who is in one of them; null: all users' })
-const GracePeriodDays = Type.Integer({ minimum: 0, maximum: 365, description: 'From when the policy first meets a user; each has it once' })
-const MaxExemptionDays = Type.Integer({ description: 'How long an exemption may be' })
+const Enforcement = Type.Enum(['optional', 'report_only', 'required'], { description: '`required`: users whom the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must' })
+const SsoRule = Type.Enum(['exempt_sso_only', 'exempt_sso_session', 'none'], { description: 'Which users are left to the identity provider. `exempt_sso_only`: users who can only sign in by SSO. `exempt_sso_session`: every session that came in by SSO. `none`: no one' })
+const Group = Name(MAX_LENGTH.group, 'A group, as tokens name it')
+const Groups = Type.Union([Type.Array(Group), Type.Null()], { description: 'Only users in one of these groups are covered. Null: everyone' })
+const GracePeriodDays = Type.Integer({ minimum: 0, maximum: 365, description: 'Days to enroll, counted from the first time the policy applies to a user. Each user gets them once' })
+const MaxExemptionDays = Type.Integer({ description: 'How many days an exemption may last' })
 
 const changes = {
   enforcement: Type.Optional(Enforcement),
-  groups: Type.Optional(Type.Union([Type.Array(Group, { minItems: 1, maxItems: 500, uniqueItems: true }), Type.Null()], { description: 'Null: all users', 'x-message': 'must be a list of 1 to 500 different groups, or null' })),
+  groups: Type.Optional(Type.Union([Type.Array(Group, { minItems: 1, maxItems: 500, uniqueItems: true }), Type.Null()], { description: 'Only users in one of these groups are covered. Null: everyone', 'x-message': 'must be a list of 1 to 500 different groups, or null' })),
   gracePeriodDays: Type.Optional(GracePeriodDays),
-  enforceFrom: Type.Optional({ ...NullableGivenTime, description: 'Nobody must enroll before' }),
+  enforceFrom: Type.Optional({ ...NullableGivenTime, description: 'No one must enroll before this time' }),
   ssoRule: Type.Optional(SsoRule)
 }
 
@@ -28,7 +28,7 @@ export const PolicyFloor = Type.Object({
   enforceFrom: Type.Optional(NullableTime),
   ssoRule: Type.Optional(SsoRule),
   maxExemptionDays: Type.Optional(MaxExemptionDays)
-}, { $id: 'PolicyFloor', description: 'What the deployment asks at least; a field that is left out binds nothing. The stricter of the two decisions counts.', examples: [{ enforcement: 'required', groups: ['admins'], maxExemptionDays: 30 }] })
+}, { $id: 'PolicyFloor', description: 'What the deployment requires at least. Only the fields it has are enforced. The stricter of the two decisions counts.', examples: [{ enforcement: 'required', groups: ['admins'], maxExemptionDays: 30 }] })
 
 export const Policy = Type.Object({
   enforcement: Enforcement,
@@ -36,7 +36,7 @@ export const Policy = Type.Object({
   gracePeriodDays: GracePeriodDays,
   enforceFrom: NullableTime,
   ssoRule: SsoRule,
-  version: Type.Integer({ description: 'Its `ETag`; 0 until somebody changes it' }),
+  version: Type.Integer({ description: 'The `ETag`. 0 until the first change' }),
   updatedAt: NullableTime,
   updatedBy: Type.Union([Type.String(), Type.Null()], { description: 'The `userId` of an administrator, or `operator`' }),
   floor: Type.Union([Type.Ref('PolicyFloor'), Type.Null()])
@@ -47,4 +47,4 @@ export const Policy = Type.Object({
 
 export const POLICY_SCHEMAS = [PolicyFloor, Policy, PolicyChange, PolicyDraft]
 
-export const IfMatch = Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 64, description: 'The `ETag` that was read', examples: ['"1"'] })) })
+export const IfMatch = Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 64, description: 'The `ETag` that you read', examples: ['"1"'] })) })

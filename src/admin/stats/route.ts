@@ -7,7 +7,7 @@ import { countStats } from './store.ts'
 
 /** With so many, one lost phone leaves somebody who can help. */
 const ENOUGH_ADMINISTRATORS = 2
-const WARNING = 'Fewer than two administrators are enrolled: if one loses the authenticator, nobody is left to help. Let another enroll.'
+const WARNING = 'Fewer than two administrators are enrolled. If one loses their authenticator, no one can help. Enroll another one.'
 
 export function registerStats (app: FastifyInstance, { config, db, gate }: Services): void {
   app.addSchema(Stats)
@@ -18,9 +18,9 @@ export function registerStats (app: FastifyInstance, { config, db, gate }: Servi
     schema: operation({
       id: 'getStats',
       tag: 'Users',
-      summary: 'How many have MFA, in all and by group, and who needs a look',
-      description: 'As of now. Roles `mfa:admin`, `mfa:support` and `mfa:auditor`, with an MFA token of the last 15 minutes; a machine with `mfa:auditor` needs none.',
-      answers: { 200: { schema: Type.Ref('Stats'), description: 'The figures.' } },
+      summary: 'Count who has MFA, in total and by group',
+      description: 'Needs the role `mfa:admin`, `mfa:support` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
+      answers: { 200: { schema: Type.Ref('Stats'), description: 'The numbers.' } },
       errors: ['step_up_required', 'not_enrolled']
     })
   }, async ({ caller: { tenant }, log }) => {

@@ -28,10 +28,10 @@ function registerUser (app: FastifyInstance, { config, db, clock, gate }: Servic
     schema: operation({
       id: 'getUser',
       tag: 'Users',
-      summary: 'What is known of a user',
-      description: 'As of now; `decision` is that of a session without a second factor. Roles `mfa:admin`, `mfa:auditor`, and `mfa:support` of users never seen with an `mfa:` role; with an MFA token of the last 15 minutes.',
+      summary: 'Read what is known about a user',
+      description: '`decision` is that of a session without a second factor. Needs the role `mfa:admin`, `mfa:auditor` or `mfa:support`, and a fresh MFA token. `mfa:support` sees the users who never had an `mfa:` role.',
       params: UserParams,
-      answers: { 200: { schema: Type.Ref('User'), description: 'The user; never a secret.' } },
+      answers: { 200: { schema: Type.Ref('User'), description: 'The user. Never a secret.' } },
       errors: ['step_up_required', 'not_enrolled', 'not_found']
     })
   }, async request => {
@@ -50,11 +50,11 @@ function registerExemption (app: FastifyInstance, { config, db, clock, gate }: S
     schema: operation({
       id: 'setExemption',
       tag: 'Users',
-      summary: 'Exempt a user from the policy, or end that',
-      description: 'Until `until`, or without an end. Whoever has an authenticator is asked for his code all the same. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
+      summary: 'Exempt a user from the policy, or end the exemption',
+      description: 'Until `until`, or without an end. A user with an authenticator is still asked for a code. You can\'t exempt yourself. Needs the role `mfa:admin` and a fresh MFA token.',
       params: UserParams,
       body: Type.Ref('ExemptionChange'),
-      answers: { 200: { schema: Type.Ref('User'), description: 'The user as he is now.' } },
+      answers: { 200: { schema: Type.Ref('User'), description: 'The user as they are now.' } },
       ifUnknown: 'Look at GET /admin/users/{userId}.',
       errors: ['step_up_required', 'not_enrolled', 'not_found', 'required_by_policy']
     })
@@ -79,11 +79,11 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
     schema: operation({
       id: 'setGrace',
       tag: 'Users',
-      summary: 'Set until when a user may pass without a factor',
-      description: 'In place of the deadline that the policy gave. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.',
+      summary: 'Set until when a user may go on without a factor',
+      description: 'Replaces the deadline that the policy gave. You can\'t set your own. Needs the role `mfa:admin` and a fresh MFA token.',
       params: UserParams,
       body: Type.Ref('GraceChange'),
-      answers: { 200: { schema: Type.Ref('User'), description: 'The user as he is now.' } },
+      answers: { 200: { schema: Type.Ref('User'), description: 'The user as they are now.' } },
       ifUnknown: 'Look at GET /admin/users/{userId}.',
       errors: ['step_up_required', 'not_enrolled', 'not_found', 'required_by_policy']
     })

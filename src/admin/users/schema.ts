@@ -5,7 +5,7 @@ export const UserParams = Type.Object({ userId: Uuid }, { additionalProperties: 
 export type UserParams = Static<typeof UserParams>
 
 const Lock = Type.Object({
-  failures: Type.Integer({ description: 'In a row' }),
+  failures: Type.Integer({ description: 'Wrong codes in a row' }),
   waitUntil: NullableTime,
   lockedAt: NullableTime
 })
@@ -13,12 +13,12 @@ const Lock = Type.Object({
 export const Exemption = Type.Union([
   Type.Object({ since: Time, until: NullableTime, reason: Type.String(), by: Type.String({ description: 'The `userId` of an administrator' }) }),
   Type.Null()
-], { $id: 'Exemption', description: 'While it counts; else null', examples: [{ since: '2026-11-24T12:00:00.000Z', until: '2026-11-30T12:00:00.000Z', reason: 'New phone on Monday', by: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3' }] })
+], { $id: 'Exemption', description: 'Null if there is none, or it is over', examples: [{ since: '2026-11-24T12:00:00.000Z', until: '2026-11-30T12:00:00.000Z', reason: 'New phone on Monday', by: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3' }] })
 
 export const User = Type.Object({
   userId: Uuid,
   subject: Type.String(),
-  account: Type.String({ description: 'Shown to users, never an identity' }),
+  account: Type.String({ description: 'The name to show. Never an identity' }),
   namespace: Type.String(),
   tenant: Type.String(),
   groups: Type.Array(Type.String()),

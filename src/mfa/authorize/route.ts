@@ -11,9 +11,9 @@ import { createAsk, type Outcome } from './ask.ts'
 import { createPages } from './pages.ts'
 import { AuthorizeQuery } from './schema.ts'
 
-const ABOUT = 'Any method, and any path below it, where query, body and content type are ignored; with nothing below but a slash it is the same call. `X-MFA-Action` (`verify`, `enroll` or `login`) and `X-MFA-Location` say where a user goes next; `return_to` in it is the URL that a trusted proxy gives in `X-Forwarded-Proto`, `-Host` and `-Uri` (or `X-Original-URL`), if its host is configured. A machine\'s token is 403. An MFA token costs no look into the database, and the token of a login session whose second factor is remembered one in half a minute; what ends either is known within a second. No flood limit, and no answer to pages of other origins.'
+const ABOUT = 'Takes any method, and any path below this one; there it ignores query, body and content type. A slash at the end makes no difference. `X-MFA-Action` (`verify`, `enroll` or `login`) and `X-MFA-Location` say where the user goes next. `return_to` in it is the URL that a trusted proxy gives in `X-Forwarded-Proto`, `-Host` and `-Uri` (or `X-Original-URL`), if its host is allowed (`RETURN_HOSTS`). A machine\'s token is 403. MFA tokens are checked without the database; remembered sessions cost one query every 30 seconds. A revoked token is dead within a second. There is no flood limit, and no answer to pages of other origins.'
 
-const ALLOWED = 'It may. `X-MFA-User` (our `userId`), `X-MFA-Subject`, `X-MFA-Namespace`, `X-MFA-Tenant`, `X-MFA-Acr` (`mfa`, `mfa-recovery`, `idp-mfa` or `none`) and `X-MFA-Reason`, always all, percent-encoded (UTF-8) where they are not printable ASCII. An application takes the user from these and from nothing else.'
+const ALLOWED = 'Let it through. Has `X-MFA-User` (`userId`), `X-MFA-Subject`, `X-MFA-Namespace`, `X-MFA-Tenant`, `X-MFA-Acr` (`mfa`, `mfa-recovery`, `idp-mfa` or `none`) and `X-MFA-Reason`, always all of them, percent-encoded (UTF-8) where they are not printable ASCII. Your application takes the user from these headers only.'
 
 /** One question of gateways: may this token pass? */
 export function registerAuthorize (app: FastifyInstance, services: Services): void {
@@ -29,14 +29,14 @@ export function registerAuthorize (app: FastifyInstance, services: Services): vo
 
   const authorize: Handler = async (request, reply) => await answer(request, reply, false)
   register(app, '/mfa/authorize', authorize, {
-    id: 'authorize', summary: 'May this token pass? For gateways that decide from a status', description: ABOUT, answers
+    id: 'authorize', summary: 'Ask whether a token may pass, for gateways that decide by the status', description: ABOUT, answers
   })
 
   const forwardAuth: Handler = async (request, reply) => await answer(request, reply, isPageRequest(request, isTrustedPeer(request)))
   register(app, '/mfa/forward-auth', forwardAuth, {
     id: 'forwardAuth',
-    summary: 'May this token pass? For gateways that hand the answer to the browser',
-    description: `As \`/mfa/authorize\`; but where there is an \`X-MFA-Location\`, a redirect to it for a GET or HEAD (by a trusted proxy's \`X-Forwarded-Method\`, else the call's own) that accepts \`text/html\`. ${ABOUT}`,
+    summary: 'Ask whether a token may pass, for gateways that hand the answer to the browser',
+    description: `Like \`/mfa/authorize\`, but redirects a browser to \`X-MFA-Location\`, if there is one. A browser is a GET or HEAD (by a trusted proxy's \`X-Forwarded-Method\`, else the call's own) that accepts \`text/html\`. ${ABOUT}`,
     answers: { ...answers, 302: { description: 'To `X-MFA-Location`.' } }
   })
 }

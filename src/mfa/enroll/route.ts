@@ -42,11 +42,11 @@ function registerStart (app: FastifyInstance, services: Services): void {
     schema: operation({
       id: 'startEnrollment',
       tag: 'Enroll',
-      summary: 'Start to set up an authenticator',
-      description: 'Answers the secret as a QR code and as text, once. It counts only after `POST /mfa/enroll/confirm` within ten minutes, in the same login session. A start replaces an earlier one that was not confirmed; active authenticators stay as they are. The first needs a login of the last 15 minutes (`login_time_unknown` where the token does not say when that was: a new login would not help), or a code of an administrator at `POST /mfa/recovery` where the `action` of `step_up_required` is `recovery`; a further one an MFA token of the last 15 minutes.',
+      summary: 'Start setting up an authenticator',
+      description: 'Answers the secret as a QR code and as text, once. It counts only after `POST /mfa/enroll/confirm`, within ten minutes and in the same login session. A start replaces an earlier one that was not confirmed. Active authenticators stay as they are. The first authenticator needs a fresh login. If the token does not say when the login was, the answer is `login_time_unknown`, and a new login would not help. If the `action` of `step_up_required` is `recovery`, it needs a code from an administrator, at `POST /mfa/recovery`. A further authenticator needs a fresh MFA token.',
       body: Type.Ref('EnrollRequest'),
       answers: { 201: { schema: Type.Ref('EnrollAnswer'), description: 'Started: show the QR code, and the secret beside it.' } },
-      ifUnknown: 'Nobody has seen its secret. Start again: that takes its place.',
+      ifUnknown: 'Its secret is lost. Start again: the new start takes its place.',
       errors: ['step_up_required', 'login_time_unknown', 'too_many_factors', 'label_taken']
     })
   }, async (request, reply) => {
@@ -111,11 +111,11 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
     schema: operation({
       id: 'confirmEnrollment',
       tag: 'Enroll',
-      summary: 'Prove a code of the new authenticator: now it counts',
-      description: 'The code is spent with it. With the first authenticator come ten recovery codes: show them, offer to save them, and call `POST /mfa/recovery/acknowledge` when the user has. The fifth wrong code destroys what was started.',
+      summary: 'Prove a code of the new authenticator, so that it counts',
+      description: 'The code is used up. With the first authenticator you get ten recovery codes. Show them, offer to save them, and call `POST /mfa/recovery/acknowledge` when the user has saved them. The fifth wrong code ends the set-up.',
       body: Type.Ref('ConfirmRequest'),
-      answers: { 200: { schema: Type.Ref('ConfirmAnswer'), description: 'Active: the recovery codes, and an MFA token.' } },
-      ifUnknown: 'Look at GET /mfa/status. If the factor is `active`, go on with POST /mfa/verify and its next code; where `recoveryCodes.acknowledgedAt` is null, nobody has seen the recovery codes: make them anew, POST /mfa/recovery/codes.',
+      answers: { 200: { schema: Type.Ref('ConfirmAnswer'), description: 'Active. Has the recovery codes, and an MFA token.' } },
+      ifUnknown: 'Look at GET /mfa/status. If the factor is `active`, go on with POST /mfa/verify and its next code. If `recoveryCodes.acknowledgedAt` is null, the user has not seen the recovery codes: make new ones, POST /mfa/recovery/codes.',
       errors: ['not_found', 'step_up_required', 'too_many_factors', 'label_taken', 'factor_locked', 'code_refused'],
       details: { not_found: DETAILS.setUpOver }
     })

@@ -9,9 +9,9 @@ export type EnrollRequest = Static<typeof EnrollRequest>
 
 export const EnrollAnswer = Type.Object({
   factorId: Uuid,
-  secret: Type.String({ description: 'Base32 without padding, to type in by hand. It is shown now and never again' }),
+  secret: Type.String({ description: 'Base32 without padding, for typing. It is shown only now' }),
   otpauthUri: Type.String({ description: 'The key URI that authenticator apps read' }),
-  qrCode: Type.String({ description: 'The same as a PNG, in a `data:` URL' }),
+  qrCode: Type.String({ description: 'The same as a PNG image, in a `data:` URL' }),
   expiresAt: Time
 }, {
   $id: 'EnrollAnswer',
@@ -32,7 +32,7 @@ export type ConfirmRequest = Static<typeof ConfirmRequest>
 
 export const ConfirmAnswer = Type.Object({
   factorId: Uuid,
-  recoveryCodes: Type.Union([RecoveryCodes, Type.Null()], { description: 'Ten with the first authenticator, null with a further one' }),
+  recoveryCodes: Type.Union([RecoveryCodes, Type.Null()], { description: 'Ten with the first authenticator. Null with a further one' }),
   ...tokenFields,
   nextCodeAt: NullableTime
 }, {

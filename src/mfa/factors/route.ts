@@ -30,8 +30,8 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
     schema: operation({
       id: 'listFactors',
       tag: 'Factors',
-      summary: 'The caller\'s authenticators',
-      answers: { 200: { schema: Type.Ref('FactorList'), description: 'Oldest first; one that is not confirmed yet comes last.' } },
+      summary: 'List the user\'s authenticators',
+      answers: { 200: { schema: Type.Ref('FactorList'), description: 'Oldest first. One that is not confirmed yet comes last.' } },
       errors: []
     })
   }, async request => ({ items: listFactors(wholeUser(request), clock()) }))
@@ -42,12 +42,12 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
     schema: operation({
       id: 'renameFactor',
       tag: 'Factors',
-      summary: 'Give an authenticator another label',
-      description: 'Needs an MFA token of the last 15 minutes, but for one that is not confirmed yet.',
+      summary: 'Rename an authenticator',
+      description: 'Needs a fresh MFA token, unless it is not confirmed yet.',
       params: FactorParams,
       body: Type.Ref('RenameRequest'),
       answers: { 200: { schema: Type.Ref('Factor'), description: 'The authenticator as it is now.' } },
-      ifUnknown: 'Look at GET /mfa/factors, or repeat it: that does no harm.',
+      ifUnknown: 'Look at GET /mfa/factors, or repeat the call: that does no harm.',
       errors: ['not_found', 'step_up_required', 'label_taken']
     })
   }, async request => {
@@ -79,14 +79,14 @@ function registerRemove (app: FastifyInstance, services: Services): void {
       id: 'removeFactor',
       tag: 'Factors',
       summary: 'Remove an authenticator',
-      description: 'Needs an MFA token of the last 15 minutes, but for one that is not confirmed yet. All MFA tokens from before end with it; the acting session goes on with the token in the answer. With the last authenticator go the recovery codes.',
+      description: 'Needs a fresh MFA token, unless it is not confirmed yet. All earlier MFA tokens of the user end. This session goes on with the token in the answer. Removing the last authenticator removes the recovery codes too.',
       params: FactorParams,
       body: Type.Object({}, { additionalProperties: false }),
       answers: {
-        200: { schema: Type.Ref('TokenAnswer'), description: 'Removed: the acting session\'s new token.' },
-        204: { description: 'Removed: it was not confirmed, was the last, or earned the acting token. Verify anew where a factor is left.' }
+        200: { schema: Type.Ref('TokenAnswer'), description: 'Removed. Has a new token for this session.' },
+        204: { description: 'Removed. It was not confirmed, was the last one, or was the one that this session proved. If a factor is left, verify again.' }
       },
-      ifUnknown: 'Look at GET /mfa/factors with a token of the first factor. If it is gone, all MFA tokens of before have ended with it, and a code gives a new one.',
+      ifUnknown: 'Look at GET /mfa/factors with a first-factor token. If the factor is gone, all earlier MFA tokens have ended, and a code gives a new one.',
       errors: ['not_found', 'step_up_required', 'required_by_policy']
     })
   }, async (request, reply) => {

@@ -35,11 +35,11 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     schema: operation({
       id: 'recover',
       tag: 'Recovery',
-      summary: 'Prove the second factor with a recovery code, or a code of an administrator',
-      description: 'Spends the code. The token says `mfa-recovery`: it may set up a new authenticator, remove old ones and make new codes, and opens no administration; a token from the code of an administrator may set up an authenticator alone. It ends the waits and the lock of the authenticators. Wrong codes cost neither waits nor a lock: a right one is never refused for their sake.',
+      summary: 'Prove the second factor with a recovery code, or a code from an administrator',
+      description: 'The code is used up. The token\'s `acr` is `mfa-recovery`. With it the user can set up a new authenticator, remove old ones and make new codes, but not administer. With a token from an administrator\'s code they can only set up an authenticator. The call ends the waits and the lock of the authenticators. Wrong codes cause no waits and no lock here: a right one is never refused because of them.',
       body: Type.Ref('RecoverRequest'),
-      answers: { 200: { schema: Type.Ref('RecoverAnswer'), description: 'Accepted: the MFA token.' } },
-      ifUnknown: 'Look at GET /mfa/status. If a recovery code less is `remaining`, this one is spent and its token lost: POST /mfa/token gives one where the session is remembered, and else another code does. The code of an administrator is spent where it is refused now.',
+      answers: { 200: { schema: Type.Ref('RecoverAnswer'), description: 'Accepted. Has the MFA token.' } },
+      ifUnknown: 'Look at GET /mfa/status. If one recovery code less is `remaining`, this one is used up and its token lost. POST /mfa/token gives a token if the session is remembered; otherwise use another code. An administrator\'s code is used up if it is refused now.',
       errors: ['code_refused'],
       details: { code_refused: DETAILS.recoveryCode }
     })
@@ -91,8 +91,8 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
     schema: operation({
       id: 'getRecovery',
       tag: 'Recovery',
-      summary: 'How many recovery codes are left',
-      answers: { 200: { schema: Type.Ref('RecoveryStatus'), description: 'Counts and dates; never a code.' } },
+      summary: 'Read how many recovery codes are left',
+      answers: { 200: { schema: Type.Ref('RecoveryStatus'), description: 'Counts and dates. Never a code.' } },
       errors: ['not_enrolled'],
       details: { not_enrolled: DETAILS.noCodes }
     })
@@ -108,17 +108,17 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
     schema: operation({
       id: 'replaceRecoveryCodes',
       tag: 'Recovery',
-      summary: 'New recovery codes in place of all from before',
-      description: 'Needs an MFA token of the last 15 minutes, not by the code of an administrator. Six times an hour, and one after the other. With `Accept: text/plain` the answer is a sheet to print or save.',
+      summary: 'Make new recovery codes',
+      description: 'The old ones stop working. Needs a fresh MFA token that is not from an administrator\'s code. At most six times an hour, one at a time. With `Accept: text/plain` the answer is a sheet to print or save.',
       body: Type.Object({}, { additionalProperties: false }),
       answers: {
         201: {
           schema: Type.Ref('NewRecoveryCodes'),
-          description: 'The whole new set, shown now and never again.',
+          description: 'The whole new set. It is shown only now.',
           contentTypes: { 'text/plain': { schema: Type.String({ examples: [recoverySheet('Headless MFA', 'alice', ['0K7M-2Q9R-WX4T-BN3C'], new Date(0))] }) } }
         }
       },
-      ifUnknown: 'Look at GET /mfa/status. If `recoveryCodes.acknowledgedAt` is null, the codes of before may be void, and nobody has seen the new ones: make them anew.',
+      ifUnknown: 'Look at GET /mfa/status. If `recoveryCodes.acknowledgedAt` is null, the old codes may no longer work, and the new ones are lost: make new ones.',
       errors: ['not_enrolled', 'step_up_required', 'too_many_attempts']
     })
   }, async (request, reply) => {
@@ -157,11 +157,11 @@ function registerCodes (app: FastifyInstance, { config, clock, db, gate, hasher,
     schema: operation({
       id: 'acknowledgeRecoveryCodes',
       tag: 'Recovery',
-      summary: 'The user says that the codes are saved',
-      description: 'Until then a front end may offer new ones.',
+      summary: 'Say that the user has saved the codes',
+      description: 'Until then, offer new ones.',
       body: Type.Object({}, { additionalProperties: false }),
       answers: { 204: { description: 'Noted.' } },
-      ifUnknown: 'Look at `acknowledgedAt` of GET /mfa/recovery, or repeat it: that does no harm.',
+      ifUnknown: 'Look at `acknowledgedAt` of GET /mfa/recovery, or repeat the call: that does no harm.',
       errors: ['not_enrolled'],
       details: { not_enrolled: DETAILS.noCodes }
     })

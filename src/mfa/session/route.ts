@@ -28,8 +28,8 @@ function registerToken (app: FastifyInstance, services: Services): void {
     schema: operation({
       id: 'renewToken',
       tag: 'Session',
-      summary: 'A new MFA token for a login session whose second factor is remembered',
-      description: 'With the first-factor token of a remembered session, or with a good MFA token. Its `auth_time`, `acr` and `amr` are those of the act: renewing never makes it fresh, nor longer than the session or the token that it was made from. With an application\'s `audience`, whoever is allowed without MFA gets one too, for five minutes, whose `acr` is `none` (`idp-mfa` where the identity provider\'s counted) and whose `mfa_reason` says why.',
+      summary: 'Get a new MFA token without a new code',
+      description: 'Send the first-factor token of a login session whose second factor is remembered, or a good MFA token. The new token keeps `auth_time`, `acr` and `amr` of the original code, so sensitive calls still ask for a new one. It never outlives the session or the token that it was made from. With an application\'s `audience`, users who are allowed without MFA get a token too, for five minutes. Its `acr` is `none` (`idp-mfa` if the identity provider\'s MFA counted), and `mfa_reason` says why.',
       body: Type.Ref('TokenRequest'),
       answers: { 200: { schema: Type.Ref('SessionToken'), description: 'The token.' } },
       errors: ['not_enrolled', 'step_up_required']
@@ -55,11 +55,11 @@ function registerEnd (app: FastifyInstance, { config, db, gate }: Services): voi
     schema: operation({
       id: 'endSession',
       tag: 'Session',
-      summary: 'Log out: forget this session\'s second factor',
-      description: 'Ends the MFA tokens that were issued for the session so far, on every replica; a later code counts again. Answers the same whether or not there was one.',
+      summary: 'Log out: forget the second factor of this session',
+      description: 'Ends the MFA tokens that were issued for this session so far, on every replica. A later code counts again. The answer is the same if there was none.',
       body: EMPTY,
       answers: { 204: { description: 'Forgotten.' } },
-      ifUnknown: 'Repeat it: that does no harm.',
+      ifUnknown: 'Repeat the call: that does no harm.',
       errors: []
     })
   }, async (request, reply) => {
@@ -76,10 +76,10 @@ function registerEnd (app: FastifyInstance, { config, db, gate }: Services): voi
       id: 'endAllSessions',
       tag: 'Session',
       summary: 'Sign out everywhere',
-      description: 'Needs an MFA token. All MFA tokens and remembered sessions of the caller end.',
+      description: 'Needs an MFA token. Ends all MFA tokens and remembered sessions of the user.',
       body: EMPTY,
       answers: { 204: { description: 'Ended.' } },
-      ifUnknown: 'Look at GET /mfa/status with this token: it is `invalid_token` where it was done.',
+      ifUnknown: 'Look at GET /mfa/status with this token: if it was done, it is `invalid_token`.',
       errors: ['not_enrolled', 'step_up_required']
     })
   }, async (request, reply) => {

@@ -7,7 +7,7 @@ export type TokenRequest = Static<typeof TokenRequest>
 
 export const SessionToken = Type.Object({
   ...tokenFields,
-  acr: Type.Enum(['mfa', 'mfa-recovery', 'none', 'idp-mfa'], { description: '`none` and `idp-mfa`: for an application, of somebody who is allowed without our second factor' })
+  acr: Type.Enum(['mfa', 'mfa-recovery', 'none', 'idp-mfa'], { description: '`none` and `idp-mfa` are only in tokens for an application, for users who are allowed without a second factor here' })
 }, { $id: 'SessionToken', examples: [tokenExample] })
 
 export const SESSION_SCHEMAS = [TokenRequest, SessionToken]

@@ -18,9 +18,9 @@ export function registerStatus (app: FastifyInstance, { config, clock, gate, war
     schema: operation({
       id: 'getStatus',
       tag: 'Status',
-      summary: 'Who is it, what is set up, and what must happen next',
-      description: 'A front end reacts to `decision.action` alone: `allow` lets this session pass, `verify` asks for a code, `enroll` leads to the set-up page, `deny` turns away.',
-      answers: { 200: { schema: Type.Ref('Status'), description: 'The caller and the decision.' } },
+      summary: 'Ask what must happen next',
+      description: 'Call it after each login, and react to `decision.action`. `allow`: let the user in. `verify`: ask for a code. `enroll`: open the set-up page. `deny`: turn the user away. It also says who the user is and what they have set up.',
+      answers: { 200: { schema: Type.Ref('Status'), description: 'The user and the decision.' } },
       errors: []
     })
   }, async request => {

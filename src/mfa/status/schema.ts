@@ -4,23 +4,23 @@ import { NullableTime, Uuid } from '../schema.ts'
 const decision = {
   action: Type.Enum(['allow', 'verify', 'enroll', 'deny']),
   reason: Type.Enum(['mfa_verified', 'idp_mfa', 'not_required', 'exempt_sso', 'exempt_user', 'grace', 'report_only', 'factor_enrolled', 'required_by_policy', 'user_disabled']),
-  deadline: Type.Optional(Type.String({ format: 'date-time', description: 'With `grace`: until when it is allowed without a factor' })),
-  loginFirst: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the login is too old to enroll now; sign in again first' })),
-  loginTimeUnknown: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the token does not say when the login was, so nobody can enroll by it, and a new sign-in would not help. Say so and stop: the operator has to change the issuer' }))
+  deadline: Type.Optional(Type.String({ format: 'date-time', description: 'With `grace`: until when the user may go on without a factor' })),
+  loginFirst: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the login is too old. Sign the user in again first' })),
+  loginTimeUnknown: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the token does not say when the login was, so the user can\'t enroll, and a new login would not help. Say so and stop: the operator must change the issuer' }))
 }
 
 export const Decision = Type.Object({
   ...decision,
   wouldBe: Type.Optional(Type.Object(decision, { description: 'With `report_only`: what would be decided if MFA were required' }))
-}, { $id: 'Decision', description: 'What must happen before this session may pass', examples: [{ action: 'verify', reason: 'factor_enrolled' }] })
+}, { $id: 'Decision', description: 'What must happen next', examples: [{ action: 'verify', reason: 'factor_enrolled' }] })
 
 export const Status = Type.Object({
   userId: Uuid,
   subject: Type.String(),
-  account: Type.String({ description: 'Shown to users, never an identity' }),
+  account: Type.String({ description: 'The name to show. Never an identity' }),
   tenant: Type.String(),
   namespace: Type.String(),
-  enrolled: Type.Boolean({ description: 'Is there an active authenticator?' }),
+  enrolled: Type.Boolean({ description: 'Whether there is an active authenticator' }),
   factors: Type.Array(Type.Ref('Factor')),
   recoveryCodes: Type.Union([
     Type.Object({ total: Type.Integer(), remaining: Type.Integer(), acknowledgedAt: NullableTime }),

@@ -28,11 +28,11 @@ export function registerVerify (app: FastifyInstance, services: Services): void 
     schema: operation({
       id: 'verify',
       tag: 'Verify',
-      summary: 'Prove the second factor with a code of an authenticator',
-      description: 'Takes the code of this time step or of a neighbour, once. Without `factorId` every active authenticator is tried. Wrong, replayed or expired, of another user or of another authenticator: the answer is the same.',
+      summary: 'Prove the second factor with a code of the authenticator',
+      description: 'Accepts each code once. Codes of the time steps just before and after are fine. Without `factorId` every active authenticator is tried. The answer is the same for a code that is wrong, used, expired, or of another user or authenticator.',
       body: Type.Ref('VerifyRequest'),
-      answers: { 200: { schema: Type.Ref('VerifyAnswer'), description: 'Accepted: the MFA token.' } },
-      ifUnknown: 'Look at GET /mfa/status. If `lastUsedAt` of a factor is of just now, this code is spent and its token lost: POST /mfa/token gives one where the session is remembered, and else the next code does.',
+      answers: { 200: { schema: Type.Ref('VerifyAnswer'), description: 'Accepted. Has the MFA token.' } },
+      ifUnknown: 'Look at GET /mfa/status. If `lastUsedAt` of a factor is just now, this code is used up and its token lost. POST /mfa/token gives a token if the session is remembered; otherwise use the next code.',
       errors: ['not_enrolled', 'factor_locked', 'code_refused']
     })
   }, async request => {

@@ -19,10 +19,10 @@ export function registerPreview (app: FastifyInstance, { config, db, gate }: Ser
     schema: operation({
       id: 'previewPolicy',
       tag: 'Policy',
-      summary: 'Who would be asked for what under a draft policy',
-      description: 'Changes nothing. Fields that are left out are as they are set. Counts everybody as he would come in next, without a second factor; `report_only` counts as if `required`. Roles `mfa:admin` and `mfa:auditor`, with an MFA token of the last 15 minutes.',
+      summary: 'Count who would have to enroll under a draft policy',
+      description: 'Changes nothing. Fields that you leave out are those of the present policy. Counts every user as at their next login, without a second factor. `report_only` counts like `required`. Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token.',
       body: Type.Ref('PolicyDraft'),
-      answers: { 200: { schema: Type.Ref('PolicyPreview'), description: 'How many, in all and by group.' } },
+      answers: { 200: { schema: Type.Ref('PolicyPreview'), description: 'The numbers, in total and by group.' } },
       errors: ['step_up_required', 'not_enrolled', 'required_by_policy']
     })
   }, async ({ caller: { tenant }, body }) => {

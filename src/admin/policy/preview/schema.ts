@@ -2,10 +2,10 @@ import { Type } from 'typebox'
 import { Uuid } from '../../../mfa/schema.ts'
 
 const counts = {
-  users: Type.Integer({ description: 'All, but for those who are disabled: the five below' }),
-  enrolled: Type.Integer({ description: 'Have an authenticator and are asked for its code' }),
-  mustEnroll: Type.Integer({ description: 'Could not pass before they enroll' }),
-  inGrace: Type.Integer({ description: 'Would pass until their deadline' }),
+  users: Type.Integer({ description: 'All users but disabled ones: the sum of the five below' }),
+  enrolled: Type.Integer({ description: 'Have an authenticator, and are asked for its code' }),
+  mustEnroll: Type.Integer({ description: 'Must enroll before they can go on' }),
+  inGrace: Type.Integer({ description: 'Can go on until their deadline' }),
   exempt: Type.Integer(),
   notCovered: Type.Integer()
 }
@@ -14,9 +14,9 @@ export const PreviewCounts = Type.Object(counts, { $id: 'PreviewCounts', example
 
 export const PolicyPreview = Type.Object({
   ...counts,
-  byGroup: Type.Record(Type.String(), Type.Ref('PreviewCounts'), { description: 'The 1000 largest groups; who is in several counts in each' }),
-  groupsUnknown: Type.Integer({ description: 'Of whom an issuer left groups out: a policy for groups covers them' }),
-  sample: Type.Array(Type.Object({ userId: Uuid, subject: Type.String(), account: Type.String(), namespace: Type.String() }), { maxItems: 20, description: 'Some who must enroll' })
+  byGroup: Type.Record(Type.String(), Type.Ref('PreviewCounts'), { description: 'The 1000 largest groups. A user in several counts in each' }),
+  groupsUnknown: Type.Integer({ description: 'Users whose groups are not all known, because an issuer left some out. A policy for groups covers them' }),
+  sample: Type.Array(Type.Object({ userId: Uuid, subject: Type.String(), account: Type.String(), namespace: Type.String() }), { maxItems: 20, description: 'Some of the users who must enroll' })
 }, {
   $id: 'PolicyPreview',
   examples: [{

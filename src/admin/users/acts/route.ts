@@ -17,7 +17,7 @@ import { type Act, type NewBypass, settleErased, settleIssued, settleReset, sett
 
 const BYPASS_SECONDS = 900
 const HELPERS = ['mfa:admin', 'mfa:support']
-const OF_HELPERS = 'Not oneself. Roles `mfa:admin`, and `mfa:support` of users never seen with an `mfa:` role; with an MFA token of the last 15 minutes.'
+const OF_HELPERS = 'You can\'t do this to yourself. Needs the role `mfa:admin` and a fresh MFA token. With `mfa:support` you can help users who never had an `mfa:` role.'
 
 /** What administrators do to one user, each with a reason that is kept in the audit. */
 export function registerUserActs (app: FastifyInstance, services: Services): void {
@@ -41,10 +41,10 @@ function registerReset (app: FastifyInstance, services: Services): void {
       `He is signed out everywhere, and sets up anew at his next login. With \`requireCode\` not without the code in the answer: the phone is lost, and somebody else may have the password. His grace period does not begin again. \`not_enrolled\` where he has nothing. ${OF_HELPERS}`, {
         body: 'ResetRequest',
         answers: {
-          200: { schema: Type.Ref('BypassAnswer'), description: 'With `requireCode`: the code, to be handed to the user face to face.' },
+          200: { schema: Type.Ref('BypassAnswer'), description: 'With `requireCode`: the code. Give it to the user face to face.' },
           204: { description: 'Reset.' }
         },
-        ifUnknown: 'Look at GET /admin/users/{userId}: without `factors` it was done. With `requireCode`, nobody has seen the code: POST /admin/users/{userId}/bypass gives another.'
+        ifUnknown: 'Look at GET /admin/users/{userId}: if there are no `factors`, it was done. The code of `requireCode` is lost: POST /admin/users/{userId}/bypass gives another.'
       })
   }, async (request, reply) => {
     const { requireCode } = request.body as ResetRequest
@@ -63,7 +63,7 @@ function registerUnlock (app: FastifyInstance, services: Services): void {
     schema: act('unlockUser', 'End a user\'s waits and locks',
       `Clears failures, wait, lock and rolling budget of authenticators, recovery codes and bypasses. Who still guesses may lock him again: see the audit, and reset or sign out. ${OF_HELPERS}`, {
         answers: { 204: { description: 'Unlocked.' } },
-        ifUnknown: 'Look at `locks` of GET /admin/users/{userId}, or repeat it.'
+        ifUnknown: 'Look at `locks` of GET /admin/users/{userId}, or repeat the call.'
       })
   }, async (request, reply) => {
     const target = await mayAct(services, request)
@@ -79,8 +79,8 @@ function registerBypass (app: FastifyInstance, services: Services): void {
     schema: act('issueBypass', 'A code that stands for a user\'s second factor in one login',
       `He gives it at \`POST /mfa/recovery\`, within \`expiresInSeconds\`, once; a newer one replaces it. The token says \`mfa-recovery\`, may set up an authenticator, changes no other, and opens no administration. Whoever has no authenticator may be given one too. ${OF_HELPERS}`, {
         body: 'BypassRequest',
-        answers: { 201: { schema: Type.Ref('BypassAnswer'), description: 'The code, to be handed to the user face to face.' } },
-        ifUnknown: 'Nobody has seen the code. Repeat it: a newer one takes its place.'
+        answers: { 201: { schema: Type.Ref('BypassAnswer'), description: 'The code. Give it to the user face to face.' } },
+        ifUnknown: 'The code is lost. Repeat the call: a newer one takes its place.'
       })
   }, async (request, reply) => {
     const { expiresInSeconds = BYPASS_SECONDS } = request.body as BypassRequest
@@ -99,7 +99,7 @@ function registerSignOut (app: FastifyInstance, services: Services): void {
     schema: act('signOutUser', 'Sign a user out everywhere',
       `All his MFA tokens and remembered sessions end, on every replica within a second; the first factor's sessions are their issuer's. ${OF_HELPERS}`, {
         answers: { 204: { description: 'Signed out.' } },
-        ifUnknown: 'Repeat it: that does no harm.'
+        ifUnknown: 'Repeat the call: that does no harm.'
       })
   }, async (request, reply) => {
     const target = await mayAct(services, request)
@@ -115,7 +115,7 @@ function registerErase (app: FastifyInstance, services: Services): void {
     schema: act('eraseUser', 'Erase a user',
       'With authenticators, codes and sessions. A keyed hash of who it was stays, so that tokens of before are refused and somebody disabled stays so; audit events stay until their retention ends. Whoever comes back by a later login is somebody new. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.', {
         answers: { 204: { description: 'Gone.' } },
-        ifUnknown: 'Look at GET /admin/users/{userId}: where it was done, it is `not_found`.'
+        ifUnknown: 'Look at GET /admin/users/{userId}: if it was done, it is `not_found`.'
       })
   }, async (request, reply) => {
     const target = await mayAct(services, request)

@@ -23,14 +23,14 @@ export function registerUserList (app: FastifyInstance, { config, db, clock, gat
     schema: operation({
       id: 'listUsers',
       tag: 'Users',
-      summary: 'Who is known in the tenant, and what MFA asks of them',
-      description: 'All that is given must hold. In pages, in an order that does not change; or with `Accept: application/x-ndjson` all at once, one a line: then `limit` counts for the whole answer, and without it all come. Roles `mfa:admin`, `mfa:auditor`, and `mfa:support` of users never seen with an `mfa:` role; with an MFA token of the last 15 minutes. A machine with `mfa:auditor` needs none.',
+      summary: 'List the users of the tenant, with what MFA asks of them',
+      description: 'Filters are combined (AND). Results come in a stable order. Results are paged, 50 by default. Ask for `Accept: application/x-ndjson` to stream everything, one per line; then `limit` caps the total. Needs the role `mfa:admin`, `mfa:auditor` or `mfa:support`, and a fresh MFA token. `mfa:support` sees the users who never had an `mfa:` role. A machine with `mfa:auditor` needs no MFA.',
       querystring: UsersQuery,
       answers: {
         200: {
           schema: Type.Ref('UserPage'),
-          description: 'A page, and where the next one begins; never a secret.',
-          contentTypes: { [NDJSON]: { schema: Type.String({ description: 'A `UserSummary` in each line', examples: [`${JSON.stringify(userSummaryExample)}\n`] }) } }
+          description: 'A page, and the cursor of the next one. Never a secret.',
+          contentTypes: { [NDJSON]: { schema: Type.String({ description: 'A `UserSummary` on each line', examples: [`${JSON.stringify(userSummaryExample)}\n`] }) } }
         }
       },
       errors: ['step_up_required', 'not_enrolled']

@@ -27,11 +27,11 @@ export function registerUserSync (app: FastifyInstance, { config, db, gate, secr
     schema: operation({
       id: 'syncUsers',
       tag: 'Users',
-      summary: 'Tell of an application\'s users, ahead of their first login and when they leave',
-      description: 'Up to 1000, all of them or none. A field that is left out stays as it is, and so do users who are not listed. `namespace` is required where several issuers name users of the tenant. Not oneself to be disabled. Roles `mfa:admin` and `mfa:sync`, with an MFA token of the last 15 minutes; a machine with `mfa:sync` needs none.',
+      summary: 'Send users from your application',
+      description: 'Send them before their first login, and when they leave. Up to 1000: all of them are stored, or none. Fields that you leave out stay as they are, and so do users whom you do not list. `namespace` is required if several issuers have users of the tenant. You can\'t disable yourself. Needs the role `mfa:admin` or `mfa:sync`, and a fresh MFA token. A machine with `mfa:sync` needs no MFA.',
       body: Type.Ref('UserSync'),
-      answers: { 200: { schema: Type.Ref('UserSyncResult'), description: 'How many.' } },
-      ifUnknown: 'Repeat it: who is known as they are told of is `unchanged`.',
+      answers: { 200: { schema: Type.Ref('UserSyncResult'), description: 'The numbers.' } },
+      ifUnknown: 'Repeat the call: users who are stored already are `unchanged`.',
       errors: ['step_up_required', 'not_enrolled']
     })
   }, async request => {
