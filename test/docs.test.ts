@@ -49,3 +49,20 @@ t.test('each file and folder that a page names exists', t => {
   t.same(missing, [])
   t.end()
 })
+
+t.test('the client\'s README lists every function that it has', t => {
+  const functions = [...read('clients/typescript/src/operations.ts').matchAll(/^ {2}(\w+): \(/gm)].map(([, name]) => name as string)
+  const rows = /\| for \| functions \|\n[^\n]*\n((?:\|.*\n)+)/.exec(read('clients/typescript/README.md'))?.[1] as string
+  t.same([...rows.matchAll(/`(\w+)`/g)].map(([, name]) => name).sort(), functions.sort())
+  t.end()
+})
+
+/** "They" for a user, and a noun for who does something. What is quoted is the code's, or the log's. */
+const RIDDLES = /\b(he|him|his|himself|whoever|whom|nobody|somebody|anybody|everybody)\b/i
+
+t.test('the pages are in plain English: somebody is named, and a user is "they"', t => {
+  const found = PAGES.flatMap(page => read(page).replaceAll(/\]\([^)]*\)/g, ']').replaceAll(/`[^`\n]*`/g, '').split('\n')
+    .flatMap((line, index) => RIDDLES.test(line) ? [`${page}:${index + 1}: ${line}`] : []))
+  t.same(found, [])
+  t.end()
+})
