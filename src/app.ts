@@ -124,7 +124,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   const gate = createGate({ db, auth, metrics, clock, peppers: () => secrets.peppers, assurance: assuranceSettings(config), decision: decisionSettings(config) })
   const revocations = new RevocationPoll(db, {
     staleSeconds: config.AUTHORIZE_STALE_SECONDS,
-    onError: error => { app.log.warn({ err: error }, 'what has ended cannot be read: gateways are told 503') }
+    onError: error => { app.log.warn({ err: error }, 'revocations cannot be read: gateways get 503') }
   })
   app.addHook('onReady', async () => { await revocations.start() })
   app.addHook('onClose', async () => { await revocations.stop() })
@@ -179,11 +179,11 @@ function watchDatabase (app: FastifyInstance, db: Database, metrics: Metrics, tr
 
 const CONNECTION_TEXTS: Record<ConnectionEvent['kind'], string> = {
   broken: 'a database connection broke',
-  moved: 'the database URL leads to another server: all connections begin anew',
-  read_only: 'the database takes writes again: all connections begin anew',
+  moved: 'the database URL leads to another server: all connections begin again',
+  read_only: 'the database takes writes again: all connections begin again',
   unreachable: 'there is no new connection to the database',
   no_writes: 'the database takes no writes',
-  unbounded: 'the database ends no statement of this role, and the pooler takes no limit from here: ALTER ROLE … SET statement_timeout (docs/scaling.md)'
+  unbounded: 'the database has no statement_timeout for this role, and the pooler takes no limit from here: ALTER ROLE … SET statement_timeout (docs/scaling.md)'
 }
 
 const authOptions = (config: Config, secrets: Secrets): Omit<Parameters<typeof registerAuth>[1], 'clock'> => ({

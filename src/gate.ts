@@ -84,7 +84,7 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
       if (outcome === 'erased') refuseToken('revoked')
       user = await find(db, caller, peppers())
     }
-    if (user === null) throw new UnavailableError('a user that was just recorded is lost')
+    if (user === null) throw new UnavailableError('a user that was just stored is gone')
     return user
   }
 

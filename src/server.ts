@@ -7,16 +7,16 @@ import { DATA_DIR, environmentOf, isDevelopment } from './dev.ts'
 const USAGE = `npm start      (in the image: node dist/server.js)
 
 Starts the service. In development it brings a PostgreSQL and keys of its own, in .data, and applies the migrations. In
-production (NODE_ENV=production) the database and the keys are given, and npm run migrate is a job of its own.
+production (NODE_ENV=production) you give it the database and the keys, and run npm run migrate as a job of its own.
 
 Everything is set in the environment: .env.example has every variable, docs/configuration.md says what each means.
 Development reads a .env beside package.json too.
 
   PORT=3500 npm start      on another port
   npm run token            a token to try it with
-  npm run reset            throws away what development keeps in .data, to start over
+  npm run reset            deletes what development keeps in .data, so that you can start over
 
-It ends at Ctrl-C or SIGTERM, once the requests under way are answered, with 0; with 1 if it cannot start, and 2 for a
+At Ctrl-C or SIGTERM it answers the requests under way, and exits with 0. It exits with 1 if it cannot start, and 2 for a
 wrong call.`
 
 let env: NodeJS.ProcessEnv = process.env

@@ -6,23 +6,23 @@ import { parsed, Refusal } from './options.ts'
 
 export const USAGE = `npm run admin -- COMMAND --tenant TENANT --user SUB --reason "why" [--json]
 
-  reset     takes all authenticators and codes, and signs him out: he sets up anew at his next login
-            --require-code   not without the code that is printed, once
+  reset     removes all authenticators and codes, and signs the user out. They set up a new one at their next login
+            --require-code   they also need the code that is printed, once
   unlock    ends waits and locks
-  sign-out  ends all his MFA tokens and remembered sessions
-  bypass    prints a code that stands for his second factor in one login
-            --seconds 900    how long it counts, 60 to 900
-  enable    lets somebody in again whom an application has disabled
-  policy optional|report_only|required    who must have MFA, of the whole tenant; without --user
+  sign-out  ends all their MFA tokens and remembered sessions
+  bypass    prints a code for one login, in place of the second factor
+            --seconds 900    how long it works, 60 to 900
+  enable    lets a user in again who was disabled by an application
+  policy optional|report_only|required    who must have MFA, in the whole tenant; without --user
 
   --tenant TENANT     default: "default"
-  --user SUB          the sub of his tokens
-  --namespace NAME    whose sub it is, where several issuers have the same
-  --reason "why"      is kept in the audit; the actor there is "operator"
+  --user SUB          the sub of the user's tokens
+  --namespace NAME    the issuer of that sub, if several issuers have the same
+  --reason "why"      the audit keeps it; the actor there is "operator"
   --json              one line of JSON instead of a sentence
 
-Exits with 0 when it is done, 1 if it was not (nobody has that name, there is nothing to do, the deployment's floor),
-2 for a wrong call, a configuration or a database that cannot be used. Nothing is half done.`
+Exits with 0 when it is done, 1 if it was not (there is no such user, there is nothing to do, the deployment's floor),
+2 for a wrong call, or if the configuration or the database cannot be used. It does all or nothing.`
 
 export const wrong = (why: string): never => { throw new Refusal(`${why} (--help says how)`, 2) }
 export const refuse = (why: string): never => { throw new Refusal(why, 1) }

@@ -90,9 +90,9 @@ async function findOne (db: Database, { tenant, user, namespace }: Call): Promis
   const found = all.filter(each => namespace === undefined || each.namespace === namespace)
   if (found.length > 1) wrong(`Several users of tenant ${tenant} have the sub ${user}: add --namespace, one of ${found.map(each => each.namespace).join(', ')}`)
   if (found[0] !== undefined) return found[0]
-  if (all[0] !== undefined) refuse(`Nobody of tenant ${tenant} and that namespace has the sub ${user}: --namespace ${all.map(each => each.namespace).join(' or ')}`)
+  if (all[0] !== undefined) refuse(`No user of tenant ${tenant} and that namespace has the sub ${user}: --namespace ${all.map(each => each.namespace).join(' or ')}`)
   const [shown] = await findByAccount(db, tenant, user)
-  return refuse(`Nobody of tenant ${tenant} has the sub ${user}${shown === undefined ? '' : `: it is the account of --user ${shown.subject}`}.`)
+  return refuse(`No user of tenant ${tenant} has the sub ${user}${shown === undefined ? '' : `: it is the account of --user ${shown.subject}`}.`)
 }
 
 /** What the settlement answered; `text` goes on from the name. */
@@ -101,7 +101,7 @@ interface Acted { settled: Settlement, code?: string, text: string }
 async function resetUser ({ db, makeCode }: Site, target: Act, { isCodeRequired, seconds }: Call): Promise<Acted> {
   const bypass = isCodeRequired ? await makeCode(target, seconds) : null
   const settled = await settleReset(db, target, bypass?.kept ?? null)
-  if (settled.outcome === 'nothing') return { settled, text: 'has neither authenticators nor codes.' }
+  if (settled.outcome === 'nothing') return { settled, text: 'has no authenticators and no codes.' }
   return {
     settled,
     text: `was reset: ${settled.factors as number} authenticators and all codes are gone. At the next login a new one is set up${bypass === null ? '' : ', with this code'}.`,
@@ -145,7 +145,7 @@ async function actOn (site: Site, call: Call): Promise<Done> {
 }
 
 async function setPolicy ({ db, config }: Site, { tenant, enforcement, reason }: Call): Promise<Done> {
-  if (!await hasUsers(db, tenant)) refuse(`There is nobody of tenant ${tenant}.`)
+  if (!await hasUsers(db, tenant)) refuse(`There are no users of tenant ${tenant}.`)
   if (fieldsBelow({ enforcement }, decisionSettings(config).floor).length > 0) refuse('The deployment asks more: POLICY_FLOOR.')
   const { from, policy } = await settlePolicy(db, { tenant, expected: null, change: { enforcement }, reason, by: OPERATOR }) as unknown as { from: number, policy: PolicyRow }
   const isChanged = policy.version !== from

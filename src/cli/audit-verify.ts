@@ -9,14 +9,14 @@ import { readOptions, refuseCall } from './options.ts'
 
 const USAGE = `npm run audit:verify [-- --tenant TENANT [--checkpoint COUNT:DIGEST]]      (in the image: node dist/cli/audit-verify.js)
 
-Is the audit what was written? It says one line for each tenant: how many events, and ok or the first that is not as it
-was. It can run while the service does, and needs the service's environment: the database and MFA_SIGNING_KEYS.
+Checks that the audit was not changed. It prints a line for each tenant: how many events, and ok or the first event that
+does not fit. It can run beside the service, and needs its environment: the database and MFA_SIGNING_KEYS.
 
-  --tenant TENANT             this one alone
+  --tenant TENANT             only this tenant
   --checkpoint COUNT:DIGEST   what the service's log has as "audit checkpoint": the chain must still have it
 
-Exits with 0 if all is as it was written, 1 if something was changed or is not chained any more, 2 for a wrong call, a
-configuration or a database that cannot be used.`
+Exits with 0 if nothing was changed, 1 if something was changed or is no longer chained, 2 for a wrong call, or if the
+configuration or the database cannot be used.`
 
 const { values: { tenant, checkpoint } } = readOptions(USAGE, { options: { tenant: { type: 'string' }, checkpoint: { type: 'string' } } })
 const [, count, digest] = /^(\d+):([0-9a-f]{64})$/.exec(checkpoint ?? '') ?? []

@@ -5,7 +5,7 @@ import { readOptions, refuseCall } from './options.ts'
 
 const USAGE = `npm run code -- SECRET
 
-What an authenticator app would show now: six digits. For trying things out without a phone.
+Prints the six digits that an authenticator app would show now. For trying things out without a phone.
 
   SECRET   base32, as POST /mfa/enroll answers it in \`secret\`; spaces are fine`
 

@@ -55,7 +55,7 @@ async function tell (origin: string): Promise<void> {
   for (const recoveryCode of confirmed.body.recoveryCodes) say(`    ${recoveryCode}`)
   await call(origin, 'POST', '/mfa/recovery/acknowledge', alice, undefined, () => 'she has saved them')
 
-  title('Somebody who looked over her shoulder tries the same code again.')
+  title('Someone who looked over her shoulder tries the same code again.')
   await call(origin, 'POST', '/mfa/verify', alice, { code: used }, refused)
 
   title('She logs out and in again, and is asked for a code. (Thirty seconds later: the next one.)')
@@ -79,22 +79,22 @@ async function tellFlag (origin: string, admin: string): Promise<void> {
   const carol = token('carol', { accounts: ['sso'] })
   const dave = token('dave', { accounts: ['local'] })
 
-  title('Alice is an administrator. Bob has a local account beside his SSO one, Carol signs in by SSO alone. The flag is off.')
+  title('Alice is an administrator. Bob has a local account and an SSO one. Carol only signs in by SSO. MFA is optional.')
   await decisionOf(origin, 'Bob', bob)
   await decisionOf(origin, 'Carol', carol)
 
-  title('First report-only: nobody is asked for anything, and each decision says what would be asked.')
+  title('First report-only: everyone passes, and each decision says what would be asked.')
   await put({ enforcement: 'report_only' })
   await decisionOf(origin, 'Bob', bob)
 
-  title('Whom would the flag hit? A preview, which changes nothing.')
+  title('Who would have to enroll? A preview, which changes nothing.')
   await call(origin, 'POST', '/admin/policy/preview', admin, { enforcement: 'required' }, ({ body }) => `of ${body.users}: ${body.enrolled} enrolled, ${body.mustEnroll} must enroll, ${body.exempt} left to SSO`)
 
-  title('Required, with two weeks for each, from when the flag first meets him, and only once.')
+  title('Required, with two weeks for each user, counted from the first time the policy applies to them.')
   await put({ enforcement: 'required', gracePeriodDays: 14 })
   await decisionOf(origin, 'Bob', bob)
 
-  title('Enforced: who comes from now on sets it up first. A gateway lets Dave through to no page until then.')
+  title('Required at once: new users must set it up first. Until then a gateway lets Dave through to no page.')
   await put({ gracePeriodDays: 0 })
   await decisionOf(origin, 'Dave', dave)
   await call(origin, 'GET', '/mfa/authorize', dave, undefined, refused, 403)

@@ -42,7 +42,7 @@ export const DATABASE: Record<string, string> = {
 const DRIVER: Array<[RegExp, string]> = [
   [/^(timeout expired|timeout exceeded when trying to connect|Connection terminated due to connection timeout)/, DATABASE.ETIMEDOUT as string],
   [/^Connection terminated unexpectedly/, DATABASE.ECONNRESET as string],
-  [/^The server does not support SSL connections/, 'the server speaks no TLS. Turn on its ssl, or say sslmode=disable where nobody can be on the way'],
+  [/^The server does not support SSL connections/, 'the server speaks no TLS. Turn on its ssl, or say sslmode=disable if no one can listen in on the way'],
   [/^SASL: .*password must be a/, `it has no password, and the server wants one. ${ENCODE}`]
 ]
 

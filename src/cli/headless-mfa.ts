@@ -12,15 +12,15 @@ import { readOptions, refuseCall } from './options.ts'
 const USAGE = `headless-mfa --test [--json] [--set NAME=VALUE …] [-- COMMAND …]
 headless-mfa token check [TOKEN] [--env-file FILE]      (headless-mfa token check --help says more)
 
-A disposable service for tests: an embedded PostgreSQL and keys of its own, gone when it ends. Never in production.
-It prints where it is and the secret that signs first-factor tokens, and runs until Ctrl-C; or, with a command, sets
-that in the command's environment, and ends with it, with its exit code.
+Starts a disposable service for tests, with a database and keys of its own. When it ends, all of it is gone. Never in
+production. It prints its URL and the secret that signs first-factor tokens, and runs until Ctrl-C. With a command, it
+puts both into the command's environment, and ends with the command's exit code.
 
-  --json   in one line of JSON: url, tokenSecret, issuer, audience
-  --set    a variable of the service, for instance --set CORS_ORIGINS=http://127.0.0.1:5173
+  --json   prints one line of JSON: url, tokenSecret, issuer, audience
+  --set    sets a variable of the service, such as --set CORS_ORIGINS=http://127.0.0.1:5173
 
-Exits as the command does; without one, or if there is no such command, with 0 at its end, 1 if it cannot start, 2 for
-a wrong call, and 127 for a command that is not there. docs/ci.md shows it in a CI.`
+Exits as the command does, or with 127 if there is no such command. Without a command: 0 at its end, 1 if it cannot
+start, 2 for a wrong call. docs/ci.md shows it in a CI.`
 
 /** `npx headless-mfa --test`: what somebody else's CI starts. */
 async function main (): Promise<void> {

@@ -9,19 +9,19 @@ export const USAGE = `npm run import -- --from SOURCE [options] FILE
 
 ${Object.entries(SOURCES).map(([name, { file }]) => `  ${name.padEnd(20)}  ${file}`).join('\n')}
 
-  --commit             do it; without it the report says what would be done
-  --tenant TENANT      of all of them; the issuer's if it has one, else default
-  --namespace NAME     whose subjects they are; needed where the issuers have several
-  --subject id|username|email   which of their names is the sub of your tokens; docs/import.md says which one it is without this
-  --users-model NAME   allauth: the model of the users, app.model, where the file has several that could be
+  --commit             does it; without it the report says what it would do
+  --tenant TENANT      of all users; by default the issuer's, or default
+  --namespace NAME     the issuer that the subjects belong to; needed if there are several namespaces
+  --subject id|username|email   which of their names is the sub of your tokens; docs/import.md has the default
+  --users-model NAME   allauth: the model of the users, app.model, if several in the file fit
   --secret-file FILE   better-auth: what BETTER_AUTH_SECRET holds
   --secrets-file FILE  better-auth: what BETTER_AUTH_SECRETS holds
   --issuer NAME        aegis, bitwarden, google-authenticator: the issuer whose accounts are yours, as the app shows it
 
-The file is UTF-8, or UTF-16 with a byte order mark. On standard output is a line of JSON for each row of it, on standard error a
-summary. Run it again after it was cut off: it goes on, and brings nobody twice.
+The file is UTF-8, or UTF-16 with a byte order mark. It prints a line of JSON for each row on standard output, and a summary on
+standard error. If it was cut off, run it again: it goes on, and imports no user twice.
 
-Exits with 0 when it is done, 1 if the file or the database could not be used, 2 for a wrong call or a configuration that cannot be used.`
+Exits with 0 when it is done, 1 if the file or the database cannot be used, 2 for a wrong call or a configuration that cannot be used.`
 
 const SUBJECTS: Array<Target['subject']> = ['id', 'username', 'email']
 

@@ -54,10 +54,10 @@ async function main (): Promise<void> {
       say(line)
       count(line.outcome)
     }
-    note(Object.entries(counts).map(([outcome, rows]) => `${rows} ${outcome}`).join('\n') || 'The file has nothing that could be brought.')
+    note(Object.entries(counts).map(([outcome, rows]) => `${rows} ${outcome}`).join('\n') || 'The file has nothing that can be imported.')
     note(commit
-      ? 'Nobody has recovery codes yet: tell them to make some (POST /mfa/recovery/codes, after a code of their app).'
-      : 'Nothing was written: with --commit it is.')
+      ? 'The imported users have no recovery codes yet: have them make some (POST /mfa/recovery/codes, after a code of their app).'
+      : 'Nothing was written. Add --commit to write it.')
   } finally {
     await keeper.stop()
     await db.close()
@@ -86,11 +86,11 @@ function placeOf (issuers: ReturnType<typeof readConfig>['ISSUERS'], options: Im
   const isSpokenFor = issuers.some(issuer => issuer.namespace === namespace && (issuer.tenants === '*' || issuer.tenants.includes(tenant)))
   if (isSpokenFor) return { tenant, namespace }
   const place = `tenant ${JSON.stringify(tenant)} and namespace ${JSON.stringify(namespace)}`
-  return wrong(`No issuer speaks for ${place}: nobody would find them there`)
+  return wrong(`No issuer speaks for ${place}: the users would not be found there`)
 }
 
 main().catch((error: unknown) => {
   note(explain(error, env))
-  if (error instanceof UnavailableError) note('The import has stopped. Run it again: it goes on, and brings nobody twice.')
+  if (error instanceof UnavailableError) note('The import has stopped. Run it again: it goes on, and imports no user twice.')
   process.exitCode = error instanceof Refusal || error instanceof ConfigError ? 2 : 1
 })

@@ -42,7 +42,7 @@ export function replaceKeyFile (path: string, text: string, isNew: boolean): voi
   let file
   try { file = openSync(draft, 'wx', 0o600) } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') throw new Error(`${draft} is there: somebody is changing the keys just now, or was stopped while he did. Look, and remove it.`)
+    if (code === 'EEXIST') throw new Error(`${draft} exists: another command is changing the keys now, or was stopped while it did. Look at it, then remove it.`)
     throw new Error(`${target} cannot be replaced (${code}): run this with --print, and put what it prints there yourself.`)
   }
   try {

@@ -17,15 +17,15 @@ import { entriesOf, type Entry, makeEntry, readKeyFile, replaceKeyFile, textOf }
 export const USAGE = `npm run keys -- COMMAND      (in the image: node dist/cli/keys.js)
 
   status               which keys there are, what needs them, and what to do next
-  add PURPOSE          makes a new key, behind the others: every replica gets to know it
+  add PURPOSE          makes a new key, behind the others, so that every replica learns it
   rotate PURPOSE       puts the new key first; for sealing, seals with it what older keys have sealed
-  retire PURPOSE ID    takes a key away that nothing needs
-  forget PURPOSE ID    says that a key is lost for good, so that the service starts without it
+  retire PURPOSE ID    removes a key that nothing needs
+  forget PURPOSE ID    for a key that is lost for good: the service then starts without it
 
   PURPOSE   sealing (MFA_ENCRYPTION_KEYS), pepper (MFA_PEPPERS) or signing (MFA_SIGNING_KEYS)
   --print   prints the new value; without it the file of NAME_FILE is written, if there is one
 
-With the service's environment. docs/keys.md says in which order, and what each key is for.
+Run it with the service's environment. docs/keys.md has the order, and what each key is for.
 
 Exits with 0 when it is done, 1 if it is not (it is too early, or something still needs the key), 2 for a wrong call.`
 
@@ -103,7 +103,7 @@ function next (purpose: Purpose, ids: string[], states: KeyState[], uses: KeyUse
   if (lost.length > 0) return `put ${lost.join(', ')} back behind the others: ${purpose === 'signing' ? 'the audit does not verify' : 'the service does not start'} without it. If it is lost: docs/keys.md`
   const decision = decideRotate(purpose, ids, states)
   if (decision.outcome === 'switch') return `npm run keys -- rotate ${purpose}`
-  if (decision.outcome === 'wait') return decision.seconds === null ? `a replica must read ${decision.id} first` : `rotate ${purpose}, in ${decision.seconds} s: until then somebody may not have ${decision.id}`
+  if (decision.outcome === 'wait') return decision.seconds === null ? `a replica must read ${decision.id} first` : `rotate ${purpose}, in ${decision.seconds} s: until then a reader of the keys may not have ${decision.id}`
   const older = ids.slice(1)
   const idle = older.find(id => decideRetire(purpose, id, ids, states, rowsOf(uses, purpose, id)).outcome === 'retire')
   if (idle !== undefined) return `npm run keys -- retire ${purpose} ${idle}`
@@ -111,8 +111,8 @@ function next (purpose: Purpose, ids: string[], states: KeyState[], uses: KeyUse
   if (older.every(id => rowsOf(uses, purpose, id) === 0)) return `nothing yet: ${older.join(', ')} may be in use still`
   return {
     sealing: 'npm run keys -- rotate sealing, to seal the rest with the first key',
-    pepper: 'keep the older one: a code can\'t be hashed anew without knowing it. Whoever makes new codes no longer needs it',
-    signing: 'nothing: within a minute the service signs the checkpoints anew'
+    pepper: 'keep the older one: a code can\'t be hashed again without knowing it. Users who make new codes no longer need it',
+    signing: 'nothing: within a minute the service signs the checkpoints again'
   }[purpose]
 }
 
@@ -149,7 +149,7 @@ async function rotate (site: Site, purpose: Purpose, isPrinted: boolean): Promis
   if (decision.outcome === 'wait') {
     throw new Error(decision.seconds === null
       ? `${decision.id} is not known to any replica yet: give it to all of them, and do this again half a minute later.`
-      : `Not everybody can have ${decision.id} yet: do this again in ${decision.seconds} seconds.`)
+      : `Not every reader of the keys has ${decision.id} yet: do this again in ${decision.seconds} seconds.`)
   }
   if (decision.outcome === 'switch') {
     const isWritten = put(site, purpose, [...entries.filter(({ id }) => id === decision.id), ...entries.filter(({ id }) => id !== decision.id)], isPrinted)
@@ -203,5 +203,5 @@ async function retire (site: Site, purpose: Purpose, id: string, isPrinted: bool
 async function forget (site: Site, purpose: Purpose, id: string): Promise<void> {
   if (entriesOf(purpose, sourceOf(site, purpose).text as string).some(entry => entry.id === id)) throw new Error(`${variableOf[purpose]} has ${id}: it is not lost.`)
   if (!await forgetKey(site.db, purpose, id)) throw new Error(`This database knows no key ${id} that could be lost.`)
-  site.note(`${id} is lost. What it has sealed or hashed opens for nobody: docs/keys.md.`)
+  site.note(`${id} is lost. What it sealed or hashed never opens again: docs/keys.md.`)
 }

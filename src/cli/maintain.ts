@@ -8,10 +8,10 @@ import { OWNER, ownerDatabase } from './owner.ts'
 
 const USAGE = `npm run maintain      (in the image: node dist/cli/maintain.js)
 
-Run it once a day. It makes the audit's partitions of the next months, drops the months that are older than
-AUDIT_RETENTION_DAYS, and counts users anew. It can run while the service does.
+Run it once a day. It makes the audit's partitions for the next months, drops the months that are older than
+AUDIT_RETENTION_DAYS, and recomputes the user counters. It can run beside the service.
 
-  DATABASE_OWNER_URL     the database, as the owner of its tables; without it DATABASE_URL, and in development without
+  DATABASE_OWNER_URL     the database, as the owner of its tables; by default DATABASE_URL, and in development without
                          either the embedded one
   AUDIT_RETENTION_DAYS   how long audit events stay (400)
 

@@ -8,8 +8,8 @@ import { readOptions } from './options.ts'
 
 const USAGE = `npm run migrate:baseline
 
-Writes prisma/migrations' baseline anew from schema.prisma, baseline.sql and functions/. For whoever works on this
-project, before its first release; what comes after it, npm run migrate:new writes. CONTRIBUTING.md says when.`
+Writes prisma/migrations' baseline from schema.prisma, baseline.sql and functions/. For contributors, before the first
+release. After it, use npm run migrate:new. CONTRIBUTING.md says when.`
 
 const { positionals: [dir = prismaDir] } = readOptions(USAGE, { allowPositionals: true }) // another folder than prisma/: for the tests
 const migrations = join(dir, 'migrations')

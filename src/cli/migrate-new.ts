@@ -14,7 +14,7 @@ import { readOptions, refuseCall } from './options.ts'
 const USAGE = `npm run migrate:new -- NAME
 
 Writes the next migration: what changed in schema.prisma and functions/ since the last one. Read it, and add by hand what
-changed in baseline.sql. For whoever works on this project. CONTRIBUTING.md says when.
+changed in baseline.sql. For contributors. CONTRIBUTING.md says when.
 
   NAME   in lower case, with underscores, such as add_passkeys`
 

@@ -10,12 +10,12 @@ import { OWNER, ownerDatabase } from './owner.ts'
 
 const USAGE = `npm run migrate [-- --rolled-back MIGRATION]      (in the image: node dist/cli/migrate.js)
 
-Applies the migrations that the database does not have yet, and says which. Any number may run at once: they wait for
+Applies the migrations that the database does not have yet, and says which. Several can run at once: they wait for
 each other. On Citus it distributes the tables too.
 
-  --rolled-back MIGRATION   one that failed was looked at, and is to be tried again
+  --rolled-back MIGRATION   tries a migration again that failed, after you fixed the cause
 
-  DATABASE_OWNER_URL   the database, as the owner of its tables; without it DATABASE_URL, and in development without
+  DATABASE_OWNER_URL   the database, as the owner of its tables; by default DATABASE_URL, and in development without
                        either the embedded one
   CITUS                auto, on or off: whether the tables are distributed
 

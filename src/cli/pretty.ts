@@ -9,7 +9,7 @@ const LEFT_OUT = 'pid,hostname,reqId,traceId,address,method,path,status,aborted,
 function messageOf ({ msg, method, path, status, aborted, unread, ms, code, errors = [] }: RequestLine): string {
   if (msg !== 'request') return msg as string
   if (unread === true) return `something that is no request: ${status as number}`
-  if (aborted === true) return `${method as string} ${path as string} whoever asked is gone (${Math.round(ms as number)} ms)`
+  if (aborted === true) return `${method as string} ${path as string} the caller has gone (${Math.round(ms as number)} ms)`
   const why = errors.length > 0 ? `: ${errors.join('; ')}` : ''
   return `${method as string} ${path as string} ${status as number}${code === undefined ? '' : ` ${code}`}${why} (${Math.round(ms as number)} ms)`
 }

@@ -6,11 +6,11 @@ import { readOptions } from './options.ts'
 
 const USAGE = `npm run reset [-- --yes]
 
-Throws away what development keeps in .data, to start over: the embedded database with all its users, factors and
-policies, and the keys. The next npm start makes new ones. It asks first, and refuses while a service runs on it. A database
-that DATABASE_URL names stays as it is.
+Deletes what development keeps in .data, so that you can start over: the embedded database with all its users, factors
+and policies, and the keys. The next npm start makes new ones. It asks first, and refuses while a service runs on it. A
+database that DATABASE_URL names stays as it is.
 
-  --yes   without asking
+  --yes   does not ask
 
 Exits with 0 when it is done, 1 if it is not, 2 for a wrong call.`
 
@@ -18,7 +18,7 @@ const { values: { yes = false } } = readOptions(USAGE, { options: { yes: { type:
 
 async function isMeant (): Promise<boolean> {
   if (yes) return true
-  if (!process.stdin.isTTY) throw new Error('Nothing was thrown away: nobody can be asked here. Add --yes: npm run reset -- --yes')
+  if (!process.stdin.isTTY) throw new Error('Nothing was thrown away, because there is no terminal to ask on. Add --yes: npm run reset -- --yes')
   const terminal = createInterface({ input: process.stdin, output: process.stdout })
   const answer = await terminal.question(`Throw away all users, factors and keys in ${DATA_DIR}? (yes or no) `)
   terminal.close()

@@ -12,16 +12,16 @@ import { duration, inspectToken, type Report } from './token-report.ts'
 
 export const USAGE = `npm run token -- check [TOKEN] [--env-file FILE]      (or: npx headless-mfa token check, node dist/cli/token.js check)
 
-Says whether the service would accept a token, and why not: each check with ✓ or ✗, what to change, which tenant, roles,
-groups and login session come of it, and the decision that would follow. It changes nothing. A shell keeps what is typed,
-so a token that counts is better given on standard input.
+Says whether the service would accept a token, and why not: each check with ✓ or ✗, and what to change. Then the tenant,
+roles, groups and login session, and the decision that follows. It changes nothing. A shell keeps what you type in its
+history, so give a real token on standard input.
 
   TOKEN             the token; without it, or with -, it is read from standard input
-  --env-file FILE   the configuration to try, as NAME=value lines; without it that of this environment, in development
-                    with .env and .data, as npm start has it
+  --env-file FILE   the configuration to try, as NAME=value lines; by default this environment, in development with .env
+                    and .data, as npm start uses it
 
-The database says what it knows of the user, if DATABASE_URL is set and can be reached. Only what tokens are held against
-must be in the configuration.
+If DATABASE_URL is set and can be reached, the database says what it knows about the user. Only the variables that tokens
+are checked against must be in the configuration.
 
 Exits with 0 if the token is accepted, 1 if it is not, 2 for a wrong call or a configuration that cannot be used.`
 
@@ -126,7 +126,7 @@ function sessionOf ({ session }: Caller, { sessionClaims }: Issuer): string {
 function loginOf ({ authTime, kind }: Caller, { claims, isIatLogin }: Issuer, now: Date): string {
   if (kind === 'service') return 'none'
   if (authTime !== undefined) return `${new Date(authTime * 1000).toISOString()}, ${duration(now.getTime() / 1000 - authTime)} ago`
-  return `not known (${claims.authTime.join('.')}${isIatLogin ? '' : ', iatIsLogin'}): nobody can set up a first factor by it`
+  return `not known (${claims.authTime.join('.')}${isIatLogin ? '' : ', iatIsLogin'}): the user can\'t set up a first factor with it`
 }
 
 interface Deciding { caller: Caller, rules: TokenRules, url: string | undefined, now: Date, env: NodeJS.ProcessEnv, say: (line: string) => void }

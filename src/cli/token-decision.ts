@@ -62,7 +62,7 @@ export function decisionWithout (caller: FirstFactor, rules: TokenRules, now: Da
     written(decide({ ...newcomer(sources, { ...DEFAULT_POLICY, ...policy }, now), factors }, caller, now, settings))
   return [
     `${given({}, [{}])} if the user has an authenticator`,
-    `${given({ enforcement: 'required' })} if not, and the policy requires MFA of everybody`,
+    `${given({ enforcement: 'required' })} if not, and the policy requires MFA for everyone`,
     `${given({})} if not, and the policy does not`
   ]
 }

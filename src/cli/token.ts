@@ -6,17 +6,17 @@ import { readOptions, refuseCall } from './options.ts'
 const USAGE = `npm run token -- --sub SUB [options]
 npm run token -- check [TOKEN] [--env-file FILE]      (check --help says more)
 
-Makes a first-factor token of the development issuer, as \`npm start\` accepts it: what your login or your identity
-provider does in production. It prints the token and nothing else.
+Prints a first-factor token of the development issuer, which \`npm start\` accepts. In production your login or your
+identity provider makes such tokens.
 
-  --sub SUB                who it is for
-  --tenant acme            without it: default
+  --sub SUB                the user
+  --tenant acme            the organisation; by default: default
   --roles mfa:admin,…      mfa:admin, mfa:support, mfa:auditor, mfa:sync open the administration
   --groups staff,…         groups that a policy may be for
   --accounts local,sso     which accounts the user has
   --amr pwd                how they signed in
   --sid ID                 the login session
-  --email ADDRESS          what is shown of them
+  --email ADDRESS          the name to show
   --auth-age 0s            how long ago they logged in: 90s, 15m, 2h or 1d
   --ttl 15m                how long the token is good`
 

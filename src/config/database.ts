@@ -22,7 +22,7 @@ export const isOnThisMachine = (databaseUrl: string): boolean => readDatabaseUrl
  */
 export function requireTls (name: string, databaseUrl: string): void {
   if (isOnThisMachine(databaseUrl) || ['verify-full', 'disable'].includes(readDatabaseUrl(databaseUrl).sslMode)) return
-  throw new ConfigError(name, 'must say sslmode=verify-full in production (and sslrootcert, if the CA is your own), or sslmode=disable where nobody can be on the way')
+  throw new ConfigError(name, 'must say sslmode=verify-full in production (and sslrootcert, if the CA is your own), or sslmode=disable if no one can listen in on the way')
 }
 
 /** Whoever has the keys of a developer's machine must find nothing that is worth it. */

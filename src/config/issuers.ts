@@ -81,7 +81,7 @@ function readEntry (entry: unknown, where: string, isOneOfSeveral: boolean, { ow
   checkShape(entry, where)
   if (entry.issuer === ownIssuer) fail(`${where}.issuer`, 'equals MFA_ISSUER: a first-factor token must not look like ours')
   if (entry.tenant !== undefined && entry.tenants !== undefined) fail(where, 'has tenant, and tenants too: one of them')
-  if (isOneOfSeveral && entry.tenant === undefined && entry.tenants === undefined) fail(where, 'has neither tenant nor tenants: of several issuers each must say whom it speaks for')
+  if (isOneOfSeveral && entry.tenant === undefined && entry.tenants === undefined) fail(where, 'has neither tenant nor tenants: with several issuers, each must say which tenants it speaks for')
   if (entry.mfa !== undefined && entry.mfa.amr === undefined && entry.mfa.acr === undefined) fail(`${where}.mfa`, 'has neither amr nor acr')
   if (entry.loginType === 'service' && entry.grants?.some(role => !MACHINE_ROLES.includes(role)) === true) fail(`${where}.grants`, `holds a role that no machine may have: with the login type service only ${MACHINE_ROLES.join(' and ')}`)
   if (sessionClaimsOf(entry).some(claim => [...TIMES, ...[entry.claims?.authTime ?? []].flat()].includes(claim))) fail(`${where}.sessionClaim`, A_TIME)

@@ -26,7 +26,7 @@ const PAUSE_MS = 100
 /** What an operator sees of the service. No label names a user, a tenant, a path or anything else without bounds. */
 export class Metrics {
   readonly registry = new Registry()
-  readonly #requests = this.#histogram('mfa_http_request_duration_seconds', 'Requests, by route and by the status of the answer; `aborted` where nobody waited for it.', ['method', 'route', 'status'])
+  readonly #requests = this.#histogram('mfa_http_request_duration_seconds', 'Requests, by route and by the status of the answer; `aborted` if the caller had gone.', ['method', 'route', 'status'])
   readonly #problems = this.#counter('mfa_problems_total', 'Errors that were answered, by their `code`.', ['code'])
   readonly #refusedTokens = this.#counter('mfa_refused_tokens_total', 'Tokens that were refused, by the check that they failed; the log says more.', ['cause'])
   readonly #codes = this.#counter('mfa_codes_total', 'Codes that were sent: accepted, or the `code` of the error.', ['kind', 'outcome'])
@@ -34,11 +34,11 @@ export class Metrics {
   readonly #auditBreaks = this.#counter('mfa_audit_breaks_total', 'Times that the audit was found to be not what was written.', [])
   readonly #auditWaiting = new Gauge({ name: 'mfa_audit_waiting_seconds', help: 'How long the oldest audit event has waited to be chained, when this replica last looked.', registers: [this.registry] })
   readonly #drift = this.#counter('mfa_accepted_step_drift_total', 'Accepted TOTP codes by the distance of their time step from ours: where one side grows, a clock is wrong.', ['steps'])
-  readonly #wouldEnroll = this.#counter('mfa_would_enroll_total', 'Users of whom a report-only policy would ask something, each once for each version of the policy.', [])
+  readonly #wouldEnroll = this.#counter('mfa_would_enroll_total', 'Users that a report-only policy would ask, each once for each version of the policy.', [])
   readonly #deliveries = this.#counter('mfa_notice_deliveries_total', 'Tries to deliver a notice, by what became of it.', ['outcome'])
   readonly #crypto = this.#histogram('mfa_crypto_duration_seconds', 'Opening and comparing, hashing (with its wait in the queue), signing.', ['operation'])
-  readonly #reconnects = this.#counter('mfa_database_reconnects_total', 'Connections that began anew: `broken` is one that broke while nobody used it, `moved` and `read_only` are all, as another server has taken over or this one took no writes for a while.', ['cause'])
-  readonly #logLost = this.#counter('mfa_log_lines_lost_total', 'Lines of the log that are lost, as it could not be written: a full disk, or nobody who reads it.', [])
+  readonly #reconnects = this.#counter('mfa_database_reconnects_total', 'Connections that began anew: `broken` is one that broke while it was idle, `moved` and `read_only` are all, as another server has taken over or this one took no writes for a while.', ['cause'])
+  readonly #logLost = this.#counter('mfa_log_lines_lost_total', 'Lines of the log that are lost, as it could not be written: a full disk, or nothing that reads it.', [])
   readonly #settlements = this.#histogram('mfa_settlement_duration_seconds', 'Settlements in the database, by what they decided.', ['settlement', 'outcome'])
 
   /** What an alert waits for is there from the beginning, as 0: else its first time would be no increase. */

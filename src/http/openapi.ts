@@ -112,7 +112,7 @@ const TAGS = [
   { name: 'Session', description: 'One code per login instead of one every 15 minutes; and log-out.' },
   { name: 'Factors', description: 'The user\'s own authenticators.' },
   { name: 'Gateway', description: 'What a gateway asks before it lets a request through.' },
-  { name: 'Policy', description: 'For administrators: who must have MFA, and whom a draft would ask.' },
+  { name: 'Policy', description: 'For administrators: who must have MFA, and who a draft would ask.' },
   { name: 'Users', description: 'For administrators: who has MFA, who must, and help for users who lost a phone or are attacked.' },
   { name: 'Audit', description: 'For administrators: what happened, and proof that it was not changed.' },
   { name: 'Notices', description: 'Webhook events that your endpoint gets. For administrators: those that did not arrive.' },

@@ -118,7 +118,7 @@ t.test('what cannot be done is said in one line, is not done, and ends with 1', 
   await one(['reset', '--user', user.sub, ...WHY], `Nobody of tenant default has the sub ${user.sub}.`)
   await one(['unlock', '--tenant', user.tenant, '--user', 'carol@example.com', ...WHY], `Nobody of tenant ${user.tenant} has the sub carol@example.com: it is the account of --user ${user.sub}.`)
   await one(['unlock', ...on(user), '--namespace', 'elsewhere'], `Nobody of tenant ${user.tenant} and that namespace has the sub ${user.sub}: --namespace https://id.test`)
-  await one(['policy', 'required', '--tenant', 'typo', ...WHY], 'There is nobody of tenant typo.')
+  await one(['policy', 'required', '--tenant', 'typo', ...WHY], 'There are no users of tenant typo.')
   await one(['policy', 'optional', '--tenant', user.tenant, ...WHY], 'The deployment asks more: POLICY_FLOOR.', { POLICY_FLOOR: '{"enforcement":"required"}' })
   t.same(await db.rows`SELECT * FROM users WHERE tenant = ${user.tenant}`, before)
   t.same(await byOperator(user.tenant), [])

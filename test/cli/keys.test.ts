@@ -149,7 +149,7 @@ t.test('a signing key: published, then it signs, then the old one goes when its 
   t.match(await rotations(alice), [{ actor: 'operator', details: { purpose: 'signing', from: 's1', to: fresh } }])
   t.match(await keys('rotate', 'signing'), { notes: ['There is no newer key that was not in use yet: npm run keys -- add makes one.'] })
 
-  t.match(await keys('retire', 'signing', 's1'), { error: 's1 is needed: 1 audit checkpoints. nothing: within a minute the service signs the checkpoints anew.' })
+  t.match(await keys('retire', 'signing', 's1'), { error: 's1 is needed: 1 audit checkpoints. nothing: within a minute the service signs the checkpoints again.' })
   await sign()
   t.match(await keys('retire', 'signing', 's1'), { error: /^s1 may be in use still: do this again in \d+ seconds\.$/ })
   await age(1000)

@@ -111,7 +111,7 @@ t.test('the decision is the one that the service takes, and nobody is recorded b
     await decided(`${name}, seen`, token, 'known')
   }
   t.match((await check(service, [users['whose login is old'].token()])).text, 'enroll (required_by_policy, after a new login)')
-  t.match((await check(service, [users['whose login has no known time'].token()])).text, /login {5}not known \(auth_time, iatIsLogin\): nobody can set up a first factor by it\n[^]*enroll \(required_by_policy, which cannot be: login_time_unknown\)/)
+  t.match((await check(service, [users['whose login has no known time'].token()])).text, /login {5}not known \(auth_time, iatIsLogin\): the user can't set up a first factor with it\n[^]*enroll \(required_by_policy, which cannot be: login_time_unknown\)/)
   const remembered = users.enrolled.token({ sid: 'remembered' })
   await users.enrolled.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, remembered)
   await decided('a remembered session', remembered, 'known')
@@ -202,7 +202,7 @@ t.test('without the database it says what it would add, and why it was not asked
   const { text } = await check(service, [token], '', without)
   t.match(text, `Decision, without the database: no DATABASE_URL is set, and no embedded database runs
   verify (factor_enrolled) if the user has an authenticator
-  allow (exempt_sso) if not, and the policy requires MFA of everybody
+  allow (exempt_sso) if not, and the policy requires MFA for everyone
   allow (not_required) if not, and the policy does not`)
   t.match(await check(service, [token], '', { DATABASE_URL: 'postgresql://u:canary-4711@127.0.0.1:1/x' }), { code: 0, text: /Decision, without the database: DATABASE_URL: nothing listens there/ })
   t.match((await check(service, [token], '', { MFA_PEPPERS: undefined })).text, 'Decision, without the database: MFA_PEPPERS is missing\n')

@@ -64,5 +64,5 @@ t.test('a call that lacks something says what', async t => {
 })
 
 t.test('nothing is thrown away where nobody can be asked', async t => {
-  t.match(await run('src/cli/reset.ts'), { code: 1, stdout: '', stderr: 'Nothing was thrown away: nobody can be asked here. Add --yes: npm run reset -- --yes\n' })
+  t.match(await run('src/cli/reset.ts'), { code: 1, stdout: '', stderr: 'Nothing was thrown away, because there is no terminal to ask on. Add --yes: npm run reset -- --yes\n' })
 })

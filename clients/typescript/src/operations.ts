@@ -145,7 +145,7 @@ export const operations = (send: Send) => ({
    */
   setGrace: (userId: string, body: api.GraceChange, options?: CallOptions) => send<api.User>('PUT', `/admin/users/${encodeURIComponent(userId)}/grace`, options, body),
   /**
-   * Take all authenticators and codes from a user (`POST /admin/users/{userId}/reset`).
+   * Reset a user: remove all authenticators and codes (`POST /admin/users/{userId}/reset`).
    * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet
    * With `outcome_unknown`: It may have been done. Look at GET /admin/users/{userId}: if there are no `factors`, it was done. The code of `requireCode` is lost: POST /admin/users/{userId}/bypass gives another.
    */
@@ -157,7 +157,7 @@ export const operations = (send: Send) => ({
    */
   unlockUser: (userId: string, body: api.UserAct, options?: CallOptions) => send<undefined>('POST', `/admin/users/${encodeURIComponent(userId)}/unlock`, options, body),
   /**
-   * A code that stands for a user's second factor in one login (`POST /admin/users/{userId}/bypass`).
+   * Give a user a bypass code for one login (`POST /admin/users/{userId}/bypass`).
    * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet
    * With `outcome_unknown`: It may have been done. The code is lost. Repeat the call: a newer one takes its place.
    */

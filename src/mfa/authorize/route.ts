@@ -92,7 +92,7 @@ function createAnswer (services: Services, cache: AuthorizationCache): (request:
   /** Once for each variable: it is no fault where only programs come by. */
   function warnOfMissing (request: FastifyRequest, variable: string, action: string): void {
     if (!isNew(variable)) return
-    request.log.warn(`a gateway asked about somebody who must ${action.replace('login', 'log in')}, and there is no page to send them to: browsers see our answer. Set ${variable}`)
+    request.log.warn(`a gateway asked about a user who must ${action.replace('login', 'log in')}, and there is no page to send them to: browsers see raw JSON. Set ${variable}`)
   }
 
   return async (request, reply, isPage) => {

@@ -37,8 +37,8 @@ function registerReset (app: FastifyInstance, services: Services): void {
   const { db, gate } = services
   app.post('/admin/users/:userId/reset', {
     onRequest: gate.admin(HELPERS),
-    schema: act('resetUser', 'Take all authenticators and codes from a user',
-      `He is signed out everywhere, and sets up anew at his next login. With \`requireCode\` not without the code in the answer: the phone is lost, and somebody else may have the password. His grace period does not begin again. \`not_enrolled\` where he has nothing. ${OF_HELPERS}`, {
+    schema: act('resetUser', 'Reset a user: remove all authenticators and codes',
+      `Signs the user out everywhere and deletes their authenticators and codes. They set up a new one at their next login. With \`requireCode\` they also need the code in the answer: use it if someone else may know the password. The grace period does not begin again. \`not_enrolled\` if they have nothing. ${OF_HELPERS}`, {
         body: 'ResetRequest',
         answers: {
           200: { schema: Type.Ref('BypassAnswer'), description: 'With `requireCode`: the code. Give it to the user face to face.' },
@@ -61,7 +61,7 @@ function registerUnlock (app: FastifyInstance, services: Services): void {
   app.post('/admin/users/:userId/unlock', {
     onRequest: gate.admin(HELPERS),
     schema: act('unlockUser', 'End a user\'s waits and locks',
-      `Clears failures, wait, lock and rolling budget of authenticators, recovery codes and bypasses. Who still guesses may lock him again: see the audit, and reset or sign out. ${OF_HELPERS}`, {
+      `Clears wrong codes, waits, lock and budget. Someone who goes on guessing can lock the user again: look at the audit, then reset or sign out. ${OF_HELPERS}`, {
         answers: { 204: { description: 'Unlocked.' } },
         ifUnknown: 'Look at `locks` of GET /admin/users/{userId}, or repeat the call.'
       })
@@ -76,8 +76,8 @@ function registerBypass (app: FastifyInstance, services: Services): void {
   const { db, gate } = services
   app.post('/admin/users/:userId/bypass', {
     onRequest: gate.admin(HELPERS),
-    schema: act('issueBypass', 'A code that stands for a user\'s second factor in one login',
-      `He gives it at \`POST /mfa/recovery\`, within \`expiresInSeconds\`, once; a newer one replaces it. The token says \`mfa-recovery\`, may set up an authenticator, changes no other, and opens no administration. Whoever has no authenticator may be given one too. ${OF_HELPERS}`, {
+    schema: act('issueBypass', 'Give a user a bypass code for one login',
+      `The user types it at \`POST /mfa/recovery\`, once, within \`expiresInSeconds\`. A newer code replaces it. With the token (\`acr\` \`mfa-recovery\`) they can set up an authenticator, but not change another one, and not administer. Users without an authenticator can get one too. ${OF_HELPERS}`, {
         body: 'BypassRequest',
         answers: { 201: { schema: Type.Ref('BypassAnswer'), description: 'The code. Give it to the user face to face.' } },
         ifUnknown: 'The code is lost. Repeat the call: a newer one takes its place.'
@@ -97,7 +97,7 @@ function registerSignOut (app: FastifyInstance, services: Services): void {
   app.post('/admin/users/:userId/sign-out', {
     onRequest: gate.admin(HELPERS),
     schema: act('signOutUser', 'Sign a user out everywhere',
-      `All his MFA tokens and remembered sessions end, on every replica within a second; the first factor's sessions are their issuer's. ${OF_HELPERS}`, {
+      `Ends all MFA tokens and remembered sessions of the user, on every replica within a second. It does not end their session at the issuer. ${OF_HELPERS}`, {
         answers: { 204: { description: 'Signed out.' } },
         ifUnknown: 'Repeat the call: that does no harm.'
       })
@@ -113,8 +113,8 @@ function registerErase (app: FastifyInstance, services: Services): void {
   app.post('/admin/users/:userId/erase', {
     onRequest: gate.admin(['mfa:admin']),
     schema: act('eraseUser', 'Erase a user',
-      'With authenticators, codes and sessions. A keyed hash of who it was stays, so that tokens of before are refused and somebody disabled stays so; audit events stay until their retention ends. Whoever comes back by a later login is somebody new. Not oneself. Role `mfa:admin`, with an MFA token of the last 15 minutes.', {
-        answers: { 204: { description: 'Gone.' } },
+      'Deletes the user with their authenticators, codes and sessions. A keyed hash stays, so that old tokens are refused, and a disabled user stays disabled. Audit events stay until their retention ends. If the user signs in again later, they are a new user. You can\'t erase yourself. Needs the role `mfa:admin` and a fresh MFA token.', {
+        answers: { 204: { description: 'Erased.' } },
         ifUnknown: 'Look at GET /admin/users/{userId}: if it was done, it is `not_found`.'
       })
   }, async (request, reply) => {

@@ -28,7 +28,7 @@ export function registerUserSync (app: FastifyInstance, { config, db, gate, secr
       id: 'syncUsers',
       tag: 'Users',
       summary: 'Send users from your application',
-      description: 'Send them before their first login, and when they leave. Up to 1000: all of them are stored, or none. Fields that you leave out stay as they are, and so do users whom you do not list. `namespace` is required if several issuers have users of the tenant. You can\'t disable yourself. Needs the role `mfa:admin` or `mfa:sync`, and a fresh MFA token. A machine with `mfa:sync` needs no MFA.',
+      description: 'Send them before their first login, and when they leave. Up to 1000: all of them are stored, or none. Fields that you leave out stay as they are, and so do users that you do not list. `namespace` is required if several issuers have users of the tenant. You can\'t disable yourself. Needs the role `mfa:admin` or `mfa:sync`, and a fresh MFA token. A machine with `mfa:sync` needs no MFA.',
       body: Type.Ref('UserSync'),
       answers: { 200: { schema: Type.Ref('UserSyncResult'), description: 'The numbers.' } },
       ifUnknown: 'Repeat the call: users who are stored already are `unchanged`.',
