@@ -126,7 +126,7 @@ function sessionOf ({ session }: Caller, { sessionClaims }: Issuer): string {
 function loginOf ({ authTime, kind }: Caller, { claims, isIatLogin }: Issuer, now: Date): string {
   if (kind === 'service') return 'none'
   if (authTime !== undefined) return `${new Date(authTime * 1000).toISOString()}, ${duration(now.getTime() / 1000 - authTime)} ago`
-  return `not known (${claims.authTime.join('.')}${isIatLogin ? '' : ', iatIsLogin'}): the user can\'t set up a first factor with it`
+  return `not known (${claims.authTime.join('.')}${isIatLogin ? '' : ', iatIsLogin'}): the user can't set up a first factor with it`
 }
 
 interface Deciding { caller: Caller, rules: TokenRules, url: string | undefined, now: Date, env: NodeJS.ProcessEnv, say: (line: string) => void }
