@@ -103,7 +103,7 @@ function next (purpose: Purpose, ids: string[], states: KeyState[], uses: KeyUse
   if (lost.length > 0) return `put ${lost.join(', ')} back behind the others: ${purpose === 'signing' ? 'the audit does not verify' : 'the service does not start'} without it. If it is lost: docs/keys.md`
   const decision = decideRotate(purpose, ids, states)
   if (decision.outcome === 'switch') return `npm run keys -- rotate ${purpose}`
-  if (decision.outcome === 'wait') return decision.seconds === null ? `a replica must read ${decision.id} first` : `rotate ${purpose}, in ${decision.seconds} s: until then a reader of the keys may not have ${decision.id}`
+  if (decision.outcome === 'wait') return decision.seconds === null ? `a replica must read ${decision.id} first` : `rotate ${purpose}, in ${decision.seconds} s: until then a replica or client may not have ${decision.id}`
   const older = ids.slice(1)
   const idle = older.find(id => decideRetire(purpose, id, ids, states, rowsOf(uses, purpose, id)).outcome === 'retire')
   if (idle !== undefined) return `npm run keys -- retire ${purpose} ${idle}`
@@ -149,7 +149,7 @@ async function rotate (site: Site, purpose: Purpose, isPrinted: boolean): Promis
   if (decision.outcome === 'wait') {
     throw new Error(decision.seconds === null
       ? `${decision.id} is not known to any replica yet: give it to all of them, and do this again half a minute later.`
-      : `Not every reader of the keys has ${decision.id} yet: do this again in ${decision.seconds} seconds.`)
+      : `Not every replica or client can have ${decision.id} yet: do this again in ${decision.seconds} seconds.`)
   }
   if (decision.outcome === 'switch') {
     const isWritten = put(site, purpose, [...entries.filter(({ id }) => id === decision.id), ...entries.filter(({ id }) => id !== decision.id)], isPrinted)

@@ -114,10 +114,10 @@ t.test('what cannot be done is said in one line, is not done, and ends with 1', 
   await user.call('GET', '/mfa/status')
   const before = await db.rows`SELECT * FROM users WHERE tenant = ${user.tenant}`
   const one = async (args: string[], line: RegExp | string, env?: Record<string, string>): Promise<void> => { t.match(await admin(args, env), { code: 1, out: [], notes: [line] }, args.join(' ')) }
-  await one(['reset', ...on(user)], `Nothing to do: ${user.sub} has neither authenticators nor codes.`)
-  await one(['reset', '--user', user.sub, ...WHY], `Nobody of tenant default has the sub ${user.sub}.`)
-  await one(['unlock', '--tenant', user.tenant, '--user', 'carol@example.com', ...WHY], `Nobody of tenant ${user.tenant} has the sub carol@example.com: it is the account of --user ${user.sub}.`)
-  await one(['unlock', ...on(user), '--namespace', 'elsewhere'], `Nobody of tenant ${user.tenant} and that namespace has the sub ${user.sub}: --namespace https://id.test`)
+  await one(['reset', ...on(user)], `Nothing to do: ${user.sub} has no authenticators and no codes.`)
+  await one(['reset', '--user', user.sub, ...WHY], `No user of tenant default has the sub ${user.sub}.`)
+  await one(['unlock', '--tenant', user.tenant, '--user', 'carol@example.com', ...WHY], `No user of tenant ${user.tenant} has the sub carol@example.com: it is the account of --user ${user.sub}.`)
+  await one(['unlock', ...on(user), '--namespace', 'elsewhere'], `No user of tenant ${user.tenant} and that namespace has the sub ${user.sub}: --namespace https://id.test`)
   await one(['policy', 'required', '--tenant', 'typo', ...WHY], 'There are no users of tenant typo.')
   await one(['policy', 'optional', '--tenant', user.tenant, ...WHY], 'The deployment asks more: POLICY_FLOOR.', { POLICY_FLOOR: '{"enforcement":"required"}' })
   t.same(await db.rows`SELECT * FROM users WHERE tenant = ${user.tenant}`, before)
@@ -194,5 +194,5 @@ t.test('the process itself: help, and a refusal', async t => {
   const user = service.user()
   await user.call('GET', '/mfa/status')
   t.match(await run('--help'), [0, /^npm run admin -- COMMAND .*\n[\s\S]*Exits with 0/, ''])
-  t.same(await run('reset', ...on(user)), [1, '', `Nothing to do: ${user.sub} has neither authenticators nor codes.\n`])
+  t.same(await run('reset', ...on(user)), [1, '', `Nothing to do: ${user.sub} has no authenticators and no codes.\n`])
 })

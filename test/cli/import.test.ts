@@ -35,12 +35,12 @@ const tally = (lines: Array<{ outcome: string }>): Record<string, number> => Obj
 t.test('Keycloak\'s export: first a report, then the users, and their apps work', async t => {
   const { users } = JSON.parse(readFileSync(path('keycloak.json'), 'utf8'))
   const dry = await run('--from', 'keycloak', '--tenant', 'acme', path('keycloak.json'))
-  t.match(dry, { code: 0, notes: /6 would_import[^]*Nothing was written: with --commit it is\./ })
+  t.match(dry, { code: 0, notes: /6 would_import[^]*Nothing was written\. Add --commit to write it\./ })
   t.same(tally(dry.lines), { left_behind: 7, would_import: 6 })
   t.same(await service.db.rows`SELECT 1 FROM users`, [])
   const done = await run('--from', 'keycloak', '--tenant', 'acme', '--commit', path('keycloak.json'))
   t.same(tally(done.lines), { imported: 6, left_behind: 7 })
-  t.match(done.notes, /1 left_behind: recovery_codes\n[^]*6 imported\nNobody has recovery codes yet: tell them to make some/)
+  t.match(done.notes, /1 left_behind: recovery_codes\n[^]*6 imported\nThe imported users have no recovery codes yet: have them make some/)
   t.same(done.lines[0], { row: users[0].credentials[2].id, subject: users[0].id, reason: 'recovery_codes', outcome: 'left_behind' })
   for (const { credentials } of users) {
     for (const { secretData } of credentials) {
@@ -127,7 +127,7 @@ t.test('an import that is killed, or loses the database, is run again: it goes o
         })()
       })
     }, ...args)
-    if (accident === 'lost') t.match(ran, { code: 1, notes: /The import has stopped\. Run it again: it goes on, and brings nobody twice\.\n$/ })
+    if (accident === 'lost') t.match(ran, { code: 1, notes: /The import has stopped\. Run it again: it goes on, and imports no user twice\.\n$/ })
     const again = await run(...args)
     const { already = 0, imported = 0 } = tally(again.lines)
     t.equal(already + imported, users, accident)

@@ -60,7 +60,7 @@ t.test('a sealing key: added it only opens, rotated it seals and what was sealed
   t.match(await keys('rotate', 'sealing'), { error: `${fresh} is not known to any replica yet: give it to all of them, and do this again half a minute later.` })
   t.match((await keys('status')).out[3], `a replica must read ${fresh} first`)
   await keeper.check()
-  t.match(await keys('rotate', 'sealing'), { error: /^Not everybody can have .* yet: do this again in (29|30) seconds\.$/ })
+  t.match(await keys('rotate', 'sealing'), { error: /^Not every replica or client can have .* yet: do this again in (29|30) seconds\.$/ })
   t.match((await keys('status')).out[3], /Next: rotate sealing, in (29|30) s/)
   t.same(idsOf(path), ['k1', fresh])
   await age(31)
@@ -137,7 +137,7 @@ t.test('a signing key: published, then it signs, then the old one goes when its 
   t.same((await service.call('GET', '/.well-known/jwks.json')).body.keys.map((each: { kid: string }) => each.kid), ['s1', fresh], 'published')
   t.equal(headerOf(await alice.verify(secret)).kid, 's1')
   await age(200)
-  t.match(await keys('rotate', 'signing'), { error: /^Not everybody can have .* yet: do this again in (129|130) seconds\.$/ }, 'who keeps our key set has it not yet')
+  t.match(await keys('rotate', 'signing'), { error: /^Not every replica or client can have .* yet: do this again in (129|130) seconds\.$/ }, 'who keeps our key set has it not yet')
   await age(131)
   t.match(await keys('rotate', 'signing'), { notes: [`${fresh} is first.`], out: [], error: undefined })
   t.equal(headerOf(await alice.verify(secret)).kid, 's1', 'until it is read')
@@ -174,7 +174,7 @@ t.test('a pepper: new codes take the new one, old codes work, and it says how ma
   t.equal((await alice.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
   t.equal((await alice.call('POST', '/mfa/recovery/codes', {}, await alice.verify(secret))).status, 201)
   const pepper = (await keys('status')).out.slice(3, 7)
-  t.match(pepper, ['MFA_PEPPERS', new RegExp(`^  ${fresh} +hashes +1 users with recovery codes$`), /^ {2}p1 +1 users with recovery codes$/, /Next: keep the older one: a code can't be hashed anew/])
+  t.match(pepper, ['MFA_PEPPERS', new RegExp(`^  ${fresh} +hashes +1 users with recovery codes$`), /^ {2}p1 +1 users with recovery codes$/, /Next: keep the older one: a code can't be hashed again/])
   t.match(await keys('retire', 'pepper', 'p1'), { error: /^p1 is needed: 1 users with recovery codes\. keep the older one/ })
 })
 
@@ -198,7 +198,7 @@ t.test('a file keeps its mode and its place, is never half written, and a link t
 
   writeFileSync(`${dir}/real/signing`, JSON.stringify({ keys: [signingKey('s1')] }))
   writeFileSync(`${dir}/real/signing.new`, '')
-  t.match(await run(env, ['add', 'signing']), { error: /signing\.new is there: somebody is changing the keys just now/ })
+  t.match(await run(env, ['add', 'signing']), { error: /signing\.new exists: another command is changing the keys now/ })
   t.match(await run(env, ['add', 'sealing']), { error: /cannot be replaced \(ENOENT\): run this with --print/ })
   t.match(await run(env, ['add', 'sealing', '--print']), { out: [/^\d{4}-\d\d-\d\d-\d{6}:[A-Za-z0-9+/]{43}=$/], notes: [/is made: give the value above to every replica\.$/] })
   writeFileSync(`${dir}/real/MFA_PEPPERS`, 'p1:short')
@@ -220,7 +220,7 @@ t.test('keys of the environment are printed, whole, and nothing else is on that 
   await service.db.rows`UPDATE keys SET added_at = now() - interval '1 hour'`
   t.match(await run(rolled.service.env, ['rotate', 'sealing']), { error: undefined })
   await keeper.check()
-  t.match(await run(rolled.service.env, ['rotate', 'sealing']), { error: /^Not everybody can have/ }, 'the first replica was not restarted yet')
+  t.match(await run(rolled.service.env, ['rotate', 'sealing']), { error: /^Not every replica or client can have/ }, 'the first replica was not restarted yet')
   await keeper.stop()
   await service.db.rows`UPDATE keys SET absent_at = now() - interval '1 hour'`
   const rotated = await run(rolled.service.env, ['rotate', 'sealing'])
