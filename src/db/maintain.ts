@@ -26,6 +26,7 @@ const SIGNING_DAYS = 2
 export async function maintain (databaseUrl: string, retentionDays: number): Promise<Maintained> {
   return await holdingLock(databaseUrl, async url => {
     const client = new pg.Client({ connectionString: url })
+    client.on('error', () => {}) // the statement hears of it
     await client.connect()
     try {
       await client.query(`SET lock_timeout = '${LOCK_TIMEOUT}'`)

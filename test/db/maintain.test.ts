@@ -7,6 +7,7 @@ import { findUnsigned, signTenant } from '../../src/db/audit-checkpoint.ts'
 import { verifyTenant } from '../../src/db/audit-verify.ts'
 import { maintain } from '../../src/db/maintain.ts'
 import { ownDatabase } from '../helpers/database.ts'
+import { startProxy } from '../helpers/proxy.ts'
 import { type Service, startService } from '../helpers/service.ts'
 
 async function start (t: Test): Promise<{ service: Service, url: string }> {
@@ -123,6 +124,18 @@ t.test('partitions of the months to come are made, also where events have come b
   t.not((await client.query(`SELECT 1 FROM ${await month(0)}`)).rowCount, 0)
   t.equal((await client.query('SELECT 1 FROM audit_events_default')).rowCount, 0)
   t.equal((await verify(service, 'a')).broken, null)
+})
+
+t.test('a connection that is lost is said, and the next run goes on at once', async t => {
+  const { service, url } = await start(t)
+  await fill(service, 'a')
+  const proxy = await startProxy(t, url)
+  const dropped = proxy.loseAnswerOf(statement => statement.startsWith('DROP TABLE'))
+  const maintained = maintain(proxy.url, 400)
+  void dropped.then(() => { proxy.cut() })
+  await t.rejects(maintained, /terminated/)
+  t.match(await maintain(url, 400), { added: 0, dropped: [], unsigned: [] })
+  t.same(await positions(service, 'a'), [3, 4, 5])
 })
 
 t.test('any other trouble is said', async t => {

@@ -13,9 +13,9 @@ export function databaseUrl (): string {
   return urlOf(server, shared)
 }
 
-/** A fresh, migrated database on the same server, for tests of outages, tampering or locks; dropped after the test. */
-export async function ownDatabase (t: Teardown, { isMigrated = true } = {}): Promise<{ url: string, drop (): Promise<void> }> {
-  const { server, template } = readRun()
+/** A fresh, migrated database on the same server, for tests of outages, tampering or locks, or the copy of another; dropped after the test. */
+export async function ownDatabase (t: Teardown, { isMigrated = true, template = readRun().template } = {}): Promise<{ url: string, drop (): Promise<void> }> {
+  const { server } = readRun()
   const name = uniqueName('own')
   await createDatabase(server, name, isMigrated ? template : undefined)
   const drop = () => dropDatabase(server, name)

@@ -1,6 +1,7 @@
 // A TCP proxy before the database that behaves as networks do: whatever the engine behind it is, it can be gone.
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { isReady, readStatements } from './statements.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
@@ -16,6 +17,11 @@ export interface Proxy {
    * then. Resolves with that answer.
    */
   loseAnswers: (pattern?: RegExp) => Promise<void>
+  /**
+   * Of connections from now on: asks of each statement, once the server has done it, whether that is the one. Its client never hears of
+   * that, nor of anything after it. Resolves then.
+   */
+  loseAnswerOf: (isIt: (statement: string) => boolean) => Promise<void>
   /** Each way takes so many milliseconds longer. */
   slow: (ms: number) => void
   /** Breaks the connections that there are. */
@@ -29,13 +35,29 @@ export interface Proxy {
 export async function startProxy (t: Teardown, databaseUrl: string): Promise<Proxy> {
   let target = new URL(databaseUrl)
   const sockets = new Set<Socket>()
-  let mode: 'pass' | 'slow' | 'black hole' | 'lose answers' = 'pass'
+  let mode: 'pass' | 'slow' | 'black hole' | 'lose answers' | 'follow' = 'pass'
   let delay = 0
   let server: Server | undefined
   let isLost: (answer: Buffer) => boolean = () => true
+  let isLostAfter: (statement: string) => boolean = () => false
+
+  /** What becomes of the answers on one connection. */
+  function startFollowing (): { send: (chunk: Buffer) => void, isLost: (answer: Buffer) => boolean } {
+    const read = readStatements()
+    const sent: string[] = []
+    let isOver = false
+    return {
+      send: chunk => { sent.push(...read(chunk)) },
+      isLost: answer => {
+        if (sent.length > 0 && isReady(answer)) isOver ||= isLostAfter(sent.shift() as string)
+        return isOver
+      }
+    }
+  }
 
   function pass (client: Socket): void {
     const upstream = connect(Number(target.port || 5432), target.hostname)
+    const followed = startFollowing()
     for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
       sockets.add(from)
       from.setNoDelay()
@@ -45,8 +67,10 @@ export async function startProxy (t: Teardown, databaseUrl: string): Promise<Pro
         to.destroy()
       })
       from.on('data', chunk => {
-        if (mode === 'pass' || (mode === 'lose answers' && from === client)) to.write(chunk)
+        if (mode === 'follow' && from === client) followed.send(chunk)
+        if (mode === 'pass' || ((mode === 'lose answers' || mode === 'follow') && from === client)) to.write(chunk)
         else if (mode === 'lose answers' && !isLost(chunk)) to.write(chunk)
+        else if (mode === 'follow' && !followed.isLost(chunk)) to.write(chunk)
         else if (mode === 'slow') setTimeout(() => { to.write(chunk) }, delay)
       })
     }
@@ -89,6 +113,16 @@ export async function startProxy (t: Teardown, databaseUrl: string): Promise<Pro
           return hasMatched
         }
         mode = 'lose answers'
+      })
+    },
+    loseAnswerOf: async isIt => {
+      await new Promise<void>(resolve => {
+        isLostAfter = statement => {
+          const isNow = isIt(statement)
+          if (isNow) resolve()
+          return isNow
+        }
+        mode = 'follow'
       })
     },
     async restore () {
