@@ -26,8 +26,17 @@ function groupBy<T, K> (all: T[], keyOf: (item: T) => K): Map<K, T[]> {
   return groups
 }
 
+/** What it is told by. */
+export interface Evidence {
+  server: Pick<Stage['server'], 'url'>
+  secrets: Pick<Stage['secrets'], 'signing'>
+  driver: Pick<Stage['driver'], 'asked'>
+  receiver: Pick<TestReceiver, 'accepted'>
+  replicas: Array<{ ends: string[] }>
+}
+
 /** One sentence for each invariant that does not hold. */
-export async function audit (stage: Stage): Promise<string[]> {
+export async function audit (stage: Evidence): Promise<string[]> {
   const client = new pg.Client({ connectionString: stage.server.url })
   await client.connect()
   try {
@@ -60,9 +69,11 @@ function answersAndEvents (asked: Asked[], events: Event[]): string[] {
 
 /** By the audit, which knows of those that were never answered, and by the answers, whatever the audit says. */
 function acceptedTwice (asked: Asked[], events: Event[]): string[] {
-  const accepting = new Set(events.filter(({ action }) => action === 'totp.accepted' || action === 'recovery.accepted').map(({ requestId }) => requestId))
+  const accepted = events.filter(({ action }) => action === 'totp.accepted' || action === 'recovery.accepted')
+  const accepting = new Set(accepted.map(({ requestId }) => requestId))
   const keyed = asked.filter(({ key, id, status }) => key !== undefined && (status === 200 || accepting.has(id)))
-  return [...groupBy(keyed, ({ key }) => key)].filter(([, all]) => all.length > 1).map(([key, all]) => `the code ${key} was accepted ${all.length} times`)
+  return [...groupBy(keyed, ({ key }) => key)].filter(([, all]) => all.length > 1)
+    .map(([key, all]) => `the code ${key} was accepted ${all.length} times`)
 }
 
 const stillAlive = (asked: Asked[]): string[] => asked
@@ -70,7 +81,7 @@ const stillAlive = (asked: Asked[]): string[] => asked
   .map(({ deadSince, sentAt }) => `an ended token passed after ${sentAt - (deadSince as number)} ms`)
 
 /** Each is delivered or still to be, and what somebody is told comes in the order in which it happened. */
-function notices ({ accepted }: TestReceiver, events: Event[]): string[] {
+function notices ({ accepted }: Evidence['receiver'], events: Event[]): string[] {
   const first = new Map<string, number>()
   accepted.forEach(({ id }, index) => { if (!first.has(id)) first.set(id, index) })
   const told = events.filter(({ action }) => (NOTICE_TYPES as readonly string[]).includes(action))
@@ -82,7 +93,7 @@ function notices ({ accepted }: TestReceiver, events: Event[]): string[] {
   return [...lost, ...unordered]
 }
 
-async function brokenChains ({ server, secrets }: Stage): Promise<string[]> {
+async function brokenChains ({ server, secrets }: Evidence): Promise<string[]> {
   const db = connect(server.url, 2)
   try {
     const found: string[] = []

@@ -27,7 +27,16 @@ export interface Asked {
   deadSince: number | undefined
 }
 
-export interface Call { kind: Kind, method: string, path: string, token: string, body?: object, key?: string, deadSince?: number, accept?: string }
+export interface Call {
+  kind: Kind
+  method: string
+  path: string
+  token: string
+  body?: object
+  key?: string
+  deadSince?: number
+  accept?: string
+}
 export interface Answer { status: number, body: any }
 
 /** Longer than the service takes for any answer, and than the longest time for which a replica is stopped. */
@@ -65,18 +74,19 @@ export class Driver {
   /** To any replica, and to the next one where the connection is refused. */
   async ask (call: Call, first = Math.floor(Math.random() * this.replicas.length)): Promise<Answer> {
     const id = randomUUID()
-    const { method, path, token, accept } = call
+    const { kind, key, deadSince, method, path, token, accept } = call
     const headers = { authorization: `Bearer ${token}`, 'x-request-id': id, ...(accept !== undefined && { accept }) }
     const body = call.body && JSON.stringify(call.body)
     const sentAt = Date.now()
     const done = (status: number, code: string | undefined, isUnknown: boolean): void => {
-      this.asked.push({ id, kind: call.kind, key: call.key, deadSince: call.deadSince, sentAt, answeredAt: Date.now(), status, code, isUnknown })
+      this.asked.push({ id, kind, key, deadSince, sentAt, answeredAt: Date.now(), status, code, isUnknown })
     }
     for (let tries = 0; ; tries++) {
       const replica = this.replicas[(first + tries) % this.replicas.length] as Replica
       try {
-        const { status, text } = await exchange({ agent: this.#agents.get(replica) as Agent, port: replica.port, method, path, headers, body, timeoutMs: PATIENCE_MS })
-        const answer = text.startsWith('{') && call.kind !== 'export' ? JSON.parse(text) : {}
+        const agent = this.#agents.get(replica) as Agent
+        const { status, text } = await exchange({ agent, port: replica.port, method, path, headers, body, timeoutMs: PATIENCE_MS })
+        const answer = text.startsWith('{') && kind !== 'export' ? JSON.parse(text) : {}
         done(status, answer.code, answer.code === 'outcome_unknown')
         return { status, body: answer }
       } catch (error) {

@@ -117,6 +117,11 @@ async function migrateFurther ({ dir, server }: Stage): Promise<void> {
   await applyMigrations(server.url, migrations)
 }
 
+async function takeWritesAgain ({ server }: Stage): Promise<void> {
+  await execute(server.url, 'ALTER SYSTEM RESET default_transaction_read_only')
+  await execute(server.url, 'SELECT pg_reload_conf()')
+}
+
 const none = (): void => {}
 
 export const FAULTS: Fault[] = [
@@ -124,18 +129,57 @@ export const FAULTS: Fault[] = [
   { name: 'a replica is killed', begin: ({ replicas: [a] }) => a.kill(), end: ({ replicas: [a], env }) => a.start(env) },
   { name: 'a replica is stopped (SIGSTOP)', begin: ({ replicas: [a] }) => { a.freeze() }, end: ({ replicas: [a] }) => { a.thaw() } },
   { name: 'PostgreSQL is killed', begin: ({ server }) => server.kill(), end: restartServer, isFelt: 'unavailable' },
-  { name: 'PostgreSQL is stopped (SIGSTOP)', begin: ({ server }) => { server.freeze() }, end: ({ server }) => { server.thaw() }, isFelt: 'unavailable' },
-  { name: 'its answers are cut off after the commit', begin: stage => { loss = new AbortController(); losing = loseAnswers(stage) }, end: () => { loss.abort(); return losing }, isFelt: 'outcome_unknown' },
+  {
+    name: 'PostgreSQL is stopped (SIGSTOP)',
+    begin: ({ server }) => { server.freeze() },
+    end: ({ server }) => { server.thaw() },
+    isFelt: 'unavailable'
+  },
+  {
+    name: 'its answers are cut off after the commit',
+    begin: stage => { loss = new AbortController(); losing = loseAnswers(stage) },
+    end: () => { loss.abort(); return losing },
+    isFelt: 'outcome_unknown'
+  },
   { name: 'it refuses connections', begin: ({ proxy }) => proxy.refuse(), end: ({ proxy }) => proxy.restore(), isFelt: 'unavailable' },
   { name: 'it is slow (100 ms each way)', begin: ({ proxy }) => { proxy.slow(100) }, end: ({ proxy }) => proxy.restore() },
-  { name: 'it is read-only', begin: ({ server }) => setReadOnly(server.url), end: ({ server }) => execute(server.url, 'ALTER SYSTEM RESET default_transaction_read_only').then(() => execute(server.url, 'SELECT pg_reload_conf()')), isFelt: 'unavailable' },
-  { name: 'its disk is full', begin: fillDisk, end: freeDisk, missing: ({ disk }) => disk === undefined ? 'needs root, for a small disk' : undefined, isFelt: 'unavailable' },
-  { name: 'the disk of a replica\'s log is full', begin: ({ replicas: [, b], env }) => b.stop().then(() => b.start({ ...env, LOG_LEVEL: 'info' }, '/dev/full')), end: ({ replicas: [, b], env }) => b.stop().then(() => b.start(env)) },
-  { name: 'a replica\'s clock is 90 s ahead', begin: ({ replicas: [a] }) => { a.setClock(90_000) }, end: ({ replicas: [a] }) => { a.setClock(0) } },
-  { name: 'a replica\'s clock is 90 s behind', begin: ({ replicas: [, b] }) => { b.setClock(-90_000) }, end: ({ replicas: [, b] }) => { b.setClock(0) } },
-  { name: 'nobody takes notices (500)', begin: ({ receiver }) => { receiver.answer = response => response.writeHead(500).end() }, end: ({ receiver }) => { receiver.recover() }, isUnseen: true },
+  { name: 'it is read-only', begin: ({ server }) => setReadOnly(server.url), end: takeWritesAgain, isFelt: 'unavailable' },
+  {
+    name: 'its disk is full',
+    begin: fillDisk,
+    end: freeDisk,
+    missing: ({ disk }) => disk === undefined ? 'needs root, for a small disk' : undefined,
+    isFelt: 'unavailable'
+  },
+  {
+    name: 'the disk of a replica\'s log is full',
+    begin: ({ replicas: [, b], env }) => b.stop().then(() => b.start({ ...env, LOG_LEVEL: 'info' }, '/dev/full')),
+    end: ({ replicas: [, b], env }) => b.stop().then(() => b.start(env))
+  },
+  {
+    name: 'a replica\'s clock is 90 s ahead',
+    begin: ({ replicas: [a] }) => { a.setClock(90_000) },
+    end: ({ replicas: [a] }) => { a.setClock(0) }
+  },
+  {
+    name: 'a replica\'s clock is 90 s behind',
+    begin: ({ replicas: [, b] }) => { b.setClock(-90_000) },
+    end: ({ replicas: [, b] }) => { b.setClock(0) }
+  },
+  {
+    name: 'nobody takes notices (500)',
+    begin: ({ receiver }) => { receiver.answer = response => response.writeHead(500).end() },
+    end: ({ receiver }) => { receiver.recover() },
+    isUnseen: true
+  },
   { name: 'the next release migrates, this one goes on', begin: migrateFurther, end: none },
-  { name: 'PgBouncer before it is lost', begin: throughPooler, end: pastPooler, missing: () => hasPooler() ? undefined : 'needs root and PgBouncer', isFelt: 'unavailable' },
+  {
+    name: 'PgBouncer before it is lost',
+    begin: throughPooler,
+    end: pastPooler,
+    missing: () => hasPooler() ? undefined : 'needs root and PgBouncer',
+    isFelt: 'unavailable'
+  },
   { name: 'replicas are restarted one after the other', begin: leavePooler, end: none },
   { name: 'PostgreSQL is lost, and its standby leads', begin: failOver, end: none, isFelt: 'unavailable' }
 ]

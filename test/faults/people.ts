@@ -4,6 +4,7 @@ import { codeAt, stepAt } from '../../src/core/totp.ts'
 import { AUDIENCE, fromBase32, ISSUER, signToken } from '../helpers/service.ts'
 import type { Answer, Call, Driver } from './driver.ts'
 
+const ROLES = ['user', 'guesser', 'guest', 'recoverer'] as const
 /** Below what locks, by the settings of the stage. */
 const MOST_WRONG = 90
 
@@ -17,12 +18,15 @@ export class Person {
   /** MFA tokens that no longer count, and since when. */
   #ended: Array<{ token: string, since: number }> = []
   #token = ''
-  constructor (readonly name: string, readonly tenant: string, readonly role: 'user' | 'guesser' | 'guest' | 'recoverer' | 'administrator') {}
+  constructor (readonly name: string, readonly tenant: string, readonly role: typeof ROLES[number] | 'administrator') {}
 
   /** Of a login just now. */
   #login (): string {
     const now = Math.floor(Date.now() / 1000)
-    return signToken({ iss: ISSUER, aud: AUDIENCE, sub: this.name, tenant: this.tenant, amr: ['pwd'], iat: now, auth_time: now, exp: now + 900, sid: `${this.name}-${this.#logins}`, ...(this.role === 'administrator' && { roles: ['mfa:admin'] }) })
+    const sid = `${this.name}-${this.#logins}`
+    const roles = this.role === 'administrator' ? ['mfa:admin'] : undefined
+    const times = { iat: now, auth_time: now, exp: now + 900 }
+    return signToken({ iss: ISSUER, aud: AUDIENCE, sub: this.name, tenant: this.tenant, amr: ['pwd'], sid, roles, ...times })
   }
 
   async enroll (driver: Driver): Promise<void> {
@@ -42,20 +46,26 @@ export class Person {
     if (this.role === 'administrator' && this.#token !== '') return await this.#export(driver)
     if (this.#hasFreshCode && randomInt(2) === 0) return await this.#verify(driver)
     const ended = this.#ended.at(-1)
-    if (ended !== undefined && randomInt(2) === 0) return await this.#ask(driver, { kind: 'ended', method: 'GET', path: '/mfa/authorize?acr=mfa', token: ended.token, deadSince: ended.since })
+    if (ended !== undefined && randomInt(2) === 0) {
+      const { token, since: deadSince } = ended
+      return await this.#ask(driver, { kind: 'ended', method: 'GET', path: '/mfa/authorize?acr=mfa', token, deadSince })
+    }
     if (this.role === 'guesser' && this.#wrong < MOST_WRONG && randomInt(3) === 0) return await this.#guess(driver)
     if (this.role === 'recoverer' && randomInt(8) === 0) return await this.#recover(driver)
     if (randomInt(3) === 0) return await this.#code(driver, this.#lastStep)
     return await this.#ask(driver, { kind: 'status', method: 'GET', path: '/mfa/status' })
   }
 
-  #ask (driver: Driver, call: Omit<Call, 'token'> & { token?: string }, replica?: number): Promise<Answer> { return driver.ask({ token: this.#login(), ...call }, replica) }
+  #ask (driver: Driver, call: Omit<Call, 'token'> & { token?: string }, replica?: number): Promise<Answer> {
+    return driver.ask({ token: this.#login(), ...call }, replica)
+  }
 
   get #hasFreshCode (): boolean { return this.#nextStep <= stepAt(new Date()) + 1 }
   get #nextStep (): number { return Math.max(this.#lastStep + 1, stepAt(new Date())) }
 
   #code (driver: Driver, step: number, replica?: number): Promise<Answer> {
-    return this.#ask(driver, { kind: 'code', method: 'POST', path: '/mfa/verify', body: { code: codeAt(this.#secret, step) }, key: `${this.name} ${step}` }, replica)
+    const body = { code: codeAt(this.#secret, step) }
+    return this.#ask(driver, { kind: 'code', method: 'POST', path: '/mfa/verify', body, key: `${this.name} ${step}` }, replica)
   }
 
   /** The same fresh code at every replica at once: one of them may take it. A guest's session ends soon after. */
@@ -102,17 +112,17 @@ export class Person {
   /** Seldom, as it reads all that there is; with a token that is made anew in between. */
   async #export (driver: Driver): Promise<void> {
     if (this.#hasFreshCode) await this.#verify(driver)
-    await this.#ask(driver, { kind: 'export', method: 'GET', path: '/admin/audit?limit=200', token: this.#token, accept: 'application/x-ndjson' })
+    const accept = 'application/x-ndjson'
+    await this.#ask(driver, { kind: 'export', method: 'GET', path: '/admin/audit?limit=200', token: this.#token, accept })
   }
 }
-
-const ROLES = ['user', 'guesser', 'guest', 'recoverer'] as const
 
 /** So many of each of two tenants, enrolled, and an administrator. */
 export async function enrollPeople (driver: Driver, each: number): Promise<Person[]> {
   const people = ['acme', 'globex'].flatMap(tenant => [
     new Person(`${tenant}-administrator`, tenant, 'administrator'),
-    ...Array.from({ length: each }, (_, index) => new Person(`${tenant}-${index}`, tenant, ROLES[index % ROLES.length] as typeof ROLES[number]))
+    ...Array.from({ length: each }, (_, index) =>
+      new Person(`${tenant}-${index}`, tenant, ROLES[index % ROLES.length] as typeof ROLES[number]))
   ])
   for (const person of people) await person.enroll(driver)
   return people

@@ -9,7 +9,9 @@ export interface Pooler { url: string, stop: () => Promise<void> }
 
 /** The URL is that of the server by way of the pooler. */
 export async function startPooler (serverUrl: string): Promise<Pooler> {
-  const child: ChildProcess = spawn('scripts/with-pgbouncer.sh', ['sh', '-c', 'echo $TEST_POOLER; exec cat'], { env: { ...process.env, TEST_DATABASE_URL: serverUrl }, stdio: ['pipe', 'pipe', 'inherit'] })
+  const child: ChildProcess = spawn('scripts/with-pgbouncer.sh', ['sh', '-c', 'echo $TEST_POOLER; exec cat'], {
+    env: { ...process.env, TEST_DATABASE_URL: serverUrl }, stdio: ['pipe', 'pipe', 'inherit']
+  })
   const [line] = await once(child.stdout as NonNullable<typeof child.stdout>, 'data')
   const url = new URL(serverUrl)
   url.host = String(line).trim()

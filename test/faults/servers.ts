@@ -1,11 +1,13 @@
 // Two PostgreSQL servers that a run may kill, stop, fill up and lead its replicas away from: one, and a standby that follows it.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, fork, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chownSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Embedded, startEmbedded } from '../../src/db/embedded.ts'
 import { readPostmaster } from '../../src/db/embedded-cluster.ts'
 import { applyMigrations } from '../../src/db/migrate.ts'
 import { allowCheapHashes } from '../helpers/database.ts'
+import { program } from '../helpers/program.ts'
 import { startProxy } from '../helpers/proxy.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }
@@ -20,7 +22,9 @@ export class Server {
 
   get url (): string { return (this.#embedded as Embedded).url }
 
-  async start (): Promise<void> { this.#embedded = await startEmbedded({ dataDir: this.home, settings: { ...SETTINGS, ...this.settings } }) }
+  async start (): Promise<void> {
+    this.#embedded = await startEmbedded({ dataDir: this.home, settings: { ...SETTINGS, ...this.settings } })
+  }
 
   async stop (): Promise<void> { await this.#embedded?.stop() }
 
@@ -56,18 +60,35 @@ const childrenOf = (parent: number): number[] => readdirSync('/proc').filter(nam
   }
 })
 
+const HOMES = ['first', 'second']
+
+/** However this process ends, another one that has waited for that ends the servers and takes away what they were on. */
+function clearAfterwards (t: Teardown, dir: string): void {
+  const { file, execArgv } = program('test/helpers/faults-process.ts')
+  const waiting = fork(file, [dir], { execArgv, detached: true, stdio: 'ignore' })
+  t.teardown(async () => {
+    const ended = once(waiting, 'exit')
+    waiting.disconnect()
+    await ended
+  })
+}
+
+export async function clear (dir: string): Promise<void> {
+  for (const home of HOMES.map(name => join(dir, name))) {
+    await new Server(home).kill()
+    spawnSync('umount', ['-l', home]) // where it is a disk
+  }
+  rmSync(dir, { recursive: true, force: true })
+}
+
 /** The first, migrated, on a small disk of its own where we may make one (root); and the standby. */
 export async function startServers (t: Teardown, dir: string): Promise<{ first: Server, second: Server, disk: string | undefined }> {
-  const homes = ['first', 'second'].map(name => join(dir, name)) as [string, string]
+  const homes = HOMES.map(name => join(dir, name)) as [string, string]
   for (const home of homes) mkdirSync(home)
+  clearAfterwards(t, dir)
   const disk = process.getuid?.() === 0 ? homes[0] : undefined
   if (disk !== undefined) execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=400m,mode=0755', 'tmpfs', disk])
-  t.teardown(() => {
-    if (disk !== undefined) execFileSync('umount', ['-l', disk])
-    rmSync(dir, { recursive: true, force: true })
-  })
   const first = new Server(homes[0])
-  t.teardown(async () => { await first.kill() })
   await first.start()
   await applyMigrations(first.url)
   await allowCheapHashes(first.url)
@@ -80,10 +101,12 @@ export async function startServers (t: Teardown, dir: string): Promise<{ first: 
   const start = first.start.bind(first)
   first.start = async () => { await start(); stream.lead(first.url) }
   const { hostname, port, username, password } = new URL(stream.url)
-  const second = new Server(homes[1], { primary_conninfo: `host=${hostname} port=${port} user=${username} password=${password} application_name=second`, hot_standby_feedback: 'on' })
+  const second = new Server(homes[1], {
+    primary_conninfo: `host=${hostname} port=${port} user=${username} password=${password} application_name=second`,
+    hot_standby_feedback: 'on'
+  })
   writeFileSync(join(second.dir, 'standby.signal'), '')
   chownSync(join(second.dir, 'standby.signal'), uid, gid)
-  t.teardown(async () => { await second.kill() })
   await second.start()
   return { first, second, disk }
 }

@@ -30,6 +30,11 @@ function slope (points: Array<[x: number, y: number]>): number {
 
 const median = (of: number[]): number => of.sort((one, other) => one - other)[of.length >> 1] as number
 
+const lineOf = ({ seconds, requests, rss, descriptors, connections, behind }: Sample): string => {
+  const ofEach = [rss.map(Math.round).join(' / '), descriptors.join(' / ')]
+  return `| ${[Math.round(seconds), requests, ...ofEach, connections, `${behind.toFixed(1)} s`].join(' | ')} |`
+}
+
 t.test(`${MINUTES} minutes at half load`, { timeout: (MINUTES * 60 + 300) * 1000 }, async t => {
   const stage = await startStage(t, PEOPLE)
   const { driver, replicas, server } = stage
@@ -40,7 +45,8 @@ t.test(`${MINUTES} minutes at half load`, { timeout: (MINUTES * 60 + 300) * 1000
     const { rows: [row] } = await client.query(`SELECT
       (SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()) AS connections,
       (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(at)), 0)::float8 FROM audit_pending) AS behind`)
-    return { seconds, rss: replicas.map(({ pid }) => mib(pid)), descriptors: replicas.map(({ pid }) => readdirSync(`/proc/${pid}/fd`).length), requests: driver.asked.length, ...row }
+    const descriptors = replicas.map(({ pid }) => readdirSync(`/proc/${pid}/fd`).length)
+    return { seconds, rss: replicas.map(({ pid }) => mib(pid)), descriptors, requests: driver.asked.length, ...row }
   }
 
   driver.start(stage.people, WORKERS, PAUSE_MS)
@@ -53,7 +59,7 @@ t.test(`${MINUTES} minutes at half load`, { timeout: (MINUTES * 60 + 300) * 1000
     await sleep(EVERY_MS)
     const sample = await take(elapsed())
     samples.push(sample)
-    if (samples.length % everyLine === 0) print(`| ${[Math.round(sample.seconds), sample.requests, sample.rss.map(Math.round).join(' / '), sample.descriptors.join(' / '), sample.connections, `${sample.behind.toFixed(1)} s`].join(' | ')} |`)
+    if (samples.length % everyLine === 0) print(lineOf(sample))
   }
   await driver.pause()
 
@@ -62,13 +68,17 @@ t.test(`${MINUTES} minutes at half load`, { timeout: (MINUTES * 60 + 300) * 1000
   const behind = Math.max(...samples.map(({ behind }) => behind))
   const refused = driver.asked.filter(({ status }) => status === 503).length
   const isJudged = MINUTES >= JUDGED_FROM_MINUTES
-  print(`\n${driver.asked.length} requests, ${Math.round(driver.asked.length / elapsed())} a second, ${refused} × 503; chain at most ${behind.toFixed(1)} s behind`)
-  print(`RSS over the last half: ${slopes.map(each => `${each.toFixed(1)} MiB an hour`).join(', ')}${isJudged ? '' : ` (not judged: that takes ${JUDGED_FROM_MINUTES} minutes)`}`)
+  const perSecond = Math.round(driver.asked.length / elapsed())
+  print(`\n${driver.asked.length} requests, ${perSecond} a second, ${refused} × 503; chain at most ${behind.toFixed(1)} s behind`)
+  const judged = isJudged ? '' : ` (not judged: that takes ${JUDGED_FROM_MINUTES} minutes)`
+  print(`RSS over the last half: ${slopes.map(each => `${each.toFixed(1)} MiB an hour`).join(', ')}${judged}`)
 
   if (isJudged) for (const each of slopes) t.ok(each < MOST_MIB_AN_HOUR, `${each.toFixed(1)} MiB an hour`)
-  const quarters = [samples.slice(0, samples.length >> 2), samples.slice(-(samples.length >> 2))]
-  const grown = (of: (sample: Sample) => number): number => median(quarters[1]?.map(of) as number[]) - median(quarters[0]?.map(of) as number[])
-  replicas.forEach(({ name }, index) => { t.ok(grown(({ descriptors }) => descriptors[index] as number) <= MOST_DESCRIPTORS_MORE, `descriptors of ${name} are not leaked`) })
+  const [early, late] = [samples.slice(0, samples.length >> 2), samples.slice(-(samples.length >> 2))] as [Sample[], Sample[]]
+  const grown = (of: (sample: Sample) => number): number => median(late.map(of)) - median(early.map(of))
+  for (const [index, { name }] of replicas.entries()) {
+    t.ok(grown(({ descriptors }) => descriptors[index] as number) <= MOST_DESCRIPTORS_MORE, `descriptors of ${name} are not leaked`)
+  }
   t.ok(grown(({ connections }) => connections) <= MOST_DESCRIPTORS_MORE, 'connections are not leaked')
   t.ok(behind <= MOST_BEHIND_SECONDS, `the chain is ${behind.toFixed(1)} s behind`)
   t.same(driver.asked.filter(({ status }) => status === 0).map(({ code }) => code), [], 'no connection was reset')

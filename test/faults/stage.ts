@@ -51,5 +51,6 @@ export async function startStage (t: Teardown, peopleOfEach: number): Promise<St
   const replicas: Stage['replicas'] = [await Replica.make(t, 'a', join(dir, 'a.log')), await Replica.make(t, 'b', join(dir, 'b.log'))]
   await Promise.all(replicas.map(replica => replica.start(env)))
   const driver = new Driver(replicas)
-  return { dir, disk, server: first, second, proxy, replicas, env, secrets: new Secrets(readConfig(env)), driver, people: await enrollPeople(driver, peopleOfEach), receiver }
+  const [secrets, people] = [new Secrets(readConfig(env)), await enrollPeople(driver, peopleOfEach)]
+  return { dir, disk, server: first, second, proxy, replicas, env, secrets, driver, people, receiver }
 }
