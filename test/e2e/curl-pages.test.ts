@@ -1,0 +1,31 @@
+// The commands of the administrators' pages, each as it stands, on a service of npm start.
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { paste, startAsNewcomer } from '../helpers/started.ts'
+
+/** What a page takes for given: the address, an administrator's token, and a user. */
+const given = (origin: string): string => `
+URL=${origin}; TENANT=pages-$(date +%s%N)
+field() { node -pe "JSON.parse(require('fs').readFileSync(0)).$1"; }
+login() { npm run --silent token -- --tenant $TENANT --sub "$@"; }
+post() { curl -sf -X POST "$URL$1" -H "Authorization: Bearer $2" -H 'Content-Type: application/json' -d "$3"; }
+LOGIN=$(login alice --roles mfa:admin)
+STARTED=$(post /mfa/enroll $LOGIN '{}')
+CODE=$(npm run --silent code -- $(echo "$STARTED" | field secret))
+MFA_TOKEN=$(post /mfa/enroll/confirm $LOGIN "{\\"factorId\\":\\"$(echo "$STARTED" | field factorId)\\",\\"code\\":\\"$CODE\\"}" | field token)
+MACHINE_TOKEN=$MFA_TOKEN
+ID=$(curl -sf $URL/mfa/status -H "Authorization: Bearer $(login bob)" | field userId)
+`
+
+t.test('what docs/users.md, docs/audit.md and docs/policy.md say to an administrator works as it stands', { timeout: 180_000 }, async t => {
+  const { origin } = await startAsNewcomer(t)
+  const folder = t.testdir()
+  for (const [page, least] of [['docs/users.md', 4], ['docs/audit.md', 3], ['docs/policy.md', 2]] as const) {
+    const commands = [...readFileSync(page, 'utf8').matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block).join('\n')
+      .replaceAll('curl -s ', 'curl -sf ') // a refusal is a failure here
+      .replaceAll(/> (\w+\.ndjson)/g, `> ${folder}/$1`)
+      .replaceAll(/"until": "[^"]*"/g, `"until": "${new Date(Date.now() + 86_400_000).toISOString()}"`)
+    t.ok(commands.split('curl -sf ').length > least, page)
+    await t.resolves(paste(`${given(origin)}\n${commands}`, origin), page)
+  }
+})
