@@ -25,7 +25,7 @@ export const attack: Benchmark = {
     const count = isShort ? 100 : 4000
     const database = await server.create('bench_attack')
     await fillEnrolled(database, dir, users)
-    // With the flood limit as it comes, so everybody comes from an address of his own, and the attackers from theirs.
+    // With the default flood limit, so each user comes from an address of their own, and the attackers from theirs.
     const replica = await startReplica(dir, database.url, { RATE_LIMIT_PER_MINUTE: '600', TRUSTED_PROXIES: '127.0.0.1/32' })
     const from = (address: string): Record<string, string> => ({ 'x-forwarded-for': address })
     let next = 0

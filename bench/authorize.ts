@@ -24,7 +24,7 @@ export const authorize: Benchmark = {
     const replica = await startReplica(dir, database.url, env)
     const bare = await startChild<{ url: string }>('bare-process.ts', { PUBLIC_KEY: publicPem })
 
-    // A login of each, which his session remembers.
+    // A login of each user, which their session remembers.
     const users = spread(count, count)
     const token = (n: number): string => firstToken(TENANT, subjectOf(n), sessionOf(n), sign)
     const { groups: { login } } = await load.run(replica.url, [{ name: 'login', connections: CONNECTIONS, ...verifies(users, sessionOf, sign) }])

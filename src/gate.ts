@@ -36,7 +36,7 @@ declare module 'fastify' {
 export interface GateOptions { db: Database, auth: Auth, metrics: Metrics, clock: () => Date, peppers: () => KeyRing, assurance: AssuranceSettings, decision: DecisionSettings }
 
 export interface Gate {
-  /** Hooks of a user's call, before its body is read: who is it, and may he come in at all? */
+  /** Hooks of a user's call, before its body is read: who is it, and may they come in at all? */
   user: onRequestAsyncHookHandler[]
   /** The same for an administrator's: one of the roles, and MFA of the last minutes. A machine needs no more than a role that it may have. */
   admin: (roles: string[]) => onRequestAsyncHookHandler[]
@@ -76,7 +76,7 @@ export function createGate ({ db, auth, metrics, clock, peppers, assurance, deci
       if (user === null || user.epoch !== caller.mfa.epoch || user.session.generation > caller.mfa.generation) refuseToken('revoked')
       return user
     }
-    // What is no machine's and not ours is a first factor's.
+    // Neither a machine's token nor an MFA token: it is a first-factor token.
     const first = caller as FirstFactor
     if (user !== null && isOlder(first, user.tokensSince)) refuseToken('revoked')
     if (user === null || isWordNew(user, first)) {

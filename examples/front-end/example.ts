@@ -39,7 +39,7 @@ export async function startExample ({ port, clock, say }: ExampleOptions): Promi
     const provider = `http://127.0.0.1:${providerPort}`
     const client = { id: 'application', secret: randomBytes(24).toString('base64url'), redirectUri: `${origin}/auth/callback` }
 
-    // Two issuers of one namespace: the same name is the same user, whichever way he came.
+    // Two issuers of one namespace: the same name is the same user, whichever way they came.
     const common = { namespace: 'example', tenant: 'example', sessionClaim: 'sid' }
     const issuers = [
       { ...common, issuer, audience: 'headless-mfa', secret: tokenSecret, algorithms: ['HS256'], loginType: 'local', grants: ['mfa:admin'] },

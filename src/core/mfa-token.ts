@@ -76,7 +76,7 @@ export function mfaTokenClaims (caller: Caller, subject: TokenSubject, act: Act,
   }
 }
 
-/** Who it is and what he may do: the verified token's words, and our own name for him. */
+/** Who it is and what they may do: the verified token's claims, and our own name for them. */
 const identityClaims = (caller: Caller, { userId, epoch, generation }: TokenSubject, { issuer, audience }: Pick<TokenSettings, 'issuer' | 'audience'>): Omit<MfaTokenClaims, 'auth_time' | 'amr' | 'acr' | 'fid' | 'bypass' | 'iat' | 'exp'> => ({
   iss: issuer,
   aud: audience,

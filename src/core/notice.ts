@@ -14,7 +14,7 @@ export interface NoticeEvent {
   tenant: string
   /** Null where it is about the whole tenant. */
   userId: string | null
-  /** As the issuer names him; null where it is about the whole tenant, and of somebody erased. */
+  /** The user's `sub`. Null if it is about the whole tenant, or if the user was erased. */
   namespace: string | null
   subject: string | null
   account: string | null

@@ -4,7 +4,7 @@ import { decide, type Decision, type DecisionSettings, firstGraceDays } from './
 
 /** What a call saw in somebody for the first time and is to be recorded, each part once. */
 export interface PolicyContact {
-  /** The days of his deadline, from the database's now. */
+  /** The days until the user's deadline, from the database's now. */
   graceDays: number | null
   /** What a report-only policy would ask, once for each version of it. */
   wouldBe: Decision['wouldBe'] | null

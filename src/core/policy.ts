@@ -125,7 +125,7 @@ function deadlineOf ({ gracePeriodDays, enforceFrom, maxGraceDays }: Rule, { gra
 
 /**
  * How many days somebody is given whom an enforcing policy meets with this session for the first time; null if none
- * does. Factors play no part, so that a reset opens no new grace; an exemption does, as nothing is asked of him yet.
+ * does. Factors play no part, so that a reset opens no new grace; an exemption does, as nothing is asked of them yet.
  */
 export function firstGraceDays (user: User, proof: Proof, now: Date, settings: DecisionSettings): number | null {
   if (user.graceUntil !== null) return null
@@ -134,7 +134,7 @@ export function firstGraceDays (user: User, proof: Proof, now: Date, settings: D
   return meeting.length === 0 ? null : Math.min(...meeting.map(rule => rule.gracePeriodDays))
 }
 
-/** The session by which somebody comes who has proved no second factor: by SSO if that is all he has, and just now. */
+/** The session of a user who has proved no second factor: by SSO if that is all they have, and just now. */
 export const usualSession = ({ sources }: Pick<User, 'sources'>, now: Date, { issuers }: DecisionSettings): Proof =>
   ({ mfa: undefined, isIdpMfa: false, authTime: Math.floor(now.getTime() / 1000), word: { loginType: isSsoOnly(sources, issuers) ? 'sso' : 'local' } })
 

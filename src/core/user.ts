@@ -20,20 +20,20 @@ export interface User {
   revision: number
   sources: Record<string, SourceWord>
   isDisabled: boolean
-  /** Was he ever seen with an `mfa:` role? */
+  /** Were they ever seen with an `mfa:` role? */
   isAdministrator: boolean
-  /** An administrator wants him to set up a first factor with a code alone. */
+  /** An administrator wants them to set up a first factor with a code only. */
   isCodeRequired: boolean
   /** First-factor tokens of until then are somebody's who was erased. */
   tokensSince: Date | null
   createdAt: Date
   /** The database's time of this snapshot: what deadlines and exemptions end by. */
   readAt: Date
-  /** When an enforcing policy first met him, and the deadline that he was given, once. */
+  /** When an enforcing policy first met them, and the deadline that they were given, once. */
   policyMetAt: Date | null
   graceUntil: Date | null
   exemption: Exemption | null
-  /** The version of the policy that was last reported to ask something of him. */
+  /** The version of the policy that was last reported to ask something of them. */
   reportedVersion: number | null
   factors: Factor[]
   /** The caller's login session, where it is remembered. */

@@ -15,7 +15,7 @@ interface Queue {
 export interface BatcherOptions {
   /** In one call at most; as many that wait are sent beside the one under way, so that one is decided while another is gathered. */
   maxBatchSize?: number
-  /** Nobody waits for longer for the call before his, which may itself wait for a lock. */
+  /** An item waits at most so long for the call before its own, which may itself wait for a lock. */
   maxWaitMs?: number
 }
 
@@ -42,7 +42,7 @@ export class Batcher {
     this.#queues.set(key, queue)
     return await new Promise<Answer>((resolve, reject) => {
       queue.waiting.push({ item, resolve, reject })
-      // What else was read from the network with it comes along.
+      // Waits one turn of the event loop, so that what was read from the network with it joins this batch.
       if (queue.waiting.length === 1) setImmediate(() => { this.#look(key, queue) })
     })
   }

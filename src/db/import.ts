@@ -34,7 +34,7 @@ export interface Import {
   peppers: KeyRing
 }
 
-/** Decides whether somebody gets what is imported: `imported`, or why not; `moved` if he is another than it was sealed for. */
+/** Decides whether a user gets what is imported: `imported`, or why not; `moved` if it was sealed for another user. */
 export const settleImported = (db: Database, { tenant, namespace, subject, account, userId, keyId, factors, step, source, peppers }: Import): Promise<Settlement> =>
   db.settle`SELECT import_user(${tenant}, ${userId}::uuid, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
     ${step}::bigint, ${source}, ${JSON.stringify(tombstoneOf(peppers, { tenant, namespace, subject }).hashes)}::jsonb, ${OPERATOR}::jsonb) AS result`

@@ -31,7 +31,7 @@ export const MAX_KINDS = 20_000
 /**
  * The ids of those in the tenant who have no factor and are not disabled, the first ones in their order, as a query. Where
  * they are rare it finds them by their kinds, and does not read everybody; but for a tenant where nearly everybody is of a
- * kind of his own, as by his groups.
+ * kind of their own, as by their groups.
  */
 export async function findOpenUsers (db: Database, open: OpenUsers): Promise<Sql> {
   const { tenant, cursor, limit } = open
@@ -50,7 +50,7 @@ const isOpen = (tenant: string): Sql => sql`tenant = ${tenant} AND enrolled_at I
 const ofRow = ({ tenant, rules, sources, wanted, alsoSaid, also }: OpenUsers): Sql =>
   sql`${isOpen(tenant)} AND ${judge(rules, sources, wanted, rules.map(() => ({})))} ${alsoSaid} ${also}`
 
-/** Of who has neither a deadline nor an exemption of his own the rules ask what they ask of all of his kind. */
+/** A user without a deadline or an exemption of their own is asked what all of their kind are asked. */
 function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, cursor, limit }: OpenUsers): Sql {
   const untimed = sql`${isOpen(tenant)} AND grace_until IS NULL AND exempt_since IS NULL`
   const timed = sql`${isOpen(tenant)} AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`

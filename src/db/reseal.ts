@@ -16,7 +16,7 @@ export interface Batch {
 
 /**
  * Puts every secret that an older key of the ring has sealed under the first one, tenant by tenant, a batch at a time. What
- * is done is done: whoever is stopped begins where he was.
+ * is done is done: a run that is stopped goes on where it was.
  */
 export async function * resealAll (db: Database, ring: KeyRing, by: By, size = BATCH): AsyncGenerator<Batch> {
   for (const from of [...ring.keys.keys()].filter(id => id !== ring.primary)) {

@@ -6,10 +6,10 @@ import sql, { type Sql } from 'sql-template-tag'
  * about the columns of `users`, and as of the statement's time. Only what a rule asks stands in the statement.
  */
 
-/** What is asked of somebody without a factor who comes as he usually does: the reasons by how much they ask. */
+/** What is asked of a user without a factor, in a typical session: the reasons by how much they ask. */
 export const STRICTNESS = { notRequired: 0, exempt: 1, reportOnly: 2, grace: 3, required: 4 } as const
 
-/** What somebody is judged by; where it is not given, his own columns. */
+/** What a user is judged by. Where it is not given, their own columns. */
 export interface Facts { isCovered?: Sql, isExempt?: Sql, isGraced?: Sql, deadline?: Sql }
 
 /** The words in `accounts` and `groups` with which any of the sources says it. */
@@ -32,7 +32,7 @@ export const distinctGroups = (sources: readonly string[]): Sql => sql`
 export const groupOf = (sources: readonly string[]): Sql =>
   sql`CASE WHEN split_part(word, E'\n', 1) = ANY(${sources}::text[]) THEN nullif(split_part(word, E'\n', 2), '') END`
 
-/** A source left some out: he may be in any. */
+/** A source left some out: the user may be in any. */
 export const areGroupsUnknown = (sources: readonly string[]): Sql => sql`groups && ${sources}::text[]`
 
 const isCovered = ({ groups }: Rule, sources: readonly string[]): Sql =>

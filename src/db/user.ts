@@ -46,11 +46,11 @@ export const findUser = (db: Database, caller: Caller, peppers: KeyRing): Promis
 /** As `findUser`, with what a login does not ask about. */
 export const findWholeUser = (db: Database, caller: Caller, peppers: KeyRing): Promise<WholeUser | null> => find<WholeUser>(db, caller, peppers, true)
 
-/** Somebody of a tenant, as an administrator names him: of no session. */
+/** A user of a tenant, as an administrator names them: of no session. */
 export const findUserById = (db: Database, tenant: string, userId: string): Promise<WholeUser | null> =>
   findAmong<WholeUser>(db, { tenant, namespace: null, isWhole: true }, { name: userId, session: null })
 
-/** One of the two finds him, each by a unique index: our own tokens name the user, others the subject. */
+/** One of the two finds them, each by a unique index: our own tokens name the user, others the subject. */
 const find = <P extends User>(db: Database, { tenant, namespace, subject, session, mfa }: Caller, peppers: KeyRing, isWhole: boolean): Promise<P | null> =>
   findAmong<P>(db, { tenant, namespace: mfa === undefined ? namespace : null, isWhole },
     { name: mfa?.userId ?? subject, session: session?.isRemembered === true ? { ...session, peppers } : null })
@@ -112,7 +112,7 @@ export async function upsertUser (db: Database, first: FirstFactor, id: string, 
     ${word.accounts !== undefined}, ${said}::jsonb, to_timestamp(${word.issuedAt}::float8), ${JSON.stringify(hashes)}::jsonb) AS result`
 }
 
-/** Records what was noted of somebody. Decides which of parallel first calls gives him his deadline. */
+/** Records a user's contact with the policy. Decides which of parallel first calls gives them their deadline. */
 export async function recordPolicyContact (db: Database, { tenant, userId, policy }: User, { graceDays, wouldBe, isAdministrator }: PolicyContact, by: By): Promise<void> {
   await db.note`SELECT record_policy_contact(${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb) AS result`
 }

@@ -30,7 +30,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Gives back the turn of its address's share; null where none was needed. */
     endTurn: (() => void) | null
-    /** It was given back, as the body is still to come: who waits for his client holds nothing. */
+    /** It was given back, as the body is still to come: a call that waits for its client holds nothing. */
     isTurnDue: boolean
   }
 }

@@ -7,6 +7,6 @@ interface Named { tenant: string, userId: string, reason: string, by: By }
 export const settleExemption = (db: Database, { tenant, userId, isExempt, until, reason, maxDays, by }: Named & { isExempt: boolean, until: Date | null, maxDays: number | null }): Promise<Settlement> =>
   db.settle`SELECT exempt_user(${tenant}, ${userId}::uuid, ${isExempt}, ${until}::timestamptz, ${reason}, ${maxDays}::int, ${by}::jsonb) AS result`
 
-/** The same of a deadline; the floor's days count from when a policy first met him. */
+/** The same of a deadline; the floor's days count from when a policy first met the user. */
 export const settleGrace = (db: Database, { tenant, userId, until, reason, maxDays, by }: Named & { until: Date, maxDays: number | null }): Promise<Settlement> =>
   db.settle`SELECT set_grace(${tenant}, ${userId}::uuid, ${until}::timestamptz, ${reason}, ${maxDays}::int, ${by}::jsonb) AS result`

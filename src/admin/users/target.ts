@@ -22,7 +22,7 @@ export const isSupport = ({ caller }: FastifyRequest, ...others: string[]): bool
 
 export const refuseSupport = (db: Database, request: FastifyRequest): Promise<never> => refuse(db, request, 'support of an administrator')
 
-/** What one administrator alone must not do to himself takes another one. */
+/** What administrators must not do to themselves takes another one. */
 export async function refuseOneself (db: Database, request: FastifyRequest): Promise<void> {
   if (userIdOf(request) === request.storedUser.userId) await refuse(db, request, 'oneself')
 }

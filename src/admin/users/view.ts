@@ -6,7 +6,7 @@ import { accountsOf, groupsOf } from '../../core/sources.ts'
 const viewLock = ({ failures, waitUntil, lockedAt }: Throttle): object =>
   ({ failures, waitUntil: waitUntil?.toISOString() ?? null, lockedAt: lockedAt?.toISOString() ?? null })
 
-/** With the end that counts: the floor's, if it is earlier than his own. */
+/** With the end that counts: the floor's, if it is earlier than the exemption's own. */
 export function viewExemption ({ exemption, readAt }: Pick<User, 'exemption' | 'readAt'>, { floor }: DecisionSettings): object | null {
   if (exemption === null) return null
   const end = exemptionEnd(floor ?? {}, exemption)
@@ -14,7 +14,7 @@ export function viewExemption ({ exemption, readAt }: Pick<User, 'exemption' | '
   return { ...exemption, since: exemption.since.toISOString(), until: end?.toISOString() ?? null }
 }
 
-/** What an administrator sees of somebody, as of now: whether he could pass without a second factor, and never a secret. */
+/** What an administrator sees of a user, as of now: whether they could pass without a second factor, and never a secret. */
 export const viewUser = (user: WholeUser, now: Date, settings: DecisionSettings): object => {
   const { userId, subject, account, namespace, tenant, sources, factors, recovery, throttles } = user
   return {

@@ -19,7 +19,7 @@ const ALLOWED = 'Let it through. Has `X-MFA-User` (`userId`), `X-MFA-Subject`, `
 export function registerAuthorize (app: FastifyInstance, services: Services): void {
   const cache = new AuthorizationCache()
   const answer = createAnswer(services, cache)
-  // Before the answer is sent: who has logged out is not let pass by his next request.
+  // Before the answer is sent: a user who has logged out does not pass with their next request.
   app.addHook('onSend', ({ method, caller, routeOptions }, _reply, payload, done) => {
     if (method !== 'GET' && caller !== null && routeOptions.config.isQuestion !== true) cache.forget(caller)
     done(null, payload)

@@ -4,7 +4,7 @@ import sql, { join, type Sql } from 'sql-template-tag'
 import { findOpenUsers } from '../../../db/open-users.ts'
 import { areGroupsUnknown, deadline, distinctGroups, firstDeadline, groupOf, isExempt, STRICTNESS, strictness } from '../../../db/standing.ts'
 
-/** What the decision is, for somebody without a second factor in his session. */
+/** What the decision is, for a user without a second factor in this session. */
 export type Bucket = 'enrolled' | 'mustEnroll' | 'inGrace' | 'exempt' | 'notCovered'
 
 export interface Counted { group: string | null, bucket: Bucket, users: number }

@@ -135,7 +135,7 @@ async function mayAct ({ db }: Services, request: FastifyRequest): Promise<User>
 const actOn = (request: FastifyRequest, { tenant, userId }: User): Act =>
   ({ tenant, userId, reason: (request.body as UserAct).reason, isSupport: isSupport(request), by: byOf(request) })
 
-/** What came between: somebody erased him, or saw him as an administrator. */
+/** What came between: the user was erased, or seen as an administrator. */
 async function settled ({ db }: Services, request: FastifyRequest, settling: Promise<Settlement>): Promise<Settlement> {
   const result = await settling
   if (result.outcome === 'gone') notFound()

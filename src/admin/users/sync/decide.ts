@@ -1,4 +1,4 @@
-/** Somebody as an application names him; absent: nothing is said of it. */
+/** A user as an application names them. An absent member says nothing. */
 export interface Named {
   subject: string
   namespace?: string
