@@ -26,12 +26,12 @@ interface Line { level: string, fields: any, text: string }
 interface Replica { lines: Line[], memory: AuditMemory, breaks: () => Promise<number>, waiting: () => Promise<number>, stop: () => Promise<void> }
 
 /** The audit's workers of one replica, all of whose work is done within some rounds. */
-function startReplica (t: Test, { memory = new AuditMemory(), checkMs = 50 } = {}): Replica {
+function startReplica (t: Test, { memory = new AuditMemory(), checkMs = 50, db = service.db } = {}): Replica {
   const lines: Line[] = []
   const metrics = new Metrics()
   const write = (level: string) => (fields: any, text: string): void => { lines.push({ level, fields, text }) }
   const log = { info: write('info'), warn: write('warn'), error: write('error') } as unknown as Parameters<typeof startAudit>[0]['log']
-  const { config, secrets, db } = service
+  const { config, secrets } = service
   const stop = startAudit({ config, secrets, db, memory, metrics, log, times: { leaseMs: 20, chainMs: 20, signMs: 50, watchMs: 50, lookMs: 20, checkMs } })
   t.teardown(stop)
   const read = async (name: string): Promise<number> => ((await metrics.registry.getSingleMetric(name)?.get())?.values[0]?.value ?? NaN)
@@ -284,6 +284,14 @@ t.test('a link that the service\'s login puts at the next place stops the chain:
   await owner.rows`DELETE FROM audit_chain WHERE tenant = ${tenant} AND position = 11`
   await until(async () => await replica.waiting() === 0)
   t.match((await verify()).body, { ok: true, events: 11 })
+})
+
+t.test('where the database does not answer, the log says what could not be done', async t => {
+  const replica = startReplica(t, { db: { ...service.db, chores: () => Promise.reject(new Error('gone')) } })
+  for (const text of ['chaining the audit failed', 'looking for attacks failed']) {
+    await until(() => replica.lines.some(line => line.level === 'warn' && line.text === text && line.fields.err.message === 'gone'))
+  }
+  t.ok(replica.lines.every(({ level }) => level === 'warn'))
 })
 
 t.test('so does a lease that nobody gives back, and each replica tells of it', async t => {
