@@ -17,7 +17,7 @@ MACHINE_TOKEN=$MFA_TOKEN
 ID=$(curl -sf $URL/mfa/status -H "Authorization: Bearer $(login bob)" | field userId)
 `
 
-t.test('what docs/users.md, docs/audit.md and docs/policy.md say to an administrator works as it stands', { timeout: 180_000 }, async t => {
+t.test('what docs/users.md, docs/audit.md and docs/policy.md say to an administrator works as it stands', { timeout: 300_000 }, async t => {
   const { origin } = await startAsNewcomer(t)
   const folder = t.testdir()
   for (const [page, least] of [['docs/users.md', 4], ['docs/audit.md', 3], ['docs/policy.md', 2]] as const) {

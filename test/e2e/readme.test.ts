@@ -3,7 +3,7 @@ import t from 'tap'
 import { callTo, signToken } from '../helpers/service.ts'
 import { paste, startAsNewcomer } from '../helpers/started.ts'
 
-t.test('the README\'s walk, and the longer one of docs/getting-started.md, work as they stand on a service of npm start, and a second time', { timeout: 280_000 }, async t => {
+t.test('the README\'s walk, and the longer one of docs/getting-started.md, work as they stand on a service of npm start, and a second time', { timeout: 400_000 }, async t => {
   const { origin } = await startAsNewcomer(t)
   t.equal((await callTo(origin)('GET', '/health/ready')).status, 200)
   const walks = {
