@@ -8,7 +8,7 @@ import type { User } from './core/user.ts'
 import type { DecisionSettings } from './core/policy.ts'
 import { SYNCED } from './core/sources.ts'
 import { MAX_WAIT_SECONDS, type ThrottleLimits } from './core/throttle.ts'
-import type { Database, Settlement } from './db/client.ts'
+import type { Database } from './db/client.ts'
 import type { RevocationPoll } from './db/revocations.ts'
 import type { Auth } from './http/auth.ts'
 import type { Gate } from './gate.ts'
@@ -71,8 +71,8 @@ export const remembered = ({ config, secrets }: Services, { tenant, userId, epoc
   actToRemember({ tenant, userId, epoch }, caller, act, config.MFA_SESSION_MAX_AGE_SECONDS, secrets.peppers)
 
 /** The token of a settlement that has remembered `act`. */
-export const issueSettled = (services: Services, caller: Caller, { userId, epoch }: { userId: string, epoch: number }, act: Act, result: Settlement, audience?: string): TokenAnswer =>
-  issueToken(services, caller, { userId, epoch, generation: (result.generation as number | null) ?? 0 }, act, audience)
+export const issueSettled = (services: Services, caller: Caller, { userId, epoch }: { userId: string, epoch: number }, act: Act, { generation }: { generation: number | null }, audience?: string): TokenAnswer =>
+  issueToken(services, caller, { userId, epoch, generation: generation ?? 0 }, act, audience)
 
 /** Whom a token is for: us, or one of the configured applications. */
 export function checkAudience ({ config }: Services, audience: string | undefined): void {

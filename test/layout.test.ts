@@ -62,12 +62,14 @@ t.test('core is pure: node:crypto and the libraries of codes, signatures, hashes
   t.same(files.filter(path => path.startsWith('core/') && /new Date\(\)|Date\.now\(\)|process\./.test(readFileSync(`src/${path}`, 'utf8'))), [])
 })
 
-/** Whatever holds a statement: a tagged template of any tag, with any type argument, or a plain text. */
+/** Whatever holds a statement: a tagged template of any tag, with any type argument, or a plain text; and the call of a settlement. */
 function statementsIn (path: string): string[] {
   const found: string[] = []
   const visit = (node: ts.Node): void => {
     const isText = ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node) || ts.isTemplateHead(node)
     if (isText && /^\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|CREATE|ALTER|DROP|TRUNCATE|CALL|LOCK) /.test(node.text)) found.push(node.text.trim())
+    const isSettlement = ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression) && node.expression.name.text === 'settle'
+    if (isSettlement) found.push(`settle ${(node.arguments[0] as ts.StringLiteral).text}`)
     ts.forEachChild(node, visit)
   }
   visit(ts.createSourceFile(path, readFileSync(`src/${path}`, 'utf8'), ts.ScriptTarget.Latest))

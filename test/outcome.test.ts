@@ -1,5 +1,6 @@
 // The database's answer to an act is lost after the commit: nobody is told that nothing happened, and what each operation's detail says
 // to look at tells whether it was done.
+import sql from 'sql-template-tag'
 import t from 'tap'
 import { administrator } from './helpers/administrator.ts'
 import { ownDatabase } from './helpers/database.ts'
@@ -178,7 +179,7 @@ const acts: Record<string, () => Promise<Act>> = {
   },
   async retryNotice () {
     const { admin: by, token } = await administrator(service)
-    await db.settle`SELECT want_notices() AS result`
+    await db.settle('want_notices', sql``)
     await by.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
     const [{ id }] = await db.rows`UPDATE notices SET parked_at = now(), failure = 'x' WHERE tenant = ${by.tenant} RETURNING id::text` as [{ id: string }]
     return { by, path: `/admin/notices/${id}/retry`, token, look: async () => !(await on(by, 'GET', '/admin/notices', undefined, token)).body.items.some((item: any) => item.status === 'parked') }
@@ -238,16 +239,16 @@ t.test('what was not sent, or was taken back, was not accepted, and is said so',
 
 t.test('what is noted of somebody before the act is none: where that is lost, nothing was accepted', async t => {
   const by = service.user()
-  const { note } = db
-  db.note = async (...call) => {
+  const { settle } = db
+  db.settle = async (...call) => {
     const lost = proxy.loseAnswers(/"outcome"/)
-    const answer = note(...call)
+    const answer = settle(...call)
     await lost
     proxy.cut()
     return await answer
   }
   const answer = await by.call('POST', '/mfa/enroll')
-  db.note = note
+  db.settle = settle
   await healed()
   t.match(answer, { status: 503, body: { code: 'unavailable' } })
 })

@@ -17,17 +17,17 @@ export function pgbenchVersion (): string {
 /** The statements of `work` as it sends them, with their values as pgbench's variables or expressions. */
 async function statementsOf (work: (db: Statements) => Promise<unknown>): Promise<string[]> {
   const statements: string[] = []
-  const record = async (strings: TemplateStringsArray, ...values: unknown[]): Promise<null> => {
+  const record = async (strings: TemplateStringsArray, ...values: unknown[]): Promise<never[]> => {
     const { text, values: parameters } = sql(strings, ...values)
     // Of a statement in several lines pgbench ends the line for itself.
     statements.push(`${text.replaceAll(/\s+/g, ' ').replaceAll(/\$(\d+)/g, (_, index) => inSql(parameters[Number(index) - 1]))};`)
-    return null
+    return [{ users: null, result: null }] as never[]
   }
   const alone = async <Item, Answer>(item: Item, send: Send<Item, Answer>): Promise<Answer> => (await send([item]))[0] as Answer
   await work({
-    value: record,
+    rows: record,
     batched: (_, item, send) => alone(item, send),
-    settleBatched: (_name, _key, item, send) => alone(item, send)
+    settle: (_, send) => (send as () => Promise<never>)()
   } as Partial<Statements> as Statements)
   return statements
 }

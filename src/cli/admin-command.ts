@@ -11,10 +11,10 @@ import { Hasher } from '../core/hashing.ts'
 import type { CodeOwner } from '../core/recovery-code.ts'
 import { OutcomeUnknownError, UnavailableError } from '../core/unavailable.ts'
 import { OPERATOR } from '../db/audit.ts'
-import { connect, type Database, type Settlement } from '../db/client.ts'
+import { connect, type Database } from '../db/client.ts'
+import type { Settled } from '../db/settlements.ts'
 import { startEmbedded } from '../db/embedded.ts'
 import { findByAccount, findBySubject, hasUsers, type Named } from '../db/user.ts'
-import type { PolicyRow } from '../db/policy.ts'
 import { DATA_DIR } from '../dev.ts'
 import { SecretKeeper } from '../secrets.ts'
 import { decisionSettings } from '../services.ts'
@@ -96,15 +96,15 @@ async function findOne (db: Database, { tenant, user, namespace }: Call): Promis
 }
 
 /** What the settlement answered; `text` goes on from the name. */
-interface Acted { settled: Settlement, code?: string, text: string }
+interface Acted { settled: Settled<'reset_user' | 'unlock_user' | 'sign_out_user' | 'issue_bypass' | 'enable_user'>, code?: string, text: string }
 
 async function resetUser ({ db, makeCode }: Site, target: Act, { isCodeRequired, seconds }: Call): Promise<Acted> {
   const bypass = isCodeRequired ? await makeCode(target, seconds) : null
   const settled = await settleReset(db, target, bypass?.kept ?? null)
-  if (settled.outcome === 'nothing') return { settled, text: 'has no authenticators and no codes.' }
+  if (settled.outcome !== 'reset') return { settled, text: 'has no authenticators and no codes.' }
   return {
     settled,
-    text: `was reset: ${settled.factors as number} authenticators and all codes are gone. At the next login a new one is set up${bypass === null ? '' : ', with this code'}.`,
+    text: `was reset: ${settled.factors} authenticators and all codes are gone. At the next login a new one is set up${bypass === null ? '' : ', with this code'}.`,
     ...(bypass !== null && { code: bypass.shown })
   }
 }
@@ -135,11 +135,11 @@ async function actOn (site: Site, call: Call): Promise<Done> {
   const { settled, code, text } = await ACTS[command as keyof typeof ACTS](site, { tenant, userId: found.userId, reason, isSupport: false, by: OPERATOR }, call)
   if (settled.outcome === 'gone') refuse(`${user} was erased meanwhile.`)
   if (settled.outcome === 'nothing') refuse(`Nothing to do: ${user} ${text}`)
-  const expiresAt = code === undefined ? undefined : new Date(settled.expiresAt as string).toISOString()
+  const expiresAt = code === undefined ? undefined : new Date((settled as { expiresAt: string }).expiresAt).toISOString()
   const shown = code === undefined ? '' : `\n${code}  for POST /mfa/recovery, once, until ${expiresAt as string}. It is not shown again: hand it over face to face.`
-  const { outcome, factors } = settled
+  const { outcome } = settled
   return {
-    result: { outcome, tenant, ...found, ...(factors !== undefined && { factors }), ...(code !== undefined && { code, expiresAt }) },
+    result: { outcome, tenant, ...found, ...(outcome === 'reset' && { factors: settled.factors }), ...(code !== undefined && { code, expiresAt }) },
     text: `${user} of ${tenant} ${text}${shown}`
   }
 }
@@ -147,7 +147,8 @@ async function actOn (site: Site, call: Call): Promise<Done> {
 async function setPolicy ({ db, config }: Site, { tenant, enforcement, reason }: Call): Promise<Done> {
   if (!await hasUsers(db, tenant)) refuse(`There are no users of tenant ${tenant}.`)
   if (fieldsBelow({ enforcement }, decisionSettings(config).floor).length > 0) refuse('The deployment asks more: POLICY_FLOOR.')
-  const { from, policy } = await settlePolicy(db, { tenant, expected: null, change: { enforcement }, reason, by: OPERATOR }) as unknown as { from: number, policy: PolicyRow }
+  const result = await settlePolicy(db, { tenant, expected: null, change: { enforcement }, reason, by: OPERATOR })
+  const { from, policy } = result as Extract<typeof result, { outcome: 'changed' }>
   const isChanged = policy.version !== from
   return { result: { outcome: isChanged ? 'changed' : 'unchanged', tenant, policy }, text: `The policy of ${tenant} ${isChanged ? 'is' : 'already was'} ${enforcement}.` }
 }

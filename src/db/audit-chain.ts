@@ -70,9 +70,9 @@ async function append (db: Database, tenant: string, head: Head, events: Chained
 type NewLink = Pick<ChainedEvent, 'at' | 'id'> & { eventDigest: string, digest: string }
 
 async function settleAppended (db: Database, tenant: string, { count, digest }: Head, links: NewLink[]): Promise<boolean> {
-  const { outcome } = await db.settle`SELECT append_audit(${tenant}, ${count}::bigint, ${digest},
+  const { outcome } = await db.settle('append_audit', sql`${tenant}, ${count}::bigint, ${digest},
     ${links.map(({ at }) => at)}::text[]::timestamptz[], ${links.map(({ id }) => id)}::text[]::uuid[],
-    ${links.map(({ eventDigest }) => eventDigest)}::text[], ${links.map(({ digest }) => digest)}::text[]) AS result`
+    ${links.map(({ eventDigest }) => eventDigest)}::text[], ${links.map(({ digest }) => digest)}::text[]`)
   return outcome === 'appended'
 }
 

@@ -1,3 +1,4 @@
+import sql from 'sql-template-tag'
 import { type Head, START } from '../core/audit-chain.ts'
 import type { AuditMemory } from '../core/audit-memory.ts'
 import { type Checkpoint, type CheckpointKey, openCheckpoint, signCheckpoint } from '../core/checkpoint.ts'
@@ -112,8 +113,8 @@ async function putBack (db: Database, known: Checkpoint, keys: readonly Checkpoi
 
 const settleCheckpoint = async (db: Database, checkpoint: Checkpoint, key: CheckpointKey): Promise<unknown> => {
   const { tenant, count, until, at, keptSince } = checkpoint
-  return await db.settle`SELECT put_checkpoint(${tenant}, ${count}::bigint, ${until}::timestamptz, ${at}::timestamptz, ${keptSince}::timestamptz,
-    ${key.kid}, ${await signCheckpoint(checkpoint, key)}) AS result`
+  return await db.settle('put_checkpoint', sql`${tenant}, ${count}::bigint, ${until}::timestamptz, ${at}::timestamptz, ${keptSince}::timestamptz,
+    ${key.kid}, ${await signCheckpoint(checkpoint, key)}`)
 }
 
 /** Signs with the first key what an older one has signed, while that is still there to open it. Answers how many. */

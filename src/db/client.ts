@@ -5,7 +5,8 @@ import { ActorGoneError } from '../core/actor-gone.ts'
 import { OutcomeUnknownError, UnavailableError } from '../core/unavailable.ts'
 import type { ConnectionEvent } from './connection-news.ts'
 import { Connections } from './connections.ts'
-import sql from 'sql-template-tag'
+import sql, { raw, type Sql } from 'sql-template-tag'
+import { LONG, PRELUDES, type Settled, type SettlementName } from './settlements.ts'
 import { isTakenBack } from './taken-back.ts'
 import { type Send, Batcher } from './batcher.ts'
 import type { Prisma, PrismaClient } from './generated/client.ts'
@@ -18,44 +19,34 @@ const REPORT_POOL = 2
 /** Of a settlement for many users at once, of which one runs at a time. */
 const BULK_TIMEOUT = 5000
 
-/** What a settlement function answers: an outcome, and what belongs to it. */
-export interface Settlement { outcome: string, [name: string]: unknown }
+/** One tagged statement; values are parameters. */
+type Query = <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
 
+/** A statement, by what it is for. Any trouble of the database becomes an UnavailableError, which says whether it is known that nothing was done. */
 export interface Database {
-  /** Any trouble of the database becomes an UnavailableError, which says whether it is known that nothing was done. */
-  run: <T>(work: () => Promise<T>) => Promise<T>
-  /** One tagged statement; values are parameters. What every replica asks all day the driver alone does, at half of what Prisma takes. */
-  rows: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
+  /** What every replica asks all day the driver alone does, at half of what Prisma takes. */
+  rows: Query
   /**
-   * The same for what an administrator or an operator asks of many users: few at a time, with more time, and on connections of
-   * their own. By Prisma, which is loaded when it is first wanted, as it takes as much memory as the rest of the service.
+   * What an administrator or an operator asks of many users: few at a time, with more time, and on connections of their own. By Prisma,
+   * which is loaded when it is first wanted, as it takes as much memory as the rest of the service.
    */
-  reports: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
+  reports: Query
   /** With the time and the connections of reports, for what each replica does by itself. */
-  chores: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
+  chores: Query
   /**
-   * What every replica must know within a second: on a connection of its own, so that no load on the others keeps it waiting.
-   * `pollWhole` has the time of a report.
+   * What every replica must know within a second: on a connection of its own, so that no load on the others keeps it waiting. With the
+   * time of a report where all of it is read.
    */
-  poll: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
-  pollWhole: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
-  /** What one function answers, as JSON: `value`SELECT fn(…) AS result``. */
-  value: <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T | null>
+  polls: (options: { isWhole: boolean }) => Query
   /**
-   * A call of one settlement function: `settle`SELECT fn(…) AS result``.
+   * A call of a function that decides, with its arguments: `settle('sign_out', sql`${tenant}, …`)`; or what sends it together with others.
    * @throws OutcomeUnknownError where it was sent, and nobody can say whether it was done
    */
-  settle: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
-  /** The same for many users at once: with more time, and over a connection of its own. One at a time: the caller sees to that. */
-  settleMany: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
-  /** The same for what is no act of the caller's, but goes before one: if its answer is lost, nothing was accepted all the same. */
-  note: (strings: TemplateStringsArray, ...values: unknown[]) => Promise<Settlement>
+  settle: <Name extends SettlementName>(name: Name, call: Sql | (() => Promise<Settled<Name> | null>)) => Promise<Settled<Name>>
   /** Of those that ask for the same `key` at the same moment, one call. */
   batched: <Item, Answer>(key: string, item: Item, send: Send<Item, Answer>) => Promise<Answer>
-  /** What `batched` does of a settlement, whose name is what `onSettled` is told. */
-  settleBatched: <Item>(name: string, key: string, item: Item, send: Send<Item, Settlement | null>) => Promise<Settlement>
   /** Who is told of each settlement: the function's name, what it answered, and how long that took in seconds. */
-  onSettled: (name: string, result: Settlement, seconds: number) => void
+  onSettled: (name: SettlementName, result: Settled, seconds: number) => void
   /** Who is told what happens to connections. */
   onConnection: (event: ConnectionEvent) => void
   /** Connections of the pool, and calls that wait for one. */
@@ -86,6 +77,7 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     polls: { size: 1, statementTimeoutMs: REPORT_TIMEOUT },
     bulk: { size: 1, statementTimeoutMs: BULK_TIMEOUT }
   }, event => { database.onConnection(event) })
+  type PoolName = Parameters<typeof connections.query>[0]
   const nameFor = (text: string): { name?: string } => isPooled ? {} : { name: nameOf(text) }
   let models: { pool: pg.Pool, loaded: Promise<Models> } | undefined
 
@@ -100,48 +92,28 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     }
   }
   type OptionsFor = (text: string) => { name?: string, query_timeout?: number }
-  const rowsOf = (from: 'logins' | 'reports' | 'polls', optionsFor: OptionsFor): Database['rows'] => async <T>(
-    strings: TemplateStringsArray, ...values: unknown[]
-  ) => {
-    const { text, values: parameters } = sql(strings, ...values)
-    const { rows } = await run(async () => await connections.query(from, { text, values: parameters, ...optionsFor(text) }))
+  const unnamed: OptionsFor = () => ({})
+  const send = async <T>(from: PoolName, { text, values }: Sql, options: ReturnType<OptionsFor>): Promise<T[]> => {
+    const { rows } = await run(async () => await connections.query(from, { text, values, ...options }))
     return rows as T[]
   }
-  const valueOf = (from: 'logins' | 'bulk', optionsFor: OptionsFor): Database['value'] => async <T>(
-    strings: TemplateStringsArray, ...values: unknown[]
-  ) => {
-    const { text, values: parameters } = sql(strings, ...values)
-    const { rows: [row] } = await run(async () => await connections.query(from, { text, values: parameters, rowMode: 'array', ...optionsFor(text) }))
-    return (row as unknown as [T | null])[0]
+  const over = (from: PoolName, optionsFor: OptionsFor): Query => async <T>(strings: TemplateStringsArray, ...values: unknown[]) => {
+    const statement = sql(strings, ...values)
+    return await send<T>(from, statement, optionsFor(statement.text))
   }
-  const value = valueOf('logins', nameFor)
-  const valueOfMany = valueOf('bulk', () => ({}))
-
-  const settled = async (name: string, work: () => Promise<Settlement | null>): Promise<Settlement> => {
-    const start = performance.now()
-    const result = await work()
-    if (result === null || result.outcome === 'lost') throw new UnavailableError('a row that must be there is lost')
-    database.onSettled(name, result, (performance.now() - start) / 1000)
-    if (result.outcome === 'actor_gone') throw new ActorGoneError()
-    return result
+  const call = async <Name extends SettlementName>(name: Name, args: Sql): Promise<Settled<Name> | null> => {
+    const statement = sql`SELECT ${raw(name)}(${args}) AS result`
+    const from = LONG[name]
+    const [row] = await send<{ result: Settled<Name> | null }>(from ?? 'logins', statement, (from === undefined ? nameFor : unnamed)(statement.text))
+    return (row as { result: Settled<Name> | null }).result
   }
-  const act = async (name: string, work: () => Promise<Settlement | null>): Promise<Settlement> => await settled(name, async () => {
-    try {
-      return await work()
-    } catch (error) {
-      throw error instanceof UnavailableError && error.undone === undefined ? new OutcomeUnknownError(error) : error
-    }
-  })
   const batcher = new Batcher()
 
   const database: Database = {
-    run,
-    rows: rowsOf('logins', nameFor),
-    value,
+    rows: over('logins', nameFor),
     // Without names each is planned for what it asks: an index serves one group and not another.
-    chores: rowsOf('reports', () => ({})),
-    poll: rowsOf('polls', text => ({ ...nameFor(text), query_timeout: STATEMENT_TIMEOUT })),
-    pollWhole: rowsOf('polls', () => ({})),
+    chores: over('reports', unnamed),
+    polls: ({ isWhole }) => over('polls', isWhole ? unnamed : text => ({ ...nameFor(text), query_timeout: STATEMENT_TIMEOUT })),
     reports: async <T>(strings: TemplateStringsArray, ...values: unknown[]) => await run(async () => {
       const pool = await connections.pool('reports')
       if (models?.pool !== pool) models = { pool, loaded: openModels(pool) }
@@ -150,11 +122,21 @@ export function connect (url: string | (() => string), poolSize: number): Databa
       // It takes none but its own copy of the same class.
       return await prisma.$queryRaw<T[]>(Prisma.sql(statement.strings, ...statement.values))
     }),
-    settle: async (strings, ...values) => await act(settlementOf(strings), () => value<Settlement>(strings, ...values)),
-    settleMany: async (strings, ...values) => await act(settlementOf(strings), () => valueOfMany<Settlement>(strings, ...values)),
-    note: async (strings, ...values) => await settled(settlementOf(strings), () => value<Settlement>(strings, ...values)),
+    async settle (name, work) {
+      const start = performance.now()
+      let result
+      try {
+        result = typeof work === 'function' ? await work() : await call(name, work)
+      } catch (error) {
+        const mayBeDone = error instanceof UnavailableError && error.undone === undefined && !PRELUDES.has(name)
+        throw mayBeDone ? new OutcomeUnknownError(error) : error
+      }
+      if (result === null || isThrown(result, 'lost')) throw new UnavailableError('a row that must be there is lost')
+      database.onSettled(name, result, (performance.now() - start) / 1000)
+      if (isThrown(result, 'actor_gone')) throw new ActorGoneError()
+      return result
+    },
     batched: async (key, item, send) => await batcher.load(key, item, send),
-    settleBatched: async (name, key, item, send) => await act(name, () => batcher.load(key, item, send)),
     onSettled: () => {},
     onConnection: () => {},
     connections: () => connections.count('logins'),
@@ -167,8 +149,8 @@ export function connect (url: string | (() => string), poolSize: number): Databa
   return database
 }
 
-/** The function that a statement calls: `SELECT accept_totp(` is `accept_totp`. */
-const settlementOf = ([head]: TemplateStringsArray): string => (/SELECT (\w+)\(/.exec(head as string) as RegExpExecArray)[1] as string
+/** What any settlement may answer, and no caller is answered. */
+const isThrown = ({ outcome }: { outcome: string }, thrown: 'lost' | 'actor_gone'): boolean => outcome === thrown
 
 /** A statement that is sent under a name is planned once. */
 function nameOf (text: string): string {

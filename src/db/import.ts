@@ -1,7 +1,9 @@
+import sql from 'sql-template-tag'
 import type { KeyRing } from '../core/keys.ts'
 import { tombstoneOf } from '../core/tombstone.ts'
 import { OPERATOR } from './audit.ts'
-import type { Database, Settlement } from './client.ts'
+import type { Database } from './client.ts'
+import type { Settled } from './settlements.ts'
 
 export interface Known {
   subject: string
@@ -35,6 +37,6 @@ export interface Import {
 }
 
 /** Decides whether a user gets what is imported: `imported`, or why not; `moved` if it was sealed for another user. */
-export const settleImported = (db: Database, { tenant, namespace, subject, account, userId, keyId, factors, step, source, peppers }: Import): Promise<Settlement> =>
-  db.settle`SELECT import_user(${tenant}, ${userId}::uuid, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
-    ${step}::bigint, ${source}, ${JSON.stringify(tombstoneOf(peppers, { tenant, namespace, subject }).hashes)}::jsonb, ${OPERATOR}::jsonb) AS result`
+export const settleImported = (db: Database, { tenant, namespace, subject, account, userId, keyId, factors, step, source, peppers }: Import): Promise<Settled<'import_user'>> =>
+  db.settle('import_user', sql`${tenant}, ${userId}::uuid, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
+    ${step}::bigint, ${source}, ${JSON.stringify(tombstoneOf(peppers, { tenant, namespace, subject }).hashes)}::jsonb, ${OPERATOR}::jsonb`)

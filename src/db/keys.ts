@@ -1,3 +1,4 @@
+import sql from 'sql-template-tag'
 import type { KeyMark, KeyRing, Purpose } from '../core/keys.ts'
 import type { KeyState } from '../core/rotation.ts'
 import { open, type SealContext } from '../core/seal.ts'
@@ -63,17 +64,14 @@ async function proveByRows (db: Database, ring: KeyRing, keyId: string): Promise
  * @throws KeyError for a key of a known id and other bytes
  */
 export async function reportKeys (db: Database, marks: readonly KeyMark[]): Promise<void> {
-  const result = await db.settle`SELECT report_keys(${JSON.stringify(marks)}::jsonb) AS result`
-  if (result.outcome === 'other') refuseOther(result.purpose as Purpose, result.id as string)
-  for (const { purpose, id } of result.begun as KeyMark[]) {
-    await db.reports`SELECT begin_key(${purpose}, ${id}, ${OPERATOR}::jsonb)::text`
-  }
+  const result = await db.settle('report_keys', sql`${JSON.stringify(marks)}::jsonb`)
+  if (result.outcome === 'other') return refuseOther(result.purpose, result.id)
+  for (const { purpose, id } of result.begun) await db.settle('begin_key', sql`${purpose}, ${id}, ${OPERATOR}::jsonb`)
 }
 
 /** False for a key that this database does not know, or that was forgotten already. */
 export async function forgetKey (db: Database, purpose: Purpose, id: string): Promise<boolean> {
-  const [row] = await db.reports<{ result: { outcome: string } }>`SELECT forget_key(${purpose}, ${id}, ${OPERATOR}::jsonb) AS result`
-  return row?.result.outcome === 'forgotten'
+  return (await db.settle('forget_key', sql`${purpose}, ${id}, ${OPERATOR}::jsonb`)).outcome === 'forgotten'
 }
 
 export const findKeyStates = (db: Database): Promise<KeyState[]> => db.rows<KeyState>`

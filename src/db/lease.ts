@@ -1,3 +1,4 @@
+import sql from 'sql-template-tag'
 import { randomUUID } from 'node:crypto'
 import type { Database } from './client.ts'
 import { SOON_MS, startRounds } from './rounds.ts'
@@ -8,7 +9,7 @@ const ROUND_MS = 1000
 
 /** True if `holder` is the one that does `name` now: for `seconds`, or until it is asked again. */
 export const takeLease = async (db: Database, name: string, holder: string, seconds: number): Promise<boolean> =>
-  (await db.settle`SELECT take_lease(${name}, ${holder}::uuid, ${seconds}::int) AS result`).outcome === 'held'
+  (await db.settle('take_lease', sql`${name}, ${holder}::uuid, ${seconds}::int`)).outcome === 'held'
 
 /**
  * What one replica alone should do. A lease spares the others the work, and decides nothing: one that has lost it and does not know yet

@@ -1,5 +1,7 @@
+import sql from 'sql-template-tag'
 import type { NoticeEvent } from '../core/notice.ts'
 import { type Database, STATEMENT_TIMEOUT } from './client.ts'
+import type { Settled } from './settlements.ts'
 
 /** Whoever has one, and is gone without a word, loses it to another worker after so long. */
 const CLAIM_SECONDS = 5
@@ -12,7 +14,7 @@ export interface NoticeKey { tenant: string, id: string }
 export interface ClaimedNotice extends NoticeKey { attempt: number, event: NoticeEvent }
 
 /** Changes leave notices for a day. */
-export const settleWanted = (db: Database): Promise<unknown> => db.settle`SELECT want_notices() AS result`
+export const settleWanted = (db: Database): Promise<unknown> => db.settle('want_notices', sql``)
 
 /** What is due, of all tenants, the longest due first. Locks nothing: who gets one is decided by `settleClaimed`. */
 export const findDueNotices = (db: Database, limit: number): Promise<NoticeKey[]> => db.rows<NoticeKey>`
@@ -22,26 +24,28 @@ export const findDueNotices = (db: Database, limit: number): Promise<NoticeKey[]
 
 /** Decides who of the workers delivers it, and that somebody's are delivered in their order. Null: not we, or not yet. */
 export async function settleClaimed (db: Database, { tenant, id }: NoticeKey): Promise<ClaimedNotice | null> {
-  const { outcome, attempt, event } = await db.settle`SELECT claim_notice(${tenant}, ${id}::uuid, ${CLAIM_SECONDS}::int) AS result`
-  return outcome === 'claimed' ? { tenant, id, attempt: attempt as number, event: event as NoticeEvent } : null
+  const result = await db.settle('claim_notice', sql`${tenant}, ${id}::uuid, ${CLAIM_SECONDS}::int`)
+  return result.outcome === 'claimed' ? { tenant, id, attempt: result.attempt, event: result.event } : null
 }
 
 /** False if it is another worker's by now, or nobody's any more. */
 export const settleRenewed = async (db: Database, { tenant, id, attempt }: ClaimedNotice): Promise<boolean> =>
-  (await db.settle`SELECT renew_notice(${tenant}, ${id}::uuid, ${attempt}::int, ${CLAIM_SECONDS}::int) AS result`).outcome === 'renewed'
+  (await db.settle('renew_notice', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${CLAIM_SECONDS}::int`)).outcome === 'renewed'
 
-interface Settled {
-  outcome: string
+interface Told {
+  outcome: Answer['outcome']
   /** Of the same user: the one that is due now. */
   next: NoticeKey | null
 }
 
-const toSettled = (tenant: string, { outcome, next }: { outcome: string, next?: unknown }): Settled =>
-  ({ outcome, next: typeof next === 'string' ? { tenant, id: next } : null })
+type Answer = Settled<'deliver_notice'> | Settled<'fail_notice'>
+
+const toTold = (tenant: string, answer: Answer): Told =>
+  ({ outcome: answer.outcome, next: 'next' in answer && answer.next !== null ? { tenant, id: answer.next } : null })
 
 /** `delivered`, and gone; `stale` if the claim was over and another worker has it now. */
-export const settleDelivered = async (db: Database, { tenant, id, attempt }: ClaimedNotice): Promise<Settled> =>
-  toSettled(tenant, await db.settle`SELECT deliver_notice(${tenant}, ${id}::uuid, ${attempt}::int) AS result`)
+export const settleDelivered = async (db: Database, { tenant, id, attempt }: ClaimedNotice): Promise<Told> =>
+  toTold(tenant, await db.settle('deliver_notice', sql`${tenant}, ${id}::uuid, ${attempt}::int`))
 
 export interface Failure {
   /** What an administrator is told; nothing that the receiver said. */
@@ -53,8 +57,8 @@ export interface Failure {
 }
 
 /** `waiting` for its next try, `parked` if that was the last one, or `stale`. */
-export const settleFailed = async (db: Database, { tenant, id, attempt }: ClaimedNotice, { text, isFinal, isInterrupted }: Failure): Promise<Settled> =>
-  toSettled(tenant, await db.settle`SELECT fail_notice(${tenant}, ${id}::uuid, ${attempt}::int, ${text}, ${isFinal}, ${isInterrupted}) AS result`)
+export const settleFailed = async (db: Database, { tenant, id, attempt }: ClaimedNotice, { text, isFinal, isInterrupted }: Failure): Promise<Told> =>
+  toTold(tenant, await db.settle('fail_notice', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${text}, ${isFinal}, ${isInterrupted}`))
 
 /** How many wait for their first try, wait for another, or are parked. */
 export async function countNotices (db: Database): Promise<{ waiting: number, retrying: number, parked: number }> {

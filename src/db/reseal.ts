@@ -1,3 +1,4 @@
+import sql from 'sql-template-tag'
 import type { KeyRing } from '../core/keys.ts'
 import { open, seal, type SealContext } from '../core/seal.ts'
 import { DEFAULT_PARAMETERS } from '../core/totp.ts'
@@ -62,6 +63,6 @@ async function resealRows (db: Database, ring: KeyRing, from: string, tenant: st
       unreadable.push(context.factorId)
     }
   }
-  const result = await db.settle`SELECT reseal(${tenant}, ${from}, ${ring.primary}, ${JSON.stringify(changes)}::jsonb, ${by}::jsonb) AS result`
-  return { tenant, resealed: result.rows as number, unreadable }
+  const result = await db.settle('reseal', sql`${tenant}, ${from}, ${ring.primary}, ${JSON.stringify(changes)}::jsonb, ${by}::jsonb`)
+  return { tenant, resealed: result.rows, unreadable }
 }

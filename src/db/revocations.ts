@@ -8,7 +8,7 @@ const LATE_SECONDS = 10
 const INTERVAL_MS = 300
 
 /** What ended in the last `seconds`, the newest first. All of it takes time: there may be a hundred thousand. */
-const findRevocations = (db: Database, seconds: number, limit: number): Promise<Revocation[]> => (seconds < REVOCATION_SECONDS ? db.poll<Revocation> : db.pollWhole<Revocation>)`
+const findRevocations = (db: Database, seconds: number, limit: number): Promise<Revocation[]> => db.polls({ isWhole: seconds >= REVOCATION_SECONDS })<Revocation>`
   SELECT tenant, user_id::text AS "userId", issuer, session, epoch, generation, extract(epoch FROM now() - at)::float8 AS "ageSeconds"
   FROM revocations WHERE at > now() - ${seconds}::float8 * interval '1 second' ORDER BY at DESC LIMIT ${limit}::int`
 

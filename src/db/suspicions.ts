@@ -1,3 +1,4 @@
+import sql from 'sql-template-tag'
 import { sourceOf } from '../core/address.ts'
 import type { ChainedEvent } from '../core/audit-chain.ts'
 import type { Database } from './client.ts'
@@ -29,9 +30,8 @@ export async function watchAttempts (db: Database, events: ChainedEvent[]): Prom
   }
 }
 
-const settleFailures = (db: Database, attempts: [Attempt, ...Attempt[]] | Attempt[]): Promise<unknown> => db.settle`
-  SELECT note_failures(${(attempts[0] as Attempt).tenant}, ${attempts.map(({ subject }) => subject)}::text[], ${attempts.map(({ address }) => sourceOf(address))}::text[],
-    ${attempts.map(({ at }) => at)}::text[]::timestamptz[]) AS result`
+const settleFailures = (db: Database, attempts: [Attempt, ...Attempt[]] | Attempt[]): Promise<unknown> => db.settle('note_failures', sql`${(attempts[0] as Attempt).tenant}, ${attempts.map(({ subject }) => subject)}::text[], ${attempts.map(({ address }) => sourceOf(address))}::text[],
+    ${attempts.map(({ at }) => at)}::text[]::timestamptz[]`)
 
 /** Those of whom `suspect_guessing` may say more than `few` or `known`, in one look. */
 async function findGuessing (db: Database, outcome: 'failure' | 'success', attempts: Attempt[]): Promise<Attempt[]> {
@@ -49,8 +49,7 @@ async function findGuessing (db: Database, outcome: 'failure' | 'success', attem
 }
 
 /** Decides that it is told once in 24 hours: `suspected`, else `known` or `few`. */
-const settleGuessing = (db: Database, { tenant, subject, at, factorKind, address, requestId }: Attempt, outcome: 'failure' | 'success'): Promise<unknown> => db.settle`
-  SELECT suspect_guessing(${tenant}, ${subject}, ${at}::timestamptz, ${outcome}, ${factorKind}, ${{ address, requestId }}::jsonb) AS result`
+const settleGuessing = (db: Database, { tenant, subject, at, factorKind, address, requestId }: Attempt, outcome: 'failure' | 'success'): Promise<unknown> => db.settle('suspect_guessing', sql`${tenant}, ${subject}, ${at}::timestamptz, ${outcome}, ${factorKind}, ${{ address, requestId }}::jsonb`)
 
 interface Spray { tenant: string, source: string | null, users: number }
 
@@ -65,7 +64,7 @@ export async function watchSprays (db: Database): Promise<void> {
     SELECT tenant, NULL, count(DISTINCT user_id)::int FROM failures
     WHERE at > now() - interval '1 hour'
     GROUP BY tenant HAVING count(DISTINCT user_id) >= ${SPRAYED_USERS}::int`
-  for (const { tenant, source, users } of sprays) await db.settle`SELECT suspect_spray(${tenant}, ${source}, ${users}::int) AS result`
+  for (const { tenant, source, users } of sprays) await db.settle('suspect_spray', sql`${tenant}, ${source}, ${users}::int`)
 }
 
 /** Every minute, on the one replica that holds the lease. */

@@ -1,3 +1,4 @@
+import sql from 'sql-template-tag'
 import type { Database } from './client.ts'
 
 /** Changes of one tenant that are worth folding in: as many cost a report next to nothing. */
@@ -12,10 +13,9 @@ export async function foldTallies (db: Database): Promise<number> {
   const tenants = await db.rows<{ tenant: string }>`SELECT tenant FROM user_tally_changes GROUP BY tenant HAVING count(*) >= ${FOLD_FROM}::int`
   let folded = 0
   for (const { tenant } of tenants) {
-    let changes
+    let changes: number
     do {
-      const result = await db.settle`SELECT fold_tallies(${tenant}, ${BATCH}::int) AS result`
-      changes = result.changes as number
+      changes = (await db.settle('fold_tallies', sql`${tenant}, ${BATCH}::int`)).changes
       folded += changes
     } while (changes === BATCH)
   }

@@ -1,3 +1,4 @@
+import sql from 'sql-template-tag'
 import { foldAccount } from '../core/account.ts'
 import type { Caller, FirstFactor } from '../core/caller.ts'
 import type { Factor, Pending, User, RecoverySet, RememberedSession, Throttle, WholeUser } from '../core/user.ts'
@@ -7,7 +8,8 @@ import { isGenuine, type StoredAct } from '../core/remembered.ts'
 import type { PolicyContact } from '../core/policy-contact.ts'
 import { saidOf, spoken, spokenGroups } from '../core/said.ts'
 import type { By } from './audit.ts'
-import type { Database, Settlement } from './client.ts'
+import type { Database } from './client.ts'
+import type { Settled } from './settlements.ts'
 import { type PolicyRow, toPolicy } from './policy.ts'
 
 type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
@@ -66,7 +68,7 @@ const findAmong = <P extends User>(db: Database, among: Among, wanted: Wanted): 
 async function findBatch (db: Database, { tenant, namespace, isWhole }: Among, users: Wanted[]): Promise<Array<User | null>> {
   const names = [...new Set(users.map(({ name }) => name))]
   const sessions = users.flatMap(({ session }) => session === null ? [] : [session.id])
-  const answer = await db.value<Answer>`SELECT find_users(${tenant}, ${namespace}, ${names}::text[], ${sessions}::text[], ${isWhole}) AS users`
+  const [{ users: answer }] = await db.rows`SELECT find_users(${tenant}, ${namespace}, ${names}::text[], ${sessions}::text[], ${isWhole}) AS users` as [{ users: Answer | null }]
   return users.map(({ name, session }) => {
     const user = answer?.users.find(({ id, subject }) => name === (namespace === null ? id : subject))
     return answer === null || user === undefined ? null : toUser(tenant, user, answer, session, isWhole)
@@ -105,16 +107,16 @@ export function isWordNew ({ account, sources }: User, { word, groups }: FirstFa
  * Records the first sight, or the issuer's newer word: `seen`, or `erased` where the token is older than the user's
  * erasure. `id` is used for somebody new, `known` is what they were said to be, `hashes` are what their tombstone would be.
  */
-export async function upsertUser (db: Database, first: FirstFactor, id: string, known: User | null, hashes: string[]): Promise<Settlement> {
+export async function upsertUser (db: Database, first: FirstFactor, id: string, known: User | null, hashes: string[]): Promise<Settled<'upsert_user'>> {
   const { tenant, namespace, subject, word } = first
   const said = saidOf(first, known?.sources[word.issuer])
-  return await db.note`SELECT upsert_user(${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
-    ${word.accounts !== undefined}, ${said}::jsonb, to_timestamp(${word.issuedAt}::float8), ${JSON.stringify(hashes)}::jsonb) AS result`
+  return await db.settle('upsert_user', sql`${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
+    ${word.accounts !== undefined}, ${said}::jsonb, to_timestamp(${word.issuedAt}::float8), ${JSON.stringify(hashes)}::jsonb`)
 }
 
 /** Records a user's contact with the policy. Decides which of parallel first calls gives them their deadline. */
 export async function recordPolicyContact (db: Database, { tenant, userId, policy }: User, { graceDays, wouldBe, isAdministrator }: PolicyContact, by: By): Promise<void> {
-  await db.note`SELECT record_policy_contact(${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb) AS result`
+  await db.settle('record_policy_contact', sql`${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb`)
 }
 
 const date = (value: string | null): Date | null => value === null ? null : new Date(value)

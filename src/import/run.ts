@@ -6,7 +6,7 @@ import type { Database } from '../db/client.ts'
 import { findKnown, type Known, settleImported } from '../db/import.ts'
 import type { PlannedUser, Target } from './plan.ts'
 
-export type Outcome = 'imported' | 'would_import' | 'already' | 'enrolled' | 'removed' | 'disabled'
+export type Outcome = 'imported' | 'would_import' | 'already' | 'enrolled' | 'removed' | 'disabled' | 'moved'
 
 /** What became of one row. */
 export interface Line { row: string, subject: string, factorId: string, outcome: Outcome }
@@ -72,8 +72,8 @@ async function importUser (user: PlannedUser, known: Known | undefined, options:
     })
     const whose = { tenant, namespace, subject, account, userId, keyId: ring.primary, peppers: peppers() }
     const { outcome } = await settleImported(db, { ...whose, factors, step: stepAt(clock()), source })
-    if (outcome !== 'moved' || tries === TRIES) return outcome as Outcome
+    if (outcome !== 'moved' || tries === TRIES) return outcome
     // First seen or erased between the two.
-    [known] = await findKnown(db, tenant, namespace, [asAsked(user)])
+    known = (await findKnown(db, tenant, namespace, [asAsked(user)]))[0]
   }
 }

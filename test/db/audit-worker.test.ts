@@ -1,4 +1,5 @@
 // The replica that holds the lease chains and signs the events of all tenants, soon after they happen.
+import type { Sql } from 'sql-template-tag'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { AuditMemory } from '../../src/core/audit-memory.ts'
@@ -83,7 +84,7 @@ t.test('whom the database kept from being signed is said when the others are sig
   const options = watch()
   for (const { tenant } of [one, other]) await chainTenant(db, tenant)
   const gone = new UnavailableError('gone')
-  const failing: Database = { ...db, settle: async (...call) => call.includes(one.tenant) ? await Promise.reject(gone) : await db.settle(...call) }
+  const failing: Database = { ...db, settle: async (name, call) => (call as Sql).values.includes(one.tenant) ? await Promise.reject(gone) : await db.settle(name, call) }
   await t.rejects(signAll(failing, options), gone)
   t.same(options.errors, [gone])
   t.ok(options.signed.some(({ tenant }) => tenant === other.tenant))

@@ -52,11 +52,9 @@ const portOf = (url: string): number => Number(new URL(url).port)
 
 /** Whether all that asks the database, by each of its ways, asks this server; it is asked all the time, so that no connection is idle. */
 async function areAllAt ({ service: { db } }: Stage, server: Embedded): Promise<boolean> {
-  const [rows, chores, reports, value] = await Promise.all([
-    ...[db.rows, db.chores, db.reports].map(ask => ask<{ port: number }>`SELECT inet_server_port() AS port`.then(([row]) => row?.port, () => undefined)),
-    db.value<number>`SELECT to_jsonb(inet_server_port())`.catch(() => undefined)
-  ])
-  return [rows, chores, reports, value].every(port => port === portOf(server.url))
+  const ports = await Promise.all([db.rows, db.chores, db.reports, db.polls({ isWhole: false })].map(ask =>
+    ask<{ port: number }>`SELECT inet_server_port() AS port`.then(([row]) => row?.port, () => undefined)))
+  return ports.every(port => port === portOf(server.url))
 }
 
 /** Nothing waits to be chained: of events, of which there are. */

@@ -1,4 +1,5 @@
 // How many users there are of each kind is kept beside them: whatever changes a user must change it with him.
+import sql from 'sql-template-tag'
 import t from 'tap'
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
@@ -49,7 +50,7 @@ t.test('whatever is done with users over the calls, as many are counted as there
           enrolled.delete(sub)
           break
         }
-        case 'fold': await db.settle`SELECT fold_tallies(${tenant}, 3) AS result`; break
+        case 'fold': await db.settle('fold_tallies', sql`${tenant}, 3`); break
         default: await sync({ subject: sub, disabled: act === 'disable' })
       }
     }
@@ -80,15 +81,15 @@ t.test('changes are folded in, each once, whoever does it beside: and a kind of 
   const tenant = await tenantOf(20)
   for (let change = 0; change < 300; change++) await db.rows`INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change) SELECT ${tenant}, kind, false, accounts, groups, 1 - 2 * (${change} % 2) FROM users WHERE tenant = ${tenant} AND subject = '1'`
   const before = await kept(tenant)
-  const rounds = await Promise.all(Array.from({ length: 8 }, () => db.settle`SELECT fold_tallies(${tenant}, 50) AS result`))
-  t.equal(rounds.reduce((sum, { changes }) => sum + (changes as number), 0) + await changesOf(tenant), 300 + 7 + 3)
+  const rounds = await Promise.all(Array.from({ length: 8 }, () => db.settle('fold_tallies', sql`${tenant}, 50`)))
+  t.equal(rounds.reduce((sum, { changes }) => sum + changes, 0) + await changesOf(tenant), 300 + 7 + 3)
   t.same(await kept(tenant), before)
   await foldTallies(db)
-  await db.settle`SELECT fold_tallies(${tenant}, 1000) AS result`
+  await db.settle('fold_tallies', sql`${tenant}, 1000`)
   t.equal(await changesOf(tenant), 0)
   t.same(await kept(tenant), before)
   await db.rows`SELECT sync_users(${tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', subject, 'disabled', true)) FROM users WHERE tenant = ${tenant} AND namespace = 'n'), '{}')`
-  await db.settle`SELECT fold_tallies(${tenant}, 1000) AS result`
+  await db.settle('fold_tallies', sql`${tenant}, 1000`)
   t.equal((await db.rows`SELECT 1 FROM user_tallies WHERE tenant = ${tenant}`).length, 1)
 })
 

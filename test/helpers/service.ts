@@ -1,4 +1,5 @@
 // One running service, over real HTTP, on the shared database; and the users of one tenant, which each test owns.
+import sql from 'sql-template-tag'
 import { createPrivateKey, createSecretKey, generateKeyPairSync, randomBytes, randomUUID, sign as signBytes, createHmac } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { createApp } from '../../src/app.ts'
@@ -208,7 +209,7 @@ export class User {
 }
 
 /** After rows of users were written by SQL: what the service's own statements count, they do not. */
-export const recount = (db: Database, tenant: string): Promise<unknown> => db.settle`SELECT recount_users(${tenant}) AS result`
+export const recount = (db: Database, tenant: string): Promise<unknown> => db.settle('recount_users', sql`${tenant}`)
 
 /** Any claims, signed as the issuer would; `undefined` claims are left out. */
 export function signToken (claims: Record<string, unknown>, header: Record<string, unknown> = {}, secret = SECRET): string {

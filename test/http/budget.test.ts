@@ -100,7 +100,7 @@ const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { clock, db } = service
 
 /** Whoever asks hangs up while `what` of the database is waited for; then it goes on. */
-async function hangingUp (user: User, what: 'batched' | 'note' | 'rows', method: string, path: string, body: object | null, token = user.token()): Promise<void> {
+async function hangingUp (user: User, what: 'batched' | 'settle' | 'rows', method: string, path: string, body: object | null, token = user.token()): Promise<void> {
   const original = db[what] as (...call: unknown[]) => Promise<unknown>
   const { socket, closed } = await wire(t, service.url)
   const text = body === null ? '' : JSON.stringify(body)
@@ -141,7 +141,7 @@ t.test('a code is not spent for who has hung up, nor is a wrong one counted; and
 t.test('recovery codes are not replaced for who has hung up, and may be at once by who asks again', async t => {
   const user = service.user()
   const { recoveryCodes, token } = await user.enroll()
-  await hangingUp(user, 'note', 'POST', '/mfa/recovery/codes', {}, token)
+  await hangingUp(user, 'settle', 'POST', '/mfa/recovery/codes', {}, token)
   t.match((await user.call('GET', '/mfa/recovery')).body, { remaining: 10 })
   t.equal((await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[3] })).status, 200, 'the old ones are good')
   t.equal((await user.call('POST', '/mfa/recovery/codes', {}, token)).status, 201)
@@ -151,7 +151,7 @@ t.test('a set-up is not confirmed for who has hung up, and its code is good at o
   const user = service.user()
   const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
   const confirm = { factorId, code: clock.code(secret) }
-  await hangingUp(user, 'note', 'POST', '/mfa/enroll/confirm', confirm)
+  await hangingUp(user, 'settle', 'POST', '/mfa/enroll/confirm', confirm)
   t.equal((await user.call('GET', '/mfa/status')).body.enrolled, false)
   t.equal((await user.call('POST', '/mfa/enroll/confirm', confirm)).status, 200)
 })

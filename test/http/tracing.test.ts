@@ -28,7 +28,7 @@ t.test('a request and its settlements are one trace, which goes on the caller\'s
   t.equal((await call('DELETE', `/mfa/factors/${factorId}?canary7391`, { token: user.token() })).status, 400)
   await service.db.rows`SELECT 1`
   await call('GET', '/mfa/canary7391')
-  service.db.value = async () => { throw new Error('gone') }
+  service.db.batched = async () => { throw new Error('gone') }
   t.equal((await call('GET', '/mfa/status', { token: user.token() })).status, 500)
   await tracing.stop()
 

@@ -118,12 +118,12 @@ t.test('beside what happens meanwhile the statement decides, whatever was read b
   const overtaken = async (user: User, meanwhile: () => Promise<unknown>, file = fileOf(user).file): Promise<Line[]> => {
     let isDone = false
     const { settle } = service.db
-    const late = async (...args: Parameters<typeof settle>): ReturnType<typeof settle> => {
-      if (!isDone && args[0][0]?.includes('import_user') === true) {
+    const late: typeof settle = async (name, call) => {
+      if (!isDone && name === 'import_user') {
         isDone = true
         await meanwhile()
       }
-      return await settle(...args)
+      return await settle(name, call)
     }
     return await run(file, user.tenant, { on: { ...service, db: { ...service.db, settle: late } } })
   }

@@ -191,6 +191,6 @@ t.test('a reset that comes between the start and its writing leaves nothing pend
   await newcomer.call('POST', '/mfa/enroll')
   beside(async () => { t.equal((await act(theirs, 'reset')).status, 204) })
   t.equal((await newcomer.call('POST', '/mfa/enroll')).status, 201, 'a login starts anew')
-  service.db.settle = async () => ({ outcome: 'stale' })
+  service.db.settle = async () => ({ outcome: 'stale' }) as never
   t.match(await newcomer.call('POST', '/mfa/enroll'), { status: 503 })
 })

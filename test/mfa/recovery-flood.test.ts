@@ -84,9 +84,9 @@ t.test('a renewal that comes to nothing is let go of', async t => {
   const { token } = await user.enroll()
   const broken = await startService(t, service.env, clock)
   const { settle } = broken.db
-  broken.db.settle = async (strings, ...values) => {
-    if (strings[0]?.includes('replace_codes') === true) await db.rows`UPDATE users SET epoch = epoch + 1 WHERE tenant = ${user.tenant}`
-    return await settle(strings, ...values)
+  broken.db.settle = async (name, call) => {
+    if (name === 'replace_codes') await db.rows`UPDATE users SET epoch = epoch + 1 WHERE tenant = ${user.tenant}`
+    return await settle(name, call)
   }
   t.match(await broken.call('POST', '/mfa/recovery/codes', { token, body: {} }), { status: 409, body: { code: 'not_enrolled' } })
   t.match(await user.throttle('renew'), { wait_until: null })

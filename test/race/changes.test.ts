@@ -70,11 +70,12 @@ t.test('new codes that wait behind the removal of the only factor are not kept',
   t.teardown(() => other.end())
   // The removal has begun, and is not committed, when the new codes come to be stored.
   const { settle } = service.db
-  service.db.settle = async (...call) => {
+  service.db.settle = async (name, call) => {
+    if (name !== 'replace_codes') return await settle(name, call)
     await other.query('BEGIN')
     await other.query('UPDATE users SET epoch = epoch + 1, revision = revision + 1 WHERE tenant = $1', [user.tenant])
     for (const table of ['factors', 'recovery_sets']) await other.query(`DELETE FROM ${table} WHERE tenant = $1`, [user.tenant])
-    const settled = settle(...call)
+    const settled = settle(name, call)
     await sleep(200)
     await other.query('COMMIT')
     return await settled

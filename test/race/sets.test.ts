@@ -1,7 +1,7 @@
 // Codes of several users in one call of the database: each is decided as if it were alone, beside those that are.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import type { Settlement } from '../../src/db/client.ts'
+import type { Settled } from '../../src/db/settlements.ts'
 import { valuesOf } from '../../src/db/batcher.ts'
 import { startService } from '../helpers/service.ts'
 
@@ -43,26 +43,29 @@ const stateOf = async (tenant: string): Promise<unknown[]> => [
   await db.rows`SELECT count(*)::int AS events FROM audit_pending p JOIN audit_events e USING (tenant, at, id) WHERE p.tenant = ${tenant}`
 ]
 
+type Settlement = Settled<'accept_totp' | 'refuse_totp'>
+const valueOf = async <T>(...statement: Parameters<typeof db.rows>): Promise<T | null> => (await db.rows<{ result: T | null }>(...statement) as [{ result: T | null }])[0].result
+
 interface Accept { user: number, factor?: number, epoch?: number, step?: number, act?: object | null }
 const accepting = ({ user, factor = user, epoch = 5, step = 200, act = null }: Accept, place: number) => ({ userId: userOf(user), epoch, factorId: factorOf(factor), step, act, by: by(place) })
 type Accepting = ReturnType<typeof accepting>
 
 const acceptOne = (tenant: string, { userId, epoch, factorId, step, act, by }: Accepting): Promise<Settlement | null> =>
-  db.value<Settlement>`SELECT accept_totp(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`
+  valueOf<Settlement>`SELECT accept_totp(${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`
 const acceptAll = (tenant: string, codes: Accepting[]): Promise<Settlement[] | null> =>
-  db.value<Settlement[]>`SELECT accept_totps(${tenant}, ${valuesOf(codes, 'userId')}::uuid[], ${valuesOf(codes, 'epoch')}::int[], ${valuesOf(codes, 'factorId')}::uuid[], ${valuesOf(codes, 'step')}::bigint[], ${valuesOf(codes, 'act')}::jsonb[], ${valuesOf(codes, 'by')}::jsonb[]) AS results`
+  valueOf<Settlement[]>`SELECT accept_totps(${tenant}, ${valuesOf(codes, 'userId')}::uuid[], ${valuesOf(codes, 'epoch')}::int[], ${valuesOf(codes, 'factorId')}::uuid[], ${valuesOf(codes, 'step')}::bigint[], ${valuesOf(codes, 'act')}::jsonb[], ${valuesOf(codes, 'by')}::jsonb[]) AS result`
 
 interface Refuse { user: number, weight?: number, pending?: number | null, near?: object | null }
 const refusing = ({ user, weight = 1, pending = null, near = null }: Refuse, place: number) => ({ userId: userOf(user), weight, pendingId: pending === null ? null : factorOf(pending), near, by: by(place) })
 type Refusing = ReturnType<typeof refusing>
 
 const refuseOne = (tenant: string, limits: object, { userId, weight, pendingId, near, by }: Refusing): Promise<Settlement | null> =>
-  db.value<Settlement>`SELECT refuse_totp(${tenant}, ${userId}::uuid, ${weight}::int, ${limits}::jsonb, ${pendingId}::uuid, ${near}::jsonb, ${by}::jsonb) AS result`
+  valueOf<Settlement>`SELECT refuse_totp(${tenant}, ${userId}::uuid, ${weight}::int, ${limits}::jsonb, ${pendingId}::uuid, ${near}::jsonb, ${by}::jsonb) AS result`
 const refuseAll = (tenant: string, limits: object, codes: Refusing[]): Promise<Settlement[] | null> =>
-  db.value<Settlement[]>`SELECT refuse_totps(${tenant}, ${limits}::jsonb, ${valuesOf(codes, 'userId')}::uuid[], ${valuesOf(codes, 'weight')}::int[], ${valuesOf(codes, 'pendingId')}::uuid[], ${valuesOf(codes, 'near')}::jsonb[], ${valuesOf(codes, 'by')}::jsonb[]) AS results`
+  valueOf<Settlement[]>`SELECT refuse_totps(${tenant}, ${limits}::jsonb, ${valuesOf(codes, 'userId')}::uuid[], ${valuesOf(codes, 'weight')}::int[], ${valuesOf(codes, 'pendingId')}::uuid[], ${valuesOf(codes, 'near')}::jsonb[], ${valuesOf(codes, 'by')}::jsonb[]) AS result`
 
 /** How long is one second less if the other tenant is asked a moment later. */
-const outcomes = (results: Array<Settlement | null> | null): unknown[] => (results ?? []).map(result => result?.seconds === undefined ? result : { ...result, seconds: typeof result.seconds })
+const outcomes = (results: Array<Settlement | null> | null): unknown[] => (results ?? []).map(result => result?.outcome === 'waiting' ? { ...result, seconds: typeof result.seconds } : result)
 
 async function oneByOne<Code> (codes: Code[], settle: (code: Code) => Promise<Settlement | null>): Promise<Array<Settlement | null>> {
   const results = []

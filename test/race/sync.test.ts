@@ -1,4 +1,5 @@
 // Two processes, one database: what an application says of users meets what their tokens say, and nothing is lost.
+import sql from 'sql-template-tag'
 import pg from 'pg'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -17,7 +18,7 @@ async function administrator (): Promise<{ admin: User, token: string, sync: (..
 
 const users = (tenant: string): Promise<any[]> => db.rows`SELECT subject, account, sources, disabled_at IS NOT NULL AS is_disabled, epoch FROM users WHERE tenant = ${tenant} AND subject LIKE 's%' ORDER BY subject`
 /** Are as many counted as there are? */
-const isCounted = async (tenant: string): Promise<unknown> => (await db.settle`SELECT recount_users(${tenant}) AS result`).mended
+const isCounted = async (tenant: string): Promise<unknown> => (await db.settle('recount_users', sql`${tenant}`)).mended
 
 t.test('of many syncs of the same new users, listed in any order, one makes each; the last word stands whole', async t => {
   const { admin, sync } = await administrator()

@@ -1,5 +1,6 @@
 import type { By } from '../../db/audit.ts'
-import type { Database, Settlement } from '../../db/client.ts'
+import type { Database } from '../../db/client.ts'
+import type { Settled } from '../../db/settlements.ts'
 import sql from 'sql-template-tag'
 
 export interface UndeliveredRow {
@@ -32,5 +33,5 @@ export async function findUndelivered (db: Database, tenant: string, cursor: str
 }
 
 /** `retried`: tried again at once and for another day, in its place before what came later; `gone` where there is no such notice. */
-export const settleRetried = (db: Database, tenant: string, id: string, by: By): Promise<Settlement> =>
-  db.settle`SELECT retry_notice(${tenant}, ${id}::uuid, ${by}::jsonb) AS result`
+export const settleRetried = (db: Database, tenant: string, id: string, by: By): Promise<Settled<'retry_notice'>> =>
+  db.settle('retry_notice', sql`${tenant}, ${id}::uuid, ${by}::jsonb`)

@@ -2,7 +2,7 @@ import { Type } from 'typebox'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Floor } from '../../core/floor.ts'
 import type { Policy as PolicyValue } from '../../core/policy.ts'
-import { findPolicy, type PolicyRow, toPolicy } from '../../db/policy.ts'
+import { findPolicy, toPolicy } from '../../db/policy.ts'
 import { byOf } from '../../gate.ts'
 import { forCaller } from '../../http/budget.ts'
 import { operation } from '../../http/openapi.ts'
@@ -46,7 +46,7 @@ export function registerPolicy (app: FastifyInstance, { config, db, gate }: Serv
     refuseBelow(change, floor)
     const result = await forCaller(request, () => settlePolicy(db, { tenant: request.caller.tenant, expected: expectedVersion(request.headers['if-match']), change, reason: null, by: byOf(request) }))
     if (result.outcome === 'stale') throw new Problem('precondition_failed')
-    return answer(reply, toPolicy(result.policy as PolicyRow), floor)
+    return answer(reply, toPolicy(result.policy), floor)
   })
 }
 

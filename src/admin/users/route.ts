@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
 import { afterAct } from '../../core/unavailable.ts'
-import type { Settlement } from '../../db/client.ts'
+import type { Settled } from '../../db/settlements.ts'
 import { byOf } from '../../gate.ts'
 import { forCaller } from '../../http/budget.ts'
 import { operation } from '../../http/openapi.ts'
@@ -97,7 +97,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
   })
 }
 
-function refuseUnset ({ outcome }: Settlement): void {
+function refuseUnset ({ outcome }: Settled<'exempt_user' | 'set_grace'>): void {
   if (outcome === 'gone') notFound()
   if (outcome === 'past') throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is over' }] })
   if (outcome === 'below') throw new Problem('required_by_policy', { detail: DETAILS.floor, errors: [{ field: 'until', message: 'is later than the deployment\'s floor allows' }] })

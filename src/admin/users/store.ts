@@ -1,12 +1,14 @@
+import sql from 'sql-template-tag'
 import type { By } from '../../db/audit.ts'
-import type { Database, Settlement } from '../../db/client.ts'
+import type { Database } from '../../db/client.ts'
+import type { Settled } from '../../db/settlements.ts'
 
 interface Named { tenant: string, userId: string, reason: string, by: By }
 
 /** `set`, `past` for an end that has come, `gone` for nobody, `below` where it is longer than the floor's `maxDays` allow. */
-export const settleExemption = (db: Database, { tenant, userId, isExempt, until, reason, maxDays, by }: Named & { isExempt: boolean, until: Date | null, maxDays: number | null }): Promise<Settlement> =>
-  db.settle`SELECT exempt_user(${tenant}, ${userId}::uuid, ${isExempt}, ${until}::timestamptz, ${reason}, ${maxDays}::int, ${by}::jsonb) AS result`
+export const settleExemption = (db: Database, { tenant, userId, isExempt, until, reason, maxDays, by }: Named & { isExempt: boolean, until: Date | null, maxDays: number | null }): Promise<Settled<'exempt_user'>> =>
+  db.settle('exempt_user', sql`${tenant}, ${userId}::uuid, ${isExempt}, ${until}::timestamptz, ${reason}, ${maxDays}::int, ${by}::jsonb`)
 
 /** The same of a deadline; the floor's days count from when a policy first met the user. */
-export const settleGrace = (db: Database, { tenant, userId, until, reason, maxDays, by }: Named & { until: Date, maxDays: number | null }): Promise<Settlement> =>
-  db.settle`SELECT set_grace(${tenant}, ${userId}::uuid, ${until}::timestamptz, ${reason}, ${maxDays}::int, ${by}::jsonb) AS result`
+export const settleGrace = (db: Database, { tenant, userId, until, reason, maxDays, by }: Named & { until: Date, maxDays: number | null }): Promise<Settled<'set_grace'>> =>
+  db.settle('set_grace', sql`${tenant}, ${userId}::uuid, ${until}::timestamptz, ${reason}, ${maxDays}::int, ${by}::jsonb`)

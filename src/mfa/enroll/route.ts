@@ -69,7 +69,7 @@ function registerStart (app: FastifyInstance, services: Services): void {
         refuseThrottled(started)
         if (started.outcome === 'started') {
           reply.code(201)
-          return await show(secret, { factorId, account: user.account, expiresAt: started.expiresAt as string })
+          return await show(secret, { factorId, account: user.account, expiresAt: started.expiresAt })
         }
         await gate.refresh(request)
       }

@@ -108,7 +108,7 @@ function registerRemove (app: FastifyInstance, services: Services): void {
       const result = await forCaller(request, () => settleRemoved(db, { tenant, userId, epoch, revision, factorId, act: act === null ? null : remembered(services, { tenant, userId, epoch: epoch + 1 }, caller, act), by }))
       if (result.outcome === 'removed') {
         if (act === null) return reply.code(204).send()
-        return issueSettled(services, caller, { userId, epoch: result.epoch as number }, act, result)
+        return issueSettled(services, caller, { userId, epoch: result.epoch }, act, result)
       }
       // A removal that came between ended this token too: then this throws.
       await gate.refresh(request)

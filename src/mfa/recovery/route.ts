@@ -73,7 +73,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     const settling = { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, user, caller, act), by }
     const result = await forCaller(request, () => kind === 'bypass' ? settleBypassed(db, settling) : settleRecovered(db, settling))
     if (result.outcome !== 'accepted') throw new Problem('code_refused', refusal)
-    return { ...issueSettled(services, caller, user, act, result, audience), remaining: result.remaining as number }
+    return { ...issueSettled(services, caller, user, act, result, audience), remaining: result.remaining }
   })
 
   /** The slow hash runs where the tag fits alone: a wrong code costs none, and so stands in nobody's way. */

@@ -1,6 +1,8 @@
+import sql from 'sql-template-tag'
 import type { HashedCode } from '../../core/recovery-set.ts'
 import type { By } from '../../db/audit.ts'
-import type { Database, Settlement } from '../../db/client.ts'
+import type { Database } from '../../db/client.ts'
+import type { Settled } from '../../db/settlements.ts'
 
 /** `id`: of the set, or of the bypass. */
 export interface StoredCode { id: string, hash: string, tag: number, pepperId: string }
@@ -20,12 +22,12 @@ export async function findBypass (db: Database, tenant: string, userId: string):
 }
 
 /** Decides the race for one code: `accepted` once, `spent` to all others. Names the hash, so that a newer set's slot stays. */
-export const settleRecovered = (db: Database, { tenant, userId, epoch, slot, hash, act, by }: { tenant: string, userId: string, epoch: number, slot: number, hash: string, act: object | null, by: By }): Promise<Settlement> =>
-  db.settle`SELECT accept_recovery(${tenant}, ${userId}::uuid, ${epoch}::int, ${slot}::int, ${hash}, ${act}::jsonb, ${by}::jsonb) AS result`
+export const settleRecovered = (db: Database, { tenant, userId, epoch, slot, hash, act, by }: { tenant: string, userId: string, epoch: number, slot: number, hash: string, act: object | null, by: By }): Promise<Settled<'accept_recovery'>> =>
+  db.settle('accept_recovery', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${slot}::int, ${hash}, ${act}::jsonb, ${by}::jsonb`)
 
 /** The same for a bypass: `accepted` once, before it ends. */
-export const settleBypassed = (db: Database, { tenant, userId, epoch, hash, act, by }: { tenant: string, userId: string, epoch: number, hash: string, act: object | null, by: By }): Promise<Settlement> =>
-  db.settle`SELECT accept_bypass(${tenant}, ${userId}::uuid, ${epoch}::int, ${hash}, ${act}::jsonb, ${by}::jsonb) AS result`
+export const settleBypassed = (db: Database, { tenant, userId, epoch, hash, act, by }: { tenant: string, userId: string, epoch: number, hash: string, act: object | null, by: By }): Promise<Settled<'accept_bypass'>> =>
+  db.settle('accept_bypass', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${hash}, ${act}::jsonb, ${by}::jsonb`)
 
 /** How often in an hour somebody may have their codes hashed anew. */
 const RENEWALS_PER_HOUR = 6
@@ -33,17 +35,17 @@ const RENEWALS_PER_HOUR = 6
 const RENEWAL_SECONDS = 10
 
 /** Decides who hashes: `claimed` by one call of a user at a time; `waiting` for the others, and after too many; `stale` in another epoch. */
-export const settleRenewalClaimed = (db: Database, { tenant, userId, epoch }: { tenant: string, userId: string, epoch: number }): Promise<Settlement> =>
-  db.note`SELECT claim_renewal(${tenant}, ${userId}::uuid, ${epoch}::int, ${RENEWALS_PER_HOUR}::int, ${RENEWAL_SECONDS}::int) AS result`
+export const settleRenewalClaimed = (db: Database, { tenant, userId, epoch }: { tenant: string, userId: string, epoch: number }): Promise<Settled<'claim_renewal'>> =>
+  db.settle('claim_renewal', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${RENEWALS_PER_HOUR}::int, ${RENEWAL_SECONDS}::int`)
 
 /** Lets go of what `settleRenewalClaimed` gave, where nothing came of it. */
 export const releaseRenewal = (db: Database, tenant: string, userId: string): Promise<unknown> =>
   db.rows`UPDATE throttles SET wait_until = NULL WHERE tenant = ${tenant} AND user_id = ${userId}::uuid AND kind = 'renew' RETURNING 1`
 
 /** Replaces the whole set; of parallel replacements the last one stands, whole. `stale` if there is no factor any more. */
-export const settleReplaced = (db: Database, { tenant, userId, epoch, setId, codes, by }: { tenant: string, userId: string, epoch: number, setId: string, codes: HashedCode[], by: By }): Promise<Settlement> =>
-  db.settle`SELECT replace_codes(${tenant}, ${userId}::uuid, ${epoch}::int, ${setId}::uuid, ${JSON.stringify(codes)}::jsonb, ${by}::jsonb) AS result`
+export const settleReplaced = (db: Database, { tenant, userId, epoch, setId, codes, by }: { tenant: string, userId: string, epoch: number, setId: string, codes: HashedCode[], by: By }): Promise<Settled<'replace_codes'>> =>
+  db.settle('replace_codes', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${setId}::uuid, ${JSON.stringify(codes)}::jsonb, ${by}::jsonb`)
 
 /** Marks a set as saved; the first time counts. */
-export const settleAcknowledged = (db: Database, tenant: string, userId: string, setId: string): Promise<Settlement> =>
-  db.settle`SELECT acknowledge_codes(${tenant}, ${userId}::uuid, ${setId}::uuid) AS result`
+export const settleAcknowledged = (db: Database, tenant: string, userId: string, setId: string): Promise<Settled<'acknowledge_codes'>> =>
+  db.settle('acknowledge_codes', sql`${tenant}, ${userId}::uuid, ${setId}::uuid`)

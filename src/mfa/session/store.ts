@@ -1,10 +1,12 @@
+import sql from 'sql-template-tag'
 import type { By } from '../../db/audit.ts'
-import type { Database, Settlement } from '../../db/client.ts'
+import type { Database } from '../../db/client.ts'
+import type { Settled } from '../../db/settlements.ts'
 
 /** Forgets the session's second factor and ends the MFA tokens that were issued for it so far. */
-export const settleSessionEnded = (db: Database, { tenant, userId, issuer, session, by }: { tenant: string, userId: string, issuer: string, session: string, by: By }): Promise<Settlement> =>
-  db.settle`SELECT end_session(${tenant}, ${userId}::uuid, ${issuer}, ${session}, ${by}::jsonb) AS result`
+export const settleSessionEnded = (db: Database, { tenant, userId, issuer, session, by }: { tenant: string, userId: string, issuer: string, session: string, by: By }): Promise<Settled<'end_session'>> =>
+  db.settle('end_session', sql`${tenant}, ${userId}::uuid, ${issuer}, ${session}, ${by}::jsonb`)
 
 /** Moves the epoch: `signed_out`, or `stale` if it has moved meanwhile. */
-export const settleSignedOut = (db: Database, { tenant, userId, epoch, by }: { tenant: string, userId: string, epoch: number, by: By }): Promise<Settlement> =>
-  db.settle`SELECT sign_out(${tenant}, ${userId}::uuid, ${epoch}::int, ${by}::jsonb) AS result`
+export const settleSignedOut = (db: Database, { tenant, userId, epoch, by }: { tenant: string, userId: string, epoch: number, by: By }): Promise<Settled<'sign_out'>> =>
+  db.settle('sign_out', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${by}::jsonb`)

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { createBypass } from '../../../core/bypass.ts'
 import type { User } from '../../../core/user.ts'
 import { tombstoneOf } from '../../../core/tombstone.ts'
-import type { Settlement } from '../../../db/client.ts'
+import type { TargetRefused } from '../../../db/settlements.ts'
 import { byOf } from '../../../gate.ts'
 import { forCaller } from '../../../http/budget.ts'
 import { operation } from '../../../http/openapi.ts'
@@ -52,7 +52,7 @@ function registerReset (app: FastifyInstance, services: Services): void {
     const bypass = requireCode === true ? await makeBypass(services, request, target, BYPASS_SECONDS) : null
     const result = await settled(services, request, forCaller(request, () => settleReset(db, actOn(request, target), bypass?.kept ?? null)))
     if (result.outcome === 'nothing') throw new Problem('not_enrolled', { detail: DETAILS.nothingToReset })
-    return bypass === null ? reply.code(204).send() : answerBypass(bypass.shown, result)
+    return bypass === null ? reply.code(204).send() : answerBypass(bypass.shown, result.expiresAt as string)
   })
 }
 
@@ -88,7 +88,7 @@ function registerBypass (app: FastifyInstance, services: Services): void {
     const { shown, kept } = await makeBypass(services, request, target, expiresInSeconds)
     const result = await settled(services, request, forCaller(request, () => settleIssued(db, actOn(request, target), kept)))
     reply.code(201)
-    return answerBypass(shown, result)
+    return answerBypass(shown, result.expiresAt)
   })
 }
 
@@ -136,11 +136,11 @@ const actOn = (request: FastifyRequest, { tenant, userId }: User): Act =>
   ({ tenant, userId, reason: (request.body as UserAct).reason, isSupport: isSupport(request), by: byOf(request) })
 
 /** What came between: the user was erased, or seen as an administrator. */
-async function settled ({ db }: Services, request: FastifyRequest, settling: Promise<Settlement>): Promise<Settlement> {
+async function settled<T extends { outcome: string }> ({ db }: Services, request: FastifyRequest, settling: Promise<T>): Promise<Exclude<T, TargetRefused>> {
   const result = await settling
   if (result.outcome === 'gone') notFound()
   if (result.outcome === 'forbidden') await refuseSupport(db, request)
-  return result
+  return result as Exclude<T, TargetRefused>
 }
 
 async function makeBypass ({ hasher, secrets }: Services, { budget }: FastifyRequest, { tenant, userId }: User, seconds: number): Promise<{ shown: string, kept: NewBypass }> {
@@ -148,4 +148,4 @@ async function makeBypass ({ hasher, secrets }: Services, { budget }: FastifyReq
   return { shown, kept: { id: randomUUID(), ...hashed, seconds } }
 }
 
-const answerBypass = (code: string, { expiresAt }: Settlement): object => ({ code, expiresAt: new Date(expiresAt as string).toISOString() })
+const answerBypass = (code: string, expiresAt: string): object => ({ code, expiresAt: new Date(expiresAt).toISOString() })
