@@ -8,7 +8,10 @@ const secure = helmet({
   hsts: { maxAge: 31_536_000, includeSubDomains: true }
 })
 
-/** What every answer carries. Helmet is asked once, as it would say the same each time. */
+/**
+ * What every answer carries, also one to what Fastify never sees. `@fastify/helmet` would ask helmet at each request for the same
+ * headers , which took 5 µs of CPU when it was measured.
+ */
 export const BASE_HEADERS: Readonly<Record<string, string>> = { ...helmetHeaders(), 'cache-control': 'no-store' }
 
 function helmetHeaders (): Record<string, string> {

@@ -18,6 +18,8 @@ const NOT_FOR_PAGES = /^\/(docs|health|mfa\/authorize|mfa\/forward-auth)(\/|$)/
  * Completes what the router leaves out: 405 with `Allow` where it would say 404, and CORS for a list of exact origins,
  * never `*` and never with credentials (the Fetch standard's CORS protocol). Call it before the routes,
  * and what it returns after all hooks that every request meets.
+ *
+ * `@fastify/cors` answers preflights by a route of its own for every path: one that is refused, or of no path, would be none of ours.
  */
 export function registerMethods (app: FastifyInstance, origins: readonly string[]): () => void {
   for (const method of ALL_METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
