@@ -112,3 +112,9 @@ t.test('the words are the field\'s: none that the glossary has replaced stands i
   })
   t.same(found, [])
 })
+
+t.test('the index of the tests\' helpers has each of them, and no other', async t => {
+  const dir = 'test/helpers'
+  const named = [...readFileSync(join(dir, 'README.md'), 'utf8').matchAll(/`([a-z-]+\.m?[tj]s)`/g)].map(([, name]) => name as string)
+  t.same([...new Set(named)].sort(), readdirSync(dir).filter(name => name !== 'README.md').sort())
+})
