@@ -7,13 +7,12 @@ import { MAX_HEADER_SIZE } from './head.ts'
 const LIMITS = {
   requestTimeout: 15_000,
   headersTimeout: 10_000,
-  // Longer than the minute for which load balancers keep theirs by default: who closes first is never asked something in that moment.
+  // Longer than load balancers keep theirs, a minute by default: who closes must not be asked something in that moment.
   keepAliveTimeout: 75_000,
   maxHeaderSize: MAX_HEADER_SIZE,
   // Node looks for slow clients every half a minute by default.
   connectionsCheckingInterval: 500,
-  // Node answers a missing Host by itself, without a body.
-  requireHostHeader: false
+  requireHostHeader: false // Node would answer by itself, without a body
 }
 const SILENCE_MS = 15_000
 const CLOSE_AGAIN_MS = 100
