@@ -82,7 +82,7 @@ export class SecretKeeper {
     } catch (error) {
       if (error instanceof ConfigError && !secrets.areProved) throw error
       // The database: once, and then again when it was there in between.
-      if (!this.#isSilent) log('warn', 'the keys cannot be held against the database', error)
+      if (!this.#isSilent) log('warn', 'the keys cannot be compared with the database', error)
       this.#isSilent = true
     }
   }

@@ -182,7 +182,7 @@ t.test('without its database it is not ready and does not listen, and starts by 
     const ended = once(child, 'exit')
     let log = ''
     child.stdout.on('data', chunk => { log += String(chunk) })
-    await until(() => log.includes('the keys cannot be held against the database'))
+    await until(() => log.includes('the keys cannot be compared with the database'))
     const isUp = async (): Promise<boolean> => await fetch(`http://127.0.0.1:${port}/health/live`).then(() => true, () => false)
     t.notOk(await isUp())
     if (isThere) {

@@ -197,7 +197,7 @@ t.test('without a database it starts, is not ready and seals nothing; held again
   await proxy.refuse()
   await keeper.check()
   await keeper.check()
-  t.same(told, [['warn', 'the keys cannot be held against the database']], 'told once')
+  t.same(told, [['warn', 'the keys cannot be compared with the database']], 'told once')
   await proxy.restore()
   const alice = service.user()
   t.match(await alice.call('GET', '/mfa/status'), { status: 503 }, 'whether she was erased is not known without a pepper')

@@ -43,7 +43,7 @@ export class Secrets {
   }
 
   #proved (): Config {
-    if (!this.#areProved) throw new UnavailableError('the keys were not held against the database yet')
+    if (!this.#areProved) throw new UnavailableError('the keys were not compared with the database yet')
     return this.#config
   }
 }

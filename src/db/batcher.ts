@@ -70,7 +70,7 @@ export class Batcher {
 async function answer (batch: Waiting[], send: Send<unknown, unknown>): Promise<void> {
   try {
     const answers = await send(batch.map(({ item }) => item))
-    if (answers.length !== batch.length) throw new UnavailableError('not everybody was answered')
+    if (answers.length !== batch.length) throw new UnavailableError('the database answered too few items of a batch')
     batch.forEach(({ resolve }, index) => { resolve(answers[index] as never) })
   } catch (error) {
     if (batch.length > 1 && isOfOne(error)) await Promise.all(batch.map(each => answer([each], send)))

@@ -88,7 +88,7 @@ export function connect (url: string | (() => string), poolSize: number): Databa
       if (error instanceof UnavailableError) throw error
       const cause = driverError(error)
       connections.failed(cause.code)
-      throw new UnavailableError('the database did not do it', { code: cause.code, cause, undone: isTakenBack(cause) ? 'taken back' : undefined })
+      throw new UnavailableError('the database statement failed', { code: cause.code, cause, undone: isTakenBack(cause) ? 'taken back' : undefined })
     }
   }
   type OptionsFor = (text: string) => { name?: string, query_timeout?: number }
@@ -131,7 +131,7 @@ export function connect (url: string | (() => string), poolSize: number): Databa
         const mayBeDone = error instanceof UnavailableError && error.undone === undefined && !PRELUDES.has(name)
         throw mayBeDone ? new OutcomeUnknownError(error) : error
       }
-      if (result === null || isThrown(result, 'lost')) throw new UnavailableError('a row that must be there is lost')
+      if (result === null || isThrown(result, 'lost')) throw new UnavailableError('a row that must exist is missing')
       database.onSettled(name, result, (performance.now() - start) / 1000)
       if (isThrown(result, 'actor_gone')) throw new ActorGoneError()
       return result

@@ -58,7 +58,7 @@ export class RevocationPoll {
    */
   judge (proof: MfaProof, now: Date): Verdict {
     const at = performance.now()
-    if (at - this.#readAt > this.#options.staleSeconds * 1000) throw new UnavailableError('what has ended could not be read lately')
+    if (at - this.#readAt > this.#options.staleSeconds * 1000) throw new UnavailableError('the revocations could not be read lately')
     return this.#revocations.judge(proof, now, at)
   }
 

@@ -72,4 +72,4 @@ function parseObject (part: string): Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : refuse('malformed', NO_OBJECT)
 }
 
-const NO_OBJECT = { why: 'its header or its payload is no JSON object in UTF-8' }
+const NO_OBJECT = { why: 'its header or its payload is not a JSON object in UTF-8' }

@@ -49,7 +49,7 @@ class Budget {
 
   /** @throws UnavailableError where the time for the answer is over */
   check (): void {
-    if (performance.now() > this.#startedAt + this.#limits.answer) throw new UnavailableError('the time for an answer is over')
+    if (performance.now() > this.#startedAt + this.#limits.answer) throw new UnavailableError('the answer took too long')
   }
 }
 
@@ -78,7 +78,7 @@ export function registerBudget (app: FastifyInstance, limits = BUDGET): void {
 
 /** In place of the handler, whose answer comes too late for anybody. */
 function answerInstead (request: FastifyRequest, reply: FastifyReply): void {
-  const cause = new UnavailableError('the time for an answer is over')
+  const cause = new UnavailableError('the answer took too long')
   writeProblem(request, reply, request.budget.isActing
     ? new Problem('outcome_unknown', { cause, detail: ifUnknownOf(request) })
     : new Problem('unavailable', { cause }))
@@ -96,7 +96,7 @@ export async function forCaller<T> (request: FastifyRequest, work: () => Promise
 
 /** The same for what somebody may ask for as they leave: a log-out. */
 export async function evenIfGone<T> ({ budget }: FastifyRequest, work: () => Promise<T>): Promise<T> {
-  if (performance.now() > budget.actBy) throw new UnavailableError('there is no time left to begin it')
+  if (performance.now() > budget.actBy) throw new UnavailableError('there is no time left to begin the call')
   budget.isActing = true
   return await work()
 }

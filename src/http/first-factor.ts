@@ -30,7 +30,7 @@ export function pickEntry<E extends { issuer: Issuer }> (claims: Claims, among: 
   if (entry === undefined) {
     return refuse('audience', { ...about, expected: ofIssuer.flatMap(({ issuer }) => issuer.audiences), setting: settingOf(first.issuer, 'audience') })
   }
-  return others.length === 0 ? entry : refuse('ambiguous', { ...about, expected: 'the audience of one entry alone' })
+  return others.length === 0 ? entry : refuse('ambiguous', { ...about, expected: 'the audience of only one entry' })
 }
 
 /** The caller whom the verified claims name. @throws RefusedToken */

@@ -21,7 +21,7 @@ export function registerHealth (app: FastifyInstance, isDatabaseThere: () => Pro
   app.get('/health/ready', {
     schema: operation({ id: 'getReadiness', tag: 'Operation', summary: 'Check that the replica can serve', description: 'Asks the database, at most once a second, for all callers together. A replica is not ready while its clock and that of the database differ by more than 45 seconds. It is not ready either once it is told to stop; it then goes on answering for `PRE_STOP_SECONDS`.', isPublic: true, answers: { 200: { schema: Type.Ref('Health'), description: 'Ready.' } }, errors: ['unavailable'] })
   }, async () => {
-    if (app.drain.isBegun) throw new UnavailableError('it is about to stop')
+    if (app.drain.isBegun) throw new UnavailableError('this replica is about to stop')
     hasKeys()
     if (skew.isTooLarge) throw new Problem('unavailable', { detail: DETAILS.clock })
     await askDatabase()

@@ -53,8 +53,8 @@ export class RefusedToken extends Problem {
   constructor (readonly refusal: Refusal, readonly said: Said = {}) { super('invalid_token') }
 }
 
-export const COME = 'a time that has come'
-export const EXPIRED = { cause: 'expired', claim: 'exp', expected: 'a time to come' } as const
+export const COME = 'a time in the past'
+export const EXPIRED = { cause: 'expired', claim: 'exp', expected: 'a time in the future' } as const
 
 /** What the library of tokens says of one; of a signature that is wrong it does not always say so. */
 const LIBRARY: Record<string, Omit<Refusal, 'value'>> = {
@@ -63,7 +63,7 @@ const LIBRARY: Record<string, Omit<Refusal, 'value'>> = {
   FAST_JWT_INACTIVE: { cause: 'not_yet', claim: 'nbf', expected: COME },
   FAST_JWT_INVALID_ALGORITHM: { cause: 'algorithm', claim: 'alg' },
   FAST_JWT_INVALID_CLAIM_VALUE: { cause: 'audience', claim: 'aud', setting: 'MFA_AUDIENCE' },
-  FAST_JWT_MISSING_REQUIRED_CLAIM: { cause: 'kind', why: 'it lacks a claim that our MFA tokens have' },
+  FAST_JWT_MISSING_REQUIRED_CLAIM: { cause: 'kind', why: 'it lacks a claim that MFA tokens have' },
   FAST_JWT_INVALID_TYPE: { cause: 'kind', claim: 'typ', expected: ['at+jwt'] }
 }
 
@@ -71,7 +71,7 @@ const LIBRARY: Record<string, Omit<Refusal, 'value'>> = {
 export function refusalOf (error: unknown): Refusal {
   const { code, message } = error as Error & { code?: unknown }
   // It can't write down a time that far away.
-  if (error instanceof RangeError) return { cause: 'unreadable', why: 'exp or nbf is no time', expected: 'seconds since 1970' }
+  if (error instanceof RangeError) return { cause: 'unreadable', why: 'exp or nbf is not a time', expected: 'seconds since 1970' }
   const claim = code === 'FAST_JWT_INVALID_CLAIM_TYPE' ? /^The (\w+) claim/.exec(message)?.[1] : undefined
   return claim === undefined ? LIBRARY[String(code)] ?? { cause: 'signature', setting: 'MFA_SIGNING_KEYS' } : { cause: 'unreadable', claim, expected: 'seconds since 1970' }
 }

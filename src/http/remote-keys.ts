@@ -43,7 +43,7 @@ export function remoteKeys (url: string, fetch: Fetch = globalThis.fetch, { time
 
   const isCoolingDown = (): boolean => Date.now() - failedAt < (hasSet(cache) ? cooldown : firstCooldown)
   const failed = (): void => { if (!isCoolingDown()) failedAt = Date.now() }
-  const unavailable = (cause: unknown): UnavailableError => new UnavailableError('the issuer\'s key set cannot be had', { cause })
+  const unavailable = (cause: unknown): UnavailableError => new UnavailableError('the issuer\'s key set cannot be fetched', { cause })
 
   /** The library waits between two questions only after an answer: a failure is remembered here. */
   async function ask (url: string, init: RequestInit): Promise<Response> {

@@ -53,7 +53,7 @@ t.test('all that is wrong is said at once, with what to change', async t => {
     'aud is "account", expected "mfa" (JWT_AUDIENCE)',
     'the signature is not by a key of its issuer (JWT_SECRET)',
     'nonce is "n", expected an access token (tokenUse in a TRUSTED_ISSUERS_FILE)',
-    `exp is ${now - 50} (${new Date((now - 50) * 1000).toISOString()}), expected a time to come`,
+    `exp is ${now - 50} (${new Date((now - 50) * 1000).toISOString()}), expected a time in the future`,
     'sub is 7, expected a text of 1 to 255 characters (claims.subject in a TRUSTED_ISSUERS_FILE)',
     'tenant is ["a"], expected a text of 1 to 128 characters (claims.tenant in a TRUSTED_ISSUERS_FILE)'
   ])
@@ -181,9 +181,9 @@ t.test('of several issuers the entry is named, and its keys are fetched; where t
   t.match((await ask(b.sign(service.clock, { iss: 'https://B.test/', aud: 'two' }))).text, /^Held against TRUSTED_ISSUERS_FILE \[1\]\.[^]*✗ iss is "https:\/\/B\.test\/"[^]*✓ aud is "two"[^]*✓ it is signed/, 'which is meant is found')
   t.match((await ask(b.sign(service.clock, { aud: 'two' }, { alg: 'RS256' }))).text, /✗ alg is "RS256", expected|✗ kid is/)
   t.match(await ask(b.sign(service.clock, { aud: 'two', nbf: service.clock.seconds + 9000 })), { code: 1, text: /✓ it is signed[^]*✗ nbf is \d+/ })
-  t.match(await ask(b.sign(service.clock, { aud: 'two', nbf: 1e20 })), { code: 1, text: /✗ exp or nbf is no time/ })
+  t.match(await ask(b.sign(service.clock, { aud: 'two', nbf: 1e20 })), { code: 1, text: /✗ exp or nbf is not a time/ })
   b.answer = () => ({ status: 500 })
-  t.match(await ask(b.sign(service.clock, { aud: 'two' })), { code: 1, text: /\? the issuer's key set cannot be had \(TRUSTED_ISSUERS_FILE \[1\]\.jwksUrl\): the answer is no key set/ })
+  t.match(await ask(b.sign(service.clock, { aud: 'two' })), { code: 1, text: /\? the issuer's key set cannot be fetched \(TRUSTED_ISSUERS_FILE \[1\]\.jwksUrl\): the answer is no key set/ })
 })
 
 t.test('it is read from standard input, as it was pasted', async t => {

@@ -116,7 +116,7 @@ t.test('of the database the log says what is wrong with the connection or with a
   const lines: string[] = []
   const log = pino(loggerOptions('trace'), { write: (line: string) => { lines.push(line) } })
   const reasonOf = (error: Error): string | undefined => {
-    log.error({ err: new UnavailableError('the database did not do it', { cause: error }) })
+    log.error({ err: new UnavailableError('the database statement failed', { cause: error }) })
     return JSON.parse(lines.at(-1) as string).err.cause.reason
   }
   const fromServer = (code: string, message: string, severity = 'ERROR'): Error => Object.assign(new pg.DatabaseError(message, message.length, 'error'), { code, severity })

@@ -53,7 +53,7 @@ t.test('of several issuers the line names the entry and the member to look at', 
   const service = await startTrusting(t, [{ ...entry, audience: 'users', tenants: ['acme', 'bravo'] }, { ...entry, audience: ['machines', 'robots'], tenant: 'acme', loginType: 'service' }, other])
   const cases: Record<string, [claims: Record<string, unknown>, header: Record<string, unknown>, text: string | RegExp, entry: string | undefined]> = {
     audience: [{ aud: 'account' }, {}, 'aud is "account", expected "users" or "machines" or "robots" (TRUSTED_ISSUERS_FILE [0].audience)', undefined],
-    ambiguous: [{ aud: ['users', 'robots'] }, {}, 'aud is ["users", "robots"], expected the audience of one entry alone', undefined],
+    ambiguous: [{ aud: ['users', 'robots'] }, {}, 'aud is ["users", "robots"], expected the audience of only one entry', undefined],
     issuer: [{ iss: 'https://c.test' }, {}, 'iss is "https://c.test", expected "https://a.test" or "https://b.test" (TRUSTED_ISSUERS_FILE [0].issuer)', undefined],
     key: [{ aud: 'machines' }, { kid: 'gone' }, 'kid is "gone", expected a key of the issuer\'s key set (TRUSTED_ISSUERS_FILE [1].jwksUrl)', 'TRUSTED_ISSUERS_FILE [1]'],
     not_allowed: [{ aud: 'users', tenant: 'other' }, {}, 'tenant is "other", expected "acme" or "bravo" (TRUSTED_ISSUERS_FILE [0].tenants)', 'TRUSTED_ISSUERS_FILE [0]'],
@@ -80,9 +80,9 @@ t.test('our own tokens say so too: whose they are, their key, their end', async 
   const [head, payload, signature] = token.split('.') as [string, string, string]
   const header = JSON.parse(Buffer.from(head, 'base64url').toString())
   t.equal((await ask(service, `${encode({ ...header, kid: 'old' })}.${payload}.${signature}`)).body.cause, 'kid is "old", expected one of our keys (MFA_SIGNING_KEYS)')
-  t.match((await ask(service, sign(service, { ...claimsOf(token), fid: undefined }))).body, { cause: 'it lacks a claim that our MFA tokens have' })
+  t.match((await ask(service, sign(service, { ...claimsOf(token), fid: undefined }))).body, { cause: 'it lacks a claim that MFA tokens have' })
   service.clock.advance(1000)
-  t.match((await ask(service, token)).body.cause, /^exp is \d+ \(20.*Z\), expected a time to come$/)
+  t.match((await ask(service, token)).body.cause, /^exp is \d+ \(20.*Z\), expected a time in the future$/)
   const renewed = await user.verify(secret)
   await user.call('DELETE', '/mfa/sessions', undefined, renewed)
   t.equal((await ask(service, renewed)).body.cause, 'it was ended by a sign-out, a log-out, a reset or an erasure')

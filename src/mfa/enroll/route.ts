@@ -73,7 +73,7 @@ function registerStart (app: FastifyInstance, services: Services): void {
         }
         await gate.refresh(request)
       }
-      throw new UnavailableError('the factors of one user change all the time')
+      throw new UnavailableError('the factors of this user changed again and again')
     } finally {
       secret.fill(0)
     }
@@ -165,7 +165,7 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
       if (result.outcome !== 'stale') throw new Problem('code_refused')
       await gate.refresh(request)
     }
-    throw new UnavailableError('the factors of one user change all the time')
+    throw new UnavailableError('the factors of this user changed again and again')
   }
 
   /** What remains is a code that is wrong, or one that matches. */

@@ -113,6 +113,6 @@ function registerRemove (app: FastifyInstance, services: Services): void {
       // A removal that came between ended this token too: then this throws.
       await gate.refresh(request)
     }
-    throw new UnavailableError('the factors of one user change all the time')
+    throw new UnavailableError('the factors of this user changed again and again')
   })
 }
