@@ -5,7 +5,7 @@ type WithErrors = 'invalid_request' | 'required_by_policy'
 type WithWait = 'too_many_attempts' | 'unavailable'
 type Of<C extends string, More = unknown> = Omit<AnyProblem, 'code' | 'errors' | 'action' | 'cause'> & { code: C } & More
 
-/** Why a call was refused (RFC 9457), by its `code`. `detail` says what to do next, for whoever writes the front end. */
+/** Why a call was refused (RFC 9457), by its `code`. `detail` says what to do next, for front-end developers. */
 export type Problem =
   | Of<Exclude<Code, WithErrors | WithWait | 'step_up_required' | 'invalid_token'>>
   /** Outside production: what of the token did not fit, and what was expected. */
@@ -15,7 +15,7 @@ export type Problem =
   /** In how many seconds to try again. */
   | Of<WithWait, { retryAfter: number }>
   | StepUp
-  /** No answer of the service: the connection is gone, or somebody else answered. Whether the call counted is not known. */
+  /** No answer of the service: the connection is gone, or something else answered. Whether the call counted is not known. */
   | Of<'unreachable', { cause?: unknown }>
 
 /** A good token, but more is needed first: a code, a new login, or an administrator's code. */

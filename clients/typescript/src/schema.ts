@@ -1021,7 +1021,7 @@ export interface components {
          *         "enrolled": 1,
          *         "notEnrolled": 1
          *       },
-         *       "warning": "Fewer than two administrators are enrolled: if one loses the authenticator, nobody is left to help. Let another enroll."
+         *       "warning": "Fewer than two administrators are enrolled. If one loses their authenticator, no one can help. Enroll another one."
          *     }
          */
         Stats: {

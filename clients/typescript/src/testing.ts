@@ -4,7 +4,7 @@ import { createMfaClient, type MfaClient, type MfaClientOptions } from './client
 /** Where the service is, and how the first-factor tokens that it accepts are signed: what `headless-mfa --test` prints. */
 export interface TestingOptions {
   url: string
-  /** The HS256 secret of the issuer. Tests alone have it: whoever has it is anybody. */
+  /** The HS256 secret of the issuer. Only tests have it: it can sign in any user. */
   tokenSecret: string
   issuer: string
   audience: string
@@ -39,7 +39,7 @@ export interface TestUser {
 
 export interface TestTenant {
   readonly name: string
-  /** Somebody of this tenant. */
+  /** A user of this tenant. */
   user: (sub?: string, claims?: UserOptions) => TestUser
 }
 

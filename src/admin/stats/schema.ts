@@ -14,5 +14,5 @@ export const Stats = Type.Object({
   warning: Type.Union([Type.String(), Type.Null()], { description: 'Fewer than two administrators are enrolled: one lost phone, and no one can administer' })
 }, {
   $id: 'Stats',
-  examples: [{ users: 10, enrolled: 5, groups: [{ group: 'staff', users: 4, enrolled: 2 }], locked: 1, codesRunningLow: 1, enrolledPerDay: [{ day: '2026-11-23', enrolled: 2 }, { day: '2026-11-24', enrolled: 3 }], administrators: { enrolled: 1, notEnrolled: 1 }, warning: 'Fewer than two administrators are enrolled: if one loses the authenticator, nobody is left to help. Let another enroll.' }]
+  examples: [{ users: 10, enrolled: 5, groups: [{ group: 'staff', users: 4, enrolled: 2 }], locked: 1, codesRunningLow: 1, enrolledPerDay: [{ day: '2026-11-23', enrolled: 2 }, { day: '2026-11-24', enrolled: 3 }], administrators: { enrolled: 1, notEnrolled: 1 }, warning: 'Fewer than two administrators are enrolled. If one loses their authenticator, no one can help. Enroll another one.' }]
 })
