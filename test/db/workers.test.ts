@@ -7,18 +7,21 @@ import { isDeepStrictEqual } from 'node:util'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { readConfig } from '../../src/config.ts'
+import { UnavailableError } from '../../src/core/unavailable.ts'
 import { IDENTITY } from '../../src/db/server.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { program } from '../helpers/program.ts'
 import { type Proxy, startProxy } from '../helpers/proxy.ts'
 import { TestReceiver } from '../helpers/receiver.ts'
 import { testEnvironment } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 import { type Place, placeAt, type Worker, WORKERS } from '../helpers/workers.ts'
 
 const isLong = process.env.FAULTS === 'long'
 const WAYS = ['killed', 'cut off'] as const
 const MOST_REPETITIONS = isLong ? 4 : 1
 const AT_A_TIME = 8
+/** Besides what it takes on this machine anyway. */
 const STANDS_STILL_MS = 10_000
 /** Until a worker has come to some statement, on a busy machine. */
 const PATIENCE_MS = 60_000
@@ -75,11 +78,20 @@ async function begin (
   return { place: placeIn(scope, url, receiver), receiver, proxy, child, struck }
 }
 
+/** On a busy machine it may be some time until a look has its turn. */
+const look = (worker: Worker, place: Place, receiver: TestReceiver): Promise<unknown> => until(async () => {
+  try {
+    return await worker.look(place, receiver)
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error
+  }
+})
+
 /** The longest time in which nothing came of it, in milliseconds, until all was done. */
 async function untilDone (worker: Worker, { place, receiver, child }: Run, withinMs: number): Promise<number> {
   let [longest, changedAt, before] = [0, performance.now(), '']
   for (;;) {
-    const there = await worker.look(place, receiver)
+    const there = await look(worker, place, receiver)
     const [now, text] = [performance.now(), JSON.stringify(there)]
     longest = Math.max(longest, now - changedAt)
     if (isDeepStrictEqual(there, worker.done)) return longest
@@ -90,51 +102,64 @@ async function untilDone (worker: Worker, { place, receiver, child }: Run, withi
   }
 }
 
-async function findSteps (worker: Worker, template: string): Promise<Step[]> {
+interface Plan {
+  template: string
+  steps: Step[]
+  withinMs: number
+}
+
+async function plan (worker: Worker): Promise<Plan> {
+  const template = await prepare(worker)
   return await scoped(async scope => {
     const counts = new Map<string, number>()
     const run = await begin(scope, worker, template, true, statement => {
       counts.set(statement, (counts.get(statement) ?? 0) + 1)
       return false
     })
-    await untilDone(worker, run, PATIENCE_MS)
-    return [...counts].filter(([statement]) => isLong || isWriting(statement)).flatMap(([statement, count]) =>
+    const longest = await untilDone(worker, run, PATIENCE_MS)
+    const steps = [...counts].filter(([statement]) => isLong || isWriting(statement)).flatMap(([statement, count]) =>
       Array.from({ length: Math.min(count, MOST_REPETITIONS) }, (_, index) => ({ statement, nth: index + 1 })))
+    return { template, steps, withinMs: STANDS_STILL_MS + longest }
   })
 }
 
+interface Suffering {
+  worker: Worker
+  plan: Plan
+  step: Step
+  way: Way
+  problem?: string
+}
+
 /** For how many milliseconds it stood still. */
-async function suffer (worker: Worker, template: string, { statement, nth }: Step, way: Way): Promise<number> {
+async function suffer ({ worker, plan: { template, withinMs }, step: { statement, nth }, way }: Suffering): Promise<number> {
   return await scoped(async scope => {
     let count = 0
     const run = await begin(scope, worker, template, way === 'killed', each => each === statement && ++count === nth)
-    await Promise.race([run.struck, sleep(PATIENCE_MS).then(() => { throw new Error('it never came so far') })])
+    await Promise.race([run.struck, sleep(PATIENCE_MS, undefined, { ref: false }).then(() => { throw new Error('it never came so far') })])
     if (way === 'killed') {
       run.child.kill('SIGKILL')
       scope.teardown(worker.start(run.place, false))
     } else run.proxy.cut()
-    const longest = await untilDone(worker, run, STANDS_STILL_MS)
+    const longest = await untilDone(worker, run, withinMs)
     await sleep(AFTERWARDS_MS)
     await untilDone(worker, run, 0)
     return longest
   })
 }
 
-interface Suffering { worker: Worker, template: string, step: Step, way: Way, problem?: string }
-
-const sufferings: Suffering[] = []
-for (const worker of WORKERS) {
-  const template = await prepare(worker)
-  for (const [index, step] of (await findSteps(worker, template)).entries()) {
-    for (const way of isLong ? WAYS : WAYS.slice(index % 2).slice(0, 1)) sufferings.push({ worker, template, step, way })
-  }
-}
+const plans = await Promise.all(WORKERS.map(plan))
+const sufferings = WORKERS.flatMap((worker, nth) => {
+  const plan = plans[nth] as Plan
+  return plan.steps.flatMap((step, index): Suffering[] =>
+    WAYS.filter((_, each) => isLong || each === index % WAYS.length).map(way => ({ worker, plan, step, way })))
+})
 let slowest = 0
 const next = sufferings.values()
 await Promise.all(Array.from({ length: AT_A_TIME }, async () => {
   for (const suffering of next) {
     try {
-      slowest = Math.max(slowest, await suffer(suffering.worker, suffering.template, suffering.step, suffering.way))
+      slowest = Math.max(slowest, await suffer(suffering))
     } catch (error) {
       suffering.problem = (error as Error).message
     }
