@@ -1,7 +1,7 @@
 // Row 9: what an administrator waits for in a tenant with a million users and ten million audit events, over HTTP.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Secret } from 'otpauth'
-import { codeAt } from '../src/core/totp.ts'
+import { codeAt } from '../src/factors/totp/totp.ts'
 import type { Benchmark } from './lib/benchmark.ts'
 import { currentStep, TENANT } from './lib/enrolled.ts'
 import { type FigureName, median, short } from './lib/figures.ts'

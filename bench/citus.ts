@@ -49,7 +49,7 @@ export const citus: Benchmark = {
       return { ...verify, node: node / numbers.length, database: postgres / numbers.length }
     }
     const script = `${dir}/update.sql`
-    writeFileSync(script, `\\set n random(1, ${users})\nUPDATE factors SET last_step = last_step + 1, last_used_at = now() WHERE tenant = '${TENANT}' AND id = ${idInSql('factor', ':n')} AND last_step < 1000000000;\n`)
+    writeFileSync(script, `\\set n random(1, ${users})\nUPDATE factors SET counter = counter + 1, last_used_at = now() WHERE tenant = '${TENANT}' AND id = ${idInSql('factor', ':n')} AND counter < 1000000000;\n`)
     const update = async (): Promise<number> => {
       await refill(cluster.database)
       const { stdout } = await promisify(execFile)('pgbench', ['-n', '-M', 'prepared', '-c', String(CONNECTIONS), '-j', '1', '-t', String(Math.ceil(count / CONNECTIONS)), '-f', script, url])

@@ -2,7 +2,7 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Secret } from 'otpauth'
-import { codeAt } from '../src/core/totp.ts'
+import { codeAt } from '../src/factors/totp/totp.ts'
 import { type Benchmark, ROUNDS } from './lib/benchmark.ts'
 import { meter } from './lib/cpu.ts'
 import { currentStep, TENANT, wrongRecoveryCode } from './lib/enrolled.ts'

@@ -36,7 +36,7 @@ export const million: Benchmark = {
         const latencies: number[] = []
         let seconds = 0
         for (let n = 0; n < (isShort ? 1 : SLICES); n++) {
-          await database.client.query('UPDATE factors SET last_step = 1 WHERE last_step > 1')
+          await database.client.query('UPDATE factors SET counter = 1 WHERE counter > 1')
           const { groups } = await load.run(replica.url, [{ name: 'login', connections: CONNECTIONS, ...verifies(numbers.slice(n * slice, (n + 1) * slice)) }])
           const answers = groups.login as Answers
           demand(answers, 200, `login among ${size}`)

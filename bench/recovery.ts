@@ -1,6 +1,6 @@
 // Row 4: recovery codes, against bcrypt alone; and what logins feel of it.
 import { cpus } from 'node:os'
-import { generateCode } from '../src/core/recovery-code.ts'
+import { generateCode } from '../src/factors/recovery-codes/recovery-code.ts'
 import { type Benchmark, ROUNDS } from './lib/benchmark.ts'
 import { startChild } from './lib/children.ts'
 import { BCRYPT_COST, fillEnrolled, giveCodes, recoveryCode, refill, subjectOf, TENANT, verifies } from './lib/enrolled.ts'

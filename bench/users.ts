@@ -27,8 +27,8 @@ export async function fillUsers (client: pg.Client, tenant: string, count: numbe
   await client.query(`INSERT INTO throttles (tenant, user_id, kind, locked_at)
     SELECT tenant, id, k, CASE WHEN k = 'totp' AND subject LIKE '%2500' THEN now() END
     FROM users CROSS JOIN unnest(ARRAY['enroll', 'totp']) AS k WHERE tenant = $1`, [tenant])
-  await client.query(`INSERT INTO factors (tenant, id, user_id, label, sealed, key_id, last_step, created_at, confirmed_at)
-    SELECT tenant, gen_random_uuid(), id, 'Authenticator 1', '\\x00', 'k1', 1, enrolled_at, enrolled_at FROM users WHERE tenant = $1 AND enrolled_at IS NOT NULL`, [tenant])
+  await client.query(`INSERT INTO factors (tenant, id, user_id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at, confirmed_at)
+    SELECT tenant, gen_random_uuid(), id, 'totp', 'Authenticator 1', '\\x00', 'k1', 'SHA1', 6, 30, 1, enrolled_at, enrolled_at FROM users WHERE tenant = $1 AND enrolled_at IS NOT NULL`, [tenant])
   await client.query('INSERT INTO recovery_sets (tenant, user_id, id) SELECT tenant, id, gen_random_uuid() FROM users WHERE tenant = $1 AND enrolled_at IS NOT NULL', [tenant])
   await client.query(`INSERT INTO recovery_codes (tenant, user_id, slot, hash, tag, pepper_id, used_at)
     SELECT tenant, user_id, slot, '$2b$10$', -1, 'p1', CASE WHEN slot < get_byte(uuid_send(id), 15) % 100 - 91 THEN now() END

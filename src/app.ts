@@ -2,7 +2,7 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { DestinationStream } from 'pino'
 import { registerAudit } from './admin/audit/route.ts'
 import { registerNotices } from './admin/notices/route.ts'
-import { NOTICE_WEBHOOKS } from './admin/notices/webhook.ts'
+import { noticeWebhooks } from './admin/notices/webhook.ts'
 import { registerPreview } from './admin/policy/preview/route.ts'
 import { registerPolicy } from './admin/policy/route.ts'
 import { registerStats } from './admin/stats/route.ts'
@@ -48,10 +48,11 @@ import { registerResources } from './http/resources.ts'
 import { compilersAtFirstUse } from './http/compilers.ts'
 import { registerOpenapi } from './http/openapi.ts'
 import { registerAuthorize } from './mfa/authorize/route.ts'
+import { FactorKinds } from './factors/registry.ts'
 import { registerEnroll } from './mfa/enroll/route.ts'
 import { registerFactors } from './mfa/factors/route.ts'
 import { registerRecovery } from './mfa/recovery/route.ts'
-import { SHARED_SCHEMAS } from './mfa/schema.ts'
+import { sharedSchemas } from './mfa/schema.ts'
 import { registerSession } from './mfa/session/route.ts'
 import { registerStatus } from './mfa/status/route.ts'
 import { registerVerify } from './mfa/verify/route.ts'
@@ -64,6 +65,8 @@ export interface AppOptions {
   /** The keys as they are now; without it those of `config`. */
   secrets?: Secrets
   db: Database
+  /** The kinds of factor; those of the registry if not given. */
+  kinds?: FactorKinds
   /** What this process knows of the audit, which its worker adds to. */
   memory?: AuditMemory
   /** How far this replica's clock is from the database's, where somebody compares them. */
@@ -77,7 +80,7 @@ export interface AppOptions {
 }
 
 /** The service without a socket: routes, in the order in which a request meets what they need. */
-export async function createApp ({ config, secrets = new Secrets(config), db, memory = new AuditMemory(), skew = new ClockSkew(), clock = () => new Date(), logStream, metrics = new Metrics(), tracing }: AppOptions): Promise<FastifyInstance> {
+export async function createApp ({ config, secrets = new Secrets(config), db, kinds = new FactorKinds(), memory = new AuditMemory(), skew = new ClockSkew(), clock = () => new Date(), logStream, metrics = new Metrics(), tracing }: AppOptions): Promise<FastifyInstance> {
   const logger = { ...loggerOptions(config.LOG_LEVEL), ...(logStream !== undefined && { stream: logStream }) }
   const app = Fastify({
     ...REQUEST_LIMITS,
@@ -115,7 +118,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   await registerLimits(app, config.RATE_LIMIT_PER_MINUTE)
   refuseCodesByWrongClock(app, skew)
   registerJson(app)
-  await registerOpenapi(app, VERSION, NOTICE_WEBHOOKS)
+  await registerOpenapi(app, VERSION, noticeWebhooks(kinds.names))
   registerMetrics(app, metrics)
   watchDatabase(app, db, metrics, tracing)
   metrics.clockSkew(() => skew.seconds)
@@ -128,14 +131,17 @@ export async function createApp ({ config, secrets = new Secrets(config), db, me
   })
   app.addHook('onReady', async () => { await revocations.start() })
   app.addHook('onClose', async () => { await revocations.stop() })
-  const services: Services = { config, secrets, db, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, revocations, memory, refusals, warnOfLoginTime: loginTimeWarning(app.log) }
+  const services: Services = { config, secrets, db, kinds, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, revocations, memory, refusals, warnOfLoginTime: loginTimeWarning(app.log) }
 
   decorateRequests(app)
   refuseEnded(app, clock)
-  for (const schema of SHARED_SCHEMAS) app.addSchema(schema)
+  for (const schema of sharedSchemas(kinds.names)) app.addSchema(schema)
   registerStatus(app, services)
-  registerEnroll(app, services)
-  registerVerify(app, services)
+  for (const kind of kinds.all) {
+    for (const schema of kind.schemas) app.addSchema(schema)
+    registerEnroll(app, services, kind)
+    registerVerify(app, services, kind)
+  }
   registerRecovery(app, services)
   registerSession(app, services)
   registerFactors(app, services)

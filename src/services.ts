@@ -9,6 +9,7 @@ import type { DecisionSettings } from './core/policy.ts'
 import { SYNCED } from './core/sources.ts'
 import { MAX_WAIT_SECONDS, type ThrottleLimits } from './core/throttle.ts'
 import type { Database } from './db/client.ts'
+import type { FactorKinds } from './factors/registry.ts'
 import type { RevocationPoll } from './db/revocations.ts'
 import type { Auth } from './http/auth.ts'
 import type { Gate } from './gate.ts'
@@ -22,6 +23,7 @@ export interface Services {
   /** The keys as they are now: ask at each use. */
   secrets: Secrets
   db: Database
+  kinds: FactorKinds
   auth: Auth
   clock: () => Date
   gate: Gate
@@ -58,9 +60,9 @@ export const throttleLimits = (config: Settings): ThrottleLimits => ({
 export interface TokenAnswer { token: string, tokenType: 'Bearer', expiresIn: number, acr: string, amr: string[] }
 
 /** An MFA token for the caller after `act`, as every call answers it, for us or for an application. */
-export function issueToken ({ auth, config, clock, metrics }: Services, caller: Caller, subject: TokenSubject, act: Act, audience = config.MFA_AUDIENCE): TokenAnswer {
+export function issueToken ({ auth, config, clock, kinds, metrics }: Services, caller: Caller, subject: TokenSubject, act: Act, audience = config.MFA_AUDIENCE): TokenAnswer {
   const claims = mfaTokenClaims(caller, subject, act, clock(), {
-    issuer: config.MFA_ISSUER, audience, tokenSeconds: config.MFA_TOKEN_SECONDS
+    issuer: config.MFA_ISSUER, audience, tokenSeconds: config.MFA_TOKEN_SECONDS, secondMethods: kinds.methods
   })
   const token = metrics.time('sign_token', () => auth.sign(claims))
   return { token, tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }

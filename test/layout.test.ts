@@ -26,17 +26,20 @@ function mayImport (from: string, to: string): boolean {
     // Its stages know no other stage; only the route puts them together.
     switch (stageOf(from)) {
       case 'schema.ts': return target === 'shared schema'
-      case 'decide.ts': return target === 'core'
-      case 'store.ts': return target === 'core' || target === 'db'
-      default: return source === target || ['core', 'db', 'http', 'gate', 'config'].includes(target)
+      case 'decide.ts': return ['core', 'factors'].includes(target)
+      case 'store.ts': return ['core', 'factors', 'db'].includes(target)
+      default: return source === target || ['core', 'factors', 'db', 'http', 'gate', 'config'].includes(target)
     }
   }
   if (source === target) return true
   switch (source) {
     case 'core': return false
-    case 'shared schema': case 'config': case 'db': case 'http': return target === 'core'
-    case 'gate': return ['core', 'db', 'http', 'config'].includes(target)
-    case 'import': return ['core', 'db', 'shared schema'].includes(target)
+    case 'shared schema': case 'config': case 'http': return target === 'core'
+    // A kind of factor decides, and says what its calls take; it reads and writes nothing.
+    case 'factors': return ['core', 'config', 'shared schema'].includes(target)
+    case 'db': return ['core', 'factors'].includes(target)
+    case 'gate': return ['core', 'factors', 'db', 'http', 'config'].includes(target)
+    case 'import': return ['core', 'factors', 'db', 'shared schema'].includes(target)
     case 'dev': return target === 'config'
     case 'app': return !['server', 'cli'].includes(target)
     case 'server': case 'cli': return true
@@ -56,10 +59,12 @@ t.test('imports run one way: server → app → features → core, and no featur
   t.same(wrong, [])
 })
 
-t.test('core is pure: node:crypto and the libraries of codes, signatures, hashes and addresses, nothing that reads or writes', async t => {
-  const allowed = ['node:crypto', 'node:zlib', 'jose', 'otpauth', 'qrcode', 'ipaddr.js', 'lru-cache']
-  t.same(imports.filter(({ from, to }) => from.startsWith('core/') && !to.startsWith('.') && !allowed.includes(to)), [])
-  t.same(files.filter(path => path.startsWith('core/') && /new Date\(\)|Date\.now\(\)|process\./.test(readFileSync(`src/${path}`, 'utf8'))), [])
+const isPure = (path: string): boolean => ['core', 'factors'].includes(partOf(path))
+
+t.test('core and the kinds of factor are pure: node:crypto and the libraries of codes, signatures, hashes, addresses and schemas, nothing that reads or writes', async t => {
+  const allowed = ['node:crypto', 'node:zlib', 'jose', 'otpauth', 'qrcode', 'ipaddr.js', 'lru-cache', 'typebox']
+  t.same(imports.filter(({ from, to }) => isPure(from) && !to.startsWith('.') && !allowed.includes(to)), [])
+  t.same(files.filter(path => isPure(path) && /new Date\(\)|Date\.now\(\)|process\./.test(readFileSync(`src/${path}`, 'utf8'))), [])
 })
 
 /** Whatever holds a statement: a tagged template of any tag, with any type argument, or a plain text; and the call of a settlement. */
@@ -80,6 +85,27 @@ t.test('SQL stands in stores, in db/ and nowhere else', async t => {
   t.ok(files.flatMap(statementsIn).length > 90, 'they were found')
   const mayHoldSql = (path: string): boolean => path.startsWith('db/') || stageOf(path) === 'store.ts'
   t.same(files.filter(path => !mayHoldSql(path)).flatMap(path => statementsIn(path).map(sql => `${path}: ${sql}`)), [])
+})
+
+/** Texts of a file in which a kind of factor is called by its name, as a whole or as the first word of an action. */
+function kindsNamedIn (path: string): string[] {
+  const found: string[] = []
+  const visit = (node: ts.Node): void => {
+    const isText = ts.isStringLiteralLike(node) || ts.isTemplateHead(node)
+    if (isText && /^totp(\.|$)/.test(node.text)) found.push(`${path}: ${node.text}`)
+    ts.forEachChild(node, visit)
+  }
+  visit(ts.createSourceFile(path, readFileSync(`src/${path}`, 'utf8'), ts.ScriptTarget.Latest))
+  return found
+}
+
+t.test('a kind of factor is known by name in its own folder alone, and to those that bring its secrets from elsewhere', async t => {
+  t.ok(kindsNamedIn('factors/totp/totp.ts').length > 0, 'it would be found')
+  t.same(files.filter(path => !path.startsWith('factors/totp/') && partOf(path) !== 'import').flatMap(kindsNamedIn), [])
+  const known = imports.filter(({ from, to }) => normalize(join(dirname(from), to)).startsWith('factors/totp/') && !from.startsWith('factors/totp/')).map(({ from }) => from)
+  t.same([...new Set(known)].sort(), ['cli/code.ts', 'cli/demo.ts', 'factors/registry.ts', 'import/run.ts'], 'whoever else needs one of its files asks the registry')
+  const functions = readdirSync('prisma/functions', { recursive: true, encoding: 'utf8' }).filter(path => path.endsWith('.sql'))
+  t.same(functions.filter(path => /'totp/.test(readFileSync(join('prisma/functions', path), 'utf8'))), [], 'nor to a function of the database')
 })
 
 t.test('a file can be read at a sitting', async t => {

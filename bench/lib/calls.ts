@@ -3,6 +3,7 @@ import { connect } from '../../src/db/client.ts'
 import { findUser } from '../../src/db/user.ts'
 import { settleAccepted } from '../../src/db/attempts.ts'
 import type { Caller } from '../../src/core/caller.ts'
+import { TOTP_KIND } from '../../src/factors/totp/totp.ts'
 import { meter } from './cpu.ts'
 import type { Database } from './database.ts'
 import { BY, currentStep, factorId, refill, subjectOf, TENANT, userId } from './enrolled.ts'
@@ -22,7 +23,7 @@ export async function costOfCalls (database: Database, postmasters: number[], nu
     return stop().postgres / groups.length
   }
   const accept = async (n: number): Promise<void> => {
-    const { outcome } = await settleAccepted(db, { tenant: TENANT, userId: userId(n), epoch: 1, factorId: factorId(n), step: currentStep(), act: null, by: BY })
+    const { outcome } = await settleAccepted(db, { tenant: TENANT, userId: userId(n), kind: TOTP_KIND, epoch: 1, factorId: factorId(n), counter: currentStep(), act: null, by: BY })
     if (outcome !== 'accepted') throw new Error(outcome)
   }
   try {

@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto'
 import { createWriteStream, rmSync, chmodSync } from 'node:fs'
 import { once } from 'node:events'
 import bcrypt from 'bcrypt'
-import { digest, formatCode, generateCode, tagOf } from '../../src/core/recovery-code.ts'
+import { digest, formatCode, generateCode, tagOf } from '../../src/factors/recovery-codes/recovery-code.ts'
 import { seal } from '../../src/core/seal.ts'
-import { codeAt, DEFAULT_PARAMETERS, generateSecret, PERIOD_SECONDS } from '../../src/core/totp.ts'
+import { codeAt, DEFAULT_PARAMETERS, generateSecret, PERIOD_SECONDS, TOTP_KIND } from '../../src/factors/totp/totp.ts'
 import type { Database } from './database.ts'
 import { firstToken, ISSUER, type Sign, PEPPER, SEALING_KEY } from './keys.ts'
 import { CODE_PLACE, type Group, request } from './load.ts'
@@ -95,7 +95,7 @@ export async function fillEnrolled ({ client }: Database, dir: string, count: nu
     FROM generate_series(1, $2::int) AS n ORDER BY 2`, [TENANT, count])
   await client.query(`INSERT INTO throttles (tenant, user_id, kind)
     SELECT tenant, id, k FROM users CROSS JOIN unnest(ARRAY['enroll', 'totp']) AS k WHERE tenant = $1 ORDER BY id`, [TENANT])
-  await client.query(`COPY factors (tenant, user_id, id, label, sealed, key_id, last_step, created_at, confirmed_at) FROM '${file}' (FORMAT csv)`)
+  await client.query(`COPY factors (tenant, user_id, id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at, confirmed_at) FROM '${file}' (FORMAT csv)`)
   await client.query('INSERT INTO recovery_sets (tenant, user_id, id) SELECT tenant, id, gen_random_uuid() FROM users WHERE tenant = $1 ORDER BY id', [TENANT])
   await client.query(`INSERT INTO recovery_codes (tenant, user_id, slot, hash, tag, pepper_id)
     SELECT tenant, id, slot, '$2b$10$', -1, 'p1' FROM users CROSS JOIN generate_series(0, 9) AS slot WHERE tenant = $1 ORDER BY id, slot`, [TENANT])
@@ -112,8 +112,8 @@ async function writeFactors (file: string, order: number[]): Promise<void> {
   const stream = createWriteStream(file)
   let lines = ''
   for (const [index, n] of order.entries()) {
-    const { sealed } = seal(ring, { ...DEFAULT_PARAMETERS, tenant: TENANT, userId: userId(n), factorId: factorId(n) }, SECRET)
-    lines += `${TENANT},${userId(n)},${factorId(n)},Authenticator 1,\\x${sealed.toString('hex')},k1,1,2026-01-01,2026-01-01\n`
+    const { sealed } = seal(ring, { ...DEFAULT_PARAMETERS, kind: TOTP_KIND, tenant: TENANT, userId: userId(n), factorId: factorId(n) }, SECRET)
+    lines += `${TENANT},${userId(n)},${factorId(n)},totp,Authenticator 1,\\x${sealed.toString('hex')},k1,SHA1,6,30,1,2026-01-01,2026-01-01\n`
     if (index % 5000 === 4999 || index === order.length - 1) {
       if (!stream.write(lines)) await once(stream, 'drain')
       lines = ''
@@ -127,7 +127,7 @@ async function writeFactors (file: string, order: number[]): Promise<void> {
 /** As if nobody had logged in for long: every code is good again. What happened stays in the audit. */
 export async function refill (database: Database): Promise<void> {
   const { client } = database
-  await client.query('UPDATE factors SET last_step = 1, last_used_at = NULL WHERE last_step > 1')
+  await client.query('UPDATE factors SET counter = 1, last_used_at = NULL WHERE counter > 1')
   await client.query("UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}' WHERE failures > 0 OR tries > 0 OR recent <> '{}'")
   await database.settle('factors, throttles, audit_events, audit_pending, audit_chain, audit_heads, mfa_sessions')
 }

@@ -1,5 +1,5 @@
 import { Secret } from 'otpauth'
-import { codeAt, stepAt } from '../core/totp.ts'
+import { codeAt, stepAt } from '../factors/totp/totp.ts'
 import { readTyped } from '../core/typed-code.ts'
 import { readOptions, refuseCall } from './options.ts'
 

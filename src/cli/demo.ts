@@ -1,7 +1,7 @@
 import { createSigner } from 'fast-jwt'
 import { Secret } from 'otpauth'
 import QRCode from 'qrcode'
-import { codeAt, stepAt } from '../core/totp.ts'
+import { codeAt, stepAt } from '../factors/totp/totp.ts'
 import { type Disposable, Interrupted, SIGNALS, startDisposable } from './disposable.ts'
 import { explain } from './explain.ts'
 import { readOptions } from './options.ts'

@@ -19,7 +19,8 @@ export interface Act {
   endsAt?: number
 }
 
-export interface TokenSettings { issuer: string, audience: string, tokenSeconds: number }
+/** `secondMethods`: what a second factor of any kind adds to `amr`. */
+export interface TokenSettings { issuer: string, audience: string, tokenSeconds: number, secondMethods: ReadonlySet<string> }
 
 /** Whom a token is made for. */
 export interface TokenSubject { userId: string, epoch: number, generation: number }
@@ -50,15 +51,14 @@ export interface MfaTokenClaims {
   exp: number
 }
 
-/** Methods that a second factor adds; what else the first token proved stays beside them, these only where they counted. */
-const SECOND = new Set(['otp', 'mfa', 'recovery'])
-
-const provedBefore = ({ amr, isIdpMfa }: Caller): string[] => amr.filter(method => isIdpMfa || !SECOND.has(method))
+/** What the first token proved: what a second factor adds, only where it counted there. */
+const provedBefore = ({ amr, isIdpMfa }: Caller, secondMethods: ReadonlySet<string>): string[] =>
+  amr.filter(method => isIdpMfa || (method !== 'mfa' && !secondMethods.has(method)))
 
 /**
  * Claims for `caller` after `act`. Identity and rights are the verified token's; the end is never past that
  * token's, unless its issuer is configured to lift that.
- * `amr` is what was really proved: `otp` only of a TOTP, `recovery` (a private value) of a recovery code.
+ * `amr` is what was really proved, as each kind of factor has it.
  */
 export function mfaTokenClaims (caller: Caller, subject: TokenSubject, act: Act, now: Date, settings: TokenSettings): MfaTokenClaims {
   const iat = Math.floor(now.getTime() / 1000)
@@ -67,7 +67,7 @@ export function mfaTokenClaims (caller: Caller, subject: TokenSubject, act: Act,
   return {
     ...identityClaims(caller, subject, settings),
     auth_time: act.authTime,
-    amr: [...new Set([...provedBefore(caller), ...act.methods, 'mfa'])],
+    amr: [...new Set([...provedBefore(caller, settings.secondMethods), ...act.methods, 'mfa'])],
     acr: act.acr,
     fid: act.factorId,
     ...(act.isBypass === true && { bypass: true as const }),
@@ -93,11 +93,11 @@ const identityClaims = (caller: Caller, { userId, epoch, generation }: TokenSubj
 })
 
 /** What an MFA token was earned by, to carry it on. */
-export const actOf = (caller: Caller): Act | null => caller.mfa === undefined || caller.authTime === undefined
+export const actOf = (caller: Caller, secondMethods: ReadonlySet<string>): Act | null => caller.mfa === undefined || caller.authTime === undefined
   ? null
   : {
       acr: caller.mfa.acr,
-      methods: caller.amr.filter(method => method === 'otp' || method === 'recovery'),
+      methods: caller.amr.filter(method => secondMethods.has(method)),
       factorId: caller.mfa.factorId,
       authTime: caller.authTime,
       isBypass: caller.mfa.isBypass
@@ -124,7 +124,8 @@ export const actRemembered = (act: RememberedAct): RememberedAct =>
   ({ ...act, methods: act.methods.filter(method => method !== BYPASS), isBypass: act.methods.includes(BYPASS) })
 
 /** The act that a renewal carries on: an MFA token's own, else what is remembered for the session. */
-export const renewableAct = (caller: Caller, remembered: RememberedAct | null): Act | null => actOf(caller) ?? remembered
+export const renewableAct = (caller: Caller, remembered: RememberedAct | null, secondMethods: ReadonlySet<string>): Act | null =>
+  actOf(caller, secondMethods) ?? remembered
 
 const APPLICATION_TOKEN_SECONDS = 300
 
@@ -138,7 +139,7 @@ export function allowedTokenClaims (caller: Caller, { userId, epoch, generation 
   return {
     ...identityClaims(caller, { userId, epoch, generation }, settings),
     ...(caller.authTime !== undefined && { auth_time: caller.authTime }),
-    amr: provedBefore(caller),
+    amr: provedBefore(caller, settings.secondMethods),
     acr: decision.reason === 'idp_mfa' ? 'idp-mfa' : 'none',
     mfa_reason: decision.reason,
     iat,

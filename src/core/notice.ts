@@ -1,10 +1,14 @@
-/** Audit actions of which a notice tells: what concerns a user, the policy or an attack. `audit` has the same list. */
-export const NOTICE_TYPES = [
-  'factor.confirmed', 'factor.removed', 'totp.locked', 'recovery.accepted', 'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used',
+/** What concerns a user, the policy or an attack, whatever the kinds of factor. */
+const COMMON_TYPES = [
+  'factor.confirmed', 'factor.removed', 'recovery.accepted', 'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used',
   'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set', 'user.disabled', 'user.enabled', 'user.erased',
   'policy.changed', 'spray.suspected', 'guessing.suspected'
 ] as const
-export type NoticeType = typeof NOTICE_TYPES[number]
+export type CommonNoticeType = typeof COMMON_TYPES[number]
+export type NoticeType = CommonNoticeType | `${string}.locked`
+
+/** Audit actions of which a notice tells: those, and that the factors of a kind are locked. `audit` has the same list. */
+export const noticeTypes = (kinds: readonly string[]): NoticeType[] => [...COMMON_TYPES, ...kinds.map(kind => `${kind}.locked` as const)]
 
 /** What happened, to whom, and who did it from where. */
 export interface NoticeEvent {

@@ -1,9 +1,9 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import type { KeyRing } from './keys.ts'
-import type { TotpParameters } from './totp.ts'
+import type { SealedParameters } from './user.ts'
 
-/** Whose secret it is, and what codes are computed from it: a sealed secret opens for nobody else, and for no other parameters. */
-export interface SealContext extends TotpParameters { tenant: string, userId: string, factorId: string }
+/** Whose secret it is, of which kind, and what it is used by: a sealed secret opens for nobody else, and for no other parameters. */
+export interface SealContext extends SealedParameters { tenant: string, userId: string, factorId: string }
 
 export interface Sealed { keyId: string, sealed: Buffer }
 
@@ -18,8 +18,8 @@ const NONCE_BYTES = 12
 const TAG_BYTES = 16
 
 /** JSON, so that no two contexts give the same bytes whatever stands in the names. */
-function additionalData ({ tenant, userId, factorId, algorithm, digits, period }: SealContext, keyId: string): Buffer {
-  return Buffer.from(JSON.stringify([VERSION, tenant, userId, factorId, keyId, algorithm, digits, period]))
+function additionalData ({ tenant, userId, factorId, kind, algorithm, digits, period }: SealContext, keyId: string): Buffer {
+  return Buffer.from(JSON.stringify([VERSION, tenant, userId, factorId, keyId, kind, algorithm, digits, period]))
 }
 
 /** AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D): version | nonce | ciphertext | tag. */

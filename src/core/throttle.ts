@@ -1,4 +1,4 @@
-import type { Throttle } from './user.ts'
+import type { Throttle, User } from './user.ts'
 
 /** Numbers of the waits, lock and budget; the database counts by them. */
 export interface ThrottleLimits {
@@ -15,6 +15,11 @@ export const STARTS_PER_HOUR = 20
 
 /** Why no code is looked at: locked until a recovery or an administrator, or for some seconds. */
 export type Throttled = { outcome: 'locked' } | { outcome: 'waiting', seconds: number }
+
+const OPEN: Throttle = { failures: 0, waitSeconds: null, waitUntil: null, lockedAt: null }
+
+/** Of a kind of factor; open where nothing was counted yet. */
+export const throttleOf = ({ throttles }: Pick<User, 'throttles'>, kind: string): Throttle => throttles[kind] ?? OPEN
 
 /** Known from the snapshot. A courtesy: the statement that counts or accepts asks again. */
 export function throttledBy ({ lockedAt, waitSeconds }: Throttle): Throttled | null {

@@ -38,13 +38,15 @@ export interface User {
   factors: Factor[]
   /** The caller's login session, where it is remembered. */
   session: RememberedSession
-  throttles: { totp: Throttle }
+  /** By their kinds: one that nobody has asked for is not there. Ask `throttleOf`. */
+  throttles: Record<string, Throttle>
   policy: Policy
 }
 
 /** With what a login does not ask about. */
 export interface WholeUser extends User {
-  pending: Pending | null
+  /** One of each kind at most, oldest first. */
+  pending: Pending[]
   recovery: RecoverySet | null
 }
 
@@ -53,14 +55,15 @@ export interface Exemption { since: Date, until: Date | null, reason: string, by
 
 export interface SealedSecret { sealed: Buffer, keyId: string }
 
-/** A confirmed authenticator. */
-export interface Factor extends SealedSecret {
+/** What a secret is bound to besides whose it is, as its row has it: what its kind computes by; null where that is nothing. */
+export interface SealedParameters { kind: string, algorithm: string | null, digits: number | null, period: number | null }
+
+/** A confirmed factor of any kind: which one it is tells the kinds apart. */
+export interface Factor extends SealedSecret, SealedParameters {
   id: string
   label: string
-  algorithm: string
-  digits: number
-  period: number
-  lastStep: number
+  /** The newest that was accepted. */
+  counter: number
   createdAt: Date
   confirmedAt: Date
   lastUsedAt: Date | null
@@ -68,7 +71,7 @@ export interface Factor extends SealedSecret {
 }
 
 /** A factor that was started and not yet confirmed; expired ones are not in the snapshot. */
-export interface Pending extends SealedSecret {
+export interface Pending extends SealedSecret, SealedParameters {
   factorId: string
   label: string | null
   session: string | null

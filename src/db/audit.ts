@@ -11,7 +11,7 @@ export interface Event {
   subject: string
   action: 'access.refused' | 'secret.unreadable'
   outcome: 'success' | 'failure'
-  kind?: 'totp' | 'recovery'
+  kind?: string
   by: By
   details?: Record<string, unknown>
 }
@@ -22,5 +22,5 @@ export async function recordEvent (db: Database, { tenant, subject, action, outc
 }
 
 /** A secret that does not open is an attack or a lost key: somebody must look at it. */
-export const recordUnreadable = (db: Database, { tenant, userId }: { tenant: string, userId: string }, by: By, details: Record<string, unknown>, kind: 'totp' | 'recovery' = 'totp'): Promise<void> =>
+export const recordUnreadable = (db: Database, { tenant, userId }: { tenant: string, userId: string }, by: By, kind: string, details: Record<string, unknown>): Promise<void> =>
   recordEvent(db, { tenant, subject: userId, action: 'secret.unreadable', outcome: 'failure', kind, by, details })

@@ -30,13 +30,15 @@ export interface Import {
   account: string
   userId: string
   keyId: string
-  factors: Array<{ id: string, label: string, sealed: string }>
-  step: number
+  kind: string
+  factors: Array<{ id: string, label: string, sealed: string, algorithm: string | null, digits: number | null, period: number | null }>
+  /** It is spent, and every lower one. */
+  counter: number
   source: string
   peppers: KeyRing
 }
 
 /** Decides whether a user gets what is imported: `imported`, or why not; `moved` if it was sealed for another user. */
-export const settleImported = (db: Database, { tenant, namespace, subject, account, userId, keyId, factors, step, source, peppers }: Import): Promise<Settled<'import_user'>> =>
-  db.settle('import_user', sql`${tenant}, ${userId}::uuid, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
-    ${step}::bigint, ${source}, ${JSON.stringify(tombstoneOf(peppers, { tenant, namespace, subject }).hashes)}::jsonb, ${OPERATOR}::jsonb`)
+export const settleImported = (db: Database, { tenant, namespace, subject, account, userId, kind, keyId, factors, counter, source, peppers }: Import): Promise<Settled<'import_user'>> =>
+  db.settle('import_user', sql`${tenant}, ${userId}::uuid, ${kind}, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
+    ${counter}::bigint, ${source}, ${JSON.stringify(tombstoneOf(peppers, { tenant, namespace, subject }).hashes)}::jsonb, ${OPERATOR}::jsonb`)

@@ -2,7 +2,6 @@ import sql from 'sql-template-tag'
 import type { KeyMark, KeyRing, Purpose } from '../core/keys.ts'
 import type { KeyState } from '../core/rotation.ts'
 import { open, type SealContext } from '../core/seal.ts'
-import { DEFAULT_PARAMETERS } from '../core/totp.ts'
 import { OPERATOR } from './audit.ts'
 import type { Database } from './client.ts'
 import { findOtherPeppers } from './peppers.ts'
@@ -47,8 +46,8 @@ const refuseOther = (purpose: Purpose, id: string): never => {
 
 async function proveByRows (db: Database, ring: KeyRing, keyId: string): Promise<void> {
   const rows = await db.rows<SealContext & { sealed: Uint8Array }>`
-    (SELECT tenant, user_id::text AS "userId", id::text AS "factorId", algorithm, digits, period, sealed FROM factors WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)
-    UNION ALL (SELECT tenant, user_id::text, factor_id::text, ${DEFAULT_PARAMETERS.algorithm}, ${DEFAULT_PARAMETERS.digits}::smallint, ${DEFAULT_PARAMETERS.period}::int, sealed FROM enrollments WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)`
+    (SELECT tenant, user_id::text AS "userId", id::text AS "factorId", kind, algorithm, digits, period, sealed FROM factors WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)
+    UNION ALL (SELECT tenant, user_id::text, factor_id::text, kind, algorithm, digits, period, sealed FROM enrollments WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)`
   const doesOpen = ({ sealed, ...context }: typeof rows[number]): boolean => {
     try {
       open(ring, context, { keyId, sealed: Buffer.from(sealed) }, () => {})

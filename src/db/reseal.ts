@@ -1,7 +1,6 @@
 import sql from 'sql-template-tag'
 import type { KeyRing } from '../core/keys.ts'
 import { open, seal, type SealContext } from '../core/seal.ts'
-import { DEFAULT_PARAMETERS } from '../core/totp.ts'
 import type { By } from './audit.ts'
 import type { Database } from './client.ts'
 
@@ -44,9 +43,9 @@ async function findTenant (db: Database, from: string, after: string): Promise<s
 type Row = Omit<SealContext, 'tenant'> & { sealed: Uint8Array }
 
 const findRows = (db: Database, from: string, tenant: string, except: readonly string[], size: number): Promise<Row[]> => db.chores<Row>`
-  (SELECT user_id::text AS "userId", id::text AS "factorId", algorithm, digits, period, sealed FROM factors
+  (SELECT user_id::text AS "userId", id::text AS "factorId", kind, algorithm, digits, period, sealed FROM factors
     WHERE tenant = ${tenant} AND key_id = ${from} AND id <> ALL(${except}::uuid[]) LIMIT ${size}::int)
-  UNION ALL (SELECT user_id::text, factor_id::text, ${DEFAULT_PARAMETERS.algorithm}, ${DEFAULT_PARAMETERS.digits}::smallint, ${DEFAULT_PARAMETERS.period}::int, sealed FROM enrollments
+  UNION ALL (SELECT user_id::text, factor_id::text, kind, algorithm, digits, period, sealed FROM enrollments
     WHERE tenant = ${tenant} AND key_id = ${from} AND factor_id <> ALL(${except}::uuid[]) LIMIT ${size}::int)`
 
 /** One statement, with its audit row. */

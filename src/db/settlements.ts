@@ -19,8 +19,8 @@ type Suspected = { outcome: 'suspected' } | { outcome: 'known' }
 /** The functions that decide, and what each of them may answer: a test holds it against what their SQL says. */
 export interface Settlements {
   // Factors.
-  accept_totp: { outcome: 'accepted' } & Remembered | { outcome: 'spent' } | Throttled
-  refuse_totp: { outcome: 'refused' } | Throttled
+  accept_factor: { outcome: 'accepted' } & Remembered | { outcome: 'spent' } | Throttled
+  refuse_factor: { outcome: 'refused' } | Throttled
   record_refusal: { outcome: 'refused' }
   tell_refusals: { outcome: 'told' }
   start_enrollment: { outcome: 'started', expiresAt: string } | { outcome: 'waiting', seconds: number } | { outcome: 'stale' }

@@ -1,6 +1,7 @@
 import sql from 'sql-template-tag'
 import { sourceOf } from '../core/address.ts'
 import type { ChainedEvent } from '../core/audit-chain.ts'
+import { FactorKinds } from '../factors/registry.ts'
 import type { Database } from './client.ts'
 import type { Lease } from './lease.ts'
 
@@ -11,11 +12,10 @@ const LOOK_MS = 60_000
 /** A code that somebody sent: what came of it, and from where. */
 interface Attempt extends ChainedEvent { subject: string, address: string }
 
-const REFUSED = new Set(['totp.refused', 'recovery.refused'])
-const ACCEPTED = new Set(['totp.accepted', 'recovery.accepted', 'bypass.used'])
+const { refused: REFUSED, accepted: ACCEPTED } = new FactorKinds()
 
 /** A code that was spent, or a recovery code that was mistyped, is nobody's guess: it has cost no attempt. */
-const isGuess = ({ action, details }: ChainedEvent): boolean => REFUSED.has(action) && JSON.parse(details)?.cause === undefined
+const isGuess = ({ action, details }: ChainedEvent): boolean => REFUSED.includes(action) && JSON.parse(details)?.cause === undefined
 
 /**
  * Looks at events of one tenant as they are chained: enters who failed, and suspects guessing where somebody has failed often,
@@ -25,7 +25,7 @@ export async function watchAttempts (db: Database, events: ChainedEvent[]): Prom
   const attempts = events.filter((event): event is Attempt => event.subject !== null && event.address !== null)
   const refused = attempts.filter(isGuess)
   if (refused.length > 0) await settleFailures(db, refused)
-  for (const [outcome, some] of [['failure', refused], ['success', attempts.filter(({ action }) => ACCEPTED.has(action))]] as const) {
+  for (const [outcome, some] of [['failure', refused], ['success', attempts.filter(({ action }) => ACCEPTED.includes(action))]] as const) {
     for (const attempt of await findGuessing(db, outcome, some)) await settleGuessing(db, attempt, outcome)
   }
 }
@@ -43,13 +43,13 @@ async function findGuessing (db: Database, outcome: 'failure' | 'success', attem
       AND NOT EXISTS (SELECT 1 FROM suspicions s WHERE s.tenant = ${tenant} AND s.action = 'guessing.suspected' AND s.key = a.subject || ' ' || ${outcome} AND s.at > now() - interval '24 hours')
       AND (SELECT count(*) FROM (
         SELECT 1 FROM audit_events e WHERE e.tenant = ${tenant} AND e.subject = a.subject AND e.at > a.at - interval '24 hours' AND e.at <= a.at
-          AND e.action IN ('totp.refused', 'recovery.refused') AND e.details->'cause' IS NULL LIMIT 5) AS failed) = 5
+          AND e.action = ANY(${REFUSED}::text[]) AND e.details->'cause' IS NULL LIMIT 5) AS failed) = 5
     ORDER BY a.n`
   return found.map(({ n }) => attempts[n - 1] as Attempt)
 }
 
 /** Decides that it is told once in 24 hours: `suspected`, else `known` or `few`. */
-const settleGuessing = (db: Database, { tenant, subject, at, factorKind, address, requestId }: Attempt, outcome: 'failure' | 'success'): Promise<unknown> => db.settle('suspect_guessing', sql`${tenant}, ${subject}, ${at}::timestamptz, ${outcome}, ${factorKind}, ${{ address, requestId }}::jsonb`)
+const settleGuessing = (db: Database, { tenant, subject, at, factorKind, address, requestId }: Attempt, outcome: 'failure' | 'success'): Promise<unknown> => db.settle('suspect_guessing', sql`${tenant}, ${subject}, ${at}::timestamptz, ${outcome}, ${factorKind}, ${REFUSED}::text[], ${{ address, requestId }}::jsonb`)
 
 interface Spray { tenant: string, source: string | null, users: number }
 
@@ -64,7 +64,7 @@ export async function watchSprays (db: Database): Promise<void> {
     SELECT tenant, NULL, count(DISTINCT user_id)::int FROM failures
     WHERE at > now() - interval '1 hour'
     GROUP BY tenant HAVING count(DISTINCT user_id) >= ${SPRAYED_USERS}::int`
-  for (const { tenant, source, users } of sprays) await db.settle('suspect_spray', sql`${tenant}, ${source}, ${users}::int`)
+  for (const { tenant, source, users } of sprays) await db.settle('suspect_spray', sql`${tenant}, ${source}, ${users}::int, ${ACCEPTED}::text[]`)
 }
 
 /** Every minute, on the one replica that holds the lease. */

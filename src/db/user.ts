@@ -121,7 +121,6 @@ export async function recordPolicyContact (db: Database, { tenant, userId, polic
 
 const date = (value: string | null): Date | null => value === null ? null : new Date(value)
 const bytes = (value: string): Buffer => Buffer.from(value, 'hex')
-const OPEN: Throttle = { failures: 0, waitSeconds: null, waitUntil: null, lockedAt: null }
 
 function toUser (tenant: string, row: UserRow, answer: Answer, session: Wanted['session'], isWhole: boolean): User {
   const of = <Row>(rows: Array<Of<Row>> | null): Array<Of<Row>> => rows?.filter(({ userId }) => userId === row.id) ?? []
@@ -148,19 +147,15 @@ function toUser (tenant: string, row: UserRow, answer: Answer, session: Wanted['
     reportedVersion: row.reportedVersion,
     factors: of(answer.factors).map(toFactor),
     session: toSession(tenant, row.epoch, remembered, session?.peppers),
-    throttles: { totp: toThrottle(of(answer.throttles).find(({ kind }) => kind === 'totp'), readAt) },
+    throttles: Object.fromEntries(of(answer.throttles).map(row => [row.kind, toThrottle(row, readAt)])),
     policy: toPolicy(answer.policy)
   }
   if (!isWhole) return user
-  const whole: WholeUser = { ...user, pending: toPending(of(answer.pending)[0]), recovery: toRecovery(of(answer.sets)[0], of(answer.codes)) }
+  const whole: WholeUser = { ...user, pending: of(answer.pending).map(toPending), recovery: toRecovery(of(answer.sets)[0], of(answer.codes)) }
   return whole
 }
 
-function toPending (row: Of<Json<Pending>> | undefined): Pending | null {
-  if (row === undefined) return null
-  const { userId, sealed, createdAt, ...pending } = row
-  return { ...pending, sealed: bytes(sealed), createdAt: new Date(createdAt) }
-}
+const toPending = ({ userId, ...row }: Of<Json<Pending>>): Pending => ({ ...row, sealed: bytes(row.sealed), createdAt: new Date(row.createdAt) })
 
 const toRecovery = (set: NonNullable<Answer['sets']>[number] | undefined, codes: Array<{ isUsed: boolean }>): RecoverySet | null => set === undefined
   ? null
@@ -188,8 +183,7 @@ function toSession (tenant: string, epoch: number, row: SessionRow | undefined, 
 const NO_SESSION: RememberedSession = { generation: 0, act: null, isForged: false }
 
 /** A wait that is over is none. */
-function toThrottle (row: Omit<NonNullable<Answer['throttles']>[number], 'userId'> | undefined, now: Date): Throttle {
-  if (row === undefined) return OPEN
+function toThrottle (row: NonNullable<Answer['throttles']>[number], now: Date): Throttle {
   const until = date(row.waitUntil)
   const ms = until === null ? 0 : until.getTime() - now.getTime()
   return { failures: row.failures, lockedAt: date(row.lockedAt), ...(ms > 0 ? { waitUntil: until, waitSeconds: Math.ceil(ms / 1000) } : { waitUntil: null, waitSeconds: null }) }

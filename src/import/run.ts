@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { KeyRing } from '../core/keys.ts'
 import { seal } from '../core/seal.ts'
-import { DEFAULT_PARAMETERS, stepAt } from '../core/totp.ts'
+import { DEFAULT_PARAMETERS, stepAt, TOTP_KIND } from '../factors/totp/totp.ts'
 import type { Database } from '../db/client.ts'
 import { findKnown, type Known, settleImported } from '../db/import.ts'
 import type { PlannedUser, Target } from './plan.ts'
@@ -67,11 +67,11 @@ async function importUser (user: PlannedUser, known: Known | undefined, options:
     const userId = known?.userId ?? randomUUID()
     const ring = currentRing()
     const factors = user.factors.map(({ id, label, secret }) => {
-      const { sealed } = seal(ring, { ...DEFAULT_PARAMETERS, tenant, userId, factorId: id }, secret)
-      return { id, label, sealed: sealed.toString('hex') }
+      const { sealed } = seal(ring, { ...DEFAULT_PARAMETERS, kind: TOTP_KIND, tenant, userId, factorId: id }, secret)
+      return { ...DEFAULT_PARAMETERS, id, label, sealed: sealed.toString('hex') }
     })
     const whose = { tenant, namespace, subject, account, userId, keyId: ring.primary, peppers: peppers() }
-    const { outcome } = await settleImported(db, { ...whose, factors, step: stepAt(clock()), source })
+    const { outcome } = await settleImported(db, { ...whose, kind: TOTP_KIND, factors, counter: stepAt(clock()), source })
     if (outcome !== 'moved' || tries === TRIES) return outcome
     // First seen or erased between the two.
     known = (await findKnown(db, tenant, namespace, [asAsked(user)]))[0]

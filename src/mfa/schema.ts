@@ -1,6 +1,5 @@
 import { Type } from 'typebox'
 import { NAME, PRINTABLE, QUERY_NAME, UUID } from '../core/text.ts'
-import { SEPARATOR } from '../core/typed-code.ts'
 
 export { MAX_GROUPS, MAX_LENGTH, STORABLE } from '../core/text.ts'
 
@@ -13,15 +12,6 @@ export const NullableTime = Nullable(Time)
 /** A time that a caller gives; any offset. */
 export const GivenTime = Type.String({ format: 'date-time', pattern: '^\\d{4}-\\d\\d-\\d\\dT', maxLength: 40, description: 'RFC 3339', 'x-message': 'must be a date and time, such as 2026-12-01T00:00:00Z', examples: ['2027-01-01T00:00:00Z'] })
 export const NullableGivenTime = Type.Union([GivenTime, Type.Null()], { description: 'RFC 3339, or null', 'x-message': 'must be a date and time, such as 2026-12-01T00:00:00Z, or null' })
-
-/** Six digits of any script, however they are spaced. A decision reads them before it compares or counts anything. */
-export const TotpCode = Type.String({
-  pattern: `^${SEPARATOR}*(\\p{Nd}${SEPARATOR}*){6}$`,
-  maxLength: 64,
-  description: 'Six digits in a string, as the authenticator shows them. Spaces, dashes and other scripts\' digits are fine',
-  'x-message': 'must be six digits, as a string',
-  examples: ['492039', '492 039']
-})
 
 const oneLine = (maxLength: number): string => `must be text of 1 to ${maxLength} characters on one line`
 
@@ -53,18 +43,19 @@ export const EventCursor = Type.String({ pattern: '^[0-9]{1,16}_[0-9a-f]{8}(-[0-
 
 export const FactorStatus = Type.Enum(['pending', 'active', 'locked'])
 
-export const Factor = Type.Object({
+/** Of these kinds. */
+const Factor = (kinds: readonly string[]) => Type.Object({
   id: Uuid,
-  kind: Type.Literal('totp'),
+  kind: Type.Enum([...kinds]),
   label: Type.String(),
   status: FactorStatus,
   createdAt: Time,
   confirmedAt: NullableTime,
   lastUsedAt: NullableTime,
-  nextCodeAt: Type.Union([Time, Type.Null()], { description: 'When its next code is accepted, if the present one was used' })
+  nextCodeAt: Type.Union([Time, Type.Null()], { description: 'When its next code is accepted, if the present one was used. Null for a kind without codes' })
 }, {
   $id: 'Factor',
-  examples: [{ id: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', kind: 'totp', label: 'My phone', status: 'active', createdAt: '2026-11-24T12:00:00.000Z', confirmedAt: '2026-11-24T12:00:31.000Z', lastUsedAt: null, nextCodeAt: null }]
+  examples: [{ id: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', kind: kinds[0], label: 'My phone', status: 'active', createdAt: '2026-11-24T12:00:00.000Z', confirmedAt: '2026-11-24T12:00:31.000Z', lastUsedAt: null, nextCodeAt: null }]
 })
 
 /** For an application: the token is then not accepted here. */
@@ -84,4 +75,4 @@ export const tokenExample = { token: 'eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsIm
 export const RecoveryCodes = Type.Array(Type.String({ pattern: '^[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){3}$' }), { description: 'Each works once. They are shown only now.' })
 export const recoveryCodesExample = ['0K7M-2Q9R-WX4T-BN3C', '1D5F-8H2J-6KPV-7A9E']
 
-export const SHARED_SCHEMAS = [Factor]
+export const sharedSchemas = (kinds: readonly string[]) => [Factor(kinds)]

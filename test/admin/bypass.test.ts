@@ -1,6 +1,6 @@
 // A code that an administrator gives somebody for one login, where the phone is lost and no recovery code is left.
 import t from 'tap'
-import { BYPASS_SLOT, generateCode } from '../../src/core/recovery-code.ts'
+import { BYPASS_SLOT, generateCode } from '../../src/factors/recovery-codes/recovery-code.ts'
 import { administrator } from '../helpers/administrator.ts'
 import { type Answer, claimsOf, type User, startService } from '../helpers/service.ts'
 

@@ -59,7 +59,7 @@ t.test('each filter names whom it should, and all of them together', async t => 
   await db.rows`UPDATE users SET grace_until = now() + interval '1 day' WHERE tenant = ${admin.tenant} AND id = ${early}::uuid`
   await db.rows`UPDATE users SET grace_until = now() - interval '1 day' WHERE tenant = ${admin.tenant} AND subject = 'over'`
   await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${admin.tenant} AND subject = 'gone'`
-  await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${admin.tenant} AND kind = 'totp' AND user_id = (SELECT id FROM users WHERE tenant = ${admin.tenant} AND subject = 'stuck')`
+  await db.rows`INSERT INTO throttles (tenant, user_id, kind, locked_at) SELECT tenant, id, 'totp', now() FROM users WHERE tenant = ${admin.tenant} AND subject = 'stuck'`
   await recount(db, admin.tenant)
 
   t.same(subjects(await list()), [admin.sub, 'done', 'early', 'gone', 'guest', 'late', 'over', 'sso', 'stuck'].sort())

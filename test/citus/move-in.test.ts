@@ -53,7 +53,7 @@ t.test('where Citus would keep a plan for each use of a statement, a tenant\'s f
   const expected = hoards ? [{ set: ['plan_cache_mode=force_custom_plan'] }] : [{ set: [] }, { set: ['plan_cache_mode=force_generic_plan'] }]
   t.same(await settings(), expected)
   // As after an update, and after a migration that made one of them anew.
-  for (const name of ['accept_totp', 'find_users']) {
+  for (const name of ['accept_factor', 'find_users']) {
     await client.query(`ALTER FUNCTION ${name} ${hoards ? 'RESET plan_cache_mode' : 'SET plan_cache_mode = force_custom_plan'}`)
   }
   await distribute(url, 'on')

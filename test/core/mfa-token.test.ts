@@ -6,7 +6,7 @@ const NOW = new Date('2026-11-24T12:00:00.900Z')
 const SECONDS = 1795521600
 const USER = { tenant: 'acme', userId: 'u1', epoch: 7 }
 const PEPPERS = { primary: 'p1', keys: new Map([['p1', Buffer.alloc(32, 1)]]) }
-const settings = { issuer: 'https://mfa.test', audience: 'mfa-own', tokenSeconds: 900 }
+const settings = { issuer: 'https://mfa.test', audience: 'mfa-own', tokenSeconds: 900, secondMethods: new Set(['otp', 'recovery']) }
 const first: Caller = {
   kind: 'first',
   tenant: 'acme',
@@ -88,7 +88,7 @@ t.test('a remembered session is named with how often it was logged out of, and w
 })
 
 t.test('a token for an application of somebody who is allowed without MFA says no more than that', async t => {
-  const allowed = (caller: Partial<Caller>, decision: { reason: string, deadline?: string }) => allowedTokenClaims({ ...first, ...caller }, { userId: 'u1', epoch: 7, generation: 0 }, decision, NOW, { issuer: 'https://mfa.test', audience: 'app' })
+  const allowed = (caller: Partial<Caller>, decision: { reason: string, deadline?: string }) => allowedTokenClaims({ ...first, ...caller }, { userId: 'u1', epoch: 7, generation: 0 }, decision, NOW, { ...settings, audience: 'app' })
   t.match(allowed({ amr: ['pwd', 'otp', 'mfa'] }, { reason: 'not_required' }), { aud: 'app', acr: 'none', mfa_reason: 'not_required', amr: ['pwd'], auth_time: SECONDS - 60, exp: SECONDS + 300 })
   t.equal(allowed({}, { reason: 'idp_mfa' }).acr, 'idp-mfa')
   t.notOk('auth_time' in allowed({ authTime: undefined }, { reason: 'not_required' }))
@@ -108,11 +108,11 @@ t.test('carrying an act on makes it no stronger and no fresher', async t => {
     authTime: SECONDS - 500,
     mfa: { userId: 'u1', epoch: 7, acr: 'mfa-recovery', factorId: 'set', generation: 0, isBypass: false }
   }
-  t.same(actOf(mfa), { acr: 'mfa-recovery', methods: ['recovery'], factorId: 'set', authTime: SECONDS - 500, isBypass: false })
-  t.match(mfaTokenClaims(mfa, { userId: 'u1', epoch: 8, generation: 0 }, actOf(mfa) as NonNullable<ReturnType<typeof actOf>>, NOW, settings), {
+  t.same(actOf(mfa, settings.secondMethods), { acr: 'mfa-recovery', methods: ['recovery'], factorId: 'set', authTime: SECONDS - 500, isBypass: false })
+  t.match(mfaTokenClaims(mfa, { userId: 'u1', epoch: 8, generation: 0 }, actOf(mfa, settings.secondMethods) as NonNullable<ReturnType<typeof actOf>>, NOW, settings), {
     acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], auth_time: SECONDS - 500, fid: 'set', epoch: 8
   })
-  t.equal(actOf(first), null)
+  t.equal(actOf(first, settings.secondMethods), null)
 })
 
 t.test('what rests on a code of an administrator says so in every token, also by way of a remembered session, and nothing else does', async t => {

@@ -2,11 +2,11 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { KeyRing } from '../../src/core/keys.ts'
 import { open as use, seal, SealError, type SealContext } from '../../src/core/seal.ts'
-import { DEFAULT_PARAMETERS } from '../../src/core/totp.ts'
+import { DEFAULT_PARAMETERS } from '../../src/factors/totp/totp.ts'
 
 const ring = (...ids: string[]): { primary: string, keys: Map<string, Buffer> } =>
   ({ primary: ids[0] as string, keys: new Map(ids.map(id => [id, randomBytes(32)])) })
-const context: SealContext = { ...DEFAULT_PARAMETERS, tenant: 'acme', userId: randomUUID(), factorId: randomUUID() }
+const context: SealContext = { ...DEFAULT_PARAMETERS, kind: 'totp', tenant: 'acme', userId: randomUUID(), factorId: randomUUID() }
 const secret = randomBytes(20)
 /** A copy of what was sealed. */
 const open = (...args: [KeyRing, SealContext, Parameters<typeof use>[2]]): Buffer => use(...args, opened => Buffer.from(opened))

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { digest } from '../../src/core/recovery-code.ts'
+import { digest } from '../../src/factors/recovery-codes/recovery-code.ts'
 import { tombstoneOf } from '../../src/core/tombstone.ts'
 
 const keys = new Map([['p2', randomBytes(32)], ['p1', randomBytes(32)]])

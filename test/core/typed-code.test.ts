@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Value } from 'typebox/value'
 import { readTyped } from '../../src/core/typed-code.ts'
-import { TotpCode } from '../../src/mfa/schema.ts'
+import { TotpCode } from '../../src/factors/totp/schema.ts'
 
 t.test('every digit of every script is read as what it means', async t => {
   // What each means, from elsewhere: the order of digits within a script is the order of their values.

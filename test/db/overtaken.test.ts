@@ -105,7 +105,7 @@ t.test('an answer that cannot be is 503, and no token comes of it', async t => {
   const user = service.user()
   const { secret } = await user.enroll()
   for (const result of ['RETURN NULL', always('lost')]) {
-    await withAnswer('accept_totp', result, async () => {
+    await withAnswer('accept_factor', result, async () => {
       const answer = await user.call('POST', '/mfa/verify', { code: clock.code(secret) })
       isUnavailable(t, answer)
       t.notMatch(answer.text, 'eyJ')

@@ -133,13 +133,13 @@ t.test('logins read their own users\' rows and no others, alone or together', as
   }
   const alone = [userIds, epochs, factors, steps, nulls, bys].map(([first]) => first)
   t.same(await scanned('find_users($1, NULL, $2::text[], $3::text[], true)', [TENANT, userIds, ['s']]), [])
-  t.same(await scanned('accept_totp($1, $2::uuid, $3::int, $4::uuid, $5::bigint, $6::jsonb, $7::jsonb)', [TENANT, ...alone]), [])
-  t.same(await scanned('accept_totps($1, $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])', [TENANT, userIds, epochs, factors, steps, nulls, bys]), [])
-  t.same(await scanned('refuse_totps($1, $2::jsonb, $3::uuid[], $4::int[], $5::uuid[], $6::jsonb[], $7::jsonb[])', [TENANT, limits, userIds, epochs, nulls, nulls, bys]), [])
+  t.same(await scanned('accept_factor($1, $2::uuid, \'totp\', $3::int, $4::uuid, $5::bigint, $6::jsonb, $7::jsonb)', [TENANT, ...alone]), [])
+  t.same(await scanned('accept_factors($1, \'totp\', $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])', [TENANT, userIds, epochs, factors, steps, nulls, bys]), [])
+  t.same(await scanned('refuse_factors($1, \'totp\', $2::jsonb, $3::uuid[], $4::int[], $5::uuid[], $6::jsonb[], $7::jsonb[])', [TENANT, limits, userIds, epochs, nulls, nulls, bys]), [])
 })
 
 t.test('what changes at each login is in no index, so that the row\'s next version needs no entry in any', async t => {
-  const changing = { users: ['epoch', 'revision', 'recovered_at', 'reported_version'], factors: ['last_step', 'last_used_at'], throttles: ['failures', 'tries', 'wait_until', 'recent'], user_tallies: ['users'] }
+  const changing = { users: ['epoch', 'revision', 'recovered_at', 'reported_version'], factors: ['counter', 'last_used_at'], throttles: ['failures', 'tries', 'wait_until', 'recent'], user_tallies: ['users'] }
   for (const [table, columns] of Object.entries(changing)) {
     const { rows } = await client.query<{ definition: string }>('SELECT indexdef AS definition FROM pg_indexes WHERE tablename = $1', [table])
     t.ok(rows.length > 0, table)

@@ -51,7 +51,7 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   for (let n = 0; n < 5; n++) await service.db.rows`SELECT audit(${admin.tenant}, 'x', 'totp.refused', 'failure', 'totp', ${by}::jsonb, '{}')::text`
   t.ok(await chainTenant(service.db, admin.tenant, { look: events => watchAttempts(service.db, events) }) > 0)
   await watchSprays(service.db)
-  t.match(await service.db.settle('suspect_spray', sql`${admin.tenant}, NULL, 9`), { outcome: 'suspected' })
+  t.match(await service.db.settle('suspect_spray', sql`${admin.tenant}, NULL, 9, ${['totp.accepted']}::text[]`), { outcome: 'suspected' })
   await sweep(service.db)
   t.match(await signTenant(service.db, admin.tenant, signing), { tenant: admin.tenant })
   t.equal(await signAnew(service.db, [...parseSigningKeys('KEYS', JSON.stringify({ keys: [signingKey('next')] })), ...signing.keys]), 1)

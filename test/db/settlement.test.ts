@@ -29,8 +29,8 @@ const stateOf = async (tenant: string): Promise<unknown> => Promise.all([
   db.rows`SELECT * FROM bypasses WHERE tenant = ${tenant} ORDER BY user_id`,
   db.rows`SELECT * FROM tombstones WHERE tenant = ${tenant}`,
   db.rows`SELECT * FROM revocations WHERE tenant = ${tenant} ORDER BY user_id`,
-  // A renewal that comes to nothing was one all the same: of those there are six an hour.
-  db.rows`SELECT * FROM throttles WHERE tenant = ${tenant} AND kind <> 'renew' ORDER BY user_id, kind`,
+  // A renewal that comes to nothing was one all the same: of those there are six an hour. One that has counted nothing is none.
+  db.rows`SELECT * FROM throttles WHERE tenant = ${tenant} AND kind <> 'renew' AND (tries > 0 OR recent <> '{}') ORDER BY user_id, kind`,
   db.rows`SELECT * FROM policies WHERE tenant = ${tenant}`,
   db.rows`SELECT kind, is_enrolled, sum(users) FROM current_tallies WHERE tenant = ${tenant} GROUP BY 1, 2 ORDER BY 1, 2`,
   db.rows`SELECT * FROM audit_events WHERE tenant = ${tenant} ORDER BY at, id`

@@ -12,7 +12,7 @@ const bodies = new Map(readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }
 const THROWN = ['lost', 'actor_gone']
 
 /** Those of several users at once answer a list, of what one of these would have answered. */
-const OF_LISTS: Record<string, string[]> = { accept_totps: ['accept_totp'], refuse_totps: ['refuse_totp'], settle_totps: ['accept_totp', 'refuse_totp'] }
+const OF_LISTS: Record<string, string[]> = { accept_factors: ['accept_factor'], refuse_factors: ['refuse_factor'], settle_factors: ['accept_factor', 'refuse_factor'] }
 
 /** What a function answers itself, and what those that it hands on answer. */
 function outcomesInSql (name: string): Set<string> {

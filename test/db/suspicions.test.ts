@@ -98,10 +98,10 @@ t.test('what costs no attempt, is of yesterday, or of somebody else counts for n
 t.test('of any number that suspect at once one tells of it', async t => {
   const { tenant } = service.user()
   for (let n = 0; n < 5; n++) await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
-  const answers = await Promise.all(Array.from({ length: 20 }, () => db.settle('suspect_guessing', sql`${tenant}, 'user-1', clock_timestamp(), 'failure', 'totp', '{}'`)))
+  const answers = await Promise.all(Array.from({ length: 20 }, () => db.settle('suspect_guessing', sql`${tenant}, 'user-1', clock_timestamp(), 'failure', 'totp', ${['totp.refused', 'recovery.refused']}::text[], '{}'`)))
   t.same(answers.map(({ outcome }) => outcome).sort(), [...Array(19).fill('known'), 'suspected'])
   t.equal((await suspected(tenant)).length, 1)
-  t.same(await db.settle('suspect_guessing', sql`${tenant}, 'user-2', clock_timestamp(), 'failure', 'totp', '{}'`), { outcome: 'few' })
+  t.same(await db.settle('suspect_guessing', sql`${tenant}, 'user-2', clock_timestamp(), 'failure', 'totp', ${['totp.refused', 'recovery.refused']}::text[], '{}'`), { outcome: 'few' })
 })
 
 t.test('one wrong code on each of two hundred users from one /64 is spraying, told once an hour', async t => {

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { Secrets } from '../../src/config/secrets.ts'
-import { tagOf } from '../../src/core/recovery-code.ts'
+import { tagOf } from '../../src/factors/recovery-codes/recovery-code.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { type Answer, type User, startService } from '../helpers/service.ts'
 
@@ -187,6 +187,6 @@ t.test('a remembered second factor that the service did not write counts for not
 t.test('a time step that somebody made endless opens nothing', async t => {
   const user = service.user()
   const { secret } = await user.enroll()
-  await db.rows`UPDATE factors SET period = 2000000000, last_step = -1 WHERE tenant = ${user.tenant}`
+  await db.rows`UPDATE factors SET period = 2000000000, counter = -1 WHERE tenant = ${user.tenant}`
   await failsClosed(t, user, secret)
 })

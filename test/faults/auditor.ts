@@ -1,6 +1,6 @@
 // Holds what was answered against what the database has: the invariants that no fault may break.
 import pg from 'pg'
-import { NOTICE_TYPES } from '../../src/core/notice.ts'
+import { noticeTypes } from '../../src/core/notice.ts'
 import { findTenants, verifyTenant } from '../../src/db/audit-verify.ts'
 import { connect } from '../../src/db/client.ts'
 import type { TestReceiver } from '../helpers/receiver.ts'
@@ -84,7 +84,7 @@ const stillAlive = (asked: Asked[]): string[] => asked
 function notices ({ accepted }: Evidence['receiver'], events: Event[]): string[] {
   const first = new Map<string, number>()
   accepted.forEach(({ id }, index) => { if (!first.has(id)) first.set(id, index) })
-  const told = events.filter(({ action }) => (NOTICE_TYPES as readonly string[]).includes(action))
+  const told = events.filter(({ action }) => (noticeTypes(['totp']) as readonly string[]).includes(action))
   const lost = told.filter(({ id, isPending }) => !first.has(id) && !isPending).map(({ action }) => `nobody was told of ${action}`)
   const unordered = [...groupBy(told, ({ tenant, subject }) => `${tenant} ${subject ?? ''}`)].filter(([, all]) => {
     const places = all.map(({ id }) => first.get(id)).filter(place => place !== undefined)

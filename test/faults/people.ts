@@ -1,6 +1,6 @@
 // People with secrets of their own, who do what people and attackers do.
 import { randomInt } from 'node:crypto'
-import { codeAt, stepAt } from '../../src/core/totp.ts'
+import { codeAt, stepAt } from '../../src/factors/totp/totp.ts'
 import { AUDIENCE, fromBase32, ISSUER, signToken } from '../helpers/service.ts'
 import type { Answer, Call, Driver } from './driver.ts'
 

@@ -49,8 +49,8 @@ export async function settle<T extends Drawn> (db: Database, tenant: string, use
       now() + (p->'exempt'->>'since')::int * interval '24 hours', now() + (p->'exempt'->>'until')::int * interval '24 hours',
       CASE WHEN p->'exempt'->>'since' IS NOT NULL THEN 'r' END, CASE WHEN p->'exempt'->>'since' IS NOT NULL THEN 'b' END
     FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p`
-  await db.rows`INSERT INTO factors (tenant, id, user_id, label, sealed, key_id, last_step, created_at, confirmed_at)
-    SELECT ${tenant}, gen_random_uuid(), (p->>'id')::uuid, l, '\\x00', 'k', 1, now(), now()
+  await db.rows`INSERT INTO factors (tenant, id, user_id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at, confirmed_at)
+    SELECT ${tenant}, gen_random_uuid(), (p->>'id')::uuid, 'totp', l, '\\x00', 'k', 'SHA1', 6, 30, 1, now(), now()
     FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p, unnest(ARRAY['one', 'two']) AS l WHERE (p->>'isEnrolled')::boolean`
   await db.rows`INSERT INTO throttles (tenant, user_id, kind, locked_at)
     SELECT ${tenant}, (p->>'id')::uuid, 'totp', now() FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p WHERE (p->>'isLocked')::boolean`

@@ -7,7 +7,8 @@ import { type Config, readConfig } from '../../src/config.ts'
 import { Secrets } from '../../src/config/secrets.ts'
 import { AuditMemory } from '../../src/core/audit-memory.ts'
 import { ClockSkew } from '../../src/core/clock-skew.ts'
-import { codeAt, stepAt } from '../../src/core/totp.ts'
+import { codeAt, stepAt } from '../../src/factors/totp/totp.ts'
+import { FactorKinds } from '../../src/factors/registry.ts'
 import { connect, type Database } from '../../src/db/client.ts'
 import { databaseUrl, pooled } from './database.ts'
 
@@ -86,7 +87,7 @@ export interface Service {
 }
 
 /** A service of its own process-wide state, closed after the test. */
-export async function startService (t: Teardown, env: Record<string, string | undefined> = {}, clock = new TestClock(), areKeysProved = true, skew = new ClockSkew()): Promise<Service> {
+export async function startService (t: Teardown, env: Record<string, string | undefined> = {}, clock = new TestClock(), areKeysProved = true, skew = new ClockSkew(), kinds = new FactorKinds()): Promise<Service> {
   const merged = Object.fromEntries(Object.entries({ ...testEnvironment(), ...env }).filter((entry): entry is [string, string] => entry[1] !== undefined))
   if (merged.DATABASE_URL !== undefined) merged.DATABASE_URL = pooled(merged.DATABASE_URL)
   const config = readConfig(merged)
@@ -94,7 +95,7 @@ export async function startService (t: Teardown, env: Record<string, string | un
   const secrets = new Secrets(config, areKeysProved)
   const db = connect(() => secrets.databaseUrl as string, 10)
   const memory = new AuditMemory()
-  const app = await createApp({ config, secrets, db, memory, skew, clock: clock.read, logStream: { write: line => { log.push(line) } } })
+  const app = await createApp({ config, secrets, db, kinds, memory, skew, clock: clock.read, logStream: { write: line => { log.push(line) } } })
   t.teardown(async () => {
     await app.close()
     await db.close()

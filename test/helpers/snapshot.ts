@@ -2,8 +2,6 @@
 import type { WholeUser } from '../../src/core/user.ts'
 import { DEFAULT_POLICY } from '../../src/core/policy.ts'
 
-const OPEN = { failures: 0, waitSeconds: null, waitUntil: null, lockedAt: null }
-
 export const NOW = new Date('2026-11-24T12:00:00Z')
 
 export const somebody = (known: Partial<WholeUser> = {}): WholeUser => ({
@@ -26,10 +24,10 @@ export const somebody = (known: Partial<WholeUser> = {}): WholeUser => ({
   exemption: null,
   reportedVersion: null,
   factors: [],
-  pending: null,
+  pending: [],
   recovery: null,
   session: { generation: 0, act: null, isForged: false },
-  throttles: { totp: OPEN },
+  throttles: {},
   policy: DEFAULT_POLICY,
   ...known
 })

@@ -1,6 +1,6 @@
 // A right recovery or bypass code is never refused for the sake of wrong ones, and what somebody asks to be hashed is in nobody's way.
 import t from 'tap'
-import { BYPASS_SLOT, generateCode } from '../../src/core/recovery-code.ts'
+import { BYPASS_SLOT, generateCode } from '../../src/factors/recovery-codes/recovery-code.ts'
 import { sweep } from '../../src/db/sweep.ts'
 import { administrator } from '../helpers/administrator.ts'
 import { type Answer, type User, startService } from '../helpers/service.ts'

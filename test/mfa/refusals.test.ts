@@ -1,7 +1,7 @@
 // What a refusal tells: nothing. And whom it costs: whoever proved the first factor, nobody else.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { generateCode } from '../../src/core/recovery-code.ts'
+import { generateCode } from '../../src/factors/recovery-codes/recovery-code.ts'
 import { type Answer, type User, signToken, startService } from '../helpers/service.ts'
 
 const service = await startService(t, { THROTTLE_WAITS: '0' })

@@ -1,6 +1,6 @@
 // Waits: guesses get slower, whoever makes them and wherever; what is no guess costs nothing.
 import t from 'tap'
-import { generateCode } from '../../src/core/recovery-code.ts'
+import { generateCode } from '../../src/factors/recovery-codes/recovery-code.ts'
 import { type User, startService } from '../helpers/service.ts'
 
 const service = await startService(t)

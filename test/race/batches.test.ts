@@ -68,14 +68,14 @@ t.test('in one call: a good code, the same again, a spent one, one of an epoch t
   await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${tenant} AND user_id = ${locked.userId}::uuid AND kind = 'totp'`
   const step = Math.floor(clock.seconds / 30)
   const accept = ({ userId, factorId }: { userId: string, factorId: string }, changed: object = {}) =>
-    settleAccepted(db, { tenant, userId, epoch: 1, factorId, step, act: null, by, ...changed })
+    settleAccepted(db, { tenant, userId, kind: 'totp', epoch: 1, factorId, counter: step, act: null, by, ...changed })
   const { epoch } = await good.user.row()
   const results = await Promise.all([
-    accept(good, { epoch }), accept(good, { epoch }), accept(spent, { epoch, step: 1 }), accept(over, { epoch: epoch - 1 }), accept(locked, { epoch })
+    accept(good, { epoch }), accept(good, { epoch }), accept(spent, { epoch, counter: 1 }), accept(over, { epoch: epoch - 1 }), accept(locked, { epoch })
   ])
   t.same(results.map(({ outcome }) => outcome).sort(), ['accepted', 'locked', 'spent', 'spent', 'spent'])
   t.same(results.slice(2).map(({ outcome }) => outcome), ['spent', 'spent', 'locked'])
-  const steps = await db.rows<{ id: string, moved: boolean }>`SELECT id::text, last_step = ${step}::bigint AS moved FROM factors WHERE tenant = ${tenant} AND last_step >= ${step}::bigint`
+  const steps = await db.rows<{ id: string, moved: boolean }>`SELECT id::text, counter = ${step}::bigint AS moved FROM factors WHERE tenant = ${tenant} AND counter >= ${step}::bigint`
   t.same(steps, [{ id: good.factorId, moved: true }])
 })
 
@@ -85,7 +85,7 @@ t.test('whose code cannot be settled fails alone: the others of his call are acc
   const step = Math.floor(clock.seconds / 30)
   const results = await Promise.allSettled(users.map(async ({ user, userId, factorId }, index) => {
     const { epoch } = await user.row()
-    return await settleAccepted(db, { tenant, userId, epoch, factorId, step, act: null, by: { ...by, actor: index === 1 ? '\0' : 'test' } })
+    return await settleAccepted(db, { tenant, userId, kind: 'totp', epoch, factorId, counter: step, act: null, by: { ...by, actor: index === 1 ? '\0' : 'test' } })
   }))
   t.match(results, [{ value: { outcome: 'accepted' } }, { status: 'rejected', reason: { name: 'UnavailableError' } }, { value: { outcome: 'accepted' } }])
 })
@@ -105,8 +105,8 @@ t.test('users who are read together are each read as if alone', async t => {
   t.same(found.map(withoutTime), alone)
   t.equal(new Set(found.slice(0, 4).map(user => user?.readAt.getTime())).size, 1, 'in one call')
   t.match(found, [
-    { userId: ids[0], pending: null, recovery: { total: 10, remaining: 10 }, policy: { version: 7 } },
-    { userId: ids[1], pending: { factorId: /./ } },
+    { userId: ids[0], pending: [], recovery: { total: 10, remaining: 10 }, policy: { version: 7 } },
+    { userId: ids[1], pending: [{ factorId: /./ }] },
     { userId: ids[2], throttles: { totp: { failures: 1 } } },
     { userId: ids[3], recovery: { total: 10, remaining: 7 } },
     null

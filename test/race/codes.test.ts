@@ -16,7 +16,7 @@ t.test('of 50 parallel uses of one TOTP code over two replicas one succeeds, and
   const answers = await race(user, 50, index => ['POST', '/mfa/verify', { token: user.token({ sid: `login-${index}` }), body: { code } }])
   t.ok(isOneOf(answers, 200, 422), JSON.stringify(tally(answers)))
   t.match(await user.throttle('totp'), { failures: 0, tries: 0, recent: [], wait_until: null })
-  const [{ last_step: step }] = await service.db.rows`SELECT last_step::int FROM factors WHERE tenant = ${user.tenant}` as [{ last_step: number }]
+  const [{ counter: step }] = await service.db.rows`SELECT counter::int FROM factors WHERE tenant = ${user.tenant}` as [{ counter: number }]
   t.equal(step, Math.floor(service.clock.seconds / 30))
   const events = await user.events()
   t.equal(events.filter(event => event.action === 'totp.accepted').length, 1)

@@ -51,7 +51,7 @@ export interface components {
              * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
              */
             id: string;
-            /** @enum {string} */
+            /** @enum {unknown} */
             kind: "totp";
             label: string;
             /** @enum {unknown} */
@@ -64,7 +64,7 @@ export interface components {
             createdAt: string;
             confirmedAt: string | null;
             lastUsedAt: string | null;
-            /** @description When its next code is accepted, if the present one was used */
+            /** @description When its next code is accepted, if the present one was used. Null for a kind without codes */
             nextCodeAt: string | null;
         };
         /** @description What must happen next */
@@ -874,6 +874,7 @@ export interface components {
                 remaining: number;
                 acknowledgedAt: string | null;
             } | null;
+            /** @description By the kinds of factor */
             locks: {
                 totp: {
                     /** @description Wrong codes in a row */

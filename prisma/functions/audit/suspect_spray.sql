@@ -1,6 +1,6 @@
 -- Is somebody trying codes on many users? From one source (`p_source`), or, null, from anywhere: then only if more users of the tenant
--- failed than passed in that hour. Told once an hour.
-CREATE OR REPLACE FUNCTION suspect_spray(p_tenant text, p_source text, p_users int) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- failed than passed in that hour. Told once an hour. p_accepted are the actions of an accepted code, of every kind.
+CREATE OR REPLACE FUNCTION suspect_spray(p_tenant text, p_source text, p_users int, p_accepted text[]) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_details jsonb := jsonb_build_object('users', p_users, 'hours', 1);
   v_passed int;
@@ -16,7 +16,7 @@ BEGIN
   END IF;
   SELECT count(DISTINCT subject) INTO v_passed FROM audit_events
   WHERE tenant = p_tenant AND at > clock_timestamp() - interval '1 hour'
-    AND action IN ('totp.accepted', 'recovery.accepted', 'bypass.used');
+    AND action = ANY (p_accepted);
   IF v_passed >= p_users THEN RETURN jsonb_build_object('outcome', 'few'); END IF;
   RETURN suspect(p_tenant, 'spray.suspected', '*', 3600, NULL, 'failure', NULL, '{}', v_details || jsonb_build_object('passed', v_passed));
 END $$;

@@ -1,10 +1,10 @@
--- Makes the pending factor active, its step spent, with the recovery codes ([{slot, hash, tag, pepperId}] or null) if it is the first.
+-- Makes the pending factor active, its counter spent, with the recovery codes ([{slot, hash, tag, pepperId}] or null) if it is the first.
 -- Decides: one confirmation out of any number; at most five factors and no label twice, by the revision.
 -- p_rule says what the first factor rests on. `lone`: the tenant has no enrolled administrator yet. Decides: of several first
 -- administrators at the same moment one sets up their factor without a code. `young`: no code was asked though administrators need one.
 -- Then this factor, and what is set up by it, administers as late as what comes after a recovery.
 CREATE OR REPLACE FUNCTION confirm_factor(
-  p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_label text, p_step bigint,
+  p_tenant text, p_user uuid, p_kind text, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_label text, p_counter bigint,
   p_set uuid, p_codes jsonb, p_rule text, p_act jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -20,16 +20,17 @@ BEGIN
   SELECT * INTO v_user FROM users
   WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  v_throttled := lock_throttle(p_tenant, p_user);
+  v_throttled := lock_throttle(p_tenant, p_user, p_kind);
   IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   v_now := clock_timestamp();
   DELETE FROM enrollments
-  WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor AND claim = p_claim AND expires_at > v_now
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_factor AND claim = p_claim AND expires_at > v_now
   RETURNING * INTO v_pending;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'spent'); END IF;
-  INSERT INTO factors (tenant, id, user_id, label, sealed, key_id, last_step, created_at, confirmed_at, after_recovery_at)
-  VALUES (p_tenant, p_factor, p_user, p_label, v_pending.sealed, v_pending.key_id, p_step, v_pending.created_at, v_now,
-    CASE WHEN p_rule = 'young' THEN v_now ELSE v_user.recovered_at END);
+  INSERT INTO factors (tenant, id, user_id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at, confirmed_at,
+    after_recovery_at)
+  VALUES (p_tenant, p_factor, p_user, p_kind, p_label, v_pending.sealed, v_pending.key_id, v_pending.algorithm, v_pending.digits,
+    v_pending.period, p_counter, v_pending.created_at, v_now, CASE WHEN p_rule = 'young' THEN v_now ELSE v_user.recovered_at END);
   IF p_codes IS NOT NULL THEN
     PERFORM store_codes(p_tenant, p_user, p_set, p_codes);
   END IF;
@@ -38,8 +39,8 @@ BEGIN
   WHERE tenant = p_tenant AND id = p_user;
   PERFORM note_factors(p_tenant, p_user);
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
-  PERFORM audit(p_tenant, p_user::text, 'factor.confirmed', 'success', 'totp', p_by,
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+  PERFORM audit(p_tenant, p_user::text, 'factor.confirmed', 'success', p_kind, p_by,
     jsonb_build_object('factorId', p_factor, 'label', p_label));
   RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_act));
 END $$;

@@ -37,8 +37,8 @@ BEGIN
     INTO v_ids, v_users FROM users WHERE tenant = p_tenant AND namespace = p_namespace AND subject = ANY (p_names);
   END IF;
   IF v_users IS NULL THEN RETURN NULL; END IF;
-  SELECT json_agg(json_build_object('userId', user_id, 'id', id, 'label', label, 'sealed', encode(sealed, 'hex'), 'keyId', key_id,
-    'algorithm', algorithm, 'digits', digits, 'period', period, 'lastStep', last_step, 'createdAt', created_at,
+  SELECT json_agg(json_build_object('userId', user_id, 'id', id, 'kind', kind, 'label', label, 'sealed', encode(sealed, 'hex'),
+    'keyId', key_id, 'algorithm', algorithm, 'digits', digits, 'period', period, 'counter', counter, 'createdAt', created_at,
     'confirmedAt', confirmed_at, 'lastUsedAt', last_used_at, 'afterRecoveryAt', after_recovery_at) ORDER BY confirmed_at, id)
   INTO v_factors FROM factors WHERE tenant = p_tenant AND user_id = ANY (v_ids);
   SELECT json_agg(json_build_object('userId', user_id, 'kind', kind, 'failures', failures, 'waitUntil', wait_until, 'lockedAt', locked_at))
@@ -54,8 +54,9 @@ BEGIN
     INTO v_sessions FROM mfa_sessions WHERE tenant = p_tenant AND user_id = ANY (v_ids) AND session = ANY (p_sessions);
   END IF;
   IF p_is_whole THEN
-    SELECT json_agg(json_build_object('userId', user_id, 'factorId', factor_id, 'label', label, 'session', session,
-      'sealed', encode(sealed, 'hex'), 'keyId', key_id, 'createdAt', created_at))
+    SELECT json_agg(json_build_object('userId', user_id, 'factorId', factor_id, 'kind', kind, 'label', label, 'session', session,
+      'sealed', encode(sealed, 'hex'), 'keyId', key_id, 'algorithm', algorithm, 'digits', digits, 'period', period,
+      'createdAt', created_at) ORDER BY created_at, factor_id)
     INTO v_pending FROM enrollments WHERE tenant = p_tenant AND user_id = ANY (v_ids) AND expires_at > v_now;
     SELECT json_agg(json_build_object('userId', user_id, 'id', id, 'generatedAt', generated_at, 'acknowledgedAt', acknowledged_at))
     INTO v_sets FROM recovery_sets WHERE tenant = p_tenant AND user_id = ANY (v_ids);

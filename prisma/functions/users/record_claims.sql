@@ -29,8 +29,5 @@ BEGIN
       'sso', (p_word->>'sso')::boolean OR coalesce((v_known->>'sso')::boolean, false)) END);
     UPDATE users SET account = v_account, sources = v_sources WHERE tenant = p_tenant AND id = v_id;
   END IF;
-  INSERT INTO throttles (tenant, user_id, kind)
-  VALUES (p_tenant, v_id, 'enroll'), (p_tenant, v_id, 'totp')
-  ON CONFLICT DO NOTHING;
   PERFORM tally_user(p_tenant, v_id, v_before);
 END $$;

@@ -17,8 +17,8 @@ BEGIN
     RETURN jsonb_build_object('outcome', 'nothing');
   END IF;
   v_cleared := clear_throttles(p_tenant, p_user);
-  SELECT coalesce(jsonb_agg(jsonb_build_object('factorId', id, 'label', label, 'confirmedAt', confirmed_at, 'lastUsedAt', last_used_at)
-    ORDER BY confirmed_at, id), '[]') INTO v_factors FROM factors WHERE tenant = p_tenant AND user_id = p_user;
+  SELECT coalesce(jsonb_agg(jsonb_build_object('factorId', id, 'kind', kind, 'label', label, 'confirmedAt', confirmed_at,
+    'lastUsedAt', last_used_at) ORDER BY confirmed_at, id), '[]') INTO v_factors FROM factors WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM factors WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM recovery_sets WHERE tenant = p_tenant AND user_id = p_user;

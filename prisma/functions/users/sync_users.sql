@@ -32,9 +32,6 @@ BEGIN
   ORDER BY namespace, subject
   ON CONFLICT (tenant, namespace, subject) DO NOTHING;
   SELECT count(*) INTO v_created FROM jsonb_to_recordset(p_users) AS g (id uuid) JOIN users u ON u.tenant = p_tenant AND u.id = g.id;
-  INSERT INTO throttles (tenant, user_id, kind)
-  SELECT p_tenant, u.id, k FROM jsonb_to_recordset(p_users) AS g (id uuid) JOIN users u ON u.tenant = p_tenant AND u.id = g.id
-  CROSS JOIN unnest(ARRAY['enroll', 'totp']) AS k;
 
   -- Who was there before and is told of otherwise, as they were.
   SELECT coalesce(array_agg(b), '{}') INTO v_before FROM (

@@ -109,18 +109,22 @@ CREATE TABLE "user_tally_changes" (
 CREATE TABLE "enrollments" (
     "tenant" TEXT NOT NULL,
     "user_id" UUID NOT NULL,
+    "kind" TEXT NOT NULL,
     "factor_id" UUID NOT NULL,
     "label" TEXT,
     "session" TEXT,
     "sealed" BYTEA NOT NULL,
     "key_id" TEXT NOT NULL,
+    "algorithm" TEXT,
+    "digits" INTEGER,
+    "period" INTEGER,
     "attempts" INTEGER NOT NULL DEFAULT 0,
     "claim" UUID,
     "claimed_until" TIMESTAMPTZ(6),
     "created_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "expires_at" TIMESTAMPTZ(6) NOT NULL,
 
-    CONSTRAINT "enrollments_pkey" PRIMARY KEY ("tenant","user_id")
+    CONSTRAINT "enrollments_pkey" PRIMARY KEY ("tenant","user_id","kind")
 );
 
 -- CreateTable
@@ -128,14 +132,14 @@ CREATE TABLE "factors" (
     "tenant" TEXT NOT NULL,
     "id" UUID NOT NULL,
     "user_id" UUID NOT NULL,
-    "kind" TEXT NOT NULL DEFAULT 'totp',
+    "kind" TEXT NOT NULL,
     "label" TEXT NOT NULL,
     "sealed" BYTEA NOT NULL,
     "key_id" TEXT NOT NULL,
-    "algorithm" TEXT NOT NULL DEFAULT 'SHA1',
-    "digits" INTEGER NOT NULL DEFAULT 6,
-    "period" INTEGER NOT NULL DEFAULT 30,
-    "last_step" BIGINT NOT NULL,
+    "algorithm" TEXT,
+    "digits" INTEGER,
+    "period" INTEGER,
+    "counter" BIGINT NOT NULL,
     "last_used_at" TIMESTAMPTZ(6),
     "created_at" TIMESTAMPTZ(6) NOT NULL,
     "confirmed_at" TIMESTAMPTZ(6) NOT NULL,
@@ -482,7 +486,9 @@ ALTER TABLE "policies"
   ADD CONSTRAINT "policies_enforcement" CHECK (enforcement IN ('optional', 'report_only', 'required')),
   ADD CONSTRAINT "policies_sso_rule" CHECK (sso_rule IN ('exempt_sso_only', 'exempt_sso_session', 'none')),
   ADD CONSTRAINT "policies_grace" CHECK (grace_period_days BETWEEN 0 AND 365);
-ALTER TABLE "throttles" ADD CONSTRAINT "throttles_kind" CHECK (kind IN ('totp', 'enroll', 'renew'));
+-- What each kind of factor needs: a kind of its own has a constraint of its own.
+ALTER TABLE "factors" ADD CONSTRAINT "factors_totp" CHECK (kind <> 'totp' OR num_nulls(algorithm, digits, period) = 0);
+ALTER TABLE "enrollments" ADD CONSTRAINT "enrollments_totp" CHECK (kind <> 'totp' OR num_nulls(algorithm, digits, period) = 0);
 ALTER TABLE "recovery_codes" ADD CONSTRAINT "recovery_codes_bcrypt" CHECK (hash ~ '^[$]2[aby][$]1[0-9][$]');
 ALTER TABLE "bypasses" ADD CONSTRAINT "bypasses_bcrypt" CHECK (hash ~ '^[$]2[aby][$]1[0-9][$]');
 
@@ -583,9 +589,9 @@ BEGIN
   INSERT INTO audit_events (tenant, at, id, actor, subject, action, outcome, factor_kind, address, request_id, details)
   VALUES (p_tenant, v_at, v_id, p_by->>'actor', p_subject, p_action, p_outcome, p_kind, p_by->>'address', p_by->>'requestId', p_details);
   INSERT INTO audit_pending (tenant, at, id) VALUES (p_tenant, v_at, v_id);
-  IF p_action = ANY ('{factor.confirmed,factor.removed,totp.locked,recovery.accepted,recovery.low,
-    recovery.regenerated,bypass.issued,bypass.used,user.unlocked,user.reset,user.signed_out,user.exempted,user.grace_set,
-    user.disabled,user.enabled,user.erased,policy.changed,spray.suspected,guessing.suspected}')
+  IF (p_action = ANY ('{factor.confirmed,factor.removed,recovery.accepted,recovery.low,recovery.regenerated,
+    bypass.issued,bypass.used,user.unlocked,user.reset,user.signed_out,user.exempted,user.grace_set,
+    user.disabled,user.enabled,user.erased,policy.changed,spray.suspected,guessing.suspected}') OR p_action = p_kind || '.locked')
     -- What was never confirmed was no factor.
     AND NOT p_details ? 'pending'
   THEN
@@ -658,22 +664,24 @@ END $$;
 
 -- Is somebody guessing this user's codes? `p_at` is when one was refused (p_outcome `failure`), or accepted after others had been
 -- (`success`): with five refused in the 24 hours before, it is told, each once in 24 hours. What cost no attempt is none.
-CREATE OR REPLACE FUNCTION suspect_guessing(p_tenant text, p_user text, p_at timestamptz, p_outcome text, p_kind text, p_by jsonb)
-RETURNS jsonb LANGUAGE plpgsql AS $$
+-- p_refused are the actions of a refused code, of every kind.
+CREATE OR REPLACE FUNCTION suspect_guessing(
+  p_tenant text, p_user text, p_at timestamptz, p_outcome text, p_kind text, p_refused text[], p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_failures int;
 BEGIN
   SELECT count(*) INTO v_failures FROM audit_events
   WHERE tenant = p_tenant AND subject = p_user AND at > p_at - interval '24 hours' AND at <= p_at
-    AND action IN ('totp.refused', 'recovery.refused') AND NOT details ? 'cause';
+    AND action = ANY (p_refused) AND NOT details ? 'cause';
   IF v_failures < 5 THEN RETURN jsonb_build_object('outcome', 'few'); END IF;
   RETURN suspect(p_tenant, 'guessing.suspected', p_user || ' ' || p_outcome, 86400, p_user, p_outcome, p_kind, p_by,
     jsonb_build_object('failures', v_failures, 'hours', 24));
 END $$;
 
 -- Is somebody trying codes on many users? From one source (`p_source`), or, null, from anywhere: then only if more users of the tenant
--- failed than passed in that hour. Told once an hour.
-CREATE OR REPLACE FUNCTION suspect_spray(p_tenant text, p_source text, p_users int) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- failed than passed in that hour. Told once an hour. p_accepted are the actions of an accepted code, of every kind.
+CREATE OR REPLACE FUNCTION suspect_spray(p_tenant text, p_source text, p_users int, p_accepted text[]) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_details jsonb := jsonb_build_object('users', p_users, 'hours', 1);
   v_passed int;
@@ -689,33 +697,147 @@ BEGIN
   END IF;
   SELECT count(DISTINCT subject) INTO v_passed FROM audit_events
   WHERE tenant = p_tenant AND at > clock_timestamp() - interval '1 hour'
-    AND action IN ('totp.accepted', 'recovery.accepted', 'bypass.used');
+    AND action = ANY (p_accepted);
   IF v_passed >= p_users THEN RETURN jsonb_build_object('outcome', 'few'); END IF;
   RETURN suspect(p_tenant, 'spray.suspected', '*', 3600, NULL, 'failure', NULL, '{}', v_details || jsonb_build_object('passed', v_passed));
 END $$;
 
+-- Accepts a code, or what else a factor of a kind answers, by its counter: of TOTP the time step. Decides: of any number of uses of one
+-- counter, over every replica, one; never an older one after it.
+-- The throttle is locked first, and written only if it has counted something. Whether the user may is asked before the counter is spent:
+-- that keeps nobody from being disabled meanwhile, and what they get then is of an epoch that is over.
+-- It is one of the two calls of a login. Each statement asks one table for one tenant, with nothing nested: of these alone Citus keeps a
+-- plan. Any other it plans anew for each call, which costs more than all that it then does.
+CREATE OR REPLACE FUNCTION accept_factor(
+  p_tenant text, p_user uuid, p_kind text, p_epoch int, p_factor uuid, p_counter bigint, p_act jsonb, p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_throttle throttles%ROWTYPE;
+  v_throttled jsonb;
+  v_now timestamptz;
+  v_generation int;
+BEGIN
+  SELECT * INTO v_throttle FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind FOR UPDATE;
+  IF NOT FOUND OR v_throttle.locked_at IS NOT NULL OR v_throttle.wait_until IS NOT NULL THEN
+    v_throttled := lock_throttle(p_tenant, p_user, p_kind);
+    IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
+    SELECT * INTO v_throttle FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+  END IF;
+  v_now := clock_timestamp();
+  PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL;
+  IF FOUND THEN
+    UPDATE factors SET counter = p_counter, last_used_at = v_now
+    WHERE tenant = p_tenant AND id = p_factor AND user_id = p_user AND kind = p_kind AND counter < p_counter;
+  END IF;
+  IF NOT FOUND THEN
+    PERFORM record_refusal(p_tenant, p_user, p_kind, p_kind, 'spent', p_by);
+    RETURN '{"outcome": "spent"}';
+  END IF;
+  IF v_throttle.failures > 0 OR v_throttle.tries > 0 THEN
+    UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+  END IF;
+  PERFORM audit(p_tenant, p_user::text, p_kind || '.accepted', 'success', p_kind, p_by, jsonb_build_object('factorId', p_factor));
+  IF p_act IS NOT NULL THEN v_generation := remember_session(p_tenant, p_user, p_act); END IF;
+  RETURN jsonb_build_object('outcome', 'accepted', 'generation', v_generation);
+END $$;
+
+-- Codes of one kind, of several users: at each place of the lists a user, their epoch, the factor, its counter, the authentication and
+-- {actor, address, requestId}. Decides what accept_factor decides, for all of them at once: the throttles of all are locked, that of the
+-- lowest id first, so that no two calls wait for each other in a circle; then it is read who the users are; then the counters are spent.
+-- Whatever is not as usual is left to accept_factor: who has no throttle yet, waits or is locked, is gone or of another epoch,
+-- whose counter is spent, and a user's second code.
+-- One statement for each of what has to be done, however many the codes are. Its statements take lists and are planned once: each list
+-- would else look cheaper than a list in general. On Citus (13.2.2) a column that is set to no more than an element of a list
+-- (`SET a = list[1]`) ends the worker's process: each is in an expression.
+CREATE OR REPLACE FUNCTION accept_factors(
+  p_tenant text, p_kind text, p_users uuid[], p_epochs int[], p_factors uuid[], p_counters bigint[], p_acts jsonb[], p_bys jsonb[]
+) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+  v_row record;
+  v_now timestamptz;
+  v_open uuid[] := '{}';
+  v_counted uuid[] := '{}';
+  v_ids uuid[];
+  v_epochs int[];
+  -- Of those who are as usual, side by side.
+  v_places int[] := '{}';
+  v_users uuid[] := '{}';
+  v_factors uuid[] := '{}';
+  v_counters bigint[] := '{}';
+  -- Of those whose counter it was.
+  v_winners uuid[] := '{}';
+  v_bys jsonb[] := '{}';
+  v_details jsonb[] := '{}';
+  v_place int;
+  v_results jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_users)]);
+BEGIN
+  FOR v_row IN
+    SELECT user_id, failures, tries, wait_until, locked_at FROM throttles
+    WHERE tenant = p_tenant AND user_id = ANY (p_users) AND kind = p_kind ORDER BY user_id FOR UPDATE
+  LOOP
+    CONTINUE WHEN v_row.locked_at IS NOT NULL OR v_row.wait_until > clock_timestamp();
+    v_open := v_open || v_row.user_id;
+    IF v_row.failures > 0 OR v_row.tries > 0 THEN v_counted := v_counted || v_row.user_id; END IF;
+  END LOOP;
+  v_now := clock_timestamp();
+  SELECT array_agg(id), array_agg(epoch) INTO v_ids, v_epochs FROM users
+  WHERE tenant = p_tenant AND id = ANY (v_open) AND disabled_at IS NULL;
+  FOR n IN 1 .. cardinality(p_users) LOOP
+    CONTINUE WHEN p_users[n] = ANY (v_users) OR v_epochs[array_position(v_ids, p_users[n])] IS DISTINCT FROM p_epochs[n];
+    v_places := v_places || n;
+    v_users := v_users || p_users[n];
+    v_factors := v_factors || p_factors[n];
+    v_counters := v_counters || p_counters[n];
+  END LOOP;
+  FOR v_row IN
+    UPDATE factors SET counter = greatest(counter, v_counters[array_position(v_factors, id)]), last_used_at = v_now
+    WHERE tenant = p_tenant AND id = ANY (v_factors) AND user_id = v_users[array_position(v_factors, id)] AND kind = p_kind
+      AND counter < v_counters[array_position(v_factors, id)]
+    RETURNING user_id
+  LOOP
+    v_place := v_places[array_position(v_users, v_row.user_id)];
+    v_winners := v_winners || v_row.user_id;
+    v_bys := v_bys || p_bys[v_place];
+    v_details := v_details || jsonb_build_object('factorId', p_factors[v_place]);
+    v_results[v_place] := '{"outcome": "accepted", "generation": null}';
+  END LOOP;
+  IF cardinality(v_counted) > 0 THEN
+    UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL
+    WHERE tenant = p_tenant AND user_id = ANY (v_counted) AND user_id = ANY (v_winners) AND kind = p_kind;
+  END IF;
+  PERFORM audit_all(p_tenant, v_winners, p_kind || '.accepted', 'success', p_kind, v_bys, v_details);
+  FOR n IN 1 .. cardinality(p_users) LOOP
+    IF v_results[n] IS NULL THEN
+      v_results[n] := accept_factor(p_tenant, p_users[n], p_kind, p_epochs[n], p_factors[n], p_counters[n], p_acts[n], p_bys[n]);
+    ELSIF p_acts[n] IS NOT NULL THEN
+      v_results[n] := jsonb_set(v_results[n], '{generation}', to_jsonb(remember_session(p_tenant, p_users[n], p_acts[n])));
+    END IF;
+  END LOOP;
+  RETURN to_jsonb(v_results);
+END $$;
+
 -- Reserves a confirmation while its recovery codes are hashed, for some seconds, so that fifty parallel requests with the right code cost
 -- one set of hashes and not fifty. A holder that dies loses nothing: the claim ends by itself.
-CREATE OR REPLACE FUNCTION claim_confirmation(p_tenant text, p_user uuid, p_factor uuid, p_claim uuid, p_seconds int)
+CREATE OR REPLACE FUNCTION claim_confirmation(p_tenant text, p_user uuid, p_kind text, p_factor uuid, p_claim uuid, p_seconds int)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_throttled jsonb := lock_throttle(p_tenant, p_user);
+  v_throttled jsonb := lock_throttle(p_tenant, p_user, p_kind);
   v_now timestamptz := clock_timestamp();
 BEGIN
   IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   UPDATE enrollments SET claim = p_claim, claimed_until = v_now + make_interval(secs => p_seconds)
-  WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor AND expires_at > v_now
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_factor AND expires_at > v_now
     AND (claim IS NULL OR claim = p_claim OR claimed_until < v_now);
   RETURN jsonb_build_object('outcome', CASE WHEN FOUND THEN 'claimed' ELSE 'spent' END);
 END $$;
 
--- Makes the pending factor active, its step spent, with the recovery codes ([{slot, hash, tag, pepperId}] or null) if it is the first.
+-- Makes the pending factor active, its counter spent, with the recovery codes ([{slot, hash, tag, pepperId}] or null) if it is the first.
 -- Decides: one confirmation out of any number; at most five factors and no label twice, by the revision.
 -- p_rule says what the first factor rests on. `lone`: the tenant has no enrolled administrator yet. Decides: of several first
 -- administrators at the same moment one sets up their factor without a code. `young`: no code was asked though administrators need one.
 -- Then this factor, and what is set up by it, administers as late as what comes after a recovery.
 CREATE OR REPLACE FUNCTION confirm_factor(
-  p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_label text, p_step bigint,
+  p_tenant text, p_user uuid, p_kind text, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_label text, p_counter bigint,
   p_set uuid, p_codes jsonb, p_rule text, p_act jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -731,16 +853,17 @@ BEGIN
   SELECT * INTO v_user FROM users
   WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  v_throttled := lock_throttle(p_tenant, p_user);
+  v_throttled := lock_throttle(p_tenant, p_user, p_kind);
   IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   v_now := clock_timestamp();
   DELETE FROM enrollments
-  WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor AND claim = p_claim AND expires_at > v_now
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_factor AND claim = p_claim AND expires_at > v_now
   RETURNING * INTO v_pending;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'spent'); END IF;
-  INSERT INTO factors (tenant, id, user_id, label, sealed, key_id, last_step, created_at, confirmed_at, after_recovery_at)
-  VALUES (p_tenant, p_factor, p_user, p_label, v_pending.sealed, v_pending.key_id, p_step, v_pending.created_at, v_now,
-    CASE WHEN p_rule = 'young' THEN v_now ELSE v_user.recovered_at END);
+  INSERT INTO factors (tenant, id, user_id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at, confirmed_at,
+    after_recovery_at)
+  VALUES (p_tenant, p_factor, p_user, p_kind, p_label, v_pending.sealed, v_pending.key_id, v_pending.algorithm, v_pending.digits,
+    v_pending.period, p_counter, v_pending.created_at, v_now, CASE WHEN p_rule = 'young' THEN v_now ELSE v_user.recovered_at END);
   IF p_codes IS NOT NULL THEN
     PERFORM store_codes(p_tenant, p_user, p_set, p_codes);
   END IF;
@@ -749,8 +872,8 @@ BEGIN
   WHERE tenant = p_tenant AND id = p_user;
   PERFORM note_factors(p_tenant, p_user);
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
-  PERFORM audit(p_tenant, p_user::text, 'factor.confirmed', 'success', 'totp', p_by,
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+  PERFORM audit(p_tenant, p_user::text, 'factor.confirmed', 'success', p_kind, p_by,
     jsonb_build_object('factorId', p_factor, 'label', p_label));
   RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_act));
 END $$;
@@ -771,7 +894,7 @@ END $$;
 -- Spends a bypass code. Decides: one use out of any number, before it ends. What a recovery code clears, and says of the factors that
 -- come after it, a bypass code does too.
 -- The codes that remain are counted in a statement of their own: on Citus an expression may not ask for rows beside a call that does.
-CREATE OR REPLACE FUNCTION accept_bypass(p_tenant text, p_user uuid, p_epoch int, p_hash text, p_act jsonb, p_by jsonb)
+CREATE OR REPLACE FUNCTION accept_bypass(p_tenant text, p_user uuid, p_epoch int, p_hash text, p_kinds text[], p_act jsonb, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -786,8 +909,9 @@ BEGIN
     PERFORM record_refusal(p_tenant, p_user, 'recovery', 'bypass', 'spent', p_by);
     RETURN jsonb_build_object('outcome', 'spent');
   END IF;
+  PERFORM 1 FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = ANY (p_kinds) ORDER BY kind FOR UPDATE;
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}'
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = ANY (p_kinds);
   UPDATE users SET recovered_at = v_now WHERE tenant = p_tenant AND id = p_user;
   PERFORM audit(p_tenant, p_user::text, 'bypass.used', 'success', 'bypass', p_by, '{}');
   SELECT count(*) INTO v_remaining FROM recovery_codes WHERE tenant = p_tenant AND user_id = p_user AND used_at IS NULL;
@@ -795,12 +919,13 @@ BEGIN
     'generation', remember_session(p_tenant, p_user, p_act));
 END $$;
 
--- Spends a recovery code. Decides: one use out of any number. Clears run, wait, lock and budget of TOTP: else somebody with just the
+-- Spends a recovery code. Decides: one use out of any number. Clears run, wait, lock and budget of the kinds of factor that p_kinds
+-- names: else somebody with just the
 -- password could shut the account's owner out for a month.
 -- What is set comes from a variable, as Citus does not let an UPDATE ask the clock for each row. It is taken when the locks are held, so
 -- that waiting for them makes it no earlier.
 CREATE OR REPLACE FUNCTION accept_recovery(
-  p_tenant text, p_user uuid, p_epoch int, p_slot int, p_hash text, p_act jsonb, p_by jsonb
+  p_tenant text, p_user uuid, p_epoch int, p_slot int, p_hash text, p_kinds text[], p_act jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -815,8 +940,9 @@ BEGIN
     PERFORM record_refusal(p_tenant, p_user, 'recovery', 'recovery', 'spent', p_by);
     RETURN jsonb_build_object('outcome', 'spent');
   END IF;
+  PERFORM 1 FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = ANY (p_kinds) ORDER BY kind FOR UPDATE;
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}'
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = ANY (p_kinds);
   UPDATE users SET recovered_at = v_now WHERE tenant = p_tenant AND id = p_user;
   SELECT count(*) INTO v_remaining FROM recovery_codes
   WHERE tenant = p_tenant AND user_id = p_user AND used_at IS NULL;
@@ -911,6 +1037,96 @@ BEGIN
   SELECT p_tenant, p_user, (c->>'slot')::smallint, c->>'hash', (c->>'tag')::int, c->>'pepperId' FROM jsonb_array_elements(p_codes) AS c;
 END $$;
 
+-- Counts a refused code of a kind, unless other failures have closed the throttle meanwhile: then nothing was looked at.
+-- Decides: of any number of parallel guesses, only as many as the waits allow are answered "refused".
+-- p_limits is {waits: seconds[], maxWait, lock, day, month}; p_pending the factor whose confirmation was tried, if any;
+-- p_near, for the audit alone, {factorId, stepsAway} of a code that would have been right at another time.
+CREATE OR REPLACE FUNCTION refuse_factor(
+  p_tenant text, p_user uuid, p_kind text, p_weight int, p_limits jsonb, p_pending uuid, p_near jsonb, p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_throttled jsonb;
+  v_now timestamptz := clock_timestamp();
+  v_row throttles%ROWTYPE;
+  v_recent timestamptz[];
+BEGIN
+  v_throttled := lock_throttle(p_tenant, p_user, p_kind);
+  IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
+  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+  v_row.failures := v_row.failures + 1;
+  v_row.tries := v_row.tries + p_weight;
+  v_recent := ARRAY(SELECT f FROM unnest(v_row.recent) AS f WHERE f > v_now - interval '30 days' ORDER BY f)
+    || array_fill(v_now, ARRAY[p_weight]);
+  v_row.wait_until := next_try(p_limits, v_row.failures, v_recent, v_now);
+  UPDATE throttles SET failures = v_row.failures, tries = v_row.tries, recent = v_recent,
+    wait_until = CASE WHEN v_row.wait_until > v_now THEN v_row.wait_until END,
+    locked_at = CASE WHEN v_row.tries >= (p_limits->>'lock')::int THEN v_now END
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+  IF p_pending IS NOT NULL THEN
+    DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_pending AND attempts >= 4;
+    UPDATE enrollments SET attempts = attempts + 1
+    WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_pending;
+  END IF;
+  PERFORM audit(p_tenant, p_user::text, p_kind || '.refused', 'failure', p_kind, p_by, coalesce(p_near, '{}'));
+  IF v_row.tries >= (p_limits->>'lock')::int THEN
+    PERFORM audit(p_tenant, p_user::text, p_kind || '.locked', 'failure', p_kind, p_by, '{}');
+  END IF;
+  RETURN jsonb_build_object('outcome', 'refused');
+END $$;
+
+-- Refused codes of one kind, of several users: at each place of the lists a user, the weight, the pending factor, what
+-- refuse_factor takes as p_near, and {actor, address, requestId}.
+-- Decides what refuse_factor decides, for all of them at once. Whatever is not as usual is left to refuse_factor: who has no throttle yet,
+-- waits or is locked, or will be by this one; who has a failure that has aged; who tried a pending factor; and a user's second code.
+-- Its statements take lists and are planned once, as those of accept_factors.
+CREATE OR REPLACE FUNCTION refuse_factors(
+  p_tenant text, p_kind text, p_limits jsonb, p_users uuid[], p_weights int[], p_pendings uuid[], p_nears jsonb[], p_bys jsonb[]
+) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+  v_row record;
+  v_now timestamptz;
+  v_place int;
+  -- Of those who are as usual, side by side.
+  v_users uuid[] := '{}';
+  v_weights int[] := '{}';
+  v_nows timestamptz[] := '{}';
+  v_waits timestamptz[] := '{}';
+  v_nears jsonb[] := '{}';
+  v_bys jsonb[] := '{}';
+  v_results jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_users)]);
+BEGIN
+  FOR v_row IN
+    SELECT user_id, failures, tries, recent, wait_until, locked_at FROM throttles
+    WHERE tenant = p_tenant AND user_id = ANY (p_users) AND kind = p_kind ORDER BY user_id FOR UPDATE
+  LOOP
+    v_now := clock_timestamp();
+    v_place := array_position(p_users, v_row.user_id);
+    CONTINUE WHEN v_row.locked_at IS NOT NULL OR v_row.wait_until > v_now OR v_row.recent[1] <= v_now - interval '30 days'
+      OR v_row.tries + p_weights[v_place] >= (p_limits->>'lock')::int OR p_pendings[v_place] IS NOT NULL;
+    v_users := v_users || v_row.user_id;
+    v_weights := v_weights || p_weights[v_place];
+    v_nows := v_nows || v_now;
+    v_waits := v_waits || next_try(p_limits, v_row.failures + 1, v_row.recent || array_fill(v_now, p_weights[v_place:v_place]), v_now);
+    v_nears := v_nears || coalesce(p_nears[v_place], '{}');
+    v_bys := v_bys || p_bys[v_place];
+    v_results[v_place] := '{"outcome": "refused"}';
+  END LOOP;
+  IF cardinality(v_users) > 0 THEN
+    UPDATE throttles SET failures = failures + 1, tries = tries + v_weights[array_position(v_users, user_id)],
+      recent = recent || array_fill(v_nows[array_position(v_users, user_id)], ARRAY[v_weights[array_position(v_users, user_id)]]),
+      wait_until = CASE WHEN v_waits[array_position(v_users, user_id)] > v_nows[array_position(v_users, user_id)]
+        THEN v_waits[array_position(v_users, user_id)] END
+    WHERE tenant = p_tenant AND user_id = ANY (v_users) AND kind = p_kind;
+    PERFORM audit_all(p_tenant, v_users, p_kind || '.refused', 'failure', p_kind, v_bys, v_nears);
+  END IF;
+  FOR n IN 1 .. cardinality(p_users) LOOP
+    IF v_results[n] IS NULL THEN
+      v_results[n] := refuse_factor(p_tenant, p_users[n], p_kind, p_weights[n], p_limits, p_pendings[n], p_nears[n], p_bys[n]);
+    END IF;
+  END LOOP;
+  RETURN to_jsonb(v_results);
+END $$;
+
 -- Removes a factor and moves the epoch; with the last one go the recovery codes. Decides, by the revision: nobody is left with codes and
 -- no factor, or with a factor and no codes, whatever else is confirmed or removed beside it.
 CREATE OR REPLACE FUNCTION remove_factor(p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_act jsonb, p_by jsonb)
@@ -929,18 +1145,20 @@ BEGIN
     DELETE FROM recovery_sets WHERE tenant = p_tenant AND user_id = p_user;
   END IF;
   PERFORM note_factors(p_tenant, p_user);
-  PERFORM audit(p_tenant, p_user::text, 'factor.removed', 'success', 'totp', p_by, jsonb_build_object(
+  PERFORM audit(p_tenant, p_user::text, 'factor.removed', 'success', v_gone.kind, p_by, jsonb_build_object(
     'factorId', p_factor, 'label', v_gone.label, 'confirmedAt', v_gone.confirmed_at, 'lastUsedAt', v_gone.last_used_at));
   RETURN jsonb_build_object('outcome', 'removed', 'epoch', v_epoch, 'generation', remember_session(p_tenant, p_user, p_act));
 END $$;
 
 -- Removes a factor that was started and not confirmed.
 CREATE OR REPLACE FUNCTION remove_pending(p_tenant text, p_user uuid, p_factor uuid, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_kind text;
 BEGIN
   IF is_actor_gone(p_tenant, NULL, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
-  DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor;
+  DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor RETURNING kind INTO v_kind;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
-  PERFORM audit(p_tenant, p_user::text, 'factor.removed', 'success', 'totp', p_by,
+  PERFORM audit(p_tenant, p_user::text, 'factor.removed', 'success', v_kind, p_by,
     jsonb_build_object('factorId', p_factor, 'pending', true));
   RETURN jsonb_build_object('outcome', 'removed');
 END $$;
@@ -951,29 +1169,55 @@ CREATE OR REPLACE FUNCTION rename_factor(p_tenant text, p_user uuid, p_epoch int
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
+  v_kind text;
 BEGIN
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   v_now := clock_timestamp();
-  UPDATE factors SET label = p_label WHERE tenant = p_tenant AND user_id = p_user AND id = p_factor;
+  UPDATE factors SET label = p_label WHERE tenant = p_tenant AND user_id = p_user AND id = p_factor RETURNING kind INTO v_kind;
   IF NOT FOUND THEN
     UPDATE enrollments SET label = p_label
-    WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor AND expires_at > v_now;
+    WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_factor AND expires_at > v_now RETURNING kind INTO v_kind;
     IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   END IF;
   UPDATE users SET revision = revision + 1 WHERE tenant = p_tenant AND id = p_user;
-  PERFORM audit(p_tenant, p_user::text, 'factor.renamed', 'success', 'totp', p_by,
+  PERFORM audit(p_tenant, p_user::text, 'factor.renamed', 'success', v_kind, p_by,
     jsonb_build_object('factorId', p_factor, 'label', p_label));
   RETURN jsonb_build_object('outcome', 'renamed');
 EXCEPTION WHEN unique_violation THEN
   RETURN jsonb_build_object('outcome', 'taken');
 END $$;
 
--- Starts an enrollment in place of an earlier one, for the user whom the decision was about: not after a reset that came between.
--- Decides: at most one pending factor per user, and `p_per_hour` starts an hour.
+-- Right and wrong codes of one kind, of several users, that were compared at the same moment: each is decided by accept_factor or
+-- refuse_factor as if it were alone, in the order given, which is that of the users' ids, and of one user that in which they came.
+-- Decides: which of one user's guesses is looked at does not depend on which of them is right.
+-- p_attempts is a list of {userId, factorId, epoch, counter, act, by} for a right code, of {userId, weight, limits, pendingId, near, by}
+-- for a wrong one.
+CREATE OR REPLACE FUNCTION settle_factors(p_tenant text, p_kind text, p_attempts jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_attempt jsonb;
+  v_user uuid;
+  v_results jsonb := '[]';
+BEGIN
+  FOR v_attempt IN SELECT attempt FROM jsonb_array_elements(p_attempts) WITH ORDINALITY AS a (attempt, place) ORDER BY place LOOP
+    v_user := (v_attempt->>'userId')::uuid;
+    IF v_attempt ? 'counter' THEN
+      v_results := v_results || accept_factor(p_tenant, v_user, p_kind, (v_attempt->>'epoch')::int, (v_attempt->>'factorId')::uuid,
+        (v_attempt->>'counter')::bigint, nullif(v_attempt->'act', 'null'), v_attempt->'by');
+    ELSE
+      v_results := v_results || refuse_factor(p_tenant, v_user, p_kind, (v_attempt->>'weight')::int, v_attempt->'limits',
+        (v_attempt->>'pendingId')::uuid, nullif(v_attempt->'near', 'null'), v_attempt->'by');
+    END IF;
+  END LOOP;
+  RETURN v_results;
+END $$;
+
+-- Starts an enrollment in place of an earlier one of the kind, for the user whom the decision was about: not after a reset that came
+-- between.
+-- Decides: at most one pending factor of a kind per user, and `p_per_hour` starts an hour.
 CREATE OR REPLACE FUNCTION start_enrollment(
-  p_tenant text, p_user uuid, p_epoch int, p_factor uuid, p_label text, p_session text, p_sealed bytea, p_key_id text,
-  p_ttl_seconds int, p_per_hour int, p_by jsonb
+  p_tenant text, p_user uuid, p_kind text, p_epoch int, p_factor uuid, p_label text, p_session text, p_sealed bytea, p_key_id text,
+  p_algorithm text, p_digits int, p_period int,  p_ttl_seconds int, p_per_hour int, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -981,19 +1225,21 @@ DECLARE
 BEGIN
   PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
+  INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_user, 'enroll') ON CONFLICT DO NOTHING;
   SELECT ARRAY(SELECT s FROM unnest(recent) AS s WHERE s > clock_timestamp() - interval '1 hour' ORDER BY s) INTO v_recent
   FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'enroll' FOR UPDATE;
-  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'lost'); END IF;
   v_now := clock_timestamp();
   IF cardinality(v_recent) >= p_per_hour THEN
     RETURN jsonb_build_object('outcome', 'waiting',
       'seconds', seconds_until(v_recent[cardinality(v_recent) - p_per_hour + 1] + interval '1 hour'));
   END IF;
   UPDATE throttles SET recent = v_recent || v_now WHERE tenant = p_tenant AND user_id = p_user AND kind = 'enroll';
-  DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user;
-  INSERT INTO enrollments (tenant, user_id, factor_id, label, session, sealed, key_id, created_at, expires_at)
-  VALUES (p_tenant, p_user, p_factor, p_label, p_session, p_sealed, p_key_id, v_now, v_now + make_interval(secs => p_ttl_seconds));
-  PERFORM audit(p_tenant, p_user::text, 'factor.started', 'success', 'totp', p_by, jsonb_build_object('factorId', p_factor));
+  DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+  INSERT INTO enrollments (tenant, user_id, kind, factor_id, label, session, sealed, key_id, algorithm, digits, period, created_at,
+    expires_at)
+  VALUES (p_tenant, p_user, p_kind, p_factor, p_label, p_session, p_sealed, p_key_id, p_algorithm, p_digits, p_period, v_now,
+    v_now + make_interval(secs => p_ttl_seconds));
+  PERFORM audit(p_tenant, p_user::text, 'factor.started', 'success', p_kind, p_by, jsonb_build_object('factorId', p_factor));
   RETURN jsonb_build_object('outcome', 'started', 'expiresAt', v_now + make_interval(secs => p_ttl_seconds));
 END $$;
 
@@ -1011,15 +1257,20 @@ BEGIN
   RETURN v_cleared;
 END $$;
 
--- Locks the user's throttle of a kind and says whether a code may be looked at: null, or the outcome that forbids it.
-CREATE OR REPLACE FUNCTION lock_throttle(p_tenant text, p_user uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- Locks the user's throttle of a kind, which is made when it is first asked for, and says whether a code may be looked at: null, or the
+-- outcome that forbids it. Decides: of two that make it at the same moment, the later one finds what the first has counted.
+CREATE OR REPLACE FUNCTION lock_throttle(p_tenant text, p_user uuid, p_kind text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_row throttles%ROWTYPE;
 BEGIN
-  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' FOR UPDATE;
+  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind FOR UPDATE;
   IF NOT FOUND THEN
-    RETURN jsonb_build_object('outcome', 'lost');
-  ELSIF v_row.locked_at IS NOT NULL THEN
+    PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user;
+    IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'lost'); END IF;
+    INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_user, p_kind) ON CONFLICT DO NOTHING;
+    SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind FOR UPDATE;
+  END IF;
+  IF v_row.locked_at IS NOT NULL THEN
     RETURN jsonb_build_object('outcome', 'locked');
   ELSIF v_row.wait_until > clock_timestamp() THEN
     RETURN jsonb_build_object('outcome', 'waiting', 'seconds', seconds_until(v_row.wait_until));
@@ -1063,96 +1314,6 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'refused');
 END $$;
 
--- Counts a refused TOTP code, unless other failures have closed the throttle meanwhile: then nothing was looked at.
--- Decides: of any number of parallel guesses, only as many as the waits allow are answered "refused".
--- p_limits is {waits: seconds[], maxWait, lock, day, month}; p_pending the factor whose confirmation was tried, if any;
--- p_near, for the audit alone, {factorId, stepsAway} of a code that would have been right at another time.
-CREATE OR REPLACE FUNCTION refuse_totp(
-  p_tenant text, p_user uuid, p_weight int, p_limits jsonb, p_pending uuid, p_near jsonb, p_by jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-  v_throttled jsonb;
-  v_now timestamptz := clock_timestamp();
-  v_row throttles%ROWTYPE;
-  v_recent timestamptz[];
-BEGIN
-  v_throttled := lock_throttle(p_tenant, p_user);
-  IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
-  SELECT * INTO v_row FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
-  v_row.failures := v_row.failures + 1;
-  v_row.tries := v_row.tries + p_weight;
-  v_recent := ARRAY(SELECT f FROM unnest(v_row.recent) AS f WHERE f > v_now - interval '30 days' ORDER BY f)
-    || array_fill(v_now, ARRAY[p_weight]);
-  v_row.wait_until := next_try(p_limits, v_row.failures, v_recent, v_now);
-  UPDATE throttles SET failures = v_row.failures, tries = v_row.tries, recent = v_recent,
-    wait_until = CASE WHEN v_row.wait_until > v_now THEN v_row.wait_until END,
-    locked_at = CASE WHEN v_row.tries >= (p_limits->>'lock')::int THEN v_now END
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
-  IF p_pending IS NOT NULL THEN
-    DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_pending AND attempts >= 4;
-    UPDATE enrollments SET attempts = attempts + 1
-    WHERE tenant = p_tenant AND user_id = p_user AND factor_id = p_pending;
-  END IF;
-  PERFORM audit(p_tenant, p_user::text, 'totp.refused', 'failure', 'totp', p_by, coalesce(p_near, '{}'));
-  IF v_row.tries >= (p_limits->>'lock')::int THEN
-    PERFORM audit(p_tenant, p_user::text, 'totp.locked', 'failure', 'totp', p_by, '{}');
-  END IF;
-  RETURN jsonb_build_object('outcome', 'refused');
-END $$;
-
--- Refused TOTP codes of several users: at each place of the lists a user, the weight, the pending factor, what
--- refuse_totp takes as p_near, and {actor, address, requestId}.
--- Decides what refuse_totp decides, for all of them at once. Whatever is not as usual is left to refuse_totp: who waits or is locked, or
--- will be by this one; who has a failure that has aged; who tried a pending factor; and a user's second code.
--- Its statements take lists and are planned once, as those of accept_totps.
-CREATE OR REPLACE FUNCTION refuse_totps(
-  p_tenant text, p_limits jsonb, p_users uuid[], p_weights int[], p_pendings uuid[], p_nears jsonb[], p_bys jsonb[]
-) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-  v_row record;
-  v_now timestamptz;
-  v_place int;
-  -- Of those who are as usual, side by side.
-  v_users uuid[] := '{}';
-  v_weights int[] := '{}';
-  v_nows timestamptz[] := '{}';
-  v_waits timestamptz[] := '{}';
-  v_nears jsonb[] := '{}';
-  v_bys jsonb[] := '{}';
-  v_results jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_users)]);
-BEGIN
-  FOR v_row IN
-    SELECT user_id, failures, tries, recent, wait_until, locked_at FROM throttles
-    WHERE tenant = p_tenant AND user_id = ANY (p_users) AND kind = 'totp' ORDER BY user_id FOR UPDATE
-  LOOP
-    v_now := clock_timestamp();
-    v_place := array_position(p_users, v_row.user_id);
-    CONTINUE WHEN v_row.locked_at IS NOT NULL OR v_row.wait_until > v_now OR v_row.recent[1] <= v_now - interval '30 days'
-      OR v_row.tries + p_weights[v_place] >= (p_limits->>'lock')::int OR p_pendings[v_place] IS NOT NULL;
-    v_users := v_users || v_row.user_id;
-    v_weights := v_weights || p_weights[v_place];
-    v_nows := v_nows || v_now;
-    v_waits := v_waits || next_try(p_limits, v_row.failures + 1, v_row.recent || array_fill(v_now, p_weights[v_place:v_place]), v_now);
-    v_nears := v_nears || coalesce(p_nears[v_place], '{}');
-    v_bys := v_bys || p_bys[v_place];
-    v_results[v_place] := '{"outcome": "refused"}';
-  END LOOP;
-  IF cardinality(v_users) > 0 THEN
-    UPDATE throttles SET failures = failures + 1, tries = tries + v_weights[array_position(v_users, user_id)],
-      recent = recent || array_fill(v_nows[array_position(v_users, user_id)], ARRAY[v_weights[array_position(v_users, user_id)]]),
-      wait_until = CASE WHEN v_waits[array_position(v_users, user_id)] > v_nows[array_position(v_users, user_id)]
-        THEN v_waits[array_position(v_users, user_id)] END
-    WHERE tenant = p_tenant AND user_id = ANY (v_users) AND kind = 'totp';
-    PERFORM audit_all(p_tenant, v_users, 'totp.refused', 'failure', 'totp', v_bys, v_nears);
-  END IF;
-  FOR n IN 1 .. cardinality(p_users) LOOP
-    IF v_results[n] IS NULL THEN
-      v_results[n] := refuse_totp(p_tenant, p_users[n], p_weights[n], p_limits, p_pendings[n], p_nears[n], p_bys[n]);
-    END IF;
-  END LOOP;
-  RETURN to_jsonb(v_results);
-END $$;
-
 -- `Retry-After`: whole seconds, never 0.
 CREATE OR REPLACE FUNCTION seconds_until(p_until timestamptz) RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
@@ -1190,142 +1351,6 @@ BEGIN
   PERFORM audit(p_tenant, p_user::text, 'user.unlocked', 'success', NULL, p_by,
     jsonb_build_object('reason', p_reason, 'cleared', clear_throttles(p_tenant, p_user)));
   RETURN jsonb_build_object('outcome', 'unlocked');
-END $$;
-
--- Accepts a TOTP code. Decides: of any number of uses of one step, over every replica, one; never an older one after it.
--- The throttle is locked first, and written only if it has counted something. Whether the user may is asked before the step is spent:
--- that keeps nobody from being disabled meanwhile, and what they get then is of an epoch that is over.
--- It is one of the two calls of a login. Each statement asks one table for one tenant, with nothing nested: of these alone Citus keeps a
--- plan. Any other it plans anew for each call, which costs more than all that it then does.
-CREATE OR REPLACE FUNCTION accept_totp(
-  p_tenant text, p_user uuid, p_epoch int, p_factor uuid, p_step bigint, p_act jsonb, p_by jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-  v_throttle throttles%ROWTYPE;
-  v_throttled jsonb;
-  v_now timestamptz;
-  v_generation int;
-BEGIN
-  SELECT * INTO v_throttle FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp' FOR UPDATE;
-  IF NOT FOUND OR v_throttle.locked_at IS NOT NULL OR v_throttle.wait_until IS NOT NULL THEN
-    v_throttled := lock_throttle(p_tenant, p_user);
-    IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
-  END IF;
-  v_now := clock_timestamp();
-  PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL;
-  IF FOUND THEN
-    UPDATE factors SET last_step = p_step, last_used_at = v_now
-    WHERE tenant = p_tenant AND id = p_factor AND user_id = p_user AND last_step < p_step;
-  END IF;
-  IF NOT FOUND THEN
-    PERFORM record_refusal(p_tenant, p_user, 'totp', 'totp', 'spent', p_by);
-    RETURN '{"outcome": "spent"}';
-  END IF;
-  IF v_throttle.failures > 0 OR v_throttle.tries > 0 THEN
-    UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
-  END IF;
-  PERFORM audit(p_tenant, p_user::text, 'totp.accepted', 'success', 'totp', p_by, jsonb_build_object('factorId', p_factor));
-  IF p_act IS NOT NULL THEN v_generation := remember_session(p_tenant, p_user, p_act); END IF;
-  RETURN jsonb_build_object('outcome', 'accepted', 'generation', v_generation);
-END $$;
-
--- Codes of several users: at each place of the lists a user, their epoch, the factor, the step, the authentication to remember and
--- {actor, address, requestId}. Decides what accept_totp decides, for all of them at once: the throttles of all are locked, that of the
--- lowest id first, so that no two calls wait for each other in a circle; then it is read who the users are; then the steps are spent.
--- Whatever is not as usual is left to accept_totp: who waits or is locked, is gone or of another epoch, whose step is spent, and a user's
--- second code.
--- One statement for each of what has to be done, however many the codes are. Its statements take lists and are planned once: each list
--- would else look cheaper than a list in general. On Citus (13.2.2) a column that is set to no more than an element of a list
--- (`SET a = list[1]`) ends the worker's process: each is in an expression.
-CREATE OR REPLACE FUNCTION accept_totps(
-  p_tenant text, p_users uuid[], p_epochs int[], p_factors uuid[], p_steps bigint[], p_acts jsonb[], p_bys jsonb[]
-) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-  v_row record;
-  v_now timestamptz;
-  v_open uuid[] := '{}';
-  v_counted uuid[] := '{}';
-  v_ids uuid[];
-  v_epochs int[];
-  -- Of those who are as usual, side by side.
-  v_places int[] := '{}';
-  v_users uuid[] := '{}';
-  v_factors uuid[] := '{}';
-  v_steps bigint[] := '{}';
-  -- Of those whose step it was.
-  v_winners uuid[] := '{}';
-  v_bys jsonb[] := '{}';
-  v_details jsonb[] := '{}';
-  v_place int;
-  v_results jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_users)]);
-BEGIN
-  FOR v_row IN
-    SELECT user_id, failures, tries, wait_until, locked_at FROM throttles
-    WHERE tenant = p_tenant AND user_id = ANY (p_users) AND kind = 'totp' ORDER BY user_id FOR UPDATE
-  LOOP
-    CONTINUE WHEN v_row.locked_at IS NOT NULL OR v_row.wait_until > clock_timestamp();
-    v_open := v_open || v_row.user_id;
-    IF v_row.failures > 0 OR v_row.tries > 0 THEN v_counted := v_counted || v_row.user_id; END IF;
-  END LOOP;
-  v_now := clock_timestamp();
-  SELECT array_agg(id), array_agg(epoch) INTO v_ids, v_epochs FROM users
-  WHERE tenant = p_tenant AND id = ANY (v_open) AND disabled_at IS NULL;
-  FOR n IN 1 .. cardinality(p_users) LOOP
-    CONTINUE WHEN p_users[n] = ANY (v_users) OR v_epochs[array_position(v_ids, p_users[n])] IS DISTINCT FROM p_epochs[n];
-    v_places := v_places || n;
-    v_users := v_users || p_users[n];
-    v_factors := v_factors || p_factors[n];
-    v_steps := v_steps || p_steps[n];
-  END LOOP;
-  FOR v_row IN
-    UPDATE factors SET last_step = greatest(last_step, v_steps[array_position(v_factors, id)]), last_used_at = v_now
-    WHERE tenant = p_tenant AND id = ANY (v_factors) AND user_id = v_users[array_position(v_factors, id)]
-      AND last_step < v_steps[array_position(v_factors, id)]
-    RETURNING user_id
-  LOOP
-    v_place := v_places[array_position(v_users, v_row.user_id)];
-    v_winners := v_winners || v_row.user_id;
-    v_bys := v_bys || p_bys[v_place];
-    v_details := v_details || jsonb_build_object('factorId', p_factors[v_place]);
-    v_results[v_place] := '{"outcome": "accepted", "generation": null}';
-  END LOOP;
-  IF cardinality(v_counted) > 0 THEN
-    UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL
-    WHERE tenant = p_tenant AND user_id = ANY (v_counted) AND user_id = ANY (v_winners) AND kind = 'totp';
-  END IF;
-  PERFORM audit_all(p_tenant, v_winners, 'totp.accepted', 'success', 'totp', v_bys, v_details);
-  FOR n IN 1 .. cardinality(p_users) LOOP
-    IF v_results[n] IS NULL THEN
-      v_results[n] := accept_totp(p_tenant, p_users[n], p_epochs[n], p_factors[n], p_steps[n], p_acts[n], p_bys[n]);
-    ELSIF p_acts[n] IS NOT NULL THEN
-      v_results[n] := jsonb_set(v_results[n], '{generation}', to_jsonb(remember_session(p_tenant, p_users[n], p_acts[n])));
-    END IF;
-  END LOOP;
-  RETURN to_jsonb(v_results);
-END $$;
-
--- Right and wrong codes of several users that were compared at the same moment: each is decided by accept_totp or refuse_totp as if it
--- were alone, in the order given, which is that of the users' ids, and of one user that in which they came.
--- Decides: which of one user's guesses is looked at does not depend on which of them is right.
--- p_attempts is a list of {userId, factorId, epoch, step, act, by} for a right code, of {userId, weight, limits, pendingId, near, by}
--- for a wrong one.
-CREATE OR REPLACE FUNCTION settle_totps(p_tenant text, p_attempts jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-  v_attempt jsonb;
-  v_user uuid;
-  v_results jsonb := '[]';
-BEGIN
-  FOR v_attempt IN SELECT attempt FROM jsonb_array_elements(p_attempts) WITH ORDINALITY AS a (attempt, place) ORDER BY place LOOP
-    v_user := (v_attempt->>'userId')::uuid;
-    IF v_attempt ? 'step' THEN
-      v_results := v_results || accept_totp(p_tenant, v_user, (v_attempt->>'epoch')::int, (v_attempt->>'factorId')::uuid,
-        (v_attempt->>'step')::bigint, nullif(v_attempt->'act', 'null'), v_attempt->'by');
-    ELSE
-      v_results := v_results || refuse_totp(p_tenant, v_user, (v_attempt->>'weight')::int, v_attempt->'limits',
-        (v_attempt->>'pendingId')::uuid, nullif(v_attempt->'near', 'null'), v_attempt->'by');
-    END IF;
-  END LOOP;
-  RETURN v_results;
 END $$;
 
 -- The first use of a key, recorded in the audit of every tenant where another one was in use before. Decides: of any number of replicas
@@ -1756,8 +1781,8 @@ BEGIN
     INTO v_ids, v_users FROM users WHERE tenant = p_tenant AND namespace = p_namespace AND subject = ANY (p_names);
   END IF;
   IF v_users IS NULL THEN RETURN NULL; END IF;
-  SELECT json_agg(json_build_object('userId', user_id, 'id', id, 'label', label, 'sealed', encode(sealed, 'hex'), 'keyId', key_id,
-    'algorithm', algorithm, 'digits', digits, 'period', period, 'lastStep', last_step, 'createdAt', created_at,
+  SELECT json_agg(json_build_object('userId', user_id, 'id', id, 'kind', kind, 'label', label, 'sealed', encode(sealed, 'hex'),
+    'keyId', key_id, 'algorithm', algorithm, 'digits', digits, 'period', period, 'counter', counter, 'createdAt', created_at,
     'confirmedAt', confirmed_at, 'lastUsedAt', last_used_at, 'afterRecoveryAt', after_recovery_at) ORDER BY confirmed_at, id)
   INTO v_factors FROM factors WHERE tenant = p_tenant AND user_id = ANY (v_ids);
   SELECT json_agg(json_build_object('userId', user_id, 'kind', kind, 'failures', failures, 'waitUntil', wait_until, 'lockedAt', locked_at))
@@ -1773,8 +1798,9 @@ BEGIN
     INTO v_sessions FROM mfa_sessions WHERE tenant = p_tenant AND user_id = ANY (v_ids) AND session = ANY (p_sessions);
   END IF;
   IF p_is_whole THEN
-    SELECT json_agg(json_build_object('userId', user_id, 'factorId', factor_id, 'label', label, 'session', session,
-      'sealed', encode(sealed, 'hex'), 'keyId', key_id, 'createdAt', created_at))
+    SELECT json_agg(json_build_object('userId', user_id, 'factorId', factor_id, 'kind', kind, 'label', label, 'session', session,
+      'sealed', encode(sealed, 'hex'), 'keyId', key_id, 'algorithm', algorithm, 'digits', digits, 'period', period,
+      'createdAt', created_at) ORDER BY created_at, factor_id)
     INTO v_pending FROM enrollments WHERE tenant = p_tenant AND user_id = ANY (v_ids) AND expires_at > v_now;
     SELECT json_agg(json_build_object('userId', user_id, 'id', id, 'generatedAt', generated_at, 'acknowledgedAt', acknowledged_at))
     INTO v_sets FROM recovery_sets WHERE tenant = p_tenant AND user_id = ANY (v_ids);
@@ -1814,14 +1840,15 @@ BEGIN
     AND disabled_at IS NULL);
 END $$;
 
--- Brings a user's authenticators from another system: p_factors is [{id, label, sealed}], sealed for the user p_id (hexadecimal). All of
--- them or none. p_step is spent, and every step before: what was shown there opens nothing here. They get no recovery codes. A user who was
--- erased is made anew first, as by their own login; if an erasure comes between, the outcome is `moved`.
+-- Brings a user's authenticators of a kind from another system: p_factors is [{id, label, sealed, algorithm, digits, period}], sealed for
+-- the user p_id (hexadecimal). All of them or none. p_counter is spent, and every one before: what was shown there opens
+-- nothing here. They get no recovery codes. A user who was erased is made anew first, as by their own login; if an erasure comes between,
+-- the outcome is `moved`.
 -- Decides: a user who has an authenticator here keeps their own, whatever else is confirmed beside it (the row of `users` is locked, and
 -- its revision moves, so that a confirmation decides anew); each comes once, and one that was removed here never comes back.
 CREATE OR REPLACE FUNCTION import_user(
-  p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_key_id text, p_factors jsonb, p_step bigint, p_source text,
-  p_hashes jsonb, p_by jsonb
+  p_tenant text, p_id uuid, p_kind text, p_namespace text, p_subject text, p_account text, p_key_id text, p_factors jsonb,
+  p_counter bigint, p_source text, p_hashes jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_user users%ROWTYPE;
@@ -1836,8 +1863,6 @@ BEGIN
   SELECT * INTO v_user FROM users WHERE tenant = p_tenant AND namespace = p_namespace AND subject = p_subject FOR NO KEY UPDATE;
   -- First seen or erased meanwhile: it was sealed for another.
   IF NOT FOUND OR v_user.id <> p_id THEN RETURN jsonb_build_object('outcome', 'moved'); END IF;
-  INSERT INTO throttles (tenant, user_id, kind) VALUES (p_tenant, p_id, 'enroll'), (p_tenant, p_id, 'totp')
-  ON CONFLICT DO NOTHING;
   IF v_created THEN PERFORM tally_user(p_tenant, p_id, NULL); END IF;
   IF v_user.disabled_at IS NOT NULL THEN RETURN jsonb_build_object('outcome', 'disabled'); END IF;
   v_has := ARRAY(SELECT id FROM factors WHERE tenant = p_tenant AND user_id = p_id);
@@ -1847,13 +1872,14 @@ BEGIN
       AND (details->>'factorId')::uuid = ANY(v_ids)) THEN
     RETURN jsonb_build_object('outcome', 'removed');
   END IF;
-  INSERT INTO factors (tenant, id, user_id, label, sealed, key_id, last_step, created_at, confirmed_at, after_recovery_at)
-  SELECT p_tenant, (f->>'id')::uuid, p_id, f->>'label', decode(f->>'sealed', 'hex'), p_key_id, p_step,
-    clock_timestamp(), clock_timestamp(), v_user.recovered_at
+  INSERT INTO factors (tenant, id, user_id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at, confirmed_at,
+    after_recovery_at)
+  SELECT p_tenant, (f->>'id')::uuid, p_id, p_kind, f->>'label', decode(f->>'sealed', 'hex'), p_key_id, f->>'algorithm',
+    (f->>'digits')::int, (f->>'period')::int, p_counter, clock_timestamp(), clock_timestamp(), v_user.recovered_at
   FROM jsonb_array_elements(p_factors) AS f;
   UPDATE users SET revision = revision + 1 WHERE tenant = p_tenant AND id = p_id;
   PERFORM note_factors(p_tenant, p_id);
-  PERFORM audit(p_tenant, p_id::text, 'factor.confirmed', 'success', 'totp', p_by,
+  PERFORM audit(p_tenant, p_id::text, 'factor.confirmed', 'success', p_kind, p_by,
     jsonb_build_object('factorId', f->>'id', 'label', f->>'label', 'importedFrom', p_source))
   FROM jsonb_array_elements(p_factors) AS f;
   RETURN jsonb_build_object('outcome', 'imported');
@@ -1877,7 +1903,7 @@ END $$;
 -- Locks a user for an administrator: null, or the outcome that forbids it. `gone` for nobody; `forbidden` where support would touch a user
 -- who was ever seen with an `mfa:` role; `actor_gone` where the administrator is one no more.
 -- Whatever an administrator does to one user calls it first, and is audited with the reason. Throttles are locked after it, in the order of
--- their kinds: enroll, renew, totp.
+-- their kinds.
 CREATE OR REPLACE FUNCTION lock_user(p_tenant text, p_user uuid, p_is_support boolean, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_is_administrator boolean;
@@ -1920,9 +1946,6 @@ BEGIN
       'sso', (p_word->>'sso')::boolean OR coalesce((v_known->>'sso')::boolean, false)) END);
     UPDATE users SET account = v_account, sources = v_sources WHERE tenant = p_tenant AND id = v_id;
   END IF;
-  INSERT INTO throttles (tenant, user_id, kind)
-  VALUES (p_tenant, v_id, 'enroll'), (p_tenant, v_id, 'totp')
-  ON CONFLICT DO NOTHING;
   PERFORM tally_user(p_tenant, v_id, v_before);
 END $$;
 
@@ -1968,8 +1991,8 @@ BEGIN
     RETURN jsonb_build_object('outcome', 'nothing');
   END IF;
   v_cleared := clear_throttles(p_tenant, p_user);
-  SELECT coalesce(jsonb_agg(jsonb_build_object('factorId', id, 'label', label, 'confirmedAt', confirmed_at, 'lastUsedAt', last_used_at)
-    ORDER BY confirmed_at, id), '[]') INTO v_factors FROM factors WHERE tenant = p_tenant AND user_id = p_user;
+  SELECT coalesce(jsonb_agg(jsonb_build_object('factorId', id, 'kind', kind, 'label', label, 'confirmedAt', confirmed_at,
+    'lastUsedAt', last_used_at) ORDER BY confirmed_at, id), '[]') INTO v_factors FROM factors WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM factors WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM recovery_sets WHERE tenant = p_tenant AND user_id = p_user;
@@ -2044,9 +2067,6 @@ BEGIN
   ORDER BY namespace, subject
   ON CONFLICT (tenant, namespace, subject) DO NOTHING;
   SELECT count(*) INTO v_created FROM jsonb_to_recordset(p_users) AS g (id uuid) JOIN users u ON u.tenant = p_tenant AND u.id = g.id;
-  INSERT INTO throttles (tenant, user_id, kind)
-  SELECT p_tenant, u.id, k FROM jsonb_to_recordset(p_users) AS g (id uuid) JOIN users u ON u.tenant = p_tenant AND u.id = g.id
-  CROSS JOIN unnest(ARRAY['enroll', 'totp']) AS k;
 
   -- Who was there before and is told of otherwise, as they were.
   SELECT coalesce(array_agg(b), '{}') INTO v_before FROM (

@@ -6,18 +6,18 @@ import { asksForLines, NDJSON, sendLines } from '../../http/ndjson.ts'
 import { operation } from '../../http/openapi.ts'
 import { readTime } from '../../http/time.ts'
 import type { Services } from '../../services.ts'
-import { AUDIT_SCHEMAS, auditEventExample, AuditQuery } from './schema.ts'
+import { auditEventExample, type AuditQuery, auditQuery, auditSchemas } from './schema.ts'
 import { type EventRow, findEvents } from './store.ts'
 
 const PAGE = 50
 
 export function registerAudit (app: FastifyInstance, services: Services): void {
-  for (const schema of AUDIT_SCHEMAS) app.addSchema(schema)
+  for (const schema of auditSchemas(services.kinds.names)) app.addSchema(schema)
   registerEvents(app, services)
   registerVerify(app, services)
 }
 
-function registerEvents (app: FastifyInstance, { db, gate }: Services): void {
+function registerEvents (app: FastifyInstance, { db, gate, kinds: { names: kinds } }: Services): void {
   app.get('/admin/audit', {
     onRequest: gate.admin(['mfa:admin', 'mfa:auditor']),
     schema: operation({
@@ -25,12 +25,12 @@ function registerEvents (app: FastifyInstance, { db, gate }: Services): void {
       tag: 'Audit',
       summary: 'What happened in the tenant, newest first',
       description: 'Filters are combined (AND). Results are paged, 50 by default. Ask for `Accept: application/x-ndjson` to stream everything, one per line; then `limit` caps the total. Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
-      querystring: AuditQuery,
+      querystring: auditQuery(kinds),
       answers: {
         200: {
           schema: Type.Ref('AuditPage'),
           description: 'A page, and the cursor of the next one.',
-          contentTypes: { [NDJSON]: { schema: Type.String({ description: 'An `AuditEvent` on each line', examples: [`${JSON.stringify(auditEventExample)}\n`] }) } }
+          contentTypes: { [NDJSON]: { schema: Type.String({ description: 'An `AuditEvent` on each line', examples: [`${JSON.stringify(auditEventExample(kinds[0] as string))}\n`] }) } }
         }
       },
       errors: ['step_up_required', 'not_enrolled']

@@ -1,10 +1,10 @@
-import { NOTICE_TYPES } from '../../core/notice.ts'
-import { NOTICE_EXAMPLES, noticeExample } from './examples.ts'
+import { noticeTypes } from '../../core/notice.ts'
+import { noticeExample, noticeExampleBody } from './examples.ts'
 
 const text = (name: string, description: string, example: string): object => ({ in: 'header', name, required: true, description, schema: { type: 'string' }, example })
 
 /** What the receiver is called with: the part of the specification that is not about us. */
-export const NOTICE_WEBHOOKS = {
+export const noticeWebhooks = (kinds: readonly string[]): { notice: object } => ({
   notice: {
     post: {
       operationId: 'notice',
@@ -22,7 +22,7 @@ export const NOTICE_WEBHOOKS = {
         content: {
           'application/json': {
             schema: { $ref: '#/components/schemas/Notice' },
-            examples: Object.fromEntries(NOTICE_TYPES.map(type => [type, { summary: NOTICE_EXAMPLES[type].about, value: noticeExample(type) }]))
+            examples: Object.fromEntries(noticeTypes(kinds).map(type => [type, { summary: noticeExample(type, kinds[0] as string).about, value: noticeExampleBody(type, kinds[0] as string) }]))
           }
         }
       },
@@ -33,4 +33,4 @@ export const NOTICE_WEBHOOKS = {
       }
     }
   }
-}
+})

@@ -1,4 +1,4 @@
-import { CODES } from '../../core/recovery-code.ts'
+import { CODES } from '../../factors/recovery-codes/recovery-code.ts'
 import type { Database } from '../../db/client.ts'
 import sql from 'sql-template-tag'
 import { distinctGroups, groupOf } from '../../db/standing.ts'

@@ -8,19 +8,19 @@ import { operation } from '../../http/openapi.ts'
 import { DETAILS, Problem } from '../../http/problem.ts'
 import { readTime } from '../../http/time.ts'
 import { decisionSettings, type Services } from '../../services.ts'
-import { type ExemptionChange, type GraceChange, UserParams, USERS_SCHEMAS } from './schema.ts'
+import { type ExemptionChange, type GraceChange, UserParams, usersSchemas } from './schema.ts'
 import { settleExemption, settleGrace } from './store.ts'
 import { findTarget, isSupport, notFound, refuseOneself, refuseSupport, userIdOf } from './target.ts'
 import { viewUser } from './view.ts'
 
 export function registerUsers (app: FastifyInstance, services: Services): void {
-  for (const schema of USERS_SCHEMAS) app.addSchema(schema)
+  for (const schema of usersSchemas(services.kinds.names)) app.addSchema(schema)
   registerUser(app, services)
   registerExemption(app, services)
   registerGrace(app, services)
 }
 
-function registerUser (app: FastifyInstance, { config, db, clock, gate }: Services): void {
+function registerUser (app: FastifyInstance, { config, db, clock, gate, kinds }: Services): void {
   const settings = decisionSettings(config)
 
   app.get('/admin/users/:userId', {
@@ -37,11 +37,11 @@ function registerUser (app: FastifyInstance, { config, db, clock, gate }: Servic
   }, async request => {
     const user = await findTarget(db, request)
     if (isSupport(request, 'mfa:auditor') && user.isAdministrator) await refuseSupport(db, request)
-    return viewUser(user, clock(), settings)
+    return viewUser(kinds, user, clock(), settings)
   })
 }
 
-function registerExemption (app: FastifyInstance, { config, db, clock, gate }: Services): void {
+function registerExemption (app: FastifyInstance, { config, db, clock, gate, kinds }: Services): void {
   const settings = decisionSettings(config)
   const maxDays = settings.floor?.maxExemptionDays ?? null
 
@@ -66,11 +66,11 @@ function registerExemption (app: FastifyInstance, { config, db, clock, gate }: S
     if (!exempt && until !== undefined) throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
     const end = until === undefined ? null : readTime('until', until)
     refuseUnset(await forCaller(request, () => settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) })))
-    return viewUser(await afterAct(findTarget(db, request)), clock(), settings)
+    return viewUser(kinds, await afterAct(findTarget(db, request)), clock(), settings)
   })
 }
 
-function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Services): void {
+function registerGrace (app: FastifyInstance, { config, db, clock, gate, kinds }: Services): void {
   const settings = decisionSettings(config)
   const maxDays = settings.floor?.gracePeriodDays ?? null
 
@@ -93,7 +93,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, gate }: Servi
     const userId = userIdOf(request)
     await refuseOneself(db, request)
     refuseUnset(await forCaller(request, () => settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) })))
-    return viewUser(await afterAct(findTarget(db, request)), clock(), settings)
+    return viewUser(kinds, await afterAct(findTarget(db, request)), clock(), settings)
   })
 }
 

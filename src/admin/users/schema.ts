@@ -15,7 +15,7 @@ export const Exemption = Type.Union([
   Type.Null()
 ], { $id: 'Exemption', description: 'Null if there is none, or it is over', examples: [{ since: '2026-11-24T12:00:00.000Z', until: '2026-11-30T12:00:00.000Z', reason: 'New phone on Monday', by: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3' }] })
 
-export const User = Type.Object({
+const User = (kinds: readonly string[]) => Type.Object({
   userId: Uuid,
   subject: Type.String(),
   account: Type.String({ description: 'The name to show. Never an identity' }),
@@ -26,7 +26,7 @@ export const User = Type.Object({
   enrolled: Type.Boolean(),
   factors: Type.Array(Type.Ref('Factor')),
   recoveryCodes: Type.Union([Type.Object({ total: Type.Integer(), remaining: Type.Integer(), acknowledgedAt: NullableTime }), Type.Null()]),
-  locks: Type.Object({ totp: Lock }),
+  locks: Type.Object(Object.fromEntries(kinds.map(kind => [kind, Lock])), { description: 'By the kinds of factor' }),
   exemption: Type.Ref('Exemption'),
   graceUntil: NullableTime,
   disabled: Type.Boolean(),
@@ -35,7 +35,7 @@ export const User = Type.Object({
 }, {
   $id: 'User',
   examples: [{
-    userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: 'alice', account: 'alice@example.com', namespace: 'https://id.example.com', tenant: 'acme', groups: ['staff'], accounts: ['local'], enrolled: false, factors: [], recoveryCodes: null, locks: { totp: { failures: 0, waitUntil: null, lockedAt: null } }, exemption: null, graceUntil: '2026-12-08T12:00:00.000Z', disabled: false, createdAt: '2026-11-24T12:00:00.000Z', decision: { action: 'allow', reason: 'grace', deadline: '2026-12-08T12:00:00.000Z' }
+    userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: 'alice', account: 'alice@example.com', namespace: 'https://id.example.com', tenant: 'acme', groups: ['staff'], accounts: ['local'], enrolled: false, factors: [], recoveryCodes: null, locks: Object.fromEntries(kinds.map(kind => [kind, { failures: 0, waitUntil: null, lockedAt: null }])), exemption: null, graceUntil: '2026-12-08T12:00:00.000Z', disabled: false, createdAt: '2026-11-24T12:00:00.000Z', decision: { action: 'allow', reason: 'grace', deadline: '2026-12-08T12:00:00.000Z' }
   }]
 })
 
@@ -51,4 +51,4 @@ export const GraceChange = Type.Object({ until: GivenTime, reason: Reason }, {
 })
 export type GraceChange = Static<typeof GraceChange>
 
-export const USERS_SCHEMAS = [Exemption, User, ExemptionChange, GraceChange]
+export const usersSchemas = (kinds: readonly string[]) => [Exemption, User(kinds), ExemptionChange, GraceChange]

@@ -1,6 +1,8 @@
-import { listFactors } from '../../core/factors.ts'
 import type { User, Throttle, WholeUser } from '../../core/user.ts'
 import { decide, type DecisionSettings, exemptionEnd, usualSession } from '../../core/policy.ts'
+import { throttleOf } from '../../core/throttle.ts'
+import type { FactorKinds } from '../../factors/registry.ts'
+import { listFactors } from '../../factors/view.ts'
 import { accountsOf, groupsOf } from '../../core/sources.ts'
 
 const viewLock = ({ failures, waitUntil, lockedAt }: Throttle): object =>
@@ -15,8 +17,8 @@ export function viewExemption ({ exemption, readAt }: Pick<User, 'exemption' | '
 }
 
 /** What an administrator sees of a user, as of now: whether they could pass without a second factor, and never a secret. */
-export const viewUser = (user: WholeUser, now: Date, settings: DecisionSettings): object => {
-  const { userId, subject, account, namespace, tenant, sources, factors, recovery, throttles } = user
+export const viewUser = (kinds: FactorKinds, user: WholeUser, now: Date, settings: DecisionSettings): object => {
+  const { userId, subject, account, namespace, tenant, sources, factors, recovery } = user
   return {
     userId,
     subject,
@@ -26,9 +28,9 @@ export const viewUser = (user: WholeUser, now: Date, settings: DecisionSettings)
     groups: groupsOf(sources, settings.issuers),
     accounts: accountsOf(sources, settings.issuers),
     enrolled: factors.length > 0,
-    factors: listFactors(user, now),
+    factors: listFactors(kinds, user, now),
     recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
-    locks: { totp: viewLock(throttles.totp) },
+    locks: Object.fromEntries(kinds.names.map(kind => [kind, viewLock(throttleOf(user, kind))])),
     exemption: viewExemption(user, settings),
     graceUntil: user.graceUntil?.toISOString() ?? null,
     disabled: user.isDisabled,

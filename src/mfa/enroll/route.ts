@@ -3,17 +3,16 @@ import { Type } from 'typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type CodeRule, decideCodeRule } from '../../core/assurance.ts'
 import { type Caller, sessionKey } from '../../core/caller.ts'
-import { nextCodeAt } from '../../core/factors.ts'
-import { DEFAULT_PARAMETERS, base32, generateSecret, otpauthUri } from '../../core/totp.ts'
 import type { Act } from '../../core/mfa-token.ts'
-import type { User } from '../../core/user.ts'
-import { qrCode } from '../../core/qr-code.ts'
-import { createRecoverySet, type RecoverySet } from '../../core/recovery-set.ts'
+import type { Pending, User } from '../../core/user.ts'
+import { createRecoverySet, type RecoverySet } from '../../factors/recovery-codes/recovery-set.ts'
 import { seal } from '../../core/seal.ts'
 import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
 import { settleRefused } from '../../db/attempts.ts'
 import { recordUnreadable } from '../../db/audit.ts'
+import type { Confirmed, FactorKind } from '../../factors/factor-kind.ts'
+import { recoveryCodes } from '../../factors/recovery-codes/kind.ts'
 import { byOf, wholeUser } from '../../gate.ts'
 import { forCaller } from '../../http/budget.ts'
 import { refuseThrottled } from '../../http/throttled.ts'
@@ -21,39 +20,41 @@ import { operation } from '../../http/openapi.ts'
 import { DETAILS, Problem } from '../../http/problem.ts'
 import { assuranceSettings, checkAudience, issueSettled, remembered, type Services, throttleLimits } from '../../services.ts'
 import { type ConfirmDecision, decideConfirm, decideStart } from './decide.ts'
-import { type ConfirmRequest, ENROLL_SCHEMAS, type EnrollRequest } from './schema.ts'
 import { hasAdministrator, releaseClaim, settleClaimed, settleConfirmed, settleStarted } from './store.ts'
+
+/** What every kind's body may have; a kind's own reads the rest. */
+interface StartBody { label?: string }
+interface ConfirmBody { factorId: string, audience?: string }
 
 /** How often a start or a confirmation is decided anew when another change of the factors came between. */
 const TRIES = 3
 
-export function registerEnroll (app: FastifyInstance, services: Services): void {
-  for (const schema of ENROLL_SCHEMAS) app.addSchema(schema)
-  registerStart(app, services)
-  registerConfirm(app, services)
+/** How a factor of this kind is set up. */
+export function registerEnroll (app: FastifyInstance, services: Services, kind: FactorKind): void {
+  registerStart(app, services, kind)
+  registerConfirm(app, services, kind)
 }
 
-function registerStart (app: FastifyInstance, services: Services): void {
+function registerStart (app: FastifyInstance, services: Services, kind: FactorKind): void {
   const { config, clock, db, gate, secrets, warnOfLoginTime } = services
+  const { path, answer, answered, body, ...texts } = kind.calls.start
   const settings = assuranceSettings(config)
   const findCodeRule = codeRuleOf(services)
-  app.post('/mfa/enroll', {
+  app.post(path, {
     onRequest: gate.user,
     schema: operation({
-      id: 'startEnrollment',
+      ...texts,
       tag: 'Enroll',
-      summary: 'Start setting up an authenticator',
-      description: 'Answers the secret as a QR code and as text, once. It counts only after `POST /mfa/enroll/confirm`, within ten minutes and in the same login session. A start replaces an earlier one that was not confirmed. Active authenticators stay as they are. The first authenticator needs a fresh login. If the token does not say when the login was, the answer is `login_time_unknown`, and a new login would not help. If the `action` of `step_up_required` is `recovery`, it needs a code from an administrator, at `POST /mfa/recovery`. A further authenticator needs a fresh MFA token.',
-      body: Type.Ref('EnrollRequest'),
-      answers: { 201: { schema: Type.Ref('EnrollAnswer'), description: 'Started: show the QR code, and the secret beside it.' } },
-      ifUnknown: 'Its secret is lost. Start again: the new start takes its place.',
+      body: Type.Ref(body),
+      answers: { 201: { schema: Type.Ref(answer), description: answered } },
       errors: ['step_up_required', 'login_time_unknown', 'too_many_factors', 'label_taken']
     })
   }, async (request, reply) => {
-    const label = (request.body as EnrollRequest).label?.normalize('NFC')
+    const label = (request.body as StartBody).label?.normalize('NFC')
     const { caller } = request
     const factorId = randomUUID()
-    const secret = generateSecret()
+    const { secret, parameters, show } = kind.start({ now: clock(), ring: secrets.sealing, config })
+    const sealedBy = { kind: kind.kind, ...parameters }
     try {
       for (let attempt = 1; attempt <= TRIES; attempt++) {
         const { storedUser: user } = request
@@ -64,12 +65,13 @@ function registerStart (app: FastifyInstance, services: Services): void {
         if (decision.outcome === 'login_time_unknown') warnOfLoginTime(caller)
         if (decision.outcome !== 'start') throw new Problem(decision.outcome)
 
-        const sealed = seal(secrets.sealing, { ...DEFAULT_PARAMETERS, tenant, userId, factorId }, secret)
-        const started = await forCaller(request, () => settleStarted(db, { tenant, userId, epoch, factorId, label: label ?? null, session: sessionKey(caller), ...sealed, by: byOf(request) }))
+        const sealed = seal(secrets.sealing, { ...sealedBy, tenant, userId, factorId }, secret)
+        const start = { ...sealedBy, ...sealed, tenant, userId, epoch, factorId, label: label ?? null, session: sessionKey(caller), by: byOf(request) }
+        const started = await forCaller(request, () => settleStarted(db, start))
         refuseThrottled(started)
         if (started.outcome === 'started') {
           reply.code(201)
-          return await show(secret, { factorId, account: user.account, expiresAt: started.expiresAt })
+          return { factorId, ...show(user.account), expiresAt: new Date(started.expiresAt).toISOString() }
         }
         await gate.refresh(request)
       }
@@ -78,12 +80,6 @@ function registerStart (app: FastifyInstance, services: Services): void {
       secret.fill(0)
     }
   })
-
-  /** All of it, once. */
-  async function show (secret: Uint8Array, { factorId, account, expiresAt }: { factorId: string, account: string, expiresAt: string }): Promise<object> {
-    const uri = otpauthUri(secret, config.TOTP_ISSUER_NAME, account)
-    return { factorId, secret: base32(secret), otpauthUri: uri, qrCode: qrCode(uri), expiresAt: new Date(expiresAt).toISOString() }
-  }
 }
 
 /** What somebody's first factor rests on; the database is asked only where that says something. */
@@ -93,38 +89,35 @@ const codeRuleOf = ({ config, db }: Services) => async (user: User): Promise<Cod
   return decideCodeRule(user, mode, isAsked && await hasAdministrator(db, user.tenant))
 }
 
-/** What a confirmation proves: TOTP; after a recovery it stays one, since that is how this session came in. */
-function confirmedAct ({ mfa }: Caller, factorId: string, now: Date): Act {
-  const isRecovery = mfa?.acr === 'mfa-recovery'
-  return { acr: isRecovery ? 'mfa-recovery' : 'mfa', methods: isRecovery ? ['otp', 'recovery'] : ['otp'], factorId, authTime: unixSeconds(now), isBypass: mfa?.isBypass === true }
+/** What a confirmation proves: a factor of its kind; after a recovery it stays one, since that is how this session came in. */
+function confirmedAct ({ mfa }: Caller, kind: FactorKind, factorId: string, now: Date): Act {
+  const [acr, methods] = mfa?.acr === recoveryCodes.acr ? [recoveryCodes.acr, [...kind.amr, ...recoveryCodes.amr]] : [kind.acr, [...kind.amr]]
+  return { acr, methods, factorId, authTime: unixSeconds(now), isBypass: mfa?.isBypass === true }
 }
 
-function registerConfirm (app: FastifyInstance, services: Services): void {
+function registerConfirm (app: FastifyInstance, services: Services, kind: FactorKind): void {
   const { config, clock, db, gate, hasher, secrets } = services
+  const { path, answer, answered, body, ...texts } = kind.calls.confirm
   const assurance = assuranceSettings(config)
   const findCodeRule = codeRuleOf(services)
   const limits = throttleLimits(config)
 
-  app.post('/mfa/enroll/confirm', {
+  app.post(path, {
     onRequest: gate.user,
     config: { codeKind: 'enrollment', isOfWhole: true },
     schema: operation({
-      id: 'confirmEnrollment',
+      ...texts,
       tag: 'Enroll',
-      summary: 'Prove a code of the new authenticator, so that it counts',
-      description: 'The code is used up. With the first authenticator you get ten recovery codes. Show them, offer to save them, and call `POST /mfa/recovery/acknowledge` when the user has saved them. The fifth wrong code ends the set-up.',
-      body: Type.Ref('ConfirmRequest'),
-      answers: { 200: { schema: Type.Ref('ConfirmAnswer'), description: 'Active. Has the recovery codes, and an MFA token.' } },
-      ifUnknown: 'Look at GET /mfa/status. If the factor is `active`, go on with POST /mfa/verify and its next code. If `recoveryCodes.acknowledgedAt` is null, the user has not seen the recovery codes: make new ones, POST /mfa/recovery/codes.',
+      body: Type.Ref(body),
+      answers: { 200: { schema: Type.Ref(answer), description: answered } },
       errors: ['not_found', 'step_up_required', 'too_many_factors', 'label_taken', 'factor_locked', 'code_refused'],
       details: { not_found: DETAILS.setUpOver }
     })
   }, async request => {
-    const body = request.body as ConfirmRequest
-    checkAudience(services, body.audience)
+    checkAudience(services, (request.body as ConfirmBody).audience)
     const claim = randomUUID()
     try {
-      return await confirm(request, body, claim)
+      return await confirm(request, claim)
     } catch (error) {
       // Nothing was spent: the same code is good at once, not only when the claim has ended.
       if (error instanceof UnavailableError) await Promise.allSettled([releaseClaim(db, { ...request.storedUser, claim })])
@@ -132,9 +125,9 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
     }
   })
 
-  async function confirm (request: FastifyRequest, body: ConfirmRequest, claim: string): Promise<object> {
+  async function confirm (request: FastifyRequest, claim: string): Promise<object> {
     const { caller } = request
-    const { factorId, audience } = body
+    const { factorId, audience } = request.body as ConfirmBody
     const by = byOf(request)
     const setId = randomUUID()
     let made: RecoverySet | undefined
@@ -142,25 +135,27 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
     for (let attempt = 1; attempt <= TRIES; attempt++) {
       const { storedUser: user } = request
       const { tenant, userId, epoch, revision } = user
+      const ofKind = { tenant, userId, kind: kind.kind }
       const now = clock()
       const rule = await findCodeRule(user)
-      const decision = await decide(request, body, rule === 'due', now)
-      if (decision.outcome === 'refused') {
-        const { stepsAway } = decision
-        refuseThrottled(await forCaller(request, () => settleRefused(db, { tenant, userId, weight: 1, limits, pendingId: factorId, near: stepsAway === null ? null : { factorId, stepsAway }, by })))
+      const { pending, label, isFirst } = decide(request, factorId, rule === 'due', now)
+      const proof = await prove(request, pending, now)
+      if (proof.outcome === 'refused') {
+        refuseThrottled(await forCaller(request, () => settleRefused(db, { ...ofKind, weight: 1, limits, pendingId: factorId, near: proof.near, by })))
         throw new Problem('code_refused')
       }
-      const claimed = await settleClaimed(db, { tenant, userId, factorId, claim })
+      const claimed = await settleClaimed(db, { ...ofKind, factorId, claim })
       refuseThrottled(claimed)
       if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
-      const codes = decision.isFirst ? made ??= await createRecoverySet(text => hasher.hash(text, request.budget.actBy), secrets.peppers, { tenant, userId }) : null
-      const { step, label } = decision
-      const act = confirmedAct(caller, factorId, now)
-      const result = await forCaller(request, () => settleConfirmed(db, { tenant, userId, epoch, revision, factorId, claim, label, step, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, user, caller, act), by }))
+      const codes = isFirst ? made ??= await createRecoverySet(text => hasher.hash(text, request.budget.actBy), secrets.peppers, { tenant, userId }) : null
+      const { counter } = proof
+      const act = confirmedAct(caller, kind, factorId, now)
+      const confirmation = { ...ofKind, epoch, revision, factorId, claim, label, counter, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, user, caller, act), by }
+      const result = await forCaller(request, () => settleConfirmed(db, confirmation))
       refuseThrottled(result)
       if (result.outcome === 'confirmed') {
         const token = issueSettled(services, caller, user, act, result, audience)
-        return { factorId, recoveryCodes: codes?.shown ?? null, ...token, nextCodeAt: nextCodeAt({ lastStep: step, period: DEFAULT_PARAMETERS.period }, clock()) }
+        return { factorId, recoveryCodes: codes?.shown ?? null, ...token, ...kind.view({ ...pending, counter }, clock()) }
       }
       if (result.outcome !== 'stale') throw new Problem('code_refused')
       await gate.refresh(request)
@@ -168,22 +163,22 @@ function registerConfirm (app: FastifyInstance, services: Services): void {
     throw new UnavailableError('the factors of this user changed again and again')
   }
 
-  /** What remains is a code that is wrong, or one that matches. */
-  async function decide (request: FastifyRequest, body: ConfirmRequest, isCodeDue: boolean, now: Date): Promise<Extract<ConfirmDecision, { outcome: 'refused' | 'match' }>> {
-    const { caller } = request
-    const user = wholeUser(request)
-    const settings = { ...assurance, window: config.TOTP_WINDOW, ring: secrets.sealing }
-    let decision: ConfirmDecision
-    try {
-      decision = decideConfirm(user, caller, body, isCodeDue, now, settings)
-    } catch (cause) {
-      await recordUnreadable(db, user, byOf(request), { factorId: body.factorId, keyId: user.pending?.keyId })
-      throw new UnavailableError('a sealed secret does not open', { cause })
-    }
+  /** What remains is whether it is proved. */
+  function decide (request: FastifyRequest, factorId: string, isCodeDue: boolean, now: Date): Extract<ConfirmDecision, { outcome: 'prove' }> {
+    const decision = decideConfirm(wholeUser(request), request.caller, kind.kind, factorId, isCodeDue, now, assurance)
     refuseThrottled(decision)
     if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
     if (decision.outcome === 'not_found') throw new Problem('not_found', { detail: DETAILS.setUpOver })
-    if (decision.outcome !== 'refused' && decision.outcome !== 'match') throw new Problem(decision.outcome)
+    if (decision.outcome !== 'prove') throw new Problem(decision.outcome)
     return decision
+  }
+
+  async function prove (request: FastifyRequest, pending: Pending, now: Date): Promise<Confirmed> {
+    try {
+      return await kind.confirm(request.storedUser, pending, request.body, { now, ring: secrets.sealing, config })
+    } catch (cause) {
+      await recordUnreadable(db, request.storedUser, byOf(request), kind.kind, { factorId: pending.factorId, keyId: pending.keyId })
+      throw new UnavailableError('a sealed secret does not open', { cause })
+    }
   }
 }

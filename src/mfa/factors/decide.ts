@@ -9,7 +9,7 @@ export type ChangeDecision = Refused | { outcome: 'active' } | { outcome: 'pendi
 
 /** May the caller change this factor? A pending one takes its owner's login alone, an active one a fresh second factor. */
 export function decideFactorChange (user: WholeUser, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings): ChangeDecision {
-  if (user.pending?.factorId === factorId && user.pending.session === sessionKey(caller)) return { outcome: 'pending' }
+  if (user.pending.some(pending => pending.factorId === factorId && pending.session === sessionKey(caller))) return { outcome: 'pending' }
   if (!user.factors.some(factor => factor.id === factorId)) return { outcome: 'not_found' }
   const stepUp = decideChange(caller, now, settings)
   return stepUp === null ? { outcome: 'active' } : { outcome: 'step_up', stepUp }

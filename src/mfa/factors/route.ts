@@ -1,8 +1,8 @@
 import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
-import { listFactors } from '../../core/factors.ts'
 import { actOf } from '../../core/mfa-token.ts'
 import { afterAct, UnavailableError } from '../../core/unavailable.ts'
+import { listFactors } from '../../factors/view.ts'
 import { byOf, wholeUser } from '../../gate.ts'
 import { forCaller } from '../../http/budget.ts'
 import { operation } from '../../http/openapi.ts'
@@ -21,7 +21,7 @@ export function registerFactors (app: FastifyInstance, services: Services): void
   registerRemove(app, services)
 }
 
-function registerListAndRename (app: FastifyInstance, { config, clock, db, gate }: Services): void {
+function registerListAndRename (app: FastifyInstance, { config, clock, db, gate, kinds }: Services): void {
   const settings = assuranceSettings(config)
 
   app.get('/mfa/factors', {
@@ -34,7 +34,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
       answers: { 200: { schema: Type.Ref('FactorList'), description: 'Oldest first. One that is not confirmed yet comes last.' } },
       errors: []
     })
-  }, async request => ({ items: listFactors(wholeUser(request), clock()) }))
+  }, async request => ({ items: listFactors(kinds, wholeUser(request), clock()) }))
 
   app.patch('/mfa/factors/:factorId', {
     onRequest: gate.user,
@@ -62,14 +62,14 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, gate 
     const result = await forCaller(request, () => settleRenamed(db, { ...user, factorId, label, by: byOf(request) }))
     if (result.outcome === 'taken') throw new Problem('label_taken')
     await afterAct(gate.refresh(request))
-    const renamed = listFactors(wholeUser(request), clock()).find(factor => factor.id === factorId)
+    const renamed = listFactors(kinds, wholeUser(request), clock()).find(factor => factor.id === factorId)
     if (result.outcome !== 'renamed' || renamed === undefined) throw new Problem('not_found')
     return renamed
   })
 }
 
 function registerRemove (app: FastifyInstance, services: Services): void {
-  const { config, clock, db, gate } = services
+  const { config, clock, db, gate, kinds } = services
   const settings = { ...assuranceSettings(config), ...decisionSettings(config) }
 
   app.delete('/mfa/factors/:factorId', {
@@ -104,7 +104,7 @@ function registerRemove (app: FastifyInstance, services: Services): void {
         return reply.code(204).send()
       }
       if (decision.outcome !== 'remove') throw new Problem(decision.outcome)
-      const act = decision.isSessionKept ? actOf(caller) : null
+      const act = decision.isSessionKept ? actOf(caller, kinds.methods) : null
       const result = await forCaller(request, () => settleRemoved(db, { tenant, userId, epoch, revision, factorId, act: act === null ? null : remembered(services, { tenant, userId, epoch: epoch + 1 }, caller, act), by }))
       if (result.outcome === 'removed') {
         if (act === null) return reply.code(204).send()

@@ -1,4 +1,4 @@
-import { BYPASS_SLOT, canonicalize, CODES, hasValidChecksum, slotOf } from '../../core/recovery-code.ts'
+import { BYPASS_SLOT, canonicalize, CODES, hasValidChecksum, slotOf } from '../../factors/recovery-codes/recovery-code.ts'
 
 export type CodeKind = 'recovery' | 'bypass'
 

@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto'
 import { Type } from 'typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { decideChange } from '../../core/assurance.ts'
-import { type CodeOwner, digest, tagOf } from '../../core/recovery-code.ts'
-import { createRecoverySet } from '../../core/recovery-set.ts'
+import { type CodeOwner, digest, tagOf } from '../../factors/recovery-codes/recovery-code.ts'
+import { createRecoverySet } from '../../factors/recovery-codes/recovery-set.ts'
 import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
 import { recordUnreadable } from '../../db/audit.ts'
 import { settleUncharged } from '../../db/refusals.ts'
+import { recoveryCodes } from '../../factors/recovery-codes/kind.ts'
 import { byOf, wholeUser } from '../../gate.ts'
 import { forCaller } from '../../http/budget.ts'
 import { refuseThrottled } from '../../http/throttled.ts'
@@ -27,11 +28,11 @@ export function registerRecovery (app: FastifyInstance, services: Services): voi
 }
 
 function registerRecover (app: FastifyInstance, services: Services): void {
-  const { clock, db, gate, hasher, secrets } = services
+  const { clock, db, gate, hasher, kinds, secrets } = services
 
   app.post('/mfa/recovery', {
     onRequest: gate.user,
-    config: { codeKind: 'recovery' },
+    config: { codeKind: recoveryCodes.kind },
     schema: operation({
       id: 'recover',
       tag: 'Recovery',
@@ -54,7 +55,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     const { kind } = decision
     const refusal = { detail: kind === 'bypass' ? DETAILS.bypassCode : DETAILS.recoveryCode }
     if (decision.outcome === 'mistyped') {
-      await forCaller(request, () => settleUncharged(db, { tenant, userId, call: 'recovery', kind, cause: 'checksum', by }))
+      await forCaller(request, () => settleUncharged(db, { tenant, userId, call: recoveryCodes.kind, kind, cause: 'checksum', by }))
       throw new Problem('code_refused', refusal)
     }
 
@@ -62,15 +63,15 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     const stored = kind === 'bypass' ? await findBypass(db, tenant, userId) : await findCode(db, tenant, userId, slot)
     const pepper = stored === null ? undefined : secrets.peppers.keys.get(stored.pepperId)
     if (stored !== null && pepper === undefined) {
-      await recordUnreadable(db, user, by, { pepperId: stored.pepperId }, 'recovery')
+      await recordUnreadable(db, user, by, recoveryCodes.kind, { pepperId: stored.pepperId })
       throw new UnavailableError('a pepper is missing')
     }
     if (stored === null || !await isCode(stored, pepper as Buffer, user, canonical, request.budget.actBy)) {
-      await forCaller(request, () => settleUncharged(db, { tenant, userId, call: 'recovery', kind, by }))
+      await forCaller(request, () => settleUncharged(db, { tenant, userId, call: recoveryCodes.kind, kind, by }))
       throw new Problem('code_refused', refusal)
     }
-    const act = { acr: 'mfa-recovery' as const, methods: ['recovery'], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
-    const settling = { tenant, userId, epoch, slot, hash: stored.hash, act: remembered(services, user, caller, act), by }
+    const act = { acr: recoveryCodes.acr, methods: [...recoveryCodes.amr], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
+    const settling = { tenant, userId, epoch, slot, hash: stored.hash, kinds: kinds.names, act: remembered(services, user, caller, act), by }
     const result = await forCaller(request, () => kind === 'bypass' ? settleBypassed(db, settling) : settleRecovered(db, settling))
     if (result.outcome !== 'accepted') throw new Problem('code_refused', refusal)
     return { ...issueSettled(services, caller, user, act, result, audience), remaining: result.remaining }

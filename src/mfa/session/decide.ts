@@ -11,8 +11,8 @@ export type RenewDecision =
   | { outcome: 'step_up' }
 
 /** What token does this session get? Renewing never makes the act fresh: it is the act's own time that goes on. */
-export function decideRenew (user: User, caller: Caller, audience: string | undefined, now: Date, settings: DecisionSettings): RenewDecision {
-  const act = renewableAct(caller, user.session.act)
+export function decideRenew (user: User, caller: Caller, audience: string | undefined, now: Date, settings: DecisionSettings & { secondMethods: ReadonlySet<string> }): RenewDecision {
+  const act = renewableAct(caller, user.session.act, settings.secondMethods)
   if (act !== null) return { outcome: 'renew', act }
   const decision = decide(user, caller, now, settings)
   if (audience !== undefined && decision.action === 'allow') return { outcome: 'allow', decision }

@@ -20,8 +20,8 @@ export function registerSession (app: FastifyInstance, services: Services): void
 }
 
 function registerToken (app: FastifyInstance, services: Services): void {
-  const { auth, config, clock, gate } = services
-  const settings = decisionSettings(config)
+  const { auth, config, clock, gate, kinds } = services
+  const settings = { ...decisionSettings(config), secondMethods: kinds.methods }
 
   app.post('/mfa/token', {
     onRequest: gate.user,
@@ -44,7 +44,7 @@ function registerToken (app: FastifyInstance, services: Services): void {
     if (renewal.outcome === 'not_enrolled') throw new Problem('not_enrolled')
     if (renewal.outcome === 'step_up') throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_SESSION_MAX_AGE_SECONDS })
     if (renewal.outcome === 'renew') return issueToken(services, caller, subject, renewal.act, audience)
-    const claims = allowedTokenClaims(caller, subject, renewal.decision, now, { issuer: config.MFA_ISSUER, audience: audience as string })
+    const claims = allowedTokenClaims(caller, subject, renewal.decision, now, { issuer: config.MFA_ISSUER, audience: audience as string, secondMethods: kinds.methods })
     return { token: auth.sign(claims), tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
   })
 }

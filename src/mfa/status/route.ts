@@ -1,13 +1,13 @@
 import { Type } from 'typebox'
 import type { FastifyInstance } from 'fastify'
-import { listFactors } from '../../core/factors.ts'
 import { decide } from '../../core/policy.ts'
+import { listFactors } from '../../factors/view.ts'
 import { wholeUser } from '../../gate.ts'
 import { operation } from '../../http/openapi.ts'
 import { decisionSettings, type Services } from '../../services.ts'
 import { Decision, Status } from './schema.ts'
 
-export function registerStatus (app: FastifyInstance, { config, clock, gate, warnOfLoginTime }: Services): void {
+export function registerStatus (app: FastifyInstance, { config, clock, gate, kinds, warnOfLoginTime }: Services): void {
   app.addSchema(Decision)
   app.addSchema(Status)
   const settings = decisionSettings(config)
@@ -36,7 +36,7 @@ export function registerStatus (app: FastifyInstance, { config, clock, gate, war
       tenant,
       namespace,
       enrolled: factors.length > 0,
-      factors: listFactors(user, now),
+      factors: listFactors(kinds, user, now),
       recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
       decision
     }

@@ -1,7 +1,7 @@
 -- Spends a bypass code. Decides: one use out of any number, before it ends. What a recovery code clears, and says of the factors that
 -- come after it, a bypass code does too.
 -- The codes that remain are counted in a statement of their own: on Citus an expression may not ask for rows beside a call that does.
-CREATE OR REPLACE FUNCTION accept_bypass(p_tenant text, p_user uuid, p_epoch int, p_hash text, p_act jsonb, p_by jsonb)
+CREATE OR REPLACE FUNCTION accept_bypass(p_tenant text, p_user uuid, p_epoch int, p_hash text, p_kinds text[], p_act jsonb, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -16,8 +16,9 @@ BEGIN
     PERFORM record_refusal(p_tenant, p_user, 'recovery', 'bypass', 'spent', p_by);
     RETURN jsonb_build_object('outcome', 'spent');
   END IF;
+  PERFORM 1 FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = ANY (p_kinds) ORDER BY kind FOR UPDATE;
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}'
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = ANY (p_kinds);
   UPDATE users SET recovered_at = v_now WHERE tenant = p_tenant AND id = p_user;
   PERFORM audit(p_tenant, p_user::text, 'bypass.used', 'success', 'bypass', p_by, '{}');
   SELECT count(*) INTO v_remaining FROM recovery_codes WHERE tenant = p_tenant AND user_id = p_user AND used_at IS NULL;

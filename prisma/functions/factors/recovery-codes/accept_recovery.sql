@@ -1,9 +1,10 @@
--- Spends a recovery code. Decides: one use out of any number. Clears run, wait, lock and budget of TOTP: else somebody with just the
+-- Spends a recovery code. Decides: one use out of any number. Clears run, wait, lock and budget of the kinds of factor that p_kinds
+-- names: else somebody with just the
 -- password could shut the account's owner out for a month.
 -- What is set comes from a variable, as Citus does not let an UPDATE ask the clock for each row. It is taken when the locks are held, so
 -- that waiting for them makes it no earlier.
 CREATE OR REPLACE FUNCTION accept_recovery(
-  p_tenant text, p_user uuid, p_epoch int, p_slot int, p_hash text, p_act jsonb, p_by jsonb
+  p_tenant text, p_user uuid, p_epoch int, p_slot int, p_hash text, p_kinds text[], p_act jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -18,8 +19,9 @@ BEGIN
     PERFORM record_refusal(p_tenant, p_user, 'recovery', 'recovery', 'spent', p_by);
     RETURN jsonb_build_object('outcome', 'spent');
   END IF;
+  PERFORM 1 FROM throttles WHERE tenant = p_tenant AND user_id = p_user AND kind = ANY (p_kinds) ORDER BY kind FOR UPDATE;
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}'
-  WHERE tenant = p_tenant AND user_id = p_user AND kind = 'totp';
+  WHERE tenant = p_tenant AND user_id = p_user AND kind = ANY (p_kinds);
   UPDATE users SET recovered_at = v_now WHERE tenant = p_tenant AND id = p_user;
   SELECT count(*) INTO v_remaining FROM recovery_codes
   WHERE tenant = p_tenant AND user_id = p_user AND used_at IS NULL;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Type } from 'typebox'
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
-import { createBypass } from '../../../core/bypass.ts'
+import { createBypass } from '../../../factors/recovery-codes/bypass.ts'
 import type { User } from '../../../core/user.ts'
 import { tombstoneOf } from '../../../core/tombstone.ts'
 import type { TargetRefused } from '../../../db/settlements.ts'

@@ -1,11 +1,20 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { HOTP, Secret, TOTP } from 'otpauth'
+import type { Factor } from '../../core/user.ts'
 
 export const SECRET_BYTES = 20
 export const PERIOD_SECONDS = 30
 
 /** How a factor computes its codes. Data and not code, so that it can be raised (RFC 6238 §1.2). */
 export interface TotpParameters { algorithm: string, digits: number, period: number }
+
+/** As its factors are called everywhere. */
+export const TOTP_KIND = 'totp'
+
+/** A factor of this kind, by what the database sees to. */
+export interface TotpFactor extends Factor { kind: typeof TOTP_KIND, algorithm: string, digits: number, period: number }
+
+export const isTotp = (factor: Factor): factor is TotpFactor => factor.kind === TOTP_KIND
 
 export const DEFAULT_PARAMETERS: Readonly<TotpParameters> = { algorithm: 'SHA1', digits: 6, period: PERIOD_SECONDS }
 

@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { base32, codeAt, DEFAULT_PARAMETERS, generateSecret, matchStep, stepAt, stepEnd, stepsAway } from '../../src/core/totp.ts'
+import { base32, codeAt, DEFAULT_PARAMETERS, generateSecret, matchStep, stepAt, stepEnd, stepsAway } from '../../../src/factors/totp/totp.ts'
 
 const ascii = (length: number): Buffer => Buffer.from('1234567890'.repeat(7).slice(0, length))
 const at = (step: number, second = 5): Date => new Date((step * 30 + second) * 1000)

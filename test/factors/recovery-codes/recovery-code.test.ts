@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { BYPASS_SLOT, canonicalize, CODES, digest, formatCode, generateCode, generateCodes, hasValidChecksum, slotOf, tagOf } from '../../src/core/recovery-code.ts'
+import { BYPASS_SLOT, canonicalize, CODES, digest, formatCode, generateCode, generateCodes, hasValidChecksum, slotOf, tagOf } from '../../../src/factors/recovery-codes/recovery-code.ts'
 
 const OWNER = { tenant: 'acme', userId: 'u1' }
 

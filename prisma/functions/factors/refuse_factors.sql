@@ -1,10 +1,10 @@
--- Refused TOTP codes of several users: at each place of the lists a user, the weight, the pending factor, what
--- refuse_totp takes as p_near, and {actor, address, requestId}.
--- Decides what refuse_totp decides, for all of them at once. Whatever is not as usual is left to refuse_totp: who waits or is locked, or
--- will be by this one; who has a failure that has aged; who tried a pending factor; and a user's second code.
--- Its statements take lists and are planned once, as those of accept_totps.
-CREATE OR REPLACE FUNCTION refuse_totps(
-  p_tenant text, p_limits jsonb, p_users uuid[], p_weights int[], p_pendings uuid[], p_nears jsonb[], p_bys jsonb[]
+-- Refused codes of one kind, of several users: at each place of the lists a user, the weight, the pending factor, what
+-- refuse_factor takes as p_near, and {actor, address, requestId}.
+-- Decides what refuse_factor decides, for all of them at once. Whatever is not as usual is left to refuse_factor: who has no throttle yet,
+-- waits or is locked, or will be by this one; who has a failure that has aged; who tried a pending factor; and a user's second code.
+-- Its statements take lists and are planned once, as those of accept_factors.
+CREATE OR REPLACE FUNCTION refuse_factors(
+  p_tenant text, p_kind text, p_limits jsonb, p_users uuid[], p_weights int[], p_pendings uuid[], p_nears jsonb[], p_bys jsonb[]
 ) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_row record;
@@ -21,7 +21,7 @@ DECLARE
 BEGIN
   FOR v_row IN
     SELECT user_id, failures, tries, recent, wait_until, locked_at FROM throttles
-    WHERE tenant = p_tenant AND user_id = ANY (p_users) AND kind = 'totp' ORDER BY user_id FOR UPDATE
+    WHERE tenant = p_tenant AND user_id = ANY (p_users) AND kind = p_kind ORDER BY user_id FOR UPDATE
   LOOP
     v_now := clock_timestamp();
     v_place := array_position(p_users, v_row.user_id);
@@ -40,12 +40,12 @@ BEGIN
       recent = recent || array_fill(v_nows[array_position(v_users, user_id)], ARRAY[v_weights[array_position(v_users, user_id)]]),
       wait_until = CASE WHEN v_waits[array_position(v_users, user_id)] > v_nows[array_position(v_users, user_id)]
         THEN v_waits[array_position(v_users, user_id)] END
-    WHERE tenant = p_tenant AND user_id = ANY (v_users) AND kind = 'totp';
-    PERFORM audit_all(p_tenant, v_users, 'totp.refused', 'failure', 'totp', v_bys, v_nears);
+    WHERE tenant = p_tenant AND user_id = ANY (v_users) AND kind = p_kind;
+    PERFORM audit_all(p_tenant, v_users, p_kind || '.refused', 'failure', p_kind, v_bys, v_nears);
   END IF;
   FOR n IN 1 .. cardinality(p_users) LOOP
     IF v_results[n] IS NULL THEN
-      v_results[n] := refuse_totp(p_tenant, p_users[n], p_weights[n], p_limits, p_pendings[n], p_nears[n], p_bys[n]);
+      v_results[n] := refuse_factor(p_tenant, p_users[n], p_kind, p_weights[n], p_limits, p_pendings[n], p_nears[n], p_bys[n]);
     END IF;
   END LOOP;
   RETURN to_jsonb(v_results);

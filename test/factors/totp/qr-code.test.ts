@@ -1,7 +1,7 @@
 import { crc32, inflateSync } from 'node:zlib'
 import QRCode from 'qrcode'
 import t from 'tap'
-import { qrCode } from '../../src/core/qr-code.ts'
+import { qrCode } from '../../../src/factors/totp/qr-code.ts'
 
 const URIS = ['a', 'otpauth://totp/Example:alice@example.com?secret=JBSWY3DPEHPK3PXP', `otpauth://totp/Example:${'%F0%9F%94%91'.repeat(64)}?issuer=Example`]
 

@@ -1,13 +1,13 @@
--- Codes of several users: at each place of the lists a user, their epoch, the factor, the step, the authentication to remember and
--- {actor, address, requestId}. Decides what accept_totp decides, for all of them at once: the throttles of all are locked, that of the
--- lowest id first, so that no two calls wait for each other in a circle; then it is read who the users are; then the steps are spent.
--- Whatever is not as usual is left to accept_totp: who waits or is locked, is gone or of another epoch, whose step is spent, and a user's
--- second code.
+-- Codes of one kind, of several users: at each place of the lists a user, their epoch, the factor, its counter, the authentication and
+-- {actor, address, requestId}. Decides what accept_factor decides, for all of them at once: the throttles of all are locked, that of the
+-- lowest id first, so that no two calls wait for each other in a circle; then it is read who the users are; then the counters are spent.
+-- Whatever is not as usual is left to accept_factor: who has no throttle yet, waits or is locked, is gone or of another epoch,
+-- whose counter is spent, and a user's second code.
 -- One statement for each of what has to be done, however many the codes are. Its statements take lists and are planned once: each list
 -- would else look cheaper than a list in general. On Citus (13.2.2) a column that is set to no more than an element of a list
 -- (`SET a = list[1]`) ends the worker's process: each is in an expression.
-CREATE OR REPLACE FUNCTION accept_totps(
-  p_tenant text, p_users uuid[], p_epochs int[], p_factors uuid[], p_steps bigint[], p_acts jsonb[], p_bys jsonb[]
+CREATE OR REPLACE FUNCTION accept_factors(
+  p_tenant text, p_kind text, p_users uuid[], p_epochs int[], p_factors uuid[], p_counters bigint[], p_acts jsonb[], p_bys jsonb[]
 ) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_row record;
@@ -20,8 +20,8 @@ DECLARE
   v_places int[] := '{}';
   v_users uuid[] := '{}';
   v_factors uuid[] := '{}';
-  v_steps bigint[] := '{}';
-  -- Of those whose step it was.
+  v_counters bigint[] := '{}';
+  -- Of those whose counter it was.
   v_winners uuid[] := '{}';
   v_bys jsonb[] := '{}';
   v_details jsonb[] := '{}';
@@ -30,7 +30,7 @@ DECLARE
 BEGIN
   FOR v_row IN
     SELECT user_id, failures, tries, wait_until, locked_at FROM throttles
-    WHERE tenant = p_tenant AND user_id = ANY (p_users) AND kind = 'totp' ORDER BY user_id FOR UPDATE
+    WHERE tenant = p_tenant AND user_id = ANY (p_users) AND kind = p_kind ORDER BY user_id FOR UPDATE
   LOOP
     CONTINUE WHEN v_row.locked_at IS NOT NULL OR v_row.wait_until > clock_timestamp();
     v_open := v_open || v_row.user_id;
@@ -44,12 +44,12 @@ BEGIN
     v_places := v_places || n;
     v_users := v_users || p_users[n];
     v_factors := v_factors || p_factors[n];
-    v_steps := v_steps || p_steps[n];
+    v_counters := v_counters || p_counters[n];
   END LOOP;
   FOR v_row IN
-    UPDATE factors SET last_step = greatest(last_step, v_steps[array_position(v_factors, id)]), last_used_at = v_now
-    WHERE tenant = p_tenant AND id = ANY (v_factors) AND user_id = v_users[array_position(v_factors, id)]
-      AND last_step < v_steps[array_position(v_factors, id)]
+    UPDATE factors SET counter = greatest(counter, v_counters[array_position(v_factors, id)]), last_used_at = v_now
+    WHERE tenant = p_tenant AND id = ANY (v_factors) AND user_id = v_users[array_position(v_factors, id)] AND kind = p_kind
+      AND counter < v_counters[array_position(v_factors, id)]
     RETURNING user_id
   LOOP
     v_place := v_places[array_position(v_users, v_row.user_id)];
@@ -60,12 +60,12 @@ BEGIN
   END LOOP;
   IF cardinality(v_counted) > 0 THEN
     UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL
-    WHERE tenant = p_tenant AND user_id = ANY (v_counted) AND user_id = ANY (v_winners) AND kind = 'totp';
+    WHERE tenant = p_tenant AND user_id = ANY (v_counted) AND user_id = ANY (v_winners) AND kind = p_kind;
   END IF;
-  PERFORM audit_all(p_tenant, v_winners, 'totp.accepted', 'success', 'totp', v_bys, v_details);
+  PERFORM audit_all(p_tenant, v_winners, p_kind || '.accepted', 'success', p_kind, v_bys, v_details);
   FOR n IN 1 .. cardinality(p_users) LOOP
     IF v_results[n] IS NULL THEN
-      v_results[n] := accept_totp(p_tenant, p_users[n], p_epochs[n], p_factors[n], p_steps[n], p_acts[n], p_bys[n]);
+      v_results[n] := accept_factor(p_tenant, p_users[n], p_kind, p_epochs[n], p_factors[n], p_counters[n], p_acts[n], p_bys[n]);
     ELSIF p_acts[n] IS NOT NULL THEN
       v_results[n] := jsonb_set(v_results[n], '{generation}', to_jsonb(remember_session(p_tenant, p_users[n], p_acts[n])));
     END IF;
