@@ -1,19 +1,19 @@
--- Asks the service whether a request may pass: `http-request lua.mfa` of haproxy.cfg. Not for you to change; for a code of
--- the last 15 minutes ask "/mfa/forward-auth?maxAge=900".
+-- Asks the service whether a request may pass: `http-request lua.mfa` of haproxy.cfg. You need not change it. To ask for a code
+-- of the last 15 minutes: "/mfa/forward-auth?maxAge=900".
 
 local QUESTION = "http://" .. os.getenv("MFA_SERVICE") .. "/mfa/forward-auth"
--- Of one try. HAProxy tries four times, and the service answers 503 by itself when its database has been gone for long.
+-- For one try. HAProxy tries four times. The service answers 503 by itself if its database is gone.
 local TIMEOUT_MS = 1000
 
--- In what tokens are handed on: by the client, or by a gateway before HAProxy; the service reads the `header` of its issuers and
--- no other. Yours is named otherwise? Add it here.
+-- The headers that carry tokens, from the client or from a gateway before HAProxy. The service reads only the `header` of its
+-- issuers. If yours has another name, add it here.
 local TOKENS = { "authorization", "x-forwarded-access-token", "cf-access-jwt-assertion", "x-goog-iap-jwt-assertion", "oidc_access_token" }
--- An address that is longer is not led back to.
+-- A longer address gets no return_to.
 local LONGEST = 2048
 
--- What the application is told, all of it or nobody passes.
+-- What the application gets. If one is missing, the request does not pass.
 local IDENTITY = { "x-mfa-user", "x-mfa-subject", "x-mfa-namespace", "x-mfa-tenant", "x-mfa-acr", "x-mfa-reason" }
--- What a client is told of a refusal, and what a page of another origin may read of it.
+-- What a client gets with a refusal, and what a page of another origin may read of it.
 local REFUSAL = { "content-type", "cache-control", "location", "retry-after", "www-authenticate", "x-mfa-action", "x-mfa-location" }
 local READABLE = "X-MFA-Action, X-MFA-Location, WWW-Authenticate"
 
@@ -25,7 +25,7 @@ local function values (headers, name)
   return list
 end
 
--- Nothing that the client sent but the token.
+-- Only the token of what the client sent.
 local function question (txn)
   local headers = txn.http:req_get_headers()
   local path = txn.f:pathq()
