@@ -29,6 +29,8 @@ export interface FactorKind extends ProofKind {
   confirm: (user: User, pending: Pending, body: unknown, context: KindContext) => Confirmed | Promise<Confirmed>
   /** Does the body prove one of these, which are the user's and of this kind? Says nothing final: the settling statement decides. */
   verify: (user: User, factors: Factor[], body: unknown, context: KindContext) => Verified | Promise<Verified>
+  /** What a client has to ask for before it can prove one of these, where that is something: nothing of it is stored. */
+  challenge?: { readonly call: KindCall, make: (user: User, factors: Factor[], context: KindContext) => object }
   /** What a client sees of one besides what every kind has; `counter` is the newest that was accepted. */
   view: (factor: Pick<Factor, 'counter' | keyof SealedParameters>, now: Date) => { nextCodeAt?: string | null }
 }
@@ -45,8 +47,11 @@ export interface Started {
   show: (account: string) => object
 }
 
-/** `near`: for the audit alone, what would have made a refused one right. */
-export type Confirmed = { outcome: 'refused', near: object | null } | { outcome: 'match', counter: number }
+/**
+ * `near`: for the audit alone, what would have made a refused one right. `secret`: to be sealed in place of what was kept until now,
+ * such as the public key that has answered a challenge; it is overwritten then.
+ */
+export type Confirmed = { outcome: 'refused', near: object | null } | { outcome: 'match', counter: number, secret?: Buffer }
 
 /** `unreadable`: those whose secret does not open. */
 export type Verified = { unreadable: Factor[] } & (

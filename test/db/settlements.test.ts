@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
+import type { Settled } from '../../src/db/settlements.ts'
 
 const FOLDER = 'prisma/functions'
 const bodies = new Map(readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter(path => path.endsWith('.sql'))
@@ -39,6 +40,9 @@ function outcomesInTypeScript (): Map<string, Set<string>> {
 }
 
 const known = outcomesInTypeScript()
+
+// @ts-expect-error a misspelt outcome does not compile
+export const isMisspelt = ({ outcome }: Settled<'sign_out'>): boolean => outcome === 'signedout'
 
 t.test('what a function may answer, its callers know, and nothing else', async t => {
   t.ok(known.size > 40, 'they were found')

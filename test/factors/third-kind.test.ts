@@ -22,9 +22,9 @@ interface Pad { factorId: string, secret: Buffer, recoveryCodes: string[] | null
 async function enroll (user: User, token = user.token(), label?: string): Promise<Pad> {
   const started = await user.call('POST', '/mfa/pads', label === undefined ? {} : { label }, token)
   t.equal(started.status, 201, started.text)
-  const secret = Buffer.from(started.body.secret, 'hex')
-  const { factorId } = started.body
-  const confirmed = await user.call('POST', '/mfa/pads/confirm', { factorId, number: 1, code: codeOf(secret, 1) }, token)
+  const { factorId, challenge } = started.body
+  const secret = randomBytes(16)
+  const confirmed = await user.call('POST', '/mfa/pads/confirm', { factorId, key: secret.toString('hex'), answer: codeOf(secret, challenge) }, token)
   t.equal(confirmed.status, 200, confirmed.text)
   return { factorId, secret, recoveryCodes: confirmed.body.recoveryCodes, token: confirmed.body.token }
 }
@@ -38,7 +38,9 @@ t.test('it is set up, listed, proved and renamed, and a token says by what', asy
   t.match(claimsOf(token), { acr: 'mfa', amr: ['pwd', 'pad', 'mfa'], fid: factorId })
   const factor = { id: factorId, kind: 'pad', label: 'My pad', status: 'active', lastUsedAt: null, nextCodeAt: null }
   t.match((await user.call('GET', '/mfa/status')).body, { enrolled: true, factors: [factor], decision: { action: 'allow', reason: 'mfa_verified' } })
+  t.same((await user.call('POST', '/mfa/pads/challenge', {})).body, { number: 1 })
   const verified = await user.call('POST', '/mfa/pads/verify', prove(secret, 2))
+  t.same((await user.call('POST', '/mfa/pads/challenge', {})).body, { number: 3 })
   t.match(verified, { status: 200, body: { factorId, acr: 'mfa', amr: ['pwd', 'pad', 'mfa'] } })
   t.match((await user.call('POST', '/mfa/token', {})).body.amr, ['pwd', 'pad', 'mfa'], 'and so does one that is renewed from what is remembered')
   t.match((await user.call('POST', '/mfa/token', {}, verified.body.token)).body.amr, ['pwd', 'pad', 'mfa'])
@@ -80,9 +82,8 @@ t.test('beside another kind: each has a pending one, its own throttle, and its p
 
 t.test('five wrong answers destroy a pending one', async t => {
   const user = service.user()
-  const { body: { factorId, secret } } = await user.call('POST', '/mfa/pads')
-  const right = Buffer.from(secret, 'hex')
-  for (let time = 0; time < 5; time++) t.equal((await user.call('POST', '/mfa/pads/confirm', { factorId, ...wrong(right) })).status, 422)
+  const { body: { factorId } } = await user.call('POST', '/mfa/pads')
+  for (let time = 0; time < 5; time++) t.equal((await user.call('POST', '/mfa/pads/confirm', { factorId, key: '0'.repeat(32), answer: '00000000' })).status, 422)
   t.equal((await db.rows`SELECT 1 FROM enrollments WHERE tenant = ${user.tenant}`).length, 0)
 })
 
@@ -147,12 +148,13 @@ t.test('a kind that this release does not know passes nobody', async t => {
   await enroll(user)
   await db.rows`UPDATE factors SET kind = 'later' WHERE tenant = ${user.tenant}`
   t.match(await user.call('GET', '/mfa/status'), { status: 503 })
+  t.match(await user.call('POST', '/mfa/pads/challenge', {}), { status: 409, body: { code: 'not_enrolled' } })
   t.match(await user.call('POST', '/mfa/verify', { code: clock.code('JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP') }), { status: 409 })
 })
 
 t.test('the specification has its calls and its components', async t => {
   const { body } = await service.call('GET', '/openapi.json')
-  t.ok(['/mfa/pads', '/mfa/pads/confirm', '/mfa/pads/verify'].every(path => body.paths[path] !== undefined))
+  t.ok(['/mfa/pads', '/mfa/pads/confirm', '/mfa/pads/verify', '/mfa/pads/challenge'].every(path => body.paths[path] !== undefined))
   t.same(body.components.schemas.Factor.properties.kind.enum, ['totp', 'pad'])
   t.ok(body.webhooks.notice.post.requestBody.content['application/json'].examples['pad.locked'].value.data.factorKind === 'pad')
 })

@@ -1,11 +1,12 @@
 -- Makes the pending factor active, its counter spent, with the recovery codes ([{slot, hash, tag, pepperId}] or null) if it is the first.
+-- p_sealed, under p_key_id, takes the place of the pending factor's secret; null: that stays.
 -- Decides: one confirmation out of any number; at most five factors and no label twice, by the revision.
 -- p_rule says what the first factor rests on. `lone`: the tenant has no enrolled administrator yet. Decides: of several first
 -- administrators at the same moment one sets up their factor without a code. `young`: no code was asked though administrators need one.
 -- Then this factor, and what is set up by it, administers as late as what comes after a recovery.
 CREATE OR REPLACE FUNCTION confirm_factor(
-  p_tenant text, p_user uuid, p_kind text, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_label text, p_counter bigint,
-  p_set uuid, p_codes jsonb, p_rule text, p_act jsonb, p_by jsonb
+  p_tenant text, p_user uuid, p_kind text, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_sealed bytea, p_key_id text,
+  p_label text, p_counter bigint, p_set uuid, p_codes jsonb, p_rule text, p_act jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -29,8 +30,9 @@ BEGIN
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'spent'); END IF;
   INSERT INTO factors (tenant, id, user_id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at, confirmed_at,
     after_recovery_at)
-  VALUES (p_tenant, p_factor, p_user, p_kind, p_label, v_pending.sealed, v_pending.key_id, v_pending.algorithm, v_pending.digits,
-    v_pending.period, p_counter, v_pending.created_at, v_now, CASE WHEN p_rule = 'young' THEN v_now ELSE v_user.recovered_at END);
+  VALUES (p_tenant, p_factor, p_user, p_kind, p_label, coalesce(p_sealed, v_pending.sealed), coalesce(p_key_id, v_pending.key_id),
+    v_pending.algorithm, v_pending.digits, v_pending.period, p_counter, v_pending.created_at, v_now,
+    CASE WHEN p_rule = 'young' THEN v_now ELSE v_user.recovered_at END);
   IF p_codes IS NOT NULL THEN
     PERFORM store_codes(p_tenant, p_user, p_set, p_codes);
   END IF;

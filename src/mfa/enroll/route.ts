@@ -6,7 +6,7 @@ import { type Caller, sessionKey } from '../../core/caller.ts'
 import type { Act } from '../../core/mfa-token.ts'
 import type { Pending, User } from '../../core/user.ts'
 import { createRecoverySet, type RecoverySet } from '../../factors/recovery-codes/recovery-set.ts'
-import { seal } from '../../core/seal.ts'
+import { seal, type Sealed } from '../../core/seal.ts'
 import { unixSeconds } from '../../core/time.ts'
 import { UnavailableError } from '../../core/unavailable.ts'
 import { settleRefused } from '../../db/attempts.ts'
@@ -149,8 +149,9 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
       if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
       const codes = isFirst ? made ??= await createRecoverySet(text => hasher.hash(text, request.budget.actBy), secrets.peppers, { tenant, userId }) : null
       const { counter } = proof
+      const kept = replaceSecret(pending, proof, user)
       const act = confirmedAct(caller, kind, factorId, now)
-      const confirmation = { ...ofKind, epoch, revision, factorId, claim, label, counter, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, user, caller, act), by }
+      const confirmation = { ...ofKind, ...kept, epoch, revision, factorId, claim, label, counter, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, user, caller, act), by }
       const result = await forCaller(request, () => settleConfirmed(db, confirmation))
       refuseThrottled(result)
       if (result.outcome === 'confirmed') {
@@ -171,6 +172,14 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
     if (decision.outcome === 'not_found') throw new Problem('not_found', { detail: DETAILS.setUpOver })
     if (decision.outcome !== 'prove') throw new Problem(decision.outcome)
     return decision
+  }
+
+  /** What the confirmation itself has brought, sealed as the pending factor was; else that stays as it is. */
+  function replaceSecret (pending: Pending, { secret }: { secret?: Buffer }, { tenant, userId }: User): Sealed | { sealed: null, keyId: null } {
+    if (secret === undefined) return { sealed: null, keyId: null }
+    const sealed = seal(secrets.sealing, { ...pending, tenant, userId }, secret)
+    secret.fill(0)
+    return sealed
   }
 
   async function prove (request: FastifyRequest, pending: Pending, now: Date): Promise<Confirmed> {

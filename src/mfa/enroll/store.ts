@@ -41,6 +41,9 @@ export interface Confirmation {
   revision: number
   factorId: string
   claim: string
+  /** In place of what the pending factor has; null: that. */
+  sealed: Buffer | null
+  keyId: string | null
   label: string
   counter: number
   setId: string
@@ -51,6 +54,6 @@ export interface Confirmation {
 }
 
 /** Decides the race of confirmations: `confirmed` once; `stale` if the set of factors, or what the rule rests on, is another than the decision's. */
-export const settleConfirmed = (db: Database, { tenant, userId, kind, epoch, revision, factorId, claim, label, counter, setId, codes, rule, act, by }: Confirmation): Promise<Settled<'confirm_factor'>> =>
-  db.settle('confirm_factor', sql`${tenant}, ${userId}::uuid, ${kind}, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${label}, ${counter}::bigint,
+export const settleConfirmed = (db: Database, { tenant, userId, kind, epoch, revision, factorId, claim, sealed, keyId, label, counter, setId, codes, rule, act, by }: Confirmation): Promise<Settled<'confirm_factor'>> =>
+  db.settle('confirm_factor', sql`${tenant}, ${userId}::uuid, ${kind}, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${sealed}::bytea, ${keyId}, ${label}, ${counter}::bigint,
     ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${rule}, ${act}::jsonb, ${by}::jsonb`)

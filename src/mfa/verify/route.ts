@@ -22,6 +22,7 @@ export function registerVerify (app: FastifyInstance, services: Services, kind: 
   const { config, clock, db, gate, metrics, secrets } = services
   const { path, answer, answered, body, ...texts } = kind.calls.verify
   const limits = throttleLimits(config)
+  registerChallenge(app, services, kind)
 
   app.post(path, {
     onRequest: gate.user,
@@ -69,5 +70,25 @@ export function registerVerify (app: FastifyInstance, services: Services, kind: 
     // It may have been the code of the one that does not open: nobody is told that it was wrong.
     if (decision.unreadable.length > 0) throw new UnavailableError('a sealed secret does not open')
     throw new Problem('code_refused')
+  })
+}
+
+/** What a kind's client has to ask for before. */
+function registerChallenge (app: FastifyInstance, { config, clock, gate, secrets }: Services, { kind, challenge }: FactorKind): void {
+  if (challenge === undefined) return
+  const { path, answer, answered, body, ...texts } = challenge.call
+  app.post(path, {
+    onRequest: gate.user,
+    schema: operation({
+      ...texts,
+      tag: 'Verify',
+      body: Type.Ref(body),
+      answers: { 200: { schema: Type.Ref(answer), description: answered } },
+      errors: ['not_enrolled']
+    })
+  }, async ({ storedUser: user }) => {
+    const factors = user.factors.filter(factor => factor.kind === kind)
+    if (factors.length === 0) throw new Problem('not_enrolled')
+    return challenge.make(user, factors, { now: clock(), ring: secrets.sealing, config })
   })
 }
