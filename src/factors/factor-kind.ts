@@ -44,7 +44,7 @@ export interface Started {
   /** To be sealed; it is overwritten then. */
   secret: Buffer
   parameters: Omit<SealedParameters, 'kind'>
-  show: (account: string) => object
+  show: (account: string) => object | Promise<object>
 }
 
 /**

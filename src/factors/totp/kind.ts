@@ -1,4 +1,4 @@
-import { qrCode } from './qr-code.ts'
+import QRCode from 'qrcode'
 import { base32, DEFAULT_PARAMETERS, generateSecret, isTotp, otpauthUri, stepAt, stepEnd, TOTP_KIND } from './totp.ts'
 import { auditOf, type FactorKind, type KindContext } from '../factor-kind.ts'
 import { type ConfirmRequest, TOTP_SCHEMAS, type VerifyRequest } from './schema.ts'
@@ -50,9 +50,9 @@ export const totp: FactorKind = {
     return {
       secret,
       parameters: DEFAULT_PARAMETERS,
-      show (account) {
+      async show (account) {
         const uri = otpauthUri(secret, config.TOTP_ISSUER_NAME, account)
-        return { secret: base32(secret), otpauthUri: uri, qrCode: qrCode(uri) }
+        return { secret: base32(secret), otpauthUri: uri, qrCode: await QRCode.toDataURL(uri, { errorCorrectionLevel: 'M' }) }
       }
     }
   },

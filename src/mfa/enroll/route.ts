@@ -71,7 +71,7 @@ function registerStart (app: FastifyInstance, services: Services, kind: FactorKi
         refuseThrottled(started)
         if (started.outcome === 'started') {
           reply.code(201)
-          return { factorId, ...show(user.account), expiresAt: new Date(started.expiresAt).toISOString() }
+          return { factorId, ...await show(user.account), expiresAt: new Date(started.expiresAt).toISOString() }
         }
         await gate.refresh(request)
       }
