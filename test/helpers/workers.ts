@@ -124,7 +124,7 @@ const sweeping: Worker = {
       ['users', 'tenant, id, namespace, subject, account', `${one}, 'x', 'x', 'x'`],
       ['mfa_sessions', 'tenant, user_id, issuer, session, expires_at', `${one}, 'x', 'ended', now()`],
       ['mfa_sessions', 'tenant, user_id, issuer, session, expires_at', `${one}, 'x', 'goes on', now() + interval '1 hour'`],
-      ['enrollments', 'tenant, user_id, factor_id, sealed, key_id, expires_at', `${one}, gen_random_uuid(), '', 'k', now()`],
+      ['enrollments', 'tenant, user_id, kind, factor_id, sealed, key_id, expires_at', `${one}, 'x', gen_random_uuid(), '', 'k', now()`],
       ['bypasses', 'tenant, user_id, id, hash, tag, pepper_id, expires_at', `${one}, gen_random_uuid(), '$2b$10$', 1, 'p', now()`],
       ['revocations', 'tenant, user_id, issuer, session, epoch, generation, at', `${one}, '', '', 1, 0, now() - interval '1 day'`],
       ['notices', 'tenant, id, at, due_at', `${one}, now() - interval '40 days', now() + interval '1 day'`],
