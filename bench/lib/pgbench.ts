@@ -6,7 +6,8 @@ import type { Database as Statements } from '../../src/db/client.ts'
 import type { Send } from '../../src/db/batcher.ts'
 import sql from 'sql-template-tag'
 import { findUser } from '../../src/db/user.ts'
-import { settleAccepted } from '../../src/db/attempts.ts'
+import { type Acceptance, settleAccepted } from '../../src/db/attempts.ts'
+import { TOTP_KIND } from '../../src/factors/totp/totp.ts'
 import { BY, idInSql, TENANT } from './enrolled.ts'
 import { ISSUER, PEPPERS } from './keys.ts'
 
@@ -39,10 +40,12 @@ export type Part = 'read' | 'accept'
 
 /** Each client has users of its own. */
 async function script (parts: Part[]): Promise<string> {
-  const user = idInSql('user', ':n')
+  const acceptance: Record<keyof Acceptance, unknown> = {
+    tenant: ':tenant', userId: idInSql('user', ':n'), kind: ':kind', epoch: 1, factorId: idInSql('factor', ':n'), counter: ':step', act: 'NULL', by: ':by'
+  }
   const lines = await statementsOf(async db => {
     if (parts.includes('read')) await findUser(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n" } as never, PEPPERS)
-    if (parts.includes('accept')) await settleAccepted(db, { tenant: ':tenant', userId: user, epoch: 1, factorId: idInSql('factor', ':n'), step: ':step', act: 'NULL', by: ':by' } as never)
+    if (parts.includes('accept')) await settleAccepted(db, acceptance as never)
   })
   return ['\\set i :i + 1', '\\set n (:client_id + :clients * :i) % :users + 1', '\\set step :base + :i', ...lines].join('\n') + '\n'
 }
@@ -51,7 +54,7 @@ async function script (parts: Part[]): Promise<string> {
 export async function pgbench (dir: string, databaseUrl: string, { clients, count, users, parts = ['read', 'accept'] }: { clients: number, count: number, users: number, parts?: Part[] }): Promise<number> {
   const file = `${dir}/login.sql`
   writeFileSync(file, await script(parts))
-  const variables = { i: 0, users, clients, base: 2, tenant: TENANT, issuer: ISSUER, by: JSON.stringify(BY) }
+  const variables = { i: 0, users, clients, base: 2, tenant: TENANT, issuer: ISSUER, kind: TOTP_KIND, by: JSON.stringify(BY) }
   const { stdout } = await promisify(execFile)('pgbench', [
     '-n', '-M', 'prepared', '-c', String(clients), '-j', '2', '-t', String(Math.ceil(count / clients)), '-f', file,
     ...Object.entries(variables).map(([name, value]) => `-D${name}=${value}`), databaseUrl
