@@ -191,7 +191,7 @@ t.test('without its database it is not ready and does not listen, and starts by 
     }
     child.kill('SIGTERM')
     t.same(await ended, [0, null])
-    t.equal(log.match(/the keys cannot be held/g)?.length, 1, 'told once')
+    t.equal(log.match(/the keys cannot be compared/g)?.length, 1, 'told once')
   }
 })
 

@@ -89,7 +89,7 @@ for (const trouble of ['refuse', 'blackHole'] as const) {
     t.match(closed, { status: 503, body: { code: 'unavailable' } })
     t.match(closed.headers.get('retry-after'), /^\d+$/)
     t.equal((await service.call('GET', '/health/live')).status, 200)
-    const warnings = service.log.filter(line => line.includes('what has ended cannot be read'))
+    const warnings = service.log.filter(line => line.includes('revocations cannot be read'))
     t.equal(warnings.length, 1, 'one line in the log, not one each time')
     await proxy.restore()
     t.ok(await until(service, token, 200) < 5000, 'healed without a restart')
