@@ -21,9 +21,10 @@ export interface DeliveringOptions {
 }
 
 /**
- * Delivers notices on each replica: what it claims no other has, and whoever has claimed one and is gone loses it to the others
- * after some seconds. Where a claim cannot be renewed, the delivery ends before that, so that nobody's notices overtake each other. One that hangs holds up nobody but its user. A receiver that has taken nothing for a while is asked for
- * one a round, until it takes one. Answers how to stop it.
+ * Delivers notices on each replica: what it claims no other has, and whoever has claimed one and is gone loses it to the others after
+ * some seconds. Where a claim cannot be renewed, the delivery ends before that, so that nobody's notices overtake each other. One
+ * that hangs holds up nobody but its user. A receiver that has taken nothing for a while is asked for one a round, until it takes
+ * one. Answers how to stop it.
  */
 export function startDelivering (db: Database, { deliver, onError, onParked, onReceiver }: DeliveringOptions, roundMs = ROUND_MS): () => Promise<void> {
   const stopping = new AbortController()

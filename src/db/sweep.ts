@@ -10,8 +10,8 @@ const NOTICE_DAYS = 30
 
 /**
  * Removes what has ended: remembered sessions, enrollments that nobody confirmed, codes of administrators, revocations that no
- * token is older than, notices that nobody could deliver, what attacks are seen by. Answers how many rows went. Tells of refused codes that nobody was told of, and keeps the
- * changes few that reports add up.
+ * token is older than, notices that nobody could deliver, what attacks are seen by. Answers how many rows went. Tells of refused codes
+ * that nobody was told of, and keeps the changes few that reports add up.
  */
 export async function sweep (db: Database): Promise<number> {
   const sessions = await db.chores`DELETE FROM mfa_sessions WHERE expires_at < now() RETURNING 1`

@@ -14,6 +14,7 @@ import { startChainer } from '../helpers/chainer.ts'
 import { isSomebodyWaiting, ownDatabase } from '../helpers/database.ts'
 import { startProxy } from '../helpers/proxy.ts'
 import { type User, startService } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 
 const { url } = await ownDatabase(t)
 const service = await startService(t, { DATABASE_URL: url })
@@ -191,13 +192,6 @@ async function guessed (t: Test): Promise<{ tenant: string, release: () => Promi
   await holder.query('BEGIN')
   await holder.query('SELECT 1 FROM audit_heads WHERE tenant = $1 FOR UPDATE', [tenant])
   return { tenant, release: async () => { await holder.query('COMMIT') } }
-}
-
-async function until (isSo: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !await isSo(); tries++) {
-    if (tries > 500) throw new Error('not within time')
-    await sleep(10)
-  }
 }
 
 const waiting = async (tenant: string): Promise<number> => (await db.rows`SELECT 1 FROM audit_pending WHERE tenant = ${tenant}`).length
