@@ -23,7 +23,7 @@ const COMPARISONS = [{
   message: 'Compare secrets in constant time.'
 }]
 
-const IGNORED = ['dist/**', 'src/db/generated/**', '.data/**', '.tap/**', '.test/**']
+const IGNORED = ['dist/**', 'src/platform/db/generated/**', '.data/**', '.tap/**', '.test/**']
 
 export default [
   { ignores: IGNORED },
@@ -35,7 +35,7 @@ export default [
     rules: { 'no-console': 'error', 'no-restricted-properties': ['error', ...NAMES], 'no-restricted-syntax': ['error', ...SETTINGS, ...COMPARISONS] }
   },
   {
-    files: ['src/http/errors.ts', 'src/http/problem.ts', 'src/http/openapi.ts', 'src/http/logging.ts'],
+    files: ['src/http/errors.ts', 'src/http/problem.ts', 'src/http/openapi.ts', 'src/http/plugins/logging.ts'],
     // Here `code` is the name of an error.
     rules: { 'no-restricted-syntax': ['error', ...SETTINGS] }
   }

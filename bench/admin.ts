@@ -78,6 +78,6 @@ export const admin: Benchmark = {
 
     await replica.stop()
     await database.drop()
-    return { figures, table, notes: [`Each call alone, ${ROUNDS} times. test/db/plans.test.ts asks PostgreSQL for the plan of every one: none reads a table from end to end.`] }
+    return { figures, table, notes: [`Each call alone, ${ROUNDS} times. test/platform/db/plans.test.ts asks PostgreSQL for the plan of every one: none reads a table from end to end.`] }
   }
 }

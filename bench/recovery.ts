@@ -71,7 +71,7 @@ export const recovery: Benchmark = {
         ['none', '', short(of('idleP99'))],
         ['100 wrong recovery codes a second', short(of('busyRate')), short(of('busyP99'))]
       ],
-      notes: [`${CONNECTIONS} connections send recovery codes. A right one costs one bcrypt, a wrong one none: test/mfa/recovery-flood.test.ts counts them.`]
+      notes: [`${CONNECTIONS} connections send recovery codes. A right one costs one bcrypt, a wrong one none: test/factors/recovery/recovery-flood.test.ts counts them.`]
     }
   }
 }

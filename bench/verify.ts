@@ -97,7 +97,7 @@ export const verify: Benchmark = {
         ['`POST /mfa/verify`', short(of('perSecond')), `${short(of('p50'))} / ${short(of('p99'))}`, `${short(of('node'))} + ${short(of('postgres'))}`]
       ],
       notes: [
-        `${short(users)} enrolled users, ${CONNECTIONS} connections, ${short(count)} logins a round. Logins that come at the same moment go together, up to eight in a call (src/db/batcher.ts); pgbench makes two calls and one commit for each. CPU is counted until the last event is in its chain; the load takes ${short(of('load'))} ms more of each, on the same cores.`,
+        `${short(users)} enrolled users, ${CONNECTIONS} connections, ${short(count)} logins a round. Logins that come at the same moment go together, up to eight in a call (src/platform/db/batcher.ts); pgbench makes two calls and one commit for each. CPU is counted until the last event is in its chain; the load takes ${short(of('load'))} ms more of each, on the same cores.`,
         `Where Node's part goes, start and warm-up among it: ${sharesOf(profile).slice(0, 12).map(([group, share]) => `${group} ${(100 * share).toFixed(0)} %`).join(', ')}; \`src/\` is ours, by folder. Writing to a socket on these cores is also the time for which the kernel gives the core to who was woken.`,
         '[![Flame graph of Node during logins](verify-flame.svg)](verify-flame.svg)'
       ],

@@ -6,9 +6,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
-import { BASELINE, baselineSql, copiesOf } from '../src/db/baseline.ts'
-import { startEmbedded } from '../src/db/embedded.ts'
-import { applyMigrations, diffSql, prismaDir } from '../src/db/migrate.ts'
+import { BASELINE, baselineSql, copiesOf } from '../src/platform/db/baseline.ts'
+import { startEmbedded } from '../src/platform/embedded-postgres/embedded.ts'
+import { applyMigrations, diffSql, prismaDir } from '../src/platform/db/migrate.ts'
 import { createDatabase, dropDatabase, uniqueName, urlOf } from '../test/helpers/database.ts'
 import { temporaryDir } from '../test/helpers/temporary.ts'
 

@@ -1,5 +1,5 @@
-import { variables } from '../src/config.ts'
-import { developmentEnvironment, makeDevelopmentKeys } from '../src/dev.ts'
+import { variables } from '../src/config/config.ts'
+import { developmentEnvironment, makeDevelopmentKeys } from '../src/config/development.ts'
 
 /** What development fills in. */
 const filled = developmentEnvironment(makeDevelopmentKeys())

@@ -1,4 +1,4 @@
-// npm run docs:config: writes the table in docs/configuration.md from src/config.ts.
+// npm run docs:config: writes the table in docs/configuration.md from src/config/config.ts.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { configurationTable } from './configuration-table.ts'
 

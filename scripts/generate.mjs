@@ -6,7 +6,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const root = new URL('../', import.meta.url)
-const generated = new URL('src/db/generated/', root)
+const generated = new URL('src/platform/db/generated/', root)
 const stampFile = new URL('.stamp', generated)
 
 const stamp = createHash('sha256')

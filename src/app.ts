@@ -1,64 +1,68 @@
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { DestinationStream } from 'pino'
-import { registerAudit } from './admin/audit/route.ts'
-import { registerNotices } from './admin/notices/route.ts'
-import { noticeWebhooks } from './admin/notices/webhook.ts'
-import { registerPreview } from './admin/policy/preview/route.ts'
-import { registerPolicy } from './admin/policy/route.ts'
-import { registerStats } from './admin/stats/route.ts'
-import { registerUserActs } from './admin/users/acts/route.ts'
-import { registerUserList } from './admin/users/list/route.ts'
-import { registerUsers } from './admin/users/route.ts'
-import { registerUserSync } from './admin/users/sync/route.ts'
-import { bcryptThreads } from './bcrypt-threads.ts'
-import type { Config } from './config.ts'
+import { AuditMemory } from './audit/memory.ts'
+import { registerAudit } from './audit/route.ts'
+import type { Config } from './config/config.ts'
 import { Secrets } from './config/secrets.ts'
-import { AuditMemory } from './core/audit-memory.ts'
-import { ClockSkew } from './core/clock-skew.ts'
-import { within } from './core/address.ts'
-import { Hasher, type Hashing } from './core/hashing.ts'
-import type { Database } from './db/client.ts'
-import type { ConnectionEvent } from './db/connection-news.ts'
-import { RevocationPoll } from './db/revocations.ts'
-import { countNotices } from './db/notices.ts'
-import { checkReady } from './db/readiness.ts'
-import { createGate, decorateRequests, refuseEnded } from './gate.ts'
-import { registerAuth } from './http/auth.ts'
-import { registerAdminListener } from './http/admin-listener.ts'
-import { registerBudget } from './http/budget.ts'
-import { refuseCodesByWrongClock } from './http/clock.ts'
-import { createListener } from './http/connections.ts'
-import { registerConsole } from './http/console.ts'
-import { registerDrain } from './http/drain.ts'
-import { registerErrors, SAYS_WHAT_IS_MEANT, sendProblem, toProblem } from './http/errors.ts'
-import { withoutOriginalPath } from './http/forwarded.ts'
-import { registerHead } from './http/head.ts'
-import { registerHealth } from './http/health.ts'
-import { registerJson } from './http/json.ts'
-import { registerJwks } from './http/jwks.ts'
-import { registerLimits, REQUEST_LIMITS } from './http/limits.ts'
-import { loggerOptions, registerLogging, requestId } from './http/logging.ts'
-import { loginTimeWarning } from './http/login-time.ts'
-import { countRequests, Metrics, registerMetrics } from './http/metrics.ts'
-import { throughProxy } from './http/through-proxy.ts'
-import type { Tracing } from './http/tracing.ts'
-import { registerMethods } from './http/methods.ts'
-import { Refusals } from './http/refusals.ts'
-import { registerResources } from './http/resources.ts'
-import { compilersAtFirstUse } from './http/compilers.ts'
-import { registerOpenapi } from './http/openapi.ts'
-import { registerAuthorize } from './mfa/authorize/route.ts'
+import { registerEnroll } from './factors/enroll/route.ts'
+import { registerFactors } from './factors/list/route.ts'
+import { registerRecovery } from './factors/recovery/route.ts'
 import { FactorKinds } from './factors/registry.ts'
-import { registerEnroll } from './mfa/enroll/route.ts'
-import { registerFactors } from './mfa/factors/route.ts'
-import { registerRecovery } from './mfa/recovery/route.ts'
-import { sharedSchemas } from './mfa/schema.ts'
-import { registerSession } from './mfa/session/route.ts'
-import { registerStatus } from './mfa/status/route.ts'
-import { registerVerify } from './mfa/verify/route.ts'
+import { registerVerify } from './factors/verify/route.ts'
+import { AuthorizationCache } from './gateway/authorization-cache.ts'
+import { withoutOriginalPath } from './gateway/forwarded.ts'
+import { registerAuthorize } from './gateway/route.ts'
+import { createGuard, decorateRequests, refuseEnded } from './guard.ts'
+import { registerAuth } from './http/auth/auth.ts'
+import { loginTimeWarning } from './http/auth/login-time.ts'
+import { Refusals } from './http/auth/refusals.ts'
+import { throughProxy } from './http/auth/through-proxy.ts'
+import { compilersAtFirstUse } from './http/compilers.ts'
+import { registerErrors, SAYS_WHAT_IS_MEANT, sendProblem, toProblem } from './http/errors.ts'
+import { registerHead } from './http/head.ts'
+import { registerOpenapi } from './http/openapi.ts'
+import { registerAdminListener } from './http/plugins/admin-listener.ts'
+import { registerBudget } from './http/plugins/budget.ts'
+import { refuseCodesByWrongClock } from './http/plugins/clock.ts'
+import { createListener } from './http/plugins/connections.ts'
+import { registerConsole } from './http/plugins/console.ts'
+import { registerDrain } from './http/plugins/drain.ts'
+import { registerHealth } from './http/plugins/health.ts'
+import { registerJson } from './http/plugins/json.ts'
+import { registerLimits, REQUEST_LIMITS } from './http/plugins/limits.ts'
+import { loggerOptions, registerLogging, requestId } from './http/plugins/logging.ts'
+import { registerMethods } from './http/plugins/methods.ts'
+import { countRequests, Metrics, registerMetrics } from './http/plugins/metrics.ts'
+import { registerResources } from './http/plugins/resources.ts'
+import type { Tracing } from './http/plugins/tracing.ts'
+import { sharedSchemas } from './http/schema.ts'
+import { registerJwks } from './keys/route.ts'
+import { within } from './platform/address.ts'
+import { Hasher, type Hashing } from './platform/bcrypt/hashing.ts'
+import { bcryptThreads } from './platform/bcrypt/threads.ts'
+import { ClockSkew } from './platform/clock-skew.ts'
+import type { Database } from './platform/db/client.ts'
+import type { ConnectionEvent } from './platform/db/connection-news.ts'
+import { checkReady } from './platform/db/readiness.ts'
+import { registerPreview } from './policy/preview/route.ts'
+import { registerPolicy } from './policy/route.ts'
 import { assuranceSettings, decisionSettings, type Services } from './services.ts'
+import { RevocationPoll } from './sessions/revocations.sql.ts'
+import { registerSession } from './sessions/route.ts'
+import { registerUserActs } from './users/admin/actions/route.ts'
+import { registerUserList } from './users/admin/list/route.ts'
+import { registerUsers } from './users/admin/route.ts'
+import { registerStats } from './users/admin/stats/route.ts'
+import { registerUserSync } from './users/admin/sync/route.ts'
+import { registerStatus } from './users/status/route.ts'
+import { noticeWebhooks } from './webhooks/openapi.ts'
+import { countNotices } from './webhooks/outbox.sql.ts'
+import { registerNotices } from './webhooks/route.ts'
 
 export const VERSION = '0.1.0'
+
+/** What is not for everybody who reaches the first listener, where there is a second one (`ADMIN_PORT`). */
+const ADMIN_PATHS = /^\/(admin\/|metrics$)/
 
 export interface AppOptions {
   config: Config
@@ -112,7 +116,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, ki
   const { logEnd, logRefused: onRefused } = registerLogging(app)
   countRequests(app, metrics)
   registerBudget(app)
-  const isInside = config.ADMIN_PORT === undefined ? () => true : registerAdminListener(app, onRefused)
+  const isInside = config.ADMIN_PORT === undefined ? () => true : registerAdminListener(app, ADMIN_PATHS, onRefused)
   const refuseOtherMethods = registerMethods(app, config.CORS_ORIGINS)
   registerHead(app)
   await registerLimits(app, config.RATE_LIMIT_PER_MINUTE)
@@ -124,14 +128,14 @@ export async function createApp ({ config, secrets = new Secrets(config), db, ki
   metrics.clockSkew(() => skew.seconds)
 
   const auth = await registerAuth(app, { ...authOptions(config, secrets), clock })
-  const gate = createGate({ db, auth, metrics, clock, peppers: () => secrets.peppers, assurance: assuranceSettings(config), decision: decisionSettings(config) })
+  const guard = createGuard({ db, auth, metrics, clock, peppers: () => secrets.peppers, assurance: assuranceSettings(config), decision: decisionSettings(config) })
   const revocations = new RevocationPoll(db, {
     staleSeconds: config.AUTHORIZE_STALE_SECONDS,
     onError: error => { app.log.warn({ err: error }, 'revocations cannot be read: gateways get 503') }
   })
   app.addHook('onReady', async () => { await revocations.start() })
   app.addHook('onClose', async () => { await revocations.stop() })
-  const services: Services = { config, secrets, db, kinds, auth, clock, gate, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, revocations, memory, refusals, warnOfLoginTime: loginTimeWarning(app.log) }
+  const services: Services = { config, secrets, db, kinds, auth, clock, guard, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, revocations, memory, refusals, warnOfLoginTime: loginTimeWarning(app.log) }
 
   decorateRequests(app)
   refuseEnded(app, clock)
@@ -145,7 +149,9 @@ export async function createApp ({ config, secrets = new Secrets(config), db, ki
   registerRecovery(app, services)
   registerSession(app, services)
   registerFactors(app, services)
-  registerAuthorize(app, services)
+  const authorizations = new AuthorizationCache()
+  forgetAtChanges(app, authorizations)
+  registerAuthorize(app, services, authorizations)
   registerPolicy(app, services)
   registerPreview(app, services)
   registerUserList(app, services)
@@ -157,9 +163,17 @@ export async function createApp ({ config, secrets = new Secrets(config), db, ki
   registerNotices(app, services)
   registerJwks(app, () => secrets.signing)
   registerHealth(app, async () => await checkReady(db), () => secrets.sealing, skew)
-  await registerConsole(app, config.DOCS, isInside)
+  await registerConsole(app, config.DOCS, ({ path, request }) => isInside(request) || !ADMIN_PATHS.test(path))
   refuseOtherMethods()
   return app
+}
+
+/** Before the answer of a change is sent, so that a user who has logged out does not pass a gateway with their next request. */
+function forgetAtChanges (app: FastifyInstance, authorizations: AuthorizationCache): void {
+  app.addHook('onSend', ({ method, caller, routeOptions }, _reply, payload, done) => {
+    if (method !== 'GET' && caller !== null && routeOptions.config.isQuestion !== true) authorizations.forget(caller)
+    done(null, payload)
+  })
 }
 
 /** Hashes, with the time that they take and wait. */

@@ -1,8 +1,8 @@
 import { explain } from './cli/explain.ts'
 import { readOptions } from './cli/options.ts'
 import { serve } from './cli/serve.ts'
-import { type Config, readConfig } from './config.ts'
-import { DATA_DIR, environmentOf, isDevelopment } from './dev.ts'
+import { type Config, readConfig } from './config/config.ts'
+import { DATA_DIR, environmentOf, isDevelopment } from './config/development.ts'
 
 const USAGE = `npm start      (in the image: node dist/server.js)
 
@@ -36,14 +36,14 @@ async function main (): Promise<void> {
 /** The configured database, or the embedded one. Migrations are a job of their own in production. */
 async function openDatabase ({ DATABASE_URL, DATABASE_OWNER_URL, CITUS, NODE_ENV }: Config): Promise<{ url?: string, stop: () => Promise<void> }> {
   if (NODE_ENV === 'production' && DATABASE_URL !== undefined) return { stop: async () => {} }
-  const { applyMigrations } = await import('./db/migrate.ts')
+  const { applyMigrations } = await import('./platform/db/migrate.ts')
   if (DATABASE_URL !== undefined) {
     await applyMigrations(DATABASE_OWNER_URL ?? DATABASE_URL)
-    const { distribute } = await import('./db/distribute.ts')
+    const { distribute } = await import('./platform/db/distribute.ts')
     await distribute(DATABASE_OWNER_URL ?? DATABASE_URL, CITUS)
     return { stop: async () => {} }
   }
-  const { startEmbedded } = await import('./db/embedded.ts')
+  const { startEmbedded } = await import('./platform/embedded-postgres/embedded.ts')
   const embedded = await startEmbedded({ dataDir: DATA_DIR, log: (line: string) => { process.stdout.write(`${line}\n`) } } as Parameters<typeof startEmbedded>[0])
   await applyMigrations(embedded.url)
   return embedded

@@ -5,7 +5,7 @@ import { Ajv2019 } from 'ajv/dist/2019.js'
 import t from 'tap'
 import typescript from 'typescript'
 import { parse, parseAllDocuments } from 'yaml'
-import { variables } from '../src/config.ts'
+import { variables } from '../src/config/config.ts'
 
 interface Manifest { apiVersion: string, kind: string, metadata: { name: string }, spec: any, data?: Record<string, string>, file: string }
 

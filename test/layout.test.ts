@@ -4,67 +4,107 @@ import t from 'tap'
 import ts from 'typescript'
 
 const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
-  .filter(path => path.endsWith('.ts') && !path.startsWith(join('db', 'generated')))
+  .filter(path => path.endsWith('.ts') && !path.startsWith(join('platform', 'db', 'generated')))
   .map(path => path.replaceAll('\\', '/'))
 
-/** Which part of the tree a file belongs to: a feature is a part of its own. */
-function partOf (path: string): string {
-  const feature = /^(mfa|admin)\/[a-z-]+\//.exec(path)
-  if (feature !== null) return `feature:${feature[0]}`
-  if (path === 'config.ts' || path.startsWith('config/')) return 'config'
-  if (path === 'gate.ts' || path === 'services.ts' || path === 'secrets.ts' || path === 'notices.ts' || path === 'audit.ts' || path === 'bcrypt-threads.ts') return 'gate'
-  if (path === 'mfa/schema.ts') return 'shared schema'
-  return path.includes('/') ? path.split('/')[0] as string : path.replace('.ts', '')
+const treeOf = (path: string): ts.SourceFile => ts.createSourceFile(path, readFileSync(`src/${path}`, 'utf8'), ts.ScriptTarget.Latest)
+
+/** What a file imports, in whatever way it is written: `import`, `export … from`, `import()`, a type's `import('…')`. */
+function importsOf (path: string): string[] {
+  const found: string[] = []
+  const visit = (node: ts.Node): void => {
+    if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier !== undefined) found.push((node.moduleSpecifier as ts.StringLiteral).text)
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword && ts.isStringLiteralLike(node.arguments[0] as ts.Expression)) found.push((node.arguments[0] as ts.StringLiteral).text)
+    if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) found.push((node.argument.literal as ts.StringLiteral).text)
+    ts.forEachChild(node, visit)
+  }
+  visit(treeOf(path))
+  return found
 }
 
+const imports = files.flatMap(from => importsOf(from).map(to => ({ from, to })))
+const ours = imports.filter(({ to }) => to.startsWith('.')).map(({ from, to }) => ({ from, to: normalize(join(dirname(from), to)) }))
+
+const NOUNS = ['audit', 'factors', 'gateway', 'keys', 'maintenance', 'policy', 'sessions', 'users', 'webhooks']
+/** The first folder of a path, or the file itself where it lies in none. */
+const partOf = (path: string): string => path.includes('/') ? path.split('/')[0] as string : path.replace('.ts', '')
 const stageOf = (path: string): string => path.split('/').at(-1) as string
+/** Of a route's folder: what is put together there, and no other folder's business. */
+const isStage = (path: string): boolean => NOUNS.includes(partOf(path)) && ['route.ts', 'schema.ts', 'store.ts', 'decide.ts'].includes(stageOf(path)) && path !== 'policy/decide.ts'
 
 /** What each part may import: imports run one way. */
 function mayImport (from: string, to: string): boolean {
   const [source, target] = [partOf(from), partOf(to)]
-  if (source.startsWith('feature:')) {
-    // Its stages know no other stage; only the route puts them together.
-    switch (stageOf(from)) {
-      case 'schema.ts': return target === 'shared schema'
-      case 'decide.ts': return ['core', 'factors'].includes(target)
-      case 'store.ts': return ['core', 'factors', 'db'].includes(target)
-      default: return source === target || ['core', 'factors', 'db', 'http', 'gate', 'config'].includes(target)
-    }
-  }
-  if (source === target) return true
   switch (source) {
-    case 'core': return false
-    case 'shared schema': case 'config': case 'http': return target === 'core'
-    // A kind of factor decides, and says what its calls take; it reads and writes nothing.
-    case 'factors': return ['core', 'config', 'shared schema'].includes(target)
-    case 'db': return ['core', 'factors'].includes(target)
-    case 'gate': return ['core', 'factors', 'db', 'http', 'config'].includes(target)
-    case 'import': return ['core', 'factors', 'db', 'shared schema'].includes(target)
-    case 'dev': return target === 'config'
-    case 'app': return !['server', 'cli'].includes(target)
-    case 'server': case 'cli': return true
-    default: return false
+    // The one list of what the functions of the database answer names types of those whose functions they are.
+    case 'platform': return target === 'platform' || (from === 'platform/db/settlements.ts' && ['factors', 'keys', 'policy', 'webhooks'].includes(target))
+    case 'http': return ['http', 'platform'].includes(target)
+    case 'config': return ['config', 'platform'].includes(target) || /^http\/auth\/(issuer|mfa-claims)\.ts$|^keys\/keys\.ts$|^policy\/floor\.ts$/.test(to)
+    case 'guard': return ['http', 'platform'].includes(target) || (NOUNS.includes(target) && !isStage(to))
+    case 'services': return ['config', 'guard', 'http', 'platform'].includes(target) || (NOUNS.includes(target) && !isStage(to))
+    case 'import': return ['import', 'platform'].includes(target) || to === 'http/schema.ts' || (NOUNS.includes(target) && !isStage(to))
+    case 'app': return !['server', 'cli', 'import', 'maintenance'].includes(target)
+    case 'cli': case 'server': return true
+    default: return NOUNS.includes(source) && mayNounImport(from, to)
   }
 }
 
-const imports = files.flatMap(from => [...readFileSync(`src/${from}`, 'utf8').matchAll(/(?:from|import)\s*\(?'([^']+)'/g)].map(([line, to]) => ({ from, to: to as string, line })))
+/** Stages know no stage of another folder, and only the route puts those of its own together. */
+function mayNounImport (from: string, to: string): boolean {
+  const target = partOf(to)
+  if (isStage(to) && (stageOf(from) !== 'route.ts' || dirname(from) !== dirname(to))) return isUsedBeside(from, to)
+  if (stageOf(from) === 'schema.ts') return to === 'http/schema.ts' || (target === 'factors' && !to.endsWith('.sql.ts')) || target === 'platform'
+  if (stageOf(from) === 'store.ts') return target !== 'http' && target !== 'services' && target !== 'guard'
+  return [...NOUNS, 'http', 'config', 'platform', 'services', 'guard'].includes(target)
+}
 
-t.test('imports run one way: server → app → features → core, and no feature knows another', async t => {
-  t.ok(imports.length > 100, 'they were found')
-  const wrong = imports
-    .filter(({ to }) => to.startsWith('.'))
-    .map(({ from, to }) => ({ from, to: normalize(join(dirname(from), to)) }))
-    .filter(({ from, to }) => !to.startsWith('db/generated/') || from !== 'db/client.ts')
-    .filter(({ from, to }) => !mayImport(from, to))
+/** A file beside a route may use its stages, and a folder in a folder those of the one around it. */
+const isUsedBeside = (from: string, to: string): boolean => !isStage(from)
+  ? dirname(from) === dirname(to)
+  : stageOf(from) === 'route.ts' && dirname(from).startsWith(`${dirname(to)}/`)
+
+t.test('imports run one way: server → app → the nouns → http, platform', async t => {
+  t.ok(ours.length > 600, 'they were found')
+  const wrong = ours.filter(({ from, to }) => !to.startsWith('platform/db/generated/') || from !== 'platform/db/client.ts').filter(({ from, to }) => !mayImport(from, to))
   t.same(wrong, [])
 })
 
-const isPure = (path: string): boolean => ['core', 'factors'].includes(partOf(path))
+t.test('no file imports itself by way of others, not even its types', async t => {
+  const open = new Map(files.map(path => [path, new Set(ours.filter(({ from, to }) => from === path && files.includes(to)).map(({ to }) => to))]))
+  for (let last = -1; last !== open.size;) {
+    last = open.size
+    for (const [path, needed] of open) {
+      for (const to of needed) if (!open.has(to)) needed.delete(to)
+      if (needed.size === 0) open.delete(path)
+    }
+  }
+  t.same([...open.keys()], [], 'one after the other, each could be read after all that it imports')
+})
 
-t.test('core and the kinds of factor are pure: node:crypto and the libraries of codes, signatures, hashes, addresses and schemas, nothing that reads or writes', async t => {
+/** What decides: the rules of a noun, without a route, a statement, a key ring that turns or a worker. */
+const isPure = (path: string): boolean => NOUNS.includes(partOf(path)) && !path.endsWith('.sql.ts') &&
+  !/(^|\/)(route|store|start|keeper|sender|issue|ask|pages|forwarded|target|change|problem)\.ts$/.test(path)
+
+t.test('what decides is pure: node:crypto and the libraries of codes, signatures, hashes, addresses and schemas, nothing that reads or writes', async t => {
   const allowed = ['node:crypto', 'node:zlib', 'jose', 'otpauth', 'qrcode', 'ipaddr.js', 'lru-cache', 'typebox']
+  t.ok(files.filter(isPure).length > 50, 'they were found')
   t.same(imports.filter(({ from, to }) => isPure(from) && !to.startsWith('.') && !allowed.includes(to)), [])
+  t.same(ours.filter(({ from, to }) => isPure(from) && (to.endsWith('.sql.ts') || to.startsWith('platform/db/'))), [])
   t.same(files.filter(path => isPure(path) && /new Date\(\)|Date\.now\(\)|process\./.test(readFileSync(`src/${path}`, 'utf8'))), [])
+})
+
+t.test('http and platform know no path of the API but their own', async t => {
+  const found = files.filter(path => ['http', 'platform'].includes(partOf(path))).flatMap(path => {
+    const texts: string[] = []
+    const visit = (node: ts.Node): void => {
+      if (ts.isStringLiteralLike(node) && /^\/(mfa|admin)\b/.test(node.text)) texts.push(`${path}: ${node.text}`)
+      if (ts.isRegularExpressionLiteral(node) && /\\\/\(?\??:?(mfa|admin)\b/.test(node.text)) texts.push(`${path}: ${node.text}`)
+      ts.forEachChild(node, visit)
+    }
+    visit(treeOf(path))
+    return texts
+  })
+  t.same(found, [])
 })
 
 /** Whatever holds a statement: a tagged template of any tag, with any type argument, or a plain text; and the call of a settlement. */
@@ -77,13 +117,13 @@ function statementsIn (path: string): string[] {
     if (isSettlement) found.push(`settle ${(node.arguments[0] as ts.StringLiteral).text}`)
     ts.forEachChild(node, visit)
   }
-  visit(ts.createSourceFile(path, readFileSync(`src/${path}`, 'utf8'), ts.ScriptTarget.Latest))
+  visit(treeOf(path))
   return found
 }
 
-t.test('SQL stands in stores, in db/ and nowhere else', async t => {
+t.test('SQL stands in stores, in *.sql.ts, in platform and nowhere else', async t => {
   t.ok(files.flatMap(statementsIn).length > 90, 'they were found')
-  const mayHoldSql = (path: string): boolean => path.startsWith('db/') || stageOf(path) === 'store.ts'
+  const mayHoldSql = (path: string): boolean => partOf(path) === 'platform' || path.endsWith('.sql.ts') || stageOf(path) === 'store.ts'
   t.same(files.filter(path => !mayHoldSql(path)).flatMap(path => statementsIn(path).map(sql => `${path}: ${sql}`)), [])
 })
 
@@ -95,7 +135,7 @@ function kindsNamedIn (path: string): string[] {
     if (isText && /^totp(\.|$)/.test(node.text)) found.push(`${path}: ${node.text}`)
     ts.forEachChild(node, visit)
   }
-  visit(ts.createSourceFile(path, readFileSync(`src/${path}`, 'utf8'), ts.ScriptTarget.Latest))
+  visit(treeOf(path))
   return found
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { parse } from 'yaml'
-import { Metrics } from '../src/http/metrics.ts'
+import { Metrics } from '../src/http/plugins/metrics.ts'
 import { startService } from './helpers/service.ts'
 
 const alerts = parse(readFileSync('ops/alerts.yaml', 'utf8')) as { groups: Array<{ rules: Array<{ alert: string, expr: string, labels: { severity: string }, annotations: { summary: string, action: string } }> }> }

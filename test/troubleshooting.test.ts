@@ -25,9 +25,9 @@ t.test('every code of an answer', t => {
 })
 
 t.test('every line that stops a start', t => {
-  const configuration = ['src/config.ts', 'src/dev.ts', 'src/db/keys.ts', 'src/core/database-url.ts', ...sources('src/config')]
+  const configuration = ['src/keys/keys.sql.ts', 'src/platform/db/database-url.ts', ...sources('src/config')]
   isThere(t, textsOf(configuration, /(?:ConfigError|KeyError|faults\.add|fail)\([^'`\n]*?,\s*|throw new Error\(|const BLANK = |const A_TIME = /), 55, 'configuration')
-  isThere(t, textsOf([...sources('src/db').filter(name => /embedded|distribute/.test(name)), 'src/cli/disposable.ts', 'src/cli/maintain.ts'], /throw new Error\(/), 9, 'the embedded database')
+  isThere(t, textsOf([...sources('src/platform/embedded-postgres'), 'src/platform/db/distribute.ts', 'src/cli/disposable.ts', 'src/cli/maintain.ts'], /throw new Error\(/), 9, 'the embedded database')
   t.end()
 })
 

@@ -1,8 +1,8 @@
 // What the two calls of a login take of the database where eight users go together, without a service: as the service sends them.
-import { connect } from '../../src/db/client.ts'
-import { findUser } from '../../src/db/user.ts'
-import { settleAccepted } from '../../src/db/attempts.ts'
-import type { Caller } from '../../src/core/caller.ts'
+import { connect } from '../../src/platform/db/client.ts'
+import { findUser } from '../../src/users/user.sql.ts'
+import { settleAccepted } from '../../src/factors/attempts.sql.ts'
+import type { Caller } from '../../src/http/auth/caller.ts'
 import { TOTP_KIND } from '../../src/factors/totp/totp.ts'
 import { meter } from './cpu.ts'
 import type { Database } from './database.ts'

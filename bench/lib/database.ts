@@ -1,8 +1,8 @@
 // PostgreSQL as it comes, with durable commits; only what a checkpoint or a full buffer would do in the middle of a
 // measurement is moved out of it.
 import pg from 'pg'
-import { startEmbedded } from '../../src/db/embedded.ts'
-import { applyMigrations } from '../../src/db/migrate.ts'
+import { startEmbedded } from '../../src/platform/embedded-postgres/embedded.ts'
+import { applyMigrations } from '../../src/platform/db/migrate.ts'
 
 export const SETTINGS = { shared_buffers: '2GB', max_wal_size: '8GB', checkpoint_timeout: '1h', max_connections: '200', maintenance_work_mem: '512MB' }
 

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { Value } from 'typebox/value'
-import type { Enforcement } from '../core/policy.ts'
-import { Reason } from '../mfa/schema.ts'
+import { Reason } from '../http/schema.ts'
+import type { Enforcement } from '../policy/policy.ts'
 import { parsed, Refusal } from './options.ts'
 
 export const USAGE = `npm run admin -- COMMAND --tenant TENANT --user SUB --reason "why" [--json]

@@ -1,9 +1,9 @@
 // Is the audit what was written? One line a tenant.
-import { readConfig } from '../config.ts'
-import { findTenants, type Verdict, verifyTenant } from '../db/audit-verify.ts'
-import { connect } from '../db/client.ts'
-import { startEmbedded } from '../db/embedded.ts'
-import { DATA_DIR, environmentOf } from '../dev.ts'
+import { findTenants, type Verdict, verifyTenant } from '../audit/verify.sql.ts'
+import { readConfig } from '../config/config.ts'
+import { DATA_DIR, environmentOf } from '../config/development.ts'
+import { connect } from '../platform/db/client.ts'
+import { startEmbedded } from '../platform/embedded-postgres/embedded.ts'
 import { explain } from './explain.ts'
 import { readOptions, refuseCall } from './options.ts'
 

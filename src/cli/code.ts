@@ -1,6 +1,6 @@
 import { Secret } from 'otpauth'
 import { codeAt, stepAt } from '../factors/totp/totp.ts'
-import { readTyped } from '../core/typed-code.ts'
+import { readTyped } from '../factors/typed-code.ts'
 import { readOptions, refuseCall } from './options.ts'
 
 const USAGE = `npm run code -- SECRET

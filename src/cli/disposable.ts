@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readConfig } from '../config.ts'
-import { startEmbedded } from '../db/embedded.ts'
-import { DEV_AUDIENCE, developmentEnvironment } from '../dev.ts'
+import { readConfig } from '../config/config.ts'
+import { DEV_AUDIENCE, developmentEnvironment } from '../config/development.ts'
+import { startEmbedded } from '../platform/embedded-postgres/embedded.ts'
 import type { Serving } from './serve.ts'
 
 /** What a test needs to know of the service, under the names of the variables in which the client's helper looks for it. */
@@ -99,7 +99,7 @@ async function start (settings: Record<string, string>, clock?: () => Date): Pro
 }
 
 async function openDatabase (dataDir: string, whenRunning: (stop: () => Promise<void>) => void): Promise<string> {
-  const { applyMigrations } = await import('../db/migrate.ts')
+  const { applyMigrations } = await import('../platform/db/migrate.ts')
   const { url, stop } = await startEmbedded({ dataDir, isPersistent: false, settings: FORGETFUL })
   whenRunning(stop)
   await applyMigrations(url)

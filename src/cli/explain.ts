@@ -1,7 +1,7 @@
+import { DATA_DIR } from '../config/development.ts'
 import { isGivenIn } from '../config/names.ts'
 import { ConfigError } from '../config/readers.ts'
-import { UnavailableError } from '../core/unavailable.ts'
-import { DATA_DIR } from '../dev.ts'
+import { UnavailableError } from '../platform/unavailable.ts'
 
 interface Known extends Error { code?: unknown, syscall?: string, path?: string, port?: number, hostname?: string, severity?: string, errors?: unknown[] }
 

@@ -1,7 +1,7 @@
 // What an import is asked for: said before anything is opened.
 import { parseArgs } from 'node:util'
-import { type Source, SOURCES } from '../import/sources.ts'
 import type { Target } from '../import/plan.ts'
+import { type Source, SOURCES } from '../import/sources.ts'
 import { wrong } from './admin-call.ts'
 import { parsed } from './options.ts'
 

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type JsonWebKey, randomBytes } from 'node:crypto'
 import { closeSync, fchmodSync, fchownSync, fsyncSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
-import type { Purpose } from '../core/keys.ts'
+import type { Purpose } from '../keys/keys.ts'
 
 /** A key as the variable has it: one part of a ring, or one JWK of a set. */
 export interface Entry { id: string, text: string }

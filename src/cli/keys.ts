@@ -1,6 +1,6 @@
 // npm run keys -- status | add | rotate | retire: the keys of MFA_ENCRYPTION_KEYS (sealing), MFA_PEPPERS (pepper) and
 // MFA_SIGNING_KEYS (signing). With the service's own environment; docs/keys.md says in which order.
-import { environmentOf } from '../dev.ts'
+import { environmentOf } from '../config/development.ts'
 import { explain } from './explain.ts'
 import { keysCommand } from './keys-command.ts'
 import { Refusal } from './options.ts'

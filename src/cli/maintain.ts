@@ -1,7 +1,7 @@
 // Makes the audit's partitions of the months to come and drops those that are too old. The owner of the tables runs it.
-import { readSome } from '../config.ts'
-import { maintain } from '../db/maintain.ts'
-import { withDotEnv } from '../dev.ts'
+import { readSome } from '../config/config.ts'
+import { withDotEnv } from '../config/development.ts'
+import { maintain } from '../maintenance/maintain.sql.ts'
 import { explain } from './explain.ts'
 import { readOptions } from './options.ts'
 import { OWNER, ownerDatabase } from './owner.ts'

@@ -2,8 +2,8 @@
 // Until the first release there is no other; what comes after it, migrate:new writes.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { BASELINE, baselineSql, copiesOf } from '../db/baseline.ts'
-import { prismaDir } from '../db/migrate.ts'
+import { BASELINE, baselineSql, copiesOf } from '../platform/db/baseline.ts'
+import { prismaDir } from '../platform/db/migrate.ts'
 import { readOptions } from './options.ts'
 
 const USAGE = `npm run migrate:baseline

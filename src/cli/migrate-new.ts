@@ -7,8 +7,8 @@
 // one is made anew.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { copiesOf, type FunctionDigests, functionsSql, readFunctions } from '../db/baseline.ts'
-import { diffSql, prismaDir } from '../db/migrate.ts'
+import { copiesOf, type FunctionDigests, functionsSql, readFunctions } from '../platform/db/baseline.ts'
+import { diffSql, prismaDir } from '../platform/db/migrate.ts'
 import { readOptions, refuseCall } from './options.ts'
 
 const USAGE = `npm run migrate:new -- NAME

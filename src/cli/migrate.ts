@@ -1,9 +1,9 @@
 // Brings a database up to date. The owner of the tables runs it; the service's own role need not be allowed to. On Citus it also
 // distributes what is new.
-import { readSome } from '../config.ts'
-import { distribute } from '../db/distribute.ts'
-import { applyMigrations, markRolledBack } from '../db/migrate.ts'
-import { withDotEnv } from '../dev.ts'
+import { readSome } from '../config/config.ts'
+import { withDotEnv } from '../config/development.ts'
+import { distribute } from '../platform/db/distribute.ts'
+import { applyMigrations, markRolledBack } from '../platform/db/migrate.ts'
 import { explain } from './explain.ts'
 import { readOptions } from './options.ts'
 import { OWNER, ownerDatabase } from './owner.ts'

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { createApp } from '../app.ts'
-import { readConfig } from '../config.ts'
-import { connect } from '../db/client.ts'
-import { developmentEnvironment, makeDevelopmentKeys } from '../dev.ts'
+import { readConfig } from '../config/config.ts'
+import { developmentEnvironment, makeDevelopmentKeys } from '../config/development.ts'
+import { connect } from '../platform/db/client.ts'
 import { readOptions } from './options.ts'
 
 readOptions(`npm run openapi

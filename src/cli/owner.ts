@@ -1,6 +1,6 @@
-import { ConfigError } from '../config.ts'
-import { startEmbedded } from '../db/embedded.ts'
-import { DATA_DIR, isDevelopment } from '../dev.ts'
+import { ConfigError } from '../config/config.ts'
+import { DATA_DIR, isDevelopment } from '../config/development.ts'
+import { startEmbedded } from '../platform/embedded-postgres/embedded.ts'
 
 /** The variables that say where it is. */
 export const OWNER = ['DATABASE_OWNER_URL', 'DATABASE_URL'] as const

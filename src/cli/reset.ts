@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises'
-import { removeEmbedded } from '../db/embedded.ts'
-import { DATA_DIR } from '../dev.ts'
+import { DATA_DIR } from '../config/development.ts'
+import { removeEmbedded } from '../platform/embedded-postgres/embedded.ts'
 import { explain } from './explain.ts'
 import { readOptions } from './options.ts'
 

@@ -1,18 +1,18 @@
 import closeWithGrace from 'close-with-grace'
 import type { DestinationStream } from 'pino'
 import { createApp, VERSION } from '../app.ts'
-import { startAudit } from '../audit.ts'
-import type { Config } from '../config.ts'
+import { AuditMemory } from '../audit/memory.ts'
+import { startAudit } from '../audit/start.ts'
+import type { Config } from '../config/config.ts'
 import { Secrets } from '../config/secrets.ts'
-import { AuditMemory } from '../core/audit-memory.ts'
-import { type ClockNews, ClockSkew } from '../core/clock-skew.ts'
-import { connect } from '../db/client.ts'
-import { startComparingClocks } from '../db/clock.ts'
-import { startSweeping } from '../db/sweep.ts'
-import { Metrics } from '../http/metrics.ts'
-import type { Tracing } from '../http/tracing.ts'
-import { startNotices } from '../notices.ts'
-import { SecretKeeper } from '../secrets.ts'
+import { Metrics } from '../http/plugins/metrics.ts'
+import type { Tracing } from '../http/plugins/tracing.ts'
+import { SecretKeeper } from '../keys/keeper.ts'
+import { startSweeping } from '../maintenance/sweep.sql.ts'
+import { type ClockNews, ClockSkew } from '../platform/clock-skew.ts'
+import { connect } from '../platform/db/client.ts'
+import { startComparingClocks } from '../platform/db/clock.ts'
+import { startNotices } from '../webhooks/start.ts'
 import { openLog } from './output.ts'
 
 /** How long an end may take after that, in milliseconds: longer than a request. */
@@ -103,5 +103,5 @@ async function openTerminalLog ({ NODE_ENV }: Config): Promise<DestinationStream
 
 /** Loaded only where it is wanted: it takes as much memory as all the rest. */
 async function traceTo (endpoint: string | undefined): Promise<Tracing | undefined> {
-  return endpoint === undefined ? undefined : (await import('../http/tracing.ts')).startTracing(endpoint, VERSION)
+  return endpoint === undefined ? undefined : (await import('../http/plugins/tracing.ts')).startTracing(endpoint, VERSION)
 }

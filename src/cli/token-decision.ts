@@ -1,13 +1,14 @@
-import type { TokenRules } from '../config.ts'
-import type { Caller, FirstFactor } from '../core/caller.ts'
-import type { KeyRing } from '../core/keys.ts'
-import type { User, SourceWord } from '../core/user.ts'
-import { decide, type Decision, type DecisionSettings, DEFAULT_POLICY, type Policy, type Standing } from '../core/policy.ts'
-import { connect, type Database } from '../db/client.ts'
-import { saidOf } from '../core/said.ts'
-import { findUser } from '../db/user.ts'
-import { findPolicy } from '../db/policy.ts'
+import type { TokenRules } from '../config/config.ts'
+import type { Caller, FirstFactor } from '../http/auth/caller.ts'
+import type { KeyRing } from '../keys/keys.ts'
+import { connect, type Database } from '../platform/db/client.ts'
+import { decide, type DecisionSettings, type Standing } from '../policy/decide.ts'
+import { findPolicy } from '../policy/policy.sql.ts'
+import { type Decision, DEFAULT_POLICY, type Policy } from '../policy/policy.ts'
 import { decisionSettings } from '../services.ts'
+import { saidOf } from '../users/issuer-claims.ts'
+import { findUser } from '../users/user.sql.ts'
+import type { User, SourceWord } from '../users/user.ts'
 
 /** What would follow, in lines. */
 export interface Following {

@@ -1,5 +1,5 @@
 import { createSigner } from 'fast-jwt'
-import { DATA_DIR, DEV_AUDIENCE, DEV_ISSUER, developmentKeys } from '../dev.ts'
+import { DATA_DIR, DEV_AUDIENCE, DEV_ISSUER, developmentKeys } from '../config/development.ts'
 import { explain } from './explain.ts'
 import { readOptions, refuseCall } from './options.ts'
 

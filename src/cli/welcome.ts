@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import { isDevelopmentKey } from '../config/development-key.ts'
 
 /** What a developer needs after a start: where it is, what its tokens and those that it takes say, and lines that work when pasted. */

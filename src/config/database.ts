@@ -1,4 +1,4 @@
-import { readDatabaseUrl } from '../core/database-url.ts'
+import { readDatabaseUrl } from '../platform/db/database-url.ts'
 import { ConfigError, isLoopback, type Reader } from './readers.ts'
 
 /** A URL as libpq has it, perhaps of several hosts. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type DecodeError, decodeText } from '../core/decode.ts'
+import { type DecodeError, decodeText } from '../platform/decode.ts'
 import { ConfigError } from './readers.ts'
 
 /**

@@ -1,8 +1,8 @@
-import type { Issuer } from '../core/issuer.ts'
+import type { Issuer } from '../http/auth/issuer.ts'
 import type { Faults } from './faults.ts'
+import { readText } from './files.ts'
 import { type IssuerEntry, toIssuer } from './issuers.ts'
 import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './public-key.ts'
-import { readText } from './files.ts'
 import { ConfigError } from './readers.ts'
 
 const KEYS = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_JWKS_URL'] as const

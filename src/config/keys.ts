@@ -1,5 +1,5 @@
-import { type Issuer, isSymmetric } from '../core/issuer.ts'
-import type { KeyRing, Purpose } from '../core/keys.ts'
+import { type Issuer, isSymmetric } from '../http/auth/issuer.ts'
+import type { KeyRing, Purpose } from '../keys/keys.ts'
 import type { Faults } from './faults.ts'
 import { refusePlaceholder } from './placeholder.ts'
 import { ConfigError, type Reader } from './readers.ts'

@@ -1,8 +1,8 @@
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
-import type { Floor } from '../core/floor.ts'
-import { MAX_LENGTH, NAME } from '../core/text.ts'
-import { parseRfc3339 } from '../core/time.ts'
+import { MAX_LENGTH, NAME } from '../platform/text.ts'
+import { parseRfc3339 } from '../platform/time.ts'
+import type { Floor } from '../policy/floor.ts'
 import { ConfigError, type Reader } from './readers.ts'
 
 const Group = Type.String({ minLength: 1, maxLength: MAX_LENGTH.group, pattern: NAME })

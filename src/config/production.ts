@@ -1,7 +1,7 @@
-import type { KeyRing } from '../core/keys.ts'
+import type { KeyRing } from '../keys/keys.ts'
+import { requireTls } from './database.ts'
 import { DEVELOPMENT_ID, DEVELOPMENT_KID, isDevelopmentKey } from './development-key.ts'
 import type { Faults } from './faults.ts'
-import { requireTls } from './database.ts'
 import { materialsOf } from './keys.ts'
 import type { SigningKey } from './signing-keys.ts'
 

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
-import { isOrigin } from '../core/origin.ts'
+import { isOrigin } from '../platform/origin.ts'
 
 /** A variable that stops the start, and others that do. The message has a line for each, and never a value. */
 export class ConfigError extends Error {

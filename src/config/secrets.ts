@@ -1,7 +1,7 @@
-import type { Config } from '../config.ts'
-import { type Issuer, isSymmetric } from '../core/issuer.ts'
-import type { KeyRing, KeySet } from '../core/keys.ts'
-import { UnavailableError } from '../core/unavailable.ts'
+import { type Issuer, isSymmetric } from '../http/auth/issuer.ts'
+import type { KeyRing, KeySet } from '../keys/keys.ts'
+import { UnavailableError } from '../platform/unavailable.ts'
+import type { Config } from './config.ts'
 import type { SigningKey } from './signing-keys.ts'
 
 /** What is read once: everything but the keys, of which `Secrets` has the present ones. */

@@ -1,4 +1,4 @@
-import { isPublicAddress } from '../core/address.ts'
+import { isPublicAddress } from '../platform/address.ts'
 import { refusePlaceholder } from './placeholder.ts'
 import { ConfigError, isLoopback, type Reader, url } from './readers.ts'
 

@@ -1,8 +1,8 @@
 import type { TSchema } from 'typebox'
 import type { Settings } from '../config/secrets.ts'
-import type { Acr } from '../core/caller.ts'
-import type { KeyRing } from '../core/keys.ts'
-import type { Factor, Pending, SealedParameters, User } from '../core/user.ts'
+import type { Acr } from '../http/auth/caller.ts'
+import type { KeyRing } from '../keys/keys.ts'
+import type { Factor, Pending, SealedParameters, User } from '../users/user.ts'
 
 /** A way to prove a second factor: what a token says of it, and the audit. */
 export interface ProofKind {

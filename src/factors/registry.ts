@@ -1,4 +1,4 @@
-import { UnavailableError } from '../core/unavailable.ts'
+import { UnavailableError } from '../platform/unavailable.ts'
 import type { FactorKind, ProofKind } from './factor-kind.ts'
 import { recoveryCodes } from './recovery-codes/kind.ts'
 import { totp } from './totp/kind.ts'

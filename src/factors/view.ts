@@ -1,7 +1,7 @@
-import { nextLabel } from '../core/factors.ts'
-import { throttleOf } from '../core/throttle.ts'
-import type { Factor, Pending, User, WholeUser } from '../core/user.ts'
+import type { Factor, Pending, User, WholeUser } from '../users/user.ts'
+import { nextLabel } from './labels.ts'
 import type { FactorKinds } from './registry.ts'
+import { throttleOf } from './throttle/throttle.ts'
 
 /** What a client sees of a factor. */
 export interface FactorView {

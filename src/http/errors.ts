@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { ActorGoneError } from '../core/actor-gone.ts'
-import { CallerGoneError, OutcomeUnknownError, UnavailableError } from '../core/unavailable.ts'
+import { ActorGoneError } from '../platform/db/actor-gone.ts'
+import { CallerGoneError, OutcomeUnknownError, UnavailableError } from '../platform/unavailable.ts'
+import type { Refusals } from './auth/refusals.ts'
+import { RefusedToken } from './auth/refused-token.ts'
 import { BASE_HEADERS } from './base-headers.ts'
 import { DETAILS, type FieldError, Problem, problemBody, type ProblemCode, problemHeaders } from './problem.ts'
-import type { Refusals } from './refusals.ts'
-import { RefusedToken } from './refused-token.ts'
 
 /** Every error becomes a problem document: ours, the framework's, the parser's. Register it before any plugin. */
 export function registerErrors (app: FastifyInstance, refusals: Refusals): void {

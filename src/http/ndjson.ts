@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
-import { accepts } from './accepts.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { accepts } from './accepts.ts'
 
 /** Rows of an export that are in memory at a time. */
 const EXPORT_PAGE = 1000

@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger'
-import { Type } from 'typebox'
 import type { FastifyInstance, FastifySchema } from 'fastify'
+import { Type } from 'typebox'
 import type { TSchema } from 'typebox'
 import { problemBody, PROBLEMS, type ProblemCode, problemType } from './problem.ts'
 

@@ -1,4 +1,4 @@
-import { type DecodeError, decodeText, placeAfter } from '../core/decode.ts'
+import { type DecodeError, decodeText, placeAfter } from '../platform/decode.ts'
 import { ImportError } from './found.ts'
 
 const BYTE_ORDER_MARKS: Array<[mark: string, encoding: string]> = [['fffe', 'utf-16le'], ['feff', 'utf-16be']]

@@ -1,5 +1,5 @@
 import { Secret } from 'otpauth'
-import { readTyped } from '../core/typed-code.ts'
+import { readTyped } from '../factors/typed-code.ts'
 
 /** Why a row stays behind; docs/import.md says what each means. */
 export const REASONS = [

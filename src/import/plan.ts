@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Value } from 'typebox/value'
-import { MAX_FACTORS, nextLabel } from '../core/factors.ts'
-import { Label } from '../mfa/schema.ts'
+import { MAX_FACTORS, nextLabel } from '../factors/labels.ts'
+import { Label } from '../http/schema.ts'
 import { type Found, type Identity, ImportError, type Reason } from './found.ts'
 
 export interface PlannedFactor {

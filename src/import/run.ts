@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import type { KeyRing } from '../core/keys.ts'
-import { seal } from '../core/seal.ts'
 import { DEFAULT_PARAMETERS, stepAt, TOTP_KIND } from '../factors/totp/totp.ts'
-import type { Database } from '../db/client.ts'
-import { findKnown, type Known, settleImported } from '../db/import.ts'
+import type { KeyRing } from '../keys/keys.ts'
+import { seal } from '../keys/seal.ts'
+import type { Database } from '../platform/db/client.ts'
+import { findKnown, type Known, settleImported } from './import.sql.ts'
 import type { PlannedUser, Target } from './plan.ts'
 
 export type Outcome = 'imported' | 'would_import' | 'already' | 'enrolled' | 'removed' | 'disabled' | 'moved'

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import t from 'tap'
 import { adminCommand } from '../../src/cli/admin-command.ts'
-import { settleWanted } from '../../src/db/notices.ts'
+import { settleWanted } from '../../src/webhooks/outbox.sql.ts'
 import { administrator } from '../helpers/administrator.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { key } from '../helpers/keys.ts'

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import t from 'tap'
-import { chainTenant } from '../../src/db/audit-chain.ts'
+import { chainTenant } from '../../src/audit/chain.sql.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { nodeArguments } from '../helpers/program.ts'
 import { startService } from '../helpers/service.ts'

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { DATA_DIR } from '../../src/dev.ts'
+import { DATA_DIR } from '../../src/config/development.ts'
 import { nodeArguments } from '../helpers/program.ts'
 
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { isOnThisMachine, requireThisMachine, requireTls } from '../../src/config/database.ts'
-import { readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { testEnvironment } from '../helpers/service.ts'
 
 t.test('in production the way to a database elsewhere is encrypted and checked, or the URL says that it need not be', async t => {

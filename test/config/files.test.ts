@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { rsaPair } from '../helpers/rsa.ts'
 import { ISSUER, SECRET, testEnvironment } from '../helpers/service.ts'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { NAMES, readConfig } from '../../src/config.ts'
+import { NAMES, readConfig } from '../../src/config/config.ts'
 import { findMisspelt, findUnknown, unknown } from '../../src/config/names.ts'
 import { testEnvironment } from '../helpers/service.ts'
 

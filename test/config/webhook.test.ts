@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { webhookSecret } from '../helpers/receiver.ts'
 import { testEnvironment } from '../helpers/service.ts'
 

@@ -2,8 +2,8 @@
 // call, no table and no function of the database knows of it.
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { OPERATOR } from '../../src/db/audit.ts'
-import { resealAll } from '../../src/db/reseal.ts'
+import { OPERATOR } from '../../src/audit/record.sql.ts'
+import { resealAll } from '../../src/keys/reseal.sql.ts'
 import { FACTOR_KINDS, FactorKinds } from '../../src/factors/registry.ts'
 import { administrator } from '../helpers/administrator.ts'
 import { chain, startChainer } from '../helpers/chainer.ts'

@@ -1,9 +1,9 @@
 // The auditor itself: each invariant, broken once, is one that it finds. What holds all the way it finds nothing in.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { AuditMemory } from '../../src/core/audit-memory.ts'
-import { chainTenant } from '../../src/db/audit-chain.ts'
-import { signTenant } from '../../src/db/audit-checkpoint.ts'
+import { AuditMemory } from '../../src/audit/memory.ts'
+import { chainTenant } from '../../src/audit/chain.sql.ts'
+import { signTenant } from '../../src/audit/checkpoint.sql.ts'
 import { execute, ownDatabase } from '../helpers/database.ts'
 import type { Received } from '../helpers/receiver.ts'
 import { startService } from '../helpers/service.ts'

@@ -1,8 +1,8 @@
 // Holds what was answered against what the database has: the invariants that no fault may break.
 import pg from 'pg'
-import { noticeTypes } from '../../src/core/notice.ts'
-import { findTenants, verifyTenant } from '../../src/db/audit-verify.ts'
-import { connect } from '../../src/db/client.ts'
+import { noticeTypes } from '../../src/webhooks/event.ts'
+import { findTenants, verifyTenant } from '../../src/audit/verify.sql.ts'
+import { connect } from '../../src/platform/db/client.ts'
 import type { TestReceiver } from '../helpers/receiver.ts'
 import type { Asked, Kind } from './driver.ts'
 import type { Stage } from './stage.ts'

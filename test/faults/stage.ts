@@ -1,7 +1,7 @@
 // What a run of faults plays on: two replicas over a PostgreSQL of their own, behind a proxy that misbehaves when it is told to, a
 // standby of that server, somebody who is told of what happens, and people at work.
 import { join } from 'node:path'
-import { readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { Secrets } from '../../src/config/secrets.ts'
 import { type Proxy, startProxy } from '../helpers/proxy.ts'
 import { TestReceiver } from '../helpers/receiver.ts'

@@ -2,8 +2,8 @@
 // names, as a role that may create databases), with a migrated template and a database made from it for all test files.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { distribute } from '../../src/db/distribute.ts'
-import { applyMigrations } from '../../src/db/migrate.ts'
+import { distribute } from '../../src/platform/db/distribute.ts'
+import { applyMigrations } from '../../src/platform/db/migrate.ts'
 import { allowCheapHashes, createDatabase, uniqueName, urlOf, writeRun } from './database.ts'
 import { program } from './program.ts'
 import { makeRsaKeys } from './rsa.ts'

@@ -1,7 +1,7 @@
 // A process of its own that looks at a tenant's events and chains them, without asking for the lease.
-import { chainTenant } from '../../src/db/audit-chain.ts'
-import { connect } from '../../src/db/client.ts'
-import { watchAttempts } from '../../src/db/suspicions.ts'
+import { chainTenant } from '../../src/audit/chain.sql.ts'
+import { connect } from '../../src/platform/db/client.ts'
+import { watchAttempts } from '../../src/audit/suspicions.sql.ts'
 
 const [url, tenant] = process.argv.slice(2) as [string, string]
 const db = connect(url, 2)

@@ -1,10 +1,10 @@
 // Any users under any policy, for properties that hold of all of them; written by SQL and then counted.
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
-import type { Floor } from '../../src/core/floor.ts'
-import type { SourceWord } from '../../src/core/user.ts'
-import type { Policy } from '../../src/core/policy.ts'
-import type { Database } from '../../src/db/client.ts'
+import type { Floor } from '../../src/policy/floor.ts'
+import type { SourceWord } from '../../src/users/user.ts'
+import type { Policy } from '../../src/policy/policy.ts'
+import type { Database } from '../../src/platform/db/client.ts'
 import { recount } from './service.ts'
 
 export interface Drawn {

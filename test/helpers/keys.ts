@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Secrets } from '../../src/config/secrets.ts'
-import { markKeys } from '../../src/core/keys.ts'
-import { SecretKeeper } from '../../src/secrets.ts'
+import { markKeys } from '../../src/keys/keys.ts'
+import { SecretKeeper } from '../../src/keys/keeper.ts'
 import { type Service, startService, TestClock } from './service.ts'
 
 interface Teardown { teardown: (action: () => unknown) => unknown }

@@ -1,5 +1,5 @@
-// A process of its own that migrates a database and tells its parent what it applied: for test/db/migrate.test.ts.
-import { applyMigrations } from '../../src/db/migrate.ts'
+// A process of its own that migrates a database and tells its parent what it applied: for test/platform/db/migrate.test.ts.
+import { applyMigrations } from '../../src/platform/db/migrate.ts'
 
 const [url, dir] = process.argv.slice(2)
 process.send!(await applyMigrations(url!, dir))

@@ -1,10 +1,10 @@
 // A process of its own that delivers notices as one more replica: for test/race/notices.test.ts. Told so, it dies between
 // a delivery and its mark.
 import { Secrets } from '../../src/config/secrets.ts'
-import { readConfig } from '../../src/config.ts'
-import { connect } from '../../src/db/client.ts'
-import { Metrics } from '../../src/http/metrics.ts'
-import { startNotices } from '../../src/notices.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { connect } from '../../src/platform/db/client.ts'
+import { Metrics } from '../../src/http/plugins/metrics.ts'
+import { startNotices } from '../../src/webhooks/start.ts'
 
 const config = readConfig(process.env)
 const db = connect(() => config.DATABASE_URL as string, 4)

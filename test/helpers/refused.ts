@@ -1,6 +1,6 @@
 // Tokens that one issuer with a secret refuses, each for a cause of its own.
 import { generateKeyPairSync } from 'node:crypto'
-import type { RefusalCause } from '../../src/http/refused-token.ts'
+import type { RefusalCause } from '../../src/http/auth/refused-token.ts'
 import { AUDIENCE, claimsOf, encode, ISSUER, SECRET, type Service, signToken } from './service.ts'
 import { compact, hmac, withKey } from './tokens.ts'
 

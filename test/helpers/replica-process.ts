@@ -3,10 +3,10 @@
 import { writeHeapSnapshot } from 'node:v8'
 import bcrypt from 'bcrypt'
 import { createApp } from '../../src/app.ts'
-import { readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { Secrets } from '../../src/config/secrets.ts'
-import { connect } from '../../src/db/client.ts'
-import { SecretKeeper } from '../../src/secrets.ts'
+import { connect } from '../../src/platform/db/client.ts'
+import { SecretKeeper } from '../../src/keys/keeper.ts'
 import { keyNames } from './keys.ts'
 
 export type Order = { now: number } | { count: true } | { keys: true } | { heap: string }

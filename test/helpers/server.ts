@@ -1,6 +1,6 @@
 // The process that holds the test run's PostgreSQL: test/helpers/before.ts starts it, after.ts ends it. It watches the
 // process that runs tap, so that a run which is interrupted takes its server along.
-import { startEmbedded } from '../../src/db/embedded.ts'
+import { startEmbedded } from '../../src/platform/embedded-postgres/embedded.ts'
 import { temporaryDir } from './temporary.ts'
 
 const runner = Number(process.argv[2])

@@ -1,6 +1,6 @@
 // What happens around a settlement of a service in the same process: the moment between a decision and its write.
-import type { Database } from '../../src/db/client.ts'
-import { PRELUDES, type Settled } from '../../src/db/settlements.ts'
+import type { Database } from '../../src/platform/db/client.ts'
+import { PRELUDES, type Settled } from '../../src/platform/db/settlements.ts'
 
 /** Each act, sent alone or together with others, is what `around` makes of it, until the answer is called. */
 export function aroundSettling (db: Database, around: (send: () => Promise<Settled>) => Promise<Settled>): () => void {

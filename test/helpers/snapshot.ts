@@ -1,6 +1,6 @@
 // A user as a snapshot has him, for tests of what is decided: nobody in particular, unless the test says so.
-import type { WholeUser } from '../../src/core/user.ts'
-import { DEFAULT_POLICY } from '../../src/core/policy.ts'
+import type { WholeUser } from '../../src/users/user.ts'
+import { DEFAULT_POLICY } from '../../src/policy/policy.ts'
 
 export const NOW = new Date('2026-11-24T12:00:00Z')
 

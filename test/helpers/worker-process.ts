@@ -1,5 +1,5 @@
 // A process of its own that works as one of test/helpers/workers.ts, until it is killed.
-import { readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { placeAt, WORKERS } from './workers.ts'
 
 process.once('disconnect', () => { process.exit() })

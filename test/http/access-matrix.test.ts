@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import t from 'tap'
-import { ALL_METHODS } from '../../src/http/methods.ts'
+import { ALL_METHODS } from '../../src/http/plugins/methods.ts'
 import { type Enrolled, type User, type Service, startService } from '../helpers/service.ts'
 
 /** Who asks: a token, and the factor that is named where a path takes one. */

@@ -1,7 +1,7 @@
 // No call, however odd, is answered by a failure of ours, by nothing, or by what the specification does not say.
 // `FUZZ_CALLS=20000 npm test -- --timeout=1800 test/http/fuzz.test.ts` for more of them, FUZZ_SEED=… for others.
 import t from 'tap'
-import { settleWanted } from '../../src/db/notices.ts'
+import { settleWanted } from '../../src/webhooks/outbox.sql.ts'
 import { administrator } from '../helpers/administrator.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { Chance, type Draft, mutate, render, send } from '../helpers/fuzz.ts'

@@ -1,9 +1,9 @@
 // Logins of many users at the same moment, over two processes: what goes together in one call is decided for each alone.
 import t from 'tap'
 import { Secrets } from '../../src/config/secrets.ts'
-import type { Caller } from '../../src/core/caller.ts'
-import { findUser, findUserById, findWholeUser } from '../../src/db/user.ts'
-import { settleAccepted } from '../../src/db/attempts.ts'
+import type { Caller } from '../../src/http/auth/caller.ts'
+import { findUser, findUserById, findWholeUser } from '../../src/users/user.sql.ts'
+import { settleAccepted } from '../../src/factors/attempts.sql.ts'
 import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
 import { type User, startService } from '../helpers/service.ts'
 

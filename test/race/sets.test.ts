@@ -1,8 +1,8 @@
 // Codes of several users in one call of the database: each is decided as if it were alone, beside those that are.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import type { Settled } from '../../src/db/settlements.ts'
-import { valuesOf } from '../../src/db/batcher.ts'
+import type { Settled } from '../../src/platform/db/settlements.ts'
+import { valuesOf } from '../../src/platform/db/batcher.ts'
 import { startService } from '../helpers/service.ts'
 
 const service = await startService(t)

@@ -19,7 +19,7 @@ for (const dir of [folder, TMPDIR]) mkdirSync(dir)
 t.test('it starts, serves its pages, and at Ctrl-C nothing is left', { timeout: 110_000 }, async t => {
   const files = execFileSync('git', ['ls-files', '-z', 'src', 'examples', 'clients', 'scripts', 'prisma', 'package.json', 'tsconfig.json', 'prisma.config.ts'], { encoding: 'utf8' })
   for (const file of files.split('\0').filter(name => name !== '')) cpSync(file, join(folder, file))
-  cpSync('src/db/generated', join(folder, 'src/db/generated'), { recursive: true })
+  cpSync('src/platform/db/generated', join(folder, 'src/platform/db/generated'), { recursive: true })
   symlinkSync(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
   const port = await freePort()
   const child = spawn(process.execPath, ['--import=./scripts/run.mjs', 'examples/front-end/start.ts'], { cwd: folder, env: { ...inherited, TMPDIR, PORT: String(port) }, stdio: ['ignore', 'pipe', 'pipe'] })

@@ -1,5 +1,5 @@
-import type { Hashing } from '../../core/hashing.ts'
-import type { KeyRing } from '../../core/keys.ts'
+import type { KeyRing } from '../../keys/keys.ts'
+import type { Hashing } from '../../platform/bcrypt/hashing.ts'
 import { BYPASS_SLOT, type CodeOwner, digest, formatCode, generateCode, tagOf } from './recovery-code.ts'
 
 export interface Bypass {

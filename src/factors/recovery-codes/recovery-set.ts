@@ -1,4 +1,4 @@
-import type { KeyRing } from '../../core/keys.ts'
+import type { KeyRing } from '../../keys/keys.ts'
 import { type CodeOwner, digest, formatCode, generateCodes, slotOf, tagOf } from './recovery-code.ts'
 
 /** A code as it is stored. */

@@ -1,7 +1,7 @@
 import QRCode from 'qrcode'
-import { base32, DEFAULT_PARAMETERS, generateSecret, isTotp, otpauthUri, stepAt, stepEnd, TOTP_KIND } from './totp.ts'
 import { auditOf, type FactorKind, type KindContext } from '../factor-kind.ts'
 import { type ConfirmRequest, TOTP_SCHEMAS, type VerifyRequest } from './schema.ts'
+import { base32, DEFAULT_PARAMETERS, generateSecret, isTotp, otpauthUri, stepAt, stepEnd, TOTP_KIND } from './totp.ts'
 import { confirmCode, verifyCode, type VerifySettings } from './verify.ts'
 
 const settingsOf = ({ ring, config }: KindContext): VerifySettings => ({ ring, window: config.TOTP_WINDOW })

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
-import { SEPARATOR } from '../../core/typed-code.ts'
-import { Audience, Label, NullableTime, recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields, Uuid } from '../../mfa/schema.ts'
+import { Audience, Label, NullableTime, recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields, Uuid } from '../../http/schema.ts'
+import { SEPARATOR } from '../typed-code.ts'
 
 /** Six digits of any script, however they are spaced. A decision reads them before it compares or counts anything. */
 export const TotpCode = Type.String({

@@ -1,6 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { HOTP, Secret, TOTP } from 'otpauth'
-import type { Factor } from '../../core/user.ts'
+import type { Factor } from '../../users/user.ts'
 
 export const SECRET_BYTES = 20
 export const PERIOD_SECONDS = 30

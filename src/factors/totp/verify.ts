@@ -1,9 +1,9 @@
-import type { KeyRing } from '../../core/keys.ts'
-import { open } from '../../core/seal.ts'
-import { readTyped } from '../../core/typed-code.ts'
-import type { Pending, User } from '../../core/user.ts'
-import { generateSecret, matchStep, stepAt, stepsAway, type TotpFactor, type TotpWindow } from './totp.ts'
+import type { KeyRing } from '../../keys/keys.ts'
+import { open } from '../../keys/seal.ts'
+import type { Pending, User } from '../../users/user.ts'
 import type { Confirmed, Verified } from '../factor-kind.ts'
+import { readTyped } from '../typed-code.ts'
+import { generateSecret, matchStep, stepAt, stepsAway, type TotpFactor, type TotpWindow } from './totp.ts'
 
 export interface VerifySettings { window: TotpWindow, ring: KeyRing }
 

@@ -3,9 +3,9 @@
 // says what number is next.
 import { createHmac, randomBytes } from 'node:crypto'
 import { type Static, Type } from 'typebox'
-import { open } from '../../../src/core/seal.ts'
+import { open } from '../../../src/keys/seal.ts'
 import { auditOf, type FactorKind } from '../../../src/factors/factor-kind.ts'
-import { Label, tokenExample, tokenFields, Uuid } from '../../../src/mfa/schema.ts'
+import { Label, tokenExample, tokenFields, Uuid } from '../../../src/http/schema.ts'
 
 export const codeOf = (secret: Uint8Array, what: number | string): string => createHmac('sha256', secret).update(String(what)).digest('hex').slice(0, 8)
 

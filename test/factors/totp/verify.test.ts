@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import t from 'tap'
-import { seal } from '../../../src/core/seal.ts'
+import { seal } from '../../../src/keys/seal.ts'
 import { DEFAULT_PARAMETERS, generateSecret, TOTP_KIND, type TotpFactor } from '../../../src/factors/totp/totp.ts'
 import { verifyCode, type VerifySettings } from '../../../src/factors/totp/verify.ts'
 import { NOW, somebody } from '../../helpers/snapshot.ts'

@@ -1,0 +1,194 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { recordUnreadable } from '../../audit/record.sql.ts'
+import { byOf, wholeUser } from '../../guard.ts'
+import { type Caller, sessionKey } from '../../http/auth/caller.ts'
+import { operation } from '../../http/openapi.ts'
+import { forCaller } from '../../http/plugins/budget.ts'
+import { DETAILS, Problem } from '../../http/problem.ts'
+import { seal, type Sealed } from '../../keys/seal.ts'
+import { unixSeconds } from '../../platform/time.ts'
+import { UnavailableError } from '../../platform/unavailable.ts'
+import { assuranceSettings, type Services, throttleLimits } from '../../services.ts'
+import { type CodeRule, decideCodeRule } from '../../sessions/assurance.ts'
+import { checkAudience, issueSettled, remembered } from '../../sessions/issue.ts'
+import type { Act } from '../../sessions/mfa-token.ts'
+import type { Pending, User } from '../../users/user.ts'
+import { settleRefused } from '../attempts.sql.ts'
+import type { Confirmed, FactorKind } from '../factor-kind.ts'
+import { recoveryCodes } from '../recovery-codes/kind.ts'
+import { createRecoverySet, type RecoverySet } from '../recovery-codes/recovery-set.ts'
+import { refuseThrottled } from '../throttle/problem.ts'
+import { type ConfirmDecision, decideConfirm, decideStart } from './decide.ts'
+import { hasAdministrator, releaseClaim, settleClaimed, settleConfirmed, settleStarted } from './store.ts'
+
+/** What every kind's body may have; a kind's own reads the rest. */
+interface StartBody { label?: string }
+interface ConfirmBody { factorId: string, audience?: string }
+
+/** How often a start or a confirmation is decided anew when another change of the factors came between. */
+const TRIES = 3
+
+/** How a factor of this kind is set up. */
+export function registerEnroll (app: FastifyInstance, services: Services, kind: FactorKind): void {
+  registerStart(app, services, kind)
+  registerConfirm(app, services, kind)
+}
+
+function registerStart (app: FastifyInstance, services: Services, kind: FactorKind): void {
+  const { config, clock, db, guard, secrets, warnOfLoginTime } = services
+  const { path, answer, answered, body, ...texts } = kind.calls.start
+  const settings = assuranceSettings(config)
+  const findCodeRule = codeRuleOf(services)
+  app.post(path, {
+    onRequest: guard.user,
+    schema: operation({
+      ...texts,
+      tag: 'Enroll',
+      body: Type.Ref(body),
+      answers: { 201: { schema: Type.Ref(answer), description: answered } },
+      errors: ['step_up_required', 'login_time_unknown', 'too_many_factors', 'label_taken']
+    })
+  }, async (request, reply) => {
+    const label = (request.body as StartBody).label?.normalize('NFC')
+    const { caller } = request
+    const factorId = randomUUID()
+    const { secret, parameters, show } = kind.start({ now: clock(), ring: secrets.sealing, config })
+    const sealedBy = { kind: kind.kind, ...parameters }
+    try {
+      for (let attempt = 1; attempt <= TRIES; attempt++) {
+        const { storedUser: user } = request
+        const { tenant, userId, epoch } = user
+        const isCodeDue = await findCodeRule(user) === 'due'
+        const decision = decideStart(user, caller, label, isCodeDue, clock(), settings)
+        if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
+        if (decision.outcome === 'login_time_unknown') warnOfLoginTime(caller)
+        if (decision.outcome !== 'start') throw new Problem(decision.outcome)
+
+        const sealed = seal(secrets.sealing, { ...sealedBy, tenant, userId, factorId }, secret)
+        const start = { ...sealedBy, ...sealed, tenant, userId, epoch, factorId, label: label ?? null, session: sessionKey(caller), by: byOf(request) }
+        const started = await forCaller(request, () => settleStarted(db, start))
+        refuseThrottled(started)
+        if (started.outcome === 'started') {
+          reply.code(201)
+          return { factorId, ...await show(user.account), expiresAt: new Date(started.expiresAt).toISOString() }
+        }
+        await guard.refresh(request)
+      }
+      throw new UnavailableError('the factors of this user changed again and again')
+    } finally {
+      secret.fill(0)
+    }
+  })
+}
+
+/** What somebody's first factor rests on; the database is asked only where that says something. */
+const codeRuleOf = ({ config, db }: Services) => async (user: User): Promise<CodeRule> => {
+  const mode = config.ENROLL_REQUIRES_CODE
+  const isAsked = mode === 'roles' && user.factors.length === 0
+  return decideCodeRule(user, mode, isAsked && await hasAdministrator(db, user.tenant))
+}
+
+/** What a confirmation proves: a factor of its kind; after a recovery it stays one, since that is how this session came in. */
+function confirmedAct ({ mfa }: Caller, kind: FactorKind, factorId: string, now: Date): Act {
+  const [acr, methods] = mfa?.acr === recoveryCodes.acr ? [recoveryCodes.acr, [...kind.amr, ...recoveryCodes.amr]] : [kind.acr, [...kind.amr]]
+  return { acr, methods, factorId, authTime: unixSeconds(now), isBypass: mfa?.isBypass === true }
+}
+
+function registerConfirm (app: FastifyInstance, services: Services, kind: FactorKind): void {
+  const { config, clock, db, guard, hasher, secrets } = services
+  const { path, answer, answered, body, ...texts } = kind.calls.confirm
+  const assurance = assuranceSettings(config)
+  const findCodeRule = codeRuleOf(services)
+  const limits = throttleLimits(config)
+
+  app.post(path, {
+    onRequest: guard.user,
+    config: { codeKind: 'enrollment', isOfWhole: true },
+    schema: operation({
+      ...texts,
+      tag: 'Enroll',
+      body: Type.Ref(body),
+      answers: { 200: { schema: Type.Ref(answer), description: answered } },
+      errors: ['not_found', 'step_up_required', 'too_many_factors', 'label_taken', 'factor_locked', 'code_refused'],
+      details: { not_found: DETAILS.setUpOver }
+    })
+  }, async request => {
+    checkAudience(services, (request.body as ConfirmBody).audience)
+    const claim = randomUUID()
+    try {
+      return await confirm(request, claim)
+    } catch (error) {
+      // Nothing was spent: the same code is good at once, not only when the claim has ended.
+      if (error instanceof UnavailableError) await Promise.allSettled([releaseClaim(db, { ...request.storedUser, claim })])
+      throw error
+    }
+  })
+
+  async function confirm (request: FastifyRequest, claim: string): Promise<object> {
+    const { caller } = request
+    const { factorId, audience } = request.body as ConfirmBody
+    const by = byOf(request)
+    const setId = randomUUID()
+    let made: RecoverySet | undefined
+
+    for (let attempt = 1; attempt <= TRIES; attempt++) {
+      const { storedUser: user } = request
+      const { tenant, userId, epoch, revision } = user
+      const ofKind = { tenant, userId, kind: kind.kind }
+      const now = clock()
+      const rule = await findCodeRule(user)
+      const { pending, label, isFirst } = decide(request, factorId, rule === 'due', now)
+      const proof = await prove(request, pending, now)
+      if (proof.outcome === 'refused') {
+        refuseThrottled(await forCaller(request, () => settleRefused(db, { ...ofKind, weight: 1, limits, pendingId: factorId, near: proof.near, by })))
+        throw new Problem('code_refused')
+      }
+      const claimed = await settleClaimed(db, { ...ofKind, factorId, claim })
+      refuseThrottled(claimed)
+      if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
+      const codes = isFirst ? made ??= await createRecoverySet(text => hasher.hash(text, request.budget.actBy), secrets.peppers, { tenant, userId }) : null
+      const { counter } = proof
+      const kept = replaceSecret(pending, proof, user)
+      const act = confirmedAct(caller, kind, factorId, now)
+      const confirmation = { ...ofKind, ...kept, epoch, revision, factorId, claim, label, counter, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, user, caller, act), by }
+      const result = await forCaller(request, () => settleConfirmed(db, confirmation))
+      refuseThrottled(result)
+      if (result.outcome === 'confirmed') {
+        const token = issueSettled(services, caller, user, act, result, audience)
+        return { factorId, recoveryCodes: codes?.shown ?? null, ...token, ...kind.view({ ...pending, counter }, clock()) }
+      }
+      if (result.outcome !== 'stale') throw new Problem('code_refused')
+      await guard.refresh(request)
+    }
+    throw new UnavailableError('the factors of this user changed again and again')
+  }
+
+  /** What remains is whether it is proved. */
+  function decide (request: FastifyRequest, factorId: string, isCodeDue: boolean, now: Date): Extract<ConfirmDecision, { outcome: 'prove' }> {
+    const decision = decideConfirm(wholeUser(request), request.caller, kind.kind, factorId, isCodeDue, now, assurance)
+    refuseThrottled(decision)
+    if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
+    if (decision.outcome === 'not_found') throw new Problem('not_found', { detail: DETAILS.setUpOver })
+    if (decision.outcome !== 'prove') throw new Problem(decision.outcome)
+    return decision
+  }
+
+  /** What the confirmation itself has brought, sealed as the pending factor was; else that stays as it is. */
+  function replaceSecret (pending: Pending, { secret }: { secret?: Buffer }, { tenant, userId }: User): Sealed | { sealed: null, keyId: null } {
+    if (secret === undefined) return { sealed: null, keyId: null }
+    const sealed = seal(secrets.sealing, { ...pending, tenant, userId }, secret)
+    secret.fill(0)
+    return sealed
+  }
+
+  async function prove (request: FastifyRequest, pending: Pending, now: Date): Promise<Confirmed> {
+    try {
+      return await kind.confirm(request.storedUser, pending, request.body, { now, ring: secrets.sealing, config })
+    } catch (cause) {
+      await recordUnreadable(db, request.storedUser, byOf(request), kind.kind, { factorId: pending.factorId, keyId: pending.keyId })
+      throw new UnavailableError('a sealed secret does not open', { cause })
+    }
+  }
+}

@@ -1,0 +1,49 @@
+import type { Acr, Caller } from '../http/auth/caller.ts'
+import { isFresh, type LoginAge, loginAge } from '../platform/time.ts'
+import { decide, type DecisionSettings } from '../policy/decide.ts'
+import type { Decision } from '../policy/policy.ts'
+import type { User } from '../users/user.ts'
+
+/** What a gateway asks beyond the policy; `maxAge` in seconds since the second factor. */
+export interface Demands { acr?: 'mfa' | undefined, maxAge?: number | undefined }
+
+export type Answer =
+  | { action: 'allow', acr: Acr | 'idp-mfa' | 'none', reason: Decision['reason'] }
+  | { action: 'verify' }
+  | { action: 'deny' }
+  | { action: 'enroll', login: LoginAge }
+
+/** A second factor that was done, and when (unix seconds). */
+interface Act { acr: Acr | 'idp-mfa', authTime: number | undefined }
+
+/** By an MFA token alone, which is known to count; null where it is not enough, and the user's snapshot must tell. */
+export function decideByToken (caller: Pick<Caller, 'mfa' | 'authTime'>, demands: Demands, now: Date): Answer | null {
+  const act = tokenAct(caller)
+  return act !== null && meets(act, demands, now) ? allowBy(act) : null
+}
+
+/**
+ * May this token pass? The policy's decision, and what the gateway asks beyond it, which binds whoever would pass without:
+ * with a factor they are asked for a code, without one they must enroll.
+ */
+export function decideAuthorize (user: User, caller: Caller, demands: Demands, now: Date, settings: DecisionSettings): Answer {
+  const decision = decide(user, caller, now, settings)
+  if (decision.action === 'deny') return { action: 'deny' }
+  const act = [tokenAct(caller), user.session.act, idpAct(caller)].find(act => act !== null && meets(act, demands, now))
+  if (act !== undefined && act !== null) return allowBy(act)
+  const isMoreDemanded = demands.acr !== undefined || demands.maxAge !== undefined
+  if (decision.action === 'allow' && !isMoreDemanded) return { action: 'allow', acr: 'none', reason: decision.reason }
+  return user.factors.length > 0
+    ? { action: 'verify' }
+    : { action: 'enroll', login: loginAge(caller.authTime, now, settings.loginFreshSeconds) }
+}
+
+const tokenAct = ({ mfa, authTime }: Pick<Caller, 'mfa' | 'authTime'>): Act | null => mfa === undefined ? null : { acr: mfa.acr, authTime }
+
+/** The identity provider's, whose age is the login's. */
+const idpAct = ({ isIdpMfa, authTime }: Caller): Act | null => isIdpMfa ? { acr: 'idp-mfa', authTime } : null
+
+const meets = ({ acr, authTime }: Act, demands: Demands, now: Date): boolean =>
+  (demands.acr === undefined || acr === demands.acr) && (demands.maxAge === undefined || isFresh(authTime, now, demands.maxAge))
+
+const allowBy = ({ acr }: Act): Answer => ({ action: 'allow', acr, reason: acr === 'idp-mfa' ? 'idp_mfa' : 'mfa_verified' })

@@ -1,0 +1,34 @@
+import { tellRefusals } from '../factors/refusals.sql.ts'
+import type { Database } from '../platform/db/client.ts'
+import { startRounds } from '../platform/rounds.ts'
+import { REVOCATION_SECONDS } from '../sessions/revocations.ts'
+import { foldTallies } from '../users/tallies.sql.ts'
+
+const INTERVAL_MS = 60_000
+/** How long a notice stays that could not be delivered. Less than an audit event does. */
+const NOTICE_DAYS = 30
+
+/**
+ * Removes what has ended: remembered sessions, enrollments that nobody confirmed, codes of administrators, revocations that no
+ * token is older than, notices that nobody could deliver, what attacks are seen by. Answers how many rows went. Tells of refused codes
+ * that nobody was told of, and keeps the changes few that reports add up.
+ */
+export async function sweep (db: Database): Promise<number> {
+  const sessions = await db.chores`DELETE FROM mfa_sessions WHERE expires_at < now() RETURNING 1`
+  const enrollments = await db.chores`DELETE FROM enrollments WHERE expires_at < now() RETURNING 1`
+  const bypasses = await db.chores`DELETE FROM bypasses WHERE expires_at < now() RETURNING 1`
+  const revocations = await db.chores`DELETE FROM revocations WHERE at < now() - ${REVOCATION_SECONDS}::int * interval '1 second' RETURNING 1`
+  const notices = await db.chores`DELETE FROM notices WHERE at < now() - ${NOTICE_DAYS}::int * interval '24 hours' RETURNING 1`
+  const failures = await db.chores`DELETE FROM failures WHERE at < now() - interval '24 hours' RETURNING 1`
+  const suspicions = await db.chores`DELETE FROM suspicions WHERE at < now() - interval '24 hours' RETURNING 1`
+  await tellRefusals(db)
+  await foldTallies(db)
+  return [sessions, enrollments, bypasses, revocations, notices, failures, suspicions].reduce((count, rows) => count + rows.length, 0)
+}
+
+/**
+ * Sweeps every minute on each replica, at moments of its own; soon after a start, and soon again after a sweep that failed, so that a crash
+ * costs no more than the minute and some seconds. Answers how to stop it.
+ */
+export const startSweeping = (db: Database, onError: (error: unknown) => void, intervalMs = INTERVAL_MS): () => Promise<void> =>
+  startRounds(intervalMs, onError, async () => { await sweep(db) })

@@ -1,0 +1,23 @@
+import type { Caller } from '../http/auth/caller.ts'
+import type { User } from '../users/user.ts'
+import { decide, type DecisionSettings, firstGraceDays } from './decide.ts'
+import type { Decision } from './policy.ts'
+
+/** What a call saw in somebody for the first time and is to be recorded, each part once. */
+export interface PolicyContact {
+  /** The days until the user's deadline, from the database's now. */
+  graceDays: number | null
+  /** What a report-only policy would ask, once for each version of it. */
+  wouldBe: Decision['wouldBe'] | null
+  isAdministrator: boolean
+}
+
+/** Null, and it costs nothing, where all is known. Only a login meets a policy: an MFA token comes after one. */
+export function policyContactOf (user: User, caller: Caller, now: Date, settings: DecisionSettings): PolicyContact | null {
+  if (user.isDisabled) return null
+  const graceDays = caller.word === undefined ? null : firstGraceDays(user, caller, now, settings)
+  const isReported = user.reportedVersion === user.policy.version
+  const wouldBe = (isReported ? undefined : decide(user, caller, now, settings).wouldBe) ?? null
+  const isAdministrator = !user.isAdministrator && caller.roles.some(role => role.startsWith('mfa:'))
+  return graceDays === null && wouldBe === null && !isAdministrator ? null : { graceDays, wouldBe, isAdministrator }
+}

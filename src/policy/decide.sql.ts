@@ -1,0 +1,69 @@
+import sql, { type Sql } from 'sql-template-tag'
+import type { Rule } from './policy.ts'
+
+/**
+ * The decision function's rules as SQL, for many users at once: a test holds the two against each other. They are
+ * about the columns of `users`, and as of the statement's time. Only what a rule asks stands in the statement.
+ */
+
+/** What is asked of a user without a factor, in a typical session: the reasons by how much they ask. */
+export const STRICTNESS = { notRequired: 0, exempt: 1, reportOnly: 2, grace: 3, required: 4 } as const
+
+/** What a user is judged by. Where it is not given, their own columns. */
+export interface Facts { isCovered?: Sql, isExempt?: Sql, isGraced?: Sql, deadline?: Sql }
+
+/** The words in `accounts` and `groups` with which any of the sources says it. */
+const words = (sources: readonly string[], said: readonly string[]): string[] => sources.flatMap(source => said.map(word => `${source}\n${word}`))
+
+export const isSsoOnly = (sources: readonly string[]): Sql =>
+  sql`(accounts && ${words(sources, ['sso'])}::text[] AND NOT accounts && ${words(sources, ['local'])}::text[])`
+
+export const isInGroup = (sources: readonly string[], group: string): Sql => sql`groups && ${words(sources, [group])}::text[]`
+
+/**
+ * The words of a row's `groups`, each group once, for `groupOf`. Most users' groups are of one source; of two that name the
+ * same group one word remains, as if it were synced.
+ */
+export const distinctGroups = (sources: readonly string[]): Sql => sql`
+  CASE WHEN split_part(groups[1], E'\n', 1) IS NOT DISTINCT FROM split_part(groups[cardinality(groups)], E'\n', 1) THEN groups
+  ELSE ARRAY(SELECT DISTINCT E'\n' || split_part(w, E'\n', 2) FROM unnest(groups) AS w WHERE strpos(w, E'\n') > 0 AND split_part(w, E'\n', 1) = ANY(${sources}::text[])) END`
+
+/** The group that a `word` names, if its source counts; else null. */
+export const groupOf = (sources: readonly string[]): Sql =>
+  sql`CASE WHEN split_part(word, E'\n', 1) = ANY(${sources}::text[]) THEN nullif(split_part(word, E'\n', 2), '') END`
+
+/** A source left some out: the user may be in any. */
+export const areGroupsUnknown = (sources: readonly string[]): Sql => sql`groups && ${sources}::text[]`
+
+const isCovered = ({ groups }: Rule, sources: readonly string[]): Sql =>
+  groups === null ? sql`true` : sql`groups && ${[...words(sources, groups), ...sources]}::text[]`
+
+const days = (count: number): Sql => sql`${count}::int * interval '24 hours'`
+
+/** Does an administrator's exemption count? Until its own end, or the floor's. */
+export const isExempt = ({ maxExemptionDays }: Rule): Sql => maxExemptionDays === undefined
+  ? sql`(exempt_since IS NOT NULL AND coalesce(exempt_until, 'infinity') > statement_timestamp())`
+  : sql`(exempt_since IS NOT NULL AND least(exempt_until, exempt_since + ${days(maxExemptionDays)}) > statement_timestamp())`
+
+/** The later of somebody's own deadline and the policy's date; whom no policy has met yet is met now. */
+export function deadline ({ gracePeriodDays, enforceFrom, maxGraceDays }: Rule, graceUntil = sql`grace_until`, policyMetAt = sql`policy_met_at`): Sql {
+  const given = sql`coalesce(${graceUntil}, statement_timestamp() + ${days(gracePeriodDays)})`
+  const own = maxGraceDays === undefined ? given : sql`least(${given}, coalesce(${policyMetAt}, statement_timestamp()) + ${days(maxGraceDays)})`
+  return enforceFrom === null ? own : sql`greatest(${own}, ${enforceFrom}::timestamptz)`
+}
+
+/** The same for somebody whom no policy has met. */
+export const firstDeadline = (rule: Rule): Sql => deadline(rule, sql`NULL::timestamptz`, sql`NULL::timestamptz`)
+
+/** One of STRICTNESS, under one rule. */
+export function strictness (rule: Rule, sources: readonly string[], facts: Facts = {}): Sql {
+  const asked = rule.enforcement === 'report_only'
+    ? sql`${STRICTNESS.reportOnly}::int`
+    : sql`CASE WHEN ${facts.isGraced ?? sql`${facts.deadline ?? deadline(rule)} > statement_timestamp()`} THEN ${STRICTNESS.grace}::int ELSE ${STRICTNESS.required}::int END`
+  const byAccounts = rule.ssoRule === 'exempt_sso_only' ? sql` OR ${isSsoOnly(sources)}` : sql``
+  const covered = rule.enforcement === 'optional'
+    ? sql`${STRICTNESS.notRequired}::int`
+    : sql`CASE WHEN NOT (${facts.isCovered ?? isCovered(rule, sources)}) THEN ${STRICTNESS.notRequired}::int
+        WHEN ${facts.isExempt ?? isExempt(rule)}${byAccounts} THEN ${STRICTNESS.exempt}::int ELSE ${asked} END`
+  return rule.ssoRule === 'exempt_sso_session' ? sql`CASE WHEN ${isSsoOnly(sources)} THEN ${STRICTNESS.exempt}::int ELSE ${covered} END` : covered
+}

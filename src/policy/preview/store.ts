@@ -1,0 +1,88 @@
+import sql, { join, type Sql } from 'sql-template-tag'
+import type { Database } from '../../platform/db/client.ts'
+import { findOpenUsers } from '../../users/open-users.sql.ts'
+import { areGroupsUnknown, deadline, distinctGroups, firstDeadline, groupOf, isExempt, STRICTNESS, strictness } from '../decide.sql.ts'
+import type { Rule } from '../policy.ts'
+
+/** What the decision is, for a user without a second factor in this session. */
+export type Bucket = 'enrolled' | 'mustEnroll' | 'inGrace' | 'exempt' | 'notCovered'
+
+export interface Counted { group: string | null, bucket: Bucket, users: number }
+
+export interface Sampled { userId: string, subject: string, account: string, namespace: string }
+
+export interface PreviewRow { counts: Counted[], groupsUnknown: number, sample: Sampled[] }
+
+/** The largest groups that are counted one by one. */
+export const MAX_GROUPS = 1000
+const MAX_SAMPLE = 20
+
+/** What is counted as groups are: everybody, and those of whom a source left groups out. No group has these words. */
+const EVERYBODY = '\n'
+const UNKNOWN = '\n\n'
+
+/** What is asked of the timed ones for each rule: the draft's, and a floor's. */
+const COLUMNS = [
+  { isExempt: sql`is_exempt_1`, isGraced: sql`is_graced_1` },
+  { isExempt: sql`is_exempt_2`, isGraced: sql`is_graced_2` }
+]
+
+/** Of a draft, report-only counts as if required. */
+const asRequired = (rule: Rule): Rule => ({ ...rule, ...(rule.enforcement === 'report_only' && { enforcement: 'required' }) })
+
+/**
+ * Counts everybody under one or two rules, of which the stricter counts: the decision function's rules for kinds of users
+ * instead of one. How many there are of each kind is kept; only those who have a deadline or an exemption of their own
+ * are counted one by one.
+ */
+export async function countPreview (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<PreviewRow> {
+  const drafts = rules.map(asRequired)
+  const counted = await countKinds(db, tenant, drafts, sources)
+  const mustSome = counted.counts.some(({ bucket }) => bucket === 'mustEnroll')
+  return { ...counted, sample: mustSome ? await findSample(db, tenant, drafts, sources) : [] }
+}
+
+async function findSample (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Sampled[]> {
+  const wanted = { strictness: STRICTNESS.required }
+  const found = await findOpenUsers(db, { tenant, rules, sources, wanted, alsoSaid: sql``, also: sql``, cursor: undefined, limit: MAX_SAMPLE })
+  return await db.reports<Sampled>`
+    SELECT id::text AS "userId", subject, account, namespace FROM users WHERE tenant = ${tenant} AND id IN (${found})`
+}
+
+async function countKinds (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Omit<PreviewRow, 'sample'>> {
+  const timed = sql`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
+  const columns = COLUMNS.slice(0, rules.length)
+  const names = join(columns.flatMap(({ isExempt, isGraced }) => [isExempt, isGraced]))
+  const facts = (of: (rule: Rule) => [isExempt: Sql, deadline: Sql]): Sql => join(rules.flatMap((rule, index) => {
+    const [isExempt, deadline] = of(rule)
+    return [sql`${isExempt} AS ${columns[index]?.isExempt}`, sql`${deadline} > statement_timestamp() AS ${columns[index]?.isGraced}`]
+  }))
+  const untimed = facts(rule => [sql`false`, firstDeadline(rule)])
+  const [row] = await db.reports<Omit<PreviewRow, 'sample'>>`
+    WITH timed AS MATERIALIZED (
+      SELECT t.*, said.accounts, said.groups FROM (
+        SELECT kind, ${facts(rule => [isExempt(rule), deadline(rule)])}, count(*) AS users FROM users WHERE ${timed} GROUP BY kind, ${names}) AS t
+      CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${timed} AND kind = t.kind LIMIT 1) AS said
+    ), kinds AS (
+      SELECT accounts, groups, is_enrolled, ${untimed}, users FROM current_tallies WHERE tenant = ${tenant}
+      UNION ALL SELECT accounts, groups, false, ${untimed}, -users FROM timed
+      UNION ALL SELECT accounts, groups, false, ${names}, users FROM timed
+    ), judged AS (
+      -- Each kind is judged once, and not once for each of its groups.
+      SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace', 'mustEnroll'])[1 + greatest(${join(rules.map((rule, index) => strictness(rule, sources, columns[index])))})] END AS bucket,
+        ${distinctGroups(sources)} || ARRAY[${EVERYBODY}, CASE WHEN ${areGroupsUnknown(sources)} THEN ${UNKNOWN} END]::text[] AS words
+      FROM kinds OFFSET 0
+    ), counted AS MATERIALIZED (
+      SELECT word, bucket, sum(users) AS users FROM judged CROSS JOIN LATERAL unnest(words) AS word GROUP BY 1, 2
+    ), grouped AS (
+      SELECT ${groupOf(sources)} AS name, bucket, sum(users) AS users FROM counted GROUP BY 1, 2 HAVING sum(users) <> 0
+    ), largest AS (
+      SELECT name FROM grouped WHERE name IS NOT NULL GROUP BY name ORDER BY sum(users) DESC, name LIMIT ${MAX_GROUPS}::int
+    )
+    SELECT
+      (SELECT coalesce(jsonb_agg(jsonb_build_object('group', c.name, 'bucket', c.bucket, 'users', c.users)), '[]') FROM (
+        SELECT NULL AS name, bucket, users FROM counted WHERE word = ${EVERYBODY} AND users <> 0
+        UNION ALL SELECT name, bucket, users FROM grouped WHERE name IN (SELECT name FROM largest)) AS c) AS counts,
+      (SELECT coalesce(sum(users), 0)::float8 FROM counted WHERE word = ${UNKNOWN}) AS "groupsUnknown"`
+  return row as Omit<PreviewRow, 'sample'>
+}

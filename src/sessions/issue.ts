@@ -1,0 +1,31 @@
+import type { Caller } from '../http/auth/caller.ts'
+import { Problem } from '../http/problem.ts'
+import type { Services } from '../services.ts'
+import type { User } from '../users/user.ts'
+import { type Act, actToRemember, mfaTokenClaims, type TokenSubject } from './mfa-token.ts'
+
+export interface TokenAnswer { token: string, tokenType: 'Bearer', expiresIn: number, acr: string, amr: string[] }
+
+/** An MFA token for the caller after `act`, as every call answers it, for us or for an application. */
+export function issueToken ({ auth, config, clock, kinds, metrics }: Services, caller: Caller, subject: TokenSubject, act: Act, audience = config.MFA_AUDIENCE): TokenAnswer {
+  const claims = mfaTokenClaims(caller, subject, act, clock(), {
+    issuer: config.MFA_ISSUER, audience, tokenSeconds: config.MFA_TOKEN_SECONDS, secondMethods: kinds.methods
+  })
+  const token = metrics.time('sign_token', () => auth.sign(claims))
+  return { token, tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
+}
+
+/** The act as its settlement is to remember it, or null; `epoch` is the user's once it is settled. */
+export const remembered = ({ config, secrets }: Services, { tenant, userId, epoch }: Pick<User, 'tenant' | 'userId' | 'epoch'>, caller: Caller, act: Act): object | null =>
+  actToRemember({ tenant, userId, epoch }, caller, act, config.MFA_SESSION_MAX_AGE_SECONDS, secrets.peppers)
+
+/** The token of a settlement that has remembered `act`. */
+export const issueSettled = (services: Services, caller: Caller, { userId, epoch }: { userId: string, epoch: number }, act: Act, { generation }: { generation: number | null }, audience?: string): TokenAnswer =>
+  issueToken(services, caller, { userId, epoch, generation: generation ?? 0 }, act, audience)
+
+/** Whom a token is for: us, or one of the configured applications. */
+export function checkAudience ({ config }: Services, audience: string | undefined): void {
+  if (audience !== undefined && !config.MFA_APPLICATION_AUDIENCES.includes(audience)) {
+    throw new Problem('invalid_request', { errors: [{ field: 'audience', message: 'is none of the configured applications (MFA_APPLICATION_AUDIENCES)' }] })
+  }
+}

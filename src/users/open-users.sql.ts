@@ -1,0 +1,94 @@
+import sql, { join, type Sql } from 'sql-template-tag'
+import type { Database } from '../platform/db/client.ts'
+import { deadline, type Facts, firstDeadline, STRICTNESS, strictness } from '../policy/decide.sql.ts'
+import type { Rule } from '../policy/policy.ts'
+import { after, findFirstUsers } from './first-users.sql.ts'
+
+/** What the rules ask of those without a factor: all that is given must hold. */
+export interface Wanted {
+  strictness?: typeof STRICTNESS[keyof typeof STRICTNESS] | undefined
+  /** They must enroll, now or at a deadline that is earlier. */
+  deadlineBefore?: Date | undefined
+}
+
+export interface OpenUsers {
+  tenant: string
+  /** One, or two of which the stricter counts. */
+  rules: readonly Rule[]
+  sources: readonly string[]
+  wanted: Wanted
+  /** More conditions, each with its AND: on what is said of users, and on their rows. */
+  alsoSaid: Sql
+  also: Sql
+  /** Not those up to this id. */
+  cursor: string | undefined
+  limit: number
+}
+
+/** Up to so many kinds of users it is cheaper to judge each kind than each user. */
+export const MAX_KINDS = 20_000
+
+/**
+ * The ids of those in the tenant who have no factor and are not disabled, the first ones in their order, as a query. Where
+ * they are rare it finds them by their kinds, and does not read everybody; but for a tenant where nearly everybody is of a
+ * kind of their own, as by their groups.
+ */
+export async function findOpenUsers (db: Database, open: OpenUsers): Promise<Sql> {
+  const { tenant, cursor, limit } = open
+  const conditions = ofRow(open)
+  const first = await findFirstUsers(db, { tenant, conditions, cursor, limit })
+  if (first !== null) return first
+  const [row] = await db.reports<{ kinds: number }>`
+    SELECT count(*)::int AS kinds FROM (SELECT 1 FROM user_tallies WHERE tenant = ${open.tenant} AND NOT is_enrolled LIMIT ${MAX_KINDS + 1}::int) AS first`
+  return (row as { kinds: number }).kinds <= MAX_KINDS
+    ? byKind(open)
+    : sql`SELECT id FROM users WHERE ${conditions} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
+}
+
+const isOpen = (tenant: string): Sql => sql`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL`
+
+const ofRow = ({ tenant, rules, sources, wanted, alsoSaid, also }: OpenUsers): Sql =>
+  sql`${isOpen(tenant)} AND ${judge(rules, sources, wanted, rules.map(() => ({})))} ${alsoSaid} ${also}`
+
+/** A user without a deadline or an exemption of their own is asked what all of their kind are asked. */
+function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, cursor, limit }: OpenUsers): Sql {
+  const untimed = sql`${isOpen(tenant)} AND grace_until IS NULL AND exempt_since IS NULL`
+  const timed = sql`${isOpen(tenant)} AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
+  const ofKind = judge(rules, sources, wanted, rules.map(rule => ({ isExempt: sql`false`, deadline: firstDeadline(rule) })))
+  const ofUser = judge(rules, sources, wanted, rules.map(() => ({})))
+  // Each of the two has an index by kind and id. What is said is read once for a kind, the rest is in the index.
+  const some = (users: Sql, isKindWanted: Sql, isUserWanted: Sql): Sql => sql`
+    WITH RECURSIVE kinds (kind) AS (
+      (SELECT kind FROM users WHERE ${users} ORDER BY kind LIMIT 1)
+      UNION ALL
+      SELECT (SELECT kind FROM users WHERE ${users} AND users.kind > kinds.kind ORDER BY kind LIMIT 1) FROM kinds WHERE kinds.kind IS NOT NULL
+    )
+    SELECT found.id FROM kinds
+    CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${users} AND kind = kinds.kind LIMIT 1) AS said
+    CROSS JOIN LATERAL (
+      SELECT id FROM (
+        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${users} AND kind = kinds.kind ${after(cursor)} ${also}) AS timed
+      WHERE ${isUserWanted} ORDER BY id LIMIT ${limit}::int) AS found
+    WHERE ${isKindWanted} ${alsoSaid}`
+  return sql`
+    SELECT id FROM ((${some(untimed, ofKind, sql`true`)}) UNION ALL (${some(timed, canBe(rules, sources, wanted), ofUser)})) AS open_users
+    ORDER BY id LIMIT ${limit}::int`
+}
+
+/** Of a kind, whatever its users' own deadlines and exemptions are: the rules ask of nobody more than of who has none left. */
+function canBe (rules: readonly Rule[], sources: readonly string[], { strictness: level = 0, deadlineBefore }: Wanted): Sql {
+  const most = rules.map(rule => strictness(rule, sources, { isExempt: sql`false`, isGraced: sql`false` }))
+  return sql`greatest(${join(most)}) >= ${deadlineBefore === undefined ? level : Math.max(level, STRICTNESS.grace)}::int`
+}
+
+function judge (rules: readonly Rule[], sources: readonly string[], wanted: Wanted, facts: Facts[]): Sql {
+  const levels = rules.map((rule, index) => strictness(rule, sources, facts[index]))
+  const conditions = [sql`true`]
+  if (wanted.strictness !== undefined) conditions.push(sql`greatest(${join(levels)}) = ${wanted.strictness}::int`)
+  if (wanted.deadlineBefore !== undefined) {
+    const deadlines = rules.map((rule, index) => sql`CASE WHEN ${levels[index] as Sql} >= ${STRICTNESS.grace}::int THEN ${facts[index]?.deadline ?? deadline(rule)} END`)
+    // The earliest is the stricter rule's.
+    conditions.push(sql`least(${join(deadlines)}) < ${wanted.deadlineBefore}::timestamptz`)
+  }
+  return sql`(${join(conditions, ' AND ')})`
+}

@@ -1,0 +1,121 @@
+import type { Database } from '../platform/db/client.ts'
+import { startRounds } from '../platform/rounds.ts'
+import { CERTAIN_MS, type ClaimedNotice, type Failure, findDueNotices, type NoticeKey, settleClaimed, settleDelivered, settleFailed, settleRenewed, settleWanted } from './outbox.sql.ts'
+
+const ROUND_MS = 1000
+const BATCH = 100
+/** Deliveries at a time, of one replica; and failures in a row after which the receiver is taken for down. */
+const LANES = 8
+const WANT_MS = 3_600_000
+/** Often enough that one answer that is lost ends no delivery. */
+const RENEW_MS = 1000
+
+export interface DeliveringOptions {
+  /** Sends it, and answers null, or why that was no delivery. Never throws; ends soon once `signal` is aborted. */
+  deliver: (notice: ClaimedNotice, signal: AbortSignal) => Promise<Failure | null>
+  onError: (error: unknown) => void
+  /** Nobody will try it any more, unless an administrator says so. */
+  onParked: (notice: ClaimedNotice, failure: Failure) => void
+  /** From now on the receiver takes nothing, because of this; or, null, takes something again. */
+  onReceiver: (failure: Failure | null) => void
+}
+
+/**
+ * Delivers notices on each replica: what it claims no other has, and whoever has claimed one and is gone loses it to the others after
+ * some seconds. Where a claim cannot be renewed, the delivery ends before that, so that nobody's notices overtake each other. One
+ * that hangs holds up nobody but its user. A receiver that has taken nothing for a while is asked for one a round, until it takes
+ * one. Answers how to stop it.
+ */
+export function startDelivering (db: Database, { deliver, onError, onParked, onReceiver }: DeliveringOptions, roundMs = ROUND_MS): () => Promise<void> {
+  const stopping = new AbortController()
+  const deliveries = new Set<AbortController>()
+  const lanes = new Set<Promise<void>>()
+  let due: NoticeKey[] = []
+  let looking: Promise<void> | null = null
+  let wantedAt = -Infinity
+  /** In a row, of all lanes. */
+  let failures = 0
+  const isDown = (): boolean => failures >= LANES
+  const isFull = (): boolean => lanes.size >= (isDown() ? 1 : LANES)
+
+  function note (failure: Failure | null): void {
+    if (failure?.isInterrupted === true) return
+    const wasDown = isDown()
+    failures = failure === null ? 0 : failures + 1
+    if (isDown()) due = []
+    if (isDown() !== wasDown) onReceiver(failure)
+  }
+
+  /** As long as it is ours. */
+  async function deliverClaimed (notice: ClaimedNotice): Promise<Failure | null> {
+    const delivery = new AbortController()
+    const end = (): void => { delivery.abort() }
+    const uncertain = setTimeout(end, CERTAIN_MS)
+    const stopRenewing = startRounds(RENEW_MS, onError, async () => {
+      if (await settleRenewed(db, notice)) uncertain.refresh()
+      else end()
+    })
+    deliveries.add(delivery)
+    if (stopping.signal.aborted) end()
+    try {
+      return await deliver(notice, delivery.signal)
+    } finally {
+      deliveries.delete(delivery)
+      await stopRenewing()
+      clearTimeout(uncertain)
+    }
+  }
+
+  /** One notice, and then those of the same user that wait behind it. Answers whether one was taken. */
+  async function deliverFrom (first: NoticeKey): Promise<boolean> {
+    let isTaken = false
+    for (let key: NoticeKey | null = first; key !== null && !stopping.signal.aborted;) {
+      const notice: ClaimedNotice | null = await settleClaimed(db, key)
+      if (notice === null) break
+      const failure = await deliverClaimed(notice)
+      note(failure)
+      isTaken ||= failure === null
+      const { outcome, next } = failure === null ? await settleDelivered(db, notice) : await settleFailed(db, notice, failure)
+      if (failure !== null && outcome === 'parked') onParked(notice, failure)
+      key = next
+    }
+    return isTaken
+  }
+
+  function fill (): void {
+    while (due.length > 0 && !isFull() && !stopping.signal.aborted) {
+      const lane = deliverFrom(due.shift() as NoticeKey).catch(onError).then(isTaken => {
+        lanes.delete(lane)
+        if (due.length > 0) fill()
+        // There may be more than was looked for.
+        else if (isTaken === true) look()
+      })
+      lanes.add(lane)
+    }
+  }
+
+  function look (): void {
+    if (stopping.signal.aborted || isFull()) return
+    looking ??= findDue().catch(onError).finally(() => { looking = null })
+  }
+
+  async function findDue (): Promise<void> {
+    if (performance.now() - wantedAt > WANT_MS) {
+      await settleWanted(db)
+      wantedAt = performance.now()
+    }
+    due = await findDueNotices(db, BATCH)
+    fill()
+  }
+
+  const timer = setInterval(look, roundMs)
+  timer.unref()
+  look()
+  return async () => {
+    clearInterval(timer)
+    stopping.abort()
+    for (const delivery of deliveries) delivery.abort()
+    await looking
+    await Promise.all(lanes)
+  }
+}

@@ -1,0 +1,92 @@
+// The truth table of what a gateway asks beyond the policy. The policy's own is in test/policy/decide.test.ts.
+import t from 'tap'
+import type { Caller } from '../../src/http/auth/caller.ts'
+import type { User, RememberedAct } from '../../src/users/user.ts'
+import { DEFAULT_POLICY } from '../../src/policy/policy.ts'
+import type { DecisionSettings } from '../../src/policy/decide.ts'
+import { decideAuthorize, decideByToken, type Demands } from '../../src/gateway/decide.ts'
+
+const NOW = new Date('2026-11-25T12:00:00Z')
+const ago = (seconds: number): number => NOW.getTime() / 1000 - seconds
+const SETTINGS: DecisionSettings = { issuers: new Set(['https://id']), loginFreshSeconds: 900, floor: null }
+
+const USER = {
+  isDisabled: false, factors: [], session: { generation: 0, act: null }, sources: {}, exemption: null, graceUntil: null, policyMetAt: null, readAt: NOW, policy: DEFAULT_POLICY
+} as unknown as User
+const FACTORS = [{ id: 'f' }] as User['factors']
+const REQUIRED = { ...DEFAULT_POLICY, enforcement: 'required' as const }
+const act = (acr: 'mfa' | 'mfa-recovery', seconds: number): User['session'] =>
+  ({ generation: 0, act: { acr, methods: [], factorId: 'f', authTime: ago(seconds), endsAt: ago(-9) } satisfies RememberedAct, isForged: false })
+
+const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), word: { loginType: 'local' } } as unknown as Caller
+const AGELESS = { ...LOGIN, authTime: undefined }
+const OLD_LOGIN = { ...LOGIN, authTime: ago(901) }
+const IDP = { ...LOGIN, isIdpMfa: true }
+const token = (acr: 'mfa' | 'mfa-recovery', seconds: number): Caller =>
+  ({ ...LOGIN, kind: 'mfa', word: undefined, authTime: ago(seconds), mfa: { userId: 'u', epoch: 1, acr, factorId: 'f', generation: 0, isBypass: false } })
+
+const ENROLLED = { ...USER, factors: FACTORS }
+const ACR: Demands = { acr: 'mfa' }
+const AGE: Demands = { maxAge: 300 }
+
+/** who · his token · what is asked → the answer */
+const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
+  ['nobody asks anything', USER, LOGIN, {}, 'allow none not_required'],
+  ['a factor', ENROLLED, LOGIN, {}, 'verify'],
+  ['must enroll', { ...USER, policy: REQUIRED }, LOGIN, {}, 'enroll'],
+  ['must enroll, and log in first', { ...USER, policy: REQUIRED }, OLD_LOGIN, {}, 'enroll after login'],
+  ['must enroll, by a login of an unknown time', { ...USER, policy: REQUIRED }, AGELESS, {}, 'enroll by no login'],
+  ['acr: the same where nobody must have MFA', USER, AGELESS, ACR, 'enroll by no login'],
+  ['acr: a factor, and a login of an unknown time', ENROLLED, AGELESS, ACR, 'verify'],
+  ['disabled', { ...ENROLLED, isDisabled: true }, token('mfa', 1), {}, 'deny'],
+  ['disabled, whatever is asked', { ...ENROLLED, isDisabled: true }, token('mfa', 1), { ...ACR, ...AGE }, 'deny'],
+  ['an MFA token', ENROLLED, token('mfa', 800), {}, 'allow mfa mfa_verified'],
+  ['a recovery\'s', ENROLLED, token('mfa-recovery', 800), {}, 'allow mfa-recovery mfa_verified'],
+  ['a remembered act', { ...ENROLLED, session: act('mfa', 9000) }, LOGIN, {}, 'allow mfa mfa_verified'],
+  ['a remembered recovery', { ...ENROLLED, session: act('mfa-recovery', 9000) }, LOGIN, {}, 'allow mfa-recovery mfa_verified'],
+  ['the identity provider\'s', ENROLLED, IDP, {}, 'allow idp-mfa idp_mfa'],
+
+  ['acr: nobody must have MFA, and there is no factor', USER, LOGIN, ACR, 'enroll'],
+  ['acr: the same after an old login', USER, OLD_LOGIN, ACR, 'enroll after login'],
+  ['acr: a factor', ENROLLED, LOGIN, ACR, 'verify'],
+  ['acr: an MFA token', ENROLLED, token('mfa', 800), ACR, 'allow mfa mfa_verified'],
+  ['acr: a recovery\'s', ENROLLED, token('mfa-recovery', 1), ACR, 'verify'],
+  ['acr: a remembered act', { ...ENROLLED, session: act('mfa', 9000) }, LOGIN, ACR, 'allow mfa mfa_verified'],
+  ['acr: a remembered recovery', { ...ENROLLED, session: act('mfa-recovery', 1) }, LOGIN, ACR, 'verify'],
+  ['acr: a remembered act beside a recovery\'s token', { ...ENROLLED, session: act('mfa', 9000) }, token('mfa-recovery', 1), ACR, 'allow mfa mfa_verified'],
+  ['acr: the identity provider\'s', ENROLLED, IDP, ACR, 'verify'],
+  ['acr: the identity provider\'s, without a factor', USER, IDP, ACR, 'enroll'],
+
+  ['maxAge: who would pass without', USER, LOGIN, AGE, 'enroll'],
+  ['maxAge: a factor', ENROLLED, LOGIN, AGE, 'verify'],
+  ['maxAge: an MFA token of its last second', ENROLLED, token('mfa', 300), AGE, 'allow mfa mfa_verified'],
+  ['maxAge: one a second older', ENROLLED, token('mfa', 301), AGE, 'verify'],
+  ['maxAge: a fresh recovery\'s', ENROLLED, token('mfa-recovery', 1), AGE, 'allow mfa-recovery mfa_verified'],
+  ['maxAge: a fresh remembered act', { ...ENROLLED, session: act('mfa', 300) }, LOGIN, AGE, 'allow mfa mfa_verified'],
+  ['maxAge: an old remembered act', { ...ENROLLED, session: act('mfa', 301) }, LOGIN, AGE, 'verify'],
+  ['maxAge: a fresh remembered act beside an old token', { ...ENROLLED, session: act('mfa', 1) }, token('mfa', 301), AGE, 'allow mfa mfa_verified'],
+  ['maxAge: the identity provider\'s, just now', ENROLLED, IDP, AGE, 'allow idp-mfa idp_mfa'],
+  ['maxAge: the identity provider\'s, of then', ENROLLED, { ...IDP, authTime: ago(301) }, AGE, 'verify'],
+  ['maxAge: none can be so young', ENROLLED, token('mfa', 1), { maxAge: 0 }, 'verify'],
+  ['both: each by another act is not both', { ...ENROLLED, session: act('mfa', 301) }, token('mfa-recovery', 1), { ...ACR, ...AGE }, 'verify'],
+  ['both: a fresh one of ours', ENROLLED, token('mfa', 1), { ...ACR, ...AGE }, 'allow mfa mfa_verified']
+]
+
+const shown = (answer: ReturnType<typeof decideAuthorize> | null): string => {
+  if (answer === null) return 'ask'
+  if (answer.action === 'allow') return `allow ${answer.acr} ${answer.reason}`
+  return answer.action === 'enroll' ? { fresh: 'enroll', old: 'enroll after login', unknown: 'enroll by no login' }[answer.login] : answer.action
+}
+
+t.test('the answer is what the table says', async t => {
+  for (const [name, user, caller, demands, expected] of TABLE) t.equal(shown(decideAuthorize(user as User, caller, demands, NOW, SETTINGS)), expected, name)
+})
+
+t.test('the token alone allows only what the snapshot would allow too, of whom is not disabled', async t => {
+  for (const [name, user, caller, demands, expected] of TABLE.filter(([, { isDisabled }]) => isDisabled === false)) {
+    const byToken = shown(decideByToken(caller, demands, NOW))
+    t.ok(byToken === 'ask' || byToken === expected, name)
+    t.equal(shown(decideAuthorize(user as User, caller, demands, NOW, SETTINGS)), expected)
+  }
+  t.equal(shown(decideByToken(token('mfa', 1), ACR, NOW)), 'allow mfa mfa_verified', 'and it does allow')
+})

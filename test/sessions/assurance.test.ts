@@ -1,0 +1,115 @@
+import t from 'tap'
+import { type AdminRefusal, type CodeMode, type CodeRule, decideAdmin, decideChange, decideCodeRule, decideSetUp } from '../../src/sessions/assurance.ts'
+import type { Acr, Caller } from '../../src/http/auth/caller.ts'
+import type { Factor, User } from '../../src/users/user.ts'
+
+const NOW = new Date('2026-11-24T12:00:00Z')
+const SECONDS = NOW.getTime() / 1000
+const DAY = 86_400
+const settings = { loginFreshSeconds: 900, mfaFreshSeconds: 600, adminFactorAgeSeconds: DAY }
+const VERIFY = { action: 'verify', maxAge: 600 }
+const LOGIN = { action: 'login', maxAge: 900 }
+
+/** Factors by id, with the seconds since the recovery that came before each was confirmed, or null. */
+const userWith = (factors: Record<string, number | null>): User => ({
+  factors: Object.entries(factors).map(([id, age]) => ({ id, afterRecoveryAt: age === null ? null : new Date(NOW.getTime() - age * 1000) }) as Factor)
+}) as User
+
+const caller = (kind: 'first' | Acr, age: number | undefined, factorId = 'A', isBypass = false): Caller => ({
+  kind: kind === 'first' ? 'first' : 'mfa',
+  authTime: age === undefined ? undefined : SECONDS - age,
+  mfa: kind === 'first' ? undefined : { userId: 'u', epoch: 1, acr: kind, factorId, isBypass }
+}) as Caller
+
+t.test('who may set up a factor: the first takes a fresh login, a further one a fresh second factor', async t => {
+  const table: Array<[factors: number, token: 'first' | Acr, age: number | undefined, missing: object | string | null]> = [
+    [0, 'first', 0, null],
+    [0, 'first', 900, null],
+    [0, 'first', 901, LOGIN],
+    [0, 'first', undefined, 'login_time_unknown'],
+    [1, 'first', undefined, VERIFY],
+    [1, 'first', 0, VERIFY],
+    [1, 'mfa', 0, null],
+    [1, 'mfa', 600, null],
+    [1, 'mfa', 601, VERIFY],
+    [1, 'mfa-recovery', 0, null],
+    [1, 'mfa-recovery', 601, VERIFY]
+  ]
+  for (const [factors, token, age, missing] of table) {
+    t.same(decideSetUp(userWith(factors === 0 ? {} : { A: null }), caller(token, age), false, NOW, settings), missing, `${factors} ${token} ${age}`)
+  }
+})
+
+t.test('where a code of an administrator is due, it alone sets up the first factor, while it is fresh, however old the login is', async t => {
+  const RECOVERY = { action: 'recovery', maxAge: 600 }
+  const due = (token: Caller, factors: Record<string, null> = {}): unknown => decideSetUp(userWith(factors), token, true, NOW, settings)
+  t.same(due(caller('first', 0)), RECOVERY)
+  t.same(due(caller('first', 5000)), RECOVERY)
+  t.same(due(caller('mfa-recovery', 0)), RECOVERY, 'a recovery code is none')
+  t.same(due(caller('mfa-recovery', 0, 'b', true)), null)
+  t.same(due(caller('mfa-recovery', 600, 'b', true)), null)
+  t.same(due(caller('mfa-recovery', 601, 'b', true)), RECOVERY)
+  t.same(due(caller('mfa', 0), { A: null }), null)
+})
+
+t.test('who may change what is active: a fresh second factor, which no code of an administrator is', async t => {
+  const table: Array<[Caller, object | null]> = [
+    [caller('first', 0), VERIFY],
+    [caller('mfa', 600), null],
+    [caller('mfa', 601), VERIFY],
+    [caller('mfa-recovery', 0), null],
+    [caller('mfa-recovery', 0, 'b', true), VERIFY]
+  ]
+  for (const [token, missing] of table) t.same(decideChange(token, NOW, settings), missing)
+})
+
+t.test('whose first factor needs a code', async t => {
+  const table: Array<[mode: CodeMode, user: Partial<User>, hasAdministrator: boolean, rule: CodeRule]> = [
+    ['never', {}, false, 'free'],
+    ['never', { isAdministrator: true }, true, 'free'],
+    ['never', { isCodeRequired: true }, false, 'due'],
+    ['roles', {}, false, 'free'],
+    ['roles', {}, true, 'young'],
+    ['roles', { isAdministrator: true }, false, 'lone'],
+    ['roles', { isAdministrator: true }, true, 'due'],
+    ['roles', { isCodeRequired: true }, true, 'due'],
+    ['always', {}, false, 'due'],
+    ['always', { isAdministrator: true }, false, 'due']
+  ]
+  for (const [mode, user, hasAdministrator, rule] of table) {
+    const somebody = { ...userWith({}), isAdministrator: false, isCodeRequired: false, ...user }
+    t.equal(decideCodeRule(somebody, mode, hasAdministrator), rule, `${mode} ${JSON.stringify(user)}`)
+    t.equal(decideCodeRule({ ...somebody, ...userWith({ A: null }) }, mode, hasAdministrator), 'free', 'a further one')
+  }
+})
+
+t.test('who may administer: a fresh second factor, not a recovery\'s, by a factor that no recovery set up today', async t => {
+  const table: Array<[factors: Record<string, number | null>, token: 'first' | Acr, usedFactor: string, age: number, refusal: AdminRefusal | null | object]> = [
+    // factors and their recovery   token     by   age  refusal
+    [{}, 'first', 'A', 0, 'not_enrolled'],
+    [{}, 'mfa', 'A', 0, 'not_enrolled'],
+    [{ A: null }, 'first', 'A', 0, VERIFY],
+    [{ A: null }, 'mfa', 'A', 0, null],
+    [{ A: null }, 'mfa', 'A', 600, null],
+    [{ A: null }, 'mfa', 'A', 601, VERIFY],
+    [{ A: null }, 'mfa-recovery', 'A', 0, VERIFY],
+    [{ A: null }, 'mfa-recovery', 'set', 0, VERIFY],
+    [{ A: null }, 'mfa', 'gone', 0, VERIFY],
+    [{ A: 0 }, 'mfa', 'A', 0, 'forbidden'],
+    [{ A: DAY - 1 }, 'mfa', 'A', 0, 'forbidden'],
+    [{ A: DAY }, 'mfa', 'A', 0, null],
+    [{ A: 0 }, 'mfa', 'A', 601, VERIFY],
+    [{ A: 0, B: null }, 'mfa', 'A', 0, VERIFY],
+    [{ A: 0, B: null }, 'mfa', 'B', 0, null],
+    [{ A: 0, B: DAY }, 'mfa', 'A', 0, VERIFY],
+    [{ A: 0, B: 10 }, 'mfa', 'B', 0, 'forbidden'],
+    [{ A: 0, B: null }, 'mfa-recovery', 'A', 0, VERIFY]
+  ]
+  for (const [factors, token, usedFactor, age, refusal] of table) {
+    t.same(decideAdmin(userWith(factors), caller(token, age, usedFactor), NOW, settings), refusal, `${JSON.stringify(factors)} ${token} ${usedFactor} ${age}`)
+  }
+})
+
+t.test('with ADMIN_FACTOR_AGE_SECONDS=0 a factor administers at once', async t => {
+  t.equal(decideAdmin(userWith({ A: 0 }), caller('mfa', 0), NOW, { ...settings, adminFactorAgeSeconds: 0 }), null)
+})

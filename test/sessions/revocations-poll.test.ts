@@ -1,0 +1,61 @@
+// What ends tokens is recorded by the statement that ends them.
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { REVOCATION_SECONDS } from '../../src/sessions/revocations.ts'
+import { sweep } from '../../src/maintenance/sweep.sql.ts'
+import { type User, startService } from '../helpers/service.ts'
+
+const SESSIONS = { JWT_SESSION_CLAIM: 'sid' }
+
+const revocationsOf = (user: User): Promise<Array<{ issuer: string, session: string, epoch: number, generation: number }>> =>
+  user.service.db.rows`SELECT issuer, session, epoch, generation FROM revocations WHERE tenant = ${user.tenant} ORDER BY at`
+
+t.test('whatever moves an epoch or a generation records it, and what moves none records nothing', async t => {
+  const service = await startService(t, SESSIONS)
+  const user = service.user({ sid: 's1' })
+  const first = await user.enroll()
+  const second = await user.enroll(first.token, 'Tablet')
+  await user.call('POST', '/mfa/recovery/codes', {}, second.token)
+  t.same(await revocationsOf(user), [])
+  await user.call('DELETE', '/mfa/session')
+  await user.call('DELETE', '/mfa/session')
+  const loggedOut = { issuer: 'https://id.test', session: 's1', epoch: 1, generation: 2 }
+  t.same(await revocationsOf(user), [loggedOut], 'of one session, once')
+  const token = await user.verify(first.secret)
+  t.equal((await user.call('DELETE', `/mfa/factors/${second.factorId}`, {}, token)).status, 200)
+  t.same(await revocationsOf(user), [loggedOut, { issuer: '', session: '', epoch: 2, generation: 0 }], 'of everything')
+  t.equal((await user.call('DELETE', '/mfa/sessions', {}, await user.verify(first.secret))).status, 204)
+  t.same(await revocationsOf(user), [loggedOut, { issuer: '', session: '', epoch: 3, generation: 0 }])
+})
+
+t.test('a revocation is kept for as long as a token may be older, and its session for longer', async t => {
+  const service = await startService(t, { ...SESSIONS, MFA_TOKEN_SECONDS: '60' })
+  const user = service.user({ sid: 's1' })
+  await user.enroll()
+  await user.call('DELETE', '/mfa/session')
+  const age = (seconds: number): Promise<unknown> => service.db.rows`
+    UPDATE revocations SET at = now() - ${seconds}::int * interval '1 second' WHERE tenant = ${user.tenant}`
+  await age(REVOCATION_SECONDS - 30)
+  await sweep(service.db)
+  t.equal((await revocationsOf(user)).length, 1)
+  await age(REVOCATION_SECONDS + 1)
+  t.ok(await sweep(service.db) >= 1)
+  t.same(await revocationsOf(user), [])
+  const [kept] = await service.db.rows<{ seconds: number }>`SELECT extract(epoch FROM expires_at - clock_timestamp())::int AS seconds FROM mfa_sessions WHERE tenant = ${user.tenant}`
+  t.ok((kept?.seconds as number) > REVOCATION_SECONDS + 60)
+})
+
+t.test('however busy the other connections are, gateways are answered', async t => {
+  const service = await startService(t, { AUTHORIZE_STALE_SECONDS: '1' })
+  const { token } = await service.user().enroll()
+  // Ten connections of the pool, two of the reports, and a hundred calls that wait for each of them.
+  const isOver = { now: false }
+  const busy = [...Array.from({ length: 110 }, () => service.db.rows), ...Array.from({ length: 102 }, () => service.db.chores)].map(async rows => {
+    while (!isOver.now) await rows`SELECT pg_sleep(0.5)`.catch(() => {})
+  })
+  const statuses = new Set<number>()
+  for (const begun = performance.now(); performance.now() - begun < 4000; await sleep(50)) statuses.add((await service.call('GET', '/mfa/authorize', { token })).status)
+  isOver.now = true
+  await Promise.all(busy)
+  t.same([...statuses], [200])
+})
