@@ -57,8 +57,8 @@ CREATE INDEX "recovery_codes_pepper_id" ON "recovery_codes"("pepper_id") WHERE s
 CREATE INDEX "audit_events_rare_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action NOT IN ('totp.accepted', 'totp.refused');
 CREATE INDEX "audit_events_refused_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action = 'totp.refused';
 -- Which event is tried next, and whether a user's older ones are still there. Both hold what waits and nothing else.
-CREATE INDEX "notices_due_idx" ON "notices"("due_at") WHERE parked_at IS NULL;
-CREATE INDEX "notices_order_idx" ON "notices"("tenant", "subject", "at", "id") WHERE parked_at IS NULL;
+CREATE INDEX "webhook_events_due_idx" ON "webhook_events"("due_at") WHERE parked_at IS NULL;
+CREATE INDEX "webhook_events_order_idx" ON "webhook_events"("tenant", "subject", "at", "id") WHERE parked_at IS NULL;
 
 -- No first sight waits until what others left is sorted in, and no page reads it.
 ALTER INDEX "users_groups_idx" SET (fastupdate = off);
@@ -101,8 +101,8 @@ END $$;
 DO $$ BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headless_mfa') THEN
     GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_tallies, user_tally_changes, enrollments, factors, recovery_sets, recovery_codes,
-      bypasses, throttles, refusals, policies, mfa_sessions, revocations, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
-    GRANT SELECT, INSERT, UPDATE ON audit_heads, notice_receivers, leases, keys TO headless_mfa;
+      bypasses, throttles, refusals, policies, mfa_sessions, revocations, audit_checkpoints, webhook_events, failures, suspicions TO headless_mfa;
+    GRANT SELECT, INSERT, UPDATE ON audit_heads, webhook_endpoints, leases, keys TO headless_mfa;
     GRANT SELECT, INSERT, DELETE ON tombstones, audit_pending TO headless_mfa;
     GRANT SELECT, INSERT ON audit_events, audit_chain TO headless_mfa;
     GRANT SELECT ON current_tallies TO headless_mfa;

@@ -55,9 +55,9 @@ import { registerUsers } from './users/admin/route.ts'
 import { registerStats } from './users/admin/stats/route.ts'
 import { registerUserSync } from './users/admin/sync/route.ts'
 import { registerStatus } from './users/status/route.ts'
-import { noticeWebhooks } from './webhooks/openapi.ts'
-import { countNotices } from './webhooks/outbox.sql.ts'
-import { registerNotices } from './webhooks/route.ts'
+import { webhooksOfSpecification } from './webhooks/openapi.ts'
+import { countWebhookEvents } from './webhooks/outbox.sql.ts'
+import { registerWebhooks } from './webhooks/route.ts'
 
 export const VERSION = '0.1.0'
 
@@ -122,7 +122,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, ki
   await registerLimits(app, config.RATE_LIMIT_PER_MINUTE)
   refuseCodesByWrongClock(app, skew)
   registerJson(app)
-  await registerOpenapi(app, VERSION, noticeWebhooks(kinds.names))
+  await registerOpenapi(app, VERSION, webhooksOfSpecification(kinds.names))
   registerMetrics(app, metrics)
   watchDatabase(app, db, metrics, tracing)
   metrics.clockSkew(() => skew.seconds)
@@ -160,7 +160,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, ki
   registerUserActs(app, services)
   registerStats(app, services)
   registerAudit(app, services)
-  registerNotices(app, services)
+  registerWebhooks(app, services)
   registerJwks(app, () => secrets.signing)
   registerHealth(app, async () => await checkReady(db), () => secrets.sealing, skew)
   await registerConsole(app, config.DOCS, ({ path, request }) => isInside(request) || !ADMIN_PATHS.test(path))
@@ -194,7 +194,7 @@ function watchDatabase (app: FastifyInstance, db: Database, metrics: Metrics, tr
     tracing?.settlement(name, outcome, seconds)
   }
   metrics.watch('mfa_database_connections', 'Connections of the pool, and calls that wait for one.', 'state', db.connections)
-  metrics.watch('mfa_notices', 'Notices of all replicas that wait for their first try, for another, or for an administrator.', 'state', () => countNotices(db))
+  metrics.watch('mfa_notices', 'Webhook events of all replicas that wait for their first try, for another, or for an administrator.', 'state', () => countWebhookEvents(db))
 }
 
 const CONNECTION_TEXTS: Record<ConnectionEvent['kind'], string> = {

@@ -4,19 +4,19 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import t from 'tap'
 import { Metrics } from '../src/http/plugins/metrics.ts'
-import { startNotices } from '../src/webhooks/start.ts'
+import { startWebhooks } from '../src/webhooks/start.ts'
 import { ownDatabase } from './helpers/database.ts'
-import { TestReceiver } from './helpers/receiver.ts'
+import { TestEndpoint } from './helpers/webhook-endpoint.ts'
 import { type Answer, fromBase32, startService } from './helpers/service.ts'
 import { aroundSettling } from './helpers/settling.ts'
 import { until } from './helpers/until.ts'
 
 const { url } = await ownDatabase(t)
 const printed = capture()
-const receiver = await new TestReceiver().start(t)
-const service = await startService(t, { DATABASE_URL: url, LOG_LEVEL: 'trace', ...receiver.environment })
+const endpoint = await new TestEndpoint().start(t)
+const service = await startService(t, { DATABASE_URL: url, LOG_LEVEL: 'trace', ...endpoint.environment })
 const { clock, env } = service
-const stopNotices = startNotices({ config: service.config, secrets: service.secrets, db: service.db, metrics: new Metrics(), log: service.app.log, version: 'test', roundMs: 20 })
+const stopWebhooks = startWebhooks({ config: service.config, secrets: service.secrets, db: service.db, metrics: new Metrics(), log: service.app.log, version: 'test', roundMs: 20 })
 
 /** What may be found nowhere, by name, in all the ways in which it might be written down. */
 const canaries = new Map<string, string[]>()
@@ -58,9 +58,9 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
     return answer
   }
 
-  const refusing = hide('what the receiver says', `canary-${randomUUID()}`)
-  receiver.answer = response => response.writeHead(receiver.received.length % 2 === 0 ? 500 : 410, { 'x-said': refusing }).end(refusing)
-  await until(async () => (await service.db.rows`SELECT 1 FROM notice_receivers`).length > 0)
+  const refusing = hide('what the endpoint answers', `canary-${randomUUID()}`)
+  endpoint.answer = response => response.writeHead(endpoint.received.length % 2 === 0 ? 500 : 410, { 'x-answer': refusing }).end(refusing)
+  await until(async () => (await service.db.rows`SELECT 1 FROM webhook_endpoints`).length > 0)
   await call(200, 'GET', '/mfa/status')
   const { body: { factorId, secret, otpauthUri } } = await call(201, 'POST', '/mfa/enroll', { label: 'Phone' })
   hideSecret('secret', secret)
@@ -127,13 +127,13 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   const { body: { token: last } } = await call(200, 'POST', '/mfa/verify', { code: late })
 
   // What failed is sent once more.
-  receiver.recover()
+  endpoint.recover()
   await until(async () => {
     // Of one tenant, as all that deliver are busy with them: over every shard of Citus it and they would wait for each other.
-    await service.db.rows`UPDATE notices SET due_at = now(), parked_at = NULL WHERE tenant = ${user.tenant}`
-    return (await service.db.rows`SELECT 1 FROM notices`).length === 0
+    await service.db.rows`UPDATE webhook_events SET due_at = now(), parked_at = NULL WHERE tenant = ${user.tenant}`
+    return (await service.db.rows`SELECT 1 FROM webhook_events`).length === 0
   })
-  await stopNotices()
+  await stopWebhooks()
 
   // Whatever can be read is read once more at the end.
   const { paths } = (await service.call('GET', '/openapi.json')).body as { paths: Record<string, object> }
@@ -158,9 +158,9 @@ t.test('neither secrets nor codes nor tokens nor keys stand in the log, on the c
   if (password.length > 8) hide('the password of the database', decodeURIComponent(password))
   canaries.set('a key URI of any kind', ['otpauth:'])
 
-  hide('WEBHOOK_SECRET', receiver.secret)
-  const places = { log: service.log.join(''), console: printed.join(''), database: await dump(url), notices: receiver.received.map(({ text, headers }) => text + JSON.stringify(headers)).join('\n') }
-  for (const type of ['factor.confirmed', 'factor.removed', 'recovery.accepted', 'recovery.regenerated', 'policy.changed']) t.match(places.notices, `"type":"${type}"`)
+  hide('WEBHOOK_SECRET', endpoint.secret)
+  const places = { log: service.log.join(''), console: printed.join(''), database: await dump(url), webhooks: endpoint.received.map(({ text, headers }) => text + JSON.stringify(headers)).join('\n') }
+  for (const type of ['factor.confirmed', 'factor.removed', 'recovery.accepted', 'recovery.regenerated', 'policy.changed']) t.match(places.webhooks, `"type":"${type}"`)
   t.match(places.log, /parked/)
   t.match(places.log, /"level":(10|20|30)/)
   t.match(places.log, /\/mfa\/recovery/)

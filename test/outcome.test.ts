@@ -177,11 +177,11 @@ const acts: Record<string, () => Promise<Act>> = {
     const { by, token, id, body } = await helped()
     return { by, path: `/admin/users/${id}/erase`, body, token, look: async () => (await on(by, 'GET', `/admin/users/${id}`, undefined, token)).status === 404 }
   },
-  async retryNotice () {
+  async retryWebhookEvent () {
     const { admin: by, token } = await administrator(service)
-    await db.settle('want_notices', sql``)
+    await db.settle('want_webhook_events', sql``)
     await by.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
-    const [{ id }] = await db.rows`UPDATE notices SET parked_at = now(), failure = 'x' WHERE tenant = ${by.tenant} RETURNING id::text` as [{ id: string }]
+    const [{ id }] = await db.rows`UPDATE webhook_events SET parked_at = now(), failure = 'x' WHERE tenant = ${by.tenant} RETURNING id::text` as [{ id: string }]
     return { by, path: `/admin/notices/${id}/retry`, token, look: async () => !(await on(by, 'GET', '/admin/notices', undefined, token)).body.items.some((item: any) => item.status === 'parked') }
   }
 }

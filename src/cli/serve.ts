@@ -12,7 +12,7 @@ import { startSweeping } from '../maintenance/sweep.sql.ts'
 import { type ClockNews, ClockSkew } from '../platform/clock-skew.ts'
 import { connect } from '../platform/db/client.ts'
 import { startComparingClocks } from '../platform/db/clock.ts'
-import { startNotices } from '../webhooks/start.ts'
+import { startWebhooks } from '../webhooks/start.ts'
 import { openLog } from './output.ts'
 
 /** How long an end may take after that, in milliseconds: longer than a request. */
@@ -85,7 +85,7 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   workers.push(
     startSweeping(db, error => { app.log.warn({ err: error }, 'the sweep of ended rows failed') }),
     startAudit({ config, secrets, db, memory, metrics, log: app.log }),
-    startNotices({ config, secrets, db, metrics, log: app.log, version: VERSION })
+    startWebhooks({ config, secrets, db, metrics, log: app.log, version: VERSION })
   )
   const onNews = (news: ClockNews, seconds: number): void => { app.log[news === 'healed' ? 'info' : 'warn']({ seconds }, CLOCK_TEXTS[news]) }
   // One that is given is not meant to be the machine's.

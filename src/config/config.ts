@@ -10,7 +10,7 @@ import { checkPlaces, isProductive, refuseConfusion } from './places.ts'
 import { looseEnds, parsePolicyFloor } from './policy-floor.ts'
 import { requireProduction } from './production.ts'
 import { parseSigningKeys, type SigningKey } from './signing-keys.ts'
-import { checkReceiver, parseWebhookSecrets, receiver } from './webhook.ts'
+import { checkWebhook, parseWebhookSecrets, webhookUrl } from './webhook.ts'
 import {
   boolean, choice, ConfigError, cidrs, hosts, integer, integers, list, names, origins, page, secret, status, text, totpIssuer, url, type Reader
 } from './readers.ts'
@@ -73,7 +73,7 @@ export const variables = {
   RETURN_HOSTS: { read: hosts, fallback: '', about: 'hosts that `return_to` may lead to, as `host` or `host:port`' },
   GATEWAY_ENROLL_STATUS: { read: status(401, 403), fallback: '403', about: 'what a gateway gets for a user who must enroll: `403` or `401`' },
   AUTHORIZE_STALE_SECONDS: { read: integer(1, 60), fallback: '2', about: 'how old a replica\'s list of revoked tokens may be. If it is older, gateways get 503' },
-  WEBHOOK_URL: { read: receiver, about: 'the endpoint that webhook events are sent to, https. See [Webhooks](notices.md)' },
+  WEBHOOK_URL: { read: webhookUrl, about: 'the endpoint that webhook events are sent to, https. See [Webhooks](webhooks.md)' },
   WEBHOOK_SECRET: { read: parseWebhookSecrets, isSecret: true, about: '`whsec_…`, 24 to 64 bytes: signs the webhook events. To change it, set the new and the old one with a comma between' },
   WEBHOOK_ALLOW_PRIVATE: { read: boolean, fallback: 'false', about: 'allows a webhook endpoint with a private address, and http' },
   CORS_ORIGINS: { read: origins, fallback: '', about: 'origins whose pages may call the API, as `https://app.example.com`' },
@@ -113,7 +113,7 @@ export function readConfig (env: Env): Config {
   const values = readTrusting(env, Object.keys(variables) as Name[], faults)
   for (const name of ['MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) if (!isGiven(name)) faults.add(name, 'is missing')
   for (const name of ['JWT_PUBLIC_KEY_FILE', 'TRUSTED_ISSUERS_FILE']) delete values[name]
-  faults.try(() => { checkReceiver(values) })
+  faults.try(() => { checkWebhook(values) })
   refuseReused(values, faults)
   values.WARNINGS = judge(values, isGiven, faults)
   faults.throwAny()

@@ -24,7 +24,7 @@ export class Secrets {
   get peppers (): KeyRing { return this.#proved().MFA_PEPPERS }
   /** The first signs, all are published. */
   get signing (): readonly SigningKey[] { return this.#config.MFA_SIGNING_KEYS }
-  /** Each signs notices. */
+  /** Each signs webhook events. */
   get webhook (): readonly string[] { return this.#config.WEBHOOK_SECRET ?? [] }
   get databaseUrl (): string | undefined { return this.#config.DATABASE_URL }
   get areProved (): boolean { return this.#areProved }

@@ -2,8 +2,8 @@ import { isPublicAddress } from '../platform/address.ts'
 import { refusePlaceholder } from './placeholder.ts'
 import { ConfigError, isLoopback, type Reader, url } from './readers.ts'
 
-/** Where notices go. A user or password in it would stand in each log of a proxy; a fragment is never sent. */
-export const receiver: Reader<string> = (name, raw) => {
+/** Where webhook events go. A user or password in it would stand in each log of a proxy; a fragment is never sent. */
+export const webhookUrl: Reader<string> = (name, raw) => {
   const { href, username, password, hash } = new URL(url(['https:', 'http:'])(name, raw))
   if (username !== '' || password !== '') throw new ConfigError(name, 'holds a user or a password')
   if (hash !== '') throw new ConfigError(name, 'holds a fragment')
@@ -28,7 +28,7 @@ export const parseWebhookSecrets: Reader<readonly string[]> = (name, raw) => {
 /**
  * Both or neither; and what can be seen of the address already. What its name resolves to is asked at each delivery.
  */
-export function checkReceiver ({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOW_PRIVATE }: Record<string, unknown>): void {
+export function checkWebhook ({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOW_PRIVATE }: Record<string, unknown>): void {
   if (WEBHOOK_URL === undefined && WEBHOOK_SECRET !== undefined) throw new ConfigError('WEBHOOK_URL', 'is missing where WEBHOOK_SECRET is set')
   if (WEBHOOK_URL === undefined) return
   if (WEBHOOK_SECRET === undefined) throw new ConfigError('WEBHOOK_SECRET', 'is missing where WEBHOOK_URL is set')

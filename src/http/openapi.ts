@@ -23,7 +23,7 @@ interface Answer { schema?: TSchema, description: string, contentTypes?: Record<
 
 interface Operation {
   id: string
-  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Session' | 'Factors' | 'Gateway' | 'Status' | 'Policy' | 'Users' | 'Audit' | 'Notices' | 'Operation'
+  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Session' | 'Factors' | 'Gateway' | 'Status' | 'Policy' | 'Users' | 'Audit' | 'Webhooks' | 'Operation'
   summary: string
   description?: string
   /** No token needed. */
@@ -115,7 +115,7 @@ const TAGS = [
   { name: 'Policy', description: 'For administrators: who must have MFA, and who a draft would ask.' },
   { name: 'Users', description: 'For administrators: who has MFA, who must, and help for users who lost a phone or are attacked.' },
   { name: 'Audit', description: 'For administrators: what happened, and proof that it was not changed.' },
-  { name: 'Notices', description: 'Webhook events that your endpoint gets. For administrators: those that did not arrive.' },
+  { name: 'Webhooks', description: 'Webhook events that your endpoint gets. For administrators: those that did not arrive.' },
   { name: 'Operation', description: 'Keys, probes and numbers.' }
 ]
 

@@ -5,12 +5,12 @@ import { REVOCATION_SECONDS } from '../sessions/revocations.ts'
 import { foldTallies } from '../users/tallies.sql.ts'
 
 const INTERVAL_MS = 60_000
-/** How long a notice stays that could not be delivered. Less than an audit event does. */
-const NOTICE_DAYS = 30
+/** How long a webhook event stays that could not be delivered. Less than an audit event does. */
+const WEBHOOK_EVENT_DAYS = 30
 
 /**
  * Removes what has ended: remembered sessions, enrollments that nobody confirmed, codes of administrators, revocations that no
- * token is older than, notices that nobody could deliver, what attacks are seen by. Answers how many rows went. Tells of refused codes
+ * token is older than, webhook events that could not be delivered, what attacks are seen by. Answers how many rows went. Tells of refused codes
  * that nobody was told of, and keeps the changes few that reports add up.
  */
 export async function sweep (db: Database): Promise<number> {
@@ -18,12 +18,12 @@ export async function sweep (db: Database): Promise<number> {
   const enrollments = await db.chores`DELETE FROM enrollments WHERE expires_at < now() RETURNING 1`
   const bypasses = await db.chores`DELETE FROM bypasses WHERE expires_at < now() RETURNING 1`
   const revocations = await db.chores`DELETE FROM revocations WHERE at < now() - ${REVOCATION_SECONDS}::int * interval '1 second' RETURNING 1`
-  const notices = await db.chores`DELETE FROM notices WHERE at < now() - ${NOTICE_DAYS}::int * interval '24 hours' RETURNING 1`
+  const webhookEvents = await db.chores`DELETE FROM webhook_events WHERE at < now() - ${WEBHOOK_EVENT_DAYS}::int * interval '24 hours' RETURNING 1`
   const failures = await db.chores`DELETE FROM failures WHERE at < now() - interval '24 hours' RETURNING 1`
   const suspicions = await db.chores`DELETE FROM suspicions WHERE at < now() - interval '24 hours' RETURNING 1`
   await tellRefusals(db)
   await foldTallies(db)
-  return [sessions, enrollments, bypasses, revocations, notices, failures, suspicions].reduce((count, rows) => count + rows.length, 0)
+  return [sessions, enrollments, bypasses, revocations, webhookEvents, failures, suspicions].reduce((count, rows) => count + rows.length, 0)
 }
 
 /**

@@ -4,15 +4,15 @@ const COMMON_TYPES = [
   'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set', 'user.disabled', 'user.enabled', 'user.erased',
   'policy.changed', 'spray.suspected', 'guessing.suspected'
 ] as const
-export type CommonNoticeType = typeof COMMON_TYPES[number]
-export type NoticeType = CommonNoticeType | `${string}.locked`
+export type CommonWebhookEventType = typeof COMMON_TYPES[number]
+export type WebhookEventType = CommonWebhookEventType | `${string}.locked`
 
-/** Audit actions of which a notice tells: those, and that the factors of a kind are locked. `audit` has the same list. */
-export const noticeTypes = (kinds: readonly string[]): NoticeType[] => [...COMMON_TYPES, ...kinds.map(kind => `${kind}.locked` as const)]
+/** Audit actions that are sent as webhook events: those, and that the factors of a kind are locked. `audit` has the same list. */
+export const webhookEventTypes = (kinds: readonly string[]): WebhookEventType[] => [...COMMON_TYPES, ...kinds.map(kind => `${kind}.locked` as const)]
 
 /** What happened, to whom, and who did it from where. */
-export interface NoticeEvent {
-  type: NoticeType
+export interface WebhookEvent {
+  type: WebhookEventType
   /** RFC 3339, UTC, to the microsecond. */
   timestamp: string
   tenant: string
@@ -31,5 +31,5 @@ export interface NoticeEvent {
 }
 
 /** A Standard Webhooks payload: `type` and `timestamp` of the event, and what else there is of it in `data`. */
-export const noticeBody = ({ type, timestamp, tenant, userId, namespace, subject, account, outcome, actorId, factorKind, address, requestId, details }: NoticeEvent): object =>
+export const webhookBody = ({ type, timestamp, tenant, userId, namespace, subject, account, outcome, actorId, factorKind, address, requestId, details }: WebhookEvent): object =>
   ({ type, timestamp, data: { tenant, userId, namespace, subject, account, outcome, actorId, factorKind, address, requestId, details } })

@@ -1,4 +1,4 @@
-import { type CommonNoticeType, type NoticeEvent, type NoticeType, noticeBody } from './event.ts'
+import { type CommonWebhookEventType, type WebhookEvent, type WebhookEventType, webhookBody } from './event.ts'
 
 const ALICE = { userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', namespace: 'https://id.example.com', subject: 'alice', account: 'alice@example.com' }
 const ADMIN = { actorId: 'c0a1b2d3-4e5f-4a6b-8c7d-9e0f1a2b3c4d' }
@@ -10,10 +10,10 @@ const USED = { confirmedAt: '2026-10-02T08:00:00+00:00', lastUsedAt: '2026-11-24
 const POLICY = { enforcement: 'optional', groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule: 'exempt_sso_only' }
 const reason = 'Ticket 4711'
 
-interface Example { about: string, event: Partial<NoticeEvent> }
+interface Example { about: string, event: Partial<WebhookEvent> }
 
 /** What happened with a factor of a kind, or with codes. */
-const commonExamples = (kind: string): Record<CommonNoticeType, Example> => {
+const commonExamples = (kind: string): Record<CommonWebhookEventType, Example> => {
   const OF_KIND = { factorKind: kind }
   const CLEARED = { [kind]: { failures: 30, waitUntil: null, lockedAt: '2026-11-24T11:30:00+00:00', budget: 30 } }
   return {
@@ -39,13 +39,13 @@ const commonExamples = (kind: string): Record<CommonNoticeType, Example> => {
 }
 
 /** One of a type, with when it comes; a test holds them against what is really sent. `kind`: of which factors are told. */
-export const noticeExample = (type: NoticeType, kind: string): Example => {
-  const common: Partial<Record<NoticeType, Example>> = commonExamples(kind)
+export const webhookExample = (type: WebhookEventType, kind: string): Example => {
+  const common: Partial<Record<WebhookEventType, Example>> = commonExamples(kind)
   return common[type] ?? { about: 'too many wrong codes: the factors of this kind are locked', event: { factorKind: type.replace('.locked', ''), outcome: 'failure', details: {} } }
 }
 
 /** The whole of what is sent. */
-export const noticeExampleBody = (type: NoticeType, kind: string): object => noticeBody({
+export const webhookExampleBody = (type: WebhookEventType, kind: string): object => webhookBody({
   type,
   timestamp: '2026-11-24T12:00:00.123456Z',
   tenant: 'acme',
@@ -55,5 +55,5 @@ export const noticeExampleBody = (type: NoticeType, kind: string): object => not
   factorKind: null,
   address: '192.0.2.7',
   requestId: '0b6b2b2e-5a53-4d4e-9a53-3f9d3f1c2a10',
-  ...noticeExample(type, kind).event
-} as NoticeEvent)
+  ...webhookExample(type, kind).event
+} as WebhookEvent)

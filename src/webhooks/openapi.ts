@@ -1,14 +1,14 @@
-import { noticeTypes } from './event.ts'
-import { noticeExample, noticeExampleBody } from './examples.ts'
+import { webhookEventTypes } from './event.ts'
+import { webhookExample, webhookExampleBody } from './examples.ts'
 
 const text = (name: string, description: string, example: string): object => ({ in: 'header', name, required: true, description, schema: { type: 'string' }, example })
 
-/** What the receiver is called with: the part of the specification that is not about us. */
-export const noticeWebhooks = (kinds: readonly string[]): { notice: object } => ({
-  notice: {
+/** What the endpoint is called with: the part of the specification that is not about this service. */
+export const webhooksOfSpecification = (kinds: readonly string[]): { webhookEvent: object } => ({
+  webhookEvent: {
     post: {
-      operationId: 'notice',
-      tags: ['Notices'],
+      operationId: 'webhookEvent',
+      tags: ['Webhooks'],
       summary: 'A change or an attack',
       description: 'Sent to `WEBHOOK_URL`, by Standard Webhooks: at least once, in order per user, retried for a day.',
       security: [],
@@ -21,8 +21,8 @@ export const noticeWebhooks = (kinds: readonly string[]): { notice: object } => 
         required: true,
         content: {
           'application/json': {
-            schema: { $ref: '#/components/schemas/Notice' },
-            examples: Object.fromEntries(noticeTypes(kinds).map(type => [type, { summary: noticeExample(type, kinds[0] as string).about, value: noticeExampleBody(type, kinds[0] as string) }]))
+            schema: { $ref: '#/components/schemas/WebhookEvent' },
+            examples: Object.fromEntries(webhookEventTypes(kinds).map(type => [type, { summary: webhookExample(type, kinds[0] as string).about, value: webhookExampleBody(type, kinds[0] as string) }]))
           }
         }
       },

@@ -1,54 +1,54 @@
 import sql from 'sql-template-tag'
 import { type Database, STATEMENT_TIMEOUT } from '../platform/db/client.ts'
 import type { Settled } from '../platform/db/settlements.ts'
-import type { NoticeEvent } from './event.ts'
+import type { WebhookEvent } from './event.ts'
 
 /** Whoever has one, and is gone without a word, loses it to another worker after so long. */
 const CLAIM_SECONDS = 5
 /** For so long after an answer a claim is certain, however long that answer took. */
 export const CERTAIN_MS = CLAIM_SECONDS * 1000 - STATEMENT_TIMEOUT
 
-export interface NoticeKey { tenant: string, id: string }
+export interface WebhookEventKey { tenant: string, id: string }
 
-/** A notice that this worker alone has for some seconds. */
-export interface ClaimedNotice extends NoticeKey { attempt: number, event: NoticeEvent }
+/** A webhook event that only this worker has, for some seconds. */
+export interface ClaimedWebhookEvent extends WebhookEventKey { attempt: number, event: WebhookEvent }
 
-/** Changes leave notices for a day. */
-export const settleWanted = (db: Database): Promise<unknown> => db.settle('want_notices', sql``)
+/** Changes leave webhook events for a day. */
+export const settleWanted = (db: Database): Promise<unknown> => db.settle('want_webhook_events', sql``)
 
 /** What is due, of all tenants, the longest due first. Locks nothing: who gets one is decided by `settleClaimed`. */
-export const findDueNotices = (db: Database, limit: number): Promise<NoticeKey[]> => db.rows<NoticeKey>`
-  SELECT tenant, id::text FROM notices
+export const findDueWebhookEvents = (db: Database, limit: number): Promise<WebhookEventKey[]> => db.rows<WebhookEventKey>`
+  SELECT tenant, id::text FROM webhook_events
   WHERE parked_at IS NULL AND due_at <= clock_timestamp() AND (leased_until IS NULL OR leased_until <= clock_timestamp())
   ORDER BY due_at LIMIT ${limit}::int`
 
 /** Decides who of the workers delivers it, and that somebody's are delivered in their order. Null: not we, or not yet. */
-export async function settleClaimed (db: Database, { tenant, id }: NoticeKey): Promise<ClaimedNotice | null> {
-  const result = await db.settle('claim_notice', sql`${tenant}, ${id}::uuid, ${CLAIM_SECONDS}::int`)
+export async function settleClaimed (db: Database, { tenant, id }: WebhookEventKey): Promise<ClaimedWebhookEvent | null> {
+  const result = await db.settle('claim_webhook_event', sql`${tenant}, ${id}::uuid, ${CLAIM_SECONDS}::int`)
   return result.outcome === 'claimed' ? { tenant, id, attempt: result.attempt, event: result.event } : null
 }
 
 /** False if it is another worker's by now, or nobody's any more. */
-export const settleRenewed = async (db: Database, { tenant, id, attempt }: ClaimedNotice): Promise<boolean> =>
-  (await db.settle('renew_notice', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${CLAIM_SECONDS}::int`)).outcome === 'renewed'
+export const settleRenewed = async (db: Database, { tenant, id, attempt }: ClaimedWebhookEvent): Promise<boolean> =>
+  (await db.settle('renew_webhook_event', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${CLAIM_SECONDS}::int`)).outcome === 'renewed'
 
 interface Told {
   outcome: Answer['outcome']
   /** Of the same user: the one that is due now. */
-  next: NoticeKey | null
+  next: WebhookEventKey | null
 }
 
-type Answer = Settled<'deliver_notice'> | Settled<'fail_notice'>
+type Answer = Settled<'deliver_webhook_event'> | Settled<'fail_webhook_event'>
 
 const toTold = (tenant: string, answer: Answer): Told =>
   ({ outcome: answer.outcome, next: 'next' in answer && answer.next !== null ? { tenant, id: answer.next } : null })
 
 /** `delivered`, and gone; `stale` if the claim was over and another worker has it now. */
-export const settleDelivered = async (db: Database, { tenant, id, attempt }: ClaimedNotice): Promise<Told> =>
-  toTold(tenant, await db.settle('deliver_notice', sql`${tenant}, ${id}::uuid, ${attempt}::int`))
+export const settleDelivered = async (db: Database, { tenant, id, attempt }: ClaimedWebhookEvent): Promise<Told> =>
+  toTold(tenant, await db.settle('deliver_webhook_event', sql`${tenant}, ${id}::uuid, ${attempt}::int`))
 
 export interface Failure {
-  /** What an administrator is told; nothing that the receiver said. */
+  /** What an administrator is told; nothing that the endpoint answered. */
   text: string
   /** Trying again is of no use. */
   isFinal: boolean
@@ -57,15 +57,15 @@ export interface Failure {
 }
 
 /** `waiting` for its next try, `parked` if that was the last one, or `stale`. */
-export const settleFailed = async (db: Database, { tenant, id, attempt }: ClaimedNotice, { text, isFinal, isInterrupted }: Failure): Promise<Told> =>
-  toTold(tenant, await db.settle('fail_notice', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${text}, ${isFinal}, ${isInterrupted}`))
+export const settleFailed = async (db: Database, { tenant, id, attempt }: ClaimedWebhookEvent, { text, isFinal, isInterrupted }: Failure): Promise<Told> =>
+  toTold(tenant, await db.settle('fail_webhook_event', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${text}, ${isFinal}, ${isInterrupted}`))
 
 /** How many wait for their first try, wait for another, or are parked. */
-export async function countNotices (db: Database): Promise<{ waiting: number, retrying: number, parked: number }> {
+export async function countWebhookEvents (db: Database): Promise<{ waiting: number, retrying: number, parked: number }> {
   const [counts] = await db.rows<{ waiting: number, retrying: number, parked: number }>`
     SELECT count(*) FILTER (WHERE parked_at IS NULL AND failure IS NULL)::int AS waiting,
       count(*) FILTER (WHERE parked_at IS NULL AND failure IS NOT NULL)::int AS retrying,
       count(*) FILTER (WHERE parked_at IS NOT NULL)::int AS parked
-    FROM notices`
+    FROM webhook_events`
   return counts as NonNullable<typeof counts>
 }

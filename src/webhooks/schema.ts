@@ -4,13 +4,13 @@ import { EventCursor, Limit, NullableTime, Uuid } from '../http/schema.ts'
 const Nullable = (description: string) => Type.Union([Type.String(), Type.Null()], { description })
 const EventTime = Type.String({ format: 'date-time', description: 'RFC 3339, UTC, to the microsecond: when it happened', examples: ['2026-11-24T12:00:00.123456Z'] })
 
-export const NoticeParams = Type.Object({ id: Uuid }, { additionalProperties: false })
-export type NoticeParams = Static<typeof NoticeParams>
+export const WebhookEventParams = Type.Object({ id: Uuid }, { additionalProperties: false })
+export type WebhookEventParams = Static<typeof WebhookEventParams>
 
 const undeliveredExample = { id: '3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20', at: '2026-11-24T12:00:00.123456Z', type: 'user.reset', userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', status: 'parked', attempts: 31, failure: 'answered 503', lastTriedAt: '2026-11-25T12:00:00.000Z', nextTryAt: null }
 
 /** Of the outbox; what has been delivered is in it no more. */
-export const UndeliveredNotice = Type.Object({
+export const UndeliveredWebhookEvent = Type.Object({
   id: Uuid,
   at: EventTime,
   type: Type.String({ description: 'The audit\'s action', examples: ['user.reset'] }),
@@ -20,18 +20,18 @@ export const UndeliveredNotice = Type.Object({
   failure: Nullable('Why the last attempt failed'),
   lastTriedAt: NullableTime,
   nextTryAt: NullableTime
-}, { $id: 'UndeliveredNotice', description: 'The audit event with the same `id` has the details.', examples: [undeliveredExample] })
+}, { $id: 'UndeliveredWebhookEvent', description: 'The audit event with the same `id` has the details.', examples: [undeliveredExample] })
 
-export const NoticesQuery = Type.Object({ cursor: Type.Optional(EventCursor), limit: Type.Optional(Limit) }, { additionalProperties: false })
-export type NoticesQuery = Static<typeof NoticesQuery>
+export const UndeliveredQuery = Type.Object({ cursor: Type.Optional(EventCursor), limit: Type.Optional(Limit) }, { additionalProperties: false })
+export type UndeliveredQuery = Static<typeof UndeliveredQuery>
 
-export const NoticePage = Type.Object({
-  items: Type.Array(Type.Ref('UndeliveredNotice')),
+export const UndeliveredPage = Type.Object({
+  items: Type.Array(Type.Ref('UndeliveredWebhookEvent')),
   nextCursor: Type.Union([EventCursor, Type.Null()], { description: 'Cursor of the next page. Null on the last one' })
-}, { $id: 'NoticePage', examples: [{ items: [undeliveredExample], nextCursor: null }] })
+}, { $id: 'UndeliveredPage', examples: [{ items: [undeliveredExample], nextCursor: null }] })
 
-/** What a receiver is sent. */
-export const Notice = Type.Object({
+/** What an endpoint is sent. */
+export const WebhookBody = Type.Object({
   type: Type.String({ description: 'The audit\'s action', examples: ['user.reset'] }),
   timestamp: EventTime,
   data: Type.Object({
@@ -47,6 +47,6 @@ export const Notice = Type.Object({
     requestId: Nullable('As in `X-Request-Id`'),
     details: Type.Object({}, { additionalProperties: true, description: 'More, depending on the type. Never a secret' })
   })
-}, { $id: 'Notice' })
+}, { $id: 'WebhookEvent' })
 
-export const NOTICES_SCHEMAS = [UndeliveredNotice, NoticePage, Notice]
+export const WEBHOOK_SCHEMAS = [UndeliveredWebhookEvent, UndeliveredPage, WebhookBody]

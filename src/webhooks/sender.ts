@@ -11,9 +11,9 @@ const TIMEOUT = 10_000
 const MAX_BYTES = 16 * 1024
 const READ_TIMEOUT = 1000
 
-export interface Receiver {
+export interface WebhookEndpoint {
   url: string
-  /** `whsec_…`: each signs, and the receiver may know any of them. */
+  /** `whsec_…`: each signs, and the endpoint may know any of them. */
   secrets: () => readonly string[]
   isPrivateAllowed: boolean
   userAgent: string
@@ -21,7 +21,7 @@ export interface Receiver {
 
 export interface Message { id: string, body: string }
 
-/** What became of a delivery; `text` says more of a failure, and never what the receiver said. */
+/** What became of a delivery; `text` says more of a failure, and never what the endpoint answered. */
 export interface Delivery {
   outcome: 'delivered' | 'gone' | 'redirect' | 'refused' | 'failed' | 'timeout' | 'address' | 'unreachable' | 'interrupted'
   text: string
@@ -34,7 +34,7 @@ class TimeoutError extends Error {}
  * Sends messages as Standard Webhooks has it. The address is checked where it is used: each that the name resolves to, and
  * exactly those are connected to. No redirect is followed, no proxy asked, no connection kept.
  */
-export function createWebhook ({ url, secrets, isPrivateAllowed, userAgent }: Receiver, timeout = TIMEOUT): (message: Message, signal: AbortSignal) => Promise<Delivery> {
+export function createWebhook ({ url, secrets, isPrivateAllowed, userAgent }: WebhookEndpoint, timeout = TIMEOUT): (message: Message, signal: AbortSignal) => Promise<Delivery> {
   const target = new URL(url)
   const { request, Agent } = target.protocol === 'https:' ? https : http
   const host = target.hostname.replace(/^\[|\]$/g, '')
@@ -82,7 +82,7 @@ export function createWebhook ({ url, secrets, isPrivateAllowed, userAgent }: Re
   }
 }
 
-/** Lets the receiver finish what it says, if that is little and soon. */
+/** Lets the endpoint finish its answer, if that is little and soon. */
 function drain (response: http.IncomingMessage): void {
   let size = 0
   const timer = setTimeout(() => { response.destroy() }, READ_TIMEOUT)

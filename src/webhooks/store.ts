@@ -17,7 +17,7 @@ export interface UndeliveredRow {
   cursor: string
 }
 
-/** What was not delivered to a receiver yet, the newest first, after the one that `cursor` names. */
+/** What was not delivered yet, the newest first, after the one that `cursor` names. */
 export async function findUndelivered (db: Database, tenant: string, cursor: string | undefined, limit: number): Promise<UndeliveredRow[]> {
   const [micros, id] = cursor?.split('_') ?? []
   return await db.reports<UndeliveredRow>`
@@ -27,11 +27,11 @@ export async function findUndelivered (db: Database, tenant: string, cursor: str
       to_char(n.tried_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "lastTriedAt",
       CASE WHEN n.parked_at IS NULL THEN to_char(greatest(n.due_at, n.leased_until) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS "nextTryAt",
       (extract(epoch FROM n.at) * 1000000)::bigint || '_' || n.id AS cursor
-    FROM notices n
+    FROM webhook_events n
     WHERE n.tenant = ${tenant} ${id === undefined ? sql`` : sql`AND (n.at, n.id) < ('epoch'::timestamptz + ${micros}::bigint * interval '1 microsecond', ${id}::uuid)`}
     ORDER BY n.at DESC, n.id DESC LIMIT ${limit}::int`
 }
 
-/** `retried`: tried again at once and for another day, in its place before what came later; `gone` where there is no such notice. */
-export const settleRetried = (db: Database, tenant: string, id: string, by: By): Promise<Settled<'retry_notice'>> =>
-  db.settle('retry_notice', sql`${tenant}, ${id}::uuid, ${by}::jsonb`)
+/** `retried`: tried again at once and for another day, in its place before what came later; `gone` where there is no such event. */
+export const settleRetried = (db: Database, tenant: string, id: string, by: By): Promise<Settled<'retry_webhook_event'>> =>
+  db.settle('retry_webhook_event', sql`${tenant}, ${id}::uuid, ${by}::jsonb`)

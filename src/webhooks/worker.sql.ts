@@ -1,10 +1,10 @@
 import type { Database } from '../platform/db/client.ts'
 import { startRounds } from '../platform/rounds.ts'
-import { CERTAIN_MS, type ClaimedNotice, type Failure, findDueNotices, type NoticeKey, settleClaimed, settleDelivered, settleFailed, settleRenewed, settleWanted } from './outbox.sql.ts'
+import { CERTAIN_MS, type ClaimedWebhookEvent, type Failure, findDueWebhookEvents, type WebhookEventKey, settleClaimed, settleDelivered, settleFailed, settleRenewed, settleWanted } from './outbox.sql.ts'
 
 const ROUND_MS = 1000
 const BATCH = 100
-/** Deliveries at a time, of one replica; and failures in a row after which the receiver is taken for down. */
+/** Deliveries at a time, of one replica; and failures in a row after which the endpoint is taken for down. */
 const LANES = 8
 const WANT_MS = 3_600_000
 /** Often enough that one answer that is lost ends no delivery. */
@@ -12,25 +12,25 @@ const RENEW_MS = 1000
 
 export interface DeliveringOptions {
   /** Sends it, and answers null, or why that was no delivery. Never throws; ends soon once `signal` is aborted. */
-  deliver: (notice: ClaimedNotice, signal: AbortSignal) => Promise<Failure | null>
+  deliver: (claimed: ClaimedWebhookEvent, signal: AbortSignal) => Promise<Failure | null>
   onError: (error: unknown) => void
   /** Nobody will try it any more, unless an administrator says so. */
-  onParked: (notice: ClaimedNotice, failure: Failure) => void
-  /** From now on the receiver takes nothing, because of this; or, null, takes something again. */
-  onReceiver: (failure: Failure | null) => void
+  onParked: (claimed: ClaimedWebhookEvent, failure: Failure) => void
+  /** From now on the endpoint accepts nothing, because of this failure; null: it accepts events again. */
+  onEndpoint: (failure: Failure | null) => void
 }
 
 /**
- * Delivers notices on each replica: what it claims no other has, and whoever has claimed one and is gone loses it to the others after
- * some seconds. Where a claim cannot be renewed, the delivery ends before that, so that nobody's notices overtake each other. One
- * that hangs holds up nobody but its user. A receiver that has taken nothing for a while is asked for one a round, until it takes
- * one. Answers how to stop it.
+ * Delivers webhook events on each replica. What one replica has claimed no other has; a replica that is gone loses its claims to the
+ * others after some seconds. Where a claim cannot be renewed, the delivery ends before that, so that the events of one user stay in
+ * order. A delivery that hangs holds up the events of its own user only. An endpoint that has accepted nothing for a while gets one
+ * event a round, until it accepts one. Answers how to stop it.
  */
-export function startDelivering (db: Database, { deliver, onError, onParked, onReceiver }: DeliveringOptions, roundMs = ROUND_MS): () => Promise<void> {
+export function startDelivering (db: Database, { deliver, onError, onParked, onEndpoint }: DeliveringOptions, roundMs = ROUND_MS): () => Promise<void> {
   const stopping = new AbortController()
   const deliveries = new Set<AbortController>()
   const lanes = new Set<Promise<void>>()
-  let due: NoticeKey[] = []
+  let due: WebhookEventKey[] = []
   let looking: Promise<void> | null = null
   let wantedAt = -Infinity
   /** In a row, of all lanes. */
@@ -43,22 +43,22 @@ export function startDelivering (db: Database, { deliver, onError, onParked, onR
     const wasDown = isDown()
     failures = failure === null ? 0 : failures + 1
     if (isDown()) due = []
-    if (isDown() !== wasDown) onReceiver(failure)
+    if (isDown() !== wasDown) onEndpoint(failure)
   }
 
   /** As long as it is ours. */
-  async function deliverClaimed (notice: ClaimedNotice): Promise<Failure | null> {
+  async function deliverClaimed (claimed: ClaimedWebhookEvent): Promise<Failure | null> {
     const delivery = new AbortController()
     const end = (): void => { delivery.abort() }
     const uncertain = setTimeout(end, CERTAIN_MS)
     const stopRenewing = startRounds(RENEW_MS, onError, async () => {
-      if (await settleRenewed(db, notice)) uncertain.refresh()
+      if (await settleRenewed(db, claimed)) uncertain.refresh()
       else end()
     })
     deliveries.add(delivery)
     if (stopping.signal.aborted) end()
     try {
-      return await deliver(notice, delivery.signal)
+      return await deliver(claimed, delivery.signal)
     } finally {
       deliveries.delete(delivery)
       await stopRenewing()
@@ -66,17 +66,17 @@ export function startDelivering (db: Database, { deliver, onError, onParked, onR
     }
   }
 
-  /** One notice, and then those of the same user that wait behind it. Answers whether one was taken. */
-  async function deliverFrom (first: NoticeKey): Promise<boolean> {
+  /** One event, and then those of the same user that wait behind it. Answers whether one was delivered. */
+  async function deliverFrom (first: WebhookEventKey): Promise<boolean> {
     let isTaken = false
-    for (let key: NoticeKey | null = first; key !== null && !stopping.signal.aborted;) {
-      const notice: ClaimedNotice | null = await settleClaimed(db, key)
-      if (notice === null) break
-      const failure = await deliverClaimed(notice)
+    for (let key: WebhookEventKey | null = first; key !== null && !stopping.signal.aborted;) {
+      const claimed: ClaimedWebhookEvent | null = await settleClaimed(db, key)
+      if (claimed === null) break
+      const failure = await deliverClaimed(claimed)
       note(failure)
       isTaken ||= failure === null
-      const { outcome, next } = failure === null ? await settleDelivered(db, notice) : await settleFailed(db, notice, failure)
-      if (failure !== null && outcome === 'parked') onParked(notice, failure)
+      const { outcome, next } = failure === null ? await settleDelivered(db, claimed) : await settleFailed(db, claimed, failure)
+      if (failure !== null && outcome === 'parked') onParked(claimed, failure)
       key = next
     }
     return isTaken
@@ -84,7 +84,7 @@ export function startDelivering (db: Database, { deliver, onError, onParked, onR
 
   function fill (): void {
     while (due.length > 0 && !isFull() && !stopping.signal.aborted) {
-      const lane = deliverFrom(due.shift() as NoticeKey).catch(onError).then(isTaken => {
+      const lane = deliverFrom(due.shift() as WebhookEventKey).catch(onError).then(isTaken => {
         lanes.delete(lane)
         if (due.length > 0) fill()
         // There may be more than was looked for.
@@ -104,7 +104,7 @@ export function startDelivering (db: Database, { deliver, onError, onParked, onR
       await settleWanted(db)
       wantedAt = performance.now()
     }
-    due = await findDueNotices(db, BATCH)
+    due = await findDueWebhookEvents(db, BATCH)
     fill()
   }
 

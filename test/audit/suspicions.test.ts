@@ -23,8 +23,8 @@ await settleWanted(db)
 
 const chain = (tenant: string): Promise<number> => chainTenant(db, tenant, { look: events => watchAttempts(db, events) })
 const suspected = async (tenant: string): Promise<any[]> => await db.rows`
-  SELECT e.action, e.outcome, e.actor, e.subject, e.factor_kind, e.address, e.request_id, e.details, n.id IS NOT NULL AS noticed
-  FROM audit_events e LEFT JOIN notices n USING (tenant, at, id) WHERE e.tenant = ${tenant} AND e.action LIKE '%.suspected' ORDER BY e.at, e.id`
+  SELECT e.action, e.outcome, e.actor, e.subject, e.factor_kind, e.address, e.request_id, e.details, n.id IS NOT NULL AS sent
+  FROM audit_events e LEFT JOIN webhook_events n USING (tenant, at, id) WHERE e.tenant = ${tenant} AND e.action LIKE '%.suspected' ORDER BY e.at, e.id`
 
 async function fail (user: User, secret: string, times: number): Promise<void> {
   for (let n = 0; n < times; n++) {
@@ -49,7 +49,7 @@ t.test('five failures on one user within a day are told, once, with from where',
   await fail(user, secret, 1)
   await chain(user.tenant)
   const refused = (await user.events()).filter(({ action }) => action === 'totp.refused')
-  t.same(await suspected(user.tenant), [{ action: 'guessing.suspected', outcome: 'failure', actor: null, subject: id, factor_kind: 'totp', address: '127.0.0.1', request_id: refused.at(-1)!.request_id, details: { failures: 5, hours: 24 }, noticed: true }])
+  t.same(await suspected(user.tenant), [{ action: 'guessing.suspected', outcome: 'failure', actor: null, subject: id, factor_kind: 'totp', address: '127.0.0.1', request_id: refused.at(-1)!.request_id, details: { failures: 5, hours: 24 }, sent: true }])
   await fail(user, secret, 3)
   await chain(user.tenant)
   t.equal((await suspected(user.tenant)).length, 1, 'once')
@@ -73,7 +73,7 @@ t.test('a success after them is told, once, whatever was used; one after few is 
     if (means === 'totp') await user.verify(secret)
     else await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
     await chain(user.tenant)
-    t.match(await suspected(user.tenant), [{ outcome: 'failure' }, { action: 'guessing.suspected', outcome: 'success', factor_kind: means, details: { failures: 5 }, noticed: true }], means)
+    t.match(await suspected(user.tenant), [{ outcome: 'failure' }, { action: 'guessing.suspected', outcome: 'success', factor_kind: means, details: { failures: 5 }, sent: true }], means)
     await user.verify(secret)
     await chain(user.tenant)
     t.equal((await suspected(user.tenant)).length, 2, 'once')
@@ -115,7 +115,7 @@ t.test('one wrong code on each of two hundred users from one /64 is spraying, to
   await attempts(tenant, 'totp.refused', 200, '2001:db8:1:2:ffff::*')
   await chain(tenant)
   await watchSprays(db)
-  t.same(await suspected(tenant), [{ action: 'spray.suspected', outcome: 'failure', actor: null, subject: null, factor_kind: null, address: null, request_id: null, details: { source: '2001:db8:1:2::/64', users: 200, hours: 1 }, noticed: true }])
+  t.same(await suspected(tenant), [{ action: 'spray.suspected', outcome: 'failure', actor: null, subject: null, factor_kind: null, address: null, request_id: null, details: { source: '2001:db8:1:2::/64', users: 200, hours: 1 }, sent: true }])
   await watchSprays(db)
   t.equal((await suspected(tenant)).length, 1)
   await db.rows`UPDATE suspicions SET at = (at AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
@@ -211,7 +211,7 @@ t.test('a replica that is killed the moment that its events are chained: what th
   await chain(tenant)
   await chain(tenant)
   t.equal(await failures(tenant), 1)
-  t.match(await suspected(tenant), [{ action: 'guessing.suspected', outcome: 'failure', details: { failures: 5 }, noticed: true }])
+  t.match(await suspected(tenant), [{ action: 'guessing.suspected', outcome: 'failure', details: { failures: 5 }, sent: true }])
 })
 
 t.test('and one that is killed before that: the next one looks again, and it is told once', async t => {

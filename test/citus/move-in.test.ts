@@ -25,7 +25,7 @@ t.test('users, their codes and their log are there afterwards, and what was spen
   for (const { user, secret } of users) t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
 
   const tables = await distribute(url, 'on')
-  t.ok(['users', 'factors', 'audit_events', 'notice_receivers'].every(name => tables.includes(name)))
+  t.ok(['users', 'factors', 'audit_events', 'webhook_endpoints'].every(name => tables.includes(name)))
   t.same(await distribute(url, 'auto'), [], 'once')
 
   for (const { user, secret, recoveryCodes } of users) {

@@ -26,9 +26,9 @@ async function admin (args: string[], env: Record<string, string> = {}): Promise
 const WHY = ['--reason', 'Ticket 4711']
 const on = ({ tenant, sub }: User): string[] => ['--tenant', tenant, '--user', sub, ...WHY]
 
-/** What the operator did, as the audit and the notices that wait have it. */
+/** What the operator did, as the audit and the waiting webhook events have it. */
 const byOperator = (tenant: string): Promise<Array<{ action: string, subject: string | null, details: any, isTold: boolean }>> => db.rows`
-  SELECT e.action, e.subject, e.details, n.id IS NOT NULL AS "isTold" FROM audit_events e LEFT JOIN notices n ON n.tenant = e.tenant AND n.id = e.id
+  SELECT e.action, e.subject, e.details, n.id IS NOT NULL AS "isTold" FROM audit_events e LEFT JOIN webhook_events n ON n.tenant = e.tenant AND n.id = e.id
   WHERE e.tenant = ${tenant} AND e.actor = 'operator' ORDER BY e.at, e.id`
 
 t.test('a sole administrator who has lost phone and codes is reset by the operator, signs in, sets up anew and administers', async t => {
@@ -74,7 +74,7 @@ t.test('where everybody needs a code, the operator gives the first administrator
   t.equal((await first.call('GET', '/admin/policy', undefined, await first.verify(secret))).status, 200)
 })
 
-t.test('unlock, sign-out, bypass and enable do what their names say, with their reason in the audit and a notice', async t => {
+t.test('unlock, sign-out, bypass and enable do what their names say, with their reason in the audit and a webhook event', async t => {
   const user = service.user({ sid: 's1' })
   const { secret, token } = await user.enroll()
   const { id } = await user.row()

@@ -31,5 +31,5 @@ t.test('keys that nobody has held against the database open nothing', async t =>
   t.notOk(secrets.areProved)
   secrets.use(read({}))
   t.equal(secrets.peppers.primary, 'p1')
-  t.same(secrets.webhook, [], 'none signs notices where nobody receives them')
+  t.same(secrets.webhook, [], 'none signs webhook events where there is no endpoint')
 })

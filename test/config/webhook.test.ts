@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { readConfig } from '../../src/config/config.ts'
-import { webhookSecret } from '../helpers/receiver.ts'
+import { webhookSecret } from '../helpers/webhook-endpoint.ts'
 import { testEnvironment } from '../helpers/service.ts'
 
 const messageOf = (env: Record<string, string | undefined>): string => {
@@ -17,7 +17,7 @@ const WEBHOOK_SECRET = webhookSecret()
 const WEBHOOK_URL = 'https://hooks.example.com/mfa'
 const secretOf = (bytes: number): string => `whsec_${randomBytes(bytes).toString('base64')}`
 
-t.test('a receiver and its secret: both or neither', t => {
+t.test('an endpoint and its secret: both or neither', t => {
   t.match(readConfig({ ...testEnvironment(), WEBHOOK_URL, WEBHOOK_SECRET }), { WEBHOOK_URL, WEBHOOK_SECRET: [WEBHOOK_SECRET], WEBHOOK_ALLOW_PRIVATE: false })
   refuses(t, { WEBHOOK_URL }, 'WEBHOOK_SECRET is missing where WEBHOOK_URL is set')
   refuses(t, { WEBHOOK_SECRET }, 'WEBHOOK_URL is missing where WEBHOOK_SECRET is set')
@@ -39,7 +39,7 @@ t.test('an address that is not for everybody, and http, only where that is allow
   t.end()
 })
 
-t.test('what is no receiver is refused', t => {
+t.test('what is no webhook URL is refused', t => {
   for (const allowed of ['on', 'off']) {
     const env = { WEBHOOK_SECRET, WEBHOOK_ALLOW_PRIVATE: allowed }
     refuses(t, { ...env, WEBHOOK_URL: 'hooks.example.com' }, 'WEBHOOK_URL is not a URL')

@@ -156,5 +156,5 @@ t.test('the specification has its calls and its components', async t => {
   const { body } = await service.call('GET', '/openapi.json')
   t.ok(['/mfa/pads', '/mfa/pads/confirm', '/mfa/pads/verify', '/mfa/pads/challenge'].every(path => body.paths[path] !== undefined))
   t.same(body.components.schemas.Factor.properties.kind.enum, ['totp', 'pad'])
-  t.ok(body.webhooks.notice.post.requestBody.content['application/json'].examples['pad.locked'].value.data.factorKind === 'pad')
+  t.ok(body.webhooks.webhookEvent.post.requestBody.content['application/json'].examples['pad.locked'].value.data.factorKind === 'pad')
 })

@@ -5,7 +5,7 @@ import { AuditMemory } from '../../src/audit/memory.ts'
 import { chainTenant } from '../../src/audit/chain.sql.ts'
 import { signTenant } from '../../src/audit/checkpoint.sql.ts'
 import { execute, ownDatabase } from '../helpers/database.ts'
-import type { Received } from '../helpers/receiver.ts'
+import type { Received } from '../helpers/webhook-endpoint.ts'
 import { startService } from '../helpers/service.ts'
 import { audit, type Evidence } from './auditor.ts'
 import type { Asked } from './driver.ts'
@@ -17,7 +17,7 @@ const { db, config, secrets } = service
 const asked: Asked[] = []
 const accepted: Received[] = []
 const ends: string[] = []
-const evidence: Evidence = { server: { url }, secrets, driver: { asked }, receiver: { accepted }, replicas: [{ ends }] }
+const evidence: Evidence = { server: { url }, secrets, driver: { asked }, endpoint: { accepted }, replicas: [{ ends }] }
 
 /** A request that was answered so, as the driver notes it; and the event that it left. */
 async function ask (kind: Asked['kind'], status: number, more: Partial<Asked> = {}, action?: string): Promise<Asked> {
@@ -77,9 +77,9 @@ t.test('an ended token that passes when it must be dead', async t => {
   t.same(await found(() => { forget(one) }), ['an ended token passed after 2100 ms'])
 })
 
-t.test('notices that nobody got, and that came out of order', async t => {
+t.test('webhook events that were not delivered, and that came out of order', async t => {
   accepted.reverse()
-  t.same(await found(() => accepted.reverse()), ['notices of acme user-1 came out of order'])
+  t.same(await found(() => accepted.reverse()), ['webhook events of acme user-1 came out of order'])
   const [first] = accepted.splice(0, 1) as [Received]
   t.same(await found(() => accepted.unshift(first)), ['nobody was told of user.signed_out'])
   accepted.push(first)

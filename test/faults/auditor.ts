@@ -1,9 +1,9 @@
 // Holds what was answered against what the database has: the invariants that no fault may break.
 import pg from 'pg'
-import { noticeTypes } from '../../src/webhooks/event.ts'
+import { webhookEventTypes } from '../../src/webhooks/event.ts'
 import { findTenants, verifyTenant } from '../../src/audit/verify.sql.ts'
 import { connect } from '../../src/platform/db/client.ts'
-import type { TestReceiver } from '../helpers/receiver.ts'
+import type { TestEndpoint } from '../helpers/webhook-endpoint.ts'
 import type { Asked, Kind } from './driver.ts'
 import type { Stage } from './stage.ts'
 
@@ -31,7 +31,7 @@ export interface Evidence {
   server: Pick<Stage['server'], 'url'>
   secrets: Pick<Stage['secrets'], 'signing'>
   driver: Pick<Stage['driver'], 'asked'>
-  receiver: Pick<TestReceiver, 'accepted'>
+  endpoint: Pick<TestEndpoint, 'accepted'>
   replicas: Array<{ ends: string[] }>
 }
 
@@ -42,10 +42,10 @@ export async function audit (stage: Evidence): Promise<string[]> {
   try {
     const { rows } = await client.query<Event>(`
       SELECT e.id::text, e.tenant, e.subject, e.action, e.request_id AS "requestId", e.at::text, n.id IS NOT NULL AS "isPending"
-      FROM audit_events e LEFT JOIN notices n ON n.tenant = e.tenant AND n.id = e.id ORDER BY e.at, e.id`)
+      FROM audit_events e LEFT JOIN webhook_events n ON n.tenant = e.tenant AND n.id = e.id ORDER BY e.at, e.id`)
     return [
       ...answersAndEvents(stage.driver.asked, rows), ...acceptedTwice(stage.driver.asked, rows), ...stillAlive(stage.driver.asked),
-      ...notices(stage.receiver, rows), ...await brokenChains(stage), ...stage.replicas.flatMap(({ ends }) => ends)
+      ...webhookOrder(stage.endpoint, rows), ...await brokenChains(stage), ...stage.replicas.flatMap(({ ends }) => ends)
     ]
   } finally {
     await client.end()
@@ -81,15 +81,15 @@ const stillAlive = (asked: Asked[]): string[] => asked
   .map(({ deadSince, sentAt }) => `an ended token passed after ${sentAt - (deadSince as number)} ms`)
 
 /** Each is delivered or still to be, and what somebody is told comes in the order in which it happened. */
-function notices ({ accepted }: Evidence['receiver'], events: Event[]): string[] {
+function webhookOrder ({ accepted }: Evidence['endpoint'], events: Event[]): string[] {
   const first = new Map<string, number>()
   accepted.forEach(({ id }, index) => { if (!first.has(id)) first.set(id, index) })
-  const told = events.filter(({ action }) => (noticeTypes(['totp']) as readonly string[]).includes(action))
+  const told = events.filter(({ action }) => (webhookEventTypes(['totp']) as readonly string[]).includes(action))
   const lost = told.filter(({ id, isPending }) => !first.has(id) && !isPending).map(({ action }) => `nobody was told of ${action}`)
   const unordered = [...groupBy(told, ({ tenant, subject }) => `${tenant} ${subject ?? ''}`)].filter(([, all]) => {
     const places = all.map(({ id }) => first.get(id)).filter(place => place !== undefined)
     return places.some((place, index) => index > 0 && place < (places[index - 1] as number))
-  }).map(([whom]) => `notices of ${whom} came out of order`)
+  }).map(([whom]) => `webhook events of ${whom} came out of order`)
   return [...lost, ...unordered]
 }
 

@@ -75,7 +75,7 @@ t.test('all that happened is chained, and told of, in the end', { timeout: 120_0
   const client = new pg.Client({ connectionString: stage.server.url })
   await client.connect()
   const waiting = async (): Promise<number> => (await client.query(`
-    SELECT (SELECT count(*) FROM audit_pending)::int + (SELECT count(*) FROM notices)::int AS waiting`)).rows[0].waiting
+    SELECT (SELECT count(*) FROM audit_pending)::int + (SELECT count(*) FROM webhook_events)::int AS waiting`)).rows[0].waiting
   const start = performance.now()
   while (await waiting() > 0 && performance.now() - start < SETTLED_WITHIN_MS) await sleep(100)
   t.equal(await waiting(), 0)
@@ -83,6 +83,6 @@ t.test('all that happened is chained, and told of, in the end', { timeout: 120_0
   t.same(await audit(stage), [])
   const accepted = driver.asked.filter(({ kind, status }) => kind === 'code' && status === 200).length
   const unknown = driver.asked.filter(({ isUnknown }) => isUnknown).length
-  print(`\n${driver.asked.length} requests, ${accepted} codes accepted, ${stage.receiver.accepted.length} notices, ` +
+  print(`\n${driver.asked.length} requests, ${accepted} codes accepted, ${stage.endpoint.accepted.length} webhook events, ` +
     `${unknown} without an answer that says what became of them`)
 })

@@ -167,9 +167,9 @@ export const FAULTS: Fault[] = [
     end: ({ replicas: [, b] }) => { b.setClock(0) }
   },
   {
-    name: 'nobody takes notices (500)',
-    begin: ({ receiver }) => { receiver.answer = response => response.writeHead(500).end() },
-    end: ({ receiver }) => { receiver.recover() },
+    name: 'the webhook endpoint fails (500)',
+    begin: ({ endpoint }) => { endpoint.answer = response => response.writeHead(500).end() },
+    end: ({ endpoint }) => { endpoint.recover() },
     isUnseen: true
   },
   { name: 'the next release migrates, this one goes on', begin: migrateFurther, end: none },

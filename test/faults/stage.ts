@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { readConfig } from '../../src/config/config.ts'
 import { Secrets } from '../../src/config/secrets.ts'
 import { type Proxy, startProxy } from '../helpers/proxy.ts'
-import { TestReceiver } from '../helpers/receiver.ts'
+import { TestEndpoint } from '../helpers/webhook-endpoint.ts'
 import { testEnvironment } from '../helpers/service.ts'
 import { temporaryDir } from '../helpers/temporary.ts'
 import { Driver } from './driver.ts'
@@ -27,17 +27,17 @@ export interface Stage {
   secrets: Secrets
   driver: Driver
   people: Person[]
-  receiver: TestReceiver
+  endpoint: TestEndpoint
 }
 
 export async function startStage (t: Teardown, peopleOfEach: number): Promise<Stage> {
   const dir = temporaryDir('faults')
   const { first, second, disk } = await startServers(t, dir)
   const proxy = await startProxy(t, first.url)
-  const receiver = await new TestReceiver().start(t)
+  const endpoint = await new TestEndpoint().start(t)
   const env = {
     ...testEnvironment(),
-    ...receiver.environment,
+    ...endpoint.environment,
     DATABASE_URL: proxy.url,
     JWT_SESSION_CLAIM: 'sid',
     // Nobody waits for others' guesses, so that each wrong code is looked at.
@@ -52,5 +52,5 @@ export async function startStage (t: Teardown, peopleOfEach: number): Promise<St
   await Promise.all(replicas.map(replica => replica.start(env)))
   const driver = new Driver(replicas)
   const [secrets, people] = [new Secrets(readConfig(env)), await enrollPeople(driver, peopleOfEach)]
-  return { dir, disk, server: first, second, proxy, replicas, env, secrets, driver, people, receiver }
+  return { dir, disk, server: first, second, proxy, replicas, env, secrets, driver, people, endpoint }
 }

@@ -14,9 +14,9 @@ import { settleWanted } from '../../src/webhooks/outbox.sql.ts'
 import { startRounds } from '../../src/platform/rounds.ts'
 import { startSweeping } from '../../src/maintenance/sweep.sql.ts'
 import { Metrics } from '../../src/http/plugins/metrics.ts'
-import { startNotices } from '../../src/webhooks/start.ts'
+import { startWebhooks } from '../../src/webhooks/start.ts'
 import { execute } from './database.ts'
-import type { Answering, TestReceiver } from './receiver.ts'
+import type { Answering, TestEndpoint } from './webhook-endpoint.ts'
 
 export interface Place { config: Config, secrets: Secrets, db: Database }
 
@@ -29,7 +29,7 @@ export interface Worker {
   /** Answers how to stop it. One that is in a hurry has short rounds, so that nobody waits for it to begin. */
   start: (place: Place, isHurried: boolean) => () => Promise<void>
   /** What there is, and when all is done. */
-  look: (place: Place, receiver: TestReceiver) => Promise<unknown>
+  look: (place: Place, endpoint: TestEndpoint) => Promise<unknown>
   done: unknown
   answer?: Answering
 }
@@ -65,7 +65,7 @@ const audit: Worker = {
     const [row] = await db.rows<{ unchained: number }>`SELECT
       (SELECT jsonb_agg(e.action || ' ' || coalesce(e.subject, e.details->>'source', '*') ORDER BY e.action, e.details->>'source')
         FROM audit_events e WHERE e.action LIKE '%.suspected') AS suspected,
-      (SELECT count(*)::int FROM notices) AS noticed,
+      (SELECT count(*)::int FROM webhook_events) AS sent,
       (SELECT count(*)::int FROM failures) AS failures,
       (SELECT count(*)::int FROM audit_pending) AS unchained,
       (SELECT jsonb_agg(jsonb_build_array(h.tenant, h.count,
@@ -77,7 +77,7 @@ const audit: Worker = {
   },
   done: {
     suspected: ['guessing.suspected user-1', 'spray.suspected 192.0.2.9', 'spray.suspected *'],
-    noticed: 3,
+    sent: 3,
     failures: 200,
     unchained: 0,
     counts: [['acme', 207, 207, 207, 207], ['globex', 2, 2, 2, 2]],
@@ -94,7 +94,7 @@ const webhooks: Worker = {
   },
   start ({ config, secrets, db }, isHurried) {
     const times = isHurried ? { roundMs: HURRIED_MS } : {}
-    return startNotices({ config, secrets, db, metrics: new Metrics(), log, version: 'test', ...times })
+    return startWebhooks({ config, secrets, db, metrics: new Metrics(), log, version: 'test', ...times })
   },
   // Of three users one takes so long that its claim is renewed, and one is told that nobody wants to hear of it.
   answer (response, { body: { data } }) {
@@ -104,7 +104,7 @@ const webhooks: Worker = {
   async look ({ db }, { accepted }) {
     const first = accepted.filter(({ id }, index) => accepted.findIndex(each => each.id === id) === index)
     const told = (userId: string): string[] => first.filter(({ body }) => body.data.userId === userId).map(({ body }) => body.type)
-    const left = await db.rows`SELECT subject, failure, parked_at IS NOT NULL AS "isParked" FROM notices`
+    const left = await db.rows`SELECT subject, failure, parked_at IS NOT NULL AS "isParked" FROM webhook_events`
     return { told: [told('user-1'), told('user-2')], left }
   },
   done: {
@@ -127,7 +127,7 @@ const sweeping: Worker = {
       ['enrollments', 'tenant, user_id, kind, factor_id, sealed, key_id, expires_at', `${one}, 'x', gen_random_uuid(), '', 'k', now()`],
       ['bypasses', 'tenant, user_id, id, hash, tag, pepper_id, expires_at', `${one}, gen_random_uuid(), '$2b$10$', 1, 'p', now()`],
       ['revocations', 'tenant, user_id, issuer, session, epoch, generation, at', `${one}, '', '', 1, 0, now() - interval '1 day'`],
-      ['notices', 'tenant, id, at, due_at', `${one}, now() - interval '40 days', now() + interval '1 day'`],
+      ['webhook_events', 'tenant, id, at, due_at', `${one}, now() - interval '40 days', now() + interval '1 day'`],
       ['failures', 'tenant, user_id, source, at', `${one}, 'x', now() - interval '2 days'`],
       ['suspicions', 'tenant, action, key, at', `${one}, 'x', now() - interval '2 days'`],
       ['refusals', 'tenant, user_id, call, kind, told_at, untold, made_by', `${one}, 'totp', 'totp', now() - interval '1 hour', 3, '{}'`]
@@ -142,7 +142,7 @@ const sweeping: Worker = {
     const [row] = await db.rows`SELECT
       (SELECT jsonb_agg(session) FROM mfa_sessions) AS sessions,
       (SELECT count(*)::int FROM (SELECT tenant FROM enrollments UNION ALL SELECT tenant FROM bypasses
-        UNION ALL SELECT tenant FROM revocations UNION ALL SELECT tenant FROM notices
+        UNION ALL SELECT tenant FROM revocations UNION ALL SELECT tenant FROM webhook_events
         UNION ALL SELECT tenant FROM failures UNION ALL SELECT tenant FROM suspicions) AS e) AS ended,
       (SELECT jsonb_agg(details->'count') FROM audit_events WHERE action = 'totp.refused') AS refusals,
       (SELECT count(*)::int FROM user_tally_changes) AS changes,

@@ -24,7 +24,7 @@ const ISSUERS = [
 ]
 
 /** Who calls, and whom they call about. */
-interface Stage { adminToken: string, alice: User, enrolled: Enrolled, aliceId: string, bob: User, bobId: string, pending: { factorId: string, secret: string }, noticeId: string, machine: Record<string, unknown> }
+interface Stage { adminToken: string, alice: User, enrolled: Enrolled, aliceId: string, bob: User, bobId: string, pending: { factorId: string, secret: string }, webhookEventId: string, machine: Record<string, unknown> }
 
 async function stage (service: Service): Promise<Stage> {
   const { admin, token, enrolled } = await administrator(service)
@@ -32,13 +32,13 @@ async function stage (service: Service): Promise<Stage> {
   const bob = service.user({ tenant: admin.tenant, sid: 's2' })
   const { body: { userId } } = await bob.call('GET', '/mfa/status')
   const { body } = await bob.call('POST', '/mfa/enroll')
-  const { body: { items: [notice] } } = await service.call('GET', '/admin/notices', { token })
+  const { body: { items: [undelivered] } } = await service.call('GET', '/admin/notices', { token })
   const now = service.clock.seconds
-  return { adminToken: token, alice, enrolled: factor, aliceId, bob, bobId: userId, pending: body, noticeId: notice.id, machine: { iss: ISSUER, aud: 'machines', sub: 'crm', tenant: admin.tenant, roles: ['mfa:auditor', 'mfa:sync'], iat: now, exp: now + 900 } }
+  return { adminToken: token, alice, enrolled: factor, aliceId, bob, bobId: userId, pending: body, webhookEventId: undelivered.id, machine: { iss: ISSUER, aud: 'machines', sub: 'crm', tenant: admin.tenant, roles: ['mfa:auditor', 'mfa:sync'], iat: now, exp: now + 900 } }
 }
 
 /** A call as the specification shows it, by somebody who may, of users who are there. */
-function draftOf (operation: Operation, spec: Specification, { adminToken, alice, enrolled, aliceId, bob, bobId, pending, noticeId, machine }: Stage, service: Service, chance: Chance): Draft {
+function draftOf (operation: Operation, spec: Specification, { adminToken, alice, enrolled, aliceId, bob, bobId, pending, webhookEventId, machine }: Stage, service: Service, chance: Chance): Draft {
   const { method, path, parameters = [] } = operation
   const body = spec.example(operation)
   if (body !== undefined && 'code' in body) {
@@ -49,7 +49,7 @@ function draftOf (operation: Operation, spec: Specification, { adminToken, alice
   const byUser = operation.operationId === 'confirmEnrollment' || chance.is(0.3) ? bob : alice
   const isAdmin = path.startsWith('/admin/')
   const claims = isAdmin ? chance.is(0.1) ? machine : undefined : chance.is(0.5) || byUser === bob ? claimsOf(byUser.token()) : undefined
-  const ids: Record<string, string> = { factorId: enrolled.factorId, userId: chance.pick([aliceId, bobId]), id: noticeId }
+  const ids: Record<string, string> = { factorId: enrolled.factorId, userId: chance.pick([aliceId, bobId]), id: webhookEventId }
   const query = parameters.filter(parameter => parameter.in === 'query')
   return {
     method,

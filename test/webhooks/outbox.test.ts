@@ -1,9 +1,9 @@
-// The outbox: which events leave a notice, who gets one to deliver, in which order, and when nobody tries any more.
+// The outbox: which audit events leave a webhook event, which worker delivers it, in which order, and when it is parked.
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { actionsOf } from '../../src/audit/schema.ts'
-import { noticeTypes } from '../../src/webhooks/event.ts'
-import { type ClaimedNotice, countNotices, findDueNotices, settleClaimed, settleDelivered, settleFailed, settleWanted } from '../../src/webhooks/outbox.sql.ts'
+import { webhookEventTypes } from '../../src/webhooks/event.ts'
+import { type ClaimedWebhookEvent, countWebhookEvents, findDueWebhookEvents, settleClaimed, settleDelivered, settleFailed, settleWanted } from '../../src/webhooks/outbox.sql.ts'
 import { sweep } from '../../src/maintenance/sweep.sql.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { startService } from '../helpers/service.ts'
@@ -20,25 +20,25 @@ interface Row { id: string, type: string, subject: string, attempts: number, fai
 const outbox = (tenant: string): Promise<Row[]> => db.rows<Row>`
   SELECT n.id::text, e.action AS type, n.subject, n.attempts, n.failure, n.parked_at IS NOT NULL AS parked, n.leased_until IS NOT NULL AS leased,
     extract(epoch FROM n.due_at - clock_timestamp())::float8 AS seconds
-  FROM notices n JOIN audit_events e USING (tenant, at, id) WHERE n.tenant = ${tenant} ORDER BY n.at, n.id`
+  FROM webhook_events n JOIN audit_events e USING (tenant, at, id) WHERE n.tenant = ${tenant} ORDER BY n.at, n.id`
 
-const claim = async (tenant: string, id: string): Promise<ClaimedNotice> => {
-  const notice = await settleClaimed(db, { tenant, id })
-  if (notice === null) throw new Error('not to be had')
-  return notice
+const claim = async (tenant: string, id: string): Promise<ClaimedWebhookEvent> => {
+  const claimed = await settleClaimed(db, { tenant, id })
+  if (claimed === null) throw new Error('not to be had')
+  return claimed
 }
 /** As if the first try had been so long ago; and due. */
 const age = (tenant: string, interval: string): Promise<unknown> =>
-  db.rows`UPDATE notices SET tried_since = now() - ${interval}::interval, due_at = now() WHERE tenant = ${tenant}`
+  db.rows`UPDATE webhook_events SET tried_since = now() - ${interval}::interval, due_at = now() WHERE tenant = ${tenant}`
 const FAILURE = { text: 'answered 500', isFinal: false, isInterrupted: false }
 const newTenant = (): string => service.user().tenant
 
-t.test('without a receiver nothing is written', async t => {
+t.test('without an endpoint nothing is written', async t => {
   const user = service.user()
   await user.enroll()
   t.same(await outbox(user.tenant), [])
   await settleWanted(db)
-  await db.rows`UPDATE notice_receivers SET wanted_until = now()`
+  await db.rows`UPDATE webhook_endpoints SET wanted_until = now()`
   await write(user.tenant, null, 'policy.changed')
   t.same(await outbox(user.tenant), [], 'nor a day after the last that had one')
 })
@@ -50,7 +50,7 @@ t.test('what concerns a user, the policy or an attack leaves one, with the event
   await write(tenant, null, 'policy.changed')
   await write(tenant, 'u', 'factor.removed', { pending: true })
   const rows = await outbox(tenant)
-  t.same(rows.map(({ type }) => type).sort(), [...noticeTypes(['totp']), 'policy.changed'].sort())
+  t.same(rows.map(({ type }) => type).sort(), [...webhookEventTypes(['totp']), 'policy.changed'].sort())
   t.same(rows.at(-1), { ...rows.at(-1), subject: '', attempts: 0, failure: null, parked: false, leased: false })
   t.ok(rows.every(({ seconds }) => seconds <= 0), 'due at once')
   const other = new pg.Client({ connectionString: url })
@@ -62,7 +62,7 @@ t.test('what concerns a user, the policy or an attack leaves one, with the event
   t.equal((await outbox(tenant)).length, rows.length, 'one whose change did not happen is none')
 })
 
-t.test('a claimed notice says what happened, to whom, as he is called now', async t => {
+t.test('a claimed webhook event says what happened, and to which user, by their present name', async t => {
   const user = service.user({ preferred_username: 'alice@example.com' })
   const { factorId } = await user.enroll()
   const { id: userId } = await user.row()
@@ -88,7 +88,7 @@ t.test('a claimed notice says what happened, to whom, as he is called now', asyn
   await write(user.tenant, userId, 'user.erased')
   await write(user.tenant, null, 'policy.changed')
   const [, erased, policy] = await outbox(user.tenant) as [Row, Row, Row]
-  await db.rows`DELETE FROM notices WHERE tenant = ${user.tenant} AND id = ${row.id}::uuid`
+  await db.rows`DELETE FROM webhook_events WHERE tenant = ${user.tenant} AND id = ${row.id}::uuid`
   t.match((await claim(user.tenant, erased.id)).event, { type: 'user.erased', userId, namespace: null, subject: null, account: null })
   t.match((await claim(user.tenant, policy.id)).event, { type: 'policy.changed', userId: null, subject: null, account: null })
 })
@@ -99,9 +99,9 @@ t.test('one that is claimed is nobody else\'s until the lease ends; an attempt t
   const [{ id }] = await outbox(tenant) as [Row]
   const first = await claim(tenant, id)
   t.equal(await settleClaimed(db, { tenant, id }), null)
-  t.notOk((await findDueNotices(db, 1000)).some(due => due.id === id))
-  await db.rows`UPDATE notices SET leased_until = now() WHERE tenant = ${tenant}`
-  t.ok((await findDueNotices(db, 1000)).some(due => due.id === id && due.tenant === tenant))
+  t.notOk((await findDueWebhookEvents(db, 1000)).some(due => due.id === id))
+  await db.rows`UPDATE webhook_events SET leased_until = now() WHERE tenant = ${tenant}`
+  t.ok((await findDueWebhookEvents(db, 1000)).some(due => due.id === id && due.tenant === tenant))
   const second = await claim(tenant, id)
   t.equal(second.attempt, 2)
   t.match(await settleDelivered(db, first), { outcome: 'stale', next: null })
@@ -111,7 +111,7 @@ t.test('one that is claimed is nobody else\'s until the lease ends; an attempt t
   t.match(await settleDelivered(db, second), { outcome: 'stale' })
 })
 
-t.test('somebody\'s notices come one after the other; somebody else\'s do not wait for them', async t => {
+t.test('the webhook events of one user come one after the other; those of other users do not wait for them', async t => {
   const tenant = newTenant()
   for (const [subject, action] of [['u', 'user.reset'], ['v', 'user.reset'], ['u', 'bypass.issued'], [null, 'policy.changed'], ['u', 'bypass.used']] as const) await write(tenant, subject, action)
   const [first, other, second, policy, third] = await outbox(tenant) as [Row, Row, Row, Row, Row]
@@ -125,7 +125,7 @@ t.test('somebody\'s notices come one after the other; somebody else\'s do not wa
   t.same((await settleDelivered(db, head)).next, { tenant, id: second.id }, 'the next is due when the one before is delivered')
   const failed = await claim(tenant, second.id)
   t.same(await settleFailed(db, failed, FAILURE), { outcome: 'waiting', next: null })
-  await db.rows`UPDATE notices SET due_at = now() WHERE tenant = ${tenant} AND id = ${third.id}::uuid`
+  await db.rows`UPDATE webhook_events SET due_at = now() WHERE tenant = ${tenant} AND id = ${third.id}::uuid`
   t.equal(await settleClaimed(db, { tenant, id: third.id }), null, 'while one is tried again and again the rest waits')
   await age(tenant, '2 days')
   t.same(await settleFailed(db, await claim(tenant, second.id), FAILURE), { outcome: 'parked', next: { tenant, id: third.id } }, 'and goes on when it is given up')
@@ -165,25 +165,25 @@ t.test('one that was interrupted is due at once; one of which nobody wants to he
   t.match(await outbox(tenant), [{ parked: true, failure: 'answered 410' }])
 })
 
-t.test('a notice whose event is gone is gone with it', async t => {
+t.test('a webhook event goes with its audit event', async t => {
   const tenant = newTenant()
   await write(tenant, 'u', 'user.reset')
   const [{ id }] = await outbox(tenant) as [Row]
   await db.rows`DELETE FROM audit_events WHERE tenant = ${tenant}`
   t.equal(await settleClaimed(db, { tenant, id }), null)
-  t.equal((await db.rows`SELECT 1 FROM notices WHERE tenant = ${tenant}`).length, 0)
+  t.equal((await db.rows`SELECT 1 FROM webhook_events WHERE tenant = ${tenant}`).length, 0)
 })
 
 t.test('they are counted, and those that nobody could deliver stay for thirty days', async t => {
-  await db.rows`DELETE FROM notices`
+  await db.rows`DELETE FROM webhook_events`
   const tenant = newTenant()
   for (const subject of ['a', 'b', 'c', 'd']) await write(tenant, subject, 'user.reset')
   const [a, b] = await outbox(tenant) as [Row, Row]
   await settleFailed(db, await claim(tenant, a.id), FAILURE)
   await settleFailed(db, await claim(tenant, b.id), { ...FAILURE, isFinal: true })
-  t.same(await countNotices(db), { waiting: 2, retrying: 1, parked: 1 })
-  await db.rows`UPDATE notices SET at = (at AT TIME ZONE 'UTC' - interval '29 days') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND subject = 'c'`
-  await db.rows`UPDATE notices SET at = (at AT TIME ZONE 'UTC' - interval '31 days') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND subject = 'b'`
+  t.same(await countWebhookEvents(db), { waiting: 2, retrying: 1, parked: 1 })
+  await db.rows`UPDATE webhook_events SET at = (at AT TIME ZONE 'UTC' - interval '29 days') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND subject = 'c'`
+  await db.rows`UPDATE webhook_events SET at = (at AT TIME ZONE 'UTC' - interval '31 days') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND subject = 'b'`
   t.equal(await sweep(db), 1)
-  t.same(await countNotices(db), { waiting: 2, retrying: 1, parked: 0 })
+  t.same(await countWebhookEvents(db), { waiting: 2, retrying: 1, parked: 0 })
 })

@@ -1,9 +1,9 @@
-// What is sent, and what each kind of receiver can do to us: one that fails, hangs, leads elsewhere, never ends, or is not for us.
+// What is sent, and what an endpoint can do to the service: it fails, hangs, redirects, never ends, or is not for it.
 import { createServer as createSocketServer, type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { Webhook } from 'standardwebhooks'
 import { createWebhook, type Delivery } from '../../src/webhooks/sender.ts'
-import { TestReceiver, webhookSecret } from '../helpers/receiver.ts'
+import { TestEndpoint, webhookSecret } from '../helpers/webhook-endpoint.ts'
 import { until } from '../helpers/until.ts'
 
 const never = new AbortController().signal
@@ -26,30 +26,30 @@ async function listen (t: Test, answer: (write: (text: string) => void) => void)
 }
 
 t.test('a message is signed as Standard Webhooks has it, by each secret, and anybody\'s library verifies it', async t => {
-  const receiver = await new TestReceiver().start(t)
+  const endpoint = await new TestEndpoint().start(t)
   const older = webhookSecret()
-  t.same(await sender(receiver.url, [receiver.secret, older])(), { outcome: 'delivered', text: 'answered 204' })
-  const [received] = receiver.received as [typeof receiver.received[0]]
+  t.same(await sender(endpoint.url, [endpoint.secret, older])(), { outcome: 'delivered', text: 'answered 204' })
+  const [received] = endpoint.received as [typeof endpoint.received[0]]
   t.match(received.headers, { 'content-type': 'application/json', 'user-agent': 'headless-mfa/test', 'webhook-id': message.id, 'webhook-timestamp': /^\d{10}$/, connection: 'close' })
-  t.same(receiver.verify(received), JSON.parse(message.body))
+  t.same(endpoint.verify(received), JSON.parse(message.body))
   t.same(new Webhook(older).verify(received.text, received.headers), JSON.parse(message.body), 'the one from before, too')
   t.throws(() => new Webhook(webhookSecret()).verify(received.text, received.headers))
   t.throws(() => new Webhook(older).verify(received.text.replace('reset', 'bypass'), received.headers))
 })
 
 t.test('only 2xx is a delivery; a redirect is followed nowhere', async t => {
-  const elsewhere = await new TestReceiver().start(t)
-  const receiver = await new TestReceiver().start(t)
-  const send = sender(receiver.url)
+  const elsewhere = await new TestEndpoint().start(t)
+  const endpoint = await new TestEndpoint().start(t)
+  const send = sender(endpoint.url)
   for (const [status, outcome] of [[200, 'delivered'], [202, 'delivered'], [301, 'redirect'], [302, 'redirect'], [304, 'redirect'], [307, 'redirect'], [308, 'redirect'], [400, 'refused'], [401, 'refused'], [404, 'refused'], [410, 'gone'], [429, 'refused'], [500, 'failed'], [503, 'failed']] as const) {
-    receiver.answer = response => response.writeHead(status, { location: elsewhere.url, 'set-cookie': 'a=b' }).end()
+    endpoint.answer = response => response.writeHead(status, { location: elsewhere.url, 'set-cookie': 'a=b' }).end()
     t.same(await send(), { outcome, text: `answered ${status}` }, String(status))
   }
   t.equal(elsewhere.connections, 0)
-  t.ok(receiver.received.every(({ headers }) => headers.cookie === undefined))
+  t.ok(endpoint.received.every(({ headers }) => headers.cookie === undefined))
 })
 
-t.test('a receiver that hangs, in whichever part of its answer, is left in time', async t => {
+t.test('an endpoint that hangs, in whichever part of its answer, is left in time', async t => {
   const timedOut = { outcome: 'timeout', text: 'no answer within 0.4 seconds' }
   t.same(await sender(await listen(t, () => {}))(), timedOut, 'says nothing')
   t.same(await sender(await listen(t, write => { write('HTTP/1.1 200 OK\r\nContent-') }))(), timedOut, 'does not end its headers')
@@ -60,10 +60,10 @@ t.test('a receiver that hangs, in whichever part of its answer, is left in time'
 })
 
 t.test('an answer that is huge or slow counts by its status, and holds no connection', async t => {
-  const receiver = await new TestReceiver().start(t)
+  const endpoint = await new TestEndpoint().start(t)
   const counts = { closed: 0 }
   let written = 0
-  receiver.answer = response => {
+  endpoint.answer = response => {
     response.on('close', () => { counts.closed++ })
     response.writeHead(200)
     const more = (): void => {
@@ -72,41 +72,41 @@ t.test('an answer that is huge or slow counts by its status, and holds no connec
     }
     more()
   }
-  t.equal((await sender(receiver.url)()).outcome, 'delivered', 'huge')
+  t.equal((await sender(endpoint.url)()).outcome, 'delivered', 'huge')
   await until(() => counts.closed > 0)
   t.equal(counts.closed, 1)
   t.ok(written < 20_000_000, `${written} bytes`)
-  receiver.answer = response => {
+  endpoint.answer = response => {
     response.on('close', () => { counts.closed++ })
     response.writeHead(200)
     const timer = setInterval(() => { response.write('x') }, 20)
     response.on('close', () => { clearInterval(timer) })
   }
-  t.equal((await sender(receiver.url, undefined, { timeout: 10_000 })()).outcome, 'delivered', 'slow')
+  t.equal((await sender(endpoint.url, undefined, { timeout: 10_000 })()).outcome, 'delivered', 'slow')
   await until(() => counts.closed > 1)
   t.equal(counts.closed, 2, 'and is left after a while')
 })
 
-t.test('a receiver that is not there is no delivery, and what it is called does not stand in the answer', async t => {
-  const receiver = await new TestReceiver().start(t)
-  const { port } = new URL(receiver.url)
+t.test('an endpoint that is not there is no delivery, and its name is not in the result', async t => {
+  const endpoint = await new TestEndpoint().start(t)
+  const { port } = new URL(endpoint.url)
   t.match(await sender('http://nobody.invalid/')(), { outcome: 'unreachable', text: /^not reached: E[A-Z_]+$/ })
   t.same(await sender('http://127.0.0.1:1/')(), { outcome: 'unreachable', text: 'not reached: ECONNREFUSED' })
   t.match(await sender(`https://127.0.0.1:${port}/`)(), { outcome: 'unreachable', text: /^not reached: [A-Z_0-9]+$/ }, 'no TLS there')
   const ending = new AbortController()
-  receiver.answer = () => { ending.abort() }
-  t.same(await sender(receiver.url)(ending.signal), { outcome: 'interrupted', text: 'interrupted' })
-  t.same(await sender(receiver.url)(ending.signal), { outcome: 'interrupted', text: 'interrupted' }, 'before it began')
+  endpoint.answer = () => { ending.abort() }
+  t.same(await sender(endpoint.url)(ending.signal), { outcome: 'interrupted', text: 'interrupted' })
+  t.same(await sender(endpoint.url)(ending.signal), { outcome: 'interrupted', text: 'interrupted' }, 'before it began')
 })
 
 t.test('nothing is sent to an address that is not public, as such or behind a name, unless that is allowed', async t => {
-  const receiver = await new TestReceiver().start(t)
-  const { port } = new URL(receiver.url)
+  const endpoint = await new TestEndpoint().start(t)
+  const { port } = new URL(endpoint.url)
   const refused = { outcome: 'address', text: 'the address is not a public one' }
   for (const host of ['127.0.0.1', '127.1', '0x7f000001', '2130706433', '[::1]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '0.0.0.0', '[::]', '169.254.169.254', '[fd00:ec2::254]', '10.0.0.1', '[64:ff9b::7f00:1]', 'localhost', 'LOCALHOST']) {
     for (const scheme of ['http', 'https']) t.same(await sender(`${scheme}://${host}:${port}/`, undefined, { isPrivateAllowed: false })(), refused, `${scheme}://${host}`)
   }
   t.equal((await sender('http://nobody.invalid/', undefined, { isPrivateAllowed: false })()).outcome, 'unreachable')
-  t.equal(receiver.connections, 0, 'nobody was asked')
+  t.equal(endpoint.connections, 0, 'nobody was asked')
   t.equal((await sender(`http://localhost:${port}/`)()).outcome, 'delivered', 'allowed')
 })

@@ -193,13 +193,13 @@ export const operations = (send: Send) => ({
    * List webhook events that were not delivered, newest first (`GET /admin/notices`).
    * @throws MfaError with `step_up_required`, `not_enrolled`, `token_too_large`, or what any call may meet
    */
-  listUndeliveredNotices: (query?: api.ListUndeliveredNoticesQuery, options?: CallOptions) => send<api.NoticePage>('GET', '/admin/notices', options, undefined, query),
+  listUndeliveredWebhookEvents: (query?: api.ListUndeliveredWebhookEventsQuery, options?: CallOptions) => send<api.UndeliveredPage>('GET', '/admin/notices', options, undefined, query),
   /**
    * Retry a webhook event (`POST /admin/notices/{id}/retry`).
    * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet
    * With `outcome_unknown`: It may have been done. Look at GET /admin/notices, or repeat the call: that does no harm.
    */
-  retryNotice: (id: string, options?: CallOptions) => send<undefined>('POST', `/admin/notices/${encodeURIComponent(id)}/retry`, options),
+  retryWebhookEvent: (id: string, options?: CallOptions) => send<undefined>('POST', `/admin/notices/${encodeURIComponent(id)}/retry`, options),
   /**
    * Read the public keys of the MFA tokens (`GET /.well-known/jwks.json`).
    * @throws MfaError with `token_too_large`, or what any call may meet

@@ -1220,7 +1220,7 @@ export interface components {
          *       "nextTryAt": null
          *     }
          */
-        UndeliveredNotice: {
+        UndeliveredWebhookEvent: {
             /**
              * Format: uuid
              * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
@@ -1268,12 +1268,12 @@ export interface components {
          *       "nextCursor": null
          *     }
          */
-        NoticePage: {
-            items: components["schemas"]["UndeliveredNotice"][];
+        UndeliveredPage: {
+            items: components["schemas"]["UndeliveredWebhookEvent"][];
             /** @description Cursor of the next page. Null on the last one */
             nextCursor: string | null;
         };
-        Notice: {
+        WebhookEvent: {
             /**
              * @description The audit's action
              * @example user.reset
@@ -1415,7 +1415,7 @@ export interface components {
             /** @description How many, from 1 to 100. 50 by default */
             limit?: number;
         };
-        ListUndeliveredNoticesQuery: {
+        ListUndeliveredWebhookEventsQuery: {
             /** @description The `nextCursor` of the previous page */
             cursor?: string;
             /** @description How many, from 1 to 100. 50 by default */
@@ -1469,13 +1469,13 @@ export type Stats = components['schemas']['Stats'];
 export type AuditEvent = components['schemas']['AuditEvent'];
 export type AuditPage = components['schemas']['AuditPage'];
 export type AuditVerdict = components['schemas']['AuditVerdict'];
-export type UndeliveredNotice = components['schemas']['UndeliveredNotice'];
-export type NoticePage = components['schemas']['NoticePage'];
-export type Notice = components['schemas']['Notice'];
+export type UndeliveredWebhookEvent = components['schemas']['UndeliveredWebhookEvent'];
+export type UndeliveredPage = components['schemas']['UndeliveredPage'];
+export type WebhookEvent = components['schemas']['WebhookEvent'];
 export type JwkSet = components['schemas']['JwkSet'];
 export type Health = components['schemas']['Health'];
 export type AuthorizeQuery = components['schemas']['AuthorizeQuery'];
 export type ForwardAuthQuery = components['schemas']['ForwardAuthQuery'];
 export type ListUsersQuery = components['schemas']['ListUsersQuery'];
 export type ListAuditEventsQuery = components['schemas']['ListAuditEventsQuery'];
-export type ListUndeliveredNoticesQuery = components['schemas']['ListUndeliveredNoticesQuery'];
+export type ListUndeliveredWebhookEventsQuery = components['schemas']['ListUndeliveredWebhookEventsQuery'];

@@ -19,8 +19,8 @@ BEGIN
     -- What was never confirmed was no factor.
     AND NOT p_details ? 'pending'
   THEN
-    IF EXISTS (SELECT 1 FROM notice_receivers WHERE wanted_until > v_at) THEN
-      INSERT INTO notices (tenant, id, at, subject, due_at) VALUES (p_tenant, v_id, v_at, coalesce(p_subject, ''), v_at);
+    IF EXISTS (SELECT 1 FROM webhook_endpoints WHERE wanted_until > v_at) THEN
+      INSERT INTO webhook_events (tenant, id, at, subject, due_at) VALUES (p_tenant, v_id, v_at, coalesce(p_subject, ''), v_at);
     END IF;
   END IF;
 END $$;

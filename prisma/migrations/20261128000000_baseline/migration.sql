@@ -335,7 +335,7 @@ CREATE TABLE "audit_checkpoints" (
 );
 
 -- CreateTable
-CREATE TABLE "notices" (
+CREATE TABLE "webhook_events" (
     "tenant" TEXT NOT NULL,
     "id" UUID NOT NULL,
     "at" TIMESTAMPTZ(6) NOT NULL,
@@ -348,15 +348,15 @@ CREATE TABLE "notices" (
     "failure" TEXT,
     "parked_at" TIMESTAMPTZ(6),
 
-    CONSTRAINT "notices_pkey" PRIMARY KEY ("tenant","id")
+    CONSTRAINT "webhook_events_pkey" PRIMARY KEY ("tenant","id")
 );
 
 -- CreateTable
-CREATE TABLE "notice_receivers" (
+CREATE TABLE "webhook_endpoints" (
     "name" TEXT NOT NULL,
     "wanted_until" TIMESTAMPTZ(6) NOT NULL,
 
-    CONSTRAINT "notice_receivers_pkey" PRIMARY KEY ("name")
+    CONSTRAINT "webhook_endpoints_pkey" PRIMARY KEY ("name")
 );
 
 -- CreateTable
@@ -447,10 +447,10 @@ CREATE UNIQUE INDEX "audit_chain_tenant_at_id_key" ON "audit_chain"("tenant", "a
 CREATE INDEX "audit_checkpoints_kid_idx" ON "audit_checkpoints"("kid");
 
 -- CreateIndex
-CREATE INDEX "notices_tenant_at_id_idx" ON "notices"("tenant", "at", "id");
+CREATE INDEX "webhook_events_tenant_at_id_idx" ON "webhook_events"("tenant", "at", "id");
 
 -- CreateIndex
-CREATE INDEX "notices_at_idx" ON "notices"("at");
+CREATE INDEX "webhook_events_at_idx" ON "webhook_events"("at");
 
 -- CreateIndex
 CREATE INDEX "failures_at_idx" ON "failures"("at");
@@ -510,8 +510,8 @@ CREATE INDEX "recovery_codes_pepper_id" ON "recovery_codes"("pepper_id") WHERE s
 CREATE INDEX "audit_events_rare_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action NOT IN ('totp.accepted', 'totp.refused');
 CREATE INDEX "audit_events_refused_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action = 'totp.refused';
 -- Which event is tried next, and whether a user's older ones are still there. Both hold what waits and nothing else.
-CREATE INDEX "notices_due_idx" ON "notices"("due_at") WHERE parked_at IS NULL;
-CREATE INDEX "notices_order_idx" ON "notices"("tenant", "subject", "at", "id") WHERE parked_at IS NULL;
+CREATE INDEX "webhook_events_due_idx" ON "webhook_events"("due_at") WHERE parked_at IS NULL;
+CREATE INDEX "webhook_events_order_idx" ON "webhook_events"("tenant", "subject", "at", "id") WHERE parked_at IS NULL;
 
 -- No first sight waits until what others left is sorted in, and no page reads it.
 ALTER INDEX "users_groups_idx" SET (fastupdate = off);
@@ -595,8 +595,8 @@ BEGIN
     -- What was never confirmed was no factor.
     AND NOT p_details ? 'pending'
   THEN
-    IF EXISTS (SELECT 1 FROM notice_receivers WHERE wanted_until > v_at) THEN
-      INSERT INTO notices (tenant, id, at, subject, due_at) VALUES (p_tenant, v_id, v_at, coalesce(p_subject, ''), v_at);
+    IF EXISTS (SELECT 1 FROM webhook_endpoints WHERE wanted_until > v_at) THEN
+      INSERT INTO webhook_events (tenant, id, at, subject, due_at) VALUES (p_tenant, v_id, v_at, coalesce(p_subject, ''), v_at);
     END IF;
   END IF;
 END $$;
@@ -2196,32 +2196,32 @@ END $$;
 
 -- Takes an event, for `p_seconds`, to deliver it. Decides: of any number of workers one has it at a time, without waiting for each other;
 -- and no event is delivered while an older one of the same user waits: it is due again when that one is.
-CREATE OR REPLACE FUNCTION claim_notice(p_tenant text, p_id uuid, p_seconds int) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION claim_webhook_event(p_tenant text, p_id uuid, p_seconds int) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
-  v_row notices%ROWTYPE;
-  v_older notices%ROWTYPE;
+  v_row webhook_events%ROWTYPE;
+  v_older webhook_events%ROWTYPE;
   v_event audit_events%ROWTYPE;
   v_user users%ROWTYPE;
 BEGIN
-  SELECT * INTO v_row FROM notices
+  SELECT * INTO v_row FROM webhook_events
   WHERE tenant = p_tenant AND id = p_id AND parked_at IS NULL AND due_at <= v_now AND (leased_until IS NULL OR leased_until <= v_now)
   FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'taken'); END IF;
-  SELECT * INTO v_older FROM notices
+  SELECT * INTO v_older FROM webhook_events
   WHERE tenant = p_tenant AND subject = v_row.subject AND parked_at IS NULL AND (at, id) < (v_row.at, v_row.id)
   ORDER BY at, id LIMIT 1;
   IF FOUND THEN
-    UPDATE notices SET due_at = greatest(v_older.due_at, v_older.leased_until, v_now + interval '1 second')
+    UPDATE webhook_events SET due_at = greatest(v_older.due_at, v_older.leased_until, v_now + interval '1 second')
     WHERE tenant = p_tenant AND id = p_id;
     RETURN jsonb_build_object('outcome', 'behind');
   END IF;
   SELECT * INTO v_event FROM audit_events WHERE tenant = p_tenant AND at = v_row.at AND id = p_id;
   IF NOT FOUND THEN
-    DELETE FROM notices WHERE tenant = p_tenant AND id = p_id;
+    DELETE FROM webhook_events WHERE tenant = p_tenant AND id = p_id;
     RETURN jsonb_build_object('outcome', 'gone');
   END IF;
-  UPDATE notices SET leased_until = v_now + make_interval(secs => p_seconds), attempts = attempts + 1,
+  UPDATE webhook_events SET leased_until = v_now + make_interval(secs => p_seconds), attempts = attempts + 1,
     tried_since = coalesce(tried_since, v_now), tried_at = v_now
   WHERE tenant = p_tenant AND id = p_id;
   -- As he is called now: of somebody erased there is nothing left to tell.
@@ -2237,27 +2237,27 @@ END $$;
 
 -- An event was delivered, by the attempt of this number: it is gone. Decides: an attempt that took longer than its lease leaves the event
 -- to the one that has it now.
-CREATE OR REPLACE FUNCTION deliver_notice(p_tenant text, p_id uuid, p_attempt int) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION deliver_webhook_event(p_tenant text, p_id uuid, p_attempt int) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_subject text;
 BEGIN
-  DELETE FROM notices WHERE tenant = p_tenant AND id = p_id AND attempts = p_attempt RETURNING subject INTO v_subject;
+  DELETE FROM webhook_events WHERE tenant = p_tenant AND id = p_id AND attempts = p_attempt RETURNING subject INTO v_subject;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  RETURN jsonb_build_object('outcome', 'delivered', 'next', wake_notice(p_tenant, v_subject));
+  RETURN jsonb_build_object('outcome', 'delivered', 'next', wake_webhook_event(p_tenant, v_subject));
 END $$;
 
 -- An event was not delivered: it is tried again after as much time as has passed since the first try, which doubles it, from five seconds
 -- to an hour. A day after the first try, or where that is of no use (p_is_final), it is parked. One that was only interrupted is due at
 -- once.
-CREATE OR REPLACE FUNCTION fail_notice(
+CREATE OR REPLACE FUNCTION fail_webhook_event(
   p_tenant text, p_id uuid, p_attempt int, p_failure text, p_is_final boolean, p_is_interrupted boolean
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
-  v_row notices%ROWTYPE;
+  v_row webhook_events%ROWTYPE;
   v_passed interval;
 BEGIN
-  SELECT * INTO v_row FROM notices WHERE tenant = p_tenant AND id = p_id AND attempts = p_attempt FOR UPDATE;
+  SELECT * INTO v_row FROM webhook_events WHERE tenant = p_tenant AND id = p_id AND attempts = p_attempt FOR UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
   v_passed := v_now - coalesce(v_row.tried_since, v_now);
   IF p_is_interrupted THEN
@@ -2268,32 +2268,32 @@ BEGIN
     -- Not all at one moment, where many have failed at one.
     v_row.due_at := v_now + least(greatest(v_passed, interval '5 seconds'), interval '1 hour') * (0.9 + 0.2 * random());
   END IF;
-  UPDATE notices SET leased_until = NULL, due_at = v_row.due_at, parked_at = v_row.parked_at, failure = p_failure
+  UPDATE webhook_events SET leased_until = NULL, due_at = v_row.due_at, parked_at = v_row.parked_at, failure = p_failure
   WHERE tenant = p_tenant AND id = p_id;
   IF v_row.parked_at IS NULL THEN RETURN jsonb_build_object('outcome', 'waiting'); END IF;
-  RETURN jsonb_build_object('outcome', 'parked', 'next', wake_notice(p_tenant, v_row.subject));
+  RETURN jsonb_build_object('outcome', 'parked', 'next', wake_webhook_event(p_tenant, v_row.subject));
 END $$;
 
 -- The attempt of this number still delivers an event: it is its own for `p_seconds` more. Decides: what another worker has claimed
 -- meanwhile stays with that one.
-CREATE OR REPLACE FUNCTION renew_notice(p_tenant text, p_id uuid, p_attempt int, p_seconds int) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION renew_webhook_event(p_tenant text, p_id uuid, p_attempt int, p_seconds int) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_until timestamptz := clock_timestamp() + make_interval(secs => p_seconds);
 BEGIN
-  UPDATE notices SET leased_until = v_until WHERE tenant = p_tenant AND id = p_id AND attempts = p_attempt AND parked_at IS NULL;
+  UPDATE webhook_events SET leased_until = v_until WHERE tenant = p_tenant AND id = p_id AND attempts = p_attempt AND parked_at IS NULL;
   RETURN jsonb_build_object('outcome', CASE WHEN FOUND THEN 'renewed' ELSE 'stale' END);
 END $$;
 
 -- An administrator has an event tried again, now and for another day: in its place, which is before whatever came later and still waits.
 -- `gone` for one that is not there: delivered, or never there.
-CREATE OR REPLACE FUNCTION retry_notice(p_tenant text, p_id uuid, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION retry_webhook_event(p_tenant text, p_id uuid, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
-  v_row notices%ROWTYPE;
+  v_row webhook_events%ROWTYPE;
   v_action text;
 BEGIN
   IF is_actor_gone(p_tenant, NULL, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
-  UPDATE notices SET due_at = v_now, tried_since = NULL, parked_at = NULL WHERE tenant = p_tenant AND id = p_id RETURNING * INTO v_row;
+  UPDATE webhook_events SET due_at = v_now, tried_since = NULL, parked_at = NULL WHERE tenant = p_tenant AND id = p_id RETURNING * INTO v_row;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   SELECT action INTO v_action FROM audit_events WHERE tenant = p_tenant AND at = v_row.at AND id = p_id;
   PERFORM audit(p_tenant, nullif(v_row.subject, ''), 'notice.retried', 'success', NULL, p_by,
@@ -2302,20 +2302,20 @@ BEGIN
 END $$;
 
 -- The next event of the same user is due at once. Answers its id, or null.
-CREATE OR REPLACE FUNCTION wake_notice(p_tenant text, p_subject text) RETURNS uuid LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION wake_webhook_event(p_tenant text, p_subject text) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
   v_id uuid;
 BEGIN
-  SELECT id INTO v_id FROM notices WHERE tenant = p_tenant AND subject = p_subject AND parked_at IS NULL ORDER BY at, id LIMIT 1;
-  UPDATE notices SET due_at = least(due_at, v_now) WHERE tenant = p_tenant AND id = v_id;
+  SELECT id INTO v_id FROM webhook_events WHERE tenant = p_tenant AND subject = p_subject AND parked_at IS NULL ORDER BY at, id LIMIT 1;
+  UPDATE webhook_events SET due_at = least(due_at, v_now) WHERE tenant = p_tenant AND id = v_id;
   RETURN v_id;
 END $$;
 
 -- There is an endpoint: changes leave webhook events for a day from now. A replica that has one says so every hour.
-CREATE OR REPLACE FUNCTION want_notices() RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION want_webhook_events() RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO notice_receivers AS r (name, wanted_until) VALUES ('webhook', clock_timestamp() + interval '24 hours')
+  INSERT INTO webhook_endpoints AS r (name, wanted_until) VALUES ('webhook', clock_timestamp() + interval '24 hours')
   ON CONFLICT (name) DO UPDATE SET wanted_until = excluded.wanted_until;
   RETURN jsonb_build_object('outcome', 'wanted');
 END $$;
@@ -2341,8 +2341,8 @@ END $$;
 DO $$ BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headless_mfa') THEN
     GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_tallies, user_tally_changes, enrollments, factors, recovery_sets, recovery_codes,
-      bypasses, throttles, refusals, policies, mfa_sessions, revocations, audit_checkpoints, notices, failures, suspicions TO headless_mfa;
-    GRANT SELECT, INSERT, UPDATE ON audit_heads, notice_receivers, leases, keys TO headless_mfa;
+      bypasses, throttles, refusals, policies, mfa_sessions, revocations, audit_checkpoints, webhook_events, failures, suspicions TO headless_mfa;
+    GRANT SELECT, INSERT, UPDATE ON audit_heads, webhook_endpoints, leases, keys TO headless_mfa;
     GRANT SELECT, INSERT, DELETE ON tombstones, audit_pending TO headless_mfa;
     GRANT SELECT, INSERT ON audit_events, audit_chain TO headless_mfa;
     GRANT SELECT ON current_tallies TO headless_mfa;

@@ -20,7 +20,7 @@ const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 /** Why connections to the database begin anew. */
 const RECONNECTS = ['broken', 'moved', 'read_only']
 
-/** Between two renderings, in milliseconds: each takes some of the event loop, and counts notices in the database. */
+/** Between two renderings, in milliseconds: each takes some of the event loop, and counts webhook events in the database. */
 const PAUSE_MS = 100
 
 /** What an operator sees of the service. No label names a user, a tenant, a path or anything else without bounds. */
@@ -35,7 +35,7 @@ export class Metrics {
   readonly #auditWaiting = new Gauge({ name: 'mfa_audit_waiting_seconds', help: 'How long the oldest audit event has waited to be chained, when this replica last looked.', registers: [this.registry] })
   readonly #drift = this.#counter('mfa_accepted_step_drift_total', 'Accepted TOTP codes by the distance of their time step from ours: where one side grows, a clock is wrong.', ['steps'])
   readonly #wouldEnroll = this.#counter('mfa_would_enroll_total', 'Users that a report-only policy would ask, each once for each version of the policy.', [])
-  readonly #deliveries = this.#counter('mfa_notice_deliveries_total', 'Tries to deliver a notice, by what became of it.', ['outcome'])
+  readonly #deliveries = this.#counter('mfa_notice_deliveries_total', 'Tries to deliver a webhook event, by their outcome.', ['outcome'])
   readonly #crypto = this.#histogram('mfa_crypto_duration_seconds', 'Opening and comparing, hashing (with its wait in the queue), signing.', ['operation'])
   readonly #reconnects = this.#counter('mfa_database_reconnects_total', 'Connections that began anew: `broken` is one that broke while it was idle, `moved` and `read_only` are all, as another server has taken over or this one took no writes for a while.', ['cause'])
   readonly #logLost = this.#counter('mfa_log_lines_lost_total', 'Lines of the log that are lost, as it could not be written: a full disk, or nothing that reads it.', [])

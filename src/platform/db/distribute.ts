@@ -7,7 +7,7 @@ export type CitusMode = 'auto' | 'on' | 'off'
 /** All others have the rows of a tenant on one node, side by side with it. */
 const FIRST_TABLE = 'users'
 /** Without a tenant, but read by what runs beside the tenants: a copy on every node. Others without one stay on the coordinator. */
-const REFERENCE_TABLES = ['notice_receivers']
+const REFERENCE_TABLES = ['webhook_endpoints']
 
 /**
  * After the migrations, where the database is a coordinator of Citus: distributes by tenant what is not yet distributed

@@ -1,7 +1,7 @@
 import type { Throttled } from '../../factors/throttle/throttle.ts'
 import type { Purpose } from '../../keys/keys.ts'
 import type { PolicyRow } from '../../policy/policy.ts'
-import type { NoticeEvent } from '../../webhooks/event.ts'
+import type { WebhookEvent } from '../../webhooks/event.ts'
 
 /** Of a session that the authentication is remembered for; null where none is. */
 interface Remembered { generation: number | null }
@@ -60,12 +60,12 @@ export interface Settlements {
   note_failures: { outcome: 'noted' }
   suspect_guessing: Suspected | { outcome: 'few' }
   suspect_spray: Suspected | { outcome: 'few' }
-  want_notices: { outcome: 'wanted' }
-  claim_notice: { outcome: 'claimed', attempt: number, event: NoticeEvent } | { outcome: 'taken' } | { outcome: 'behind' } | { outcome: 'gone' }
-  deliver_notice: { outcome: 'delivered', next: string | null } | { outcome: 'stale' }
-  fail_notice: { outcome: 'waiting' } | { outcome: 'parked', next: string | null } | { outcome: 'stale' }
-  renew_notice: { outcome: 'renewed' } | { outcome: 'stale' }
-  retry_notice: { outcome: 'retried' } | { outcome: 'gone' }
+  want_webhook_events: { outcome: 'wanted' }
+  claim_webhook_event: { outcome: 'claimed', attempt: number, event: WebhookEvent } | { outcome: 'taken' } | { outcome: 'behind' } | { outcome: 'gone' }
+  deliver_webhook_event: { outcome: 'delivered', next: string | null } | { outcome: 'stale' }
+  fail_webhook_event: { outcome: 'waiting' } | { outcome: 'parked', next: string | null } | { outcome: 'stale' }
+  renew_webhook_event: { outcome: 'renewed' } | { outcome: 'stale' }
+  retry_webhook_event: { outcome: 'retried' } | { outcome: 'gone' }
   take_lease: { outcome: 'held' } | { outcome: 'taken' }
   report_keys: { outcome: 'reported', begun: Array<{ purpose: Purpose, id: string }> } | { outcome: 'other', purpose: Purpose, id: string }
   reseal: { outcome: 'resealed', rows: number }

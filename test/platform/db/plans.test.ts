@@ -9,7 +9,7 @@ import { findUsers, type UserFilter } from '../../../src/users/admin/list/store.
 import { DEFAULT_POLICY, type Policy } from '../../../src/policy/policy.ts'
 import { connect, type Database } from '../../../src/platform/db/client.ts'
 import sql from 'sql-template-tag'
-import { findDueNotices } from '../../../src/webhooks/outbox.sql.ts'
+import { findDueWebhookEvents } from '../../../src/webhooks/outbox.sql.ts'
 import { fillAudit, fillUsers, SOURCE } from '../../../bench/users.ts'
 import { nodesOf, ownDatabase } from '../../helpers/database.ts'
 
@@ -24,8 +24,8 @@ await client.connect()
 await fillUsers(client, TENANT, USERS)
 await fillUsers(client, 'small', 10)
 await fillAudit(client, TENANT, EVENTS)
-// As after a day without the receiver: half of them are tried again and again.
-await client.query("INSERT INTO notices (tenant, id, at, subject, due_at, failure, tried_at) SELECT tenant, id, at, coalesce(subject, ''), now() + (random() - 0.5) * interval '1 hour', 'answered 503', now() FROM audit_events")
+// As after a day without the endpoint: half of them are tried again and again.
+await client.query("INSERT INTO webhook_events (tenant, id, at, subject, due_at, failure, tried_at) SELECT tenant, id, at, coalesce(subject, ''), now() + (random() - 0.5) * interval '1 hour', 'answered 503', now() FROM audit_events")
 await client.query('VACUUM ANALYZE')
 t.teardown(() => client.end())
 
@@ -51,7 +51,7 @@ const nodes = (plan: Node): Node[] => [plan, ...(plan.Plans ?? []).flatMap(nodes
 const isCitus = (await nodesOf(url)).length > 1
 const { rows: months } = isCitus ? { rows: [] } : await client.query<{ name: string }>('SELECT DISTINCT tableoid::regclass::text AS name FROM audit_events')
 /** Of a partition without events it is the same to read all. */
-const LARGE = new Set(['users', 'factors', 'throttles', 'recovery_codes', 'recovery_sets', 'notices', ...months.map(({ name }) => name)])
+const LARGE = new Set(['users', 'factors', 'throttles', 'recovery_codes', 'recovery_sets', 'webhook_events', ...months.map(({ name }) => name)])
 
 /**
  * The tables that the reports of `work` read from end to end. Of Citus, whose workers plan by themselves, how many shards are
@@ -109,7 +109,7 @@ t.test('no page of the audit is found by reading all of a month', async t => {
 
 t.test('what is due is found, and a page of what was not delivered, without reading all that waits', async t => {
   // Of all tenants, so of all shards.
-  t.same(await scans(db => findDueNotices(db, 100)), isCitus ? [2] : [])
+  t.same(await scans(db => findDueWebhookEvents(db, 100)), isCitus ? [2] : [])
   for (const cursor of [undefined, '1764000000000000_7fffffff-ffff-4fff-bfff-ffffffffffff']) t.same(await scans(db => findUndelivered(db, TENANT, cursor, 51)), [], cursor ?? 'first')
 })
 

@@ -6,7 +6,7 @@ import { parseSigningKeys } from '../../../src/config/signing-keys.ts'
 import { chainTenant } from '../../../src/audit/chain.sql.ts'
 import { signAnew, signTenant } from '../../../src/audit/checkpoint.sql.ts'
 import { takeLease } from '../../../src/platform/db/lease.ts'
-import { type ClaimedNotice, findDueNotices, type NoticeKey, settleClaimed, settleDelivered, settleFailed, settleWanted } from '../../../src/webhooks/outbox.sql.ts'
+import { type ClaimedWebhookEvent, findDueWebhookEvents, type WebhookEventKey, settleClaimed, settleDelivered, settleFailed, settleWanted } from '../../../src/webhooks/outbox.sql.ts'
 import { watchAttempts, watchSprays } from '../../../src/audit/suspicions.sql.ts'
 import { sweep } from '../../../src/maintenance/sweep.sql.ts'
 import { ownDatabase } from '../../helpers/database.ts'
@@ -57,10 +57,10 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.equal(await signAnew(service.db, [...parseSigningKeys('KEYS', JSON.stringify({ keys: [signingKey('next')] })), ...signing.keys]), 1)
   t.equal(await takeLease(service.db, 'roles', crypto.randomUUID(), 1), true)
   t.match((await admin.call('GET', '/admin/audit/verify', undefined, token)).body, { brokenAt: { cause: 'checkpoint' } }, 'the next key is not in this ring')
-  const [due] = await findDueNotices(service.db, 1) as [NoticeKey]
-  await settleFailed(service.db, await settleClaimed(service.db, due) as ClaimedNotice, { text: 'x', isFinal: true, isInterrupted: false })
-  await service.db.rows`SELECT retry_notice(${due.tenant}, ${due.id}::uuid, '{}')`
-  t.match(await settleDelivered(service.db, await settleClaimed(service.db, due) as ClaimedNotice), { outcome: 'delivered' })
+  const [due] = await findDueWebhookEvents(service.db, 1) as [WebhookEventKey]
+  await settleFailed(service.db, await settleClaimed(service.db, due) as ClaimedWebhookEvent, { text: 'x', isFinal: true, isInterrupted: false })
+  await service.db.rows`SELECT retry_webhook_event(${due.tenant}, ${due.id}::uuid, '{}')`
+  t.match(await settleDelivered(service.db, await settleClaimed(service.db, due) as ClaimedWebhookEvent), { outcome: 'delivered' })
   t.ok((await admin.call('GET', '/admin/notices', undefined, token)).body.items.length > 0)
   const { body: pending } = await admin.call('POST', '/mfa/enroll', {}, token)
   t.equal((await admin.call('DELETE', `/mfa/factors/${pending.factorId}`, {}, token)).status, 204)
@@ -75,7 +75,7 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
   const { rows: [self] } = await client.query('SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user')
   t.same(self, { rolsuper: false, rolbypassrls: false, rolcreaterole: false, rolcreatedb: false, rolreplication: false })
   const { rows: [{ owner }] } = await client.query("SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'users'")
-  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'bypasses', 'tombstones', 'throttles', 'policies', 'revocations', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases', 'notices', 'notice_receivers', 'failures', 'suspicions']
+  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'bypasses', 'tombstones', 'throttles', 'policies', 'revocations', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases', 'webhook_events', 'webhook_endpoints', 'failures', 'suspicions']
   const { rows: owned } = await client.query("SELECT relname FROM pg_class WHERE pg_has_role(current_user, relowner, 'MEMBER')")
   t.same(owned, [], 'it owns nothing, and neither does what it is a member of')
 

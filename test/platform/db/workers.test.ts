@@ -12,7 +12,7 @@ import { IDENTITY } from '../../../src/platform/db/server.ts'
 import { ownDatabase } from '../../helpers/database.ts'
 import { program } from '../../helpers/program.ts'
 import { type Proxy, startProxy } from '../../helpers/proxy.ts'
-import { TestReceiver } from '../../helpers/receiver.ts'
+import { TestEndpoint } from '../../helpers/webhook-endpoint.ts'
 import { testEnvironment } from '../../helpers/service.ts'
 import { until } from '../../helpers/until.ts'
 import { type Place, placeAt, type Worker, WORKERS } from '../../helpers/workers.ts'
@@ -41,8 +41,8 @@ async function scoped<T> (work: (scope: Scope) => Promise<T>): Promise<T> {
 }
 
 const environment = testEnvironment()
-const placeIn = (scope: Scope, url: string, receiver?: TestReceiver): Place => {
-  const place = placeAt(readConfig({ ...environment, ...receiver?.environment, DATABASE_URL: url }))
+const placeIn = (scope: Scope, url: string, endpoint?: TestEndpoint): Place => {
+  const place = placeAt(readConfig({ ...environment, ...endpoint?.environment, DATABASE_URL: url }))
   scope.teardown(() => place.db.close())
   return place
 }
@@ -59,7 +59,7 @@ type Way = typeof WAYS[number]
 
 const isWriting = (statement: string): boolean => /^ ?(SELECT \(?\w+\(|INSERT|UPDATE|DELETE|DROP|COMMIT)/.test(statement)
 
-interface Run { place: Place, receiver: TestReceiver, proxy: Proxy, child: ChildProcess, struck: Promise<void> }
+interface Run { place: Place, endpoint: TestEndpoint, proxy: Proxy, child: ChildProcess, struck: Promise<void> }
 
 /** A worker in a process of its own, on a copy of the database; `isIt` hears of each statement once that is done. */
 async function begin (
@@ -67,21 +67,21 @@ async function begin (
 ): Promise<Run> {
   const { url } = await ownDatabase(scope, { template })
   const proxy = await startProxy(scope, url)
-  const receiver = await new TestReceiver().start(scope)
-  receiver.answer = worker.answer ?? receiver.answer
+  const endpoint = await new TestEndpoint().start(scope)
+  endpoint.answer = worker.answer ?? endpoint.answer
   // What a connection asks first is no statement of a worker's.
   const struck = proxy.loseAnswerOf(statement => !statement.includes(IDENTITY) && isIt(statement.replace(/\s+/g, ' ')))
   const { file, execArgv } = program('test/helpers/worker-process.ts')
-  const env = { PATH: process.env.PATH, ...environment, ...receiver.environment, DATABASE_URL: proxy.url }
+  const env = { PATH: process.env.PATH, ...environment, ...endpoint.environment, DATABASE_URL: proxy.url }
   const child = fork(file, [worker.name, isHurried ? 'hurried' : ''], { execArgv, env })
   scope.teardown(() => child.kill('SIGKILL'))
-  return { place: placeIn(scope, url, receiver), receiver, proxy, child, struck }
+  return { place: placeIn(scope, url, endpoint), endpoint, proxy, child, struck }
 }
 
 /** On a busy machine it may be some time until a look has its turn. */
-const look = (worker: Worker, place: Place, receiver: TestReceiver): Promise<unknown> => until(async () => {
+const look = (worker: Worker, place: Place, endpoint: TestEndpoint): Promise<unknown> => until(async () => {
   try {
-    return await worker.look(place, receiver)
+    return await worker.look(place, endpoint)
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error
   }
@@ -91,12 +91,12 @@ interface Waiting { withinMs?: number, since?: number, isOver?: () => boolean }
 
 /** The longest time in which nothing came of it, in milliseconds, until all was done, or it is over. */
 async function untilDone (
-  worker: Worker, { place, receiver, child }: Run,
+  worker: Worker, { place, endpoint, child }: Run,
   { withinMs = PATIENCE_MS, since = performance.now(), isOver = () => false }: Waiting = {}
 ): Promise<number> {
   let [longest, changedAt, before] = [0, since, '']
   while (!isOver()) {
-    const there = await look(worker, place, receiver)
+    const there = await look(worker, place, endpoint)
     const [now, text] = [performance.now(), JSON.stringify(there)]
     longest = Math.max(longest, now - changedAt)
     if (isDeepStrictEqual(there, worker.done)) return longest

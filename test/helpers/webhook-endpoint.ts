@@ -1,4 +1,4 @@
-// A real receiver of notices on the loopback, which keeps what it was sent and answers as a test says.
+// A real webhook endpoint on the loopback. It keeps what it was sent, and answers as a test says.
 import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -15,7 +15,7 @@ export type Answering = (response: ServerResponse, received: Received) => unknow
 
 const accept: Answering = response => response.writeHead(204).end()
 
-export class TestReceiver {
+export class TestEndpoint {
   /** All that was sent here, whatever was answered. */
   received: Received[] = []
   /** What was answered with 2xx, in that order. */
@@ -31,7 +31,7 @@ export class TestReceiver {
       .listen(port, '127.0.0.1')
     await new Promise(resolve => server.once('listening', resolve))
     t.teardown(() => { server.closeAllConnections(); server.close() })
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/notices`
+    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/webhooks`
     return this
   }
 

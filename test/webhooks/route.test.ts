@@ -2,37 +2,37 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
-import { noticeExample, noticeExampleBody } from '../../src/webhooks/examples.ts'
-import { noticeTypes, type NoticeType } from '../../src/webhooks/event.ts'
+import { webhookExample, webhookExampleBody } from '../../src/webhooks/examples.ts'
+import { webhookEventTypes, type WebhookEventType } from '../../src/webhooks/event.ts'
 import { generateCode } from '../../src/factors/recovery-codes/recovery-code.ts'
 import { chainTenant } from '../../src/audit/chain.sql.ts'
 import { settleClaimed, settleDelivered, settleFailed, settleWanted } from '../../src/webhooks/outbox.sql.ts'
 import { watchAttempts, watchSprays } from '../../src/audit/suspicions.sql.ts'
 import { Metrics } from '../../src/http/plugins/metrics.ts'
-import { startNotices } from '../../src/webhooks/start.ts'
+import { startWebhooks } from '../../src/webhooks/start.ts'
 import { ownDatabase } from '../helpers/database.ts'
-import { TestReceiver } from '../helpers/receiver.ts'
+import { TestEndpoint } from '../helpers/webhook-endpoint.ts'
 import { type Answer, type User, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
-const receiver = await new TestReceiver().start(t)
-const service = await startService(t, { DATABASE_URL: url, THROTTLE_WAITS: '0', THROTTLE_LOCK: '6', ...receiver.environment })
+const endpoint = await new TestEndpoint().start(t)
+const service = await startService(t, { DATABASE_URL: url, THROTTLE_WAITS: '0', THROTTLE_LOCK: '6', ...endpoint.environment })
 const { db, clock } = service
 await settleWanted(db)
 
-/** An administrator of a tenant without notices, and how he asks for them. */
+/** An administrator of a tenant without webhook events, and how they ask for them. */
 async function administrator (role = 'mfa:admin'): Promise<{ admin: User, token: string, list: (query?: string) => Promise<Answer>, retry: (id: string) => Promise<Answer> }> {
   const admin = service.user({ roles: [role] })
   const { token } = await admin.enroll()
-  await db.rows`DELETE FROM notices WHERE tenant = ${admin.tenant}`
+  await db.rows`DELETE FROM webhook_events WHERE tenant = ${admin.tenant}`
   return { admin, token, list: (query = '') => admin.call('GET', `/admin/notices${query}`, undefined, token), retry: id => admin.call('POST', `/admin/notices/${id}/retry`, undefined, token) }
 }
 
 const write = (tenant: string, subject: string | null, action = 'user.reset'): Promise<unknown> => db.rows`SELECT audit(${tenant}, ${subject}, ${action}, 'success', NULL, '{}', '{}')::text`
 async function fail (tenant: string, id: string, isFinal = false): Promise<void> {
-  const notice = await settleClaimed(db, { tenant, id })
-  if (notice === null) throw new Error('not to be had')
-  await settleFailed(db, notice, { text: 'answered 503', isFinal, isInterrupted: false })
+  const claimed = await settleClaimed(db, { tenant, id })
+  if (claimed === null) throw new Error('not to be had')
+  await settleFailed(db, claimed, { text: 'answered 503', isFinal, isInterrupted: false })
 }
 
 t.test('the list says what was not delivered, how often it was tried, why not, and when it is tried next', async t => {
@@ -80,13 +80,13 @@ t.test('a retry by hand is due at once, for another day, in its place; it is aud
   t.equal((await retry(first.id)).status, 204)
   t.match((await list()).body.items[1], { id: first.id, status: 'retrying', nextTryAt: /Z$/, attempts: 1 })
   t.equal(await settleClaimed(db, { tenant: admin.tenant, id: second.id }), null, 'it comes first again')
-  await db.rows`UPDATE notices SET tried_since = now() - interval '23 hours' WHERE tenant = ${admin.tenant} AND id = ${first.id}::uuid`
+  await db.rows`UPDATE webhook_events SET tried_since = now() - interval '23 hours' WHERE tenant = ${admin.tenant} AND id = ${first.id}::uuid`
   await fail(admin.tenant, first.id)
   t.equal((await retry(first.id)).status, 204, 'one that waits for its next try, too')
   const { id: actor } = await admin.row()
   t.match((await admin.events()).at(-1), { action: 'notice.retried', outcome: 'success', actor, subject: 'u', details: { noticeId: first.id, type: 'user.reset', attempts: 2, failure: 'answered 503' } })
-  const notice = await settleClaimed(db, { tenant: admin.tenant, id: first.id })
-  await settleDelivered(db, notice!)
+  const claimed = await settleClaimed(db, { tenant: admin.tenant, id: first.id })
+  await settleDelivered(db, claimed!)
   for (const id of [first.id, '00000000-0000-4000-8000-000000000000']) t.match(await retry(id), { status: 404, body: { code: 'not_found' } })
   const stranger = await administrator()
   t.match(await stranger.retry(second.id), { status: 404 })
@@ -127,17 +127,17 @@ async function liveThrough (): Promise<string> {
   return admin.tenant
 }
 
-t.test('the example of each type has the shape of what is really sent, which the receiver of the docs verifies', async t => {
-  const snippet = /<!-- verify:.*-->\n```js\n([\s\S]*?)```/.exec(readFileSync('docs/notices.md', 'utf8'))?.[1] as string
+t.test('the example of each type has the shape of what is really sent, which the example endpoint of the docs verifies', async t => {
+  const snippet = /<!-- verify:.*-->\n```js\n([\s\S]*?)```/.exec(readFileSync('docs/webhooks.md', 'utf8'))?.[1] as string
   const code = snippet.replace('\'standardwebhooks\'', JSON.stringify(import.meta.resolve('standardwebhooks')))
-  process.env.WEBHOOK_SECRET = receiver.secret
+  process.env.WEBHOOK_SECRET = endpoint.secret
   const { receive } = await import(pathToFileURL(join(t.testdir({ 'receive.mjs': code }), 'receive.mjs')).href) as { receive: (text: string, headers: object) => any }
 
-  await db.rows`DELETE FROM notices`
+  await db.rows`DELETE FROM webhook_events`
   const tenant = await liveThrough()
-  const [{ count }] = await db.rows<{ count: number }>`SELECT count(*)::int FROM notices` as [{ count: number }]
-  const stop = startNotices({ config: service.config, secrets: service.secrets, db, metrics: new Metrics(), log: service.app.log, version: 'test', roundMs: 10 })
-  const accepted = await receiver.until(count)
+  const [{ count }] = await db.rows<{ count: number }>`SELECT count(*)::int FROM webhook_events` as [{ count: number }]
+  const stop = startWebhooks({ config: service.config, secrets: service.secrets, db, metrics: new Metrics(), log: service.app.log, version: 'test', roundMs: 10 })
+  const accepted = await endpoint.until(count)
   await stop()
   t.equal(accepted.length, count)
   const sent = new Map<string, any>()
@@ -148,22 +148,22 @@ t.test('the example of each type has the shape of what is really sent, which the
     if (!sent.has(received.type)) sent.set(received.type, JSON.parse(text))
     t.throws(() => receive(text.replace('data', 'date'), headers))
   }
-  t.same([...sent.keys()].sort(), [...noticeTypes(['totp'])].sort())
+  t.same([...sent.keys()].sort(), [...webhookEventTypes(['totp'])].sort())
   const shapeOf = ({ data }: any): object => ({ outcome: data.outcome, factorKind: data.factorKind, isOfSomebody: data.userId !== null && data.subject !== null, names: Object.keys(data).sort(), details: Object.keys(data.details).sort() })
-  for (const [type, body] of sent) t.same(shapeOf(noticeExampleBody(type as NoticeType, 'totp')), shapeOf(body), type)
+  for (const [type, body] of sent) t.same(shapeOf(webhookExampleBody(type as WebhookEventType, 'totp')), shapeOf(body), type)
 })
 
-t.test('docs/notices.md has each type with its example', async t => {
-  const rows = noticeTypes(['totp']).map(type => `| \`${type}\` | ${noticeExample(type, 'totp').about} | \`${JSON.stringify(noticeExample(type, 'totp').event.details)}\` |`)
-  t.same(/<!-- types -->\n([\s\S]*?)\n?<!-- \/types -->/.exec(readFileSync('docs/notices.md', 'utf8'))?.[1]?.split('\n'), rows)
-  t.same(JSON.parse(/```json\n([\s\S]*?)```/.exec(readFileSync('docs/notices.md', 'utf8'))?.[1] as string), noticeExampleBody('recovery.accepted', 'totp'))
+t.test('docs/webhooks.md has each type with its example', async t => {
+  const rows = webhookEventTypes(['totp']).map(type => `| \`${type}\` | ${webhookExample(type, 'totp').about} | \`${JSON.stringify(webhookExample(type, 'totp').event.details)}\` |`)
+  t.same(/<!-- types -->\n([\s\S]*?)\n?<!-- \/types -->/.exec(readFileSync('docs/webhooks.md', 'utf8'))?.[1]?.split('\n'), rows)
+  t.same(JSON.parse(/```json\n([\s\S]*?)```/.exec(readFileSync('docs/webhooks.md', 'utf8'))?.[1] as string), webhookExampleBody('recovery.accepted', 'totp'))
 })
 
-t.test('the specification says what a receiver is sent, with an example of each type', async t => {
+t.test('the specification says what an endpoint is sent, with an example of each type', async t => {
   const { body } = await service.call('GET', '/openapi.json')
-  const { post } = body.webhooks.notice
-  t.equal(post.requestBody.content['application/json'].schema.$ref, '#/components/schemas/Notice')
-  t.ok(body.components.schemas.Notice)
-  t.same(Object.keys(post.requestBody.content['application/json'].examples).sort(), [...noticeTypes(['totp'])].sort())
-  for (const { value } of Object.values<any>(post.requestBody.content['application/json'].examples)) t.same(Object.keys(value.data), Object.keys(body.components.schemas.Notice.properties.data.properties))
+  const { post } = body.webhooks.webhookEvent
+  t.equal(post.requestBody.content['application/json'].schema.$ref, '#/components/schemas/WebhookEvent')
+  t.ok(body.components.schemas.WebhookEvent)
+  t.same(Object.keys(post.requestBody.content['application/json'].examples).sort(), [...webhookEventTypes(['totp'])].sort())
+  for (const { value } of Object.values<any>(post.requestBody.content['application/json'].examples)) t.same(Object.keys(value.data), Object.keys(body.components.schemas.WebhookEvent.properties.data.properties))
 })
