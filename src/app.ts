@@ -49,7 +49,7 @@ import { registerPolicy } from './policy/route.ts'
 import { assuranceSettings, decisionSettings, type Services } from './services.ts'
 import { RevocationPoll } from './sessions/revocations.sql.ts'
 import { registerSession } from './sessions/route.ts'
-import { registerUserActs } from './users/admin/actions/route.ts'
+import { registerUserActions } from './users/admin/actions/route.ts'
 import { registerUserList } from './users/admin/list/route.ts'
 import { registerUsers } from './users/admin/route.ts'
 import { registerStats } from './users/admin/stats/route.ts'
@@ -157,7 +157,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, ki
   registerUserList(app, services)
   registerUserSync(app, services)
   registerUsers(app, services)
-  registerUserActs(app, services)
+  registerUserActions(app, services)
   registerStats(app, services)
   registerAudit(app, services)
   registerWebhooks(app, services)

@@ -1,4 +1,4 @@
-// The database's answer to an act is lost after the commit: nobody is told that nothing happened, and what each operation's detail says
+// The database's answer to a change is lost after the commit: nobody is told that nothing happened, and what each operation's detail says
 // to look at tells whether it was done.
 import sql from 'sql-template-tag'
 import t from 'tap'
@@ -39,7 +39,7 @@ async function losing (call: () => Promise<Answer>): Promise<Answer> {
   return answer
 }
 
-interface Act { by: User, path: string, body?: object, token?: string, /** By the other way: was it done? */ look: () => Promise<boolean> }
+interface Action { by: User, path: string, body?: object, token?: string, /** By the other way: was it done? */ look: () => Promise<boolean> }
 
 const on = (user: User, method: string, path: string, body?: object, token = user.token()): Promise<Answer> => direct.call(method, path, { token, body })
 const enrolled = async () => {
@@ -53,7 +53,7 @@ const helped = async () => {
   return { by: admin, token, user, id, read, body: { reason: 'Ticket 4711' } }
 }
 
-const acts: Record<string, () => Promise<Act>> = {
+const actions: Record<string, () => Promise<Action>> = {
   async startEnrollment () {
     const by = service.user()
     return { by, path: '/mfa/enroll', body: {}, look: async () => (await on(by, 'POST', '/mfa/enroll')).status === 201 }
@@ -188,7 +188,7 @@ const acts: Record<string, () => Promise<Act>> = {
 
 t.test('each operation that changes something says in the specification what an unknown outcome means, and none that does not', async t => {
   const acting = operations.filter(({ ifUnknown }) => ifUnknown !== undefined)
-  t.same(acting.map(({ id }) => id).sort(), Object.keys(acts).sort())
+  t.same(acting.map(({ id }) => id).sort(), Object.keys(actions).sort())
   // A new token for what is remembered already, and a question about a draft.
   t.same(operations.filter(({ method, ifUnknown }) => method !== 'GET' && ifUnknown === undefined).map(({ id }) => id).sort(), ['previewPolicy', 'renewToken'])
   for (const { id, ifUnknown, operation } of operations) {
@@ -199,7 +199,7 @@ t.test('each operation that changes something says in the specification what an 
 })
 
 for (const { id, method, ifUnknown } of operations) {
-  const prepare = acts[id]
+  const prepare = actions[id]
   if (prepare === undefined) continue
   t.test(`${id}: an answer that is lost after the commit is no "nothing was accepted"`, async t => {
     const { by, path, body, token, look } = await prepare()
@@ -237,7 +237,7 @@ t.test('what was not sent, or was taken back, was not accepted, and is said so',
   t.equal((await on(by, 'POST', '/mfa/verify', { code })).status, 200, 'and the code is good')
 })
 
-t.test('what is noted of somebody before the act is none: where that is lost, nothing was accepted', async t => {
+t.test('what is recorded of a user before the change is not the change: if its answer is lost, nothing was accepted', async t => {
   const by = service.user()
   const { settle } = db
   db.settle = async (...call) => {
@@ -253,9 +253,9 @@ t.test('what is noted of somebody before the act is none: where that is lost, no
   t.match(answer, { status: 503, body: { code: 'unavailable' } })
 })
 
-t.test('where the answer needs one more look after the act, and that fails, it was done', async t => {
-  for (const prepare of [acts.setExemption, acts.setGrace, acts.renameFactor]) {
-    const { by, path, body, token, look } = await (prepare as () => Promise<Act>)()
+t.test('where the answer needs one more read after the change, and that fails, the outcome is unknown and the change was made', async t => {
+  for (const prepare of [actions.setExemption, actions.setGrace, actions.renameFactor]) {
+    const { by, path, body, token, look } = await (prepare as () => Promise<Action>)()
     const restore = aroundSettling(db, async send => {
       const result = await send()
       await proxy.refuse()

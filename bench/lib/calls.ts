@@ -23,7 +23,7 @@ export async function costOfCalls (database: Database, postmasters: number[], nu
     return stop().postgres / groups.length
   }
   const accept = async (n: number): Promise<void> => {
-    const { outcome } = await settleAccepted(db, { tenant: TENANT, userId: userId(n), kind: TOTP_KIND, epoch: 1, factorId: factorId(n), counter: currentStep(), act: null, by: BY })
+    const { outcome } = await settleAccepted(db, { tenant: TENANT, userId: userId(n), kind: TOTP_KIND, epoch: 1, factorId: factorId(n), counter: currentStep(), authentication: null, by: BY })
     if (outcome !== 'accepted') throw new Error(outcome)
   }
   try {

@@ -41,7 +41,7 @@ export type Part = 'read' | 'accept'
 /** Each client has users of its own. */
 async function script (parts: Part[]): Promise<string> {
   const acceptance: Record<keyof Acceptance, unknown> = {
-    tenant: ':tenant', userId: idInSql('user', ':n'), kind: ':kind', epoch: 1, factorId: idInSql('factor', ':n'), counter: ':step', act: 'NULL', by: ':by'
+    tenant: ':tenant', userId: idInSql('user', ':n'), kind: ':kind', epoch: 1, factorId: idInSql('factor', ':n'), counter: ':step', authentication: 'NULL', by: ':by'
   }
   const lines = await statementsOf(async db => {
     if (parts.includes('read')) await findUser(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n" } as never, PEPPERS)

@@ -60,7 +60,7 @@ async function append (db: Database, tenant: string, head: Head, events: Chained
   try {
     return await settleAppended(db, tenant, head, links)
   } catch (error) {
-    // The answer may be lost where the act is not: the head says what was done.
+    // The answer may be lost though the links were written: the head says whether they were.
     const { count, digest: last } = await findHead(db, tenant)
     if (count === head.count + events.length && last === digest) return true
     throw error

@@ -16,7 +16,7 @@ import { OutcomeUnknownError, UnavailableError } from '../platform/unavailable.t
 import { fieldsBelow } from '../policy/floor.ts'
 import { settlePolicy } from '../policy/store.ts'
 import { decisionSettings } from '../services.ts'
-import { type Act, type NewBypass, settleEnabled, settleIssued, settleReset, settleSignOut, settleUnlocked } from '../users/admin/actions/store.ts'
+import { type AdminAction, type NewBypass, settleEnabled, settleIssued, settleReset, settleSignOut, settleUnlocked } from '../users/admin/actions/store.ts'
 import { findByAccount, findBySubject, hasUsers, type Named } from '../users/user.sql.ts'
 import { type Call, readCall, refuse, USAGE, wrong } from './admin-call.ts'
 import { explain } from './explain.ts'
@@ -96,9 +96,9 @@ async function findOne (db: Database, { tenant, user, namespace }: Call): Promis
 }
 
 /** What the settlement answered; `text` goes on from the name. */
-interface Acted { settled: Settled<'reset_user' | 'unlock_user' | 'sign_out_user' | 'issue_bypass' | 'enable_user'>, code?: string, text: string }
+interface ActionResult { settled: Settled<'reset_user' | 'unlock_user' | 'sign_out_user' | 'issue_bypass' | 'enable_user'>, code?: string, text: string }
 
-async function resetUser ({ db, makeCode }: Site, target: Act, { isCodeRequired, seconds }: Call): Promise<Acted> {
+async function resetUser ({ db, makeCode }: Site, target: AdminAction, { isCodeRequired, seconds }: Call): Promise<ActionResult> {
   const bypass = isCodeRequired ? await makeCode(target, seconds) : null
   const settled = await settleReset(db, target, bypass?.kept ?? null)
   if (settled.outcome !== 'reset') return { settled, text: 'has no authenticators and no codes.' }
@@ -109,30 +109,30 @@ async function resetUser ({ db, makeCode }: Site, target: Act, { isCodeRequired,
   }
 }
 
-async function unlockUser ({ db }: Site, target: Act): Promise<Acted> {
+async function unlockUser ({ db }: Site, target: AdminAction): Promise<ActionResult> {
   return { settled: await settleUnlocked(db, target), text: 'was unlocked: no wait, no lock, and the budget is whole.' }
 }
 
-async function signOutUser ({ db }: Site, target: Act): Promise<Acted> {
+async function signOutUser ({ db }: Site, target: AdminAction): Promise<ActionResult> {
   return { settled: await settleSignOut(db, target), text: 'was signed out: all MFA tokens and remembered sessions have ended.' }
 }
 
-async function issueBypass ({ db, makeCode }: Site, target: Act, { seconds }: Call): Promise<Acted> {
+async function issueBypass ({ db, makeCode }: Site, target: AdminAction, { seconds }: Call): Promise<ActionResult> {
   const { shown, kept } = await makeCode(target, seconds)
   return { settled: await settleIssued(db, target, kept), code: shown, text: 'has a code for one login.' }
 }
 
-async function enableUser ({ db }: Site, target: Act): Promise<Acted> {
+async function enableUser ({ db }: Site, target: AdminAction): Promise<ActionResult> {
   const settled = await settleEnabled(db, target)
   return { settled, text: settled.outcome === 'nothing' ? 'is not disabled.' : 'is let in again.' }
 }
 
-const ACTS = { reset: resetUser, unlock: unlockUser, 'sign-out': signOutUser, bypass: issueBypass, enable: enableUser }
+const ACTIONS = { reset: resetUser, unlock: unlockUser, 'sign-out': signOutUser, bypass: issueBypass, enable: enableUser }
 
 async function actOn (site: Site, call: Call): Promise<Done> {
   const { command, tenant, user, reason } = call
   const found = await findOne(site.db, call)
-  const { settled, code, text } = await ACTS[command as keyof typeof ACTS](site, { tenant, userId: found.userId, reason, isSupport: false, by: OPERATOR }, call)
+  const { settled, code, text } = await ACTIONS[command as keyof typeof ACTIONS](site, { tenant, userId: found.userId, reason, isSupport: false, by: OPERATOR }, call)
   if (settled.outcome === 'gone') refuse(`${user} was erased meanwhile.`)
   if (settled.outcome === 'nothing') refuse(`Nothing to do: ${user} ${text}`)
   const expiresAt = code === undefined ? undefined : new Date((settled as { expiresAt: string }).expiresAt).toISOString()

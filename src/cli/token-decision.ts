@@ -53,7 +53,7 @@ function joined (known: SourceWord | undefined, caller: FirstFactor): SourceWord
 
 /** Somebody of whom nothing else is known. */
 const newcomer = (sources: Standing['sources'], policy: Policy, now: Date): Standing =>
-  ({ isDisabled: false, sources, policyMetAt: null, graceUntil: null, exemption: null, readAt: now, policy, factors: [], session: { act: null } })
+  ({ isDisabled: false, sources, policyMetAt: null, graceUntil: null, exemption: null, readAt: now, policy, factors: [], session: { authentication: null } })
 
 /** As far as it can be said without the database: what it would add are a factor, the policy, and who is disabled or exempt. */
 export function decisionWithout (caller: FirstFactor, rules: TokenRules, now: Date): string[] {

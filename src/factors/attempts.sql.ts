@@ -5,7 +5,7 @@ import type { Settled } from '../platform/db/settlements.ts'
 import type { ThrottleLimits } from './throttle/throttle.ts'
 
 /** A code whose counter is higher than any accepted one of this factor: of TOTP, of a newer step. */
-export interface Acceptance { tenant: string, userId: string, kind: string, epoch: number, factorId: string, counter: number, act: object | null, by: By }
+export interface Acceptance { tenant: string, userId: string, kind: string, epoch: number, factorId: string, counter: number, authentication: object | null, by: By }
 
 export interface Refusal {
   tenant: string
@@ -62,11 +62,11 @@ function settleAll (db: Database, among: Among, attempts: Attempt[]): Promise<Ar
 }
 
 const acceptAll = (db: Database, { tenant, kind }: Among, attempts: Array<Own<Acceptance>>): Promise<Array<Accepted | null>> => batched(attempts, {
-  single: async ({ userId, epoch, factorId, counter, act, by }) => resultOf(await db.rows<Result<Accepted>>`
-    SELECT accept_factor(${tenant}, ${userId}::uuid, ${kind}, ${epoch}::int, ${factorId}::uuid, ${counter}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`),
+  single: async ({ userId, epoch, factorId, counter, authentication, by }) => resultOf(await db.rows<Result<Accepted>>`
+    SELECT accept_factor(${tenant}, ${userId}::uuid, ${kind}, ${epoch}::int, ${factorId}::uuid, ${counter}::bigint, ${authentication}::jsonb, ${by}::jsonb) AS result`),
   batch: async sorted => resultOf(await db.rows<Result<Accepted[]>>`
     SELECT accept_factors(${tenant}, ${kind}, ${valuesOf(sorted, 'userId')}::uuid[], ${valuesOf(sorted, 'epoch')}::int[], ${valuesOf(sorted, 'factorId')}::uuid[],
-      ${valuesOf(sorted, 'counter')}::bigint[], ${valuesOf(sorted, 'act')}::jsonb[], ${valuesOf(sorted, 'by')}::jsonb[]) AS result`)
+      ${valuesOf(sorted, 'counter')}::bigint[], ${valuesOf(sorted, 'authentication')}::jsonb[], ${valuesOf(sorted, 'by')}::jsonb[]) AS result`)
 })
 
 const refuseAll = (db: Database, { tenant, kind }: Among, attempts: Array<Own<Refusal>>): Promise<Array<Refused | null>> => batched(attempts, {

@@ -31,9 +31,9 @@ export class AuthorizationCache {
 
   get size (): number { return this.#authorizations.size }
 
-  /** @param caller just read, with the act that was found for its session */
-  keep (caller: Caller, { userId, epoch, session: { act, generation } }: User, now: Date): void {
-    if (act === null) return
+  /** @param caller just read, with the authentication that was found for its session */
+  keep (caller: Caller, { userId, epoch, session: { authentication, generation } }: User, now: Date): void {
+    if (authentication === null) return
     const nowSeconds = now.getTime() / 1000
     const { tenant, session } = caller
     const [user, token] = [userOf(caller), tokenOf(caller)]
@@ -42,12 +42,12 @@ export class AuthorizationCache {
       proof: {
         tenant,
         session,
-        authTime: act.authTime,
+        authTime: authentication.authTime,
         // Ends are judged by when it was made, which is now.
         expiresAt: nowSeconds + MAX_TOKEN_SECONDS,
-        mfa: { userId, epoch, acr: act.acr, factorId: act.factorId, generation, isBypass: act.isBypass === true }
+        mfa: { userId, epoch, acr: authentication.acr, factorId: authentication.factorId, generation, isBypass: authentication.isBypass === true }
       },
-      until: Math.min(nowSeconds + CACHE_SECONDS, act.endsAt)
+      until: Math.min(nowSeconds + CACHE_SECONDS, authentication.endsAt)
     })
     this.#join(user, token)
   }

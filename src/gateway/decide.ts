@@ -14,12 +14,12 @@ export type Answer =
   | { action: 'enroll', login: LoginAge }
 
 /** A second factor that was done, and when (unix seconds). */
-interface Act { acr: Acr | 'idp-mfa', authTime: number | undefined }
+interface Authentication { acr: Acr | 'idp-mfa', authTime: number | undefined }
 
 /** By an MFA token alone, which is known to count; null where it is not enough, and the user's snapshot must tell. */
 export function decideByToken (caller: Pick<Caller, 'mfa' | 'authTime'>, demands: Demands, now: Date): Answer | null {
-  const act = tokenAct(caller)
-  return act !== null && meets(act, demands, now) ? allowBy(act) : null
+  const authentication = tokenAuthentication(caller)
+  return authentication !== null && meets(authentication, demands, now) ? allowBy(authentication) : null
 }
 
 /**
@@ -29,8 +29,8 @@ export function decideByToken (caller: Pick<Caller, 'mfa' | 'authTime'>, demands
 export function decideAuthorize (user: User, caller: Caller, demands: Demands, now: Date, settings: DecisionSettings): Answer {
   const decision = decide(user, caller, now, settings)
   if (decision.action === 'deny') return { action: 'deny' }
-  const act = [tokenAct(caller), user.session.act, idpAct(caller)].find(act => act !== null && meets(act, demands, now))
-  if (act !== undefined && act !== null) return allowBy(act)
+  const authentication = [tokenAuthentication(caller), user.session.authentication, idpAuthentication(caller)].find(authentication => authentication !== null && meets(authentication, demands, now))
+  if (authentication !== undefined && authentication !== null) return allowBy(authentication)
   const isMoreDemanded = demands.acr !== undefined || demands.maxAge !== undefined
   if (decision.action === 'allow' && !isMoreDemanded) return { action: 'allow', acr: 'none', reason: decision.reason }
   return user.factors.length > 0
@@ -38,12 +38,12 @@ export function decideAuthorize (user: User, caller: Caller, demands: Demands, n
     : { action: 'enroll', login: loginAge(caller.authTime, now, settings.loginFreshSeconds) }
 }
 
-const tokenAct = ({ mfa, authTime }: Pick<Caller, 'mfa' | 'authTime'>): Act | null => mfa === undefined ? null : { acr: mfa.acr, authTime }
+const tokenAuthentication = ({ mfa, authTime }: Pick<Caller, 'mfa' | 'authTime'>): Authentication | null => mfa === undefined ? null : { acr: mfa.acr, authTime }
 
 /** The identity provider's, whose age is the login's. */
-const idpAct = ({ isIdpMfa, authTime }: Caller): Act | null => isIdpMfa ? { acr: 'idp-mfa', authTime } : null
+const idpAuthentication = ({ isIdpMfa, authTime }: Caller): Authentication | null => isIdpMfa ? { acr: 'idp-mfa', authTime } : null
 
-const meets = ({ acr, authTime }: Act, demands: Demands, now: Date): boolean =>
+const meets = ({ acr, authTime }: Authentication, demands: Demands, now: Date): boolean =>
   (demands.acr === undefined || acr === demands.acr) && (demands.maxAge === undefined || isFresh(authTime, now, demands.maxAge))
 
-const allowBy = ({ acr }: Act): Answer => ({ action: 'allow', acr, reason: acr === 'idp-mfa' ? 'idp_mfa' : 'mfa_verified' })
+const allowBy = ({ acr }: Authentication): Answer => ({ action: 'allow', acr, reason: acr === 'idp-mfa' ? 'idp_mfa' : 'mfa_verified' })

@@ -17,7 +17,7 @@ export class UnavailableError extends Error {
   }
 }
 
-/** An act was sent to the database, and what became of it is not known: 503 too, and it may have been done. */
+/** A change was sent to the database, and its outcome is not known: 503 too, and it may have been done. */
 export class OutcomeUnknownError extends UnavailableError {
   override name = 'OutcomeUnknownError'
   constructor (cause: UnavailableError) { super(cause.message, { code: cause.code, cause: cause.cause }) }
@@ -29,8 +29,8 @@ export class CallerGoneError extends UnavailableError {
   constructor () { super('its caller has gone') }
 }
 
-/** What is read for the answer after an act: where it cannot be had, the act was done all the same. */
-export async function afterAct<T> (work: Promise<T>): Promise<T> {
+/** What is read for the answer after a change: where that fails, the change was made all the same. */
+export async function afterChange<T> (work: Promise<T>): Promise<T> {
   try {
     return await work
   } catch (error) {

@@ -10,7 +10,7 @@ export type Proof = Pick<Caller, 'mfa' | 'isIdpMfa' | 'authTime'> & { word: { lo
 
 /** What the decision takes from the user. */
 export type Standing = Pick<User, 'isDisabled' | 'sources' | 'policyMetAt' | 'graceUntil' | 'exemption' | 'readAt' | 'policy'> &
-  { factors: readonly unknown[], session: Pick<User['session'], 'act'> }
+  { factors: readonly unknown[], session: Pick<User['session'], 'authentication'> }
 
 export interface DecisionSettings {
   /** Sources that still count: the configured issuers, and what was synced. The word of any other says nothing. */
@@ -27,7 +27,7 @@ export interface DecisionSettings {
  */
 export function decide (user: Standing, proof: Proof, now: Date, settings: DecisionSettings): Decision {
   if (user.isDisabled) return { action: 'deny', reason: 'user_disabled' }
-  if (proof.mfa !== undefined || user.session.act !== null) return { action: 'allow', reason: 'mfa_verified' }
+  if (proof.mfa !== undefined || user.session.authentication !== null) return { action: 'allow', reason: 'mfa_verified' }
   if (proof.isIdpMfa) return { action: 'allow', reason: 'idp_mfa' }
   return rulesOf(user.policy, settings.floor).map(rule => decideUnder(rule, user, proof, now, settings)).reduce(stricter)
 }
@@ -101,4 +101,4 @@ export const usualSession = ({ sources }: Pick<User, 'sources'>, now: Date, { is
 
 /** Would this user have to have a factor? What forbids the removal of the last one. */
 export const isMfaRequired = (user: User, now: Date, settings: DecisionSettings): boolean =>
-  decide({ ...user, factors: [], session: { act: null } }, usualSession(user, now, settings), now, settings).action === 'enroll'
+  decide({ ...user, factors: [], session: { authentication: null } }, usualSession(user, now, settings), now, settings).action === 'enroll'

@@ -2,19 +2,19 @@ import type { Caller } from '../http/auth/caller.ts'
 import { decide, type DecisionSettings } from '../policy/decide.ts'
 import type { Decision } from '../policy/policy.ts'
 import type { User } from '../users/user.ts'
-import { type Act, renewableAct } from './mfa-token.ts'
+import { type Authentication, renewableAuthentication } from './mfa-token.ts'
 
 export type RenewDecision =
-  | { outcome: 'renew', act: Act }
+  | { outcome: 'renew', authentication: Authentication }
   /** For an application, of somebody who is allowed without a second factor. */
   | { outcome: 'allow', decision: Decision }
   | { outcome: 'not_enrolled' }
   | { outcome: 'step_up' }
 
-/** What token does this session get? Renewing never makes the act fresh: it is the act's own time that goes on. */
+/** What token does this session get? Renewing never makes the authentication fresh: it is the authentication's own time that goes on. */
 export function decideRenew (user: User, caller: Caller, audience: string | undefined, now: Date, settings: DecisionSettings & { secondMethods: ReadonlySet<string> }): RenewDecision {
-  const act = renewableAct(caller, user.session.act, settings.secondMethods)
-  if (act !== null) return { outcome: 'renew', act }
+  const authentication = renewableAuthentication(caller, user.session.authentication, settings.secondMethods)
+  if (authentication !== null) return { outcome: 'renew', authentication }
   const decision = decide(user, caller, now, settings)
   if (audience !== undefined && decision.action === 'allow') return { outcome: 'allow', decision }
   return user.factors.length === 0 ? { outcome: 'not_enrolled' } : { outcome: 'step_up' }

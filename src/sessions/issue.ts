@@ -2,26 +2,26 @@ import type { Caller } from '../http/auth/caller.ts'
 import { Problem } from '../http/problem.ts'
 import type { Services } from '../services.ts'
 import type { User } from '../users/user.ts'
-import { type Act, actToRemember, mfaTokenClaims, type TokenSubject } from './mfa-token.ts'
+import { type Authentication, authenticationToRemember, mfaTokenClaims, type TokenSubject } from './mfa-token.ts'
 
 export interface TokenAnswer { token: string, tokenType: 'Bearer', expiresIn: number, acr: string, amr: string[] }
 
-/** An MFA token for the caller after `act`, as every call answers it, for us or for an application. */
-export function issueToken ({ auth, config, clock, kinds, metrics }: Services, caller: Caller, subject: TokenSubject, act: Act, audience = config.MFA_AUDIENCE): TokenAnswer {
-  const claims = mfaTokenClaims(caller, subject, act, clock(), {
+/** An MFA token for the caller after `authentication`, as every call answers it, for us or for an application. */
+export function issueToken ({ auth, config, clock, kinds, metrics }: Services, caller: Caller, subject: TokenSubject, authentication: Authentication, audience = config.MFA_AUDIENCE): TokenAnswer {
+  const claims = mfaTokenClaims(caller, subject, authentication, clock(), {
     issuer: config.MFA_ISSUER, audience, tokenSeconds: config.MFA_TOKEN_SECONDS, secondMethods: kinds.methods
   })
   const token = metrics.time('sign_token', () => auth.sign(claims))
   return { token, tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
 }
 
-/** The act as its settlement is to remember it, or null; `epoch` is the user's once it is settled. */
-export const remembered = ({ config, secrets }: Services, { tenant, userId, epoch }: Pick<User, 'tenant' | 'userId' | 'epoch'>, caller: Caller, act: Act): object | null =>
-  actToRemember({ tenant, userId, epoch }, caller, act, config.MFA_SESSION_MAX_AGE_SECONDS, secrets.peppers)
+/** The authentication as its settlement is to remember it, or null; `epoch` is the user's once it is settled. */
+export const remembered = ({ config, secrets }: Services, { tenant, userId, epoch }: Pick<User, 'tenant' | 'userId' | 'epoch'>, caller: Caller, authentication: Authentication): object | null =>
+  authenticationToRemember({ tenant, userId, epoch }, caller, authentication, config.MFA_SESSION_MAX_AGE_SECONDS, secrets.peppers)
 
-/** The token of a settlement that has remembered `act`. */
-export const issueSettled = (services: Services, caller: Caller, { userId, epoch }: { userId: string, epoch: number }, act: Act, { generation }: { generation: number | null }, audience?: string): TokenAnswer =>
-  issueToken(services, caller, { userId, epoch, generation: generation ?? 0 }, act, audience)
+/** The token of a settlement that has remembered `authentication`. */
+export const issueSettled = (services: Services, caller: Caller, { userId, epoch }: { userId: string, epoch: number }, authentication: Authentication, { generation }: { generation: number | null }, audience?: string): TokenAnswer =>
+  issueToken(services, caller, { userId, epoch, generation: generation ?? 0 }, authentication, audience)
 
 /** Whom a token is for: us, or one of the configured applications. */
 export function checkAudience ({ config }: Services, audience: string | undefined): void {

@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import type { Acr, Caller } from '../http/auth/caller.ts'
 import type { MfaTokenClaims } from '../http/auth/mfa-claims.ts'
 import type { KeyRing } from '../keys/keys.ts'
-import type { RememberedAct } from '../users/user.ts'
+import type { RememberedAuthentication } from '../users/user.ts'
 import { macOf, type SessionOwner } from './remembered.ts'
 
 /** The second factor that was just proved, or that an earlier token carries on. Times are unix seconds. */
-export interface Act {
+export interface Authentication {
   acr: Acr
   methods: string[]
   factorId: string
@@ -28,23 +28,23 @@ const provedBefore = ({ amr, isIdpMfa }: Caller, secondMethods: ReadonlySet<stri
   amr.filter(method => isIdpMfa || (method !== 'mfa' && !secondMethods.has(method)))
 
 /**
- * Claims for `caller` after `act`. Identity and rights are the verified token's; the end is never past that
+ * Claims for `caller` after `authentication`. Identity and rights are the verified token's; the end is never past that
  * token's, unless its issuer is configured to lift that.
  * `amr` is what was really proved, as each kind of factor has it.
  */
-export function mfaTokenClaims (caller: Caller, subject: TokenSubject, act: Act, now: Date, settings: TokenSettings): MfaTokenClaims {
+export function mfaTokenClaims (caller: Caller, subject: TokenSubject, authentication: Authentication, now: Date, settings: TokenSettings): MfaTokenClaims {
   const iat = Math.floor(now.getTime() / 1000)
-  // A renewal of what is remembered is no act of its own: there the cap is never lifted.
-  const isCapped = caller.isTokenCapped || act.endsAt !== undefined
+  // A renewal of what is remembered is no authentication of its own: there the cap is never lifted.
+  const isCapped = caller.isTokenCapped || authentication.endsAt !== undefined
   return {
     ...identityClaims(caller, subject, settings),
-    auth_time: act.authTime,
-    amr: [...new Set([...provedBefore(caller, settings.secondMethods), ...act.methods, 'mfa'])],
-    acr: act.acr,
-    fid: act.factorId,
-    ...(act.isBypass === true && { bypass: true as const }),
+    auth_time: authentication.authTime,
+    amr: [...new Set([...provedBefore(caller, settings.secondMethods), ...authentication.methods, 'mfa'])],
+    acr: authentication.acr,
+    fid: authentication.factorId,
+    ...(authentication.isBypass === true && { bypass: true as const }),
     iat,
-    exp: Math.min(iat + settings.tokenSeconds, isCapped ? caller.expiresAt : Infinity, act.endsAt ?? Infinity)
+    exp: Math.min(iat + settings.tokenSeconds, isCapped ? caller.expiresAt : Infinity, authentication.endsAt ?? Infinity)
   }
 }
 
@@ -65,7 +65,7 @@ const identityClaims = (caller: Caller, { userId, epoch, generation }: TokenSubj
 })
 
 /** What an MFA token was earned by, to carry it on. */
-export const actOf = (caller: Caller, secondMethods: ReadonlySet<string>): Act | null => caller.mfa === undefined || caller.authTime === undefined
+export const authenticationOf = (caller: Caller, secondMethods: ReadonlySet<string>): Authentication | null => caller.mfa === undefined || caller.authTime === undefined
   ? null
   : {
       acr: caller.mfa.acr,
@@ -80,24 +80,24 @@ const sessionClaims = ({ session }: Caller, generation: number): Pick<MfaTokenCl
   ? {}
   : { sid: session.id, sid_iss: session.issuer, ...(session.isRemembered && { sid_gen: generation }) }
 
-/** Among the methods of a remembered act, and nowhere else: it rests on a code of an administrator. */
+/** Among the methods of a remembered authentication, and nowhere else: it rests on a code of an administrator. */
 const BYPASS = 'bypass'
 
-/** The act as the database remembers it for the caller's login session; null where nothing is remembered. */
-export function actToRemember (user: Pick<SessionOwner, 'tenant' | 'userId' | 'epoch'>, { session }: Caller, { acr, methods, factorId, authTime, isBypass }: Act, maxAgeSeconds: number, peppers: KeyRing): object | null {
+/** The authentication as the database remembers it for the caller's login session; null where nothing is remembered. */
+export function authenticationToRemember (user: Pick<SessionOwner, 'tenant' | 'userId' | 'epoch'>, { session }: Caller, { acr, methods, factorId, authTime, isBypass }: Authentication, maxAgeSeconds: number, peppers: KeyRing): object | null {
   if (session?.isRemembered !== true) return null
   const owner = { ...user, issuer: session.issuer, session: session.id }
-  const act = { acr, methods: isBypass === true ? [...methods, BYPASS] : methods, factorId, authTime, endsAt: authTime + maxAgeSeconds }
-  return { issuer: session.issuer, session: session.id, ...act, epoch: user.epoch, mac: macOf(peppers, owner, act).toString('hex') }
+  const authentication = { acr, methods: isBypass === true ? [...methods, BYPASS] : methods, factorId, authTime, endsAt: authTime + maxAgeSeconds }
+  return { issuer: session.issuer, session: session.id, ...authentication, epoch: user.epoch, mac: macOf(peppers, owner, authentication).toString('hex') }
 }
 
 /** The same as it was read. */
-export const actRemembered = (act: RememberedAct): RememberedAct =>
-  ({ ...act, methods: act.methods.filter(method => method !== BYPASS), isBypass: act.methods.includes(BYPASS) })
+export const rememberedAuthentication = (authentication: RememberedAuthentication): RememberedAuthentication =>
+  ({ ...authentication, methods: authentication.methods.filter(method => method !== BYPASS), isBypass: authentication.methods.includes(BYPASS) })
 
-/** The act that a renewal carries on: an MFA token's own, else what is remembered for the session. */
-export const renewableAct = (caller: Caller, remembered: RememberedAct | null, secondMethods: ReadonlySet<string>): Act | null =>
-  actOf(caller, secondMethods) ?? remembered
+/** The authentication that a renewal carries on: an MFA token's own, else what is remembered for the session. */
+export const renewableAuthentication = (caller: Caller, remembered: RememberedAuthentication | null, secondMethods: ReadonlySet<string>): Authentication | null =>
+  authenticationOf(caller, secondMethods) ?? remembered
 
 const APPLICATION_TOKEN_SECONDS = 300
 

@@ -44,7 +44,7 @@ function registerToken (app: FastifyInstance, services: Services): void {
     const renewal = decideRenew(user, caller, audience, now, settings)
     if (renewal.outcome === 'not_enrolled') throw new Problem('not_enrolled')
     if (renewal.outcome === 'step_up') throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_SESSION_MAX_AGE_SECONDS })
-    if (renewal.outcome === 'renew') return issueToken(services, caller, subject, renewal.act, audience)
+    if (renewal.outcome === 'renew') return issueToken(services, caller, subject, renewal.authentication, audience)
     const claims = allowedTokenClaims(caller, subject, renewal.decision, now, { issuer: config.MFA_ISSUER, audience: audience as string, secondMethods: kinds.methods })
     return { token: auth.sign(claims), tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
   })

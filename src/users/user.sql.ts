@@ -7,8 +7,8 @@ import type { Settled } from '../platform/db/settlements.ts'
 import type { PolicyContact } from '../policy/contact.ts'
 import { toPolicy } from '../policy/policy.sql.ts'
 import type { PolicyRow } from '../policy/policy.ts'
-import { actRemembered } from '../sessions/mfa-token.ts'
-import { isGenuine, type StoredAct } from '../sessions/remembered.ts'
+import { rememberedAuthentication } from '../sessions/mfa-token.ts'
+import { isGenuine, type StoredAuthentication } from '../sessions/remembered.ts'
 import { foldAccount } from './account.ts'
 import { saidOf, spoken, spokenGroups } from './issuer-claims.ts'
 import type { Factor, Pending, User, RecoverySet, RememberedSession, Throttle, WholeUser } from './user.ts'
@@ -40,8 +40,8 @@ type UserRow = Pick<Json<User>, 'namespace' | 'subject' | 'account' | 'epoch' | 
   exemptBy: string
 }
 
-/** Without `acr` no act counts for the session. */
-type SessionRow = Of<Omit<StoredAct, 'acr'>> & { issuer: string, session: string, acr: StoredAct['acr'] | null, generation: number, epoch: number | null, mac: string }
+/** Without `acr` no authentication counts for the session. */
+type SessionRow = Of<Omit<StoredAuthentication, 'acr'>> & { issuer: string, session: string, acr: StoredAuthentication['acr'] | null, generation: number, epoch: number | null, mac: string }
 
 /** Everything that a decision about the caller needs, in one statement; null if nobody was seen by this name yet. */
 export const findUser = (db: Database, caller: Caller, peppers: KeyRing): Promise<User | null> => find(db, caller, peppers, false)
@@ -176,12 +176,12 @@ function toSession (tenant: string, epoch: number, row: SessionRow | undefined, 
   if (row === undefined || peppers === undefined) return NO_SESSION
   const { acr, methods, factorId, authTime, endsAt, mac, generation, ...owner } = row
   if (acr === null || owner.epoch !== epoch) return { ...NO_SESSION, generation }
-  const act = { acr, methods, factorId, authTime, endsAt }
-  const isForged = !isGenuine(peppers, { ...owner, tenant, epoch }, act, bytes(mac))
-  return { generation, act: isForged ? null : actRemembered(act), isForged }
+  const authentication = { acr, methods, factorId, authTime, endsAt }
+  const isForged = !isGenuine(peppers, { ...owner, tenant, epoch }, authentication, bytes(mac))
+  return { generation, authentication: isForged ? null : rememberedAuthentication(authentication), isForged }
 }
 
-const NO_SESSION: RememberedSession = { generation: 0, act: null, isForged: false }
+const NO_SESSION: RememberedSession = { generation: 0, authentication: null, isForged: false }
 
 /** A wait that is over is none. */
 function toThrottle (row: NonNullable<Answer['throttles']>[number], now: Date): Throttle {

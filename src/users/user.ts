@@ -82,10 +82,10 @@ export interface Pending extends SealedSecret, SealedParameters {
  * What is known of a login session: how often it was logged out of, and the second factor that counts for it. `isForged`: there is
  * one that counts for nothing, as none of our peppers made its MAC for this session.
  */
-export interface RememberedSession { generation: number, act: RememberedAct | null, isForged: boolean }
+export interface RememberedSession { generation: number, authentication: RememberedAuthentication | null, isForged: boolean }
 
 /** Times in unix seconds. */
-export interface RememberedAct { acr: 'mfa' | 'mfa-recovery', methods: string[], factorId: string, authTime: number, endsAt: number, isBypass?: boolean }
+export interface RememberedAuthentication { acr: 'mfa' | 'mfa-recovery', methods: string[], factorId: string, authTime: number, endsAt: number, isBypass?: boolean }
 
 export interface RecoverySet { id: string, total: number, remaining: number, generatedAt: Date, acknowledgedAt: Date | null }
 

@@ -166,7 +166,7 @@ t.test('keys that are not the database\'s make no code; to unlock none is needed
 })
 
 t.test('what cannot be audited is not done, by an administrator or the operator', async t => {
-  const { admin: alice, token, act, seen } = await administrator(service)
+  const { admin: alice, token, actOn, seen } = await administrator(service)
   const { user, id } = await seen()
   await user.call('POST', '/mfa/enroll')
   const state = (): Promise<unknown[]> => Promise.all([
@@ -176,7 +176,7 @@ t.test('what cannot be audited is not done, by an administrator or the operator'
   const before = await state()
   await asOwner(url, ['REVOKE INSERT ON audit_events FROM headless_mfa'])
   t.teardown(() => asOwner(url, ['GRANT INSERT ON audit_events TO headless_mfa']))
-  for (const what of ['reset', 'unlock', 'bypass', 'sign-out', 'erase']) t.equal((await act(id, what)).status, 503, what)
+  for (const what of ['reset', 'unlock', 'bypass', 'sign-out', 'erase']) t.equal((await actOn(id, what)).status, 503, what)
   const puts = { [`/admin/users/${id}/exemption`]: { exempt: true, reason: 'x' }, [`/admin/users/${id}/grace`]: { until: '2199-01-01T00:00:00Z', reason: 'x' }, '/admin/policy': { enforcement: 'required' }, '/admin/users': { users: [{ subject: user.sub, disabled: true }] } }
   for (const [path, body] of Object.entries(puts)) t.equal((await alice.call('PUT', path, body, token)).status, 503, path)
   for (const args of [['reset', ...on(user)], ['unlock', ...on(user)], ['bypass', ...on(user)], ['sign-out', ...on(user)], ['policy', 'required', '--tenant', user.tenant, ...WHY]]) {
@@ -184,7 +184,7 @@ t.test('what cannot be audited is not done, by an administrator or the operator'
   }
   t.same(await state(), before)
   await asOwner(url, ['GRANT INSERT ON audit_events TO headless_mfa'])
-  t.equal((await act(id, 'reset')).status, 204)
+  t.equal((await actOn(id, 'reset')).status, 204)
 })
 
 t.test('the process itself: help, and a refusal', async t => {

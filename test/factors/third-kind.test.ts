@@ -99,7 +99,7 @@ t.test('removed, it leaves the other kind; the last one takes the recovery codes
 })
 
 t.test('an administrator sees, counts, unlocks and resets it, and the audit has all of it in its chain', async t => {
-  const { admin, token, act, seen } = await administrator(service)
+  const { admin, token, actOn, seen } = await administrator(service)
   const { user, id } = await seen()
   const { factorId, secret } = await enroll(user)
   for (let time = 0; time < 5; time++) await user.call('POST', '/mfa/pads/verify', wrong(secret))
@@ -108,10 +108,10 @@ t.test('an administrator sees, counts, unlocks and resets it, and the audit has 
   t.match(await view(), { enrolled: true, factors: [{ id: factorId, kind: 'pad', status: 'locked' }], locks: { totp: open, pad: { failures: 5, lockedAt: /T/ } } })
   t.match((await admin.call('GET', '/admin/users?status=locked', undefined, token)).body.items, [{ userId: id, locked: true }])
   t.match((await admin.call('GET', '/admin/stats', undefined, token)).body, { users: 2, enrolled: 2, locked: 1 })
-  t.equal((await act(id, 'unlock')).status, 204)
+  t.equal((await actOn(id, 'unlock')).status, 204)
   t.same((await view()).locks, { totp: open, pad: open })
   t.equal((await user.call('POST', '/mfa/pads/verify', prove(secret, 2))).status, 200)
-  t.equal((await act(id, 'reset')).status, 204)
+  t.equal((await actOn(id, 'reset')).status, 204)
   t.match(await view(), { enrolled: false, factors: [] })
   t.match((await admin.call('GET', '/admin/stats', undefined, token)).body, { enrolled: 1, locked: 0 })
 

@@ -43,7 +43,7 @@ async function roll (stage: Stage, env: Record<string, string>): Promise<void> {
 let [loss, losing] = [new AbortController(), Promise.resolve()]
 /** Of a settlement, and not of a look at the audit, whose events have an outcome too. */
 const SETTLED = /"outcome": ?"(?!success|failure)/
-/** Again and again, an act is done, its answer is not heard, and the connection breaks. */
+/** Again and again, a change is made, its answer is lost, and the connection breaks. */
 async function loseAnswers ({ proxy }: Stage): Promise<void> {
   while (!loss.signal.aborted) {
     await Promise.race([proxy.loseAnswers(SETTLED), sleep(1000)])

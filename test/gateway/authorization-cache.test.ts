@@ -12,8 +12,8 @@ const caller = (change: Partial<Caller> = {}): Caller => ({
   kind: 'first', tenant: 't', namespace: 'n', subject: 's', roles: [], groups: ['g'], session: { id: 's1', issuer: 'i', isRemembered: true }, authTime: seconds - 500, expiresAt: seconds + 60, mfa: undefined, ...change
 }) as Caller
 
-const user = (act: Partial<User['session']['act']> | null = {}): User => ({
-  userId: 'u', epoch: 3, session: { generation: 2, act: act === null ? null : { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: seconds - 100, endsAt: seconds + 1000, ...act } }
+const user = (authentication: Partial<User['session']['authentication']> | null = {}): User => ({
+  userId: 'u', epoch: 3, session: { generation: 2, authentication: authentication === null ? null : { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: seconds - 100, endsAt: seconds + 1000, ...authentication } }
 }) as unknown as User
 
 t.test('who passed by what his session remembers counts as its MFA token would, for half a minute', async t => {

@@ -1,7 +1,7 @@
 // The truth table of what a gateway asks beyond the policy. The policy's own is in test/policy/decide.test.ts.
 import t from 'tap'
 import type { Caller } from '../../src/http/auth/caller.ts'
-import type { User, RememberedAct } from '../../src/users/user.ts'
+import type { User, RememberedAuthentication } from '../../src/users/user.ts'
 import { DEFAULT_POLICY } from '../../src/policy/policy.ts'
 import type { DecisionSettings } from '../../src/policy/decide.ts'
 import { decideAuthorize, decideByToken, type Demands } from '../../src/gateway/decide.ts'
@@ -11,12 +11,12 @@ const ago = (seconds: number): number => NOW.getTime() / 1000 - seconds
 const SETTINGS: DecisionSettings = { issuers: new Set(['https://id']), loginFreshSeconds: 900, floor: null }
 
 const USER = {
-  isDisabled: false, factors: [], session: { generation: 0, act: null }, sources: {}, exemption: null, graceUntil: null, policyMetAt: null, readAt: NOW, policy: DEFAULT_POLICY
+  isDisabled: false, factors: [], session: { generation: 0, authentication: null }, sources: {}, exemption: null, graceUntil: null, policyMetAt: null, readAt: NOW, policy: DEFAULT_POLICY
 } as unknown as User
 const FACTORS = [{ id: 'f' }] as User['factors']
 const REQUIRED = { ...DEFAULT_POLICY, enforcement: 'required' as const }
-const act = (acr: 'mfa' | 'mfa-recovery', seconds: number): User['session'] =>
-  ({ generation: 0, act: { acr, methods: [], factorId: 'f', authTime: ago(seconds), endsAt: ago(-9) } satisfies RememberedAct, isForged: false })
+const authentication = (acr: 'mfa' | 'mfa-recovery', seconds: number): User['session'] =>
+  ({ generation: 0, authentication: { acr, methods: [], factorId: 'f', authTime: ago(seconds), endsAt: ago(-9) } satisfies RememberedAuthentication, isForged: false })
 
 const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), word: { loginType: 'local' } } as unknown as Caller
 const AGELESS = { ...LOGIN, authTime: undefined }
@@ -42,8 +42,8 @@ const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
   ['disabled, whatever is asked', { ...ENROLLED, isDisabled: true }, token('mfa', 1), { ...ACR, ...AGE }, 'deny'],
   ['an MFA token', ENROLLED, token('mfa', 800), {}, 'allow mfa mfa_verified'],
   ['a recovery\'s', ENROLLED, token('mfa-recovery', 800), {}, 'allow mfa-recovery mfa_verified'],
-  ['a remembered act', { ...ENROLLED, session: act('mfa', 9000) }, LOGIN, {}, 'allow mfa mfa_verified'],
-  ['a remembered recovery', { ...ENROLLED, session: act('mfa-recovery', 9000) }, LOGIN, {}, 'allow mfa-recovery mfa_verified'],
+  ['a remembered authentication', { ...ENROLLED, session: authentication('mfa', 9000) }, LOGIN, {}, 'allow mfa mfa_verified'],
+  ['a remembered recovery', { ...ENROLLED, session: authentication('mfa-recovery', 9000) }, LOGIN, {}, 'allow mfa-recovery mfa_verified'],
   ['the identity provider\'s', ENROLLED, IDP, {}, 'allow idp-mfa idp_mfa'],
 
   ['acr: nobody must have MFA, and there is no factor', USER, LOGIN, ACR, 'enroll'],
@@ -51,9 +51,9 @@ const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
   ['acr: a factor', ENROLLED, LOGIN, ACR, 'verify'],
   ['acr: an MFA token', ENROLLED, token('mfa', 800), ACR, 'allow mfa mfa_verified'],
   ['acr: a recovery\'s', ENROLLED, token('mfa-recovery', 1), ACR, 'verify'],
-  ['acr: a remembered act', { ...ENROLLED, session: act('mfa', 9000) }, LOGIN, ACR, 'allow mfa mfa_verified'],
-  ['acr: a remembered recovery', { ...ENROLLED, session: act('mfa-recovery', 1) }, LOGIN, ACR, 'verify'],
-  ['acr: a remembered act beside a recovery\'s token', { ...ENROLLED, session: act('mfa', 9000) }, token('mfa-recovery', 1), ACR, 'allow mfa mfa_verified'],
+  ['acr: a remembered authentication', { ...ENROLLED, session: authentication('mfa', 9000) }, LOGIN, ACR, 'allow mfa mfa_verified'],
+  ['acr: a remembered recovery', { ...ENROLLED, session: authentication('mfa-recovery', 1) }, LOGIN, ACR, 'verify'],
+  ['acr: a remembered authentication beside a recovery\'s token', { ...ENROLLED, session: authentication('mfa', 9000) }, token('mfa-recovery', 1), ACR, 'allow mfa mfa_verified'],
   ['acr: the identity provider\'s', ENROLLED, IDP, ACR, 'verify'],
   ['acr: the identity provider\'s, without a factor', USER, IDP, ACR, 'enroll'],
 
@@ -62,13 +62,13 @@ const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
   ['maxAge: an MFA token of its last second', ENROLLED, token('mfa', 300), AGE, 'allow mfa mfa_verified'],
   ['maxAge: one a second older', ENROLLED, token('mfa', 301), AGE, 'verify'],
   ['maxAge: a fresh recovery\'s', ENROLLED, token('mfa-recovery', 1), AGE, 'allow mfa-recovery mfa_verified'],
-  ['maxAge: a fresh remembered act', { ...ENROLLED, session: act('mfa', 300) }, LOGIN, AGE, 'allow mfa mfa_verified'],
-  ['maxAge: an old remembered act', { ...ENROLLED, session: act('mfa', 301) }, LOGIN, AGE, 'verify'],
-  ['maxAge: a fresh remembered act beside an old token', { ...ENROLLED, session: act('mfa', 1) }, token('mfa', 301), AGE, 'allow mfa mfa_verified'],
+  ['maxAge: a fresh remembered authentication', { ...ENROLLED, session: authentication('mfa', 300) }, LOGIN, AGE, 'allow mfa mfa_verified'],
+  ['maxAge: an old remembered authentication', { ...ENROLLED, session: authentication('mfa', 301) }, LOGIN, AGE, 'verify'],
+  ['maxAge: a fresh remembered authentication beside an old token', { ...ENROLLED, session: authentication('mfa', 1) }, token('mfa', 301), AGE, 'allow mfa mfa_verified'],
   ['maxAge: the identity provider\'s, just now', ENROLLED, IDP, AGE, 'allow idp-mfa idp_mfa'],
   ['maxAge: the identity provider\'s, of then', ENROLLED, { ...IDP, authTime: ago(301) }, AGE, 'verify'],
   ['maxAge: none can be so young', ENROLLED, token('mfa', 1), { maxAge: 0 }, 'verify'],
-  ['both: each by another act is not both', { ...ENROLLED, session: act('mfa', 301) }, token('mfa-recovery', 1), { ...ACR, ...AGE }, 'verify'],
+  ['both: each by another authentication is not both', { ...ENROLLED, session: authentication('mfa', 301) }, token('mfa-recovery', 1), { ...ACR, ...AGE }, 'verify'],
   ['both: a fresh one of ours', ENROLLED, token('mfa', 1), { ...ACR, ...AGE }, 'allow mfa mfa_verified']
 ]
 

@@ -5,7 +5,7 @@ export interface Administrator {
   admin: User
   token: string
   /** `POST /admin/users/{id}/{what}`, with a reason unless the body has one. */
-  act: (id: string, what: string, body?: object, token?: string) => Promise<Answer>
+  actOn: (id: string, what: string, body?: object, token?: string) => Promise<Answer>
   /** Somebody of the tenant who has been here once. */
   seen: (claims?: Partial<Claims>) => Promise<Seen>
   /** The same, enrolled. */
@@ -25,7 +25,7 @@ export async function administrator (service: Service, roles = ['mfa:admin'], te
   return {
     admin,
     token,
-    act: (id, what, body = {}, bearer = token) => admin.call('POST', `/admin/users/${id}/${what}`, { reason: 'Ticket 4711', ...body }, bearer),
+    actOn: (id, what, body = {}, bearer = token) => admin.call('POST', `/admin/users/${id}/${what}`, { reason: 'Ticket 4711', ...body }, bearer),
     seen,
     enrolled: async claims => {
       const { user, id } = await seen(claims)

@@ -13,7 +13,7 @@ export interface Proxy {
   /** Accepts everything and answers nothing; what is sent meanwhile is lost. */
   blackHole: () => void
   /**
-   * What the client sends arrives. From the first answer that `pattern` matches on, what the server answers is lost: an act is done by
+   * What the client sends arrives. From the first answer that `pattern` matches on, what the server answers is lost: a change is made by
    * then. Resolves with that answer.
    */
   loseAnswers: (pattern?: RegExp) => Promise<void>

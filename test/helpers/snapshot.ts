@@ -26,7 +26,7 @@ export const somebody = (known: Partial<WholeUser> = {}): WholeUser => ({
   factors: [],
   pending: [],
   recovery: null,
-  session: { generation: 0, act: null, isForged: false },
+  session: { generation: 0, authentication: null, isForged: false },
   throttles: {},
   policy: DEFAULT_POLICY,
   ...known

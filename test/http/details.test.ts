@@ -22,7 +22,7 @@ t.test('a path that is none and an id that is nobody\'s are not found for reason
 
 t.test('a role that is missing is named, and what nobody does to themselves', async t => {
   const service = await startService(t)
-  const { admin, act, seen } = await administrator(service)
+  const { admin, actOn, seen } = await administrator(service)
   const user = service.user({ tenant: admin.tenant })
   const why = async (answer: Promise<Answer>): Promise<string> => {
     const { status, body } = await answer
@@ -31,7 +31,7 @@ t.test('a role that is missing is named, and what nobody does to themselves', as
   }
   t.match(await why(user.call('PUT', '/admin/policy', { enforcement: 'optional' })), /needs the role `mfa:admin`, in a token/)
   t.match(await why(user.call('GET', '/admin/users')), /`mfa:admin` or `mfa:support` or `mfa:auditor`/)
-  t.match(await why(act((await admin.row()).id, 'reset')), /can.t do this to yourself.*npm run admin/)
+  t.match(await why(actOn((await admin.row()).id, 'reset')), /can.t do this to yourself.*npm run admin/)
   const { id, user: gone } = await seen()
   await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${admin.tenant} AND id = ${id}::uuid`
   t.match(await why(gone.call('GET', '/mfa/factors')), /user is disabled/)
@@ -91,11 +91,11 @@ t.test('no message asks anybody to read a regular expression', async t => {
 
 t.test('a policy below the floor and a last authenticator that must stay are told apart, and so is somebody with nothing to reset', async t => {
   const service = await startService(t, { POLICY_FLOOR: '{"enforcement":"required","groups":null,"gracePeriodDays":0}' })
-  const { admin, token, act, seen } = await administrator(service)
+  const { admin, token, actOn, seen } = await administrator(service)
   const { id: factorId } = (await admin.call('GET', '/mfa/factors')).body.items[0]
   t.match((await admin.call('PUT', '/admin/policy', { enforcement: 'optional' }, token)).body, { code: 'required_by_policy', detail: /`floor` is in GET \/admin\/policy/ })
   t.match((await admin.call('DELETE', `/mfa/factors/${factorId}`, undefined, token)).body, { code: 'required_by_policy', detail: /Add another authenticator/ })
   const { id, user } = await seen()
-  t.match((await act(id, 'reset')).body, { code: 'not_enrolled', detail: /nothing to reset/ })
+  t.match((await actOn(id, 'reset')).body, { code: 'not_enrolled', detail: /nothing to reset/ })
   t.match((await user.call('GET', '/mfa/recovery')).body, { code: 'not_enrolled', detail: /no recovery codes/ })
 })

@@ -34,7 +34,7 @@ const countOf = async (tenant: string): Promise<unknown> => (await db.rows`SELEC
 
 t.test('an administrator who is signed out, reset or disabled while a body is on its way does nothing more', async t => {
   for (const ending of ['sign-out', 'reset', 'disable'] as const) {
-    const { admin, token: own, act, enrolled, seen } = await administrator(service)
+    const { admin, token: own, actOn, enrolled, seen } = await administrator(service)
     const { user: other, id, token } = await enrolled({ roles: ['mfa:admin'] })
     const { user, id: target } = await seen()
     const reason = 'late'
@@ -48,7 +48,7 @@ t.test('an administrator who is signed out, reset or disabled while a body is on
       ...['bypass', 'reset', 'unlock', 'sign-out', 'erase'].map(what => hold('POST', `/admin/users/${target}/${what}`, token, { reason }))
     ])
     if (ending === 'disable') t.equal((await admin.call('PUT', '/admin/users', { users: [{ subject: other.sub, disabled: true }] }, own)).status, 200)
-    else t.equal((await act(id, ending)).status, 204)
+    else t.equal((await actOn(id, ending)).status, 204)
     const before = await countOf(admin.tenant)
     for (const { name, finish } of held) t.equal(await finish(), 401, `${ending}: ${name}`)
     t.same(await countOf(admin.tenant), before, 'nothing was done')
@@ -87,11 +87,11 @@ t.test('a token that ends while the body is on its way opens nothing', async t =
 })
 
 t.test('two administrators who act on each other at once do not wait for each other', async t => {
-  const { admin, act, enrolled } = await administrator(service)
+  const { admin, actOn, enrolled } = await administrator(service)
   const { id, token } = await enrolled({ roles: ['mfa:admin'] })
   const { id: adminId } = await admin.row()
   for (let round = 0; round < 10; round++) {
-    const statuses = await Promise.all([act(id, 'unlock'), act(adminId, 'unlock', {}, token), act(id, 'unlock'), act(adminId, 'unlock', {}, token)])
+    const statuses = await Promise.all([actOn(id, 'unlock'), actOn(adminId, 'unlock', {}, token), actOn(id, 'unlock'), actOn(adminId, 'unlock', {}, token)])
     t.same(statuses.map(({ status }) => status), [204, 204, 204, 204])
   }
 })

@@ -23,15 +23,15 @@ const EXEMPTIONS: Record<string, User['exemption']> = {
   running: { since: days(-40), until: days(5), reason: 'r', by: 'admin' },
   over: { since: days(-40), until: days(-1), reason: 'r', by: 'admin' }
 }
-const TOKENS: Record<string, Partial<Proof> & { act?: true }> = {
-  login: { authTime: SECONDS - 900 }, old: { authTime: SECONDS - 901 }, ageless: { authTime: undefined }, mfa: { mfa, word: undefined }, remembered: { act: true }, idp: { isIdpMfa: true }
+const TOKENS: Record<string, Partial<Proof> & { authentication?: true }> = {
+  login: { authTime: SECONDS - 900 }, old: { authTime: SECONDS - 901 }, ageless: { authTime: undefined }, mfa: { mfa, word: undefined }, remembered: { authentication: true }, idp: { isIdpMfa: true }
 }
 
 interface Row { policy: Partial<Policy>, loginType: 'local' | 'sso' | 'api', token: keyof typeof TOKENS, accounts: keyof typeof ACCOUNTS, enrolled: keyof typeof FACTORS, grace: keyof typeof OWN_GRACE, exemption: keyof typeof EXEMPTIONS }
 
 function decided ({ policy, loginType, token, accounts, enrolled, grace, exemption }: Row, known: Partial<User> = {}, others: Partial<DecisionSettings> = {}): string {
-  const { act, ...proof } = TOKENS[token] as Partial<Proof> & { act?: true }
-  const session = { generation: 0, act: act === undefined ? null : { acr: 'mfa' as const, methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }, isForged: false }
+  const { authentication, ...proof } = TOKENS[token] as Partial<Proof> & { authentication?: true }
+  const session = { generation: 0, authentication: authentication === undefined ? null : { acr: 'mfa' as const, methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }, isForged: false }
   const user = somebody({ sources: ACCOUNTS[accounts] as User['sources'], factors: FACTORS[enrolled] as Factor[], ...OWN_GRACE[grace], exemption: EXEMPTIONS[exemption] ?? null, session, policy: { ...DEFAULT_POLICY, ...policy }, ...known })
   return said(decide(user, { mfa: undefined, isIdpMfa: false, authTime: undefined, word: { loginType }, ...proof }, NOW, { ...settings, ...others }))
 }
@@ -212,7 +212,7 @@ t.test('the last factor may go where the user without it might pass', async t =>
   t.equal(required({ sources: ACCOUNTS.sso as User['sources'] }, { ssoRule: 'exempt_sso_session' }), false, 'he comes by SSO')
   t.equal(required({ sources: ACCOUNTS.both as User['sources'] }, { ssoRule: 'exempt_sso_session' }), true, 'he may come by his password')
   t.equal(required(OWN_GRACE.running as Partial<User>), false)
-  t.equal(required({ session: { generation: 0, act: { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 1 }, isForged: false } }), true, 'a remembered session is no reason')
+  t.equal(required({ session: { generation: 0, authentication: { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 1 }, isForged: false } }), true, 'a remembered session is no reason')
   t.equal(required({}, { enforcement: 'optional' }), false)
 })
 

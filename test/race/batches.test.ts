@@ -68,7 +68,7 @@ t.test('in one call: a good code, the same again, a spent one, one of an epoch t
   await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${tenant} AND user_id = ${locked.userId}::uuid AND kind = 'totp'`
   const step = Math.floor(clock.seconds / 30)
   const accept = ({ userId, factorId }: { userId: string, factorId: string }, changed: object = {}) =>
-    settleAccepted(db, { tenant, userId, kind: 'totp', epoch: 1, factorId, counter: step, act: null, by, ...changed })
+    settleAccepted(db, { tenant, userId, kind: 'totp', epoch: 1, factorId, counter: step, authentication: null, by, ...changed })
   const { epoch } = await good.user.row()
   const results = await Promise.all([
     accept(good, { epoch }), accept(good, { epoch }), accept(spent, { epoch, counter: 1 }), accept(over, { epoch: epoch - 1 }), accept(locked, { epoch })
@@ -85,7 +85,7 @@ t.test('whose code cannot be settled fails alone: the others of his call are acc
   const step = Math.floor(clock.seconds / 30)
   const results = await Promise.allSettled(users.map(async ({ user, userId, factorId }, index) => {
     const { epoch } = await user.row()
-    return await settleAccepted(db, { tenant, userId, kind: 'totp', epoch, factorId, counter: step, act: null, by: { ...by, actor: index === 1 ? '\0' : 'test' } })
+    return await settleAccepted(db, { tenant, userId, kind: 'totp', epoch, factorId, counter: step, authentication: null, by: { ...by, actor: index === 1 ? '\0' : 'test' } })
   }))
   t.match(results, [{ value: { outcome: 'accepted' } }, { status: 'rejected', reason: { name: 'UnavailableError' } }, { value: { outcome: 'accepted' } }])
 })
@@ -125,5 +125,5 @@ t.test('of users who are read together each has the login session that he asks f
   const { namespace } = await findUserById(db, tenant, one.userId) as { namespace: string }
   const asked: Array<[Enrolled, string, string]> = [[one, issuer, 'same'], [other, issuer, 'same'], [none, issuer, 'same'], [one, issuer, 'another'], [one, 'another', 'same']]
   const found = await Promise.all(asked.map(([{ user: { sub } }, issuer, id]) => findUser(db, { tenant, namespace, subject: sub, session: { issuer, id, isRemembered: true } } as Caller, peppers)))
-  t.same(found.map(user => user?.session.act?.factorId ?? null), [one.factorId, other.factorId, null, null, null])
+  t.same(found.map(user => user?.session.authentication?.factorId ?? null), [one.factorId, other.factorId, null, null, null])
 })

@@ -70,7 +70,7 @@ t.test('a right code that comes behind wrong ones opens nothing when one of them
   const { tenant } = user
   const step = Math.floor(clock.seconds / 30)
   const wrong = (): Promise<{ outcome: string }> => settleRefused(db, { tenant, userId, kind: 'totp', weight: 1, limits, near: null, by })
-  const right = (): Promise<{ outcome: string }> => settleAccepted(db, { tenant, userId, kind: 'totp', epoch, factorId, counter: step, act: null, by })
+  const right = (): Promise<{ outcome: string }> => settleAccepted(db, { tenant, userId, kind: 'totp', epoch, factorId, counter: step, authentication: null, by })
   const outcomes = await Promise.all([wrong(), right(), wrong(), right()])
   t.same(outcomes.map(({ outcome }) => outcome), ['refused', 'waiting', 'waiting', 'waiting'])
   t.match(await user.throttle('totp'), { failures: 11, tries: 11 })

@@ -34,10 +34,10 @@ async function dies (t: Test, token: string, end: () => Promise<unknown>, name: 
 
 /** Takes everything from somebody, as support does. */
 async function reset (user: User): Promise<void> {
-  const { act } = await administrator(service, ['mfa:support'], user.tenant)
+  const { actOn } = await administrator(service, ['mfa:support'], user.tenant)
   const { id } = await user.row()
   await syncClocks()
-  const answer = await act(id, 'reset')
+  const answer = await actOn(id, 'reset')
   if (answer.status !== 204) throw new Error(answer.text)
 }
 

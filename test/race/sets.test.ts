@@ -46,14 +46,14 @@ const stateOf = async (tenant: string): Promise<unknown[]> => [
 type Settlement = Settled<'accept_factor' | 'refuse_factor'>
 const valueOf = async <T>(...statement: Parameters<typeof db.rows>): Promise<T | null> => (await db.rows<{ result: T | null }>(...statement) as [{ result: T | null }])[0].result
 
-interface Accept { user: number, factor?: number, epoch?: number, step?: number, act?: object | null }
-const accepting = ({ user, factor = user, epoch = 5, step = 200, act = null }: Accept, place: number) => ({ userId: userOf(user), epoch, factorId: factorOf(factor), step, act, by: by(place) })
+interface Accept { user: number, factor?: number, epoch?: number, step?: number, authentication?: object | null }
+const accepting = ({ user, factor = user, epoch = 5, step = 200, authentication = null }: Accept, place: number) => ({ userId: userOf(user), epoch, factorId: factorOf(factor), step, authentication, by: by(place) })
 type Accepting = ReturnType<typeof accepting>
 
-const acceptOne = (tenant: string, { userId, epoch, factorId, step, act, by }: Accepting): Promise<Settlement | null> =>
-  valueOf<Settlement>`SELECT accept_factor(${tenant}, ${userId}::uuid, 'totp', ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${act}::jsonb, ${by}::jsonb) AS result`
+const acceptOne = (tenant: string, { userId, epoch, factorId, step, authentication, by }: Accepting): Promise<Settlement | null> =>
+  valueOf<Settlement>`SELECT accept_factor(${tenant}, ${userId}::uuid, 'totp', ${epoch}::int, ${factorId}::uuid, ${step}::bigint, ${authentication}::jsonb, ${by}::jsonb) AS result`
 const acceptAll = (tenant: string, codes: Accepting[]): Promise<Settlement[] | null> =>
-  valueOf<Settlement[]>`SELECT accept_factors(${tenant}, 'totp', ${valuesOf(codes, 'userId')}::uuid[], ${valuesOf(codes, 'epoch')}::int[], ${valuesOf(codes, 'factorId')}::uuid[], ${valuesOf(codes, 'step')}::bigint[], ${valuesOf(codes, 'act')}::jsonb[], ${valuesOf(codes, 'by')}::jsonb[]) AS result`
+  valueOf<Settlement[]>`SELECT accept_factors(${tenant}, 'totp', ${valuesOf(codes, 'userId')}::uuid[], ${valuesOf(codes, 'epoch')}::int[], ${valuesOf(codes, 'factorId')}::uuid[], ${valuesOf(codes, 'step')}::bigint[], ${valuesOf(codes, 'authentication')}::jsonb[], ${valuesOf(codes, 'by')}::jsonb[]) AS result`
 
 interface Refuse { user: number, weight?: number, pending?: number | null, near?: object | null }
 const refusing = ({ user, weight = 1, pending = null, near = null }: Refuse, place: number) => ({ userId: userOf(user), weight, pendingId: pending === null ? null : factorOf(pending), near, by: by(place) })
@@ -74,12 +74,12 @@ async function oneByOne<Code> (codes: Code[], settle: (code: Code) => Promise<Se
 }
 
 t.test('codes that are accepted together change what they change one by one, and are answered the same', async t => {
-  const act = { issuer: 'https://issuer', session: 's', acr: 'mfa', methods: ['otp', 'mfa'], factorId: factorOf(2), authTime: 1_700_000_000, maxAge: 3600 }
+  const authentication = { issuer: 'https://issuer', session: 's', acr: 'mfa', methods: ['otp', 'mfa'], factorId: factorOf(2), authTime: 1_700_000_000, maxAge: 3600 }
   const codes = ([
-    { user: 1 }, { user: 2, act },
+    { user: 1 }, { user: 2, authentication },
     { user: 3, epoch: 4 }, { user: 3 }, // of an epoch that is over, and then of his own
     { user: 4, step: 100 }, { user: 4, step: 100 }, // spent
-    { user: 5 }, { user: 5 }, { user: 5, factor: 105 }, { user: 5, step: 201, act: { ...act, factorId: factorOf(5) } }, // again, another factor, a later step
+    { user: 5 }, { user: 5 }, { user: 5, factor: 105 }, { user: 5, step: 201, authentication: { ...authentication, factorId: factorOf(5) } }, // again, another factor, a later step
     { user: 6, factor: 7, step: 300 }, { user: 7, factor: 7 }, // a factor that is not his
     { user: 8 }, { user: 9 }, { user: 10 }, { user: 11 }, { user: 12 }, { user: 13 }, { user: 14 }, { user: 15, step: 100 }, { user: 99 }
   ] satisfies Accept[]).map(accepting)

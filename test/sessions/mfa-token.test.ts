@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Caller } from '../../src/http/auth/caller.ts'
-import { type Act, actOf, actRemembered, actToRemember, allowedTokenClaims, mfaTokenClaims } from '../../src/sessions/mfa-token.ts'
+import { type Authentication, authenticationOf, rememberedAuthentication, authenticationToRemember, allowedTokenClaims, mfaTokenClaims } from '../../src/sessions/mfa-token.ts'
 
 const NOW = new Date('2026-11-24T12:00:00.900Z')
 const SECONDS = 1795521600
@@ -24,10 +24,10 @@ const first: Caller = {
   word: undefined,
   mfa: undefined
 }
-const act = { acr: 'mfa' as const, methods: ['otp'], factorId: 'f1', authTime: SECONDS }
-const claims = (caller: Partial<Caller> = {}, more: Partial<Act> = {}) => mfaTokenClaims({ ...first, ...caller }, { userId: 'u1', epoch: 7, generation: 3 }, { ...act, ...more }, NOW, settings)
+const authentication = { acr: 'mfa' as const, methods: ['otp'], factorId: 'f1', authTime: SECONDS }
+const claims = (caller: Partial<Caller> = {}, more: Partial<Authentication> = {}) => mfaTokenClaims({ ...first, ...caller }, { userId: 'u1', epoch: 7, generation: 3 }, { ...authentication, ...more }, NOW, settings)
 
-t.test('the claims are the verified token\'s, the act\'s, and ours', async t => {
+t.test('the claims are the verified token\'s, the authentication\'s, and ours', async t => {
   const { jti, ...rest } = claims()
   t.match(jti, /^[0-9a-f-]{36}$/)
   t.same(rest, {
@@ -65,7 +65,7 @@ t.test('it ends with the token that it was made from, if that ends first', async
   t.equal(claims({ expiresAt: SECONDS + 901 }).exp, SECONDS + 900)
 })
 
-t.test('amr tells the truth: what the first token proved, and the act; no inbound otp, mfa or recovery is echoed', async t => {
+t.test('amr tells the truth: what the first token proved, and the authentication; no inbound otp, mfa or recovery is echoed', async t => {
   const table: Array<[inbound: string[], methods: string[], amr: string[]]> = [
     [['pwd'], ['otp'], ['pwd', 'otp', 'mfa']],
     [['pwd'], ['recovery'], ['pwd', 'recovery', 'mfa']],
@@ -81,8 +81,8 @@ t.test('a remembered session is named with how often it was logged out of, and w
   const session = { id: 's1', issuer: 'https://id.test', isRemembered: true }
   t.match(claims({ session }), { sid: 's1', sid_iss: 'https://id.test', sid_gen: 3 })
   t.equal(claims({ session }, { endsAt: SECONDS + 60 }).exp, SECONDS + 60)
-  const remember = (caller: Caller): object | null => actToRemember(USER, caller, act, 600, PEPPERS)
-  t.match(remember({ ...first, session }), { issuer: 'https://id.test', session: 's1', ...act, epoch: 7, endsAt: act.authTime + 600, mac: /^[0-9a-f]{64}$/ })
+  const remember = (caller: Caller): object | null => authenticationToRemember(USER, caller, authentication, 600, PEPPERS)
+  t.match(remember({ ...first, session }), { issuer: 'https://id.test', session: 's1', ...authentication, epoch: 7, endsAt: authentication.authTime + 600, mac: /^[0-9a-f]{64}$/ })
   t.equal(remember(first), null)
   t.equal(remember({ ...first, session: undefined }), null)
 })
@@ -100,7 +100,7 @@ t.test('a thousand tokens have a thousand ids', async t => {
   t.equal(new Set(Array.from({ length: 1000 }, () => claims().jti)).size, 1000)
 })
 
-t.test('carrying an act on makes it no stronger and no fresher', async t => {
+t.test('carrying an authentication on makes it no stronger and no fresher', async t => {
   const mfa: Caller = {
     ...first,
     kind: 'mfa',
@@ -108,31 +108,31 @@ t.test('carrying an act on makes it no stronger and no fresher', async t => {
     authTime: SECONDS - 500,
     mfa: { userId: 'u1', epoch: 7, acr: 'mfa-recovery', factorId: 'set', generation: 0, isBypass: false }
   }
-  t.same(actOf(mfa, settings.secondMethods), { acr: 'mfa-recovery', methods: ['recovery'], factorId: 'set', authTime: SECONDS - 500, isBypass: false })
-  t.match(mfaTokenClaims(mfa, { userId: 'u1', epoch: 8, generation: 0 }, actOf(mfa, settings.secondMethods) as NonNullable<ReturnType<typeof actOf>>, NOW, settings), {
+  t.same(authenticationOf(mfa, settings.secondMethods), { acr: 'mfa-recovery', methods: ['recovery'], factorId: 'set', authTime: SECONDS - 500, isBypass: false })
+  t.match(mfaTokenClaims(mfa, { userId: 'u1', epoch: 8, generation: 0 }, authenticationOf(mfa, settings.secondMethods) as NonNullable<ReturnType<typeof authenticationOf>>, NOW, settings), {
     acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], auth_time: SECONDS - 500, fid: 'set', epoch: 8
   })
-  t.equal(actOf(first, settings.secondMethods), null)
+  t.equal(authenticationOf(first, settings.secondMethods), null)
 })
 
 t.test('what rests on a code of an administrator says so in every token, also by way of a remembered session, and nothing else does', async t => {
-  const bypass: Act = { ...act, acr: 'mfa-recovery', methods: ['recovery'], isBypass: true }
+  const bypass: Authentication = { ...authentication, acr: 'mfa-recovery', methods: ['recovery'], isBypass: true }
   t.match(claims({}, bypass), { bypass: true, amr: ['pwd', 'recovery', 'mfa'] })
   t.notOk('bypass' in claims())
   const session = { id: 's', issuer: 'i', isRemembered: true }
-  const kept = (of: Act): string[] => (actToRemember(USER, { ...first, session }, of, 60, PEPPERS) as { methods: string[] }).methods
+  const kept = (of: Authentication): string[] => (authenticationToRemember(USER, { ...first, session }, of, 60, PEPPERS) as { methods: string[] }).methods
   t.same(kept(bypass), ['recovery', 'bypass'])
-  t.same(kept(act), act.methods)
+  t.same(kept(authentication), authentication.methods)
   const remembered = { acr: 'mfa-recovery' as const, factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }
-  t.match(actRemembered({ ...remembered, methods: ['recovery', 'bypass'] }), { methods: ['recovery'], isBypass: true })
-  t.match(actRemembered({ ...remembered, methods: ['recovery'] }), { methods: ['recovery'], isBypass: false })
+  t.match(rememberedAuthentication({ ...remembered, methods: ['recovery', 'bypass'] }), { methods: ['recovery'], isBypass: true })
+  t.match(rememberedAuthentication({ ...remembered, methods: ['recovery'] }), { methods: ['recovery'], isBypass: false })
 })
 
 t.test('the cap of the first token is lifted where its issuer says so, and never for what is only renewed', async t => {
   const short = { expiresAt: SECONDS + 120 }
   t.equal(claims(short).exp, SECONDS + 120)
   t.equal(claims({ ...short, isTokenCapped: false }).exp, SECONDS + 900)
-  t.equal(claims({ ...short, isTokenCapped: false }, { endsAt: SECONDS + 5000 }).exp, SECONDS + 120, 'a remembered act')
+  t.equal(claims({ ...short, isTokenCapped: false }, { endsAt: SECONDS + 5000 }).exp, SECONDS + 120, 'a remembered authentication')
 })
 
 t.test('the identity provider\'s own MFA is told on where it counted, and nothing twice', async t => {

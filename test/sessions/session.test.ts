@@ -37,7 +37,7 @@ t.test('renewing a hundred times never makes it fresh, nor longer than its age o
   const service = await startService(t, REMEMBERING)
   const user = service.user({ sid: 's1' })
   const { token } = await user.enroll()
-  const act = claimsOf(token)
+  const authentication = claimsOf(token)
   let renewed = token
   for (let i = 0; i < 100; i++) {
     service.clock.advance(5)
@@ -45,17 +45,17 @@ t.test('renewing a hundred times never makes it fresh, nor longer than its age o
     t.equal(status, 200)
     renewed = body.token
     const claims = claimsOf(renewed)
-    if (claims.auth_time !== act.auth_time || claims.exp > act.exp || claims.acr !== 'mfa') t.fail('the act moved')
+    if (claims.auth_time !== authentication.auth_time || claims.exp > authentication.exp || claims.acr !== 'mfa') t.fail('the authentication moved')
   }
   service.clock.advance(450)
   t.equal((await user.call('POST', '/mfa/token', {}, renewed)).status, 401, 'a stolen MFA token alone never outlives itself')
   const fresh = claimsOf((await user.call('POST', '/mfa/token')).body.token)
-  t.equal(fresh.auth_time, act.auth_time, 'the first factor renews it, at the act\'s own time')
+  t.equal(fresh.auth_time, authentication.auth_time, 'the first factor renews it, at the authentication\'s own time')
   const admin = await user.call('POST', '/mfa/recovery/codes', {}, (await user.call('POST', '/mfa/token')).body.token)
   t.match(admin.body, { code: 'step_up_required' }, 'what needs a fresh second factor still asks')
 })
 
-t.test('it ends at MFA_SESSION_MAX_AGE_SECONDS after the act, and no token of it lasts longer', async t => {
+t.test('it ends at MFA_SESSION_MAX_AGE_SECONDS after the authentication, and no token of it lasts longer', async t => {
   const service = await startService(t, { ...REMEMBERING, MFA_SESSION_MAX_AGE_SECONDS: '300' })
   const user = service.user({ sid: 's1' })
   await user.enroll()
@@ -117,7 +117,7 @@ t.test('a session remembered through a recovery code stays mfa-recovery in every
   t.match((await user.call('POST', '/mfa/token', {}, body.token)).body, { acr: 'mfa-recovery' })
   t.equal((await user.call('GET', '/admin/policy', undefined, body.token)).status, 401)
   await user.verify(secret)
-  t.match((await user.call('POST', '/mfa/token')).body, { acr: 'mfa' }, 'the latest act is what is remembered')
+  t.match((await user.call('POST', '/mfa/token')).body, { acr: 'mfa' }, 'the latest authentication is what is remembered')
 })
 
 t.test('removing a factor carries the acting session on, and ends all others', async t => {

@@ -20,22 +20,22 @@ const there = (tenant: string): Promise<unknown> => db.rows`
 
 t.test('whatever is done with users over the calls, as many are counted as there are', async t => {
   const subjects = ['a', 'b', 'c']
-  const act = fc.record({
+  const action = fc.record({
     sub: fc.constantFrom(...subjects),
-    act: fc.constantFrom('come', 'enroll', 'remove', 'sync', 'disable', 'enable', 'reset', 'erase', 'fold'),
+    action: fc.constantFrom('come', 'enroll', 'remove', 'sync', 'disable', 'enable', 'reset', 'erase', 'fold'),
     groups: fc.subarray(['x', 'y']),
     accounts: fc.subarray(['local', 'sso'])
   })
-  await fc.assert(fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 15 }), async acts => {
+  await fc.assert(fc.asyncProperty(fc.array(action, { minLength: 5, maxLength: 15 }), async actions => {
     const admin = service.user({ roles: ['mfa:admin'] })
     const { tenant } = admin
     const { secret } = await admin.enroll()
     const sync = async (user: object): Promise<unknown> => await admin.call('PUT', '/admin/users', { users: [user] }, await admin.verify(secret))
     const enrolled = new Map<string, Enrolled>()
-    for (const { sub, act, groups, accounts } of acts) {
+    for (const { sub, action, groups, accounts } of actions) {
       const user = service.user({ tenant, sub, groups, accounts })
       const mine = enrolled.get(sub)
-      switch (act) {
+      switch (action) {
         case 'come': await user.call('GET', '/mfa/status'); break
         case 'enroll': enrolled.set(sub, await user.enroll(mine?.token).catch(() => mine as Enrolled)); break
         case 'remove':
@@ -46,12 +46,12 @@ t.test('whatever is done with users over the calls, as many are counted as there
         case 'reset':
         case 'erase': {
           const [row] = await db.rows<{ id: string }>`SELECT id::text FROM users WHERE tenant = ${tenant} AND subject = ${sub}`
-          if (row !== undefined) await admin.call('POST', `/admin/users/${row.id}/${act}`, { reason: 'x' }, await admin.verify(secret))
+          if (row !== undefined) await admin.call('POST', `/admin/users/${row.id}/${action}`, { reason: 'x' }, await admin.verify(secret))
           enrolled.delete(sub)
           break
         }
         case 'fold': await db.settle('fold_tallies', sql`${tenant}, 3`); break
-        default: await sync({ subject: sub, disabled: act === 'disable' })
+        default: await sync({ subject: sub, disabled: action === 'disable' })
       }
     }
     assert.deepEqual(await kept(tenant), await there(tenant))

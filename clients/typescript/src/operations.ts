@@ -155,7 +155,7 @@ export const operations = (send: Send) => ({
    * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet
    * With `outcome_unknown`: It may have been done. Look at `locks` of GET /admin/users/{userId}, or repeat the call.
    */
-  unlockUser: (userId: string, body: api.UserAct, options?: CallOptions) => send<undefined>('POST', `/admin/users/${encodeURIComponent(userId)}/unlock`, options, body),
+  unlockUser: (userId: string, body: api.UserAction, options?: CallOptions) => send<undefined>('POST', `/admin/users/${encodeURIComponent(userId)}/unlock`, options, body),
   /**
    * Give a user a bypass code for one login (`POST /admin/users/{userId}/bypass`).
    * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet
@@ -167,13 +167,13 @@ export const operations = (send: Send) => ({
    * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet
    * With `outcome_unknown`: It may have been done. Repeat the call: that does no harm.
    */
-  signOutUser: (userId: string, body: api.UserAct, options?: CallOptions) => send<undefined>('POST', `/admin/users/${encodeURIComponent(userId)}/sign-out`, options, body),
+  signOutUser: (userId: string, body: api.UserAction, options?: CallOptions) => send<undefined>('POST', `/admin/users/${encodeURIComponent(userId)}/sign-out`, options, body),
   /**
    * Erase a user (`POST /admin/users/{userId}/erase`).
    * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet
    * With `outcome_unknown`: It may have been done. Look at GET /admin/users/{userId}: if it was done, it is `not_found`.
    */
-  eraseUser: (userId: string, body: api.UserAct, options?: CallOptions) => send<undefined>('POST', `/admin/users/${encodeURIComponent(userId)}/erase`, options, body),
+  eraseUser: (userId: string, body: api.UserAction, options?: CallOptions) => send<undefined>('POST', `/admin/users/${encodeURIComponent(userId)}/erase`, options, body),
   /**
    * Count who has MFA, in total and by group (`GET /admin/stats`).
    * @throws MfaError with `step_up_required`, `not_enrolled`, `token_too_large`, or what any call may meet

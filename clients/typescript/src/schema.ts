@@ -939,7 +939,7 @@ export interface components {
          *       "reason": "Lost their phone, ticket 4711"
          *     }
          */
-        UserAct: {
+        UserAction: {
             /**
              * @description Why. The audit keeps it
              * @example Ticket 4711
@@ -1461,7 +1461,7 @@ export type Exemption = components['schemas']['Exemption'];
 export type User = components['schemas']['User'];
 export type ExemptionChange = components['schemas']['ExemptionChange'];
 export type GraceChange = components['schemas']['GraceChange'];
-export type UserAct = components['schemas']['UserAct'];
+export type UserAction = components['schemas']['UserAction'];
 export type ResetRequest = components['schemas']['ResetRequest'];
 export type BypassRequest = components['schemas']['BypassRequest'];
 export type BypassAnswer = components['schemas']['BypassAnswer'];

@@ -5,7 +5,7 @@
 -- It is one of the two calls of a login. Each statement asks one table for one tenant, with nothing nested: of these alone Citus keeps a
 -- plan. Any other it plans anew for each call, which costs more than all that it then does.
 CREATE OR REPLACE FUNCTION accept_factor(
-  p_tenant text, p_user uuid, p_kind text, p_epoch int, p_factor uuid, p_counter bigint, p_act jsonb, p_by jsonb
+  p_tenant text, p_user uuid, p_kind text, p_epoch int, p_factor uuid, p_counter bigint, p_authentication jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_throttle throttles%ROWTYPE;
@@ -33,6 +33,6 @@ BEGIN
     UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
   END IF;
   PERFORM audit(p_tenant, p_user::text, p_kind || '.accepted', 'success', p_kind, p_by, jsonb_build_object('factorId', p_factor));
-  IF p_act IS NOT NULL THEN v_generation := remember_session(p_tenant, p_user, p_act); END IF;
+  IF p_authentication IS NOT NULL THEN v_generation := remember_session(p_tenant, p_user, p_authentication); END IF;
   RETURN jsonb_build_object('outcome', 'accepted', 'generation', v_generation);
 END $$;

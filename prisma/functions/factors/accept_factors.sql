@@ -7,7 +7,7 @@
 -- would else look cheaper than a list in general. On Citus (13.2.2) a column that is set to no more than an element of a list
 -- (`SET a = list[1]`) ends the worker's process: each is in an expression.
 CREATE OR REPLACE FUNCTION accept_factors(
-  p_tenant text, p_kind text, p_users uuid[], p_epochs int[], p_factors uuid[], p_counters bigint[], p_acts jsonb[], p_bys jsonb[]
+  p_tenant text, p_kind text, p_users uuid[], p_epochs int[], p_factors uuid[], p_counters bigint[], p_authentications jsonb[], p_bys jsonb[]
 ) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_row record;
@@ -65,9 +65,9 @@ BEGIN
   PERFORM audit_all(p_tenant, v_winners, p_kind || '.accepted', 'success', p_kind, v_bys, v_details);
   FOR n IN 1 .. cardinality(p_users) LOOP
     IF v_results[n] IS NULL THEN
-      v_results[n] := accept_factor(p_tenant, p_users[n], p_kind, p_epochs[n], p_factors[n], p_counters[n], p_acts[n], p_bys[n]);
-    ELSIF p_acts[n] IS NOT NULL THEN
-      v_results[n] := jsonb_set(v_results[n], '{generation}', to_jsonb(remember_session(p_tenant, p_users[n], p_acts[n])));
+      v_results[n] := accept_factor(p_tenant, p_users[n], p_kind, p_epochs[n], p_factors[n], p_counters[n], p_authentications[n], p_bys[n]);
+    ELSIF p_authentications[n] IS NOT NULL THEN
+      v_results[n] := jsonb_set(v_results[n], '{generation}', to_jsonb(remember_session(p_tenant, p_users[n], p_authentications[n])));
     END IF;
   END LOOP;
   RETURN to_jsonb(v_results);

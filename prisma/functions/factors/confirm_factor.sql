@@ -6,7 +6,7 @@
 -- Then this factor, and what is set up by it, administers as late as what comes after a recovery.
 CREATE OR REPLACE FUNCTION confirm_factor(
   p_tenant text, p_user uuid, p_kind text, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_sealed bytea, p_key_id text,
-  p_label text, p_counter bigint, p_set uuid, p_codes jsonb, p_rule text, p_act jsonb, p_by jsonb
+  p_label text, p_counter bigint, p_set uuid, p_codes jsonb, p_rule text, p_authentication jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -44,5 +44,5 @@ BEGIN
   WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
   PERFORM audit(p_tenant, p_user::text, 'factor.confirmed', 'success', p_kind, p_by,
     jsonb_build_object('factorId', p_factor, 'label', p_label));
-  RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_act));
+  RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;

@@ -1,6 +1,6 @@
 -- Removes a factor and moves the epoch; with the last one go the recovery codes. Decides, by the revision: nobody is left with codes and
 -- no factor, or with a factor and no codes, whatever else is confirmed or removed beside it.
-CREATE OR REPLACE FUNCTION remove_factor(p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_act jsonb, p_by jsonb)
+CREATE OR REPLACE FUNCTION remove_factor(p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_authentication jsonb, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_epoch int;
@@ -18,5 +18,5 @@ BEGIN
   PERFORM note_factors(p_tenant, p_user);
   PERFORM audit(p_tenant, p_user::text, 'factor.removed', 'success', v_gone.kind, p_by, jsonb_build_object(
     'factorId', p_factor, 'label', v_gone.label, 'confirmedAt', v_gone.confirmed_at, 'lastUsedAt', v_gone.last_used_at));
-  RETURN jsonb_build_object('outcome', 'removed', 'epoch', v_epoch, 'generation', remember_session(p_tenant, p_user, p_act));
+  RETURN jsonb_build_object('outcome', 'removed', 'epoch', v_epoch, 'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;

@@ -1,7 +1,7 @@
 -- Right and wrong codes of one kind, of several users, that were compared at the same moment: each is decided by accept_factor or
 -- refuse_factor as if it were alone, in the order given, which is that of the users' ids, and of one user that in which they came.
 -- Decides: which of one user's guesses is looked at does not depend on which of them is right.
--- p_attempts is a list of {userId, factorId, epoch, counter, act, by} for a right code, of {userId, weight, limits, pendingId, near, by}
+-- p_attempts is a list of {userId, factorId, epoch, counter, authentication, by} for a right code, of {userId, weight, limits, pendingId, near, by}
 -- for a wrong one.
 CREATE OR REPLACE FUNCTION settle_factors(p_tenant text, p_kind text, p_attempts jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -13,7 +13,7 @@ BEGIN
     v_user := (v_attempt->>'userId')::uuid;
     IF v_attempt ? 'counter' THEN
       v_results := v_results || accept_factor(p_tenant, v_user, p_kind, (v_attempt->>'epoch')::int, (v_attempt->>'factorId')::uuid,
-        (v_attempt->>'counter')::bigint, nullif(v_attempt->'act', 'null'), v_attempt->'by');
+        (v_attempt->>'counter')::bigint, nullif(v_attempt->'authentication', 'null'), v_attempt->'by');
     ELSE
       v_results := v_results || refuse_factor(p_tenant, v_user, p_kind, (v_attempt->>'weight')::int, v_attempt->'limits',
         (v_attempt->>'pendingId')::uuid, nullif(v_attempt->'near', 'null'), v_attempt->'by');

@@ -1,7 +1,7 @@
--- Has who acts been signed out, reset, disabled or erased since their token was read? p_by names a user with the epoch that was read with
+-- Was the actor signed out, reset, disabled or erased since their token was read? p_by names a user with the epoch that was read with
 -- it; a machine and an operator have none. What an administrator does calls it first: the body of a call may come long after its head.
--- Decides: what ends somebody's tokens comes before the act, which then does nothing, or after it, whole. The actor's row is locked and
--- that of who is acted on, if one is, in one order: two who act on each other do not deadlock.
+-- Decides: what ends the actor's tokens comes before the change, which then does nothing, or after it, whole. The rows of the actor and
+-- of the user they act on, if any, are locked in one order: two users who act on each other do not deadlock.
 CREATE OR REPLACE FUNCTION is_actor_gone(p_tenant text, p_user uuid, p_by jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
   v_actor uuid;

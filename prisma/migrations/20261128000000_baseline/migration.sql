@@ -709,7 +709,7 @@ END $$;
 -- It is one of the two calls of a login. Each statement asks one table for one tenant, with nothing nested: of these alone Citus keeps a
 -- plan. Any other it plans anew for each call, which costs more than all that it then does.
 CREATE OR REPLACE FUNCTION accept_factor(
-  p_tenant text, p_user uuid, p_kind text, p_epoch int, p_factor uuid, p_counter bigint, p_act jsonb, p_by jsonb
+  p_tenant text, p_user uuid, p_kind text, p_epoch int, p_factor uuid, p_counter bigint, p_authentication jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_throttle throttles%ROWTYPE;
@@ -737,7 +737,7 @@ BEGIN
     UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
   END IF;
   PERFORM audit(p_tenant, p_user::text, p_kind || '.accepted', 'success', p_kind, p_by, jsonb_build_object('factorId', p_factor));
-  IF p_act IS NOT NULL THEN v_generation := remember_session(p_tenant, p_user, p_act); END IF;
+  IF p_authentication IS NOT NULL THEN v_generation := remember_session(p_tenant, p_user, p_authentication); END IF;
   RETURN jsonb_build_object('outcome', 'accepted', 'generation', v_generation);
 END $$;
 
@@ -750,7 +750,7 @@ END $$;
 -- would else look cheaper than a list in general. On Citus (13.2.2) a column that is set to no more than an element of a list
 -- (`SET a = list[1]`) ends the worker's process: each is in an expression.
 CREATE OR REPLACE FUNCTION accept_factors(
-  p_tenant text, p_kind text, p_users uuid[], p_epochs int[], p_factors uuid[], p_counters bigint[], p_acts jsonb[], p_bys jsonb[]
+  p_tenant text, p_kind text, p_users uuid[], p_epochs int[], p_factors uuid[], p_counters bigint[], p_authentications jsonb[], p_bys jsonb[]
 ) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_row record;
@@ -808,9 +808,9 @@ BEGIN
   PERFORM audit_all(p_tenant, v_winners, p_kind || '.accepted', 'success', p_kind, v_bys, v_details);
   FOR n IN 1 .. cardinality(p_users) LOOP
     IF v_results[n] IS NULL THEN
-      v_results[n] := accept_factor(p_tenant, p_users[n], p_kind, p_epochs[n], p_factors[n], p_counters[n], p_acts[n], p_bys[n]);
-    ELSIF p_acts[n] IS NOT NULL THEN
-      v_results[n] := jsonb_set(v_results[n], '{generation}', to_jsonb(remember_session(p_tenant, p_users[n], p_acts[n])));
+      v_results[n] := accept_factor(p_tenant, p_users[n], p_kind, p_epochs[n], p_factors[n], p_counters[n], p_authentications[n], p_bys[n]);
+    ELSIF p_authentications[n] IS NOT NULL THEN
+      v_results[n] := jsonb_set(v_results[n], '{generation}', to_jsonb(remember_session(p_tenant, p_users[n], p_authentications[n])));
     END IF;
   END LOOP;
   RETURN to_jsonb(v_results);
@@ -839,7 +839,7 @@ END $$;
 -- Then this factor, and what is set up by it, administers as late as what comes after a recovery.
 CREATE OR REPLACE FUNCTION confirm_factor(
   p_tenant text, p_user uuid, p_kind text, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_sealed bytea, p_key_id text,
-  p_label text, p_counter bigint, p_set uuid, p_codes jsonb, p_rule text, p_act jsonb, p_by jsonb
+  p_label text, p_counter bigint, p_set uuid, p_codes jsonb, p_rule text, p_authentication jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -877,7 +877,7 @@ BEGIN
   WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
   PERFORM audit(p_tenant, p_user::text, 'factor.confirmed', 'success', p_kind, p_by,
     jsonb_build_object('factorId', p_factor, 'label', p_label));
-  RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_act));
+  RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;
 
 -- Keeps `enrolled_at` with the factors: called by whatever has added or removed one.
@@ -896,7 +896,7 @@ END $$;
 -- Spends a bypass code. Decides: one use out of any number, before it ends. What a recovery code clears, and says of the factors that
 -- come after it, a bypass code does too.
 -- The codes that remain are counted in a statement of their own: on Citus an expression may not ask for rows beside a call that does.
-CREATE OR REPLACE FUNCTION accept_bypass(p_tenant text, p_user uuid, p_epoch int, p_hash text, p_kinds text[], p_act jsonb, p_by jsonb)
+CREATE OR REPLACE FUNCTION accept_bypass(p_tenant text, p_user uuid, p_epoch int, p_hash text, p_kinds text[], p_authentication jsonb, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -918,7 +918,7 @@ BEGIN
   PERFORM audit(p_tenant, p_user::text, 'bypass.used', 'success', 'bypass', p_by, '{}');
   SELECT count(*) INTO v_remaining FROM recovery_codes WHERE tenant = p_tenant AND user_id = p_user AND used_at IS NULL;
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
-    'generation', remember_session(p_tenant, p_user, p_act));
+    'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;
 
 -- Spends a recovery code. Decides: one use out of any number. Clears run, wait, lock and budget of the kinds of factor that p_kinds
@@ -927,7 +927,7 @@ END $$;
 -- What is set comes from a variable, as Citus does not let an UPDATE ask the clock for each row. It is taken when the locks are held, so
 -- that waiting for them makes it no earlier.
 CREATE OR REPLACE FUNCTION accept_recovery(
-  p_tenant text, p_user uuid, p_epoch int, p_slot int, p_hash text, p_kinds text[], p_act jsonb, p_by jsonb
+  p_tenant text, p_user uuid, p_epoch int, p_slot int, p_hash text, p_kinds text[], p_authentication jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -955,7 +955,7 @@ BEGIN
       jsonb_build_object('remaining', v_remaining));
   END IF;
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
-    'generation', remember_session(p_tenant, p_user, p_act));
+    'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;
 
 -- Notes that a set of codes is saved; the first time counts. A set that was replaced meanwhile is nobody's any more: `nothing`.
@@ -1131,7 +1131,7 @@ END $$;
 
 -- Removes a factor and moves the epoch; with the last one go the recovery codes. Decides, by the revision: nobody is left with codes and
 -- no factor, or with a factor and no codes, whatever else is confirmed or removed beside it.
-CREATE OR REPLACE FUNCTION remove_factor(p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_act jsonb, p_by jsonb)
+CREATE OR REPLACE FUNCTION remove_factor(p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_authentication jsonb, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_epoch int;
@@ -1149,7 +1149,7 @@ BEGIN
   PERFORM note_factors(p_tenant, p_user);
   PERFORM audit(p_tenant, p_user::text, 'factor.removed', 'success', v_gone.kind, p_by, jsonb_build_object(
     'factorId', p_factor, 'label', v_gone.label, 'confirmedAt', v_gone.confirmed_at, 'lastUsedAt', v_gone.last_used_at));
-  RETURN jsonb_build_object('outcome', 'removed', 'epoch', v_epoch, 'generation', remember_session(p_tenant, p_user, p_act));
+  RETURN jsonb_build_object('outcome', 'removed', 'epoch', v_epoch, 'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;
 
 -- Removes a factor that was started and not confirmed.
@@ -1193,7 +1193,7 @@ END $$;
 -- Right and wrong codes of one kind, of several users, that were compared at the same moment: each is decided by accept_factor or
 -- refuse_factor as if it were alone, in the order given, which is that of the users' ids, and of one user that in which they came.
 -- Decides: which of one user's guesses is looked at does not depend on which of them is right.
--- p_attempts is a list of {userId, factorId, epoch, counter, act, by} for a right code, of {userId, weight, limits, pendingId, near, by}
+-- p_attempts is a list of {userId, factorId, epoch, counter, authentication, by} for a right code, of {userId, weight, limits, pendingId, near, by}
 -- for a wrong one.
 CREATE OR REPLACE FUNCTION settle_factors(p_tenant text, p_kind text, p_attempts jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -1205,7 +1205,7 @@ BEGIN
     v_user := (v_attempt->>'userId')::uuid;
     IF v_attempt ? 'counter' THEN
       v_results := v_results || accept_factor(p_tenant, v_user, p_kind, (v_attempt->>'epoch')::int, (v_attempt->>'factorId')::uuid,
-        (v_attempt->>'counter')::bigint, nullif(v_attempt->'act', 'null'), v_attempt->'by');
+        (v_attempt->>'counter')::bigint, nullif(v_attempt->'authentication', 'null'), v_attempt->'by');
     ELSE
       v_results := v_results || refuse_factor(p_tenant, v_user, p_kind, (v_attempt->>'weight')::int, v_attempt->'limits',
         (v_attempt->>'pendingId')::uuid, nullif(v_attempt->'near', 'null'), v_attempt->'by');
@@ -1654,22 +1654,22 @@ BEGIN
 END $$;
 
 -- Remembers the authentication for the login session that it was done in, in the statement that accepts the code: null for a session that
--- is not remembered. p_act is {issuer, session, acr, methods, factorId, authTime, epoch, endsAt, mac}. Answers the generation.
+-- is not remembered. p_authentication is {issuer, session, acr, methods, factorId, authTime, epoch, endsAt, mac}. Answers the generation.
 -- The row outlives every token that is issued for the session, and what an earlier log-out needs: a generation that began anew would let
 -- tokens live which that log-out ended.
 -- What an upsert sets on Citus must be the same on every node: it is computed before.
-CREATE OR REPLACE FUNCTION remember_session(p_tenant text, p_user uuid, p_act jsonb) RETURNS int LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION remember_session(p_tenant text, p_user uuid, p_authentication jsonb) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-  v_at timestamptz := to_timestamp((p_act->>'authTime')::double precision);
-  v_ends timestamptz := to_timestamp((p_act->>'endsAt')::double precision);
+  v_at timestamptz := to_timestamp((p_authentication->>'authTime')::double precision);
+  v_ends timestamptz := to_timestamp((p_authentication->>'endsAt')::double precision);
   v_expires timestamptz := greatest(v_ends + interval '2 minutes', v_at + interval '22 minutes');
   v_generation int;
-  v_methods text[] := ARRAY(SELECT jsonb_array_elements_text(p_act->'methods'));
+  v_methods text[] := ARRAY(SELECT jsonb_array_elements_text(p_authentication->'methods'));
 BEGIN
-  IF p_act IS NULL THEN RETURN NULL; END IF;
+  IF p_authentication IS NULL THEN RETURN NULL; END IF;
   INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, acr, methods, factor_id, auth_time, epoch, ends_at, mac, expires_at)
-  VALUES (p_tenant, p_user, p_act->>'issuer', p_act->>'session', p_act->>'acr', v_methods,
-    (p_act->>'factorId')::uuid, v_at, (p_act->>'epoch')::int, v_ends, decode(p_act->>'mac', 'hex'), v_expires)
+  VALUES (p_tenant, p_user, p_authentication->>'issuer', p_authentication->>'session', p_authentication->>'acr', v_methods,
+    (p_authentication->>'factorId')::uuid, v_at, (p_authentication->>'epoch')::int, v_ends, decode(p_authentication->>'mac', 'hex'), v_expires)
   ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET acr = excluded.acr, methods = excluded.methods,
     factor_id = excluded.factor_id, auth_time = excluded.auth_time, epoch = excluded.epoch, ends_at = excluded.ends_at, mac = excluded.mac,
     expires_at = greatest(s.expires_at, excluded.expires_at)
@@ -1887,10 +1887,10 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'imported');
 END $$;
 
--- Has who acts been signed out, reset, disabled or erased since their token was read? p_by names a user with the epoch that was read with
+-- Was the actor signed out, reset, disabled or erased since their token was read? p_by names a user with the epoch that was read with
 -- it; a machine and an operator have none. What an administrator does calls it first: the body of a call may come long after its head.
--- Decides: what ends somebody's tokens comes before the act, which then does nothing, or after it, whole. The actor's row is locked and
--- that of who is acted on, if one is, in one order: two who act on each other do not deadlock.
+-- Decides: what ends the actor's tokens comes before the change, which then does nothing, or after it, whole. The rows of the actor and
+-- of the user they act on, if any, are locked in one order: two users who act on each other do not deadlock.
 CREATE OR REPLACE FUNCTION is_actor_gone(p_tenant text, p_user uuid, p_by jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
   v_actor uuid;

@@ -13,7 +13,7 @@ import { UnavailableError } from '../../platform/unavailable.ts'
 import { assuranceSettings, type Services, throttleLimits } from '../../services.ts'
 import { type CodeRule, decideCodeRule } from '../../sessions/assurance.ts'
 import { checkAudience, issueSettled, remembered } from '../../sessions/issue.ts'
-import type { Act } from '../../sessions/mfa-token.ts'
+import type { Authentication } from '../../sessions/mfa-token.ts'
 import type { Pending, User } from '../../users/user.ts'
 import { settleRefused } from '../attempts.sql.ts'
 import type { Confirmed, FactorKind } from '../factor-kind.ts'
@@ -91,7 +91,7 @@ const codeRuleOf = ({ config, db }: Services) => async (user: User): Promise<Cod
 }
 
 /** What a confirmation proves: a factor of its kind; after a recovery it stays one, since that is how this session came in. */
-function confirmedAct ({ mfa }: Caller, kind: FactorKind, factorId: string, now: Date): Act {
+function confirmedAuthentication ({ mfa }: Caller, kind: FactorKind, factorId: string, now: Date): Authentication {
   const [acr, methods] = mfa?.acr === recoveryCodes.acr ? [recoveryCodes.acr, [...kind.amr, ...recoveryCodes.amr]] : [kind.acr, [...kind.amr]]
   return { acr, methods, factorId, authTime: unixSeconds(now), isBypass: mfa?.isBypass === true }
 }
@@ -148,15 +148,15 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
       const claimed = await settleClaimed(db, { ...ofKind, factorId, claim })
       refuseThrottled(claimed)
       if (claimed.outcome !== 'claimed') throw new Problem('code_refused')
-      const codes = isFirst ? made ??= await createRecoverySet(text => hasher.hash(text, request.budget.actBy), secrets.peppers, { tenant, userId }) : null
+      const codes = isFirst ? made ??= await createRecoverySet(text => hasher.hash(text, request.budget.beginBy), secrets.peppers, { tenant, userId }) : null
       const { counter } = proof
       const kept = replaceSecret(pending, proof, user)
-      const act = confirmedAct(caller, kind, factorId, now)
-      const confirmation = { ...ofKind, ...kept, epoch, revision, factorId, claim, label, counter, setId, codes: codes?.hashed ?? null, rule, act: remembered(services, user, caller, act), by }
+      const authentication = confirmedAuthentication(caller, kind, factorId, now)
+      const confirmation = { ...ofKind, ...kept, epoch, revision, factorId, claim, label, counter, setId, codes: codes?.hashed ?? null, rule, authentication: remembered(services, user, caller, authentication), by }
       const result = await forCaller(request, () => settleConfirmed(db, confirmation))
       refuseThrottled(result)
       if (result.outcome === 'confirmed') {
-        const token = issueSettled(services, caller, user, act, result, audience)
+        const token = issueSettled(services, caller, user, authentication, result, audience)
         return { factorId, recoveryCodes: codes?.shown ?? null, ...token, ...kind.view({ ...pending, counter }, clock()) }
       }
       if (result.outcome !== 'stale') throw new Problem('code_refused')

@@ -49,11 +49,11 @@ export interface Confirmation {
   setId: string
   codes: HashedCode[] | null
   rule: CodeRule
-  act: object | null
+  authentication: object | null
   by: By
 }
 
 /** Decides the race of confirmations: `confirmed` once; `stale` if the set of factors, or what the rule rests on, is another than the decision's. */
-export const settleConfirmed = (db: Database, { tenant, userId, kind, epoch, revision, factorId, claim, sealed, keyId, label, counter, setId, codes, rule, act, by }: Confirmation): Promise<Settled<'confirm_factor'>> =>
+export const settleConfirmed = (db: Database, { tenant, userId, kind, epoch, revision, factorId, claim, sealed, keyId, label, counter, setId, codes, rule, authentication, by }: Confirmation): Promise<Settled<'confirm_factor'>> =>
   db.settle('confirm_factor', sql`${tenant}, ${userId}::uuid, ${kind}, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${sealed}::bytea, ${keyId}, ${label}, ${counter}::bigint,
-    ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${rule}, ${act}::jsonb, ${by}::jsonb`)
+    ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${rule}, ${authentication}::jsonb, ${by}::jsonb`)

@@ -4,10 +4,10 @@ import { byOf, wholeUser } from '../../guard.ts'
 import { operation } from '../../http/openapi.ts'
 import { forCaller } from '../../http/plugins/budget.ts'
 import { Problem } from '../../http/problem.ts'
-import { afterAct, UnavailableError } from '../../platform/unavailable.ts'
+import { afterChange, UnavailableError } from '../../platform/unavailable.ts'
 import { assuranceSettings, decisionSettings, type Services } from '../../services.ts'
 import { issueSettled, remembered } from '../../sessions/issue.ts'
-import { actOf } from '../../sessions/mfa-token.ts'
+import { authenticationOf } from '../../sessions/mfa-token.ts'
 import { listFactors } from '../view.ts'
 import { decideFactorChange, decideRemoval } from './decide.ts'
 import { FactorParams, FACTORS_SCHEMAS, type RenameRequest } from './schema.ts'
@@ -62,7 +62,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, guard
     if (user.factors.some(factor => factor.label === label && factor.id !== factorId)) throw new Problem('label_taken')
     const result = await forCaller(request, () => settleRenamed(db, { ...user, factorId, label, by: byOf(request) }))
     if (result.outcome === 'taken') throw new Problem('label_taken')
-    await afterAct(guard.refresh(request))
+    await afterChange(guard.refresh(request))
     const renamed = listFactors(kinds, wholeUser(request), clock()).find(factor => factor.id === factorId)
     if (result.outcome !== 'renamed' || renamed === undefined) throw new Problem('not_found')
     return renamed
@@ -105,11 +105,11 @@ function registerRemove (app: FastifyInstance, services: Services): void {
         return reply.code(204).send()
       }
       if (decision.outcome !== 'remove') throw new Problem(decision.outcome)
-      const act = decision.isSessionKept ? actOf(caller, kinds.methods) : null
-      const result = await forCaller(request, () => settleRemoved(db, { tenant, userId, epoch, revision, factorId, act: act === null ? null : remembered(services, { tenant, userId, epoch: epoch + 1 }, caller, act), by }))
+      const authentication = decision.isSessionKept ? authenticationOf(caller, kinds.methods) : null
+      const result = await forCaller(request, () => settleRemoved(db, { tenant, userId, epoch, revision, factorId, authentication: authentication === null ? null : remembered(services, { tenant, userId, epoch: epoch + 1 }, caller, authentication), by }))
       if (result.outcome === 'removed') {
-        if (act === null) return reply.code(204).send()
-        return issueSettled(services, caller, { userId, epoch: result.epoch }, act, result)
+        if (authentication === null) return reply.code(204).send()
+        return issueSettled(services, caller, { userId, epoch: result.epoch }, authentication, result)
       }
       // A removal that came between ended this token too: then this throws.
       await guard.refresh(request)

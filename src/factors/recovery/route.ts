@@ -67,15 +67,15 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       await recordUnreadable(db, user, by, recoveryCodes.kind, { pepperId: stored.pepperId })
       throw new UnavailableError('a pepper is missing')
     }
-    if (stored === null || !await isCode(stored, pepper as Buffer, user, canonical, request.budget.actBy)) {
+    if (stored === null || !await isCode(stored, pepper as Buffer, user, canonical, request.budget.beginBy)) {
       await forCaller(request, () => settleUncharged(db, { tenant, userId, call: recoveryCodes.kind, kind, by }))
       throw new Problem('code_refused', refusal)
     }
-    const act = { acr: recoveryCodes.acr, methods: [...recoveryCodes.amr], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
-    const settling = { tenant, userId, epoch, slot, hash: stored.hash, kinds: kinds.names, act: remembered(services, user, caller, act), by }
+    const authentication = { acr: recoveryCodes.acr, methods: [...recoveryCodes.amr], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
+    const settling = { tenant, userId, epoch, slot, hash: stored.hash, kinds: kinds.names, authentication: remembered(services, user, caller, authentication), by }
     const result = await forCaller(request, () => kind === 'bypass' ? settleBypassed(db, settling) : settleRecovered(db, settling))
     if (result.outcome !== 'accepted') throw new Problem('code_refused', refusal)
-    return { ...issueSettled(services, caller, user, act, result, audience), remaining: result.remaining }
+    return { ...issueSettled(services, caller, user, authentication, result, audience), remaining: result.remaining }
   })
 
   /** The slow hash runs where the tag fits alone: a wrong code costs none, and so stands in nobody's way. */
@@ -142,7 +142,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, guard, hasher
   async function renew (request: FastifyRequest): Promise<string[]> {
     const { tenant, userId, epoch } = request.storedUser
     try {
-      const { shown, hashed } = await createRecoverySet(text => hasher.hashLast(text, request.budget.actBy), secrets.peppers, { tenant, userId })
+      const { shown, hashed } = await createRecoverySet(text => hasher.hashLast(text, request.budget.beginBy), secrets.peppers, { tenant, userId })
       const result = await forCaller(request, () => settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) }))
       if (result.outcome !== 'replaced') throw new Problem('not_enrolled')
       return shown

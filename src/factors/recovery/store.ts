@@ -22,15 +22,15 @@ export async function findBypass (db: Database, tenant: string, userId: string):
 }
 
 /** `kinds`: of the factors whose waits, locks and budgets end with it. */
-export interface Recovery { tenant: string, userId: string, epoch: number, hash: string, kinds: readonly string[], act: object | null, by: By }
+export interface Recovery { tenant: string, userId: string, epoch: number, hash: string, kinds: readonly string[], authentication: object | null, by: By }
 
 /** Decides the race for one code: `accepted` once, `spent` to all others. Names the hash, so that a newer set's slot stays. */
-export const settleRecovered = (db: Database, { tenant, userId, epoch, slot, hash, kinds, act, by }: Recovery & { slot: number }): Promise<Settled<'accept_recovery'>> =>
-  db.settle('accept_recovery', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${slot}::int, ${hash}, ${kinds}::text[], ${act}::jsonb, ${by}::jsonb`)
+export const settleRecovered = (db: Database, { tenant, userId, epoch, slot, hash, kinds, authentication, by }: Recovery & { slot: number }): Promise<Settled<'accept_recovery'>> =>
+  db.settle('accept_recovery', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${slot}::int, ${hash}, ${kinds}::text[], ${authentication}::jsonb, ${by}::jsonb`)
 
 /** The same for a bypass: `accepted` once, before it ends. */
-export const settleBypassed = (db: Database, { tenant, userId, epoch, hash, kinds, act, by }: Recovery): Promise<Settled<'accept_bypass'>> =>
-  db.settle('accept_bypass', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${hash}, ${kinds}::text[], ${act}::jsonb, ${by}::jsonb`)
+export const settleBypassed = (db: Database, { tenant, userId, epoch, hash, kinds, authentication, by }: Recovery): Promise<Settled<'accept_bypass'>> =>
+  db.settle('accept_bypass', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${hash}, ${kinds}::text[], ${authentication}::jsonb, ${by}::jsonb`)
 
 /** How often in an hour somebody may have their codes hashed anew. */
 const RENEWALS_PER_HOUR = 6

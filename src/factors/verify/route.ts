@@ -55,13 +55,13 @@ export function registerVerify (app: FastifyInstance, services: Services, kind: 
     if (decision.outcome === 'match') {
       const { factor, counter, drift } = decision
       const now = clock()
-      const act = { acr: kind.acr, methods: [...kind.amr], factorId: factor.id, authTime: unixSeconds(now) }
-      const acceptance = { ...ofKind, epoch, factorId: factor.id, counter, act: remembered(services, user, caller, act), by }
+      const authentication = { acr: kind.acr, methods: [...kind.amr], factorId: factor.id, authTime: unixSeconds(now) }
+      const acceptance = { ...ofKind, epoch, factorId: factor.id, counter, authentication: remembered(services, user, caller, authentication), by }
       const result = await forCaller(request, () => settleAccepted(db, acceptance))
       refuseThrottled(result)
       if (result.outcome !== 'accepted') throw new Problem('code_refused')
       if (drift !== undefined) metrics.drift(drift)
-      return { ...issueSettled(services, caller, user, act, result, audience), factorId: factor.id, ...kind.view({ ...factor, counter }, now) }
+      return { ...issueSettled(services, caller, user, authentication, result, audience), factorId: factor.id, ...kind.view({ ...factor, counter }, now) }
     }
     if (decision.outcome === 'spent') {
       await forCaller(request, () => settleUncharged(db, { ...ofKind, call: kind.kind, cause: 'spent', by }))

@@ -7,7 +7,7 @@ import { Problem } from '../problem.ts'
  * In milliseconds: each request is answered within ten seconds, so what it is for begins within six. After that it takes a connection
  * and a statement, of which each has its own limit.
  */
-export const BUDGET = { answer: 9500, act: 6000 }
+export const BUDGET = { answer: 9500, begin: 6000 }
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -22,7 +22,7 @@ class Budget {
   #startedAt = 0
   #timer: NodeJS.Timeout | undefined
   /** What the request is for has begun. */
-  isActing = false
+  hasBegun = false
 
   constructor (limits: typeof BUDGET, onOver: () => void) {
     this.#limits = limits
@@ -45,7 +45,7 @@ class Budget {
   get isStopped (): boolean { return this.#timer === undefined }
 
   /** Until when, by the clock of `performance`, what the request is for may begin. */
-  get actBy (): number { return this.#startedAt + this.#limits.act }
+  get beginBy (): number { return this.#startedAt + this.#limits.begin }
 
   /** @throws UnavailableError where the time for the answer is over */
   check (): void {
@@ -79,7 +79,7 @@ export function registerBudget (app: FastifyInstance, limits = BUDGET): void {
 /** In place of the handler, whose answer comes too late for anybody. */
 function answerInstead (request: FastifyRequest, reply: FastifyReply): void {
   const cause = new UnavailableError('the answer took too long')
-  writeProblem(request, reply, request.budget.isActing
+  writeProblem(request, reply, request.budget.hasBegun
     ? new Problem('outcome_unknown', { cause, detail: ifUnknownOf(request) })
     : new Problem('unavailable', { cause }))
 }
@@ -96,7 +96,7 @@ export async function forCaller<T> (request: FastifyRequest, work: () => Promise
 
 /** The same for what somebody may ask for as they leave: a log-out. */
 export async function evenIfGone<T> ({ budget }: FastifyRequest, work: () => Promise<T>): Promise<T> {
-  if (performance.now() > budget.actBy) throw new UnavailableError('there is no time left to begin the call')
-  budget.isActing = true
+  if (performance.now() > budget.beginBy) throw new UnavailableError('there is no time left to begin the call')
+  budget.hasBegun = true
   return await work()
 }

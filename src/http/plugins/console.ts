@@ -76,7 +76,7 @@ export async function registerConsole (app: FastifyInstance, hasDocs: boolean, i
 interface Schema { required?: string[], examples?: object[] }
 interface Specification { servers: unknown, paths: Record<string, object>, components: { schemas: Record<string, Schema> } }
 
-/** What is filled in for a reason would stand in the audit, whatever the reason was: whoever acts has to write it. */
+/** An example that is filled in as the reason would stand in the audit: the administrator has to write their own. */
 const withoutReasons = (schemas: Record<string, Schema>): Record<string, Schema> => Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [
   name, schema.required?.includes('reason') === true && schema.examples !== undefined ? { ...schema, examples: schema.examples.map(example => ({ ...example, reason: '' })) } : schema
 ]))

@@ -78,7 +78,7 @@ export type SettlementName = keyof Settlements
 /** What a function answered, besides what every call makes an error of: a row that is lost, an administrator who is one no more. */
 export type Settled<Name extends SettlementName = SettlementName> = Settlements[Name]
 
-/** No act of the caller's: it goes before one, and where its answer is lost, nothing was accepted all the same. */
+/** Nothing that the caller asked for: it goes before that, and if its answer is lost, nothing was accepted all the same. */
 export const PRELUDES: ReadonlySet<SettlementName> = new Set(['upsert_user', 'record_policy_contact', 'claim_confirmation', 'claim_renewal'])
 
 /** What takes longer than a request's: for many users at once, one at a time, which the caller sees to; and for every tenant. */

@@ -6,7 +6,7 @@ import { forCaller } from '../../http/plugins/budget.ts'
 import { DETAILS, Problem } from '../../http/problem.ts'
 import { readTime } from '../../http/time.ts'
 import type { Settled } from '../../platform/db/settlements.ts'
-import { afterAct } from '../../platform/unavailable.ts'
+import { afterChange } from '../../platform/unavailable.ts'
 import { decisionSettings, type Services } from '../../services.ts'
 import { type ExemptionChange, type GraceChange, UserParams, usersSchemas } from './schema.ts'
 import { settleExemption, settleGrace } from './store.ts'
@@ -66,7 +66,7 @@ function registerExemption (app: FastifyInstance, { config, db, clock, guard, ki
     if (!exempt && until !== undefined) throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
     const end = until === undefined ? null : readTime('until', until)
     refuseUnset(await forCaller(request, () => settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) })))
-    return viewUser(kinds, await afterAct(findTarget(db, request)), clock(), settings)
+    return viewUser(kinds, await afterChange(findTarget(db, request)), clock(), settings)
   })
 }
 
@@ -93,7 +93,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, guard, kinds 
     const userId = userIdOf(request)
     await refuseOneself(db, request)
     refuseUnset(await forCaller(request, () => settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) })))
-    return viewUser(kinds, await afterAct(findTarget(db, request)), clock(), settings)
+    return viewUser(kinds, await afterChange(findTarget(db, request)), clock(), settings)
   })
 }
 

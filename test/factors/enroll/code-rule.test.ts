@@ -15,9 +15,9 @@ const on = ({ call }: Service, user: User, method: string, path: string, body?: 
 const at = (where: Service, { sub, options }: User, tenant: string): User => where.user({ ...options, sub, tenant })
 
 t.test('requireCode: nobody sets up a factor anew without the code that a reset gives, or a later bypass', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
-  const { status, body } = await act(id, 'reset', { requireCode: true })
+  const { status, body } = await actOn(id, 'reset', { requireCode: true })
   t.equal(status, 200)
   t.same(Object.keys(body).sort(), ['code', 'expiresAt'])
   t.match(body, { code: /^B/, expiresAt: /Z$/ })
@@ -43,14 +43,14 @@ t.test('requireCode: nobody sets up a factor anew without the code that a reset 
 })
 
 t.test('the code may end unused: then a bypass helps, and a reset has nothing to take', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
-  const { code } = (await act(id, 'reset', { requireCode: true })).body
+  const { code } = (await actOn(id, 'reset', { requireCode: true })).body
   await db.rows`UPDATE bypasses SET expires_at = now() WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`
   t.equal((await user.call('POST', '/mfa/recovery', { code })).status, 422)
   t.match(await user.call('POST', '/mfa/enroll'), NEEDS_CODE)
-  t.equal((await act(id, 'reset')).status, 409)
-  const bypass = (await act(id, 'bypass')).body.code
+  t.equal((await actOn(id, 'reset')).status, 409)
+  const bypass = (await actOn(id, 'bypass')).body.code
   const { body: { token } } = await user.call('POST', '/mfa/recovery', { code: bypass })
   clock.advance(901)
   t.equal((await user.call('POST', '/mfa/enroll', {}, token)).status, 401, 'the token has ended')
@@ -61,24 +61,24 @@ t.test('the code may end unused: then a bypass helps, and a reset has nothing to
 /** By SQL's own hand, where the test's administrator would have to verify anew. */
 async function administratorsBypass (user: User, id: string): Promise<string> {
   const other = await administrator(service, ['mfa:admin'], user.tenant)
-  return (await other.act(id, 'bypass')).body.code
+  return (await other.actOn(id, 'bypass')).body.code
 }
 
 t.test('a reset without requireCode asks for none, and ends what an earlier one asked', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
-  const { code } = (await act(id, 'reset', { requireCode: true })).body
+  const { code } = (await actOn(id, 'reset', { requireCode: true })).body
   const { body: { token } } = await user.call('POST', '/mfa/recovery', { code })
   await user.call('POST', '/mfa/enroll', {}, token)
-  t.equal((await act(id, 'reset')).status, 204, 'what is pending is something')
+  t.equal((await actOn(id, 'reset')).status, 204, 'what is pending is something')
   t.equal((await user.call('POST', '/mfa/enroll')).status, 201)
 })
 
-t.test('an old act of a remembered session is no fresh code', async t => {
+t.test('an old authentication of a remembered session is no fresh code', async t => {
   const remembering = await startService(t, { ...service.env, JWT_SESSION_CLAIM: 'sid' }, clock)
-  const { act, enrolled } = await administrator(remembering)
+  const { actOn, enrolled } = await administrator(remembering)
   const { user, id } = await enrolled({ sid: 's1' })
-  const { code } = (await act(id, 'reset', { requireCode: true })).body
+  const { code } = (await actOn(id, 'reset', { requireCode: true })).body
   await user.call('POST', '/mfa/recovery', { code })
   clock.advance(901)
   const { body: { token } } = await user.call('POST', '/mfa/token')
@@ -87,11 +87,11 @@ t.test('an old act of a remembered session is no fresh code', async t => {
 })
 
 t.test('always: everybody needs one, and no fresh login', async t => {
-  const { admin, act, seen } = await administrator(service)
+  const { admin, actOn, seen } = await administrator(service)
   const { user, id } = await seen()
   t.match(await on(always, user, 'POST', '/mfa/enroll'), NEEDS_CODE)
   t.match(await on(always, user, 'POST', '/mfa/enroll', {}, user.token({ auth_time: clock.seconds - 5000 })), NEEDS_CODE)
-  const { code } = (await act(id, 'bypass')).body
+  const { code } = (await actOn(id, 'bypass')).body
   const { body } = await on(always, user, 'POST', '/mfa/recovery', { code }, user.token({ auth_time: clock.seconds - 5000 }))
   const mine = await at(always, user, admin.tenant).enroll(body.token)
   t.equal(mine.recoveryCodes?.length, 10)
@@ -101,16 +101,16 @@ t.test('always: everybody needs one, and no fresh login', async t => {
 
 t.test('by default: who knows the password of a promoted user whom support has reset sets up no factor, and administers nothing', async t => {
   t.equal(roles.config.ENROLL_REQUIRES_CODE, 'roles')
-  const { admin: { tenant }, act, enrolled } = await administrator(roles, ['mfa:support'])
+  const { admin: { tenant }, actOn, enrolled } = await administrator(roles, ['mfa:support'])
   const { user, id } = await enrolled()
   // Promoted at the identity provider, and not seen here since: support may still reset them.
-  t.equal((await act(id, 'reset')).status, 204)
+  t.equal((await actOn(id, 'reset')).status, 204)
   const thief = at(roles, user, tenant)
   thief.options.roles = ['mfa:admin']
   t.match(await thief.call('POST', '/mfa/enroll'), NEEDS_CODE)
   t.match(await thief.call('POST', '/mfa/enroll', {}, thief.token({ roles: [] })), NEEDS_CODE, 'nor by a token of before the promotion')
   t.match(await thief.call('GET', '/admin/policy'), { status: 409, body: { code: 'not_enrolled' } })
-  t.match(await act(id, 'bypass'), { status: 403 }, 'nor does support hand them the code')
+  t.match(await actOn(id, 'bypass'), { status: 403 }, 'nor does support hand them the code')
   t.equal((await db.rows`SELECT 1 FROM factors WHERE tenant = ${tenant} AND user_id = ${id}::uuid`).length, 0)
 })
 
@@ -162,10 +162,10 @@ t.test('roles: a first factor that was set up without a code administers after a
 })
 
 t.test('roles: by a bypass a further administrator sets up, and administers after a day', async t => {
-  const { admin, act } = await administrator(roles)
+  const { admin, actOn } = await administrator(roles)
   const second = roles.user({ ...ADMIN, tenant: admin.tenant })
   const { body: { userId } } = await second.call('GET', '/mfa/status')
-  const { body: { token } } = await second.call('POST', '/mfa/recovery', { code: (await act(userId, 'bypass')).body.code })
+  const { body: { token } } = await second.call('POST', '/mfa/recovery', { code: (await actOn(userId, 'bypass')).body.code })
   const { secret } = await second.enroll(token)
   t.match(await second.call('GET', '/admin/policy', undefined, await second.verify(secret)), { status: 403 })
   await db.rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC' WHERE tenant = ${admin.tenant}`
@@ -173,7 +173,7 @@ t.test('roles: by a bypass a further administrator sets up, and administers afte
 })
 
 t.test('a reset that comes between the start and its writing leaves nothing pending', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id, token } = await enrolled()
   const { settle } = db
   t.teardown(() => { service.db.settle = settle })
@@ -184,12 +184,12 @@ t.test('a reset that comes between the start and its writing leaves nothing pend
       return await settle(...call)
     }
   }
-  beside(async () => { t.equal((await act(id, 'reset', { requireCode: true })).status, 200) })
+  beside(async () => { t.equal((await actOn(id, 'reset', { requireCode: true })).status, 200) })
   t.equal((await user.call('POST', '/mfa/enroll', {}, token)).status, 401, 'its token has ended')
   t.equal((await db.rows`SELECT 1 FROM enrollments WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`).length, 0)
   const { user: newcomer, id: theirs } = await (await administrator(service, ['mfa:admin'], user.tenant)).seen()
   await newcomer.call('POST', '/mfa/enroll')
-  beside(async () => { t.equal((await act(theirs, 'reset')).status, 204) })
+  beside(async () => { t.equal((await actOn(theirs, 'reset')).status, 204) })
   t.equal((await newcomer.call('POST', '/mfa/enroll')).status, 201, 'a login starts anew')
   service.db.settle = async () => ({ outcome: 'stale' }) as never
   t.match(await newcomer.call('POST', '/mfa/enroll'), { status: 503 })

@@ -15,7 +15,7 @@ const refused = async (user: User): Promise<any[]> => (await user.events()).filt
 const aMinute = ({ tenant }: User): Promise<unknown> => db.rows`UPDATE refusals SET told_at = now() - interval '61 seconds' WHERE tenant = ${tenant}`
 
 t.test('while somebody with the password sends wrong codes of every kind, the owner\'s recovery code and an administrator\'s code open at the first try', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id, secret, recoveryCodes } = await enrolled()
   const attack = { isOver: false }
   const attackers = Array.from({ length: 4 }, async (_, n) => {
@@ -26,8 +26,8 @@ t.test('while somebody with the password sends wrong codes of every kind, the ow
   })
   for (const code of recoveryCodes as string[]) {
     t.equal((await recover(user, code)).status, 200)
-    t.equal((await act(id, 'unlock')).status, 204)
-    t.equal((await recover(user, (await act(id, 'bypass')).body.code)).status, 200)
+    t.equal((await actOn(id, 'unlock')).status, 204)
+    t.equal((await recover(user, (await actOn(id, 'bypass')).body.code)).status, 200)
   }
   attack.isOver = true
   await Promise.all(attackers)

@@ -109,7 +109,7 @@ t.test('magic codes open nothing', async t => {
   }
 })
 
-t.test('the answer is a token of this act, and when the next code is taken', async t => {
+t.test('the answer is a token of this authentication, and says when the next code is accepted', async t => {
   const service = await startService(t)
   const user = service.user()
   const { secret, factorId } = await user.enroll()
@@ -121,7 +121,7 @@ t.test('the answer is a token of this act, and when the next code is taken', asy
   t.equal((await user.call('GET', '/mfa/factors')).body.items[0].nextCodeAt, body.nextCodeAt)
 })
 
-t.test('every act and refusal leaves one audit row that says who, what and from where, and no code', async t => {
+t.test('every accepted and refused code leaves one audit row that says who, what and from where, and not the code', async t => {
   const service = await startService(t)
   const user = service.user()
   const { secret } = await user.enroll()

@@ -13,7 +13,7 @@ import { raw, request, wire } from '../../helpers/raw.ts'
 import { type User, startService } from '../../helpers/service.ts'
 import { until } from '../../helpers/until.ts'
 
-async function start (t: Test, routes: (app: FastifyInstance) => void, limits = { answer: 300, act: 150 }): Promise<{ url: string, app: FastifyInstance }> {
+async function start (t: Test, routes: (app: FastifyInstance) => void, limits = { answer: 300, begin: 150 }): Promise<{ url: string, app: FastifyInstance }> {
   const app = Fastify() as unknown as FastifyInstance
   registerErrors(app, new Refusals({ log: app.log, metrics: new Metrics(), isProduction: true }))
   registerBudget(app, limits)
@@ -53,7 +53,7 @@ t.test('what takes too long is answered in time, the connection serves on, and w
   t.equal(await (await fetch(url)).text(), 'here')
 })
 
-t.test('an act that has begun, and is not done in time, has an unknown outcome; one that comes too late is not begun', async t => {
+t.test('a change that has begun, and is not done in time, has an unknown outcome; one that comes too late is not begun', async t => {
   const begun: string[] = []
   const { url } = await start(t, app => {
     app.post('/slow', { schema: { 'x-outcome-unknown': 'It may have been done. Look.' } as object }, async request => await forCaller(request, async () => { begun.push('slow'); await new Promise(() => {}) }))
@@ -88,7 +88,7 @@ t.test('an answer that has begun goes on for as long as it takes', async t => {
   t.equal(await (await fetch(url)).text(), '01234')
 })
 
-t.test('each act of a request is done for its caller alone: no route settles by itself', async t => {
+t.test('each change of a request is made only while its caller is there: no route settles by itself', async t => {
   const routes = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter(path => path.endsWith('route.ts'))
   const settling = routes.flatMap(path => [...readFileSync(`src/${path}`, 'utf8').matchAll(/(.*)\bsettle[A-Z]\w*\(/g)].map(([line]) => ({ path, line })))
   t.ok(settling.length > 20)

@@ -69,7 +69,7 @@ t.test('NUL and halves of surrogate pairs are 400 wherever text is taken, and so
     const calls: Array<[string, string, unknown, string]> = [
       ['PUT', '/admin/policy', { enforcement: 'optional', groups: ['staff', text] }, token],
       ['POST', '/admin/policy/preview', { groups: [text] }, token],
-      ...['reset', 'unlock', 'bypass', 'sign-out', 'erase'].map((act): [string, string, unknown, string] => ['POST', `/admin/users/${id}/${act}`, { reason: text }, token]),
+      ...['reset', 'unlock', 'bypass', 'sign-out', 'erase'].map((action): [string, string, unknown, string] => ['POST', `/admin/users/${id}/${action}`, { reason: text }, token]),
       ['PUT', `/admin/users/${id}/exemption`, { exempt: true, reason: text }, token],
       ['PUT', `/admin/users/${id}/grace`, { until: '2099-01-01T00:00:00Z', reason: text }, token],
       ...['subject', 'account', 'namespace'].map((field): [string, string, unknown, string] => ['PUT', '/admin/users', { users: [{ subject: 'x', [field]: text }] }, token]),

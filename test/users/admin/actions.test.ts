@@ -21,14 +21,14 @@ const belongings = async ({ tenant }: User, id: string): Promise<Record<string, 
 const NONE = { factors: 0, codes: 0, sets: 0, pending: 0, bypasses: 0, sessions: 0, closed: 0 }
 
 t.test('a reset takes factors, codes, what is pending, sessions and locks, ends the tokens, and keeps what there was in the audit', async t => {
-  const { admin, act, enrolled } = await administrator(service)
+  const { admin, actOn, enrolled } = await administrator(service)
   const { user, id, secret, recoveryCodes, factorId, token } = await enrolled({ sid: 's1', accounts: ['local'] })
   await user.call('POST', '/mfa/enroll', {}, token)
-  await act(id, 'bypass')
+  await actOn(id, 'bypass')
   for (let failure = 0; failure < 5; failure++) await user.call('POST', '/mfa/verify', { code: clock.wrongCode(secret) })
   t.match(await belongings(user, id), { factors: 1, codes: 10, pending: 1, bypasses: 1, sessions: 1, closed: 2 })
   const before = await user.row()
-  const answer = await act(id, 'reset')
+  const answer = await actOn(id, 'reset')
   t.equal(answer.status, 204)
   t.equal(answer.text, '')
   t.same(await belongings(user, id), NONE)
@@ -50,68 +50,68 @@ t.test('a reset takes factors, codes, what is pending, sessions and locks, ends 
 })
 
 t.test('who has nothing is not reset: not_enrolled; what is pending is something', async t => {
-  const { act, seen, admin } = await administrator(service)
+  const { actOn, seen, admin } = await administrator(service)
   const { user, id } = await seen()
   const before = await user.row()
-  t.match(await act(id, 'reset'), { status: 409, body: { code: 'not_enrolled' } })
-  t.match(await act(id, 'reset', { requireCode: true }), { status: 409, body: { code: 'not_enrolled' } })
+  t.match(await actOn(id, 'reset'), { status: 409, body: { code: 'not_enrolled' } })
+  t.match(await actOn(id, 'reset', { requireCode: true }), { status: 409, body: { code: 'not_enrolled' } })
   t.same(await user.row(), before)
   t.notOk((await admin.events()).some(({ action }) => action === 'user.reset'))
   const { body } = await user.call('POST', '/mfa/enroll')
-  t.equal((await act(id, 'reset')).status, 204)
+  t.equal((await actOn(id, 'reset')).status, 204)
   t.equal((await user.call('POST', '/mfa/enroll/confirm', { factorId: body.factorId, code: clock.code(body.secret) })).status, 404)
 })
 
 t.test('a reset gives no second grace period', async t => {
-  const { admin, token, act, enrolled } = await administrator(service)
+  const { admin, token, actOn, enrolled } = await administrator(service)
   await admin.call('PUT', '/admin/policy', { enforcement: 'required', gracePeriodDays: 7 }, token)
   const { user, id } = await enrolled({ accounts: ['local'] })
   const path = `/admin/users/${id}`
   const { graceUntil } = (await admin.call('GET', path, undefined, token)).body
-  await act(id, 'reset')
+  await actOn(id, 'reset')
   t.match((await user.call('GET', '/mfa/status')).body, { decision: { action: 'allow', reason: 'grace', deadline: graceUntil } })
   await db.rows`UPDATE users SET grace_until = now() - interval '1 second' WHERE tenant = ${user.tenant} AND id = ${id}::uuid`
   await user.enroll()
-  await act(id, 'reset')
+  await actOn(id, 'reset')
   t.match((await user.call('GET', '/mfa/status')).body, { decision: { action: 'enroll', reason: 'required_by_policy' } })
 })
 
 t.test('an unlock clears run, wait, lock and budget, is audited with what there was, and moves no epoch', async t => {
-  const { admin, act, enrolled } = await administrator(service)
+  const { admin, actOn, enrolled } = await administrator(service)
   const { user, id, secret, recoveryCodes, token } = await enrolled()
   await db.rows`UPDATE throttles SET failures = 30, tries = 30, locked_at = now(), wait_until = now() + interval '1 hour', recent = array_fill(now(), ARRAY[20])
     WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND kind = 'totp'`
   t.match(await user.call('POST', '/mfa/verify', { code: clock.code(secret) }), { status: 403, body: { code: 'factor_locked' } })
-  t.equal((await act(id, 'unlock')).status, 204)
+  t.equal((await actOn(id, 'unlock')).status, 204)
   t.match(await user.throttle('totp'), { failures: 0, tries: 0, wait_until: null, locked_at: null, recent: [] })
   const event = (await admin.events()).at(-1)
   t.match(event, { action: 'user.unlocked', subject: id, details: { reason: 'Ticket 4711', cleared: { totp: { failures: 30, lockedAt: /./, budget: 20 } } } })
   t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 200)
   t.equal((await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
   t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
-  t.equal((await act(id, 'unlock')).status, 204, 'whose doors are open')
+  t.equal((await actOn(id, 'unlock')).status, 204, 'whose doors are open')
 })
 
 t.test('a sign-out ends every MFA token and remembered session, and takes nothing', async t => {
-  const { admin, act, enrolled } = await administrator(service)
+  const { admin, actOn, enrolled } = await administrator(service)
   const { user, id, token } = await enrolled({ sid: 's1' })
   t.match((await user.call('GET', '/mfa/status')).body.decision, { reason: 'mfa_verified' })
-  t.equal((await act(id, 'sign-out')).status, 204)
+  t.equal((await actOn(id, 'sign-out')).status, 204)
   t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 401)
   t.match((await user.call('GET', '/mfa/status')).body, { enrolled: true, recoveryCodes: { remaining: 10 }, decision: { action: 'verify' } })
   t.match((await admin.events()).at(-1), { action: 'user.signed_out', subject: id, actor: (await admin.row()).id, details: { reason: 'Ticket 4711' } })
-  t.equal((await act(id, 'sign-out')).status, 204, 'again')
+  t.equal((await actOn(id, 'sign-out')).status, 204, 'again')
 })
 
-const ACTS = ['reset', 'unlock', 'bypass', 'sign-out', 'erase']
+const ACTIONS = ['reset', 'unlock', 'bypass', 'sign-out', 'erase']
 
 t.test('nobody does any of it to himself, by whatever spelling of his id', async t => {
-  const { admin, act } = await administrator(service)
+  const { admin, actOn } = await administrator(service)
   const { id } = await admin.row()
   const before = await db.rows`SELECT * FROM users WHERE tenant = ${admin.tenant}`
-  for (const what of ACTS) {
+  for (const what of ACTIONS) {
     for (const spelled of [id, id.toUpperCase()]) {
-      t.match(await act(spelled, what), { status: 403, body: { code: 'forbidden' } }, what)
+      t.match(await actOn(spelled, what), { status: 403, body: { code: 'forbidden' } }, what)
       t.match((await admin.events()).at(-1), { action: 'access.refused', subject: id, details: { cause: 'oneself' } })
     }
   }
@@ -126,15 +126,15 @@ t.test('support helps users who were never seen with an mfa: role, and erases no
   await former.user.call('GET', '/mfa/status', undefined, former.user.token({ roles: [] }))
   const user = await enrolled()
   for (const id of [adminId, former.id]) {
-    for (const what of ACTS) t.match(await support.act(id, what), { status: 403, body: { code: 'forbidden' } }, what)
+    for (const what of ACTIONS) t.match(await support.actOn(id, what), { status: 403, body: { code: 'forbidden' } }, what)
   }
   t.equal((await admin.events()).filter(({ action, details }) => action === 'access.refused' && details.cause === 'support of an administrator').length, 8)
   t.match(await belongings(former.user, former.id), { factors: 1, codes: 10, bypasses: 0 })
   t.equal((await former.user.call('GET', '/mfa/status', undefined, former.token)).status, 200)
-  for (const [what, status] of [['unlock', 204], ['sign-out', 204], ['bypass', 201], ['reset', 204]] as const) t.equal((await support.act(user.id, what)).status, status, what)
-  t.match(await support.act(user.id, 'erase'), { status: 403 })
+  for (const [what, status] of [['unlock', 204], ['sign-out', 204], ['bypass', 201], ['reset', 204]] as const) t.equal((await support.actOn(user.id, what)).status, status, what)
+  t.match(await support.actOn(user.id, 'erase'), { status: 403 })
   const auditor = await administrator(service, ['mfa:auditor', 'mfa:sync'], admin.tenant)
-  for (const what of ACTS) t.equal((await auditor.act(user.id, what)).status, 403, what)
+  for (const what of ACTIONS) t.equal((await auditor.actOn(user.id, what)).status, 403, what)
 })
 
 t.test('whoever is first seen as an administrator while support acts is not touched', async t => {
@@ -150,44 +150,44 @@ t.test('whoever is first seen as an administrator while support acts is not touc
       await user.call('GET', '/mfa/status', undefined, user.token({ roles: ['mfa:auditor'] }))
       return await settle(...call)
     }
-    t.match(await support.act(id, what), { status: 403, body: { code: 'forbidden' } }, what)
+    t.match(await support.actOn(id, what), { status: 403, body: { code: 'forbidden' } }, what)
   }
   t.match(await belongings(user, id), { factors: 1, bypasses: 0 })
 })
 
 t.test('ids of other tenants and ids that never were are one 404, and nothing changes', async t => {
-  const { act } = await administrator(service)
+  const { actOn } = await administrator(service)
   const other = await administrator(service)
   const { user, id } = await other.enrolled()
   const state = async (): Promise<unknown> => [await db.rows`SELECT * FROM users WHERE id = ${id}::uuid`, await belongings(user, id), (await user.events()).length]
   const before = await state()
-  for (const what of ACTS) {
-    for (const each of [id, NOBODY]) t.match(await act(each, what), { status: 404, body: { code: 'not_found' } }, what)
-    t.match(await act('me', what), { status: 400, body: { code: 'invalid_request' } })
+  for (const what of ACTIONS) {
+    for (const each of [id, NOBODY]) t.match(await actOn(each, what), { status: 404, body: { code: 'not_found' } }, what)
+    t.match(await actOn('me', what), { status: 400, body: { code: 'invalid_request' } })
   }
   t.same(await state(), before)
 })
 
 t.test('whoever is erased while somebody acts on him is nobody', async t => {
-  const { admin, act, seen } = await administrator(service)
+  const { admin, actOn, seen } = await administrator(service)
   const { settle } = db
   t.teardown(() => { db.settle = settle })
-  for (const what of ACTS) {
+  for (const what of ACTIONS) {
     const { id } = await seen()
     db.settle = async (...call) => {
       db.settle = settle
       await db.rows`DELETE FROM users WHERE tenant = ${admin.tenant} AND id = ${id}::uuid`
       return await settle(...call)
     }
-    t.match(await act(id, what), { status: 404, body: { code: 'not_found' } }, what)
+    t.match(await actOn(id, what), { status: 404, body: { code: 'not_found' } }, what)
   }
 })
 
 t.test('a reason is required, and what is not known is refused by its name', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
   const table: Array<[what: string, body: object, field: string]> = [
-    ...ACTS.flatMap((what): Array<[string, object, string]> => [
+    ...ACTIONS.flatMap((what): Array<[string, object, string]> => [
       [what, { reason: undefined }, 'reason'], [what, { reason: '' }, 'reason'], [what, { reason: 'a\nb' }, 'reason'], [what, { reason: 'x'.repeat(501) }, 'reason'], [what, { secret: 'x' }, 'secret']
     ]),
     ['reset', { requireCode: 'true' }, 'requireCode'],
@@ -195,7 +195,7 @@ t.test('a reason is required, and what is not known is refused by its name', asy
     ['bypass', { requireCode: true }, 'requireCode'],
     ...[59, 901, 60.5, '60', null].map((expiresInSeconds): [string, object, string] => ['bypass', { expiresInSeconds }, 'expiresInSeconds'])
   ]
-  for (const [what, body, field] of table) t.match(await act(id, what, body), { status: 400, body: { code: 'invalid_request', errors: [{ field }] } }, `${what} ${JSON.stringify(body).slice(0, 40)}`)
+  for (const [what, body, field] of table) t.match(await actOn(id, what, body), { status: 400, body: { code: 'invalid_request', errors: [{ field }] } }, `${what} ${JSON.stringify(body).slice(0, 40)}`)
   t.match(await belongings(user, id), { factors: 1, bypasses: 0 })
 })
 

@@ -13,9 +13,9 @@ const said = ({ status, text, headers }: Answer): object => ({
 })
 
 t.test('a bypass is shown once, kept hashed, counts for 15 minutes or as said, and is audited without the code', async t => {
-  const { admin, act, seen } = await administrator(service)
+  const { admin, actOn, seen } = await administrator(service)
   const { user, id } = await seen()
-  const { status, body } = await act(id, 'bypass')
+  const { status, body } = await actOn(id, 'bypass')
   t.equal(status, 201)
   t.same(Object.keys(body).sort(), ['code', 'expiresAt'])
   t.match(body.code, /^B[0-9A-HJKMNP-TV-Z]{3}(-[0-9A-HJKMNP-TV-Z]{4}){3}$/)
@@ -25,17 +25,17 @@ t.test('a bypass is shown once, kept hashed, counts for 15 minutes or as said, a
   const event = (await admin.events()).at(-1)
   t.match(event, { action: 'bypass.issued', actor: (await admin.row()).id, subject: id, details: { reason: 'Ticket 4711', expiresAt: /^\d{4}-/ } })
   t.notMatch(JSON.stringify(await admin.events()), body.code)
-  const short = await act(id, 'bypass', { expiresInSeconds: 60 })
+  const short = await actOn(id, 'bypass', { expiresInSeconds: 60 })
   t.match(await db.rows`SELECT extract(epoch FROM expires_at - created_at)::float8 AS seconds FROM bypasses WHERE tenant = ${user.tenant}`, [{ seconds: 60 }])
   t.equal((await recover(user, body.code)).status, 422, 'the newer one has replaced it')
   t.equal((await recover(user, short.body.code)).status, 200)
 })
 
 t.test('it opens one login, in any spelling, as a recovery does, and clears what TOTP had counted', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id, secret } = await enrolled()
   for (let failure = 0; failure < 5; failure++) await user.call('POST', '/mfa/verify', { code: clock.wrongCode(secret) })
-  const { code } = (await act(id, 'bypass')).body
+  const { code } = (await actOn(id, 'bypass')).body
   const { status, body } = await recover(user, code.toLowerCase().replaceAll('-', ' '))
   t.equal(status, 200)
   t.match(body, { acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], remaining: 10 })
@@ -49,12 +49,12 @@ t.test('it opens one login, in any spelling, as a recovery does, and clears what
 })
 
 t.test('its token may set up an authenticator, and neither remove nor rename nor renew codes nor administer, however it is carried on', async t => {
-  const { admin, act } = await administrator(service)
+  const { admin, actOn } = await administrator(service)
   const other = await administrator(service, ['mfa:admin'], admin.tenant)
   const { id } = await admin.row()
   const sid = admin.token({ sid: 's1' })
   const [factor] = (await admin.call('GET', '/mfa/factors')).body.items
-  const { code } = (await other.act(id, 'bypass')).body
+  const { code } = (await other.actOn(id, 'bypass')).body
   const { body: { token } } = await recover(admin, code, sid)
   const renewed = (await admin.call('POST', '/mfa/token', {}, token)).body.token
   const remembered = (await admin.call('POST', '/mfa/token', {}, sid)).body
@@ -70,7 +70,7 @@ t.test('its token may set up an authenticator, and neither remove nor rename nor
     t.match(await admin.call('PATCH', `/mfa/factors/${factor.id as string}`, { label: 'Mine' }, bearer), stepUp, name)
     t.match(await admin.call('POST', '/mfa/recovery/codes', {}, bearer), stepUp, name)
     t.match(await admin.call('GET', '/admin/policy', undefined, bearer), stepUp, name)
-    t.match(await act((await other.admin.row()).id, 'reset', {}, bearer), stepUp, name)
+    t.match(await actOn((await other.admin.row()).id, 'reset', {}, bearer), stepUp, name)
   }
   clock.advance(30)
   const young = await admin.verify(started.body.secret)
@@ -80,10 +80,10 @@ t.test('its token may set up an authenticator, and neither remove nor rename nor
 })
 
 t.test('without any factor it opens a login too, and sets up the first', async t => {
-  const { admin, token, act, seen } = await administrator(service)
+  const { admin, token, actOn, seen } = await administrator(service)
   await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
   const { user, id } = await seen({ accounts: ['local'] })
-  const { body } = await recover(user, (await act(id, 'bypass')).body.code, user.token({ auth_time: clock.seconds - 5000 }))
+  const { body } = await recover(user, (await actOn(id, 'bypass')).body.code, user.token({ auth_time: clock.seconds - 5000 }))
   t.match(body, { acr: 'mfa-recovery', remaining: 0 })
   t.match((await user.call('GET', '/mfa/status', undefined, body.token)).body, { enrolled: false, decision: { action: 'allow', reason: 'mfa_verified' } })
   t.match(await user.call('GET', '/admin/policy', undefined, body.token), { status: 403 })
@@ -92,14 +92,14 @@ t.test('without any factor it opens a login too, and sets up the first', async t
 })
 
 t.test('what is wrong, used, over, replaced, another\'s or nobody\'s is refused in the same bytes', async t => {
-  const { act, seen, enrolled } = await administrator(service)
+  const { actOn, seen, enrolled } = await administrator(service)
   const quiet = await startService(t, { ...service.env, THROTTLE_WAITS: '0' }, clock)
   const on = async (user: User, code: string): Promise<Answer> => await quiet.call('POST', '/mfa/recovery', { token: user.token(), body: { code } })
   const { user, id, recoveryCodes } = await enrolled()
   const neighbour = await seen()
-  const theirs = (await act(neighbour.id, 'bypass')).body.code
-  const replaced = (await act(id, 'bypass')).body.code
-  const code = (await act(id, 'bypass')).body.code
+  const theirs = (await actOn(neighbour.id, 'bypass')).body.code
+  const replaced = (await actOn(id, 'bypass')).body.code
+  const code = (await actOn(id, 'bypass')).body.code
   await on(user, recoveryCodes?.[0] as string)
   const reference = said(await on(user, generateCode(BYPASS_SLOT)))
   t.match(reference, { status: 422, text: /"detail":"Ask an administrator for a new code\..*"code":"code_refused"/ })
@@ -116,40 +116,40 @@ t.test('what is wrong, used, over, replaced, another\'s or nobody\'s is refused 
 })
 
 t.test('wrong ones cost nothing, whether or not there is one, and stand in the way of none', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id, secret, recoveryCodes } = await enrolled()
   for (let guess = 0; guess < 8; guess++) t.equal((await recover(user, generateCode(BYPASS_SLOT))).status, 422)
   t.match((await user.events()).at(-1), { action: 'recovery.refused', factor_kind: 'bypass', details: { count: 1 } })
   t.match(await user.throttle('totp'), { failures: 0, recent: [] })
   t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
   t.equal((await recover(user, recoveryCodes?.[0] as string)).status, 200)
-  const { code } = (await act(id, 'bypass')).body
+  const { code } = (await actOn(id, 'bypass')).body
   for (let guess = 0; guess < 8; guess++) t.equal((await recover(user, generateCode(BYPASS_SLOT))).status, 422)
   t.equal((await recover(user, code)).status, 200)
 })
 
 t.test('a reset, a sign-out or disabling ends what a bypass earned; a disabled user earns nothing by one', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   for (const what of ['reset', 'sign-out']) {
     const { user, id } = await enrolled()
-    const { body: { token } } = await recover(user, (await act(id, 'bypass')).body.code)
+    const { body: { token } } = await recover(user, (await actOn(id, 'bypass')).body.code)
     t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 200)
-    await act(id, what)
+    await actOn(id, what)
     t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 401, what)
   }
   const { user, id } = await enrolled()
-  const { code } = (await act(id, 'bypass')).body
-  await act(id, 'reset')
+  const { code } = (await actOn(id, 'bypass')).body
+  await actOn(id, 'reset')
   t.equal((await recover(user, code)).status, 422, 'a reset takes the code too')
-  const given = (await act(id, 'bypass')).body.code
+  const given = (await actOn(id, 'bypass')).body.code
   await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${user.tenant} AND id = ${id}::uuid`
   t.equal((await recover(user, given)).status, 403)
 })
 
 t.test('of a bypass and its audit row both are written or neither; a pepper that is missing is a 503 and no refusal', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
-  const { code } = (await act(id, 'bypass')).body
+  const { code } = (await actOn(id, 'bypass')).body
   const [, pepper] = (service.env.MFA_PEPPERS as string).split(':')
   const other = await startService(t, { ...service.env, MFA_PEPPERS: `p2:${Buffer.from(pepper as string, 'base64').reverse().toString('base64')}` }, clock)
   t.match(await other.call('POST', '/mfa/recovery', { token: user.token(), body: { code } }), { status: 503 })
@@ -159,9 +159,9 @@ t.test('of a bypass and its audit row both are written or neither; a pepper that
 
 t.test('what has ended is swept away', async t => {
   const { sweep } = await import('../../../src/maintenance/sweep.sql.ts')
-  const { act, seen } = await administrator(service)
+  const { actOn, seen } = await administrator(service)
   const { user, id } = await seen()
-  await act(id, 'bypass')
+  await actOn(id, 'bypass')
   const count = async (): Promise<number> => (await db.rows`SELECT 1 FROM bypasses WHERE tenant = ${user.tenant}`).length
   await sweep(db)
   t.equal(await count(), 1)

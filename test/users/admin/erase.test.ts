@@ -35,13 +35,13 @@ async function mentions (text: string): Promise<string[]> {
 }
 
 t.test('the user is gone with everything of his, but for the audit, the revocation of his tokens, and a keyed hash', async t => {
-  const { admin, token, act, enrolled } = await administrator(service)
+  const { admin, token, actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled({ sid: 's1', email: 'carol@example.com', accounts: ['local'] })
   await user.call('POST', '/mfa/enroll', {}, await user.call('POST', '/mfa/token').then(({ body }) => body.token))
-  await act(id, 'bypass')
+  await actOn(id, 'bypass')
   t.ok((await mentions(id)).length >= 8)
   const before = (await user.events()).length
-  const answer = await act(id, 'erase')
+  const answer = await actOn(id, 'erase')
   t.equal(answer.status, 204)
   t.equal(answer.text, '')
   t.same(await mentions(id), ['revocations'])
@@ -52,15 +52,15 @@ t.test('the user is gone with everything of his, but for the audit, the revocati
   t.equal(events.length, before + 1)
   t.match(events.at(-1), { action: 'user.erased', actor: (await admin.row()).id, subject: id, outcome: 'success', details: { reason: 'Ticket 4711' } })
   t.equal((await admin.call('GET', `/admin/users/${id}`, undefined, token)).status, 404)
-  t.equal((await act(id, 'erase')).status, 404)
+  t.equal((await actOn(id, 'erase')).status, 404)
 })
 
 t.test('tokens of before are 401 everywhere, for a gateway too; a later login is somebody new', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id, token, secret, recoveryCodes } = await enrolled({ sid: 's1' })
   const first = user.token()
   const { epoch } = await user.row()
-  await act(id, 'erase')
+  await actOn(id, 'erase')
   for (const bearer of [first, token]) {
     for (const [method, path, body] of [['GET', '/mfa/status', undefined], ['POST', '/mfa/enroll', {}], ['POST', '/mfa/verify', { code: clock.code(secret) }], ['POST', '/mfa/recovery', { code: recoveryCodes?.[0] }], ['GET', '/mfa/authorize', undefined]] as const) {
       if (path === '/mfa/authorize' && bearer === token) await sleep(600) // what a replica remembers of revocations
@@ -82,7 +82,7 @@ t.test('tokens of before are 401 everywhere, for a gateway too; a later login is
   t.equal(claimsOf(mine.token).uid, fresh.body.userId)
 
   // Once more: what is kept is of the last time.
-  t.equal((await act(fresh.body.userId, 'erase')).status, 204)
+  t.equal((await actOn(fresh.body.userId, 'erase')).status, 204)
   t.equal((await status(user, mine.token)).status, 401)
   t.equal((await status(user)).status, 401)
   t.equal((await db.rows`SELECT 1 FROM tombstones WHERE tenant = ${user.tenant}`).length, 1)
@@ -92,9 +92,9 @@ t.test('tokens of before are 401 everywhere, for a gateway too; a later login is
 })
 
 t.test('a token that does not say when it was issued may have been issued before, for as long as one may live', async t => {
-  const { act, seen } = await administrator(service)
+  const { actOn, seen } = await administrator(service)
   const { user, id } = await seen()
-  await act(id, 'erase')
+  await actOn(id, 'erase')
   later()
   const undated = (): string => user.token({ iat: undefined, auth_time: clock.seconds, exp: clock.seconds + 900 })
   t.equal((await status(user, undated())).status, 401)
@@ -103,23 +103,23 @@ t.test('a token that does not say when it was issued may have been issued before
 })
 
 t.test('the same subject of another tenant or namespace is somebody else', async t => {
-  const { act, seen } = await administrator(service)
+  const { actOn, seen } = await administrator(service)
   const { user, id } = await seen()
   const other = service.user({ sub: user.sub })
   await status(other)
-  await act(id, 'erase')
+  await actOn(id, 'erase')
   t.equal((await status(other)).status, 200)
   t.equal((await status(user)).status, 401)
 })
 
 t.test('somebody disabled stays so, by his own login and by a sync that does not say otherwise', async t => {
-  const { admin, token, act, enrolled } = await administrator(service)
+  const { admin, token, actOn, enrolled } = await administrator(service)
   const sync = async (user: object): Promise<Answer> => await admin.call('PUT', '/admin/users', { users: [user] }, (await admin.call('POST', '/mfa/token', {}, token)).body.token)
   for (const way of ['login', 'sync', 'sync, enabled'] as const) {
     const { user, id } = await enrolled()
     t.equal((await sync({ subject: user.sub, disabled: true })).status, 200)
     t.equal((await user.call('GET', '/mfa/factors')).status, 403)
-    await act(id, 'erase')
+    await actOn(id, 'erase')
     t.equal((await user.call('GET', '/mfa/factors')).status, 401)
     clock.advance(2)
     while ((await db.rows<{ old: boolean }>`SELECT erased_at >= to_timestamp(${clock.seconds}::float8) AS old FROM tombstones WHERE tenant = ${user.tenant} ORDER BY erased_at DESC LIMIT 1`)[0]?.old === true) clock.advance(2)
@@ -131,10 +131,10 @@ t.test('somebody disabled stays so, by his own login and by a sync that does not
 })
 
 t.test('who was synced anew is not reached by a token of before', async t => {
-  const { admin, token, act, seen } = await administrator(service)
+  const { admin, token, actOn, seen } = await administrator(service)
   const { user, id } = await seen()
   const old = user.token()
-  await act(id, 'erase')
+  await actOn(id, 'erase')
   await admin.call('PUT', '/admin/users', { users: [{ subject: user.sub, account: 'anew' }] }, token)
   t.equal((await status(user, old)).status, 401)
   later()
@@ -142,9 +142,9 @@ t.test('who was synced anew is not reached by a token of before', async t => {
 })
 
 t.test('the hash is found under an older pepper too, is written under the newest, and says which pepper is needed', async t => {
-  const { admin, token, act, enrolled } = await administrator(service)
+  const { admin, token, actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
-  await act(id, 'erase')
+  await actOn(id, 'erase')
   const pepperOf = async (): Promise<unknown> => await db.rows`SELECT pepper_id FROM tombstones WHERE tenant = ${user.tenant}`
   t.same(await findOtherPeppers(db), ['p1'])
   const rotated = await startService(t, { ...service.env, MFA_PEPPERS: `p2:${randomBytes(32).toString('base64')},${service.env.MFA_PEPPERS as string}` }, clock)
@@ -163,12 +163,12 @@ t.test('the hash is found under an older pepper too, is written under the newest
 })
 
 t.test('an import makes him anew as his login would: tokens of before are not his, and somebody disabled gets nothing', async t => {
-  const { admin, act, enrolled } = await administrator(service)
+  const { admin, actOn, enrolled } = await administrator(service)
   for (const isDisabled of [false, true]) {
     const { user, id } = await enrolled()
     const old = user.token()
     if (isDisabled) await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${user.tenant} AND id = ${id}::uuid`
-    await act(id, 'erase')
+    await actOn(id, 'erase')
     const secret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
     const target = { source: 'otpauth-csv', subject: 'id' as const, tenant: admin.tenant, namespace: ISSUER }
     const { users } = planImport(readOtpauthCsv(`subject,account,otpauth\n${user.sub},x,otpauth://totp/x?secret=${secret}\n`), target)
@@ -182,11 +182,11 @@ t.test('an import makes him anew as his login would: tokens of before are not hi
 })
 
 t.test('where the audit or the tombstone cannot be written, nobody is erased', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
   const { settle } = db
   db.settle = async () => await db.rows`SELECT erase_user(${user.tenant}, ${id}::uuid, 'x', '{"hash": null, "hashes": []}'::jsonb, '{}'::jsonb) AS result` as never
-  t.equal((await act(id, 'erase')).status, 503)
+  t.equal((await actOn(id, 'erase')).status, 503)
   db.settle = settle
   t.match((await status(user)).body, { userId: id, enrolled: true })
 })

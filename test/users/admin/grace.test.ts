@@ -73,7 +73,7 @@ t.test('whoever is enrolled when the policy comes has his deadline too, so that 
   const given = await graceOf(user)
   t.not(given, null)
   const support = await administrator(service, ['mfa:support'], user.tenant)
-  const reset = async (): Promise<void> => { t.equal((await support.act((await user.row()).id, 'reset')).status, 204) }
+  const reset = async (): Promise<void> => { t.equal((await support.actOn((await user.row()).id, 'reset')).status, 204) }
   await reset()
   t.equal((await decision(user)).deadline, given?.toISOString())
   await user.enroll()

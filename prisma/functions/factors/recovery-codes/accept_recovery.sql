@@ -4,7 +4,7 @@
 -- What is set comes from a variable, as Citus does not let an UPDATE ask the clock for each row. It is taken when the locks are held, so
 -- that waiting for them makes it no earlier.
 CREATE OR REPLACE FUNCTION accept_recovery(
-  p_tenant text, p_user uuid, p_epoch int, p_slot int, p_hash text, p_kinds text[], p_act jsonb, p_by jsonb
+  p_tenant text, p_user uuid, p_epoch int, p_slot int, p_hash text, p_kinds text[], p_authentication jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
@@ -32,5 +32,5 @@ BEGIN
       jsonb_build_object('remaining', v_remaining));
   END IF;
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
-    'generation', remember_session(p_tenant, p_user, p_act));
+    'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;

@@ -3,8 +3,8 @@ import { Reason, Time } from '../../../http/schema.ts'
 
 const example = { reason: 'Lost their phone, ticket 4711' }
 
-export const UserAct = Type.Object({ reason: Reason }, { $id: 'UserAct', additionalProperties: false, examples: [example] })
-export type UserAct = Static<typeof UserAct>
+export const UserAction = Type.Object({ reason: Reason }, { $id: 'UserAction', additionalProperties: false, examples: [example] })
+export type UserAction = Static<typeof UserAction>
 
 export const ResetRequest = Type.Object({
   reason: Reason,
@@ -23,4 +23,4 @@ export const BypassAnswer = Type.Object({
   expiresAt: Time
 }, { $id: 'BypassAnswer', examples: [{ code: 'B7KM-2Q9R-WX4T-BN3C', expiresAt: '2026-11-24T12:15:00.000Z' }] })
 
-export const ACT_SCHEMAS = [UserAct, ResetRequest, BypassRequest, BypassAnswer]
+export const ACTION_SCHEMAS = [UserAction, ResetRequest, BypassRequest, BypassAnswer]

@@ -68,7 +68,7 @@ function viewSummary (row: UserRow, tenant: string, policy: Policy, now: Date, s
     policy,
     exemption: row.exemptSince === null ? null : { since: row.exemptSince, until: row.exemptUntil, reason: row.exemptReason, by: row.exemptBy },
     factors: row.isEnrolled ? ['one'] : [],
-    session: { act: null }
+    session: { authentication: null }
   }
   return {
     userId: row.id,

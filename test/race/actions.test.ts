@@ -1,5 +1,5 @@
 // Two processes, one database: what administrators do to one user at the same moment, and what he does meanwhile, leaves him
-// whole, and each act that was done has one row in the audit.
+// whole, and each action that was done has one row in the audit.
 import t from 'tap'
 import { administrator } from '../helpers/administrator.ts'
 import { isOneOf, type RaceCall, startReplicas, tally } from '../helpers/replica.ts'
@@ -68,9 +68,9 @@ t.test('of bypasses that are made at once one opens a login', async t => {
 })
 
 t.test('of 20 parallel uses of one bypass one succeeds', async t => {
-  const { act, enrolled } = await administrator(service)
+  const { actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
-  const { code } = (await act(id, 'bypass')).body
+  const { code } = (await actOn(id, 'bypass')).body
   const answers = await race(user, 20, index => ['POST', '/mfa/recovery', { token: user.token({ sid: `login-${index}` }), body: { code } }])
   t.ok(isOneOf(answers, 200, 422), JSON.stringify(tally(answers)))
   t.equal(await rowsOf(user, 'bypass.used'), 1)
@@ -78,9 +78,9 @@ t.test('of 20 parallel uses of one bypass one succeeds', async t => {
 
 t.test('a reset beside logins: whoever was let in before it is out after it, and nothing is remembered', async t => {
   for (let round = 0; round < 3; round++) {
-    const { token, enrolled, act } = await administrator(service)
+    const { token, enrolled, actOn } = await administrator(service)
     const { user, id, secret, recoveryCodes } = await enrolled()
-    const { code } = (await act(id, 'bypass')).body
+    const { code } = (await actOn(id, 'bypass')).body
     const calls: RaceCall[] = [
       ['POST', '/mfa/verify', { token: user.token({ sid: 'a' }), body: { code: clock.code(secret) } }],
       ['POST', '/mfa/recovery', { token: user.token({ sid: 'b' }), body: { code: recoveryCodes?.[0] } }],
@@ -117,9 +117,9 @@ t.test('an erasure, or a reset, beside the confirmation of a factor: the one tha
 })
 
 t.test('everything at once: no call fails by a deadlock, and the audit has what was done', async t => {
-  const { token, enrolled, act } = await administrator(service)
+  const { token, enrolled, actOn } = await administrator(service)
   const { user, id, secret, recoveryCodes } = await enrolled()
-  const { code } = (await act(id, 'bypass')).body
+  const { code } = (await actOn(id, 'bypass')).body
   const on = (what: string): RaceCall => ['POST', `/admin/users/${id}/${what}`, { token, body: REASON }]
   const calls: RaceCall[] = [
     on('unlock'), on('sign-out'), on('bypass'), on('reset'), on('unlock'), on('sign-out'),
