@@ -37,7 +37,7 @@ export const authorize: Benchmark = {
     for (let round = -1; round < (isShort ? 1 : ROUNDS); round++) {
       const measured = {} as typeof rounds[number]
       for (const kind of KINDS) {
-        const { url, pid } = kind === 'bare' ? { url: bare.said.url, pid: bare.pid } : replica
+        const { url, pid } = kind === 'bare' ? { url: bare.report.url, pid: bare.pid } : replica
         const stop = meter([pid], server.pid)
         const { groups } = await load.run(url, [{ name: kind, connections: CONNECTIONS, requests: requests[kind], isRepeated: true }], isShort ? 0.5 : 4)
         const answers = groups[kind] as Answers

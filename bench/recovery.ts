@@ -39,7 +39,7 @@ export const recovery: Benchmark = {
     for (let round = 0; round < (isShort ? 1 : ROUNDS); round++) {
       await refill(database)
       const bcrypt = await startChild<{ perSecond: number }>('bcrypt-process.ts', { COST: String(BCRYPT_COST), CORES: String(cores), SECONDS: String(seconds) })
-      const count = isShort ? 10 : Math.ceil(bcrypt.said.perSecond * seconds)
+      const count = isShort ? 10 : Math.ceil(bcrypt.report.perSecond * seconds)
       const rates = {} as Record<'right' | 'wrong', number>
       for (const [name, requests, status] of [['right', right(count), 200], ['wrong', wrong(count), 422]] as const) {
         const { groups } = await load.run(replica.url, [{ name, connections: CONNECTIONS, requests }])
@@ -50,7 +50,7 @@ export const recovery: Benchmark = {
       const { groups: idle } = await load.run(replica.url, [{ name: 'login', ...LOGINS, ...login(some) }])
       const { groups: busy } = await load.run(replica.url, [{ name: 'login', ...LOGINS, ...login(some) }, { name: 'flood', ...FLOOD, requests: wrong(some), isRepeated: true }])
       for (const { login } of [idle, busy]) demand(login as Answers, 200, 'login')
-      const measured = { limit: bcrypt.said.perSecond, ...rates, idleP99: (idle.login as Answers).p99, busyP99: (busy.login as Answers).p99, busyRate: (busy.flood as Answers).perSecond }
+      const measured = { limit: bcrypt.report.perSecond, ...rates, idleP99: (idle.login as Answers).p99, busyP99: (busy.login as Answers).p99, busyRate: (busy.flood as Answers).perSecond }
       rounds.push(measured)
       say(`round ${round + 1}: bcrypt ${short(measured.limit)}/s, right ${short(measured.right)}/s, wrong ${short(measured.wrong)}/s; p99 of logins ${short(measured.idleP99)} → ${short(measured.busyP99)} ms beside ${short(measured.busyRate)}/s`)
     }

@@ -14,7 +14,7 @@ import { policyContactOf } from './policy/contact.ts'
 import type { DecisionSettings } from './policy/decide.ts'
 import { decideAdmin, type AssuranceSettings } from './sessions/assurance.ts'
 import { tombstoneOf } from './users/tombstone.ts'
-import { findUser, findWholeUser, isWordNew, upsertUser, recordPolicyContact } from './users/user.sql.ts'
+import { findUser, findWholeUser, hasNewClaims, upsertUser, recordPolicyContact } from './users/user.sql.ts'
 import type { User, WholeUser } from './users/user.ts'
 
 declare module 'fastify' {
@@ -79,7 +79,7 @@ export function createGuard ({ db, auth, metrics, clock, peppers, assurance, dec
     // Neither a machine's token nor an MFA token: it is a first-factor token.
     const first = caller as FirstFactor
     if (user !== null && isOlder(first, user.tokensSince)) refuseToken('revoked')
-    if (user === null || isWordNew(user, first)) {
+    if (user === null || hasNewClaims(user, first)) {
       const { outcome } = await upsertUser(db, first, randomUUID(), user, tombstoneOf(peppers(), caller).hashes)
       if (outcome === 'erased') refuseToken('revoked')
       user = await find(db, caller, peppers())
@@ -117,7 +117,7 @@ export function createGuard ({ db, auth, metrics, clock, peppers, assurance, dec
   return { user: [identify, refuseMachine], admin: roles => [identify, admin(roles)], refresh }
 }
 
-const isOlder = ({ word: { issuedAt } }: FirstFactor, since: Date | null): boolean => since !== null && issuedAt * 1000 <= since.getTime()
+const isOlder = ({ issuerClaims: { issuedAt } }: FirstFactor, since: Date | null): boolean => since !== null && issuedAt * 1000 <= since.getTime()
 
 /** The user of a call that is configured to read all of them. */
 export function wholeUser ({ storedUser: user }: Pick<FastifyRequest, 'storedUser'>): WholeUser {

@@ -35,14 +35,14 @@ async function startProcess (t: Test, env: Record<string, string> = {}, { stdout
 
 t.test('SIGUSR1 opens no inspector, and what an operator should know of the configuration stands in the log', async t => {
   const { child, isUp } = await startProcess(t, { POLICY_FLOOR: '{"enforcement":"required"}', JWT_SECRET: 'super-secret-jwt-token-with-at-least-32-characters-long' }, { stderr: 'pipe' })
-  let [log, said] = ['', '']
+  let [log, stderr] = ['', '']
   child.stdout.on('data', chunk => { log += String(chunk) })
-  child.stderr?.on('data', chunk => { said += String(chunk) })
+  child.stderr?.on('data', chunk => { stderr += String(chunk) })
   child.kill('SIGUSR1')
   t.ok(await isUp('/health/live'))
   child.kill('SIGTERM')
   await once(child, 'close')
-  t.notMatch(said, /Debugger/)
+  t.notMatch(stderr, /Debugger/)
   t.match(log, /"level":40,.*"msg":"POLICY_FLOOR requires MFA, but leaves /)
   t.match(log, /"level":40,.*"msg":"JWT_SECRET contains the word /)
 })
@@ -54,13 +54,13 @@ t.test('a program that npm\'s scripts start opens no inspector either', async t 
   t.same(programs.filter(script => !/node --import=\.\/scripts\/run\.mjs (src|examples)\//.test(script)), [])
   const dir = t.testdir({ 'waits.ts': 'process.stdin.resume()\nprocess.stdout.write("up" satisfies string)\n' })
   const child = spawn(process.execPath, ['--import=./scripts/run.mjs', `${dir}/waits.ts`], { env: inherited, stdio: ['pipe', 'pipe', 'pipe'] })
-  let said = ''
-  child.stderr.on('data', chunk => { said += String(chunk) })
+  let stderr = ''
+  child.stderr.on('data', chunk => { stderr += String(chunk) })
   await once(child.stdout, 'data')
   child.kill('SIGUSR1')
   child.stdin.end()
   t.same(await once(child, 'close'), [0, null])
-  t.notMatch(said, /Debugger/)
+  t.notMatch(stderr, /Debugger/)
 })
 
 /** Two megabytes of the log, which is more than a pipe holds and the process keeps. */

@@ -28,8 +28,8 @@ export async function startBetterAuth (databaseUrl: string, users: number): Prom
   const child = fork(`${peers}better-auth.mjs`, { env: { PATH: process.env.PATH, NODE_ENV: 'production', PORT: String(port), DATABASE_URL: databaseUrl }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   const answer = async <T>(): Promise<T> => {
     const done = new AbortController()
-    const [said] = await Promise.race([once(child, 'message', { signal: done.signal }), once(child, 'exit', { signal: done.signal }).then(() => { throw new Error('better-auth ended') })]).finally(() => { done.abort() })
-    return said
+    const [report] = await Promise.race([once(child, 'message', { signal: done.signal }), once(child, 'exit', { signal: done.signal }).then(() => { throw new Error('better-auth ended') })]).finally(() => { done.abort() })
+    return report
   }
   const { url, secret } = await answer<{ url: string, secret: string }>()
   const code = (step: number): string => codeAt(Secret.fromBase32(secret).bytes, step)

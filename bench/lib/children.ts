@@ -3,10 +3,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
-export interface Child<T> { pid: number, said: T, stop: () => void }
+export interface Child<T> { pid: number, report: T, stop: () => void }
 
 export async function startChild<T> (file: string, env: Record<string, string> = {}): Promise<Child<T>> {
   const child: ChildProcess = fork(fileURLToPath(new URL(file, import.meta.url)), { execArgv: ['--import=tsx'], env: { PATH: process.env.PATH, ...env } })
-  const [said] = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => { throw new Error(`${file} ended`) })]) as [T]
-  return { pid: child.pid as number, said, stop () { if (child.connected) child.disconnect() } }
+  const [report] = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => { throw new Error(`${file} ended`) })]) as [T]
+  return { pid: child.pid as number, report, stop () { if (child.connected) child.disconnect() } }
 }

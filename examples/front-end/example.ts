@@ -57,7 +57,7 @@ export async function startExample ({ port, clock, say }: ExampleOptions): Promi
       ENROLL_PAGE_URL: `${origin}/second-factor/set-up`,
       TOTP_ISSUER_NAME: 'Example'
     }, clock)
-    starting.catch(() => {}) // heard below, once the pages are built
+    starting.catch(() => {}) // handled below, once the pages are built
     const pages = join(directory, 'pages')
     await build({ configFile: join(HERE, 'vite.config.ts'), root: HERE, logLevel: 'error', build: { outDir: pages } })
     const service = await starting
@@ -78,12 +78,12 @@ async function startNginx (directory: string, port: number, places: Record<strin
   const file = join(directory, 'nginx.conf')
   writeFileSync(file, readFileSync(join(HERE, 'nginx.conf'), 'utf8').replace(/@([A-Z]+)@/g, (_, name: string) => String(values[name]).replace(/["\\]/g, '\\$&')))
   const child = spawn('nginx', ['-c', file, '-e', 'stderr'], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }, stdio: ['ignore', 'ignore', 'pipe'], detached: true })
-  let said = ''
-  child.stderr.on('data', chunk => { said += String(chunk) })
+  let stderr = ''
+  child.stderr.on('data', chunk => { stderr += String(chunk) })
   let end: string | undefined
   const ended = new Promise<void>(resolve => {
     child.once('error', () => { end = 'nginx is not installed: apt-get install nginx-light'; resolve() })
-    child.once('exit', code => { end = `nginx: exit ${code}\n${said}`; resolve() })
+    child.once('exit', code => { end = `nginx: exit ${code}\n${stderr}`; resolve() })
   })
   for (let i = 0; !await accepts(port); i++) {
     if (end !== undefined || i > 400) throw new Error(end ?? 'nginx does not listen')

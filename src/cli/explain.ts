@@ -112,6 +112,6 @@ function aboutDatabase ({ code, syscall, severity, path, message }: Known, varia
   // As the engine of the migrations has it, without its code.
   const denied = /^\s*ERROR: (permission denied for .*)/.exec(message)?.[1]
   if (denied !== undefined) return aboutDatabase(Object.assign(new Error(denied), { code: '42501', severity: 'ERROR' }), variable)
-  const said = DRIVER.find(([pattern]) => pattern.test(message))?.[1]
-  return said === undefined ? undefined : `${variable}: ${said}.`
+  const meaning = DRIVER.find(([pattern]) => pattern.test(message))?.[1]
+  return meaning === undefined ? undefined : `${variable}: ${meaning}.`
 }

@@ -4,7 +4,7 @@ import pretty from 'pino-pretty'
 interface RequestLine { msg?: string, method?: string, path?: string, status?: number, aborted?: true, unread?: true, ms?: number, code?: string, errors?: string[] }
 
 /** What a request's line says already, and what a reader does not look for. */
-const LEFT_OUT = 'pid,hostname,reqId,traceId,address,method,path,status,aborted,unread,ms,code,errors,cause,entry,said,count'
+const LEFT_OUT = 'pid,hostname,reqId,traceId,address,method,path,status,aborted,unread,ms,code,errors,cause,entry,presented,count'
 
 function messageOf ({ msg, method, path, status, aborted, unread, ms, code, errors = [] }: RequestLine): string {
   if (msg !== 'request') return msg as string

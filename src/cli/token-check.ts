@@ -103,15 +103,15 @@ const table = (rows: Row[]): string[] => rows.map(([name, value]) => `  ${name.p
 
 /** What comes of it, as it would be used: names that are shown are cut short, and cannot change the terminal. */
 function whatItSays (caller: Caller, issuer: Issuer, now: Date): Row[] {
-  const { subject, namespace, tenant, kind, word } = caller
+  const { subject, namespace, tenant, kind, issuerClaims } = caller
   const names = (list: readonly string[]): string => list.length === 0 ? 'none' : list.map(clip).join(', ')
   return [
     ['user', kind === 'service' ? `none: it is a machine's (${clip(subject)})` : `${clip(subject)}, of the namespace ${namespace}`],
-    ...(word === undefined ? [] : [['account', word.account === undefined ? 'the same' : clip(word.account)] satisfies Row]),
+    ...(issuerClaims === undefined ? [] : [['account', issuerClaims.account === undefined ? 'the same' : clip(issuerClaims.account)] satisfies Row]),
     ['tenant', clip(tenant)],
     ['roles', `${names(caller.roles)}${issuer.grants.length === 0 ? '; its issuer may grant none that begins with mfa: (grants)' : `; of mfa: roles its issuer may grant ${issuer.grants.join(', ')}`}`],
-    ['groups', `${caller.groups === undefined ? 'not said' : names(caller.groups)}${word?.areGroupsUnknown === true ? '; some are left out or cannot be read, so a policy for groups covers the user' : ''}`],
-    ...(word === undefined ? [] : [['accounts', word.accounts === undefined ? `not said: ${issuer.loginType}, by the login type` : names(word.accounts)] satisfies Row]),
+    ['groups', `${caller.groups === undefined ? 'not said' : names(caller.groups)}${issuerClaims?.areGroupsUnknown === true ? '; some are left out or cannot be read, so a policy for groups covers the user' : ''}`],
+    ...(issuerClaims === undefined ? [] : [['accounts', issuerClaims.accounts === undefined ? `not said: ${issuer.loginType}, by the login type` : names(issuerClaims.accounts)] satisfies Row]),
     ['session', sessionOf(caller, issuer)],
     ['login', loginOf(caller, issuer, now)],
     ...(issuer.mfa === undefined ? [] : [['own MFA', caller.isIdpMfa ? 'counts' : 'does not count: amr, acr or the time of the login does not fit'] satisfies Row])

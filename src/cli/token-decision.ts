@@ -6,9 +6,9 @@ import { decide, type DecisionSettings, type Standing } from '../policy/decide.t
 import { findPolicy } from '../policy/policy.sql.ts'
 import { type Decision, DEFAULT_POLICY, type Policy } from '../policy/policy.ts'
 import { decisionSettings } from '../services.ts'
-import { saidOf } from '../users/issuer-claims.ts'
+import { recordedClaims } from '../users/issuer-claims.ts'
 import { findUser } from '../users/user.sql.ts'
-import type { User, SourceWord } from '../users/user.ts'
+import type { User, SourceClaims } from '../users/user.ts'
 
 /** What would follow, in lines. */
 export interface Following {
@@ -35,20 +35,20 @@ function ofOwn (user: User | null, caller: Caller, { epoch, generation }: NonNul
 }
 
 async function ofFirst (db: Database, user: User | null, caller: FirstFactor, rules: TokenRules, now: Date): Promise<Following> {
-  const { word } = caller
-  if (user !== null && user.tokensSince !== null && word.issuedAt * 1000 <= user.tokensSince.getTime()) return { isRevoked: true, lines: ['it is of before its user was erased'] }
-  const known = user?.sources[word.issuer]
-  const sources = { ...user?.sources, [word.issuer]: joined(known, caller) }
+  const { issuerClaims } = caller
+  if (user !== null && user.tokensSince !== null && issuerClaims.issuedAt * 1000 <= user.tokensSince.getTime()) return { isRevoked: true, lines: ['it is of before its user was erased'] }
+  const known = user?.sources[issuerClaims.issuer]
+  const sources = { ...user?.sources, [issuerClaims.issuer]: joined(known, caller) }
   const standing: Standing = user === null ? newcomer(sources, await findPolicy(db, caller.tenant), now) : { ...user, sources }
   const decision = decide(standing, caller, now, decisionSettings(rules))
   return { isRevoked: false, lines: [written(decision), user === null ? 'The database does not know this user yet.' : `The user is ${user.userId}${user.factors.length > 0 ? ', and has an authenticator' : ', and has no authenticator'}.`] }
 }
 
 /** Without the `accounts` claim the login type is added to what was claimed before. */
-function joined (known: SourceWord | undefined, caller: FirstFactor): SourceWord {
-  const said = saidOf(caller, known)
-  if (caller.word.accounts !== undefined) return { ...known, ...said }
-  return { ...known, ...said, local: known?.local === true || said.local, sso: known?.sso === true || said.sso }
+function joined (known: SourceClaims | undefined, caller: FirstFactor): SourceClaims {
+  const claims = recordedClaims(caller, known)
+  if (caller.issuerClaims.accounts !== undefined) return { ...known, ...claims }
+  return { ...known, ...claims, local: known?.local === true || claims.local, sso: known?.sso === true || claims.sso }
 }
 
 /** Somebody of whom nothing else is known. */
@@ -58,7 +58,7 @@ const newcomer = (sources: Standing['sources'], policy: Policy, now: Date): Stan
 /** As far as it can be said without the database: what it would add are a factor, the policy, and who is disabled or exempt. */
 export function decisionWithout (caller: FirstFactor, rules: TokenRules, now: Date): string[] {
   const settings: DecisionSettings = decisionSettings(rules)
-  const sources = { [caller.word.issuer]: saidOf(caller, undefined) }
+  const sources = { [caller.issuerClaims.issuer]: recordedClaims(caller, undefined) }
   const given = (policy: Partial<Policy>, factors: unknown[] = []): string =>
     written(decide({ ...newcomer(sources, { ...DEFAULT_POLICY, ...policy }, now), factors }, caller, now, settings))
   return [

@@ -41,7 +41,7 @@ export async function inspectToken (token: string, rules: TokenRules, now: Date)
   const isOwn = payload.iss === rules.MFA_ISSUER
   const report = isOwn ? ownReport(verdict, caller) : await firstReport(token, header, payload, rules, now, caller)
   const checks = [length, ...report.checks]
-  // What the single checks do not show: the service has the last word.
+  // The single checks do not show everything: the service decides.
   if (!isAccepted && checks.every(({ isOk }) => isOk === true)) checks.push(toCheck(verdict, ''))
   return { ...report, checks, isAccepted: isAccepted && length.isOk === true }
 }

@@ -80,5 +80,5 @@ export class AuthorizationCache {
 
 const userOf = ({ tenant, namespace, subject }: Caller): string => [tenant, namespace, subject].join('\0')
 
-/** All that the token says: another word of its issuer is another token. */
+/** All that the token claims: with other claims it is another token. */
 const tokenOf = (caller: Caller): string => createHash('sha256').update(JSON.stringify(caller)).digest('base64')

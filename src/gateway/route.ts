@@ -69,7 +69,7 @@ function createAnswer (services: Services, cache: AuthorizationCache): (request:
   function enrollment ({ login, caller }: Extract<Outcome, { action: 'enroll' }>, request: FastifyRequest): Refusal {
     const status = config.GATEWAY_ENROLL_STATUS
     if (login === 'old') {
-      const page = pages.login(request, caller.word?.issuer, config.LOGIN_FRESH_SECONDS)
+      const page = pages.login(request, caller.issuerClaims?.issuer, config.LOGIN_FRESH_SECONDS)
       return { problem: new Problem('enrollment_required', { detail: DETAILS.loginFirst, status }), page, variable: 'LOGIN_PAGE_URL' }
     }
     const page = pages.enroll(request)

@@ -84,8 +84,8 @@ function fieldErrors (failures: NonNullable<FastifyError['validation']>, part: F
     // The name of an unknown field is the caller's text too: it is shortened to what a field name may be.
     if (keyword === 'additionalProperties') return { field: place + join(path, fieldName(String(params.additionalProperty))), message: 'is unknown' }
     const listed = keyword === 'enum' ? params.allowedValues as string[] : keyword === 'const' ? [params.allowedValue as string] : undefined
-    const said = listed === undefined ? message as string : `must be ${listed.length > 1 ? 'one of ' : ''}${listed.join(', ')}`
-    return { field: place + (path === '' ? 'body' : path), message: parentSchema?.['x-message'] ?? said }
+    const text = listed === undefined ? message as string : `must be ${listed.length > 1 ? 'one of ' : ''}${listed.join(', ')}`
+    return { field: place + (path === '' ? 'body' : path), message: parentSchema?.['x-message'] ?? text }
   })
 }
 

@@ -89,8 +89,8 @@ const FALSE = ['false', 'f', 'no', 'n', 'off', '0', '\u0000']
 /** A truth value as any database spells it: 1, "t", "TRUE", a BIT … `unknown` is there and cannot be read; null and undefined stay. */
 export function flagOf (value: unknown): boolean | null | undefined | 'unknown' {
   if (value === null || value === undefined) return value
-  const word = ['string', 'number', 'boolean'].includes(typeof value) ? String(value).trim().toLowerCase() : ''
-  return TRUE.includes(word) ? true : FALSE.includes(word) ? false : 'unknown'
+  const text = ['string', 'number', 'boolean'].includes(typeof value) ? String(value).trim().toLowerCase() : ''
+  return TRUE.includes(text) ? true : FALSE.includes(text) ? false : 'unknown'
 }
 
 /** One JSON text, or one a line (https://jsonlines.org), which is their array. */

@@ -57,8 +57,8 @@ function readNamed (rows: CsvRow[], names: Array<Column | undefined>): Found[] {
 function readOath (row: CsvRow, isVersion2: boolean): Found {
   const columns = isVersion2 ? [...OATH_USERS, ...OATH] : OATH
   const found = readRow(row, columns.slice(0, row.cells.length), { type: 'hotp', period: '30' })
-  const isSaid = row.cells.length === columns.length
-  const isUnclear = !isSaid && 'secret' in found.content && found.content.secret.length !== SHA1_SEED
+  const isComplete = row.cells.length === columns.length
+  const isUnclear = !isComplete && 'secret' in found.content && found.content.secret.length !== SHA1_SEED
   return isUnclear ? { ...found, content: { reason: 'not_sha1' } } : found
 }
 

@@ -15,7 +15,7 @@ export interface PolicyContact {
 /** Null, and it costs nothing, where all is known. Only a login meets a policy: an MFA token comes after one. */
 export function policyContactOf (user: User, caller: Caller, now: Date, settings: DecisionSettings): PolicyContact | null {
   if (user.isDisabled) return null
-  const graceDays = caller.word === undefined ? null : firstGraceDays(user, caller, now, settings)
+  const graceDays = caller.issuerClaims === undefined ? null : firstGraceDays(user, caller, now, settings)
   const isReported = user.reportedVersion === user.policy.version
   const wouldBe = (isReported ? undefined : decide(user, caller, now, settings).wouldBe) ?? null
   const isAdministrator = !user.isAdministrator && caller.roles.some(role => role.startsWith('mfa:'))

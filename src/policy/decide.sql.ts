@@ -12,31 +12,31 @@ export const STRICTNESS = { notRequired: 0, exempt: 1, reportOnly: 2, grace: 3, 
 /** What a user is judged by. Where it is not given, their own columns. */
 export interface Facts { isCovered?: Sql, isExempt?: Sql, isGraced?: Sql, deadline?: Sql }
 
-/** The words in `accounts` and `groups` with which any of the sources says it. */
-const words = (sources: readonly string[], said: readonly string[]): string[] => sources.flatMap(source => said.map(word => `${source}\n${word}`))
+/** The entries in `accounts` and `groups` with which any of the sources claims one of the values. */
+const entries = (sources: readonly string[], values: readonly string[]): string[] => sources.flatMap(source => values.map(value => `${source}\n${value}`))
 
 export const isSsoOnly = (sources: readonly string[]): Sql =>
-  sql`(accounts && ${words(sources, ['sso'])}::text[] AND NOT accounts && ${words(sources, ['local'])}::text[])`
+  sql`(accounts && ${entries(sources, ['sso'])}::text[] AND NOT accounts && ${entries(sources, ['local'])}::text[])`
 
-export const isInGroup = (sources: readonly string[], group: string): Sql => sql`groups && ${words(sources, [group])}::text[]`
+export const isInGroup = (sources: readonly string[], group: string): Sql => sql`groups && ${entries(sources, [group])}::text[]`
 
 /**
- * The words of a row's `groups`, each group once, for `groupOf`. Most users' groups are of one source; of two that name the
- * same group one word remains, as if it were synced.
+ * The entries of a row's `groups`, each group once, for `groupOf`. Most users' groups are of one source; of two that name the
+ * same group one entry remains, as if it were synced.
  */
 export const distinctGroups = (sources: readonly string[]): Sql => sql`
   CASE WHEN split_part(groups[1], E'\n', 1) IS NOT DISTINCT FROM split_part(groups[cardinality(groups)], E'\n', 1) THEN groups
   ELSE ARRAY(SELECT DISTINCT E'\n' || split_part(w, E'\n', 2) FROM unnest(groups) AS w WHERE strpos(w, E'\n') > 0 AND split_part(w, E'\n', 1) = ANY(${sources}::text[])) END`
 
-/** The group that a `word` names, if its source counts; else null. */
+/** The group that an `entry` names, if its source counts; else null. */
 export const groupOf = (sources: readonly string[]): Sql =>
-  sql`CASE WHEN split_part(word, E'\n', 1) = ANY(${sources}::text[]) THEN nullif(split_part(word, E'\n', 2), '') END`
+  sql`CASE WHEN split_part(entry, E'\n', 1) = ANY(${sources}::text[]) THEN nullif(split_part(entry, E'\n', 2), '') END`
 
 /** A source left some out: the user may be in any. */
 export const areGroupsUnknown = (sources: readonly string[]): Sql => sql`groups && ${sources}::text[]`
 
 const isCovered = ({ groups }: Rule, sources: readonly string[]): Sql =>
-  groups === null ? sql`true` : sql`groups && ${[...words(sources, groups), ...sources]}::text[]`
+  groups === null ? sql`true` : sql`groups && ${[...entries(sources, groups), ...sources]}::text[]`
 
 const days = (count: number): Sql => sql`${count}::int * interval '24 hours'`
 

@@ -6,14 +6,14 @@ import { type Floor, rulesOf, stricter } from './floor.ts'
 import type { Decision, Rule } from './policy.ts'
 
 /** What the decision takes from the token. */
-export type Proof = Pick<Caller, 'mfa' | 'isIdpMfa' | 'authTime'> & { word: { loginType: LoginType } | undefined }
+export type Proof = Pick<Caller, 'mfa' | 'isIdpMfa' | 'authTime'> & { issuerClaims: { loginType: LoginType } | undefined }
 
 /** What the decision takes from the user. */
 export type Standing = Pick<User, 'isDisabled' | 'sources' | 'policyMetAt' | 'graceUntil' | 'exemption' | 'readAt' | 'policy'> &
   { factors: readonly unknown[], session: Pick<User['session'], 'authentication'> }
 
 export interface DecisionSettings {
-  /** Sources that still count: the configured issuers, and what was synced. The word of any other says nothing. */
+  /** Sources that still count: the configured issuers, and what was synced. What any other source claims does not count. */
   issuers: ReadonlySet<string>
   loginFreshSeconds: number
   floor: Floor | null
@@ -34,7 +34,7 @@ export function decide (user: Standing, proof: Proof, now: Date, settings: Decis
 
 function decideUnder (rule: Rule, user: Standing, proof: Proof, now: Date, settings: DecisionSettings): Decision {
   // A personal token came in by no session: its login type is `api` and never this one.
-  if (rule.ssoRule === 'exempt_sso_session' && proof.word?.loginType === 'sso') return { action: 'allow', reason: 'exempt_sso' }
+  if (rule.ssoRule === 'exempt_sso_session' && proof.issuerClaims?.loginType === 'sso') return { action: 'allow', reason: 'exempt_sso' }
   if (user.factors.length > 0) return { action: 'verify', reason: 'factor_enrolled' }
   if (rule.enforcement === 'optional' || !isCovered(rule, user, settings)) return { action: 'allow', reason: 'not_required' }
   if (rule.ssoRule === 'exempt_sso_only' && isSsoOnly(user.sources, settings.issuers)) return { action: 'allow', reason: 'exempt_sso' }
@@ -97,7 +97,7 @@ export function firstGraceDays (user: User, proof: Proof, now: Date, settings: D
 
 /** The session of a user who has proved no second factor: by SSO if that is all they have, and just now. */
 export const usualSession = ({ sources }: Pick<User, 'sources'>, now: Date, { issuers }: DecisionSettings): Proof =>
-  ({ mfa: undefined, isIdpMfa: false, authTime: Math.floor(now.getTime() / 1000), word: { loginType: isSsoOnly(sources, issuers) ? 'sso' : 'local' } })
+  ({ mfa: undefined, isIdpMfa: false, authTime: Math.floor(now.getTime() / 1000), issuerClaims: { loginType: isSsoOnly(sources, issuers) ? 'sso' : 'local' } })
 
 /** Would this user have to have a factor? What forbids the removal of the last one. */
 export const isMfaRequired = (user: User, now: Date, settings: DecisionSettings): boolean =>

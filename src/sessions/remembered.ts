@@ -8,7 +8,7 @@ export interface SessionOwner { tenant: string, userId: string, epoch: number, i
 /** As it is stored, with the methods of `authenticationToRemember`. */
 export type StoredAuthentication = Omit<RememberedAuthentication, 'isBypass'>
 
-/** JSON, so that no two authentications give the same bytes; the first word tells it from what else a pepper is used for. */
+/** JSON, so that no two authentications give the same bytes; the first item tells it from what else a pepper is used for. */
 const macBy = (pepper: Buffer, { tenant, userId, epoch, issuer, session }: SessionOwner, { acr, methods, factorId, authTime, endsAt }: StoredAuthentication): Buffer =>
   createHmac('sha256', pepper)
     .update(JSON.stringify(['session', tenant, userId, epoch, issuer, session, acr, methods, factorId, authTime, endsAt])).digest()

@@ -1,8 +1,8 @@
-import type { FirstFactor, IssuerWord } from '../http/auth/caller.ts'
-import type { SourceWord } from './user.ts'
+import type { FirstFactor, IssuerClaims } from '../http/auth/caller.ts'
+import type { SourceClaims } from './user.ts'
 
 /** Absent groups change nothing, unless the token says that it left them out; groups that are there end that. */
-export function spokenGroups ({ areGroupsUnknown }: IssuerWord, groups: string[] | undefined, known: SourceWord | undefined): Pick<SourceWord, 'groups' | 'groupsUnknown'> {
+export function claimedGroups ({ areGroupsUnknown }: IssuerClaims, groups: string[] | undefined, known: SourceClaims | undefined): Pick<SourceClaims, 'groups' | 'groupsUnknown'> {
   const wasUnknown = known?.groupsUnknown
   const isUnknown = areGroupsUnknown || (groups === undefined ? wasUnknown : wasUnknown && false)
   // In one order: who is in the same groups is of one kind.
@@ -10,11 +10,11 @@ export function spokenGroups ({ areGroupsUnknown }: IssuerWord, groups: string[]
 }
 
 /** Without a claim the login type itself shows an account; a personal token shows none. */
-export function spoken ({ accounts, loginType }: IssuerWord): { local: boolean, sso: boolean } {
+export function claimedAccounts ({ accounts, loginType }: IssuerClaims): { local: boolean, sso: boolean } {
   const shown: readonly string[] = accounts ?? [loginType]
   return { local: shown.includes('local'), sso: shown.includes('sso') }
 }
 
-/** What the token says of its user, as it is recorded; `known` is what its issuer said before. */
-export const saidOf = ({ word, groups }: FirstFactor, known: SourceWord | undefined): SourceWord & { local: boolean, sso: boolean } =>
-  ({ ...spoken(word), ...spokenGroups(word, groups, known) })
+/** What the token claims of its user, as it is recorded; `known` is what its issuer claimed before. */
+export const recordedClaims = ({ issuerClaims, groups }: FirstFactor, known: SourceClaims | undefined): SourceClaims & { local: boolean, sso: boolean } =>
+  ({ ...claimedAccounts(issuerClaims), ...claimedGroups(issuerClaims, groups, known) })

@@ -17,8 +17,8 @@ export interface OpenUsers {
   rules: readonly Rule[]
   sources: readonly string[]
   wanted: Wanted
-  /** More conditions, each with its AND: on what is said of users, and on their rows. */
-  alsoSaid: Sql
+  /** More conditions, each with its AND: on the users' groups, and on their rows. */
+  alsoInGroup: Sql
   also: Sql
   /** Not those up to this id. */
   cursor: string | undefined
@@ -47,16 +47,16 @@ export async function findOpenUsers (db: Database, open: OpenUsers): Promise<Sql
 
 const isOpen = (tenant: string): Sql => sql`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL`
 
-const ofRow = ({ tenant, rules, sources, wanted, alsoSaid, also }: OpenUsers): Sql =>
-  sql`${isOpen(tenant)} AND ${judge(rules, sources, wanted, rules.map(() => ({})))} ${alsoSaid} ${also}`
+const ofRow = ({ tenant, rules, sources, wanted, alsoInGroup, also }: OpenUsers): Sql =>
+  sql`${isOpen(tenant)} AND ${judge(rules, sources, wanted, rules.map(() => ({})))} ${alsoInGroup} ${also}`
 
 /** A user without a deadline or an exemption of their own is asked what all of their kind are asked. */
-function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, cursor, limit }: OpenUsers): Sql {
+function byKind ({ tenant, rules, sources, wanted, alsoInGroup, also, cursor, limit }: OpenUsers): Sql {
   const untimed = sql`${isOpen(tenant)} AND grace_until IS NULL AND exempt_since IS NULL`
   const timed = sql`${isOpen(tenant)} AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
   const ofKind = judge(rules, sources, wanted, rules.map(rule => ({ isExempt: sql`false`, deadline: firstDeadline(rule) })))
   const ofUser = judge(rules, sources, wanted, rules.map(() => ({})))
-  // Each of the two has an index by kind and id. What is said is read once for a kind, the rest is in the index.
+  // Each of the two has an index by kind and id. Accounts and groups are read once for a kind, the rest is in the index.
   const some = (users: Sql, isKindWanted: Sql, isUserWanted: Sql): Sql => sql`
     WITH RECURSIVE kinds (kind) AS (
       (SELECT kind FROM users WHERE ${users} ORDER BY kind LIMIT 1)
@@ -64,12 +64,12 @@ function byKind ({ tenant, rules, sources, wanted, alsoSaid, also, cursor, limit
       SELECT (SELECT kind FROM users WHERE ${users} AND users.kind > kinds.kind ORDER BY kind LIMIT 1) FROM kinds WHERE kinds.kind IS NOT NULL
     )
     SELECT found.id FROM kinds
-    CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${users} AND kind = kinds.kind LIMIT 1) AS said
+    CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${users} AND kind = kinds.kind LIMIT 1) AS member
     CROSS JOIN LATERAL (
       SELECT id FROM (
         SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${users} AND kind = kinds.kind ${after(cursor)} ${also}) AS timed
       WHERE ${isUserWanted} ORDER BY id LIMIT ${limit}::int) AS found
-    WHERE ${isKindWanted} ${alsoSaid}`
+    WHERE ${isKindWanted} ${alsoInGroup}`
   return sql`
     SELECT id FROM ((${some(untimed, ofKind, sql`true`)}) UNION ALL (${some(timed, canBe(rules, sources, wanted), ofUser)})) AS open_users
     ORDER BY id LIMIT ${limit}::int`

@@ -10,7 +10,7 @@ import type { PolicyRow } from '../policy/policy.ts'
 import { rememberedAuthentication } from '../sessions/mfa-token.ts'
 import { isGenuine, type StoredAuthentication } from '../sessions/remembered.ts'
 import { foldAccount } from './account.ts'
-import { saidOf, spoken, spokenGroups } from './issuer-claims.ts'
+import { recordedClaims, claimedAccounts, claimedGroups } from './issuer-claims.ts'
 import type { Factor, Pending, User, RecoverySet, RememberedSession, Throttle, WholeUser } from './user.ts'
 
 type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
@@ -91,28 +91,28 @@ export const findByAccount = (db: Database, tenant: string, account: string): Pr
 export const hasUsers = async (db: Database, tenant: string): Promise<boolean> =>
   (await db.rows`SELECT 1 FROM users WHERE tenant = ${tenant} LIMIT 1`).length > 0
 
-/** Does the token say something of the user that is not recorded? Then, and only then, it costs a write. */
-export function isWordNew ({ account, sources }: User, { word, groups }: FirstFactor): boolean {
-  const known = sources[word.issuer]
-  if (known === undefined || (word.account !== undefined && word.account !== account)) return true
-  const said = spoken(word)
-  const isAccountNew = word.accounts === undefined
-    ? (said.local && known.local !== true) || (said.sso && known.sso !== true)
-    : said.local !== known.local || said.sso !== known.sso
-  const heard = spokenGroups(word, groups, known)
-  return isAccountNew || heard.groupsUnknown !== known.groupsUnknown ||
-    (heard.groups !== undefined && JSON.stringify(heard.groups) !== JSON.stringify(known.groups))
+/** Does the token claim something of the user that is not recorded? Then, and only then, it costs a write. */
+export function hasNewClaims ({ account, sources }: User, { issuerClaims, groups }: FirstFactor): boolean {
+  const known = sources[issuerClaims.issuer]
+  if (known === undefined || (issuerClaims.account !== undefined && issuerClaims.account !== account)) return true
+  const accounts = claimedAccounts(issuerClaims)
+  const isAccountNew = issuerClaims.accounts === undefined
+    ? (accounts.local && known.local !== true) || (accounts.sso && known.sso !== true)
+    : accounts.local !== known.local || accounts.sso !== known.sso
+  const claimed = claimedGroups(issuerClaims, groups, known)
+  return isAccountNew || claimed.groupsUnknown !== known.groupsUnknown ||
+    (claimed.groups !== undefined && JSON.stringify(claimed.groups) !== JSON.stringify(known.groups))
 }
 
 /**
- * Records the first sight, or the issuer's newer word: `seen`, or `erased` where the token is older than the user's
- * erasure. `id` is used for somebody new, `known` is what they were said to be, `hashes` are what their tombstone would be.
+ * Records the first sight, or the issuer's newer claims: `seen`, or `erased` where the token is older than the user's
+ * erasure. `id` is for a new user, `known` is the user before, `hashes` are what their tombstone would be.
  */
 export async function upsertUser (db: Database, first: FirstFactor, id: string, known: User | null, hashes: string[]): Promise<Settled<'upsert_user'>> {
-  const { tenant, namespace, subject, word } = first
-  const said = saidOf(first, known?.sources[word.issuer])
-  return await db.settle('upsert_user', sql`${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${word.account ?? null}, ${word.issuer},
-    ${word.accounts !== undefined}, ${said}::jsonb, to_timestamp(${word.issuedAt}::float8), ${JSON.stringify(hashes)}::jsonb`)
+  const { tenant, namespace, subject, issuerClaims } = first
+  const claims = recordedClaims(first, known?.sources[issuerClaims.issuer])
+  return await db.settle('upsert_user', sql`${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${issuerClaims.account ?? null}, ${issuerClaims.issuer},
+    ${issuerClaims.accounts !== undefined}, ${claims}::jsonb, to_timestamp(${issuerClaims.issuedAt}::float8), ${JSON.stringify(hashes)}::jsonb`)
 }
 
 /** Records a user's contact with the policy. Decides which of parallel first calls gives them their deadline. */

@@ -1,11 +1,11 @@
 import type { Policy } from '../policy/policy.ts'
 
-/** What an issuer last said of somebody. */
-export interface SourceWord {
+/** What an issuer last claimed of a user. */
+export interface SourceClaims {
   local?: boolean
   sso?: boolean
   groups?: string[]
-  /** Its newest token said that it left groups out. */
+  /** Its newest token claimed that it left groups out. */
   groupsUnknown?: boolean
 }
 
@@ -18,7 +18,7 @@ export interface User {
   account: string
   epoch: number
   revision: number
-  sources: Record<string, SourceWord>
+  sources: Record<string, SourceClaims>
   isDisabled: boolean
   /** Were they ever seen with an `mfa:` role? */
   isAdministrator: boolean

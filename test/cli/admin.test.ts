@@ -16,9 +16,9 @@ const service = await startService(t, { DATABASE_URL: role.url, ENROLL_REQUIRES_
 const { clock, db } = service
 await settleWanted(db)
 
-interface Said { code: number, out: string[], notes: string[] }
+interface Output { code: number, out: string[], notes: string[] }
 
-async function admin (args: string[], env: Record<string, string> = {}): Promise<Said> {
+async function admin (args: string[], env: Record<string, string> = {}): Promise<Output> {
   const [out, notes]: string[][] = [[], []]
   const code = await adminCommand(args, { env: { ...service.env, ...env }, say: line => { out?.push(line) }, note: line => { notes?.push(line) } })
   return { code, out: out as string[], notes: notes as string[] }

@@ -24,7 +24,7 @@ const changed = (change: (url: URL) => void): string => {
 }
 
 /** What the migrations, and what a pool of connections, say of a database that cannot be used. */
-async function said (databaseUrl: string): Promise<string> {
+async function explained (databaseUrl: string): Promise<string> {
   const env = { DATABASE_URL: databaseUrl }
   const byMigrations = await applyMigrations(databaseUrl).then(() => 'it can be used', error => explain(error, env))
   const db = connect(databaseUrl, 1)
@@ -58,7 +58,7 @@ t.test('a database that cannot be used names its variable, what is wrong and wha
     [roleUrl, /^DATABASE_URL: the server does not let this user in from here \(28000\)\. See whether the role exists/]
   ]
   for (const [databaseUrl, sentence] of cases) {
-    const text = await said(databaseUrl)
+    const text = await explained(databaseUrl)
     t.match(text, sentence)
     t.notMatch(text, /hunter2|no-host|\n/)
   }

@@ -13,8 +13,8 @@ import { type Answer, headerOf, type User, signingKey } from '../helpers/service
 
 const NAMES = { MFA_ENCRYPTION_KEYS: () => `k1:${key()}`, MFA_PEPPERS: () => `p1:${key()}`, MFA_SIGNING_KEYS: () => JSON.stringify({ keys: [signingKey('s1')] }) }
 
-interface Said { out: string[], notes: string[], error: string | undefined }
-interface Deployment extends Kept { env: Record<string, string | undefined>, keys: (...args: string[]) => Promise<Said>, file: (name: keyof typeof NAMES) => string, age: (seconds: number) => Promise<void> }
+interface Output { out: string[], notes: string[], error: string | undefined }
+interface Deployment extends Kept { env: Record<string, string | undefined>, keys: (...args: string[]) => Promise<Output>, file: (name: keyof typeof NAMES) => string, age: (seconds: number) => Promise<void> }
 
 /** A service as it is deployed: its role, its secrets in files, of a database of its own. */
 async function deploy (t: Test): Promise<Deployment> {
@@ -34,10 +34,10 @@ async function deploy (t: Test): Promise<Deployment> {
   }
 }
 
-async function run (env: Record<string, string | undefined>, args: string[]): Promise<Said> {
-  const said: Said = { out: [], notes: [], error: undefined }
-  await keysCommand(args, { env, say: line => { said.out.push(line) }, note: line => { said.notes.push(line) } }).catch((error: unknown) => { said.error = (error as Error).message })
-  return said
+async function run (env: Record<string, string | undefined>, args: string[]): Promise<Output> {
+  const output: Output = { out: [], notes: [], error: undefined }
+  await keysCommand(args, { env, say: line => { output.out.push(line) }, note: line => { output.notes.push(line) } }).catch((error: unknown) => { output.error = (error as Error).message })
+  return output
 }
 
 const idsOf = (path: string): string[] => readFileSync(path, 'utf8').trim().split(',').map(part => part.split(':', 1)[0] as string)

@@ -10,10 +10,10 @@ import { nodeArguments } from '../helpers/program.ts'
 import { REFUSED } from '../helpers/refused.ts'
 import { ISSUER, SECRET, type Service, signToken, startService, testEnvironment } from '../helpers/service.ts'
 
-interface Said { code: number, text: string, notes: string[] }
+interface Output { code: number, text: string, notes: string[] }
 
 /** The command in this process, with the configuration and at the time of a service. */
-async function check (service: Pick<Service, 'env' | 'clock'>, args: string[], input = '', env: Record<string, string | undefined> = {}): Promise<Said> {
+async function check (service: Pick<Service, 'env' | 'clock'>, args: string[], input = '', env: Record<string, string | undefined> = {}): Promise<Output> {
   const [lines, notes]: [string[], string[]] = [[], []]
   const code = await checkToken(args, {
     env: { ...service.env, ...env }, input: Readable.from([Buffer.from(input)]), say: line => { lines.push(line) }, note: line => { notes.push(line) }, now: service.clock.read(), dataDir: '/nowhere'
@@ -168,7 +168,7 @@ t.test('of several issuers the entry is named, and its keys are fetched; where t
   const [a, b] = [await new TestIssuer('https://a.test').start(t), await new TestIssuer('https://b.test').start(t)]
   const entries = [{ issuer: a.iss, audience: 'mfa', jwksUrl: a.jwksUrl, tenant: 'acme', mfa: { amr: 'mfa', maxAgeSeconds: 60 } }, { issuer: b.iss, audience: ['one', 'two'], jwksUrl: b.jwksUrl, tenants: '*', sessionClaim: ['sid', 'session'], iatIsLogin: true }]
   const service = await startTrusting(t, entries)
-  const ask = (token: string): Promise<Said> => check(service, [token], '', without)
+  const ask = (token: string): Promise<Output> => check(service, [token], '', without)
   t.match(await ask(a.sign(service.clock, { amr: ['mfa'] })), { code: 0, text: /^Held against TRUSTED_ISSUERS_FILE \[0\]\.[^]*✓ it is signed by the key "[0-9a-f-]+" of its issuer \(TRUSTED_ISSUERS_FILE \[0\]\.jwksUrl\)[^]*own MFA {3}counts\n[^]*\n {2}allow \(idp_mfa\) if/ })
   t.match((await ask(a.sign(service.clock, { amr: ['pwd'], tenant: 'other' }))), { code: 1, text: /✗ tenant is "other", expected "acme" \(TRUSTED_ISSUERS_FILE \[0\]\.tenants\)\n {6}Add it to the setting/ })
   t.match((await ask(a.sign(service.clock))).text, 'own MFA   does not count')
@@ -222,7 +222,7 @@ t.test('a file of variables is tried as it is, and need not be whole', async t =
   const service = await startService(t)
   const token = service.user().token()
   const dir = t.testdir()
-  const tryFile = async (t: Test, text: string | Buffer, given = token): Promise<Said> => {
+  const tryFile = async (t: Test, text: string | Buffer, given = token): Promise<Output> => {
     writeFileSync(join(dir, 'env'), text)
     return await check({ ...service, env: { JWT_ISSUER: 'https://of-the-environment.test' } }, [given, '--env-file', join(dir, 'env')])
   }

@@ -12,8 +12,8 @@ const PROGRAMS = Object.entries(scripts).flatMap(([name, script]) => {
   return file === undefined ? [] : [{ name, file, called: file.endsWith('headless-mfa.ts') ? 'headless-mfa --test' : name === 'start' ? 'npm start' : `npm run ${name}` }]
 })
 
-interface Said { code: number, stdout: string, stderr: string }
-const run = (file: string, ...args: string[]): Promise<Said> => new Promise(resolve => {
+interface Output { code: number, stdout: string, stderr: string }
+const run = (file: string, ...args: string[]): Promise<Output> => new Promise(resolve => {
   execFile(process.execPath, nodeArguments(file, ...args), { env: { PATH: process.env.PATH, NODE_ENV: 'production' } }, (error, stdout, stderr) => {
     resolve({ code: (error?.code ?? 0) as number, stdout, stderr })
   })

@@ -11,9 +11,9 @@ t.test('the README\'s walk, and the longer one of docs/getting-started.md, work 
     'docs/getting-started.md': [...readFileSync('docs/getting-started.md', 'utf8').matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block).join('\n')
   }
   for (const [page, walk] of Object.entries(walks)) {
-    const said = [...walk.matchAll(/^# → (.*)$/gm)].map(([, line]) => line)
-    t.ok(said.length >= 4, page)
-    for (let time = 0; time < 2; time++) t.same((await paste(walk, origin)).split('\n'), said, page)
+    const expected = [...walk.matchAll(/^# → (.*)$/gm)].map(([, line]) => line)
+    t.ok(expected.length >= 4, page)
+    for (let time = 0; time < 2; time++) t.same((await paste(walk, origin)).split('\n'), expected, page)
   }
 })
 

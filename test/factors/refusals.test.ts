@@ -8,7 +8,7 @@ const service = await startService(t, { THROTTLE_WAITS: '0' })
 const { clock } = service
 
 /** All that an answer says, but for the id of its request and the time. */
-const said = ({ status, text, headers }: Answer): object => ({
+const bytesOf = ({ status, text, headers }: Answer): object => ({
   status,
   text: text.replace(/urn:request:[\w-]+/, ''),
   headers: Object.fromEntries([...headers].filter(([name]) => name !== 'x-request-id' && name !== 'date'))
@@ -32,7 +32,7 @@ t.test('wrong, replayed, expired, used, another\'s, of another kind: the refusal
   const verify = (who: User, body: object): Promise<Answer> => who.call('POST', '/mfa/verify', body)
   const recover = (who: User, code: string): Promise<Answer> => who.call('POST', '/mfa/recovery', { code })
   const wrong = clock.wrongCode(secret)
-  const reference = said(await verify(user, { code: wrong }))
+  const reference = bytesOf(await verify(user, { code: wrong }))
   t.match(reference, { status: 422, text: /"detail":"[^"]*next code[^"]*date and time of the phone to automatic\.".*"code":"code_refused"/ })
   const others: Array<[string, Promise<Answer>]> = [
     ['replayed', verify(user, { code: spent })],
@@ -45,9 +45,9 @@ t.test('wrong, replayed, expired, used, another\'s, of another kind: the refusal
     ['with a pending factor\'s id', verify(user, { code: clock.code(pending.secret), factorId: pending.factorId })],
     ['wrong at confirm', newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })]
   ]
-  for (const [name, answer] of others) t.same(said(await answer), reference, name)
+  for (const [name, answer] of others) t.same(bytesOf(await answer), reference, name)
 
-  const ofRecovery = said(await recover(user, used))
+  const ofRecovery = bytesOf(await recover(user, used))
   t.match(ofRecovery, { status: 422, text: /"detail":"Use another recovery code\. Each works once\. [^"]*typing errors[^"]*".*"code":"code_refused"/ })
   const recoveries: Array<[string, Promise<Answer>]> = [
     ['a recovery code that never was', recover(user, generateCode(0))],
@@ -56,7 +56,7 @@ t.test('wrong, replayed, expired, used, another\'s, of another kind: the refusal
     ['another user\'s recovery code', recover(user, theirs.recoveryCodes?.[1] as string)],
     ['a recovery code without a factor', recover(nobody, live)]
   ]
-  for (const [name, answer] of recoveries) t.same(said(await answer), ofRecovery, name)
+  for (const [name, answer] of recoveries) t.same(bytesOf(await answer), ofRecovery, name)
   t.equal((await recover(user, live)).status, 200)
 })
 

@@ -42,7 +42,7 @@ t.test('where nothing is remembered nothing is kept', async t => {
 t.test('a token that says anything else is another one', async t => {
   const cache = new AuthorizationCache()
   cache.keep(caller(), user(), NOW)
-  for (const change of [{ tenant: 'x' }, { namespace: 'x' }, { subject: 'x' }, { groups: ['h'] }, { groups: undefined }, { session: { id: 's2', issuer: 'i', isRemembered: true } }, { session: undefined }, { word: { account: 'x' } }, { expiresAt: seconds + 61 }]) {
+  for (const change of [{ tenant: 'x' }, { namespace: 'x' }, { subject: 'x' }, { groups: ['h'] }, { groups: undefined }, { session: { id: 's2', issuer: 'i', isRemembered: true } }, { session: undefined }, { issuerClaims: { account: 'x' } }, { expiresAt: seconds + 61 }]) {
     t.equal(cache.find(caller(change as Partial<Caller>), NOW), undefined, JSON.stringify(change))
   }
 })

@@ -44,16 +44,16 @@ t.test('a first-factor token that has just passed by what its session remembers 
   const user = service.user({ sid: 's1' })
   await user.enroll()
   const [token, other] = [user.token(), user.token({ groups: ['staff'] })]
-  const said = async (): Promise<unknown> => {
+  const answerOf = async (): Promise<unknown> => {
     const { status, headers } = await service.call('GET', '/mfa/authorize', { token })
     return [status, ...['user', 'subject', 'namespace', 'tenant', 'acr', 'reason'].map(name => headers.get(`x-mfa-${name}`))]
   }
-  const first = await said()
+  const first = await answerOf()
   t.match(first, [200, /./, /./, /./, user.tenant, 'mfa', 'mfa_verified'])
   proxy.blackHole()
   const begun = performance.now()
   let count = 0
-  for (; performance.now() - begun < 1000; count++) t.same(await said(), first)
+  for (; performance.now() - begun < 1000; count++) t.same(await answerOf(), first)
   t.ok(count > 50, `${count} answers`)
   t.equal((await service.call('GET', '/mfa/authorize?acr=mfa', { token })).status, 200)
   t.equal(await ask(service, other), 503, 'it says something else')

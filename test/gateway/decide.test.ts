@@ -18,12 +18,12 @@ const REQUIRED = { ...DEFAULT_POLICY, enforcement: 'required' as const }
 const authentication = (acr: 'mfa' | 'mfa-recovery', seconds: number): User['session'] =>
   ({ generation: 0, authentication: { acr, methods: [], factorId: 'f', authTime: ago(seconds), endsAt: ago(-9) } satisfies RememberedAuthentication, isForged: false })
 
-const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), word: { loginType: 'local' } } as unknown as Caller
+const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), issuerClaims: { loginType: 'local' } } as unknown as Caller
 const AGELESS = { ...LOGIN, authTime: undefined }
 const OLD_LOGIN = { ...LOGIN, authTime: ago(901) }
 const IDP = { ...LOGIN, isIdpMfa: true }
 const token = (acr: 'mfa' | 'mfa-recovery', seconds: number): Caller =>
-  ({ ...LOGIN, kind: 'mfa', word: undefined, authTime: ago(seconds), mfa: { userId: 'u', epoch: 1, acr, factorId: 'f', generation: 0, isBypass: false } })
+  ({ ...LOGIN, kind: 'mfa', issuerClaims: undefined, authTime: ago(seconds), mfa: { userId: 'u', epoch: 1, acr, factorId: 'f', generation: 0, isBypass: false } })
 
 const ENROLLED = { ...USER, factors: FACTORS }
 const ACR: Demands = { acr: 'mfa' }

@@ -2,13 +2,13 @@
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import type { Floor } from '../../src/policy/floor.ts'
-import type { SourceWord } from '../../src/users/user.ts'
+import type { SourceClaims } from '../../src/users/user.ts'
 import type { Policy } from '../../src/policy/policy.ts'
 import type { Database } from '../../src/platform/db/client.ts'
 import { recount } from './service.ts'
 
 export interface Drawn {
-  sources: Record<string, SourceWord>
+  sources: Record<string, SourceClaims>
   isDisabled: boolean
   isEnrolled: boolean
   isLocked: boolean
@@ -22,7 +22,7 @@ const source = fc.record({ local: fc.boolean(), sso: fc.boolean(), groups: fc.su
 export const oneIn = (count: number): fc.Arbitrary<boolean> => fc.integer({ min: 0, max: count - 1 }).map(number => number === 0)
 
 export const somebody: fc.Arbitrary<Drawn> = fc.record({
-  sources: fc.dictionary(fc.constantFrom('a', 'b', 'gone', ''), source, { maxKeys: 3 }) as fc.Arbitrary<Record<string, SourceWord>>,
+  sources: fc.dictionary(fc.constantFrom('a', 'b', 'gone', ''), source, { maxKeys: 3 }) as fc.Arbitrary<Record<string, SourceClaims>>,
   isDisabled: oneIn(10),
   isEnrolled: oneIn(4),
   isLocked: oneIn(4),

@@ -9,7 +9,7 @@ import { type Answer, AUDIENCE, type Call, callTo, ISSUER, type User, SECRET, ty
 
 export interface Gateway {
   name: string
-  /** The answer is what it has said so far. */
+  /** The answer is what it has printed so far. */
   start: (t: Test, addresses: Addresses) => Promise<() => string>
   /** What it says of a service that is not there. */
   unavailable: string
@@ -29,8 +29,8 @@ export interface Stage {
   host: string
   go: (path: string, token?: string, call?: Call & { method?: string }) => Promise<Answer>
   browse: (path: string, token?: string) => Promise<Answer>
-  /** What the gateway has said. */
-  said: () => string
+  /** What the gateway has printed. */
+  output: () => string
   /** What arrived since the last time. */
   arrived: () => Arrival[]
   carry: (token: string) => Record<string, string>
@@ -49,7 +49,7 @@ export async function setUp (t: Test, { start, carry = token => ({ authorization
   const service = await startService(t, { ...PAGES, ...issuersEnvironment(t, issuers), TRUSTED_PROXIES: '127.0.0.0/8', RETURN_HOSTS: host })
   const proxy = await startProxy(t, service.url)
   const application = await startApplication(t)
-  const said = await start(t, { listen: host, mfa: new URL(proxy.url).host, application: application.address, isFilledIn })
+  const output = await start(t, { listen: host, mfa: new URL(proxy.url).host, application: application.address, isFilledIn })
   const call = callTo(`http://${host}`)
   const go: Stage['go'] = (path, token, { method = 'GET', headers, ...more } = {}) =>
     call(method, path, { ...more, headers: { ...(token !== undefined && carry(token)), ...headers } })
@@ -59,7 +59,7 @@ export async function setUp (t: Test, { start, carry = token => ({ authorization
     proxy,
     application,
     host,
-    said,
+    output,
     go,
     browse: (path, token) => go(path, token, { headers: HTML }),
     arrived: () => application.arrivals.splice(0),

@@ -23,13 +23,13 @@ export async function open (url: string, headers: OutgoingHttpHeaders, ca?: stri
   })
 }
 
-/** What is said comes back, all of it. */
+/** What is sent comes back, all of it. */
 export async function proveEcho (t: Test, socket: Duplex | undefined): Promise<void> {
-  for (const words of ['hello', 'x'.repeat(100_000), 'bye']) {
-    let heard = ''
-    socket?.write(words)
-    while (socket?.destroyed === false && heard.length < words.length) heard += String((await once(socket, 'data'))[0])
-    t.equal(heard, words, 'what is said comes back')
+  for (const sent of ['hello', 'x'.repeat(100_000), 'bye']) {
+    let received = ''
+    socket?.write(sent)
+    while (socket?.destroyed === false && received.length < sent.length) received += String((await once(socket, 'data'))[0])
+    t.equal(received, sent, 'what is sent comes back')
   }
   socket?.destroy()
 }
@@ -104,16 +104,16 @@ export async function proveOuterProxy (t: Test, stage: Stage): Promise<void> {
   const alice = service.user({ sid: 'session-1' })
   const { token } = await alice.enroll()
   const asking = lines({ ...carry(alice.token({ sid: 'session-2' })), ...HTML })
-  const returnTo = async (said: string[], from?: string): Promise<string | null> => new URL((await send(stage, 'GET /page', [...asking, ...said], '', host, from)).headers.location as string).searchParams.get('return_to')
-  const said = ['X-Forwarded-For: 203.0.113.7', 'X-Forwarded-Proto: https']
-  t.equal(await returnTo(said, OUTER), `https://${host}/page`, 'its TLS is the client\'s')
+  const returnTo = async (headers: string[], from?: string): Promise<string | null> => new URL((await send(stage, 'GET /page', [...asking, ...headers], '', host, from)).headers.location as string).searchParams.get('return_to')
+  const headers = ['X-Forwarded-For: 203.0.113.7', 'X-Forwarded-Proto: https']
+  t.equal(await returnTo(headers, OUTER), `https://${host}/page`, 'its TLS is the client\'s')
   t.equal(await returnTo(['X-Forwarded-Proto: http'], OUTER), `http://${host}/page`)
   t.equal(await returnTo([], OUTER), `http://${host}/page`)
-  t.equal(await returnTo(said), `http://${host}/page`, 'anybody can say that')
+  t.equal(await returnTo(headers), `http://${host}/page`, 'anybody can say that')
   for (const odd of ['javascript', 'https, http', '']) t.ok([null, `http://${host}/page`].includes(await returnTo([`X-Forwarded-Proto: ${odd}`], OUTER)), odd)
 
   for (const [from, proto, address] of [[OUTER, 'https', /^203\.0\.113\.7(, 127\.0\.0\.2)?$/], [undefined, 'http', '127.0.0.1']] as const) {
-    t.equal((await send(stage, 'GET /page', [...lines(carry(token)), ...said], '', host, from)).status, 200)
+    t.equal((await send(stage, 'GET /page', [...lines(carry(token)), ...headers], '', host, from)).status, 200)
     t.match(arrived(), [{ headers: { 'x-forwarded-proto': proto, 'x-forwarded-for': address } }], 'the application is told the same')
   }
 }

@@ -97,7 +97,7 @@ export async function startApplication (t: Teardown): Promise<Application> {
   return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, arrivals }
 }
 
-/** Starts a gateway and waits until it listens there; the answer is what it has said so far. It ends with us, however we end. */
+/** Starts a gateway and waits until it listens there; the answer is what it has printed so far. It ends with the test's process, however that ends. */
 export async function startGateway (t: Teardown, listen: string, command: string, args: string[], env: Record<string, string> = {}): Promise<() => string> {
   const child = spawn('setpriv', ['--pdeathsig', 'TERM', command, ...args], { env: { PATH: `${process.env.PATH}:/usr/sbin`, CI_RUN_MARK: process.env.CI_RUN_MARK ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''

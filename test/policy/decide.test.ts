@@ -24,7 +24,7 @@ const EXEMPTIONS: Record<string, User['exemption']> = {
   over: { since: days(-40), until: days(-1), reason: 'r', by: 'admin' }
 }
 const TOKENS: Record<string, Partial<Proof> & { authentication?: true }> = {
-  login: { authTime: SECONDS - 900 }, old: { authTime: SECONDS - 901 }, ageless: { authTime: undefined }, mfa: { mfa, word: undefined }, remembered: { authentication: true }, idp: { isIdpMfa: true }
+  login: { authTime: SECONDS - 900 }, old: { authTime: SECONDS - 901 }, ageless: { authTime: undefined }, mfa: { mfa, issuerClaims: undefined }, remembered: { authentication: true }, idp: { isIdpMfa: true }
 }
 
 interface Row { policy: Partial<Policy>, loginType: 'local' | 'sso' | 'api', token: keyof typeof TOKENS, accounts: keyof typeof ACCOUNTS, enrolled: keyof typeof FACTORS, grace: keyof typeof OWN_GRACE, exemption: keyof typeof EXEMPTIONS }
@@ -33,15 +33,15 @@ function decided ({ policy, loginType, token, accounts, enrolled, grace, exempti
   const { authentication, ...proof } = TOKENS[token] as Partial<Proof> & { authentication?: true }
   const session = { generation: 0, authentication: authentication === undefined ? null : { acr: 'mfa' as const, methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }, isForged: false }
   const user = somebody({ sources: ACCOUNTS[accounts] as User['sources'], factors: FACTORS[enrolled] as Factor[], ...OWN_GRACE[grace], exemption: EXEMPTIONS[exemption] ?? null, session, policy: { ...DEFAULT_POLICY, ...policy }, ...known })
-  return said(decide(user, { mfa: undefined, isIdpMfa: false, authTime: undefined, word: { loginType }, ...proof }, NOW, { ...settings, ...others }))
+  return written(decide(user, { mfa: undefined, isIdpMfa: false, authTime: undefined, issuerClaims: { loginType }, ...proof }, NOW, { ...settings, ...others }))
 }
 
 /** A decision in a word or two: `enroll`, `allow grace +2`, `allow report_only (enroll)`. */
-function said ({ action, reason, deadline, wouldBe, loginFirst, loginTimeUnknown }: ReturnType<typeof decide>): string {
+function written ({ action, reason, deadline, wouldBe, loginFirst, loginTimeUnknown }: ReturnType<typeof decide>): string {
   const wait = deadline === undefined ? '' : ` +${(Date.parse(deadline) - NOW.getTime()) / 86_400_000}`
   const name = action === 'enroll' && reason === 'required_by_policy' ? 'enroll' : `${action} ${reason}`
   const login = loginFirst === true ? ', log in first' : loginTimeUnknown === true ? ', login time unknown' : ''
-  return `${name}${wait}${login}${wouldBe === undefined ? '' : ` (${said(wouldBe)})`}`
+  return `${name}${wait}${login}${wouldBe === undefined ? '' : ` (${written(wouldBe)})`}`
 }
 
 t.test('may this session pass? the first rule that holds answers', async t => {
@@ -172,25 +172,25 @@ t.test('every combination keeps the promises', async t => {
   }
   t.equal(cases.length, 3 * 3 * 3 * 4 * 2 * 3 * 4 * 6)
   /** What is promised, each apart from the others: [whom it is about, what may be said to him]. */
-  const promises: Array<[string, (row: Row) => boolean, (said: string, row: Row) => boolean]> = [
-    ['who proved a second factor passes, and nobody else is said to have', ({ token }) => token === 'mfa' || token === 'remembered', said => said === 'allow mfa_verified'],
-    ['whose identity provider proved one passes by that, whatever the policy', ({ token }) => token === 'idp', said => said === 'allow idp_mfa'],
-    ['a first-factor token alone was no second factor', ({ token }) => token !== 'mfa' && token !== 'remembered', said => said !== 'allow mfa_verified'],
-    ['with a factor a first-factor token is asked, or came by SSO where that decides', isPlain(({ enrolled }) => enrolled === 'yes'), (said, { policy, loginType }) => said === (policy.ssoRule === 'exempt_sso_session' && loginType === 'sso' ? 'allow exempt_sso' : 'verify factor_enrolled')],
-    ['without a factor nobody is asked for a code', isPlain(({ enrolled }) => enrolled === '-'), said => !said.startsWith('verify')],
-    ['nobody must enroll but by a policy that is required', isPlain(({ policy }) => policy.enforcement !== 'required'), said => !said.startsWith('enroll') && !said.startsWith('allow grace')],
-    ['what is not required exempts nobody, as there is nothing to be exempt from', isPlain(({ policy, loginType }) => policy.enforcement === 'optional' && !(policy.ssoRule === 'exempt_sso_session' && loginType === 'sso')), said => ['allow not_required', 'verify factor_enrolled'].includes(said)],
-    ['a personal token is never exempt by the session', isPlain(({ policy, loginType }) => loginType === 'api' && policy.ssoRule === 'exempt_sso_session'), said => said !== 'allow exempt_sso'],
-    ['of whom no account is known, the accounts\' rule exempts nobody', isPlain(({ policy, accounts }) => accounts === '-' && policy.ssoRule === 'exempt_sso_only'), said => said !== 'allow exempt_sso'],
-    ['who has a local account too is enforced', isPlain(({ policy, accounts }) => accounts === 'both' && policy.ssoRule === 'exempt_sso_only'), said => said !== 'allow exempt_sso'],
-    ['without an SSO rule SSO exempts nobody', isPlain(({ policy }) => policy.ssoRule === 'none'), said => said !== 'allow exempt_sso'],
-    ['an exemption that is over exempts nobody', isPlain(({ exemption }) => exemption === 'over' || exemption === '-'), said => !said.includes('exempt_user')],
-    ['required, without factor, exemption, SSO or grace: enroll', isPlain(({ policy, accounts, loginType, enrolled, grace, exemption }) => policy.enforcement === 'required' && ['local', 'both', '-'].includes(accounts as string) && loginType !== 'sso' && enrolled === '-' && grace === 'over' && ['over', '-'].includes(exemption as string)), said => said.startsWith('enroll')],
-    ['a deadline is his own, or of him who is met now', isPlain(() => true), (said, { grace }) => !said.includes('grace') || said.includes(grace === 'unmet' ? 'grace +7' : 'grace +2')],
-    ['a deadline that is over is over', isPlain(({ grace }) => grace === 'over'), said => !said.includes('grace')],
-    ['report-only says what required would', isPlain(({ policy }) => policy.enforcement === 'report_only'), (said, row) => {
+  const promises: Array<[string, (row: Row) => boolean, (decision: string, row: Row) => boolean]> = [
+    ['who proved a second factor passes, and nobody else is said to have', ({ token }) => token === 'mfa' || token === 'remembered', decision => decision === 'allow mfa_verified'],
+    ['whose identity provider proved one passes by that, whatever the policy', ({ token }) => token === 'idp', decision => decision === 'allow idp_mfa'],
+    ['a first-factor token alone was no second factor', ({ token }) => token !== 'mfa' && token !== 'remembered', decision => decision !== 'allow mfa_verified'],
+    ['with a factor a first-factor token is asked, or came by SSO where that decides', isPlain(({ enrolled }) => enrolled === 'yes'), (decision, { policy, loginType }) => decision === (policy.ssoRule === 'exempt_sso_session' && loginType === 'sso' ? 'allow exempt_sso' : 'verify factor_enrolled')],
+    ['without a factor nobody is asked for a code', isPlain(({ enrolled }) => enrolled === '-'), decision => !decision.startsWith('verify')],
+    ['nobody must enroll but by a policy that is required', isPlain(({ policy }) => policy.enforcement !== 'required'), decision => !decision.startsWith('enroll') && !decision.startsWith('allow grace')],
+    ['what is not required exempts nobody, as there is nothing to be exempt from', isPlain(({ policy, loginType }) => policy.enforcement === 'optional' && !(policy.ssoRule === 'exempt_sso_session' && loginType === 'sso')), decision => ['allow not_required', 'verify factor_enrolled'].includes(decision)],
+    ['a personal token is never exempt by the session', isPlain(({ policy, loginType }) => loginType === 'api' && policy.ssoRule === 'exempt_sso_session'), decision => decision !== 'allow exempt_sso'],
+    ['of whom no account is known, the accounts\' rule exempts nobody', isPlain(({ policy, accounts }) => accounts === '-' && policy.ssoRule === 'exempt_sso_only'), decision => decision !== 'allow exempt_sso'],
+    ['who has a local account too is enforced', isPlain(({ policy, accounts }) => accounts === 'both' && policy.ssoRule === 'exempt_sso_only'), decision => decision !== 'allow exempt_sso'],
+    ['without an SSO rule SSO exempts nobody', isPlain(({ policy }) => policy.ssoRule === 'none'), decision => decision !== 'allow exempt_sso'],
+    ['an exemption that is over exempts nobody', isPlain(({ exemption }) => exemption === 'over' || exemption === '-'), decision => !decision.includes('exempt_user')],
+    ['required, without factor, exemption, SSO or grace: enroll', isPlain(({ policy, accounts, loginType, enrolled, grace, exemption }) => policy.enforcement === 'required' && ['local', 'both', '-'].includes(accounts as string) && loginType !== 'sso' && enrolled === '-' && grace === 'over' && ['over', '-'].includes(exemption as string)), decision => decision.startsWith('enroll')],
+    ['a deadline is his own, or of him who is met now', isPlain(() => true), (decision, { grace }) => !decision.includes('grace') || decision.includes(grace === 'unmet' ? 'grace +7' : 'grace +2')],
+    ['a deadline that is over is over', isPlain(({ grace }) => grace === 'over'), decision => !decision.includes('grace')],
+    ['report-only says what required would', isPlain(({ policy }) => policy.enforcement === 'report_only'), (decision, row) => {
       const would = decided({ ...row, policy: { ...row.policy, enforcement: 'required' } })
-      return said === (/^(enroll|allow grace)/.test(would) ? `allow report_only (${would})` : would)
+      return decision === (/^(enroll|allow grace)/.test(would) ? `allow report_only (${would})` : would)
     }]
   ]
   for (const [promise, isAbout, isKept] of promises) {
@@ -218,7 +218,7 @@ t.test('the last factor may go where the user without it might pass', async t =>
 
 t.test('a policy meets somebody when it first asks something of him', async t => {
   const meets = (known: Partial<User>, policy: Partial<Policy>, floor: DecisionSettings['floor'] = null, loginType: 'local' | 'sso' | 'api' = 'local'): number | null =>
-    firstGraceDays(somebody({ sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { loginType } }, NOW, { ...settings, floor })
+    firstGraceDays(somebody({ sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, issuerClaims: { loginType } }, NOW, { ...settings, floor })
   t.equal(meets({}, { enforcement: 'required' }), 7)
   t.equal(meets({ factors: [{} as Factor] }, { enforcement: 'required' }), 7, 'with a factor too: a reset opens no new grace')
   t.equal(meets({}, { enforcement: 'required', gracePeriodDays: 0 }), 0)
@@ -236,7 +236,7 @@ t.test('a policy meets somebody when it first asks something of him', async t =>
 
 t.test('as somebody usually comes: by SSO if that is all he has, and just now', async t => {
   for (const [accounts, loginType] of [['sso', 'sso'], ['both', 'local'], ['local', 'local'], ['-', 'local']] as const) {
-    t.same(usualSession(somebody({ sources: ACCOUNTS[accounts] as User['sources'] }), NOW, settings), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, word: { loginType } })
+    t.same(usualSession(somebody({ sources: ACCOUNTS[accounts] as User['sources'] }), NOW, settings), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, issuerClaims: { loginType } })
   }
 })
 

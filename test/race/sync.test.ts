@@ -20,7 +20,7 @@ const users = (tenant: string): Promise<any[]> => db.rows`SELECT subject, accoun
 /** Are as many counted as there are? */
 const isCounted = async (tenant: string): Promise<unknown> => (await db.settle('recount_users', sql`${tenant}`)).mended
 
-t.test('of many syncs of the same new users, listed in any order, one makes each; the last word stands whole', async t => {
+t.test('of many syncs of the same new users, listed in any order, one makes each; the last sync stands whole', async t => {
   const { admin, sync } = await administrator()
   const subjects = Array.from({ length: 30 }, (_, index) => `s${index}`)
   const answers = await race(admin, 12, index => sync(...(index % 2 === 0 ? subjects : [...subjects].reverse()).map(subject => ({ subject, account: `by-${index}`, groups: [`g${index}`] }))))
@@ -35,7 +35,7 @@ t.test('of many syncs of the same new users, listed in any order, one makes each
   t.equal(await isCounted(admin.tenant), 0)
 })
 
-t.test('a sync beside first sights and logins: there is one of each, who is what both have said', async t => {
+t.test('a sync beside first sights and logins: there is one user of each, with what both have claimed', async t => {
   for (const isKnown of [false, true]) {
     const { admin, sync } = await administrator()
     const user = service.user({ tenant: admin.tenant, sub: 's1', accounts: ['sso'], groups: ['token'] })
@@ -51,7 +51,7 @@ t.test('a sync beside first sights and logins: there is one of each, who is what
   }
 })
 
-t.test('a sync that waits for a login\'s newer word replaces that word, too', async t => {
+t.test('a sync that waits for a login\'s newer claims replaces those, too', async t => {
   const { admin, token } = await administrator()
   const user = service.user({ tenant: admin.tenant, sub: 's1', groups: ['old'] })
   await user.call('GET', '/mfa/status')

@@ -21,7 +21,7 @@ const first: Caller = {
   expiresAt: SECONDS + 3600,
   isIdpMfa: false,
   isTokenCapped: true,
-  word: undefined,
+  issuerClaims: undefined,
   mfa: undefined
 }
 const authentication = { acr: 'mfa' as const, methods: ['otp'], factorId: 'f1', authTime: SECONDS }

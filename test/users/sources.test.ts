@@ -1,11 +1,11 @@
 import t from 'tap'
-import type { SourceWord } from '../../src/users/user.ts'
+import type { SourceClaims } from '../../src/users/user.ts'
 import { accountsOf, areGroupsUnknown, groupsOf, isSsoOnly } from '../../src/users/sources.ts'
 
 const settings = { issuers: new Set(['a', 'b']) }
 
 t.test('SSO alone: every source that counts says SSO, none says local, and one at least is there', async t => {
-  const table: Array<[sources: Record<string, SourceWord>, isSsoOnly: boolean]> = [
+  const table: Array<[sources: Record<string, SourceClaims>, isSsoOnly: boolean]> = [
     [{}, false],
     [{ a: {} }, false],
     [{ a: { local: false, sso: false } }, false],

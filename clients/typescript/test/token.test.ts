@@ -28,12 +28,12 @@ t.test('the MFA token is sent from then on; what asks for a code sends the login
   wired.login.token = endingIn(user, 100)
   await wired.mfa.verify({ code: code() })
   t.equal((await wired.mfa.getStatus()).decision.reason, 'mfa_verified')
-  const first = wired.heard[0]
+  const first = wired.received[0]
   t.equal(await wired.mfa.token(), first?.token)
   service.clock.advance(30)
   wired.login.token = endingIn(user, 800)
   await wired.mfa.verify({ code: code() })
-  t.ok(claimsOf(wired.heard[1]?.token as string).exp > claimsOf(first?.token as string).exp + 600)
+  t.ok(claimsOf(wired.received[1]?.token as string).exp > claimsOf(first?.token as string).exp + 600)
 })
 
 t.test('it is renewed before it ends, once for all calls of that moment, and its owner is not asked again', async t => {
@@ -56,22 +56,22 @@ t.test('it is renewed before it ends, once for all calls of that moment, and its
 
 t.test('who wants to hear of tokens hears of the next one before the last one ends, without a call', async t => {
   const { user, code } = await enrolled()
-  const { mfa, login, heard, sent } = wire(user)
+  const { mfa, login, received, sent } = wire(user)
   login.token = endingIn(user, 2)
   await mfa.verify({ code: code() })
   login.token = user.token()
   sent()
-  await until(() => heard.length > 1)
+  await until(() => received.length > 1)
   t.same(sent(), ['POST /mfa/token'])
-  t.match(heard, [{ acr: 'mfa' }, { acr: 'mfa' }])
-  t.not(heard[0]?.token, heard[1]?.token)
+  t.match(received, [{ acr: 'mfa' }, { acr: 'mfa' }])
+  t.not(received[0]?.token, received[1]?.token)
 })
 
 t.test('a session that is not remembered keeps its token to the end, and asks for another once', async t => {
   const forgetful = await startService(t)
   const user = forgetful.user({ sid: 'now' })
   const { secret } = await user.enroll()
-  const { mfa, login, heard, sent } = wire(user)
+  const { mfa, login, received, sent } = wire(user)
   login.token = user.token({ exp: forgetful.clock.seconds + 2 })
   await mfa.verify({ code: forgetful.clock.code(secret) })
   login.token = user.token()
@@ -81,8 +81,8 @@ t.test('a session that is not remembered keeps its token to the end, and asks fo
   await mfa.listFactors()
   await mfa.listFactors()
   t.same([...lines, ...sent()], ['POST /mfa/token', 'GET /mfa/factors', 'GET /mfa/factors'])
-  await until(() => heard.length > 1)
-  t.equal(heard.at(-1), null, 'and its end is told')
+  await until(() => received.length > 1)
+  t.equal(received.at(-1), null, 'and its end is told')
   t.equal((await mfa.getStatus()).decision.action, 'verify')
 })
 
@@ -140,23 +140,23 @@ t.test('a token that ended somewhere else is dropped, and the call goes on with 
   service.clock.advance(30)
   await there.mfa.verify({ code: code() })
   await there.mfa.endAllSessions()
-  t.same(there.heard.map(token => token?.acr ?? null), ['mfa', null])
+  t.same(there.received.map(token => token?.acr ?? null), ['mfa', null])
   here.sent()
   const [status] = await Promise.all([here.mfa.getStatus(), here.mfa.listFactors()])
   t.equal(status.decision.action, 'verify')
-  t.same(here.heard.map(token => token?.acr ?? null), ['mfa', null])
+  t.same(here.received.map(token => token?.acr ?? null), ['mfa', null])
   t.same(here.sent().sort(), ['GET /mfa/factors', 'GET /mfa/factors', 'GET /mfa/status', 'GET /mfa/status'])
 })
 
 t.test('log-out ends it at the service and here; forgetting it is of this client alone', async t => {
   const { user, code } = await enrolled()
-  const { mfa, heard } = wire(user)
+  const { mfa, received } = wire(user)
   const { token } = await mfa.verify({ code: code() })
   mfa.forget()
   t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 200)
   await mfa.token()
   await mfa.endSession()
-  t.same(heard.map(each => each?.acr ?? null), ['mfa', null, 'mfa', null])
+  t.same(received.map(each => each?.acr ?? null), ['mfa', null, 'mfa', null])
   t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 401)
   t.equal(await mfa.token(), null)
 })
@@ -165,7 +165,7 @@ t.test('a renewal that is overtaken by a code, or by the log-out, changes nothin
   const { user, code } = await enrolled()
   let answer: () => void = () => {}
   const late = new Promise<void>(resolve => { answer = resolve })
-  const { mfa, heard } = wire(user, {
+  const { mfa, received } = wire(user, {
     fetch: async (url, init) => {
       const response = await fetch(url, init)
       if (url.endsWith('/mfa/token')) await late
@@ -180,18 +180,18 @@ t.test('a renewal that is overtaken by a code, or by the log-out, changes nothin
   const { token } = await mfa.verify({ code: code() })
   answer()
   t.equal(await renewal, token)
-  t.same(heard.map(each => each?.acr ?? null), ['mfa', null, 'mfa'])
+  t.same(received.map(each => each?.acr ?? null), ['mfa', null, 'mfa'])
 })
 
 t.test('while the service cannot be reached, what is held counts on', async t => {
   const { user, code } = await enrolled()
   let isGone = false
-  const { mfa, login, heard } = wire(user, { fetch: async (url, init) => await fetch(isGone && url.endsWith('/mfa/token') ? 'http://127.0.0.1:1' : url, init) })
+  const { mfa, login, received } = wire(user, { fetch: async (url, init) => await fetch(isGone && url.endsWith('/mfa/token') ? 'http://127.0.0.1:1' : url, init) })
   login.token = endingIn(user, 2)
   const { token } = await mfa.verify({ code: code() })
   login.token = user.token()
   isGone = true
   await sleep(1550)
   t.equal(await mfa.token(), token)
-  t.equal(heard.length, 1)
+  t.equal(received.length, 1)
 })

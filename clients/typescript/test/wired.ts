@@ -6,8 +6,8 @@ export interface Wired {
   mfa: MfaClient
   /** `METHOD /path` of what was sent since the last time. */
   sent: () => string[]
-  /** What `onToken` heard. */
-  heard: Array<MfaToken | null>
+  /** What `onToken` was called with. */
+  received: Array<MfaToken | null>
   /** What the next calls send as the first factor. */
   login: { token: string | null }
 }
@@ -15,12 +15,12 @@ export interface Wired {
 export function wire (user: User, options: Partial<MfaClientOptions> = {}, isListening = true): Wired {
   const { url } = user.service
   let log: string[] = []
-  const heard: Array<MfaToken | null> = []
+  const received: Array<MfaToken | null> = []
   const login = { token: user.token() as string | null }
   const mfa = createMfaClient({
     baseUrl: url,
     getToken: () => login.token,
-    ...(isListening && { onToken: (token: MfaToken | null) => { heard.push(token) } }),
+    ...(isListening && { onToken: (token: MfaToken | null) => { received.push(token) } }),
     fetch: async (address, init) => {
       log.push(`${init.method} ${address.slice(url.length)}`)
       return await fetch(address, init)
@@ -32,5 +32,5 @@ export function wire (user: User, options: Partial<MfaClientOptions> = {}, isLis
     log = []
     return lines
   }
-  return { mfa, sent, heard, login }
+  return { mfa, sent, received, login }
 }

@@ -34,17 +34,17 @@ export interface Stage {
 
 export async function stage (t: Test): Promise<Stage> {
   let ahead = 0
-  let said: Record<string, unknown> = {}
+  let changed: Record<string, unknown> = {}
   const clock = (): Date => new Date(Date.now() + ahead * 1000)
   const directory = mkdtempSync(join(tmpdir(), 'headless-mfa-browser-'))
   t.teardown(() => { rmSync(directory, { recursive: true, force: true }) })
-  const [example, browser] = await Promise.all([freePort().then(port => startExample({ port, clock, say: claims => ({ ...claims, ...said }) })), chromium.launch(BROWSER)])
+  const [example, browser] = await Promise.all([freePort().then(port => startExample({ port, clock, say: claims => ({ ...claims, ...changed }) })), chromium.launch(BROWSER)])
   t.teardown(async () => { await browser.close(); await example.stop() })
   return {
     origin: example.origin,
     now: clock,
     advance: seconds => { ahead += seconds },
-    say: claims => { said = claims },
+    say: claims => { changed = claims },
     visitor: async options => {
       const context = await browser.newContext({ baseURL: example.origin, viewport: PHONE, locale: 'en', reducedMotion: 'reduce', ...options })
       return { context, page: await context.newPage() }

@@ -291,8 +291,8 @@ t.test('too many wrong codes: from the second on the phone\'s clock is named, th
   const field = page.getByLabel('Six-digit code')
   for (let tries = 1; tries <= 6; tries++) {
     await field.fill(`00000${tries}`)
-    const said = tries === 1 ? 'Check it, or wait for the next one.' : tries <= 5 ? 'Set the date and time of your phone to automatic' : 'Too many attempts.'
-    await page.getByRole('alert').filter({ hasText: said }).waitFor()
+    const text = tries === 1 ? 'Check it, or wait for the next one.' : tries <= 5 ? 'Set the date and time of your phone to automatic' : 'Too many attempts.'
+    await page.getByRole('alert').filter({ hasText: text }).waitFor()
   }
   const left = page.getByRole('timer')
   const before = Number(await left.innerText())

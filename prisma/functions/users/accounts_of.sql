@@ -1,4 +1,4 @@
--- The kinds of account that the sources say a user has, each in a word that an index can find: "<source>\n<kind>". No source's name has a
+-- The kinds of account that the sources claim a user has, each as a text that an index can find: "<source>\n<kind>". No source's name has a
 -- line break.
 CREATE OR REPLACE FUNCTION accounts_of(p_sources jsonb) RETURNS text[] LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN

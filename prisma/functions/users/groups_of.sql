@@ -1,4 +1,4 @@
--- The groups that the sources say a user is in, each in a word that an index can find: "<source>\n<group>". The source alone stands for
+-- The groups that the sources claim a user is in, each as a text that an index can find: "<source>\n<group>". The source alone stands for
 -- groups that it left out. No source's name and no group's has a line break.
 CREATE OR REPLACE FUNCTION groups_of(p_sources jsonb) RETURNS text[] LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN

@@ -21,7 +21,7 @@ BEGIN
     'ḅḇḉḋḍḏḑḓḕḗḙḛḝḟḡḣḥḧḩḫḭḯḱḳḵḷḹḻḽḿṁṃṅṇṉṋṍṏṑṓṕṗṙṛṝṟṡṣṥṧṩṫṭṯṱṳṵṷṹṻṽṿẁẃẅẇẉẋẍẏẑẓẕßạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừ' ||
     'ửữựỳỵỷỹỻỽỿἀἁἂἃἄἅἆἇἐἑἒἓἔἕἠἡἢἣἤἥἦἧἰἱἲἳἴἵἶἷὀὁὂὃὄὅὑὓὕὗὠὡὢὣὤὥὦὧᾀᾁᾂᾃᾄᾅᾆᾇᾐᾑᾒᾓᾔᾕᾖᾗᾠᾡᾢᾣᾤᾥᾦᾧᾰᾱὰάᾳὲέὴήῃῐῑὶίῠῡὺύῥὸόὼώῳ') COLLATE "C");
 END $$;
--- The kinds of account that the sources say a user has, each in a word that an index can find: "<source>\n<kind>". No source's name has a
+-- The kinds of account that the sources claim a user has, each as a text that an index can find: "<source>\n<kind>". No source's name has a
 -- line break.
 CREATE OR REPLACE FUNCTION accounts_of(p_sources jsonb) RETURNS text[] LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -29,7 +29,7 @@ BEGIN
     SELECT key || E'\n' || a COLLATE "C" FROM jsonb_each(p_sources) CROSS JOIN unnest(ARRAY['local', 'sso']) AS a
     WHERE value->a = 'true' ORDER BY 1);
 END $$;
--- The groups that the sources say a user is in, each in a word that an index can find: "<source>\n<group>". The source alone stands for
+-- The groups that the sources claim a user is in, each as a text that an index can find: "<source>\n<group>". The source alone stands for
 -- groups that it left out. No source's name and no group's has a line break.
 CREATE OR REPLACE FUNCTION groups_of(p_sources jsonb) RETURNS text[] LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -1299,7 +1299,7 @@ END $$;
 
 -- Counts a refused code that costs no attempt: of recovery and bypass codes each, of TOTP one whose step is spent. Decides, over all
 -- replicas: of such codes of one user there is at most one event a minute, with how many there were since the last; else whoever has a
--- password could fill the audit. p_call is the event's first word; p_cause is null for a code that was simply not there.
+-- password could fill the audit. p_call is how the event's name begins; p_cause is null for a code that was simply not there.
 CREATE OR REPLACE FUNCTION record_refusal(p_tenant text, p_user uuid, p_call text, p_kind text, p_cause text, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -1917,19 +1917,19 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Records what an issuer claims about a user, who is made if they are new, and counts them. `p_word` is {local, sso, groups?}; where the
--- token claimed no accounts (`p_claimed` false) its login type is added to what the issuer had said before. A token without a display name
+-- Records what an issuer claims about a user, who is made if they are new, and counts them. `p_claims` is {local, sso, groups?}; where the
+-- token has no accounts (`p_has_accounts` false) its login type is added to what the issuer had claimed before. A token without a display name
 -- (`p_account` null) leaves the one that is known.
 -- What is set on Citus must be the same on every node: it is computed before.
 CREATE OR REPLACE FUNCTION record_claims(
-  p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_claimed boolean, p_word jsonb
+  p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_has_accounts boolean, p_claims jsonb
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_before users%ROWTYPE;
   v_id uuid;
   v_account text := coalesce(p_account, p_subject);
   v_known jsonb;
-  v_sources jsonb := jsonb_build_object(p_issuer, p_word);
+  v_sources jsonb := jsonb_build_object(p_issuer, p_claims);
 BEGIN
   INSERT INTO users (tenant, id, namespace, subject, account, sources)
   VALUES (p_tenant, p_id, p_namespace, p_subject, v_account, v_sources)
@@ -1943,9 +1943,9 @@ BEGIN
     v_account := coalesce(p_account, v_before.account);
     v_known := coalesce(v_before.sources->p_issuer, '{}');
     v_sources := v_before.sources || jsonb_build_object(p_issuer,
-      v_known || p_word || CASE WHEN p_claimed THEN '{}'::jsonb ELSE jsonb_build_object(
-      'local', (p_word->>'local')::boolean OR coalesce((v_known->>'local')::boolean, false),
-      'sso', (p_word->>'sso')::boolean OR coalesce((v_known->>'sso')::boolean, false)) END);
+      v_known || p_claims || CASE WHEN p_has_accounts THEN '{}'::jsonb ELSE jsonb_build_object(
+      'local', (p_claims->>'local')::boolean OR coalesce((v_known->>'local')::boolean, false),
+      'sso', (p_claims->>'sso')::boolean OR coalesce((v_known->>'sso')::boolean, false)) END);
     UPDATE users SET account = v_account, sources = v_sources WHERE tenant = p_tenant AND id = v_id;
   END IF;
   PERFORM tally_user(p_tenant, v_id, v_before);
@@ -2119,41 +2119,41 @@ BEGIN
   RETURN v_counts || jsonb_build_object('outcome', 'synced');
 END $$;
 
--- The sources after what an application says, which is one source more, under a name that no issuer has: the empty one. Its accounts or
--- groups (null: it says nothing of them) replace all that was said before, so nothing that another source says beyond them stays. What both
--- say stays as it is, so that the next sync finds nothing to change.
+-- The sources after a sync by an application, which is one source more, under a name that no issuer has: the empty one. Its accounts or
+-- groups (null: it claims none) replace all that was claimed before, so nothing that another source claims beyond them stays. What both
+-- claim stays as it is, so that the next sync finds nothing to change.
 CREATE OR REPLACE FUNCTION synced_sources(p_sources jsonb, p_accounts jsonb, p_groups jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-  v_said jsonb := coalesce(p_sources->'', '{}');
+  v_synced jsonb := coalesce(p_sources->'', '{}');
   v_others jsonb := '{}';
   v_issuer text;
-  v_word jsonb;
+  v_claims jsonb;
 BEGIN
   IF p_accounts IS NULL AND p_groups IS NULL THEN RETURN p_sources; END IF;
-  FOR v_issuer, v_word IN SELECT key, value FROM jsonb_each(p_sources) WHERE key <> '' LOOP
-    IF NOT coalesce(p_accounts, '["local", "sso"]') ? 'local' THEN v_word := v_word - 'local'; END IF;
-    IF NOT coalesce(p_accounts, '["local", "sso"]') ? 'sso' THEN v_word := v_word - 'sso'; END IF;
+  FOR v_issuer, v_claims IN SELECT key, value FROM jsonb_each(p_sources) WHERE key <> '' LOOP
+    IF NOT coalesce(p_accounts, '["local", "sso"]') ? 'local' THEN v_claims := v_claims - 'local'; END IF;
+    IF NOT coalesce(p_accounts, '["local", "sso"]') ? 'sso' THEN v_claims := v_claims - 'sso'; END IF;
     IF p_groups IS NOT NULL THEN
-      IF v_word->'groupsUnknown' = 'true' THEN v_word := v_word - 'groupsUnknown'; END IF;
-      IF v_word ? 'groups' THEN
-        v_word := v_word || jsonb_build_object('groups', ARRAY(
-          SELECT g FROM jsonb_array_elements_text(v_word->'groups') WITH ORDINALITY AS e (g, n) WHERE p_groups ? g ORDER BY n));
+      IF v_claims->'groupsUnknown' = 'true' THEN v_claims := v_claims - 'groupsUnknown'; END IF;
+      IF v_claims ? 'groups' THEN
+        v_claims := v_claims || jsonb_build_object('groups', ARRAY(
+          SELECT g FROM jsonb_array_elements_text(v_claims->'groups') WITH ORDINALITY AS e (g, n) WHERE p_groups ? g ORDER BY n));
       END IF;
     END IF;
-    v_others := v_others || jsonb_build_object(v_issuer, v_word);
+    v_others := v_others || jsonb_build_object(v_issuer, v_claims);
   END LOOP;
   IF p_accounts IS NOT NULL THEN
-    v_said := v_said || jsonb_build_object('local', p_accounts ? 'local', 'sso', p_accounts ? 'sso');
+    v_synced := v_synced || jsonb_build_object('local', p_accounts ? 'local', 'sso', p_accounts ? 'sso');
   END IF;
   IF p_groups IS NOT NULL THEN
-    v_said := v_said || jsonb_build_object('groups',
+    v_synced := v_synced || jsonb_build_object('groups',
       ARRAY(SELECT DISTINCT g COLLATE "C" FROM jsonb_array_elements_text(p_groups) AS g ORDER BY 1));
   END IF;
-  RETURN v_others || jsonb_build_object('', v_said);
+  RETURN v_others || jsonb_build_object('', v_synced);
 END $$;
 
 -- Records how a user is counted now who was counted as `p_before` says: their row as it was, or null where they are new. For whatever makes
--- or erases a user, disables or enables them, changes what is said of them, or gives or takes their first factor; it has locked the row
+-- or erases a user, disables or enables them, changes what is claimed of them, or gives or takes their first factor; it has locked the row
 -- before, so that no two count the same change. Changes are added up later, and nobody waits for anybody else's.
 CREATE OR REPLACE FUNCTION tally_user(p_tenant text, p_user uuid, p_before users) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -2172,7 +2172,7 @@ END $$;
 -- Records the first sight of a user, or what an issuer newly claims about them, but not of a user who was erased since the token was
 -- issued: `erased`. Whoever comes back later is made anew. Decides: of a first sight and an erasure at the same moment, the erasure stands.
 CREATE OR REPLACE FUNCTION upsert_user(
-  p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_claimed boolean, p_word jsonb,
+  p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_has_accounts boolean, p_claims jsonb,
   p_issued_at timestamptz, p_hashes jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -2182,7 +2182,7 @@ BEGIN
   SELECT * INTO v_tombstone FROM tombstones WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
   IF p_issued_at <= v_tombstone.erased_at THEN RETURN jsonb_build_object('outcome', 'erased'); END IF;
   IF FOUND THEN PERFORM revive_user(p_tenant, p_id, p_namespace, p_subject, p_account, p_hashes); END IF;
-  PERFORM record_claims(p_tenant, p_id, p_namespace, p_subject, p_account, p_issuer, p_claimed, p_word);
+  PERFORM record_claims(p_tenant, p_id, p_namespace, p_subject, p_account, p_issuer, p_has_accounts, p_claims);
   -- An erasure that was waited for is seen by now.
   SELECT * INTO v_after FROM tombstones WHERE tenant = p_tenant AND hash IN (SELECT jsonb_array_elements_text(p_hashes));
   IF v_after IS DISTINCT FROM v_tombstone

@@ -52,7 +52,7 @@ const timesX = (value: number): number => ((value << 1) ^ (value & 16 ? 0b100101
 /** Whose code it is: its hash and its tag are of nobody else, nor of another place among theirs. */
 export interface CodeOwner { tenant: string, userId: string }
 
-/** JSON, so that no two codes give the same bytes; the first word tells it from what else a pepper is used for. */
+/** JSON, so that no two codes give the same bytes; the first item tells it from what else a pepper is used for. */
 const mac = (pepper: Buffer, use: 'code' | 'tag', { tenant, userId }: CodeOwner, canonical: string): Buffer =>
   createHmac('sha256', pepper).update(JSON.stringify([use, tenant, userId, slotOf(canonical), canonical])).digest()
 

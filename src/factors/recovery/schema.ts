@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { Audience, recoveryCodesExample, RecoveryCodes, STORABLE, Time, tokenExample, tokenFields } from '../../http/schema.ts'
 
-/** Said of whatever cannot be one, before it is looked up. */
+/** The answer to a code that can't be one, before it is looked up. */
 export const NOT_A_CODE = 'must be the 16 characters of a recovery code, as a string'
 
 export const RecoverRequest = Type.Object({

@@ -142,7 +142,7 @@ async function verified<T> (verify: () => Promise<T>, payload: Claims, audience?
 
 /** A refusal says which of the configured issuers it comes from. */
 const heldAgainst = <T>(entry: string, work: () => Promise<T>): Promise<T> =>
-  refusedAs(work, ({ refusal, said }) => new RefusedToken({ ...refusal, entry }, said))
+  refusedAs(work, ({ refusal, presented }) => new RefusedToken({ ...refusal, entry }, presented))
 
 /** It says, too, what is to be known of the token in it. */
 const saying = <T>(header: JwsHeader, payload: Claims, work: () => Promise<T>): Promise<T> =>
@@ -172,6 +172,6 @@ const ownCaller = (claims: MfaTokenClaims): Caller => ({
   // What counts is in the token itself: it is an MFA token, and nothing made from it outlives it.
   isIdpMfa: false,
   isTokenCapped: true,
-  word: undefined,
+  issuerClaims: undefined,
   mfa: { userId: claims.uid, epoch: claims.epoch, acr: claims.acr, factorId: claims.fid, generation: claims.sid_gen ?? 0, isBypass: claims.bypass === true }
 })

@@ -30,23 +30,23 @@ export interface Caller {
   /** An MFA token made from this one ends with it. */
   isTokenCapped: boolean
   /** Of a first-factor token alone. */
-  word: IssuerWord | undefined
+  issuerClaims: IssuerClaims | undefined
   /** Of an MFA token alone. */
   mfa: MfaClaims | undefined
 }
 
 /** Somebody by a first-factor token. */
-export type FirstFactor = Caller & { word: IssuerWord }
+export type FirstFactor = Caller & { issuerClaims: IssuerClaims }
 
-/** What a first-factor token says of its user. */
-export interface IssuerWord {
+/** What a first-factor token claims of its user. */
+export interface IssuerClaims {
   issuer: string
   /** A name for users, if the token has one. */
   account: string | undefined
   loginType: LoginType
-  /** Absent where the token has no such claim: then the login type is added to what the issuer said before. */
+  /** Absent where the token has no such claim: then the login type is added to what the issuer claimed before. */
   accounts: Array<'local' | 'sso'> | undefined
-  /** The token says that it left groups out. */
+  /** The token claims that it left groups out. */
   areGroupsUnknown: boolean
   /** When it was issued, or as early as it may have been. */
   issuedAt: number

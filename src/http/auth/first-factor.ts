@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { MAX_LENGTH } from '../../platform/text.ts'
 import { CLOCK_SKEW_SECONDS } from '../../platform/time.ts'
-import type { Caller, IssuerWord, Session } from './caller.ts'
+import type { Caller, IssuerClaims, Session } from './caller.ts'
 import { type Claims, type ListReading, readId, readList, readName, readSeconds, readTime, resolve, valueAt, type JwsHeader } from './claims.ts'
 import { type ClaimPath, entryOf, type Issuer, settingOf } from './issuer.ts'
 import { COME, EXPIRED, type Refusal, refuse, RefusedToken, written } from './refused-token.ts'
@@ -40,9 +40,9 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
   const subject = readSubject(claims, issuer)
   const { issuedAt, expiresAt } = readTimes(claims, issuer, nowSeconds)
   const isMachine = issuer.loginType === 'service' || isClientsOwn(claims)
-  const saidLogin = readTime(claims, paths.authTime)
+  const claimedLogin = readTime(claims, paths.authTime)
   // A login in the future is none.
-  const loginAt = notAfter(resolve(saidLogin, optional), nowSeconds + CLOCK_SKEW_SECONDS)
+  const loginAt = notAfter(resolve(claimedLogin, optional), nowSeconds + CLOCK_SKEW_SECONDS)
   const groups = readList(claims, paths.groups)
   return {
     kind: isMachine ? 'service' : 'first',
@@ -54,11 +54,11 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
     clientId: firstName(claims, [['client_id'], ['azp']]),
     session: readSession(claims, issuer),
     amr: itemsOf(readList(claims, paths.amr)),
-    authTime: issuer.isIatLogin && saidLogin.state === 'absent' ? issuedAt : loginAt,
+    authTime: issuer.isIatLogin && claimedLogin.state === 'absent' ? issuedAt : loginAt,
     expiresAt,
     isIdpMfa: !isMachine && hasIdpMfa(claims, issuer, loginAt, nowSeconds),
     isTokenCapped: issuer.isTokenCapped,
-    word: isMachine ? undefined : readWord(claims, issuer, groups, issuedAt ?? expiresAt - issuer.maxTokenSeconds),
+    issuerClaims: isMachine ? undefined : readIssuerClaims(claims, issuer, groups, issuedAt ?? expiresAt - issuer.maxTokenSeconds),
     mfa: undefined
   }
 }
@@ -154,7 +154,7 @@ function readSession (claims: Claims, { issuer, sessionClaims }: Issuer): Sessio
 
 const digestOf = (value: unknown): string => `sha256:${createHash('sha256').update(JSON.stringify(value)).digest('base64url')}`
 
-function readWord (claims: Claims, { issuer, loginType, claims: paths }: Issuer, groups: ListReading, issuedAt: number): IssuerWord {
+function readIssuerClaims (claims: Claims, { issuer, loginType, claims: paths }: Issuer, groups: ListReading, issuedAt: number): IssuerClaims {
   const accounts = readList(claims, paths.accounts)
   return {
     issuer,

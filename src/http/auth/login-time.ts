@@ -7,7 +7,7 @@ export function loginTimeWarning (log: Pick<FastifyBaseLogger, 'warn'>): (caller
   const isNew = firstTime()
   return caller => {
     // Our own tokens say when: this is an issuer's.
-    const { word: { issuer } } = caller as FirstFactor
+    const { issuerClaims: { issuer } } = caller as FirstFactor
     if (isNew(issuer)) log.warn({ issuer }, 'tokens of this issuer do not say when the login was, so their users can\'t set up a first factor: have it send auth_time, or set iatIsLogin (docs/issuers.md)')
   }
 }

@@ -25,17 +25,17 @@ export class Refusals {
   constructor ({ log, metrics, isProduction, limits = LIMITS }: RefusalsOptions) {
     this.#metrics = metrics
     this.#isProduction = isProduction
-    this.#lines = new Sparing(({ reqId, text, refused: { refusal: { cause, entry }, said } }, count) => {
-      log.info({ reqId, cause, entry, said, count }, `token refused${count === 1 ? '' : `, the last of ${count}`}: ${text}`)
+    this.#lines = new Sparing(({ reqId, text, refused: { refusal: { cause, entry }, presented } }, count) => {
+      log.info({ reqId, cause, entry, presented, count }, `token refused${count === 1 ? '' : `, the last of ${count}`}: ${text}`)
     }, limits)
   }
 
   /** Counts and logs it. Answers why, for the caller, if they may know. */
   tell ({ id }: FastifyRequest, refused: RefusedToken): string | undefined {
-    const { refusal: { cause, claim, entry }, said } = refused
+    const { refusal: { cause, claim, entry }, presented } = refused
     this.#metrics.refusedToken(cause)
     const text = explain(refused.refusal)
-    this.#lines.add(JSON.stringify([cause, claim, entry ?? said.iss]), { reqId: id, refused, text })
+    this.#lines.add(JSON.stringify([cause, claim, entry ?? presented.iss]), { reqId: id, refused, text })
     return this.#isProduction ? undefined : text
   }
 

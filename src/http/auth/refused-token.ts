@@ -34,9 +34,9 @@ export interface Refusal {
   /** The claim or header parameter that it is about, and what the token says there. */
   readonly claim?: string
   readonly value?: unknown
-  /** Instead of what it says there: what is wrong, in words of ours. */
+  /** Instead of the value there: what is wrong. */
   readonly why?: string
-  /** What would have passed: in words, or one of these. */
+  /** What would have passed: as a text, or one of these. */
   readonly expected?: string | readonly string[]
   /** The setting that says so. */
   readonly setting?: string
@@ -45,11 +45,11 @@ export interface Refusal {
 }
 
 /** What a token says of itself, for whoever looks for it: cut short, and never all of it. */
-export type Said = Readonly<Record<string, string | number>>
+export type Presented = Readonly<Record<string, string | number>>
 
 /** Why a token is refused: for the operator alone, as in production the caller is told the same for every cause. */
 export class RefusedToken extends Problem {
-  constructor (readonly refusal: Refusal, readonly said: Said = {}) { super('invalid_token') }
+  constructor (readonly refusal: Refusal, readonly presented: Presented = {}) { super('invalid_token') }
 }
 
 export const COME = 'a time in the past'
@@ -120,7 +120,7 @@ export function clip (text: string): string {
 }
 
 /** What an operator looks at first, from a token that is refused. */
-export function whatItSays ({ alg, kid, typ }: JwsHeader, { iss, aud, exp }: Claims): Said {
-  const said = Object.entries({ iss, aud, alg, kid, typ, exp }).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(said.map(([name, value]) => [name, typeof value === 'string' ? clip(value) : typeof value === 'number' ? value : shown(value)]))
+export function whatItSays ({ alg, kid, typ }: JwsHeader, { iss, aud, exp }: Claims): Presented {
+  const presented = Object.entries({ iss, aud, alg, kid, typ, exp }).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(presented.map(([name, value]) => [name, typeof value === 'string' ? clip(value) : typeof value === 'number' ? value : shown(value)]))
 }

@@ -5,8 +5,8 @@ import { refuse } from './refused-token.ts'
 
 /** What it says of its own kind, in lower case: nothing; or what cannot be read, and so may be any kind. */
 const spelled = (claims: Claims, name: string): string | undefined => {
-  const said = Object.hasOwn(claims, name) ? claims[name] : ''
-  return typeof said === 'string' ? said.toLowerCase() : undefined
+  const claimed = Object.hasOwn(claims, name) ? claims[name] : ''
+  return typeof claimed === 'string' ? claimed.toLowerCase() : undefined
 }
 
 /** What shows that a token is of another kind: the name of a claim or header parameter, and what it says. */
@@ -16,8 +16,8 @@ const firstThere = (claims: Claims, names: readonly string[]): Sign | undefined 
   names.filter(name => Object.hasOwn(claims, name)).map(name => ({ claim: name, value: claims[name] }))[0]
 
 const saysOther = (claims: Claims, name: string, others: readonly string[]): Sign | undefined => {
-  const said = spelled(claims, name)
-  return said === undefined || others.includes(said) ? { claim: name, value: claims[name] } : undefined
+  const claimed = spelled(claims, name)
+  return claimed === undefined || others.includes(claimed) ? { claim: name, value: claims[name] } : undefined
 }
 
 const hasOtherType = ({ typ }: JwsHeader, type: RegExp): Sign | undefined =>

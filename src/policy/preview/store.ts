@@ -17,7 +17,7 @@ export interface PreviewRow { counts: Counted[], groupsUnknown: number, sample: 
 export const MAX_GROUPS = 1000
 const MAX_SAMPLE = 20
 
-/** What is counted as groups are: everybody, and those of whom a source left groups out. No group has these words. */
+/** Counted as if they were groups: all users, and those of whom a source left groups out. No group has these names. */
 const EVERYBODY = '\n'
 const UNKNOWN = '\n\n'
 
@@ -44,7 +44,7 @@ export async function countPreview (db: Database, tenant: string, rules: Rule[],
 
 async function findSample (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Sampled[]> {
   const wanted = { strictness: STRICTNESS.required }
-  const found = await findOpenUsers(db, { tenant, rules, sources, wanted, alsoSaid: sql``, also: sql``, cursor: undefined, limit: MAX_SAMPLE })
+  const found = await findOpenUsers(db, { tenant, rules, sources, wanted, alsoInGroup: sql``, also: sql``, cursor: undefined, limit: MAX_SAMPLE })
   return await db.reports<Sampled>`
     SELECT id::text AS "userId", subject, account, namespace FROM users WHERE tenant = ${tenant} AND id IN (${found})`
 }
@@ -60,9 +60,9 @@ async function countKinds (db: Database, tenant: string, rules: Rule[], sources:
   const untimed = facts(rule => [sql`false`, firstDeadline(rule)])
   const [row] = await db.reports<Omit<PreviewRow, 'sample'>>`
     WITH timed AS MATERIALIZED (
-      SELECT t.*, said.accounts, said.groups FROM (
+      SELECT t.*, member.accounts, member.groups FROM (
         SELECT kind, ${facts(rule => [isExempt(rule), deadline(rule)])}, count(*) AS users FROM users WHERE ${timed} GROUP BY kind, ${names}) AS t
-      CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${timed} AND kind = t.kind LIMIT 1) AS said
+      CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${timed} AND kind = t.kind LIMIT 1) AS member
     ), kinds AS (
       SELECT accounts, groups, is_enrolled, ${untimed}, users FROM current_tallies WHERE tenant = ${tenant}
       UNION ALL SELECT accounts, groups, false, ${untimed}, -users FROM timed
@@ -70,10 +70,10 @@ async function countKinds (db: Database, tenant: string, rules: Rule[], sources:
     ), judged AS (
       -- Each kind is judged once, and not once for each of its groups.
       SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace', 'mustEnroll'])[1 + greatest(${join(rules.map((rule, index) => strictness(rule, sources, columns[index])))})] END AS bucket,
-        ${distinctGroups(sources)} || ARRAY[${EVERYBODY}, CASE WHEN ${areGroupsUnknown(sources)} THEN ${UNKNOWN} END]::text[] AS words
+        ${distinctGroups(sources)} || ARRAY[${EVERYBODY}, CASE WHEN ${areGroupsUnknown(sources)} THEN ${UNKNOWN} END]::text[] AS entries
       FROM kinds OFFSET 0
     ), counted AS MATERIALIZED (
-      SELECT word, bucket, sum(users) AS users FROM judged CROSS JOIN LATERAL unnest(words) AS word GROUP BY 1, 2
+      SELECT entry, bucket, sum(users) AS users FROM judged CROSS JOIN LATERAL unnest(entries) AS entry GROUP BY 1, 2
     ), grouped AS (
       SELECT ${groupOf(sources)} AS name, bucket, sum(users) AS users FROM counted GROUP BY 1, 2 HAVING sum(users) <> 0
     ), largest AS (
@@ -81,8 +81,8 @@ async function countKinds (db: Database, tenant: string, rules: Rule[], sources:
     )
     SELECT
       (SELECT coalesce(jsonb_agg(jsonb_build_object('group', c.name, 'bucket', c.bucket, 'users', c.users)), '[]') FROM (
-        SELECT NULL AS name, bucket, users FROM counted WHERE word = ${EVERYBODY} AND users <> 0
+        SELECT NULL AS name, bucket, users FROM counted WHERE entry = ${EVERYBODY} AND users <> 0
         UNION ALL SELECT name, bucket, users FROM grouped WHERE name IN (SELECT name FROM largest)) AS c) AS counts,
-      (SELECT coalesce(sum(users), 0)::float8 FROM counted WHERE word = ${UNKNOWN}) AS "groupsUnknown"`
+      (SELECT coalesce(sum(users), 0)::float8 FROM counted WHERE entry = ${UNKNOWN}) AS "groupsUnknown"`
   return row as Omit<PreviewRow, 'sample'>
 }

@@ -109,7 +109,7 @@ const LISTS = {
 const PARTS = { 'list with a number': '[x]', 'list with null': '[x]', 'list with an empty text': '[x]', 'list with 513 characters': '[x]', 'list of 2001': '2000 items' } as const
 
 t.test('of groups what can be read counts; where that is not all, it is known that some are missing', async t => {
-  const view = ({ groups, word }: Caller): string => `${items(groups)}${word?.areGroupsUnknown === true ? '…' : ''}`
+  const view = ({ groups, issuerClaims }: Caller): string => `${items(groups)}${issuerClaims?.areGroupsUnknown === true ? '…' : ''}`
   check(t, 'groups', view, '[]…', { absent: 'none', ...LISTS, ...Object.fromEntries(Object.entries(PARTS).map(([shape, found]) => [shape, `${found}…`])) })
   for (const claims of [{ _claim_names: { groups: 'src1' } }, { hasgroups: true }, { hasgroups: 'true' }]) t.equal(view(read(claims)), 'none…', JSON.stringify(claims))
   for (const claims of [{ _claim_names: { other: 'src1' } }, { _claim_names: null }, { hasgroups: false }]) t.equal(view(read(claims)), 'none', JSON.stringify(claims))
@@ -128,7 +128,7 @@ t.test('roles and methods open something as far as they can be read', async t =>
 })
 
 t.test('only an account that is called "sso" is one of SSO; any other, also one that cannot be read, is opened by something else', async t => {
-  const view = ({ word }: Caller): string => items(word?.accounts)
+  const view = ({ issuerClaims }: Caller): string => items(issuerClaims?.accounts)
   check(t, 'accounts', view, '[local]', { absent: 'none', 'empty list': '[]', 'empty object': '[]' })
   for (const [accounts, expected] of [
     ['sso', '[sso]'], [['sso'], '[sso]'], [['sso', 'sso'], '[sso]'], [{ sso: true }, '[sso]'],
@@ -138,7 +138,7 @@ t.test('only an account that is called "sso" is one of SSO; any other, also one 
 })
 
 t.test('what is shown to users, and the name of the client, is the first that can be read', async t => {
-  const account = (caller: Caller): string => shown(caller.word?.account)
+  const account = (caller: Caller): string => shown(caller.issuerClaims?.account)
   check(t, 'preferred_username', account, 'none', UP_TO_255)
   t.equal(account(read({ preferred_username: 1, email: 'alice@example.com' })), 'alice@example.com')
   check(t, 'client_id', caller => shown(caller.clientId), 'none', UP_TO_255)
@@ -147,16 +147,16 @@ t.test('what is shown to users, and the name of the client, is the first that ca
 
 t.test('a token ends and was issued at a number of seconds, also with a fraction', async t => {
   check(t, 'exp', caller => String(caller.expiresAt - SECONDS), '401 unreadable', { absent: '401 absent', zero: '401 expired', one: '401 expired', fraction: '401 expired' })
-  check(t, 'iat', caller => String(caller.word?.issuedAt), '401 unreadable', { absent: String(SECONDS + 900 - 86400), zero: '401 lifetime', one: '401 lifetime', fraction: '401 lifetime' })
+  check(t, 'iat', caller => String(caller.issuerClaims?.issuedAt), '401 unreadable', { absent: String(SECONDS + 900 - 86400), zero: '401 lifetime', one: '401 lifetime', fraction: '401 lifetime' })
   t.equal(read({ exp: SECONDS + 900.9 }).expiresAt, SECONDS + 900, 'it ends no later for it')
-  t.equal(read({ iat: SECONDS - 0.5 }).word?.issuedAt, SECONDS - 1)
+  t.equal(read({ iat: SECONDS - 0.5 }).issuerClaims?.issuedAt, SECONDS - 1)
   for (const [claims, cause] of [[{ exp: SECONDS }, 'expired'], [{ exp: SECONDS + 0.9 }, 'expired'], [{ exp: String(SECONDS + 900) }, 'unreadable'], [{ iat: SECONDS + 61 }, 'not_yet'], [{ iat: String(SECONDS) }, 'unreadable'], [{ iat: '2026-11-28T17:38:10Z' }, 'unreadable'], [{ exp: SECONDS + 86401 }, 'lifetime'], [{ exp: SECONDS + 86401, iat: undefined }, 'lifetime']] as const) {
     t.throws(() => read(claims), refusedFor({ cause }), JSON.stringify(claims))
   }
   const month = { maxTokenSeconds: 30 * 86400 }
   t.equal(read({ exp: SECONDS + 30 * 86400 }, month).expiresAt, SECONDS + 30 * 86400)
   t.throws(() => read({ exp: SECONDS + 30 * 86400 + 1 }, month), refusedFor({ cause: 'lifetime', expected: 'at most 2592000' }))
-  t.equal(read({ iat: undefined }, month).word?.issuedAt, SECONDS + 900 - 30 * 86400, 'issued as early as it may have been')
+  t.equal(read({ iat: undefined }, month).issuerClaims?.issuedAt, SECONDS + 900 - 30 * 86400, 'issued as early as it may have been')
 })
 
 t.test('the time of the login is a number, digits, or RFC 3339 text; any other nobody knows, and iat does not stand for it', async t => {
@@ -201,7 +201,7 @@ t.test('a client\'s own token is a machine\'s, also where what says so cannot be
   for (const claims of [{ gty: 'client-credentials' }, { gty: ['refresh_token', 'client-credentials'] }, { gty: 1 }, { gty: null }, { gty: [1] }, { idtyp: 'app' }, { idtyp: ['app'] }, { idtyp: false }, { client_id: 'portal' }, { azp: 'portal' }, { cid: 'portal' }, { cid: ['portal'] }]) t.equal(kind(claims), 'service', JSON.stringify(claims))
   t.equal(kind({ sub: '42', client_id: 42 }), 'service')
   for (const claims of [{}, { gty: 'password' }, { gty: [] }, { idtyp: 'user' }, { client_id: 'other', azp: null }]) t.equal(kind(claims), 'first', JSON.stringify(claims))
-  t.match(read({ sub: 'portal', cid: 'portal', roles: ['mfa:admin', 'x'] }), { roles: ['x'], word: undefined })
+  t.match(read({ sub: 'portal', cid: 'portal', roles: ['mfa:admin', 'x'] }), { roles: ['x'], issuerClaims: undefined })
 })
 
 t.test('an audience is text, or a list of nothing else', async t => {
@@ -251,10 +251,10 @@ t.test('whoever is in a group of the policy is covered, in whatever shape their 
   }
   for (const groups of [undefined, [], {}, 'sales', ['sales'], { sales: {} }, many]) t.equal(await decisionOf(groups), 'allow', JSON.stringify(groups)?.slice(0, 60))
   t.equal(await decisionOf(['finance', 'staff'], 'mover'), 'enroll')
-  t.equal(await decisionOf('staff', 'mover'), 'allow', 'a newer word replaces the older one')
+  t.equal(await decisionOf('staff', 'mover'), 'allow', 'newer claims replace the older ones')
   t.equal(await decisionOf(['staff', 1], 'mover'), 'enroll')
   t.equal(await decisionOf(undefined, 'mover'), 'enroll', 'what was missing is missing still')
-  t.equal(await decisionOf(['staff'], 'mover'), 'allow', 'until it is said whole')
+  t.equal(await decisionOf(['staff'], 'mover'), 'allow', 'until the token has all groups')
   t.equal((await admin.call('GET', `/admin/users?group=${encodeURIComponent(long)}`, undefined, token)).body.items.length, 1, 'and a list can ask for them')
   t.same((await admin.call('PUT', '/admin/users', { users: [{ subject: 'synced', groups: [long, ...many.slice(0, 1200)] }] }, token)).body, { created: 1, updated: 0, unchanged: 0 })
   t.equal(await decisionOf(undefined, 'synced'), 'enroll', 'as an application can')

@@ -73,7 +73,7 @@ t.test('one user, two issuers, one namespace: one user with both accounts, and n
   t.match((await status(service, b.sign(service.clock, { ...claims, sub: 'bob' }))).body.decision, { action: 'allow', reason: 'exempt_sso' })
 })
 
-t.test('what an issuer said that is not configured any more says nothing', async t => {
+t.test('what an issuer claimed that is not configured any more does not count', async t => {
   const [a, b] = await twoIssuers(t)
   const both = await startTrusting(t, [entryOf(a, { namespace: 'users' }), entryOf(b, { namespace: 'users', loginType: 'sso' })])
   const claims = { tenant: newTenant(), sub: 'alice' }
@@ -315,7 +315,7 @@ t.test('a token that says it left groups out is remembered to have done so, unti
   t.same(await source({ groups: ['a'] }), { local: true, sso: false, groups: ['a'] })
   const unknown = { local: true, sso: false, groups: ['a'], groupsUnknown: true }
   t.same(await source({ _claim_names: { groups: 'src1' }, _claim_sources: { src1: { endpoint: 'https://graph' } } }), unknown)
-  t.same(await source({}), unknown, 'a token without a word changes nothing')
+  t.same(await source({}), unknown, 'a token without these claims changes nothing')
   t.same(await source({ groups: ['b'] }), { local: true, sso: false, groups: ['b'], groupsUnknown: false })
   t.same(await source({ hasgroups: true }), { local: true, sso: false, groups: ['b'], groupsUnknown: true })
   t.same(await source({ groups: ['b'], _claim_names: { other: 'src1' } }), { local: true, sso: false, groups: ['b'], groupsUnknown: false })

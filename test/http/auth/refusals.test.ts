@@ -31,7 +31,7 @@ t.test('each cause has its words, in the log and in the answer', async t => {
   }
   const causes = new Set(linesOf(service).map(({ cause }) => cause))
   t.same([...new Set(Object.values(REFUSED).map(([, cause]) => cause))].filter(cause => !causes.has(cause)), [], 'each cause is in the log')
-  t.match(linesOf(service).find(({ cause }) => cause === 'audience'), { said: { iss: ISSUER, aud: 'account', alg: 'HS256', typ: 'JWT', exp: Number } }, 'what the token says of itself')
+  t.match(linesOf(service).find(({ cause }) => cause === 'audience'), { presented: { iss: ISSUER, aud: 'account', alg: 'HS256', typ: 'JWT', exp: Number } }, 'what the token says of itself')
 })
 
 t.test('no token, several, and what is no bearer token say so', async t => {
@@ -76,7 +76,7 @@ t.test('our own tokens say so too: whose they are, their key, their end', async 
   const { secret, token } = await user.enroll()
   const { body } = await user.call('POST', '/mfa/verify', { code: service.clock.code(secret), audience: 'billing' })
   t.equal((await ask(service, body.token)).body.cause, 'aud is "billing", expected "mfa-own" (MFA_AUDIENCE)')
-  t.match(linesOf(service).at(-1), { cause: 'audience', entry: 'our own', said: { iss: 'https://mfa.test', alg: 'ES256', typ: 'at+jwt', kid: 'test-1' } })
+  t.match(linesOf(service).at(-1), { cause: 'audience', entry: 'our own', presented: { iss: 'https://mfa.test', alg: 'ES256', typ: 'at+jwt', kid: 'test-1' } })
   const [head, payload, signature] = token.split('.') as [string, string, string]
   const header = JSON.parse(Buffer.from(head, 'base64url').toString())
   t.equal((await ask(service, `${encode({ ...header, kid: 'old' })}.${payload}.${signature}`)).body.cause, 'kid is "old", expected one of our keys (MFA_SIGNING_KEYS)')

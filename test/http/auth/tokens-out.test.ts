@@ -55,7 +55,7 @@ t.test('it says who, by what and until when, exactly', async t => {
   t.match(body, { tokenType: 'Bearer', expiresIn: 900, acr: 'mfa', amr: claims.amr })
 })
 
-t.test('what the first token did not say is not said', async t => {
+t.test('what the first token did not claim is not claimed', async t => {
   const service = await startService(t)
   const { token } = await service.user({ amr: undefined as never }).enroll()
   const claims = claimsOf(token)

@@ -111,7 +111,7 @@ async function hangingUp (user: User, what: 'batched' | 'settle' | 'rows', metho
         Object.assign(db, { [what]: original })
         resolve()
         await closed
-        await sleep(20) // until the service has heard of it
+        await sleep(20) // until the service knows it
         return await original(...call)
       }
     })

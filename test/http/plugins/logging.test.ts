@@ -120,13 +120,13 @@ t.test('of the database the log says what is wrong with the connection or with a
     return JSON.parse(lines.at(-1) as string).err.cause.reason
   }
   const fromServer = (code: string, message: string, severity = 'ERROR'): Error => Object.assign(new pg.DatabaseError(message, message.length, 'error'), { code, severity })
-  const said: Array<[string, string, string?]> = [
+  const causes: Array<[string, string, string?]> = [
     ['08P01', 'unsupported startup parameter: statement_timeout', 'FATAL'], ['28P01', 'password authentication failed for user "mfa"', 'FATAL'],
     ['3D000', 'database "mfa" does not exist', 'FATAL'], ['53300', 'sorry, too many clients already', 'FATAL'], ['57P03', 'the database system is starting up', 'FATAL'],
     ['42704', 'unrecognized configuration parameter "statement_timeuot"', 'FATAL'], ['42501', 'permission denied for table users'],
     ['42883', 'function find_users(text) does not exist'], ['25006', 'cannot execute UPDATE in a read-only transaction'], ['53100', 'could not extend file: No space left on device']
   ]
-  for (const [code, message, severity] of said) t.equal(reasonOf(fromServer(code, message, severity)), message)
+  for (const [code, message, severity] of causes) t.equal(reasonOf(fromServer(code, message, severity)), message)
   for (const code of ['22P02', '23505', '22023', '22001', 'P0001', '57014', '42601']) t.equal(reasonOf(fromServer(code, 'invalid input syntax: "canary"')), undefined, code)
   for (const message of ['Connection terminated unexpectedly', 'timeout exceeded when trying to connect', 'Query read timeout', 'The server does not support SSL connections']) t.equal(reasonOf(new Error(message)), message)
   t.equal(reasonOf(new Error('what Query read timeout canary')), undefined)

@@ -110,9 +110,9 @@ t.test('a standby that is promoted: what the old server knew counts, and a code 
 t.test('a name that leads to a standby moves nobody there; who was refused a write begins anew when the server takes writes again', async t => {
   const stage = await start(t, { isStandby: true })
   const { proxy, service, first, second } = stage
-  const heard = (text: RegExp): number => service.log.filter(line => text.test(line)).length
+  const logged = (text: RegExp): number => service.log.filter(line => text.test(line)).length
   proxy.lead(second.url)
-  await until(t, 'it is said', async () => heard(/"the database takes no writes"/) > 0)
+  await until(t, 'it is said', async () => logged(/"the database takes no writes"/) > 0)
   t.match((await service.call('GET', '/metrics')).text, /^mfa_database_reconnects_total\{cause="moved"\} 0$/m, 'connections that there are go on')
 
   proxy.lead(first.url)
@@ -123,8 +123,8 @@ t.test('a name that leads to a standby moves nobody there; who was refused a wri
   await Promise.all(Array.from({ length: 8 }, () => service.db.rows`SELECT pg_sleep(0.2)`))
   await query(first.url, 'SET transaction_read_only = off; ALTER DATABASE ' + new URL(first.url).pathname.slice(1) + ' RESET default_transaction_read_only')
   await service.user().call('POST', '/mfa/enroll')
-  await until(t, 'all begin anew', async () => heard(/"the database takes writes again/) > 0)
+  await until(t, 'all begin anew', async () => logged(/"the database takes writes again/) > 0)
   t.equal((await service.user().call('POST', '/mfa/enroll')).status, 201)
-  t.equal(heard(/"the database takes no writes"/), 1, 'once, as long as it is so')
+  t.equal(logged(/"the database takes no writes"/), 1, 'once, as long as it is so')
   t.match((await service.call('GET', '/metrics')).text, /^mfa_database_reconnects_total\{cause="read_only"\} 1$/m)
 })

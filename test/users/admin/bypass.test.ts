@@ -8,11 +8,11 @@ const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { clock, db } = service
 const recover = (user: User, code: string, token?: string): Promise<Answer> => user.call('POST', '/mfa/recovery', { code }, token)
 /** All that an answer says, but for the id of its request and the time. */
-const said = ({ status, text, headers }: Answer): object => ({
+const bytesOf = ({ status, text, headers }: Answer): object => ({
   status, text: text.replace(/urn:request:[\w-]+/, ''), headers: Object.fromEntries([...headers].filter(([name]) => name !== 'x-request-id' && name !== 'date'))
 })
 
-t.test('a bypass is shown once, kept hashed, counts for 15 minutes or as said, and is audited without the code', async t => {
+t.test('a bypass is shown once, kept hashed, counts for 15 minutes or as bytesOf, and is audited without the code', async t => {
   const { admin, actOn, seen } = await administrator(service)
   const { user, id } = await seen()
   const { status, body } = await actOn(id, 'bypass')
@@ -101,18 +101,18 @@ t.test('what is wrong, used, over, replaced, another\'s or nobody\'s is refused 
   const replaced = (await actOn(id, 'bypass')).body.code
   const code = (await actOn(id, 'bypass')).body.code
   await on(user, recoveryCodes?.[0] as string)
-  const reference = said(await on(user, generateCode(BYPASS_SLOT)))
+  const reference = bytesOf(await on(user, generateCode(BYPASS_SLOT)))
   t.match(reference, { status: 422, text: /"detail":"Ask an administrator for a new code\..*"code":"code_refused"/ })
-  t.same(said(await on(user, replaced)), reference, 'replaced')
-  t.same(said(await on(user, theirs)), reference, 'another\'s')
-  t.same(said(await on(user, `${code.slice(0, -1) as string}${code.endsWith('Z') ? 'Y' : 'Z'}`)), reference, 'mistyped')
+  t.same(bytesOf(await on(user, replaced)), reference, 'replaced')
+  t.same(bytesOf(await on(user, theirs)), reference, 'another\'s')
+  t.same(bytesOf(await on(user, `${code.slice(0, -1) as string}${code.endsWith('Z') ? 'Y' : 'Z'}`)), reference, 'mistyped')
   const nobody = quiet.user()
-  t.same(said(await on(nobody, code)), reference, 'without a bypass')
+  t.same(bytesOf(await on(nobody, code)), reference, 'without a bypass')
   await db.rows`UPDATE bypasses SET expires_at = now() WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`
-  t.same(said(await on(user, code)), reference, 'over')
+  t.same(bytesOf(await on(user, code)), reference, 'over')
   await db.rows`UPDATE bypasses SET expires_at = now() + interval '1 minute' WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`
   t.equal((await on(user, code)).status, 200)
-  t.same(said(await on(user, code)), reference, 'used')
+  t.same(bytesOf(await on(user, code)), reference, 'used')
 })
 
 t.test('wrong ones cost nothing, whether or not there is one, and stand in the way of none', async t => {

@@ -44,7 +44,7 @@ t.test('an application tells of its users ahead of their first login: who is mad
   ].map(details => ({ action: 'users.synced', subject: null, actor: /^[0-9a-f-]{36}$/, details })))
 })
 
-t.test('accounts and groups replace all that was said before; what a token says later is joined again', async t => {
+t.test('accounts and groups replace all that was claimed before; what a token claims later is joined again', async t => {
   const { admin, sync, user } = await stage()
   const alice = service.user({ tenant: admin.tenant, sub: 'alice' })
   await alice.call('GET', '/mfa/status', undefined, alice.token({ accounts: ['local', 'sso'], groups: ['x', 'y'], hasgroups: true }))
@@ -57,7 +57,7 @@ t.test('accounts and groups replace all that was said before; what a token says 
   await alice.call('GET', '/mfa/status', undefined, alice.token({ accounts: ['local'], groups: ['w'] }))
   t.match(await user('alice'), { accounts: ['local', 'sso'], groups: ['w', 'y', 'z'] })
   t.same((await sync({ subject: 'alice', groups: [] })).body, { created: 0, updated: 1, unchanged: 0 })
-  t.match(await user('alice'), { accounts: ['local', 'sso'], groups: [] }, 'and of accounts nothing was said')
+  t.match(await user('alice'), { accounts: ['local', 'sso'], groups: [] }, 'and accounts were not synced')
   await sync({ subject: 'alice', accounts: [] })
   t.match(await user('alice'), { accounts: [] })
   await alice.call('GET', '/mfa/status')

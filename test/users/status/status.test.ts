@@ -39,12 +39,12 @@ t.test('the rule of the guide: an SSO account alone is left to the identity prov
   t.same(await decision({ accounts: ['local', 'sso'] }), { action: 'enroll', reason: 'required_by_policy' })
   t.same(await decision({ accounts: ['local'] }), { action: 'enroll', reason: 'required_by_policy' })
   t.same(await decision({ accounts: [] }), { action: 'enroll', reason: 'required_by_policy' }, 'of whom no account is known')
-  t.same(await decision({ accounts: ['ldap'] }), { action: 'enroll', reason: 'required_by_policy' }, 'other words say nothing')
+  t.same(await decision({ accounts: ['ldap'] }), { action: 'enroll', reason: 'required_by_policy' }, 'other values do not count')
   t.same(await decision({}), { action: 'enroll', reason: 'required_by_policy' }, 'the login type is local')
   t.same(await decision({ auth_time: service.clock.seconds - 1000 }), { action: 'enroll', reason: 'required_by_policy', loginFirst: true })
 })
 
-t.test('an issuer\'s newer word replaces its older; without the claim its login type is added', async t => {
+t.test('an issuer\'s newer claims replace its older ones; without the claim its login type is added', async t => {
   const service = await startService(t)
   const user = service.user()
   const sources = async (): Promise<any> => (await service.db.rows<any>`SELECT sources FROM users WHERE tenant = ${user.tenant}`)[0].sources['https://id.test']

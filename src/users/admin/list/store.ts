@@ -5,7 +5,7 @@ import type { Rule } from '../../../policy/policy.ts'
 import { foldAccount } from '../../account.ts'
 import { after, findFirstUsers, type Wish } from '../../first-users.sql.ts'
 import { findOpenUsers, type Wanted } from '../../open-users.sql.ts'
-import type { SourceWord } from '../../user.ts'
+import type { SourceClaims } from '../../user.ts'
 
 export type Status = 'enrolled' | 'not_enrolled' | 'must_enroll' | 'in_grace' | 'exempt' | 'locked' | 'disabled'
 
@@ -22,7 +22,7 @@ export interface UserFilter {
   areAdministratorsHidden: boolean
 }
 
-/** By what somebody's status is judged: the rules of which the stricter counts, and the sources whose word does. */
+/** What a user's status is judged by: the rules, of which the stricter counts, and the sources whose claims count. */
 export interface Judging { rules: readonly Rule[], sources: readonly string[] }
 
 export interface UserRow {
@@ -30,7 +30,7 @@ export interface UserRow {
   namespace: string
   subject: string
   account: string
-  sources: Record<string, SourceWord>
+  sources: Record<string, SourceClaims>
   isEnrolled: boolean
   isLocked: boolean
   isDisabled: boolean
@@ -66,15 +66,15 @@ const OPEN: Partial<Record<Status, Wanted>> = {
 async function findPage (db: Database, filter: UserFilter, judging: Judging, cursor: string | undefined, limit: number): Promise<Sql> {
   const { tenant, status, group, deadlineBefore } = filter
   const also = conditions(filter)
-  const alsoSaid = group === undefined ? sql`` : sql`AND ${isInGroup(judging.sources, group)}`
-  const byRow = (condition: Sql): Sql => sql`SELECT id FROM users WHERE tenant = ${tenant} AND ${condition} ${alsoSaid} ${also} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
+  const alsoInGroup = group === undefined ? sql`` : sql`AND ${isInGroup(judging.sources, group)}`
+  const byRow = (condition: Sql): Sql => sql`SELECT id FROM users WHERE tenant = ${tenant} AND ${condition} ${alsoInGroup} ${also} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
   const open = status === undefined ? undefined : OPEN[status]
   if (open === undefined && deadlineBefore === undefined) {
     const ofStatus = ofRow(status, tenant)
-    return group === undefined ? byRow(ofStatus) : await findMembers(db, { tenant, conditions: sql`${ofStatus} ${alsoSaid} ${also}`, cursor, limit })
+    return group === undefined ? byRow(ofStatus) : await findMembers(db, { tenant, conditions: sql`${ofStatus} ${alsoInGroup} ${also}`, cursor, limit })
   }
   const alsoOpen = open === undefined ? sql`AND ${status === 'locked' ? isLocked(tenant) : sql`${status === undefined}::boolean`} ${also}` : also
-  const found = await findOpenUsers(db, { tenant, ...judging, wanted: { ...open, deadlineBefore }, alsoSaid, also: alsoOpen, cursor, limit })
+  const found = await findOpenUsers(db, { tenant, ...judging, wanted: { ...open, deadlineBefore }, alsoInGroup, also: alsoOpen, cursor, limit })
   if (status !== 'exempt' || deadlineBefore !== undefined || judging.rules.some(({ ssoRule }) => ssoRule !== 'exempt_sso_session')) return found
   // Where each rule leaves SSO sessions alone, that is so with a factor, too.
   return sql`SELECT id FROM ((${found}) UNION ALL (${byRow(sql`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)}`)})) AS exempt ORDER BY id LIMIT ${limit}::int`

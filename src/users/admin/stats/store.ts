@@ -16,7 +16,7 @@ export interface StatsRow {
 /** The largest groups that are told one by one. */
 const MAX_GROUPS = 1000
 const DAYS = 30
-/** Everybody is counted as a group is; none has this word. */
+/** All users are counted as if they were a group; no group has this name. */
 const EVERYBODY = '\n'
 /** As many codes left are few: `recovery.low` says so first with them. */
 const FEW_CODES = 3
@@ -26,9 +26,9 @@ export async function countStats (db: Database, tenant: string, sources: readonl
   const isNotDisabled = sql`user_id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND disabled_at IS NOT NULL)`
   const [row] = await db.reports<StatsRow>`
     WITH counted AS MATERIALIZED (
-      SELECT word, sum(users) AS users, coalesce(sum(users) FILTER (WHERE is_enrolled), 0) AS enrolled FROM (
-        SELECT is_enrolled, users, ${distinctGroups(sources)} || ${EVERYBODY}::text AS words FROM current_tallies WHERE tenant = ${tenant} OFFSET 0) AS kinds
-      CROSS JOIN LATERAL unnest(words) AS word GROUP BY 1
+      SELECT entry, sum(users) AS users, coalesce(sum(users) FILTER (WHERE is_enrolled), 0) AS enrolled FROM (
+        SELECT is_enrolled, users, ${distinctGroups(sources)} || ${EVERYBODY}::text AS entries FROM current_tallies WHERE tenant = ${tenant} OFFSET 0) AS kinds
+      CROSS JOIN LATERAL unnest(entries) AS entry GROUP BY 1
     ), grouped AS (
       SELECT ${groupOf(sources)} AS name, sum(users) AS users, sum(enrolled) AS enrolled FROM counted GROUP BY 1
     ), largest AS (
@@ -38,8 +38,8 @@ export async function countStats (db: Database, tenant: string, sources: readonl
       FROM (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') - n * interval '1 day' AS day FROM generate_series(0, ${DAYS - 1}::int) AS n) AS d
     )
     SELECT
-      (SELECT coalesce(sum(users), 0)::float8 FROM counted WHERE word = ${EVERYBODY}) AS users,
-      (SELECT coalesce(sum(enrolled), 0)::float8 FROM counted WHERE word = ${EVERYBODY}) AS enrolled,
+      (SELECT coalesce(sum(users), 0)::float8 FROM counted WHERE entry = ${EVERYBODY}) AS users,
+      (SELECT coalesce(sum(enrolled), 0)::float8 FROM counted WHERE entry = ${EVERYBODY}) AS enrolled,
       (SELECT coalesce(jsonb_agg(jsonb_build_object('group', name, 'users', users, 'enrolled', enrolled) ORDER BY users DESC, name), '[]') FROM largest) AS groups,
       (SELECT count(DISTINCT user_id)::float8 FROM throttles WHERE tenant = ${tenant} AND locked_at IS NOT NULL AND ${isNotDisabled}) AS locked,
       (SELECT count(*)::float8 FROM (SELECT user_id FROM recovery_codes WHERE tenant = ${tenant} AND used_at IS NOT NULL AND ${isNotDisabled}
