@@ -12,13 +12,13 @@
 --! function fold_account
 --! function accounts_of
 --! function groups_of
---! function kind_of
+--! function cohort_of
 
 --! tables
 --!   column users.account_fold GENERATED ALWAYS AS (fold_account("account")) STORED
 --!   column users.accounts GENERATED ALWAYS AS (accounts_of("sources")) STORED
 --!   column users.groups GENERATED ALWAYS AS (groups_of("sources")) STORED
---!   column users.kind GENERATED ALWAYS AS (kind_of("sources")) STORED
+--!   column users.cohort GENERATED ALWAYS AS (cohort_of("sources")) STORED
 --!   table audit_events PARTITION BY RANGE ("at")
 
 --! indexes
@@ -41,10 +41,10 @@ ALTER TABLE "bypasses" ADD CONSTRAINT "bypasses_bcrypt" CHECK (hash ~ '^[$]2[aby
 
 -- For pages of users and for counts. Nothing in them changes at a login.
 CREATE INDEX "users_enrolled_idx" ON "users"("tenant", "enrolled_at") WHERE enrolled_at IS NOT NULL AND disabled_at IS NULL;
--- Users without a factor, by kind: those with neither a deadline nor an exemption of their own, and those with one.
-CREATE INDEX "users_untimed_idx" ON "users"("tenant", "kind", "id")
+-- Users without a factor, by cohort: those with neither a deadline nor an exemption of their own, and those with one.
+CREATE INDEX "users_untimed_idx" ON "users"("tenant", "cohort", "id")
   WHERE enrolled_at IS NULL AND disabled_at IS NULL AND grace_until IS NULL AND exempt_since IS NULL;
-CREATE INDEX "users_timed_idx" ON "users"("tenant", "kind", "id") INCLUDE ("policy_met_at", "grace_until", "exempt_since", "exempt_until")
+CREATE INDEX "users_timed_idx" ON "users"("tenant", "cohort", "id") INCLUDE ("policy_met_at", "grace_until", "exempt_since", "exempt_until")
   WHERE enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL);
 CREATE INDEX "users_disabled_idx" ON "users"("tenant", "id") WHERE disabled_at IS NOT NULL;
 CREATE INDEX "users_administrators_idx" ON "users"("tenant", "id") WHERE administrator_at IS NOT NULL;
@@ -72,11 +72,11 @@ ALTER TABLE "audit_heads" SET (fillfactor = 50);
 ALTER TABLE "audit_pending" SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE "user_tally_changes" SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_cost_delay = 0);
 
--- How many users of each kind there are, as of now: the sum of these rows.
+-- How many users of each cohort there are, as of now: the sum of these rows.
 CREATE VIEW current_tallies AS
-SELECT tenant, kind, is_enrolled, accounts, groups, users FROM user_tallies
+SELECT tenant, cohort, is_enrolled, accounts, groups, users FROM user_tallies
 UNION ALL
-SELECT tenant, kind, is_enrolled, accounts, groups, change FROM user_tally_changes;
+SELECT tenant, cohort, is_enrolled, accounts, groups, change FROM user_tally_changes;
 
 --! functions
 

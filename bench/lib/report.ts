@@ -40,7 +40,7 @@ export const GOALS: Record<FigureName, Goal> = {
   readyMs: { about: 'start to ready', unit: 'ms', atMost: 1000, limit: 'Half of it is V8 that compiles what is loaded. A compile cache made with the image would move it, with Node 22 or newer.' },
   idleMiB: { about: 'memory, idle', unit: 'MiB', atMost: 130, limit: 'The code and its compiled schemas.' },
   busyMiB: { about: 'memory after 200 000 requests', unit: 'MiB', atMost: 130 },
-  previewMs: { about: 'preview of a policy, a million users', unit: 'ms', atMost: 100, limit: 'A draft for some groups counts the kinds of users, and under each those who have a deadline or an exemption of their own: the counting of these is the time, by an index alone. A tally of deadlines by day beside that of kinds would move it.' },
+  previewMs: { about: 'preview of a policy, a million users', unit: 'ms', atMost: 100, limit: 'A draft for some groups counts the cohorts, and under each those who have a deadline or an exemption of their own: the counting of these is the time, by an index alone. A tally of deadlines by day beside that of kinds would move it.' },
   usersPageMs: { about: 'page of users', unit: 'ms', atMost: 100 },
   statsMs: { about: 'stats', unit: 'ms', atMost: 100 },
   auditPageMs: { about: 'page of ten million audit events', unit: 'ms', atMost: 100 },

@@ -5,7 +5,7 @@ import type { SourceClaims } from './user.ts'
 export function claimedGroups ({ areGroupsUnknown }: IssuerClaims, groups: string[] | undefined, known: SourceClaims | undefined): Pick<SourceClaims, 'groups' | 'groupsUnknown'> {
   const wasUnknown = known?.groupsUnknown
   const isUnknown = areGroupsUnknown || (groups === undefined ? wasUnknown : wasUnknown && false)
-  // In one order: who is in the same groups is of one kind.
+  // In one order: users in the same groups are one cohort.
   return { ...(groups !== undefined && { groups: [...new Set(groups)].sort() }), ...(isUnknown !== undefined && { groupsUnknown: isUnknown }) }
 }
 

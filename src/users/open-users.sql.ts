@@ -25,23 +25,23 @@ export interface OpenUsers {
   limit: number
 }
 
-/** Up to so many kinds of users it is cheaper to judge each kind than each user. */
-export const MAX_KINDS = 20_000
+/** Up to so many cohorts it is cheaper to judge each cohort than each user. */
+export const MAX_COHORTS = 20_000
 
 /**
  * The ids of those in the tenant who have no factor and are not disabled, the first ones in their order, as a query. Where
- * they are rare it finds them by their kinds, and does not read everybody; but for a tenant where nearly everybody is of a
- * kind of their own, as by their groups.
+ * they are rare it finds them by their cohorts, and does not read all users. It does read them in a tenant where nearly each user
+ * is a cohort of their own, as by their groups.
  */
 export async function findOpenUsers (db: Database, open: OpenUsers): Promise<Sql> {
   const { tenant, cursor, limit } = open
   const conditions = ofRow(open)
   const first = await findFirstUsers(db, { tenant, conditions, cursor, limit })
   if (first !== null) return first
-  const [row] = await db.reports<{ kinds: number }>`
-    SELECT count(*)::int AS kinds FROM (SELECT 1 FROM user_tallies WHERE tenant = ${open.tenant} AND NOT is_enrolled LIMIT ${MAX_KINDS + 1}::int) AS first`
-  return (row as { kinds: number }).kinds <= MAX_KINDS
-    ? byKind(open)
+  const [row] = await db.reports<{ cohorts: number }>`
+    SELECT count(*)::int AS cohorts FROM (SELECT 1 FROM user_tallies WHERE tenant = ${open.tenant} AND NOT is_enrolled LIMIT ${MAX_COHORTS + 1}::int) AS first`
+  return (row as { cohorts: number }).cohorts <= MAX_COHORTS
+    ? byCohort(open)
     : sql`SELECT id FROM users WHERE ${conditions} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
 }
 
@@ -50,32 +50,32 @@ const isOpen = (tenant: string): Sql => sql`tenant = ${tenant} AND enrolled_at I
 const ofRow = ({ tenant, rules, sources, wanted, alsoInGroup, also }: OpenUsers): Sql =>
   sql`${isOpen(tenant)} AND ${judge(rules, sources, wanted, rules.map(() => ({})))} ${alsoInGroup} ${also}`
 
-/** A user without a deadline or an exemption of their own is asked what all of their kind are asked. */
-function byKind ({ tenant, rules, sources, wanted, alsoInGroup, also, cursor, limit }: OpenUsers): Sql {
+/** A user without a deadline or an exemption of their own is asked what all of their cohort are asked. */
+function byCohort ({ tenant, rules, sources, wanted, alsoInGroup, also, cursor, limit }: OpenUsers): Sql {
   const untimed = sql`${isOpen(tenant)} AND grace_until IS NULL AND exempt_since IS NULL`
   const timed = sql`${isOpen(tenant)} AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
-  const ofKind = judge(rules, sources, wanted, rules.map(rule => ({ isExempt: sql`false`, deadline: firstDeadline(rule) })))
+  const ofCohort = judge(rules, sources, wanted, rules.map(rule => ({ isExempt: sql`false`, deadline: firstDeadline(rule) })))
   const ofUser = judge(rules, sources, wanted, rules.map(() => ({})))
-  // Each of the two has an index by kind and id. Accounts and groups are read once for a kind, the rest is in the index.
-  const some = (users: Sql, isKindWanted: Sql, isUserWanted: Sql): Sql => sql`
-    WITH RECURSIVE kinds (kind) AS (
-      (SELECT kind FROM users WHERE ${users} ORDER BY kind LIMIT 1)
+  // Each of the two has an index by cohort and id. Accounts and groups are read once for a cohort, the rest is in the index.
+  const some = (users: Sql, isCohortWanted: Sql, isUserWanted: Sql): Sql => sql`
+    WITH RECURSIVE cohorts (cohort) AS (
+      (SELECT cohort FROM users WHERE ${users} ORDER BY cohort LIMIT 1)
       UNION ALL
-      SELECT (SELECT kind FROM users WHERE ${users} AND users.kind > kinds.kind ORDER BY kind LIMIT 1) FROM kinds WHERE kinds.kind IS NOT NULL
+      SELECT (SELECT cohort FROM users WHERE ${users} AND users.cohort > cohorts.cohort ORDER BY cohort LIMIT 1) FROM cohorts WHERE cohorts.cohort IS NOT NULL
     )
-    SELECT found.id FROM kinds
-    CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${users} AND kind = kinds.kind LIMIT 1) AS member
+    SELECT found.id FROM cohorts
+    CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${users} AND cohort = cohorts.cohort LIMIT 1) AS member
     CROSS JOIN LATERAL (
       SELECT id FROM (
-        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${users} AND kind = kinds.kind ${after(cursor)} ${also}) AS timed
+        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${users} AND cohort = cohorts.cohort ${after(cursor)} ${also}) AS timed
       WHERE ${isUserWanted} ORDER BY id LIMIT ${limit}::int) AS found
-    WHERE ${isKindWanted} ${alsoInGroup}`
+    WHERE ${isCohortWanted} ${alsoInGroup}`
   return sql`
-    SELECT id FROM ((${some(untimed, ofKind, sql`true`)}) UNION ALL (${some(timed, canBe(rules, sources, wanted), ofUser)})) AS open_users
+    SELECT id FROM ((${some(untimed, ofCohort, sql`true`)}) UNION ALL (${some(timed, canBe(rules, sources, wanted), ofUser)})) AS open_users
     ORDER BY id LIMIT ${limit}::int`
 }
 
-/** Of a kind, whatever its users' own deadlines and exemptions are: the rules ask of nobody more than of who has none left. */
+/** May the rules ask this of some user of a cohort? They ask most of a user whose deadline and exemption are over. */
 function canBe (rules: readonly Rule[], sources: readonly string[], { strictness: level = 0, deadlineBefore }: Wanted): Sql {
   const most = rules.map(rule => strictness(rule, sources, { isExempt: sql`false`, isGraced: sql`false` }))
   return sql`greatest(${join(most)}) >= ${deadlineBefore === undefined ? level : Math.max(level, STRICTNESS.grace)}::int`

@@ -6,7 +6,7 @@ const FOLD_FROM = 200
 const BATCH = 1000
 
 /**
- * Adds the changes in how many users there are of each kind to the tallies, so that there are never many. Nothing depends
+ * Adds the changes in how many users there are of each cohort to the tallies, so that there are never many. Nothing depends
  * on it: a report adds those that are left. Answers how many were folded in.
  */
 export async function foldTallies (db: Database): Promise<number> {

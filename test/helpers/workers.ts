@@ -133,7 +133,7 @@ const sweeping: Worker = {
       ['refusals', 'tenant, user_id, call, kind, told_at, untold, made_by', `${one}, 'totp', 'totp', now() - interval '1 hour', 3, '{}'`]
     ]) await execute(config.DATABASE_URL as string, `INSERT INTO ${table} (${columns}) VALUES (${values})`)
     for (const tenant of ['acme', 'globex']) {
-      await db.rows`INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change)
+      await db.rows`INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change)
         SELECT ${tenant}, ${KIND}::uuid, true, '{}', '{}', 1 FROM generate_series(1, 1300)`
     }
   },

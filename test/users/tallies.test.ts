@@ -1,4 +1,4 @@
-// How many users there are of each kind is kept beside them: whatever changes a user must change it with him.
+// How many users there are of each cohort is kept beside them: whatever changes a user must change it, too.
 import sql from 'sql-template-tag'
 import t from 'tap'
 import fc from 'fast-check'
@@ -13,9 +13,9 @@ const { db } = service
 
 /** What is kept, and what is there. */
 const kept = (tenant: string): Promise<unknown> => db.rows`
-  SELECT kind::text, is_enrolled, accounts, groups, sum(users)::int AS users FROM current_tallies WHERE tenant = ${tenant} GROUP BY 1, 2, 3, 4 HAVING sum(users) <> 0 ORDER BY 1, 2`
+  SELECT cohort::text, is_enrolled, accounts, groups, sum(users)::int AS users FROM current_tallies WHERE tenant = ${tenant} GROUP BY 1, 2, 3, 4 HAVING sum(users) <> 0 ORDER BY 1, 2`
 const there = (tenant: string): Promise<unknown> => db.rows`
-  SELECT kind::text, EXISTS (SELECT 1 FROM factors f WHERE f.tenant = u.tenant AND f.user_id = u.id) AS is_enrolled, accounts, groups, count(*)::int AS users
+  SELECT cohort::text, EXISTS (SELECT 1 FROM factors f WHERE f.tenant = u.tenant AND f.user_id = u.id) AS is_enrolled, accounts, groups, count(*)::int AS users
   FROM users u WHERE tenant = ${tenant} AND disabled_at IS NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2`
 
 t.test('whatever is done with users over the calls, as many are counted as there are', async t => {
@@ -77,9 +77,9 @@ async function tenantOf (count: number): Promise<string> {
 
 const changesOf = async (tenant: string): Promise<number> => (await db.rows`SELECT 1 FROM user_tally_changes WHERE tenant = ${tenant}`).length
 
-t.test('changes are folded in, each once, whoever does it beside: and a kind of which nobody is left goes', async t => {
+t.test('each change is added once, however many do it at a time, and a cohort without users is deleted', async t => {
   const tenant = await tenantOf(20)
-  for (let change = 0; change < 300; change++) await db.rows`INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change) SELECT ${tenant}, kind, false, accounts, groups, 1 - 2 * (${change} % 2) FROM users WHERE tenant = ${tenant} AND subject = '1'`
+  for (let change = 0; change < 300; change++) await db.rows`INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change) SELECT ${tenant}, cohort, false, accounts, groups, 1 - 2 * (${change} % 2) FROM users WHERE tenant = ${tenant} AND subject = '1'`
   const before = await kept(tenant)
   const rounds = await Promise.all(Array.from({ length: 8 }, () => db.settle('fold_tallies', sql`${tenant}, 50`)))
   t.equal(rounds.reduce((sum, { changes }) => sum + changes, 0) + await changesOf(tenant), 300 + 7 + 3)
@@ -95,7 +95,7 @@ t.test('changes are folded in, each once, whoever does it beside: and a kind of 
 
 t.test('many changes are folded in by the sweep, few are left to the next report', async t => {
   const [many, few] = [await tenantOf(1), await tenantOf(1)]
-  const add = (tenant: string, count: number): Promise<unknown> => db.rows`INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change) SELECT ${tenant}, gen_random_uuid(), false, '{}', '{}', 1 FROM generate_series(1, ${count}::int)`
+  const add = (tenant: string, count: number): Promise<unknown> => db.rows`INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change) SELECT ${tenant}, gen_random_uuid(), false, '{}', '{}', 1 FROM generate_series(1, ${count}::int)`
   await add(many, 1100)
   await add(few, 10)
   await foldTallies(db)

@@ -11,12 +11,12 @@ BEGIN
   LOOP
     PERFORM note_factors(p_tenant, v_user);
   END LOOP;
-  INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change)
-  SELECT p_tenant, kind, is_enrolled, accounts, groups, sum(users) FROM (
-    SELECT kind, enrolled_at IS NOT NULL AS is_enrolled, accounts, groups, count(*) AS users FROM users
+  INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change)
+  SELECT p_tenant, cohort, is_enrolled, accounts, groups, sum(users) FROM (
+    SELECT cohort, enrolled_at IS NOT NULL AS is_enrolled, accounts, groups, count(*) AS users FROM users
     WHERE tenant = p_tenant AND disabled_at IS NULL GROUP BY 1, 2, 3, 4
-    UNION ALL SELECT kind, is_enrolled, accounts, groups, -users FROM current_tallies WHERE tenant = p_tenant) AS c
-  GROUP BY kind, is_enrolled, accounts, groups HAVING sum(users) <> 0;
+    UNION ALL SELECT cohort, is_enrolled, accounts, groups, -users FROM current_tallies WHERE tenant = p_tenant) AS c
+  GROUP BY cohort, is_enrolled, accounts, groups HAVING sum(users) <> 0;
   GET DIAGNOSTICS v_mended = ROW_COUNT;
   RETURN jsonb_build_object('outcome', 'counted', 'mended', v_mended);
 END $$;

@@ -54,15 +54,15 @@ BEGIN
     JOIN unnest(v_before) AS b ON b.namespace = g.namespace AND b.subject = g.subject) AS n
   WHERE u.tenant = p_tenant AND u.id = n.id;
 
-  INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change)
-  SELECT p_tenant, kind, is_enrolled, accounts, groups, sum(change) FROM (
-    SELECT kind, enrolled_at IS NOT NULL AS is_enrolled, accounts, groups, -1 AS change FROM unnest(v_before) WHERE disabled_at IS NULL
+  INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change)
+  SELECT p_tenant, cohort, is_enrolled, accounts, groups, sum(change) FROM (
+    SELECT cohort, enrolled_at IS NOT NULL AS is_enrolled, accounts, groups, -1 AS change FROM unnest(v_before) WHERE disabled_at IS NULL
     UNION ALL
-    SELECT u.kind, u.enrolled_at IS NOT NULL, u.accounts, u.groups, 1
+    SELECT u.cohort, u.enrolled_at IS NOT NULL, u.accounts, u.groups, 1
     FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text)
     JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject
     LEFT JOIN unnest(v_before) AS b ON b.id = u.id WHERE u.disabled_at IS NULL AND (u.id = g.id OR b.id IS NOT NULL)) AS c
-  GROUP BY kind, is_enrolled, accounts, groups HAVING sum(change) <> 0;
+  GROUP BY cohort, is_enrolled, accounts, groups HAVING sum(change) <> 0;
 
   FOR v_id, v_is_disabled IN
     SELECT u.id, u.disabled_at IS NOT NULL FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text)

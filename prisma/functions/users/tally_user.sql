@@ -6,11 +6,11 @@ DECLARE
   v_after users%ROWTYPE;
 BEGIN
   SELECT * INTO v_after FROM users WHERE tenant = p_tenant AND id = p_user;
-  INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change)
-  SELECT p_tenant, kind, is_enrolled, accounts, groups, sum(change) FROM (
-    SELECT p_before.kind, p_before.enrolled_at IS NOT NULL AS is_enrolled, p_before.accounts, p_before.groups, -1 AS change
+  INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change)
+  SELECT p_tenant, cohort, is_enrolled, accounts, groups, sum(change) FROM (
+    SELECT p_before.cohort, p_before.enrolled_at IS NOT NULL AS is_enrolled, p_before.accounts, p_before.groups, -1 AS change
     WHERE p_before.id IS NOT NULL AND p_before.disabled_at IS NULL
-    UNION ALL SELECT v_after.kind, v_after.enrolled_at IS NOT NULL, v_after.accounts, v_after.groups, 1
+    UNION ALL SELECT v_after.cohort, v_after.enrolled_at IS NOT NULL, v_after.accounts, v_after.groups, 1
     WHERE v_after.id IS NOT NULL AND v_after.disabled_at IS NULL) AS c
-  GROUP BY kind, is_enrolled, accounts, groups HAVING sum(change) <> 0;
+  GROUP BY cohort, is_enrolled, accounts, groups HAVING sum(change) <> 0;
 END $$;

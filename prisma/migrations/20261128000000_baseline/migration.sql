@@ -39,8 +39,8 @@ BEGIN
     UNION ALL SELECT key FROM jsonb_each(p_sources) WHERE value->'groupsUnknown' = 'true'
     ORDER BY 1);
 END $$;
--- A hash of the sources: users of whom the same is said are of one kind, and are counted together.
-CREATE OR REPLACE FUNCTION kind_of(p_sources jsonb) RETURNS uuid LANGUAGE plpgsql IMMUTABLE AS $$
+-- A hash of the sources: users of whom the same is claimed are one cohort, and are counted together.
+CREATE OR REPLACE FUNCTION cohort_of(p_sources jsonb) RETURNS uuid LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
   RETURN left(encode(sha256(convert_to(p_sources::text, 'UTF8')), 'hex'), 32)::uuid;
 END $$;
@@ -59,7 +59,7 @@ CREATE TABLE "users" (
     "sources" JSONB NOT NULL DEFAULT '{}',
     "accounts" TEXT[] GENERATED ALWAYS AS (accounts_of("sources")) STORED,
     "groups" TEXT[] GENERATED ALWAYS AS (groups_of("sources")) STORED,
-    "kind" UUID GENERATED ALWAYS AS (kind_of("sources")) STORED,
+    "cohort" UUID GENERATED ALWAYS AS (cohort_of("sources")) STORED,
     "enrolled_at" TIMESTAMPTZ(6),
     "epoch" INTEGER NOT NULL DEFAULT 1,
     "revision" INTEGER NOT NULL DEFAULT 1,
@@ -83,20 +83,20 @@ CREATE TABLE "users" (
 -- CreateTable
 CREATE TABLE "user_tallies" (
     "tenant" TEXT NOT NULL,
-    "kind" UUID NOT NULL,
+    "cohort" UUID NOT NULL,
     "is_enrolled" BOOLEAN NOT NULL,
     "accounts" TEXT[],
     "groups" TEXT[],
     "users" BIGINT NOT NULL,
 
-    CONSTRAINT "user_tallies_pkey" PRIMARY KEY ("tenant","kind","is_enrolled")
+    CONSTRAINT "user_tallies_pkey" PRIMARY KEY ("tenant","cohort","is_enrolled")
 );
 
 -- CreateTable
 CREATE TABLE "user_tally_changes" (
     "tenant" TEXT NOT NULL,
     "id" UUID NOT NULL DEFAULT gen_random_uuid(),
-    "kind" UUID NOT NULL,
+    "cohort" UUID NOT NULL,
     "is_enrolled" BOOLEAN NOT NULL,
     "accounts" TEXT[],
     "groups" TEXT[],
@@ -494,10 +494,10 @@ ALTER TABLE "bypasses" ADD CONSTRAINT "bypasses_bcrypt" CHECK (hash ~ '^[$]2[aby
 
 -- For pages of users and for counts. Nothing in them changes at a login.
 CREATE INDEX "users_enrolled_idx" ON "users"("tenant", "enrolled_at") WHERE enrolled_at IS NOT NULL AND disabled_at IS NULL;
--- Users without a factor, by kind: those with neither a deadline nor an exemption of their own, and those with one.
-CREATE INDEX "users_untimed_idx" ON "users"("tenant", "kind", "id")
+-- Users without a factor, by cohort: those with neither a deadline nor an exemption of their own, and those with one.
+CREATE INDEX "users_untimed_idx" ON "users"("tenant", "cohort", "id")
   WHERE enrolled_at IS NULL AND disabled_at IS NULL AND grace_until IS NULL AND exempt_since IS NULL;
-CREATE INDEX "users_timed_idx" ON "users"("tenant", "kind", "id") INCLUDE ("policy_met_at", "grace_until", "exempt_since", "exempt_until")
+CREATE INDEX "users_timed_idx" ON "users"("tenant", "cohort", "id") INCLUDE ("policy_met_at", "grace_until", "exempt_since", "exempt_until")
   WHERE enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL);
 CREATE INDEX "users_disabled_idx" ON "users"("tenant", "id") WHERE disabled_at IS NOT NULL;
 CREATE INDEX "users_administrators_idx" ON "users"("tenant", "id") WHERE administrator_at IS NOT NULL;
@@ -525,11 +525,11 @@ ALTER TABLE "audit_heads" SET (fillfactor = 50);
 ALTER TABLE "audit_pending" SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE "user_tally_changes" SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_cost_delay = 0);
 
--- How many users of each kind there are, as of now: the sum of these rows.
+-- How many users of each cohort there are, as of now: the sum of these rows.
 CREATE VIEW current_tallies AS
-SELECT tenant, kind, is_enrolled, accounts, groups, users FROM user_tallies
+SELECT tenant, cohort, is_enrolled, accounts, groups, users FROM user_tallies
 UNION ALL
-SELECT tenant, kind, is_enrolled, accounts, groups, change FROM user_tally_changes;
+SELECT tenant, cohort, is_enrolled, accounts, groups, change FROM user_tally_changes;
 
 -- Makes the partition of a month (UTC), and moves into it what came before it was there. For the owner of the tables alone.
 -- Inserts go on, but for those that would go to the default partition: they wait.
@@ -1817,21 +1817,21 @@ END $$;
 CREATE OR REPLACE FUNCTION fold_tallies(p_tenant text, p_limit int) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_folded int;
-  v_kinds uuid[];
+  v_cohorts uuid[];
 BEGIN
   WITH taken AS (
     DELETE FROM user_tally_changes
     WHERE tenant = p_tenant AND id = ANY(ARRAY(SELECT id FROM user_tally_changes WHERE tenant = p_tenant ORDER BY id LIMIT p_limit))
-    RETURNING kind, is_enrolled, accounts, groups, change
+    RETURNING cohort, is_enrolled, accounts, groups, change
   ), added AS (
-    INSERT INTO user_tallies AS t (tenant, kind, is_enrolled, accounts, groups, users)
-    SELECT p_tenant, kind, is_enrolled, accounts, groups, sum(change) FROM taken GROUP BY 1, 2, 3, 4, 5 HAVING sum(change) <> 0
-    ORDER BY kind, is_enrolled
-    ON CONFLICT (tenant, kind, is_enrolled) DO UPDATE SET users = t.users + excluded.users
-    RETURNING kind
+    INSERT INTO user_tallies AS t (tenant, cohort, is_enrolled, accounts, groups, users)
+    SELECT p_tenant, cohort, is_enrolled, accounts, groups, sum(change) FROM taken GROUP BY 1, 2, 3, 4, 5 HAVING sum(change) <> 0
+    ORDER BY cohort, is_enrolled
+    ON CONFLICT (tenant, cohort, is_enrolled) DO UPDATE SET users = t.users + excluded.users
+    RETURNING cohort
   )
-  SELECT (SELECT count(*) FROM taken), (SELECT array_agg(kind) FROM added) INTO v_folded, v_kinds;
-  DELETE FROM user_tallies WHERE tenant = p_tenant AND kind = ANY(v_kinds) AND users = 0;
+  SELECT (SELECT count(*) FROM taken), (SELECT array_agg(cohort) FROM added) INTO v_folded, v_cohorts;
+  DELETE FROM user_tallies WHERE tenant = p_tenant AND cohort = ANY(v_cohorts) AND users = 0;
   RETURN jsonb_build_object('outcome', 'folded', 'changes', v_folded);
 END $$;
 
@@ -1964,12 +1964,12 @@ BEGIN
   LOOP
     PERFORM note_factors(p_tenant, v_user);
   END LOOP;
-  INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change)
-  SELECT p_tenant, kind, is_enrolled, accounts, groups, sum(users) FROM (
-    SELECT kind, enrolled_at IS NOT NULL AS is_enrolled, accounts, groups, count(*) AS users FROM users
+  INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change)
+  SELECT p_tenant, cohort, is_enrolled, accounts, groups, sum(users) FROM (
+    SELECT cohort, enrolled_at IS NOT NULL AS is_enrolled, accounts, groups, count(*) AS users FROM users
     WHERE tenant = p_tenant AND disabled_at IS NULL GROUP BY 1, 2, 3, 4
-    UNION ALL SELECT kind, is_enrolled, accounts, groups, -users FROM current_tallies WHERE tenant = p_tenant) AS c
-  GROUP BY kind, is_enrolled, accounts, groups HAVING sum(users) <> 0;
+    UNION ALL SELECT cohort, is_enrolled, accounts, groups, -users FROM current_tallies WHERE tenant = p_tenant) AS c
+  GROUP BY cohort, is_enrolled, accounts, groups HAVING sum(users) <> 0;
   GET DIAGNOSTICS v_mended = ROW_COUNT;
   RETURN jsonb_build_object('outcome', 'counted', 'mended', v_mended);
 END $$;
@@ -2091,15 +2091,15 @@ BEGIN
     JOIN unnest(v_before) AS b ON b.namespace = g.namespace AND b.subject = g.subject) AS n
   WHERE u.tenant = p_tenant AND u.id = n.id;
 
-  INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change)
-  SELECT p_tenant, kind, is_enrolled, accounts, groups, sum(change) FROM (
-    SELECT kind, enrolled_at IS NOT NULL AS is_enrolled, accounts, groups, -1 AS change FROM unnest(v_before) WHERE disabled_at IS NULL
+  INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change)
+  SELECT p_tenant, cohort, is_enrolled, accounts, groups, sum(change) FROM (
+    SELECT cohort, enrolled_at IS NOT NULL AS is_enrolled, accounts, groups, -1 AS change FROM unnest(v_before) WHERE disabled_at IS NULL
     UNION ALL
-    SELECT u.kind, u.enrolled_at IS NOT NULL, u.accounts, u.groups, 1
+    SELECT u.cohort, u.enrolled_at IS NOT NULL, u.accounts, u.groups, 1
     FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text)
     JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject
     LEFT JOIN unnest(v_before) AS b ON b.id = u.id WHERE u.disabled_at IS NULL AND (u.id = g.id OR b.id IS NOT NULL)) AS c
-  GROUP BY kind, is_enrolled, accounts, groups HAVING sum(change) <> 0;
+  GROUP BY cohort, is_enrolled, accounts, groups HAVING sum(change) <> 0;
 
   FOR v_id, v_is_disabled IN
     SELECT u.id, u.disabled_at IS NOT NULL FROM jsonb_to_recordset(p_users) AS g (id uuid, namespace text, subject text)
@@ -2160,13 +2160,13 @@ DECLARE
   v_after users%ROWTYPE;
 BEGIN
   SELECT * INTO v_after FROM users WHERE tenant = p_tenant AND id = p_user;
-  INSERT INTO user_tally_changes (tenant, kind, is_enrolled, accounts, groups, change)
-  SELECT p_tenant, kind, is_enrolled, accounts, groups, sum(change) FROM (
-    SELECT p_before.kind, p_before.enrolled_at IS NOT NULL AS is_enrolled, p_before.accounts, p_before.groups, -1 AS change
+  INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change)
+  SELECT p_tenant, cohort, is_enrolled, accounts, groups, sum(change) FROM (
+    SELECT p_before.cohort, p_before.enrolled_at IS NOT NULL AS is_enrolled, p_before.accounts, p_before.groups, -1 AS change
     WHERE p_before.id IS NOT NULL AND p_before.disabled_at IS NULL
-    UNION ALL SELECT v_after.kind, v_after.enrolled_at IS NOT NULL, v_after.accounts, v_after.groups, 1
+    UNION ALL SELECT v_after.cohort, v_after.enrolled_at IS NOT NULL, v_after.accounts, v_after.groups, 1
     WHERE v_after.id IS NOT NULL AND v_after.disabled_at IS NULL) AS c
-  GROUP BY kind, is_enrolled, accounts, groups HAVING sum(change) <> 0;
+  GROUP BY cohort, is_enrolled, accounts, groups HAVING sum(change) <> 0;
 END $$;
 
 -- Records the first sight of a user, or what an issuer newly claims about them, but not of a user who was erased since the token was

@@ -31,13 +31,12 @@ const COLUMNS = [
 const asRequired = (rule: Rule): Rule => ({ ...rule, ...(rule.enforcement === 'report_only' && { enforcement: 'required' }) })
 
 /**
- * Counts everybody under one or two rules, of which the stricter counts: the decision function's rules for kinds of users
- * instead of one. How many there are of each kind is kept; only those who have a deadline or an exemption of their own
- * are counted one by one.
+ * Counts all users under one or two rules, of which the stricter counts: the decision function's rules for cohorts instead of one user.
+ * How many there are of each cohort is kept; only those who have a deadline or an exemption of their own are counted one by one.
  */
 export async function countPreview (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<PreviewRow> {
   const drafts = rules.map(asRequired)
-  const counted = await countKinds(db, tenant, drafts, sources)
+  const counted = await countCohorts(db, tenant, drafts, sources)
   const mustSome = counted.counts.some(({ bucket }) => bucket === 'mustEnroll')
   return { ...counted, sample: mustSome ? await findSample(db, tenant, drafts, sources) : [] }
 }
@@ -49,7 +48,7 @@ async function findSample (db: Database, tenant: string, rules: Rule[], sources:
     SELECT id::text AS "userId", subject, account, namespace FROM users WHERE tenant = ${tenant} AND id IN (${found})`
 }
 
-async function countKinds (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Omit<PreviewRow, 'sample'>> {
+async function countCohorts (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Omit<PreviewRow, 'sample'>> {
   const timed = sql`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
   const columns = COLUMNS.slice(0, rules.length)
   const names = join(columns.flatMap(({ isExempt, isGraced }) => [isExempt, isGraced]))
@@ -61,17 +60,17 @@ async function countKinds (db: Database, tenant: string, rules: Rule[], sources:
   const [row] = await db.reports<Omit<PreviewRow, 'sample'>>`
     WITH timed AS MATERIALIZED (
       SELECT t.*, member.accounts, member.groups FROM (
-        SELECT kind, ${facts(rule => [isExempt(rule), deadline(rule)])}, count(*) AS users FROM users WHERE ${timed} GROUP BY kind, ${names}) AS t
-      CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${timed} AND kind = t.kind LIMIT 1) AS member
-    ), kinds AS (
+        SELECT cohort, ${facts(rule => [isExempt(rule), deadline(rule)])}, count(*) AS users FROM users WHERE ${timed} GROUP BY cohort, ${names}) AS t
+      CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${timed} AND cohort = t.cohort LIMIT 1) AS member
+    ), cohorts AS (
       SELECT accounts, groups, is_enrolled, ${untimed}, users FROM current_tallies WHERE tenant = ${tenant}
       UNION ALL SELECT accounts, groups, false, ${untimed}, -users FROM timed
       UNION ALL SELECT accounts, groups, false, ${names}, users FROM timed
     ), judged AS (
-      -- Each kind is judged once, and not once for each of its groups.
+      -- Each cohort is judged once, and not once for each of its groups.
       SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace', 'mustEnroll'])[1 + greatest(${join(rules.map((rule, index) => strictness(rule, sources, columns[index])))})] END AS bucket,
         ${distinctGroups(sources)} || ARRAY[${EVERYBODY}, CASE WHEN ${areGroupsUnknown(sources)} THEN ${UNKNOWN} END]::text[] AS entries
-      FROM kinds OFFSET 0
+      FROM cohorts OFFSET 0
     ), counted AS MATERIALIZED (
       SELECT entry, bucket, sum(users) AS users FROM judged CROSS JOIN LATERAL unnest(entries) AS entry GROUP BY 1, 2
     ), grouped AS (

@@ -32,7 +32,7 @@ const stateOf = async (tenant: string): Promise<unknown> => Promise.all([
   // A renewal that comes to nothing was one all the same: of those there are six an hour. One that has counted nothing is none.
   db.rows`SELECT * FROM throttles WHERE tenant = ${tenant} AND kind <> 'renew' AND (tries > 0 OR recent <> '{}') ORDER BY user_id, kind`,
   db.rows`SELECT * FROM policies WHERE tenant = ${tenant}`,
-  db.rows`SELECT kind, is_enrolled, sum(users) FROM current_tallies WHERE tenant = ${tenant} GROUP BY 1, 2 ORDER BY 1, 2`,
+  db.rows`SELECT cohort, is_enrolled, sum(users) FROM current_tallies WHERE tenant = ${tenant} GROUP BY 1, 2 ORDER BY 1, 2`,
   db.rows`SELECT * FROM audit_events WHERE tenant = ${tenant} ORDER BY at, id`
 ])
 

@@ -7,7 +7,7 @@ import { rulesOf } from '../../../src/policy/floor.ts'
 import { decide, type DecisionSettings, usualSession } from '../../../src/policy/decide.ts'
 import { DEFAULT_POLICY, type Policy } from '../../../src/policy/policy.ts'
 import { groupsOf } from '../../../src/users/sources.ts'
-import { MAX_KINDS } from '../../../src/users/open-users.sql.ts'
+import { MAX_COHORTS } from '../../../src/users/open-users.sql.ts'
 import { findUserById } from '../../../src/users/user.sql.ts'
 import { day, floors, oneIn, policies, settle, somebody, SOURCES } from '../../helpers/crowd.ts'
 import { raw, request } from '../../helpers/raw.ts'
@@ -151,7 +151,7 @@ t.test('nobody of another tenant is listed', async t => {
 
 t.test('for any users, policy and floor each status names those of whom the decision function decides so', async t => {
   const deadlines = fc.option(day.map(days => new Date(Date.now() + (days + 0.5) * 86_400_000)))
-  await fc.assert(fc.asyncProperty(fc.array(somebody, { minLength: 1, maxLength: 15 }), policies, floors, fc.option(fc.constantFrom('x', 'w')), deadlines, oneIn(10), async (users, drawn, floor, group, deadlineBefore, areKindsMany) => {
+  await fc.assert(fc.asyncProperty(fc.array(somebody, { minLength: 1, maxLength: 15 }), policies, floors, fc.option(fc.constantFrom('x', 'w')), deadlines, oneIn(10), async (users, drawn, floor, group, deadlineBefore, areCohortsMany) => {
     const tenant = `tenant-${randomUUID()}`
     const policy: Policy = { ...DEFAULT_POLICY, ...drawn }
     const rows = await settle(db, tenant, users)
@@ -174,8 +174,8 @@ t.test('for any users, policy and floor each status names those of whom the deci
       if (decision.reason === 'grace') wanted.get('in_grace')?.push(id)
       if (decision.reason === 'exempt_sso' || decision.reason === 'exempt_user') wanted.get('exempt')?.push(id)
     }
-    // Where there are very many kinds of users, each is judged by himself.
-    if (areKindsMany) await db.rows`INSERT INTO user_tallies (tenant, kind, is_enrolled, accounts, groups, users) SELECT ${tenant}, gen_random_uuid(), false, '{}', '{}', 0 FROM generate_series(0, ${MAX_KINDS}::int)`
+    // Where there are very many cohorts, each user is judged alone.
+    if (areCohortsMany) await db.rows`INSERT INTO user_tallies (tenant, cohort, is_enrolled, accounts, groups, users) SELECT ${tenant}, gen_random_uuid(), false, '{}', '{}', 0 FROM generate_series(0, ${MAX_COHORTS}::int)`
     for (const [status, ids] of wanted) {
       const found = await findUsers(db, { ...filter, status }, { rules: rulesOf(policy, floor), sources: SOURCES }, undefined, 100)
       assert.deepEqual(found.map(({ id }) => id), ids.sort(), status)

@@ -21,13 +21,13 @@ const EVERYBODY = '\n'
 /** As many codes left are few: `recovery.low` says so first with them. */
 const FEW_CODES = 3
 
-/** Of all in the tenant who are not disabled, as of now; users in groups are counted by their kinds, and nobody is read who is not counted. */
+/** Of all in the tenant who are not disabled, as of now; users in groups are counted by their cohorts, and no other user is read. */
 export async function countStats (db: Database, tenant: string, sources: readonly string[]): Promise<StatsRow> {
   const isNotDisabled = sql`user_id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND disabled_at IS NOT NULL)`
   const [row] = await db.reports<StatsRow>`
     WITH counted AS MATERIALIZED (
       SELECT entry, sum(users) AS users, coalesce(sum(users) FILTER (WHERE is_enrolled), 0) AS enrolled FROM (
-        SELECT is_enrolled, users, ${distinctGroups(sources)} || ${EVERYBODY}::text AS entries FROM current_tallies WHERE tenant = ${tenant} OFFSET 0) AS kinds
+        SELECT is_enrolled, users, ${distinctGroups(sources)} || ${EVERYBODY}::text AS entries FROM current_tallies WHERE tenant = ${tenant} OFFSET 0) AS cohorts
       CROSS JOIN LATERAL unnest(entries) AS entry GROUP BY 1
     ), grouped AS (
       SELECT ${groupOf(sources)} AS name, sum(users) AS users, sum(enrolled) AS enrolled FROM counted GROUP BY 1

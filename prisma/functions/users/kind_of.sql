@@ -1,5 +1,0 @@
--- A hash of the sources: users of whom the same is said are of one kind, and are counted together.
-CREATE OR REPLACE FUNCTION kind_of(p_sources jsonb) RETURNS uuid LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-  RETURN left(encode(sha256(convert_to(p_sources::text, 'UTF8')), 'hex'), 32)::uuid;
-END $$;
