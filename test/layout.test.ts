@@ -172,7 +172,8 @@ const GLOSSARY_EVERYWHERE: Record<string, RegExp> = {
   'webhook event, endpoint': /(?<!\/admin\/)\b(?!mfa_)(\w*Notices?|notices|\w+_notices?|notice_\w+|\w*[rR]eceivers?)\b/,
   'authentication, or an action': /\b(\w*[a-z]Act|Acts?|p_acts?|act(Of|To\w+|Remembered|By)|(an|the|each|every|no|this|remembered) acts?)\b/,
   'issuer claims': /\b(\w+Word|wordsOf|spoken\w*|saidOf|heard|[pv]_(word|said))\b/,
-  cohort: /\b(kind_of|v_kinds|countKinds|MAX_KINDS|kinds? of users?)\b/
+  cohort: /\b(kind_of|v_kinds|countKinds|MAX_KINDS|kinds? of users?)\b/,
+  'a status, and of what': /\b([sS]tanding\w*|isYoung|isCodeDue)\b|'(lone|young)'/
 }
 
 t.test('the words are the field\'s: none that the glossary has replaced stands in the sources, the docs, the tests or the API', async t => {

@@ -2,7 +2,7 @@ import type { TokenRules } from '../config/config.ts'
 import type { Caller, FirstFactor } from '../http/auth/caller.ts'
 import type { KeyRing } from '../keys/keys.ts'
 import { connect, type Database } from '../platform/db/client.ts'
-import { decide, type DecisionSettings, type Standing } from '../policy/decide.ts'
+import { decide, type DecisionSettings, type DecisionInput } from '../policy/decide.ts'
 import { findPolicy } from '../policy/policy.sql.ts'
 import { type Decision, DEFAULT_POLICY, type Policy } from '../policy/policy.ts'
 import { decisionSettings } from '../services.ts'
@@ -39,8 +39,8 @@ async function ofFirst (db: Database, user: User | null, caller: FirstFactor, ru
   if (user !== null && user.tokensSince !== null && issuerClaims.issuedAt * 1000 <= user.tokensSince.getTime()) return { isRevoked: true, lines: ['it is of before its user was erased'] }
   const known = user?.sources[issuerClaims.issuer]
   const sources = { ...user?.sources, [issuerClaims.issuer]: joined(known, caller) }
-  const standing: Standing = user === null ? newcomer(sources, await findPolicy(db, caller.tenant), now) : { ...user, sources }
-  const decision = decide(standing, caller, now, decisionSettings(rules))
+  const input: DecisionInput = user === null ? newcomer(sources, await findPolicy(db, caller.tenant), now) : { ...user, sources }
+  const decision = decide(input, caller, now, decisionSettings(rules))
   return { isRevoked: false, lines: [written(decision), user === null ? 'The database does not know this user yet.' : `The user is ${user.userId}${user.factors.length > 0 ? ', and has an authenticator' : ', and has no authenticator'}.`] }
 }
 
@@ -52,7 +52,7 @@ function joined (known: SourceClaims | undefined, caller: FirstFactor): SourceCl
 }
 
 /** Somebody of whom nothing else is known. */
-const newcomer = (sources: Standing['sources'], policy: Policy, now: Date): Standing =>
+const newcomer = (sources: DecisionInput['sources'], policy: Policy, now: Date): DecisionInput =>
   ({ isDisabled: false, sources, policyMetAt: null, graceUntil: null, exemption: null, readAt: now, policy, factors: [], session: { authentication: null } })
 
 /** As far as it can be said without the database: what it would add are a factor, the policy, and who is disabled or exempt. */

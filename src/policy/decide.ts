@@ -9,7 +9,7 @@ import type { Decision, Rule } from './policy.ts'
 export type Proof = Pick<Caller, 'mfa' | 'isIdpMfa' | 'authTime'> & { issuerClaims: { loginType: LoginType } | undefined }
 
 /** What the decision takes from the user. */
-export type Standing = Pick<User, 'isDisabled' | 'sources' | 'policyMetAt' | 'graceUntil' | 'exemption' | 'readAt' | 'policy'> &
+export type DecisionInput = Pick<User, 'isDisabled' | 'sources' | 'policyMetAt' | 'graceUntil' | 'exemption' | 'readAt' | 'policy'> &
   { factors: readonly unknown[], session: Pick<User['session'], 'authentication'> }
 
 export interface DecisionSettings {
@@ -25,14 +25,14 @@ export interface DecisionSettings {
  * @param proof an MFA token in it is of the user's present epoch: the caller has checked that
  * @param now of the login's age alone: deadlines and exemptions end by the database's clock (`user.readAt`)
  */
-export function decide (user: Standing, proof: Proof, now: Date, settings: DecisionSettings): Decision {
+export function decide (user: DecisionInput, proof: Proof, now: Date, settings: DecisionSettings): Decision {
   if (user.isDisabled) return { action: 'deny', reason: 'user_disabled' }
   if (proof.mfa !== undefined || user.session.authentication !== null) return { action: 'allow', reason: 'mfa_verified' }
   if (proof.isIdpMfa) return { action: 'allow', reason: 'idp_mfa' }
   return rulesOf(user.policy, settings.floor).map(rule => decideUnder(rule, user, proof, now, settings)).reduce(stricter)
 }
 
-function decideUnder (rule: Rule, user: Standing, proof: Proof, now: Date, settings: DecisionSettings): Decision {
+function decideUnder (rule: Rule, user: DecisionInput, proof: Proof, now: Date, settings: DecisionSettings): Decision {
   // A personal token came in by no session: its login type is `api` and never this one.
   if (rule.ssoRule === 'exempt_sso_session' && proof.issuerClaims?.loginType === 'sso') return { action: 'allow', reason: 'exempt_sso' }
   if (user.factors.length > 0) return { action: 'verify', reason: 'factor_enrolled' }
@@ -54,7 +54,7 @@ function decideUnder (rule: Rule, user: Standing, proof: Proof, now: Date, setti
 const LOGIN_HINT: Record<LoginAge, Pick<Decision, 'loginFirst' | 'loginTimeUnknown'>> = { fresh: {}, old: { loginFirst: true }, unknown: { loginTimeUnknown: true } }
 
 /** A policy for groups covers whoever is in one of them, and those of whom a source says that it left groups out. */
-function isCovered ({ groups }: Rule, { sources }: Standing, { issuers }: DecisionSettings): boolean {
+function isCovered ({ groups }: Rule, { sources }: DecisionInput, { issuers }: DecisionSettings): boolean {
   return groups === null || areGroupsUnknown(sources, issuers) || groupsOf(sources, issuers).some(group => groups.includes(group))
 }
 
@@ -68,7 +68,7 @@ export function exemptionEnd ({ maxExemptionDays }: Pick<Rule, 'maxExemptionDays
   return until === null ? bound : earlier(until, bound)
 }
 
-function isExempt (rule: Rule, { exemption, readAt }: Standing): boolean {
+function isExempt (rule: Rule, { exemption, readAt }: DecisionInput): boolean {
   if (exemption === null) return false
   const end = exemptionEnd(rule, exemption)
   return end === null || end > readAt
@@ -78,7 +78,7 @@ function isExempt (rule: Rule, { exemption, readAt }: Standing): boolean {
  * The later of the user's own deadline and the policy's date. Whom no policy has met yet is met now, so that what is
  * answered before and after is the same. A floor's grace counts from that meeting, whatever the user was given.
  */
-function deadlineOf ({ gracePeriodDays, enforceFrom, maxGraceDays }: Rule, { graceUntil, policyMetAt, readAt }: Standing): Date {
+function deadlineOf ({ gracePeriodDays, enforceFrom, maxGraceDays }: Rule, { graceUntil, policyMetAt, readAt }: DecisionInput): Date {
   const given = graceUntil ?? addDays(readAt, gracePeriodDays)
   const own = maxGraceDays === undefined ? given : earlier(given, addDays(policyMetAt ?? readAt, maxGraceDays))
   return enforceFrom !== null && enforceFrom > own ? enforceFrom : own

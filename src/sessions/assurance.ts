@@ -18,9 +18,9 @@ export const decideChange = (caller: Caller, now: Date, { mfaFreshSeconds }: Ass
 export type SetUpRefusal = StepUp | 'login_time_unknown'
 
 /** May the caller set up a factor? With an active one that takes a second factor of the last minutes; the first one takes a login of the last minutes. */
-export function decideSetUp (user: User, caller: Caller, isCodeDue: boolean, now: Date, { loginFreshSeconds, mfaFreshSeconds }: AssuranceSettings): SetUpRefusal | null {
+export function decideSetUp (user: User, caller: Caller, needsCode: boolean, now: Date, { loginFreshSeconds, mfaFreshSeconds }: AssuranceSettings): SetUpRefusal | null {
   if (user.factors.length > 0) return hasFreshMfa(caller, now, mfaFreshSeconds) ? null : { action: 'verify', maxAge: mfaFreshSeconds }
-  if (isCodeDue) return hasFreshMfa(caller, now, mfaFreshSeconds) && caller.mfa?.isBypass === true ? null : { action: 'recovery', maxAge: mfaFreshSeconds }
+  if (needsCode) return hasFreshMfa(caller, now, mfaFreshSeconds) && caller.mfa?.isBypass === true ? null : { action: 'recovery', maxAge: mfaFreshSeconds }
   switch (loginAge(caller.authTime, now, loginFreshSeconds)) {
     case 'fresh': return null
     case 'old': return { action: 'login', maxAge: loginFreshSeconds }
@@ -32,18 +32,19 @@ export function decideSetUp (user: User, caller: Caller, isCodeDue: boolean, now
 export type CodeMode = 'never' | 'roles' | 'always'
 
 /**
- * What a first factor rests on. `due`: a code. `lone`: that nobody is there yet who could give one. `young`: on nothing,
- * where administrators need a code: who becomes one does not administer by it at once. `free`: nothing is asked.
+ * What a first factor needs. `required`: a code of an administrator. `first_administrator`: none, as no one is there yet who could give
+ * one. `probation`: none, though administrators need one; a user who becomes an administrator can't administer with it at once.
+ * `not_required`: none.
  */
-export type CodeRule = 'due' | 'lone' | 'young' | 'free'
+export type CodeRule = 'required' | 'first_administrator' | 'probation' | 'not_required'
 
 /** @param hasAdministrator the tenant has an administrator who has enrolled; asked only where the mode is `roles` */
 export function decideCodeRule ({ factors, isAdministrator, isCodeRequired }: User, mode: CodeMode, hasAdministrator: boolean): CodeRule {
-  if (factors.length > 0) return 'free'
-  if (isCodeRequired || mode === 'always') return 'due'
-  if (mode === 'never') return 'free'
-  if (isAdministrator) return hasAdministrator ? 'due' : 'lone'
-  return hasAdministrator ? 'young' : 'free'
+  if (factors.length > 0) return 'not_required'
+  if (isCodeRequired || mode === 'always') return 'required'
+  if (mode === 'never') return 'not_required'
+  if (isAdministrator) return hasAdministrator ? 'required' : 'first_administrator'
+  return hasAdministrator ? 'probation' : 'not_required'
 }
 
 export const hasFreshMfa = (caller: Caller, now: Date, maxAgeSeconds: number): boolean =>
@@ -59,9 +60,9 @@ export function decideAdmin (user: User, caller: Caller, now: Date, settings: As
   if (user.factors.length === 0) return 'not_enrolled'
   const stepUp: StepUp = { action: 'verify', maxAge: settings.mfaFreshSeconds }
   if (!hasFreshMfa(caller, now, settings.mfaFreshSeconds) || caller.mfa?.acr !== 'mfa') return stepUp
-  const isYoung = ({ afterRecoveryAt }: { afterRecoveryAt: Date | null }): boolean =>
+  const isOnProbation = ({ afterRecoveryAt }: { afterRecoveryAt: Date | null }): boolean =>
     afterRecoveryAt !== null && now.getTime() - afterRecoveryAt.getTime() < settings.adminFactorAgeSeconds * 1000
   const used = user.factors.find(factor => factor.id === caller.mfa?.factorId)
-  if (used !== undefined && !isYoung(used)) return null
-  return user.factors.every(isYoung) ? 'forbidden' : stepUp
+  if (used !== undefined && !isOnProbation(used)) return null
+  return user.factors.every(isOnProbation) ? 'forbidden' : stepUp
 }

@@ -69,13 +69,13 @@ t.test('of parallel renewals of the recovery codes over two replicas those that 
   t.equal(await count(user, 'recovery_codes'), 10)
   t.equal((await user.events()).filter(event => event.action === 'recovery.regenerated').length, made.length)
   const sets = [recoveryCodes as string[], ...made.map(({ body }) => body.recoveryCodes as string[])]
-  const standing = await standingSet(user, sets)
-  t.ok(standing >= 1, 'a new one')
-  for (const code of (sets[standing] as string[]).slice(1)) t.equal((await user.call('POST', '/mfa/recovery', { code })).status, 200)
+  const current = await currentSet(user, sets)
+  t.ok(current >= 1, 'a new one')
+  for (const code of (sets[current] as string[]).slice(1)) t.equal((await user.call('POST', '/mfa/recovery', { code })).status, 200)
 })
 
 /** Tries the first code of each set: exactly one set is alive. Its index. */
-async function standingSet (user: User, sets: string[][]): Promise<number> {
+async function currentSet (user: User, sets: string[][]): Promise<number> {
   const statuses: number[] = []
   for (const [code] of sets) {
     statuses.push((await user.call('POST', '/mfa/recovery', { code })).status)

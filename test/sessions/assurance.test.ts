@@ -65,21 +65,21 @@ t.test('who may change what is active: a fresh second factor, which no code of a
 
 t.test('whose first factor needs a code', async t => {
   const table: Array<[mode: CodeMode, user: Partial<User>, hasAdministrator: boolean, rule: CodeRule]> = [
-    ['never', {}, false, 'free'],
-    ['never', { isAdministrator: true }, true, 'free'],
-    ['never', { isCodeRequired: true }, false, 'due'],
-    ['roles', {}, false, 'free'],
-    ['roles', {}, true, 'young'],
-    ['roles', { isAdministrator: true }, false, 'lone'],
-    ['roles', { isAdministrator: true }, true, 'due'],
-    ['roles', { isCodeRequired: true }, true, 'due'],
-    ['always', {}, false, 'due'],
-    ['always', { isAdministrator: true }, false, 'due']
+    ['never', {}, false, 'not_required'],
+    ['never', { isAdministrator: true }, true, 'not_required'],
+    ['never', { isCodeRequired: true }, false, 'required'],
+    ['roles', {}, false, 'not_required'],
+    ['roles', {}, true, 'probation'],
+    ['roles', { isAdministrator: true }, false, 'first_administrator'],
+    ['roles', { isAdministrator: true }, true, 'required'],
+    ['roles', { isCodeRequired: true }, true, 'required'],
+    ['always', {}, false, 'required'],
+    ['always', { isAdministrator: true }, false, 'required']
   ]
   for (const [mode, user, hasAdministrator, rule] of table) {
     const somebody = { ...userWith({}), isAdministrator: false, isCodeRequired: false, ...user }
     t.equal(decideCodeRule(somebody, mode, hasAdministrator), rule, `${mode} ${JSON.stringify(user)}`)
-    t.equal(decideCodeRule({ ...somebody, ...userWith({ A: null }) }, mode, hasAdministrator), 'free', 'a further one')
+    t.equal(decideCodeRule({ ...somebody, ...userWith({ A: null }) }, mode, hasAdministrator), 'not_required', 'a further one')
   }
 })
 

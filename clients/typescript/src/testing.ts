@@ -62,8 +62,8 @@ export function createTesting (options: Partial<TestingOptions> = {}): { url: st
   }
   const url = given('url', 'MFA_TEST_URL')
   const tokenSecret = given('tokenSecret', 'MFA_TEST_TOKEN_SECRET')
-  const standing = { iss: given('issuer', 'MFA_TEST_ISSUER'), aud: given('audience', 'MFA_TEST_AUDIENCE') }
-  const mint = (claims: object): Promise<string> => signToken({ ...standing, ...claims }, tokenSecret)
+  const fixed = { iss: given('issuer', 'MFA_TEST_ISSUER'), aud: given('audience', 'MFA_TEST_AUDIENCE') }
+  const mint = (claims: object): Promise<string> => signToken({ ...fixed, ...claims }, tokenSecret)
   return {
     url,
     tenant: (name = `test-${platform.crypto.randomUUID()}`) => ({

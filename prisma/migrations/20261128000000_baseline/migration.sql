@@ -834,8 +834,8 @@ END $$;
 -- Makes the pending factor active, its counter spent, with the recovery codes ([{slot, hash, tag, pepperId}] or null) if it is the first.
 -- p_sealed, under p_key_id, takes the place of the pending factor's secret; null: that stays.
 -- Decides: one confirmation out of any number; at most five factors and no label twice, by the revision.
--- p_rule says what the first factor rests on. `lone`: the tenant has no enrolled administrator yet. Decides: of several first
--- administrators at the same moment one sets up their factor without a code. `young`: no code was asked though administrators need one.
+-- p_rule says what the first factor needs. `first_administrator`: the tenant has no enrolled administrator yet. Decides: of several first
+-- administrators at the same moment one sets up their factor without a code. `probation`: no code was asked though administrators need one.
 -- Then this factor, and what is set up by it, administers as late as what comes after a recovery.
 CREATE OR REPLACE FUNCTION confirm_factor(
   p_tenant text, p_user uuid, p_kind text, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_sealed bytea, p_key_id text,
@@ -847,7 +847,7 @@ DECLARE
   v_user users%ROWTYPE;
   v_pending enrollments%ROWTYPE;
 BEGIN
-  IF p_rule = 'lone' THEN
+  IF p_rule = 'first_administrator' THEN
     PERFORM pg_advisory_xact_lock(hashtextextended('first administrator of ' || p_tenant, 0));
     IF has_administrator(p_tenant) THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
   END IF;
@@ -865,12 +865,12 @@ BEGIN
     after_recovery_at)
   VALUES (p_tenant, p_factor, p_user, p_kind, p_label, coalesce(p_sealed, v_pending.sealed), coalesce(p_key_id, v_pending.key_id),
     v_pending.algorithm, v_pending.digits, v_pending.period, p_counter, v_pending.created_at, v_now,
-    CASE WHEN p_rule = 'young' THEN v_now ELSE v_user.recovered_at END);
+    CASE WHEN p_rule = 'probation' THEN v_now ELSE v_user.recovered_at END);
   IF p_codes IS NOT NULL THEN
     PERFORM store_codes(p_tenant, p_user, p_set, p_codes);
   END IF;
   UPDATE users SET revision = revision + 1, code_required_at = NULL,
-    recovered_at = CASE WHEN p_rule = 'young' THEN v_now ELSE recovered_at END
+    recovered_at = CASE WHEN p_rule = 'probation' THEN v_now ELSE recovered_at END
   WHERE tenant = p_tenant AND id = p_user;
   PERFORM note_factors(p_tenant, p_user);
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL

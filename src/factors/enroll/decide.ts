@@ -10,9 +10,9 @@ export type StartDecision = { outcome: 'start' } | Refused | Conflict
 
 export type Conflict = { outcome: 'too_many_factors' } | { outcome: 'label_taken' }
 
-/** May the caller start to set up a further factor, or the first? `isCodeDue`: the first needs a code of an administrator. */
-export function decideStart (user: User, caller: Caller, label: string | undefined, isCodeDue: boolean, now: Date, settings: AssuranceSettings): StartDecision {
-  const refusal = decideSetUp(user, caller, isCodeDue, now, settings)
+/** May the caller start to set up a further factor, or the first? `needsCode`: the first needs a code of an administrator. */
+export function decideStart (user: User, caller: Caller, label: string | undefined, needsCode: boolean, now: Date, settings: AssuranceSettings): StartDecision {
+  const refusal = decideSetUp(user, caller, needsCode, now, settings)
   return refusal === null ? conflict(user, label) ?? { outcome: 'start' } : refused(refusal)
 }
 
@@ -31,12 +31,12 @@ export type ConfirmDecision = { outcome: 'not_found' } | Refused | Conflict | Th
  * May the pending factor of this kind become active, once it is proved? The first factor's login was asked at its start, to
  * which the session is bound; a further one needs the second factor still, and so does a first one that needs a code.
  */
-export function decideConfirm (user: WholeUser, caller: Caller, kind: string, factorId: string, isCodeDue: boolean, now: Date, settings: AssuranceSettings): ConfirmDecision {
+export function decideConfirm (user: WholeUser, caller: Caller, kind: string, factorId: string, needsCode: boolean, now: Date, settings: AssuranceSettings): ConfirmDecision {
   const { factors } = user
   const pending = user.pending.find(each => each.kind === kind && each.factorId === factorId)
   if (pending === undefined || pending.session !== sessionKey(caller)) return { outcome: 'not_found' }
   const isFirst = factors.length === 0
-  const refusal = isFirst && !isCodeDue ? null : decideSetUp(user, caller, isCodeDue, now, settings)
+  const refusal = isFirst && !needsCode ? null : decideSetUp(user, caller, needsCode, now, settings)
   if (refusal !== null) return refused(refusal)
   const impediment = conflict(user, pending.label) ?? throttledBy(throttleOf(user, kind))
   return impediment ?? { outcome: 'prove', pending, label: pending.label ?? nextLabel(factors), isFirst }

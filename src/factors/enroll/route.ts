@@ -60,8 +60,8 @@ function registerStart (app: FastifyInstance, services: Services, kind: FactorKi
       for (let attempt = 1; attempt <= TRIES; attempt++) {
         const { storedUser: user } = request
         const { tenant, userId, epoch } = user
-        const isCodeDue = await findCodeRule(user) === 'due'
-        const decision = decideStart(user, caller, label, isCodeDue, clock(), settings)
+        const needsCode = await findCodeRule(user) === 'required'
+        const decision = decideStart(user, caller, label, needsCode, clock(), settings)
         if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
         if (decision.outcome === 'login_time_unknown') warnOfLoginTime(caller)
         if (decision.outcome !== 'start') throw new Problem(decision.outcome)
@@ -139,7 +139,7 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
       const ofKind = { tenant, userId, kind: kind.kind }
       const now = clock()
       const rule = await findCodeRule(user)
-      const { pending, label, isFirst } = decide(request, factorId, rule === 'due', now)
+      const { pending, label, isFirst } = decide(request, factorId, rule === 'required', now)
       const proof = await prove(request, pending, now)
       if (proof.outcome === 'refused') {
         refuseThrottled(await forCaller(request, () => settleRefused(db, { ...ofKind, weight: 1, limits, pendingId: factorId, near: proof.near, by })))
@@ -166,8 +166,8 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
   }
 
   /** What remains is whether it is proved. */
-  function decide (request: FastifyRequest, factorId: string, isCodeDue: boolean, now: Date): Extract<ConfirmDecision, { outcome: 'prove' }> {
-    const decision = decideConfirm(wholeUser(request), request.caller, kind.kind, factorId, isCodeDue, now, assurance)
+  function decide (request: FastifyRequest, factorId: string, needsCode: boolean, now: Date): Extract<ConfirmDecision, { outcome: 'prove' }> {
+    const decision = decideConfirm(wholeUser(request), request.caller, kind.kind, factorId, needsCode, now, assurance)
     refuseThrottled(decision)
     if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
     if (decision.outcome === 'not_found') throw new Problem('not_found', { detail: DETAILS.setUpOver })

@@ -93,14 +93,14 @@ t.test('a recovery opens no administration, nor does a factor that was set up af
   const old = await user.enroll()
   const { body: { token } } = await user.call('POST', '/mfa/recovery', { code: old.recoveryCodes?.[0] })
   t.match(await user.call('GET', '/admin/policy', undefined, token), { status: 401, body: { code: 'step_up_required' } })
-  const young = await user.enroll(token)
-  const byYoung = await user.verify(young.secret)
-  t.match(await user.call('GET', '/admin/policy', undefined, byYoung), { status: 401, body: { action: 'verify' } }, 'the older one is asked for')
+  const newer = await user.enroll(token)
+  const byNewer = await user.verify(newer.secret)
+  t.match(await user.call('GET', '/admin/policy', undefined, byNewer), { status: 401, body: { action: 'verify' } }, 'the older one is asked for')
   t.equal((await user.call('GET', '/admin/policy', undefined, await user.verify(old.secret))).status, 200)
-  // Another recovery does not make the young factor older than it.
+  // Another recovery does not make the newer factor older than it.
   await user.call('POST', '/mfa/recovery', { code: old.recoveryCodes?.[1] })
-  t.equal((await user.call('GET', '/admin/policy', undefined, await user.verify(young.secret))).status, 401)
-  const { body: removed } = await user.call('DELETE', `/mfa/factors/${old.factorId}`, {}, await user.verify(young.secret))
+  t.equal((await user.call('GET', '/admin/policy', undefined, await user.verify(newer.secret))).status, 401)
+  const { body: removed } = await user.call('DELETE', `/mfa/factors/${old.factorId}`, {}, await user.verify(newer.secret))
   t.match(removed, { acr: 'mfa' })
   t.match(await user.call('GET', '/admin/policy', undefined, removed.token), { status: 403, body: { code: 'forbidden' } })
   await service.db.rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC' WHERE tenant = ${user.tenant}`

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { asksForLines, NDJSON, sendLines } from '../../../http/ndjson.ts'
 import { operation } from '../../../http/openapi.ts'
 import { readTime } from '../../../http/time.ts'
-import { decide, type DecisionSettings, type Standing, usualSession } from '../../../policy/decide.ts'
+import { decide, type DecisionSettings, type DecisionInput, usualSession } from '../../../policy/decide.ts'
 import { rulesOf } from '../../../policy/floor.ts'
 import { findPolicy } from '../../../policy/policy.sql.ts'
 import type { Policy } from '../../../policy/policy.ts'
@@ -63,7 +63,7 @@ const isForSupport = ({ caller }: FastifyRequest): boolean => !caller.roles.some
 
 /** One of a list, as of the time of its reading; the decision is the decision function's own. */
 function viewSummary (row: UserRow, tenant: string, policy: Policy, now: Date, settings: DecisionSettings): object {
-  const standing: Standing = {
+  const input: DecisionInput = {
     ...row,
     policy,
     exemption: row.exemptSince === null ? null : { since: row.exemptSince, until: row.exemptUntil, reason: row.exemptReason, by: row.exemptBy },
@@ -80,10 +80,10 @@ function viewSummary (row: UserRow, tenant: string, policy: Policy, now: Date, s
     accounts: accountsOf(row.sources, settings.issuers),
     enrolled: row.isEnrolled,
     locked: row.isLocked,
-    exemption: viewExemption(standing, settings),
+    exemption: viewExemption(input, settings),
     graceUntil: row.graceUntil?.toISOString() ?? null,
     disabled: row.isDisabled,
     createdAt: row.createdAt.toISOString(),
-    decision: decide(standing, usualSession(standing, now, settings), now, settings)
+    decision: decide(input, usualSession(input, now, settings), now, settings)
   }
 }
