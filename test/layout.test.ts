@@ -173,7 +173,8 @@ const GLOSSARY_EVERYWHERE: Record<string, RegExp> = {
   'authentication, or an action': /\b(\w*[a-z]Act|Acts?|p_acts?|act(Of|To\w+|Remembered|By)|(an|the|each|every|no|this|remembered) acts?)\b/,
   'issuer claims': /\b(\w+Word|wordsOf|spoken\w*|saidOf|heard|[pv]_(word|said))\b/,
   cohort: /\b(kind_of|v_kinds|countKinds|MAX_KINDS|kinds? of users?)\b/,
-  'a status, and of what': /\b([sS]tanding\w*|isYoung|isCodeDue)\b|'(lone|young)'/
+  'a status, and of what': /\b([sS]tanding\w*|isYoung|isCodeDue)\b|'(lone|young)'/,
+  'what it does: record_, update_': /\bnote_\w+\b/
 }
 
 t.test('the words are the field\'s: none that the glossary has replaced stands in the sources, the docs, the tests or the API', async t => {

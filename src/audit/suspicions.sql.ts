@@ -30,7 +30,7 @@ export async function watchAttempts (db: Database, events: ChainedEvent[]): Prom
   }
 }
 
-const settleFailures = (db: Database, attempts: [Attempt, ...Attempt[]] | Attempt[]): Promise<unknown> => db.settle('note_failures', sql`${(attempts[0] as Attempt).tenant}, ${attempts.map(({ subject }) => subject)}::text[], ${attempts.map(({ address }) => sourceOf(address))}::text[],
+const settleFailures = (db: Database, attempts: [Attempt, ...Attempt[]] | Attempt[]): Promise<unknown> => db.settle('record_failures', sql`${(attempts[0] as Attempt).tenant}, ${attempts.map(({ subject }) => subject)}::text[], ${attempts.map(({ address }) => sourceOf(address))}::text[],
     ${attempts.map(({ at }) => at)}::text[]::timestamptz[]`)
 
 /** Those of whom `suspect_guessing` may say more than `few` or `known`, in one look. */

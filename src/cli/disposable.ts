@@ -42,8 +42,8 @@ const QUIET = { RATE_LIMIT_PER_MINUTE: '0', LOG_LEVEL: 'silent' }
 export async function startDisposable (settings: Record<string, string> = {}, clock?: () => Date): Promise<Disposable> {
   if (process.env.NODE_ENV === 'production' || settings.NODE_ENV === 'production') throw new Error('A disposable service is refused where NODE_ENV is production.')
   let signal: NodeJS.Signals | undefined
-  const note = (each: NodeJS.Signals): void => { signal = each }
-  for (const each of SIGNALS) process.on(each, note)
+  const keepSignal = (each: NodeJS.Signals): void => { signal = each }
+  for (const each of SIGNALS) process.on(each, keepSignal)
   try {
     const service = await start(settings, clock)
     if (signal === undefined) return service
@@ -52,7 +52,7 @@ export async function startDisposable (settings: Record<string, string> = {}, cl
   } catch (error) {
     throw signal === undefined ? error : new Interrupted(signal)
   } finally {
-    for (const each of SIGNALS) process.off(each, note)
+    for (const each of SIGNALS) process.off(each, keepSignal)
   }
 }
 

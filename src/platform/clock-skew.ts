@@ -20,7 +20,7 @@ export class ClockSkew {
    * Takes one comparison, in milliseconds. The database read its clock at some moment of the round trip, so only what is more than half
    * of that is certain: a slow answer is no wrong clock. Answers what is new, each once.
    */
-  note (aheadMs: number, roundTripMs: number): ClockNews | undefined {
+  measure (aheadMs: number, roundTripMs: number): ClockNews | undefined {
     this.#seconds = Math.sign(aheadMs) * Math.max(0, Math.abs(aheadMs) - roundTripMs / 2) / 1000
     const size = Math.abs(this.#seconds)
     const isOff = size > (this.#told === 'healed' ? TOLD : HEALED)

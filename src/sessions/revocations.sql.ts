@@ -69,7 +69,7 @@ export class RevocationPoll {
     const since = switches === this.#switches ? this.#readAt : -Infinity
     const seconds = Math.min((startedAt - since) / 1000 + LATE_SECONDS, REVOCATION_SECONDS)
     try {
-      this.#revocations.note(await findRevocations(this.#db, seconds, this.#revocations.capacity), startedAt)
+      this.#revocations.add(await findRevocations(this.#db, seconds, this.#revocations.capacity), startedAt)
       this.#readAt = startedAt
       this.#switches = switches
       this.#isFailing = false

@@ -42,7 +42,7 @@ export class RevocationCache {
   get size (): number { return this.#kept.size }
 
   /** Takes in what was read at `readAt`, the newest first; as many as fit may not be all. */
-  note (revocations: readonly Revocation[], readAt: number): void {
+  add (revocations: readonly Revocation[], readAt: number): void {
     for (const { tenant, userId, issuer, session, epoch, generation, ageSeconds } of [...revocations].reverse()) {
       const key = keyOf(tenant, userId, issuer, session)
       // Set anew, it is the last in the map's order: what goes first is the oldest.

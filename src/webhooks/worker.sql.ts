@@ -38,7 +38,7 @@ export function startDelivering (db: Database, { deliver, onError, onParked, onE
   const isDown = (): boolean => failures >= LANES
   const isFull = (): boolean => lanes.size >= (isDown() ? 1 : LANES)
 
-  function note (failure: Failure | null): void {
+  function countFailure (failure: Failure | null): void {
     if (failure?.isInterrupted === true) return
     const wasDown = isDown()
     failures = failure === null ? 0 : failures + 1
@@ -73,7 +73,7 @@ export function startDelivering (db: Database, { deliver, onError, onParked, onE
       const claimed: ClaimedWebhookEvent | null = await settleClaimed(db, key)
       if (claimed === null) break
       const failure = await deliverClaimed(claimed)
-      note(failure)
+      countFailure(failure)
       isTaken ||= failure === null
       const { outcome, next } = failure === null ? await settleDelivered(db, claimed) : await settleFailed(db, claimed, failure)
       if (failure !== null && outcome === 'parked') onParked(claimed, failure)

@@ -163,10 +163,10 @@ t.test('of two replicas one looks, and a database that is not there is told of',
   await attempts(tenant, 'totp.refused', 200, '203.0.113.77')
   await chain(tenant)
   const errors: unknown[] = []
-  const note = (error: unknown): void => { errors.push(error) }
+  const onError = (error: unknown): void => { errors.push(error) }
   const start = (db: Database): Lease => {
-    const lease = new Lease(db, 'attacks', note, 10)
-    startWatching(db, lease, note, 10)
+    const lease = new Lease(db, 'attacks', onError, 10)
+    startWatching(db, lease, onError, 10)
     return lease
   }
   const leases = [start(db), start(db)]

@@ -78,7 +78,7 @@ t.test('of a policy that was changed since the decision no deadline is given', a
   await user.call('GET', '/mfa/status')
   const { id } = await user.row()
   const [{ result } = { result: undefined }] = await service.db.rows<{ result: unknown }>`SELECT record_policy_contact(${tenant}, ${id}::uuid, 0, 30, NULL, false, '{}') AS result`
-  t.same(result, { outcome: 'noted' })
+  t.same(result, { outcome: 'recorded' })
   const [row] = await service.db.rows<{ grace_until: Date | null }>`SELECT grace_until FROM users WHERE tenant = ${tenant} AND subject = ${user.sub}`
   t.equal(row?.grace_until, null)
 })

@@ -17,7 +17,7 @@ const token = ({ epoch = 1, generation = 0, issuedAgo = 10, userId = 'u', tenant
 
 const judge = (revocations: Revocation[], caller: ReturnType<typeof token>): string => {
   const memory = new RevocationCache()
-  memory.note(revocations, AT)
+  memory.add(revocations, AT)
   return memory.judge(caller, NOW, AT)
 }
 
@@ -42,25 +42,25 @@ t.test('a log-out kills the tokens of one session, of that epoch, of older gener
 
 t.test('what is over is forgotten, and no sooner', async t => {
   const memory = new RevocationCache()
-  memory.note([revocation()], AT)
-  memory.note([], AT + REVOCATION_SECONDS * 1000)
+  memory.add([revocation()], AT)
+  memory.add([], AT + REVOCATION_SECONDS * 1000)
   t.equal(memory.size, 1)
-  memory.note([], AT + REVOCATION_SECONDS * 1000 + 1)
+  memory.add([], AT + REVOCATION_SECONDS * 1000 + 1)
   t.equal(memory.size, 0)
 })
 
 t.test('memory is bounded; what is too old for it is asked of the database, and never passed', async t => {
   const memory = new RevocationCache(3)
   const many = (count: number): Revocation[] => Array.from({ length: count }, (_, index) => revocation({ userId: `u${index}`, ageSeconds: 10 * index }))
-  memory.note(many(2), AT)
+  memory.add(many(2), AT)
   t.equal(memory.judge(token({ userId: 'x', issuedAgo: 899 }), NOW, AT), 'alive', 'all of it fits')
-  memory.note(many(3), AT)
+  memory.add(many(3), AT)
   t.equal(memory.size, 3)
   t.equal(memory.judge(token({ userId: 'x', issuedAgo: 10 }), NOW, AT), 'unknown', 'there may have been more')
   t.equal(memory.judge(token({ userId: 'u1', issuedAgo: 10 }), NOW, AT), 'dead', 'what is known counts')
   t.equal(memory.judge(token({ userId: 'x', issuedAgo: 0 }), NOW, AT + 200_000), 'alive', 'a token of later')
   t.equal(memory.judge(token({ userId: 'x', issuedAgo: 199 }), NOW, AT + 200_000), 'unknown', 'one of before')
-  memory.note([revocation({ userId: 'v' }), revocation({ userId: 'w' })], AT + 300_000)
+  memory.add([revocation({ userId: 'v' }), revocation({ userId: 'w' })], AT + 300_000)
   t.equal(memory.size, 3, 'the oldest went')
   t.equal(memory.judge(token({ userId: 'v' }), NOW, AT + 300_000), 'dead')
 })
@@ -77,7 +77,7 @@ t.test('whatever comes in whatever order, a token that has ended is never alive'
       endedAt.set(user, at)
       // A poll reads some of before again, and no more than fits.
       const rows = [...endedAt].map(([user, ended]) => revocation({ userId: user, ageSeconds: (at - ended) / 1000 })).filter(({ ageSeconds }) => ageSeconds < 500)
-      memory.note(rows.sort((a, b) => a.ageSeconds - b.ageSeconds).slice(0, capacity), at)
+      memory.add(rows.sort((a, b) => a.ageSeconds - b.ageSeconds).slice(0, capacity), at)
     }
     const isEnded = (endedAt.get(userId) ?? -Infinity) >= at - issuedAgo * 1000
     return !isEnded || memory.judge(token({ userId, issuedAgo }), NOW, at) !== 'alive'

@@ -63,7 +63,7 @@ t.test('whatever is done with users over the calls, as many are counted as there
 t.test('every statement that makes or erases users, disables them or gives them factors counts them', async t => {
   const functions = await db.rows<{ name: string, body: string }>`SELECT proname::text AS name, prosrc AS body FROM pg_proc WHERE pronamespace = 'public'::regnamespace`
   const changes = /INSERT INTO (users|factors)\b|DELETE FROM (users|factors)\b|UPDATE users [^;]*\b(sources|disabled_at|enrolled_at) =/
-  const counts = /tally_user|note_factors|INSERT INTO user_tally_changes/
+  const counts = /tally_user|update_enrolled_at|INSERT INTO user_tally_changes/
   t.ok(functions.filter(({ body }) => changes.test(body)).length >= 4, 'they are found')
   t.same(functions.filter(({ body }) => changes.test(body) && !counts.test(body)).map(({ name }) => name), [])
 })

@@ -39,7 +39,7 @@ BEGIN
   UPDATE users SET revision = revision + 1, code_required_at = NULL,
     recovered_at = CASE WHEN p_rule = 'probation' THEN v_now ELSE recovered_at END
   WHERE tenant = p_tenant AND id = p_user;
-  PERFORM note_factors(p_tenant, p_user);
+  PERFORM update_enrolled_at(p_tenant, p_user);
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL
   WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
   PERFORM audit(p_tenant, p_user::text, 'factor.confirmed', 'success', p_kind, p_by,

@@ -15,7 +15,7 @@ BEGIN
   IF NOT EXISTS (SELECT 1 FROM factors WHERE tenant = p_tenant AND user_id = p_user) THEN
     DELETE FROM recovery_sets WHERE tenant = p_tenant AND user_id = p_user;
   END IF;
-  PERFORM note_factors(p_tenant, p_user);
+  PERFORM update_enrolled_at(p_tenant, p_user);
   PERFORM audit(p_tenant, p_user::text, 'factor.removed', 'success', v_gone.kind, p_by, jsonb_build_object(
     'factorId', p_factor, 'label', v_gone.label, 'confirmedAt', v_gone.confirmed_at, 'lastUsedAt', v_gone.last_used_at));
   RETURN jsonb_build_object('outcome', 'removed', 'epoch', v_epoch, 'generation', remember_session(p_tenant, p_user, p_authentication));

@@ -23,5 +23,5 @@ BEGIN
   IF p_is_administrator THEN
     UPDATE users SET administrator_at = v_now WHERE tenant = p_tenant AND id = p_user AND administrator_at IS NULL;
   END IF;
-  RETURN jsonb_build_object('outcome', 'noted');
+  RETURN jsonb_build_object('outcome', 'recorded');
 END $$;

@@ -36,7 +36,7 @@ BEGIN
     (f->>'digits')::int, (f->>'period')::int, p_counter, clock_timestamp(), clock_timestamp(), v_user.recovered_at
   FROM jsonb_array_elements(p_factors) AS f;
   UPDATE users SET revision = revision + 1 WHERE tenant = p_tenant AND id = p_id;
-  PERFORM note_factors(p_tenant, p_id);
+  PERFORM update_enrolled_at(p_tenant, p_id);
   PERFORM audit(p_tenant, p_id::text, 'factor.confirmed', 'success', p_kind, p_by,
     jsonb_build_object('factorId', f->>'id', 'label', f->>'label', 'importedFrom', p_source))
   FROM jsonb_array_elements(p_factors) AS f;

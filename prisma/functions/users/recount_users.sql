@@ -9,7 +9,7 @@ BEGIN
   FOR v_user IN SELECT u.id FROM users u
     WHERE u.tenant = p_tenant AND (u.enrolled_at IS NULL) = EXISTS (SELECT 1 FROM factors f WHERE f.tenant = p_tenant AND f.user_id = u.id)
   LOOP
-    PERFORM note_factors(p_tenant, v_user);
+    PERFORM update_enrolled_at(p_tenant, v_user);
   END LOOP;
   INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change)
   SELECT p_tenant, cohort, is_enrolled, accounts, groups, sum(users) FROM (

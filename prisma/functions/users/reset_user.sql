@@ -22,7 +22,7 @@ BEGIN
   DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM factors WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM recovery_sets WHERE tenant = p_tenant AND user_id = p_user;
-  PERFORM note_factors(p_tenant, p_user);
+  PERFORM update_enrolled_at(p_tenant, p_user);
   DELETE FROM bypasses WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM mfa_sessions WHERE tenant = p_tenant AND user_id = p_user;
   v_now := clock_timestamp();

@@ -616,20 +616,6 @@ BEGIN
   INSERT INTO audit_pending (tenant, at, id) SELECT p_tenant, v_at, id FROM unnest(v_ids) AS id;
 END $$;
 
--- Enters whose codes were refused, from where, and when; of two times of one the later.
--- Attacks are looked for behind the log, by the replica that chains it: no login pays for it, and no function that counts a failure has
--- to know.
-CREATE OR REPLACE FUNCTION note_failures(
-  p_tenant text, p_users text[], p_sources text[], p_ats timestamptz[]
-) RETURNS jsonb LANGUAGE plpgsql AS $$
-BEGIN
-  INSERT INTO failures AS f (tenant, user_id, source, at)
-  SELECT p_tenant, e.user_id, e.source, max(e.at) FROM unnest(p_users, p_sources, p_ats) AS e (user_id, source, at)
-  GROUP BY e.user_id, e.source ORDER BY e.user_id, e.source
-  ON CONFLICT (tenant, user_id, source) DO UPDATE SET at = greatest(f.at, excluded.at);
-  RETURN jsonb_build_object('outcome', 'noted');
-END $$;
-
 -- Keeps a checkpoint, in place of those of the same day (UTC) with fewer events. One without a link of its own stays: that is where
 -- retention has cut the chain, and begins what is left of it.
 -- Which chains are due to be signed is read from the checkpoints themselves.
@@ -645,6 +631,20 @@ BEGIN
     AND c.at >= date_trunc('day', p_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
     AND EXISTS (SELECT 1 FROM audit_chain l WHERE l.tenant = p_tenant AND l.position = c.count);
   RETURN jsonb_build_object('outcome', 'kept');
+END $$;
+
+-- Enters whose codes were refused, from where, and when; of two times of one the later.
+-- Attacks are looked for behind the log, by the replica that chains it: no login pays for it, and no function that counts a failure has
+-- to know.
+CREATE OR REPLACE FUNCTION record_failures(
+  p_tenant text, p_users text[], p_sources text[], p_ats timestamptz[]
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO failures AS f (tenant, user_id, source, at)
+  SELECT p_tenant, e.user_id, e.source, max(e.at) FROM unnest(p_users, p_sources, p_ats) AS e (user_id, source, at)
+  GROUP BY e.user_id, e.source ORDER BY e.user_id, e.source
+  ON CONFLICT (tenant, user_id, source) DO UPDATE SET at = greatest(f.at, excluded.at);
+  RETURN jsonb_build_object('outcome', 'recorded');
 END $$;
 
 -- Records a suspicion, unless it was known in the last `p_seconds`. Decides: of any number that have it at once, one is told of.
@@ -872,25 +872,12 @@ BEGIN
   UPDATE users SET revision = revision + 1, code_required_at = NULL,
     recovered_at = CASE WHEN p_rule = 'probation' THEN v_now ELSE recovered_at END
   WHERE tenant = p_tenant AND id = p_user;
-  PERFORM note_factors(p_tenant, p_user);
+  PERFORM update_enrolled_at(p_tenant, p_user);
   UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL
   WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
   PERFORM audit(p_tenant, p_user::text, 'factor.confirmed', 'success', p_kind, p_by,
     jsonb_build_object('factorId', p_factor, 'label', p_label));
   RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_authentication));
-END $$;
-
--- Keeps `enrolled_at` with the factors: called by whatever has added or removed one.
-CREATE OR REPLACE FUNCTION note_factors(p_tenant text, p_user uuid) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  v_before users%ROWTYPE;
-  v_since timestamptz;
-BEGIN
-  SELECT * INTO v_before FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
-  SELECT min(confirmed_at) INTO v_since FROM factors WHERE tenant = p_tenant AND user_id = p_user;
-  IF (v_since IS NULL) = (v_before.enrolled_at IS NULL) THEN RETURN; END IF;
-  UPDATE users SET enrolled_at = v_since WHERE tenant = p_tenant AND id = p_user;
-  PERFORM tally_user(p_tenant, p_user, v_before);
 END $$;
 
 -- Spends a bypass code. Decides: one use out of any number, before it ends. What a recovery code clears, and says of the factors that
@@ -1146,7 +1133,7 @@ BEGIN
   IF NOT EXISTS (SELECT 1 FROM factors WHERE tenant = p_tenant AND user_id = p_user) THEN
     DELETE FROM recovery_sets WHERE tenant = p_tenant AND user_id = p_user;
   END IF;
-  PERFORM note_factors(p_tenant, p_user);
+  PERFORM update_enrolled_at(p_tenant, p_user);
   PERFORM audit(p_tenant, p_user::text, 'factor.removed', 'success', v_gone.kind, p_by, jsonb_build_object(
     'factorId', p_factor, 'label', v_gone.label, 'confirmedAt', v_gone.confirmed_at, 'lastUsedAt', v_gone.last_used_at));
   RETURN jsonb_build_object('outcome', 'removed', 'epoch', v_epoch, 'generation', remember_session(p_tenant, p_user, p_authentication));
@@ -1353,6 +1340,19 @@ BEGIN
   PERFORM audit(p_tenant, p_user::text, 'user.unlocked', 'success', NULL, p_by,
     jsonb_build_object('reason', p_reason, 'cleared', clear_throttles(p_tenant, p_user)));
   RETURN jsonb_build_object('outcome', 'unlocked');
+END $$;
+
+-- Keeps `enrolled_at` with the factors: called by whatever has added or removed one.
+CREATE OR REPLACE FUNCTION update_enrolled_at(p_tenant text, p_user uuid) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_before users%ROWTYPE;
+  v_since timestamptz;
+BEGIN
+  SELECT * INTO v_before FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
+  SELECT min(confirmed_at) INTO v_since FROM factors WHERE tenant = p_tenant AND user_id = p_user;
+  IF (v_since IS NULL) = (v_before.enrolled_at IS NULL) THEN RETURN; END IF;
+  UPDATE users SET enrolled_at = v_since WHERE tenant = p_tenant AND id = p_user;
+  PERFORM tally_user(p_tenant, p_user, v_before);
 END $$;
 
 -- The first use of a key, recorded in the audit of every tenant where another one was in use before. Decides: of any number of replicas
@@ -1580,7 +1580,7 @@ BEGIN
   IF p_is_administrator THEN
     UPDATE users SET administrator_at = v_now WHERE tenant = p_tenant AND id = p_user AND administrator_at IS NULL;
   END IF;
-  RETURN jsonb_build_object('outcome', 'noted');
+  RETURN jsonb_build_object('outcome', 'recorded');
 END $$;
 
 -- Sets a user's deadline. Decides: what the floor allows from the first contact (p_max_days; null: any) is asked of the row as it is when
@@ -1880,7 +1880,7 @@ BEGIN
     (f->>'digits')::int, (f->>'period')::int, p_counter, clock_timestamp(), clock_timestamp(), v_user.recovered_at
   FROM jsonb_array_elements(p_factors) AS f;
   UPDATE users SET revision = revision + 1 WHERE tenant = p_tenant AND id = p_id;
-  PERFORM note_factors(p_tenant, p_id);
+  PERFORM update_enrolled_at(p_tenant, p_id);
   PERFORM audit(p_tenant, p_id::text, 'factor.confirmed', 'success', p_kind, p_by,
     jsonb_build_object('factorId', f->>'id', 'label', f->>'label', 'importedFrom', p_source))
   FROM jsonb_array_elements(p_factors) AS f;
@@ -1962,7 +1962,7 @@ BEGIN
   FOR v_user IN SELECT u.id FROM users u
     WHERE u.tenant = p_tenant AND (u.enrolled_at IS NULL) = EXISTS (SELECT 1 FROM factors f WHERE f.tenant = p_tenant AND f.user_id = u.id)
   LOOP
-    PERFORM note_factors(p_tenant, v_user);
+    PERFORM update_enrolled_at(p_tenant, v_user);
   END LOOP;
   INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change)
   SELECT p_tenant, cohort, is_enrolled, accounts, groups, sum(users) FROM (
@@ -1998,7 +1998,7 @@ BEGIN
   DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM factors WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM recovery_sets WHERE tenant = p_tenant AND user_id = p_user;
-  PERFORM note_factors(p_tenant, p_user);
+  PERFORM update_enrolled_at(p_tenant, p_user);
   DELETE FROM bypasses WHERE tenant = p_tenant AND user_id = p_user;
   DELETE FROM mfa_sessions WHERE tenant = p_tenant AND user_id = p_user;
   v_now := clock_timestamp();

@@ -18,7 +18,7 @@ export async function startComparingClocks (db: Database, skew: ClockSkew, { onN
     const [startedAt, ours] = [performance.now(), now()]
     const [row] = await db.polls({ isWhole: false })<{ theirs: number }>`SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS theirs`
     const roundTripMs = performance.now() - startedAt
-    const news = skew.note(ours + roundTripMs / 2 - (row as { theirs: number }).theirs, roundTripMs)
+    const news = skew.measure(ours + roundTripMs / 2 - (row as { theirs: number }).theirs, roundTripMs)
     if (news !== undefined) onNews(news, skew.seconds)
   }
   // That the database cannot be asked is told by whoever needs it.

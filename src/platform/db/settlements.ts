@@ -47,7 +47,7 @@ export interface Settlements {
   import_user: { outcome: 'imported' | 'already' | 'enrolled' | 'removed' | 'disabled' | 'moved' }
   // What is seen of users, and counted.
   upsert_user: { outcome: 'seen' } | { outcome: 'erased' }
-  record_policy_contact: { outcome: 'noted' }
+  record_policy_contact: { outcome: 'recorded' }
   fold_tallies: { outcome: 'folded', changes: number }
   recount_users: { outcome: 'counted', mended: number }
   // Sessions and the policy.
@@ -57,7 +57,7 @@ export interface Settlements {
   // The audit, webhook events and what replicas share.
   append_audit: { outcome: 'appended' } | { outcome: 'stale' }
   put_checkpoint: { outcome: 'kept' }
-  note_failures: { outcome: 'noted' }
+  record_failures: { outcome: 'recorded' }
   suspect_guessing: Suspected | { outcome: 'few' }
   suspect_spray: Suspected | { outcome: 'few' }
   want_webhook_events: { outcome: 'wanted' }

@@ -38,7 +38,7 @@ t.test('what is not 16 such characters is 400; a wrong checksum is refused; neit
   t.match(await user.call('POST', '/mfa/recovery', { code: flipped }), { status: 422, body: { code: 'code_refused' } })
 })
 
-t.test('GET /mfa/recovery counts and never shows; acknowledging is noted once', async t => {
+t.test('GET /mfa/recovery counts and never shows; acknowledging is recorded once', async t => {
   const service = await startService(t)
   const user = service.user()
   t.equal((await user.call('GET', '/mfa/recovery')).body.code, 'not_enrolled')

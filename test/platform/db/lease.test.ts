@@ -66,12 +66,12 @@ t.test('who cannot ask for it any more stops to work before another may begin', 
 
 t.test('after a round that failed the next one comes soon, however long the interval is', { buffered: true }, async t => {
   const errors: unknown[] = []
-  const note = (error: unknown): void => { errors.push(error) }
+  const onError = (error: unknown): void => { errors.push(error) }
   const calls = { rounds: 0, leased: 0 }
   const begin = async (which: keyof typeof calls): Promise<void> => { if (++calls[which] === 1) throw new Error(which) }
-  const stop = startRounds(3_600_000, note, () => begin('rounds'))
+  const stop = startRounds(3_600_000, onError, () => begin('rounds'))
   const lease = new Lease(db, randomUUID(), ignore)
-  lease.every(3_600_000, note, () => begin('leased'))
+  lease.every(3_600_000, onError, () => begin('leased'))
   await until(() => calls.rounds > 1 && calls.leased > 1)
   t.same(errors.map(error => (error as Error).message).sort(), ['leased', 'rounds'])
   await sleep(2000)

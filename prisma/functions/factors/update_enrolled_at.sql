@@ -1,5 +1,5 @@
 -- Keeps `enrolled_at` with the factors: called by whatever has added or removed one.
-CREATE OR REPLACE FUNCTION note_factors(p_tenant text, p_user uuid) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION update_enrolled_at(p_tenant text, p_user uuid) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_before users%ROWTYPE;
   v_since timestamptz;
