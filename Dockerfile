@@ -32,7 +32,7 @@ ENV NODE_ENV=production HOST=:: PORT=3000
 USER 65532:65532
 EXPOSE 3000
 HEALTHCHECK --interval=30s --timeout=3s CMD ["/nodejs/bin/node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/live`).then(answer => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-# SIGUSR1 would open the inspector: whoever may signal the process could then run code in it.
+# SIGUSR1 would open the inspector: a user who may signal the process could then run code in it.
 # New objects in 4 MiB and not in 16, and the old are looked through when they are half as many again: a third less memory under
 # load, which stays the same, and a login costs as much.
 ENTRYPOINT ["/nodejs/bin/node", "--disable-sigusr1", "--max-semi-space-size=4", "--heap-growing-percent=50"]

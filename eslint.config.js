@@ -6,14 +6,14 @@ const SECRETS = '/(^(code|secret|token|hash|mac|signature|pepper)|(Code|Secret|T
 /** The names of an operand; `expression` is what stands in `a?.token` and `token!`. */
 const OPERANDS = ['left', 'right'].flatMap(side => [side, `${side}.expression`]).flatMap(path => [`${path}.name`, `${path}.property.name`])
 
-/** What may not be written in src, whoever writes it (security.md, row 220). */
+/** What may not be written in src. */
 const NAMES = [
   { object: 'Math', property: 'random', message: 'Not random enough: use node:crypto.' },
   { property: '$queryRawUnsafe', message: 'SQL is tagged; values are parameters.' },
   { property: '$executeRawUnsafe', message: 'SQL is tagged; values are parameters.' }
 ]
 const SETTINGS = [
-  { selector: 'Property:matches([key.name="trustProxy"], [key.value="trustProxy"])[value.value=true]', message: 'Name the proxies: true believes anybody.' },
+  { selector: 'Property:matches([key.name="trustProxy"], [key.value="trustProxy"])[value.value=true]', message: 'Name the proxies: true believes anyone.' },
   { selector: 'Property:matches([key.name="removeAdditional"], [key.value="removeAdditional"]):not([value.value=false])', message: 'Unknown fields are refused, not dropped.' }
 ]
 // A comparison with a constant of the source has no secret in it: an error's code, for instance, or undefined.
@@ -28,7 +28,7 @@ const IGNORED = ['dist/**', 'src/platform/db/generated/**', '.data/**', '.tap/**
 export default [
   { ignores: IGNORED },
   ...neostandard({ ts: true, ignores: IGNORED }),
-  // A schema and its type have one name; a promise that nobody waits for is marked.
+  // A schema and its type have one name; a promise that is not waited for is marked.
   { rules: { '@typescript-eslint/no-redeclare': 'off', 'no-void': 'off' } },
   {
     files: ['src/**/*.ts'],

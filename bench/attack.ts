@@ -87,8 +87,8 @@ export const attack: Benchmark = {
       table: [
         ['what', 'measured'],
         ['a right code', costOf('right')],
-        ['a wrong code, of somebody who has not failed yet', costOf('wrong')],
-        ['a code of somebody who has to wait', costOf('waiting')],
+        ['a wrong code, of a user who has not failed yet', costOf('wrong')],
+        ['a code of a user who has to wait', costOf('waiting')],
         ['p99 of logins on 16 connections', `${short(of('calm'))} ms`],
         ...(Object.keys(ATTACKS) as Attack[]).map(kind => [`the same while 64 connections send wrong codes ${ATTACKS[kind]}`, `${short(of(kind))} ms, beside ${short(of(`${kind}Rate`))} of them a second`])
       ],

@@ -59,7 +59,7 @@ export const enroll: Benchmark = {
         ['`POST /mfa/enroll/confirm` with ten bcrypt hashes, until it is answered', short(of('confirm'))],
         [`how many times as long that takes while ${ATTACKERS} others renew their recovery codes and try wrong ones, 30 calls a second from three addresses`, short(of('attacked'))],
         ['longest time that the event loop stood still meanwhile', short(of('block'))],
-        ['the same while nobody asks anything', short(of('idle'))]
+        ['the same without requests', short(of('idle'))]
       ],
       notes: ['The goal of the first is under 10 ms. The hashes run two at a time in threads of their own.']
     }
@@ -68,7 +68,7 @@ export const enroll: Benchmark = {
 
 const ATTACKERS = 6
 
-/** A renewal of the recovery codes and nine wrong ones, as somebody enrolled may send them. */
+/** A renewal of the recovery codes and nine wrong ones, as an enrolled user may send them. */
 const attackOf = ({ subject, token }: { subject: string, token: string }, index: number): string[] => {
   const headers = { 'x-forwarded-for': `203.0.113.${index % 3}` }
   const wrong = (): string => request({ method: 'POST', path: '/mfa/recovery', token: firstToken(TENANT, subject), body: { code: wrongRecoveryCode() }, headers })

@@ -7,7 +7,7 @@ import { type Answers, demand } from './lib/load.ts'
 import { startReplica } from './lib/service.ts'
 
 const CONNECTIONS = 16
-/** Everybody can log in once in a time step: so many, then all may again. */
+/** Everyone can log in once in a time step: so many, then all may again. */
 const SLICE = 1000
 const SLICES = 6
 

@@ -81,7 +81,7 @@ SELECT tenant, cohort, is_enrolled, accounts, groups, change FROM user_tally_cha
 --! functions
 
 -- The audit in one partition per month, so that retention drops a table instead of deleting rows. The default one takes what
--- comes while its month is not there yet: nobody is refused because a job did not run.
+-- comes while its month is not there yet: no request is refused because a job did not run.
 CREATE TABLE "audit_events_default" PARTITION OF "audit_events" DEFAULT;
 DO $$ BEGIN
   PERFORM add_audit_partition((date_trunc('month', now() AT TIME ZONE 'UTC') + n * interval '1 month') AT TIME ZONE 'UTC')
@@ -101,7 +101,8 @@ END $$;
 DO $$ BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headless_mfa') THEN
     GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_tallies, user_tally_changes, enrollments, factors, recovery_sets, recovery_codes,
-      bypasses, throttles, refusals, policies, mfa_sessions, revocations, audit_checkpoints, webhook_events, failures, suspicions TO headless_mfa;
+      bypasses, throttles, refusals, policies, mfa_sessions, revocations, audit_checkpoints, webhook_events, failures, suspicions
+      TO headless_mfa;
     GRANT SELECT, INSERT, UPDATE ON audit_heads, webhook_endpoints, leases, keys TO headless_mfa;
     GRANT SELECT, INSERT, DELETE ON tombstones, audit_pending TO headless_mfa;
     GRANT SELECT, INSERT ON audit_events, audit_chain TO headless_mfa;

@@ -159,7 +159,7 @@ sql "CREATE DATABASE $database" || exit
 
 check 'it holds what it needs' holds_what_it_needs
 check 'it holds no sources, source maps, tests, tools, keys or embedded PostgreSQL' holds_nothing_else
-check 'all of it is of root, and nobody else may write' is_of_root
+check 'all of it is of root, and no one else may write' is_of_root
 check 'its user is a number, and not root' has_numeric_user
 check 'that user cannot write to it' cannot_write
 check 'the migration job runs in it' migrates

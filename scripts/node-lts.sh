@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints a folder that holds the `node` of the LTS line that the image runs; the npm registry carries it, so whoever can
-# install our packages can have it. Kept for the next call.
+# Prints a folder that holds the `node` of the LTS line that the image runs; the npm registry carries it, so a machine that
+# can install our packages can have it. Kept for the next call.
 set -euo pipefail
 version=24.21.0
 

@@ -6,7 +6,7 @@ set -euo pipefail
 bin=/usr/lib/postgresql/15/bin
 
 if [ ! -x $bin/postgres ]; then
-  # Without this the package starts a server of its own, which nobody would stop.
+  # Without this the package starts a server of its own, which nothing would stop.
   mkdir -p /etc/postgresql-common
   [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
   { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql-15; } >&2

@@ -61,7 +61,7 @@ import { registerWebhooks } from './webhooks/route.ts'
 
 export const VERSION = '0.1.0'
 
-/** What is not for everybody who reaches the first listener, where there is a second one (`ADMIN_PORT`). */
+/** What is not for all who reach the first listener, where there is a second one (`ADMIN_PORT`). */
 const ADMIN_PATHS = /^\/(admin\/|metrics$)/
 
 export interface AppOptions {
@@ -73,7 +73,7 @@ export interface AppOptions {
   kinds?: FactorKinds
   /** What this process knows of the audit, which its worker adds to. */
   memory?: AuditMemory
-  /** How far this replica's clock is from the database's, where somebody compares them. */
+  /** How far this replica's clock is from the database's, if it is measured. */
   skew?: ClockSkew
   /** The time of TOTP steps and tokens; waits and locks are the database's. */
   clock?: () => Date

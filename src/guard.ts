@@ -24,7 +24,7 @@ declare module 'fastify' {
     storedUser: User
   }
   interface FastifyContextConfig {
-    /** This call answers somebody who is disabled too. */
+    /** This call answers a disabled user, too. */
     isForDisabled?: boolean
     /** It asks what is pending, or about recovery codes: `wholeUser` has them. */
     isOfWhole?: boolean
@@ -64,7 +64,7 @@ export function createGuard ({ db, auth, metrics, clock, peppers, assurance, dec
 
   /**
    * The user of a token, recorded at first sight. An MFA token of an older epoch, or of before its session's log-out, is
-   * dead, and so is any token of before somebody was erased.
+   * dead, and so is any token of before the user was erased.
    */
   async function loadUser ({ caller, log, routeOptions }: FastifyRequest): Promise<User> {
     const find = routeOptions.config.isOfWhole === true ? findWholeUser : findUser

@@ -28,9 +28,9 @@ export interface Services {
   metrics: Metrics
   revocations: RevocationPoll
   memory: AuditMemory
-  /** Tells whoever runs the service why a token is refused, where that is no error that is answered. */
+  /** Tells the operator why a token is refused, where that is no error that is answered. */
   refusals: Refusals
-  /** Tells the operator that nobody can set up a first factor by the tokens of this caller's issuer. */
+  /** Tells the operator that no user can set up a first factor by the tokens of this caller's issuer. */
   warnOfLoginTime: (caller: Caller) => void
 }
 

@@ -85,9 +85,9 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   await call(200, 'PUT', '/admin/policy', { enforcement: 'required' }, token)
   await call(403, 'GET', '/admin/policy', undefined, hide('a stranger\'s token', service.user({ tenant: user.tenant }).token()))
 
-  // Somebody whom an administrator helps, and erases.
+  // A user that an administrator helps, and erases.
   const other = service.user({ tenant: user.tenant })
-  const theirs = hide('his token', other.token())
+  const theirs = hide('their token', other.token())
   const { body: { userId } } = await call(200, 'GET', '/mfa/status', undefined, theirs)
   const path = `/admin/users/${userId as string}`
   const { body: bypass } = await call(201, 'POST', `${path}/bypass`, { reason: 'x' }, token)
@@ -101,7 +101,7 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   for (const what of ['unlock', 'sign-out', 'erase']) await call(204, 'POST', `${path}/${what}`, { reason: 'x' }, token)
   await call(401, 'GET', '/mfa/status', undefined, theirs)
 
-  // What is not well-formed, with something in it that nobody may find again.
+  // What is not well-formed, with something in it that must not be found again.
   const lost = hide('lost text', `canary-${randomUUID()}`)
   for (const path of ['/mfa/verify', '/mfa/recovery', '/mfa/enroll', '/mfa/enroll/confirm']) {
     for (const body of [`{"code":"${lost}"`, { code: lost }, { [lost]: 1 }, { code: [lost] }, { label: `${lost}\u0000` }, `"${lost}"`]) await call(400, 'POST', path, body)

@@ -57,7 +57,7 @@ t.test('Compose\'s file has the shape of its specification', async t => {
   }
 })
 
-t.test('what runs is configured by variables that there are, as nobody, on a file system that it cannot write', async t => {
+t.test('what runs is configured by variables that there are, as an unprivileged user, on a file system that it cannot write', async t => {
   t.equal(pods.length, 3)
   for (const pod of pods) {
     t.match(pod, { automountServiceAccountToken: false, securityContext: { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: 'RuntimeDefault' } } })

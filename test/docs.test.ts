@@ -60,7 +60,7 @@ t.test('the client\'s README lists every function that it has', t => {
 /** "They" for a user, and a noun for who does something. What is quoted is the code's, or the log's. */
 const RIDDLES = /\b(he|him|his|himself|whoever|whom|nobody|somebody|anybody|everybody)\b/i
 
-t.test('the pages are in plain English: somebody is named, and a user is "they"', t => {
+t.test('the pages are in plain English: they say who, and a user is "they"', t => {
   const found = PAGES.flatMap(page => read(page).replaceAll(/\]\([^)]*\)/g, ']').replaceAll(/`[^`\n]*`/g, '').split('\n')
     .flatMap((line, index) => RIDDLES.test(line) ? [`${page}:${index + 1}: ${line}`] : []))
   t.same(found, [])

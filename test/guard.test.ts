@@ -1,10 +1,10 @@
 import t from 'tap'
 import { wholeUser } from '../src/guard.ts'
-import { somebody } from './helpers/snapshot.ts'
+import { aUser } from './helpers/snapshot.ts'
 
-t.test('who was not read whole is not taken for somebody without recovery codes', t => {
-  const { pending, recovery, ...lean } = somebody()
+t.test('a user who was not read whole is not taken for one without recovery codes', t => {
+  const { pending, recovery, ...lean } = aUser()
   t.throws(() => wholeUser({ storedUser: lean }))
-  t.same(wholeUser({ storedUser: somebody() }), somebody())
+  t.same(wholeUser({ storedUser: aUser() }), aUser())
   t.end()
 })

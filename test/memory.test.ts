@@ -1,4 +1,4 @@
-// What a process has seen of secrets, and what of it is left in its heap when nobody asks any more.
+// What a process has seen of secrets, and what of it is left in its heap when there are no more requests.
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'

@@ -1,4 +1,4 @@
-// The database's answer to a change is lost after the commit: nobody is told that nothing happened, and what each operation's detail says
+// The database's answer to a change is lost after the commit: no one is told that nothing happened, and what each operation's detail says
 // to look at tells whether it was done.
 import sql from 'sql-template-tag'
 import t from 'tap'
@@ -100,7 +100,7 @@ const actions: Record<string, () => Promise<Action>> = {
       token,
       async look () {
         const { body: { recoveryCodes } } = await on(by, 'GET', '/mfa/status')
-        // The call that came to nothing gave its turn back: to make them anew waits for nobody.
+        // The call that came to nothing gave its turn back: to make them anew does not wait.
         return recoveryCodes.acknowledgedAt === null && (await on(by, 'POST', '/mfa/recovery/codes', undefined, token)).status === 201
       }
     }
@@ -205,7 +205,7 @@ for (const { id, method, ifUnknown } of operations) {
     const { by, path, body, token, look } = await prepare()
     const answer = await losing(() => by.call(method, path, body, token))
     t.match(answer, { status: 503, body: { code: 'outcome_unknown', detail: ifUnknown } })
-    t.notOk(answer.headers.has('retry-after'), 'nobody is told to repeat it by himself')
+    t.notOk(answer.headers.has('retry-after'), 'no client is told to repeat it by itself')
     t.ok(await look(), 'and where it says, it is seen that it was done')
   })
 }

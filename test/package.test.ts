@@ -1,4 +1,4 @@
-// What npm says to whoever installs this.
+// What npm says when this is installed.
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
 

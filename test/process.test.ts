@@ -73,7 +73,7 @@ const lostLines = async (call: Running['call']): Promise<number> => Number(/^mfa
 /** How often a log says that lines of it are lost, and how many. */
 const told = (log: string): number[] => [...log.matchAll(/"level":40,.*"lost":(\d+),"msg":"lines of the log are lost/g)].map(([, lost]) => Number(lost))
 
-t.test('a log that nobody reads holds nobody up; when it is read again, it says once how many lines are lost', async t => {
+t.test('a log that is not read holds up no request; when it is read again, it says once how many lines are lost', async t => {
   const { child, call, isUp } = await startProcess(t)
   await fillLog(call)
   t.ok(await isUp(), 'what reads the log stands still')
@@ -94,7 +94,7 @@ t.test('a log that nobody reads holds nobody up; when it is read again, it says 
   t.ok(await lostLines(call) > lost, 'and what it does not read is counted')
 })
 
-t.test('a log that nobody reads does not keep the process from its end', async t => {
+t.test('a log that is not read does not keep the process from its end', async t => {
   const { child, call, ended } = await startProcess(t)
   await fillLog(call)
   child.kill('SIGTERM')
@@ -150,10 +150,10 @@ t.test('at SIGTERM a call under way is answered, and the process ends by itself'
   await sleep(100)
   child.kill('SIGTERM')
   await sleep(300)
-  t.notOk(await isUp('/health/live'), 'nobody else is let in')
+  t.notOk(await isUp('/health/live'), 'no other is let in')
   slow.write(body)
   await once(slow, 'close')
-  t.match(answer, /^HTTP\/1\.1 409 /, 'whoever was, is answered')
+  t.match(answer, /^HTTP\/1\.1 409 /, 'a client that was in is answered')
   t.same(await ended, [0, null])
 })
 
@@ -164,7 +164,7 @@ t.test('told to stop, it serves on for as long as it was told to, not ready any 
   await until(async () => !await isUp())
   t.equal((await call('GET', '/health/ready')).status, 503)
   const { status, headers } = await call('GET', '/mfa/status')
-  t.equal(status, 401, 'everybody is answered')
+  t.equal(status, 401, 'everyone is answered')
   t.equal(headers.get('connection'), 'close')
   t.same(await ended, [0, null])
   t.ok(performance.now() - start > 2900)

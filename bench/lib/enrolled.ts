@@ -14,7 +14,7 @@ import { CODE_PLACE, type Group, request } from './load.ts'
 export const TENANT = 'bench'
 const ring = { primary: 'k1', keys: new Map([['k1', SEALING_KEY]]) }
 const SECRET = generateSecret()
-/** The code of everybody's first slot, which `giveCodes` makes work. */
+/** The code of everyone's first slot, which `giveCodes` makes work. */
 const firstCode = generateCode(0)
 export const recoveryCode = formatCode(firstCode)
 
@@ -28,7 +28,7 @@ export async function giveCodes ({ client }: Database, count: number): Promise<v
   [TENANT, owners.map(({ userId }) => userId), hashes, owners.map(owner => tagOf(PEPPER, owner, firstCode))])
 }
 export const BCRYPT_COST = 10
-/** Of the right form, and nobody's. */
+/** Of the right form, and no user's. */
 export const wrongRecoveryCode = (): string => formatCode(generateCode(0))
 
 export const subjectOf = (n: number): string => `user-${n}`
@@ -69,7 +69,7 @@ export const verifies = (numbers: number[], claims: (n: number) => object = () =
   codes: { firstStep: currentStep(), codes: Array.from({ length: 120 }, (_, index) => code(currentStep() + index)) }
 })
 
-/** Claims of somebody's login session, which is remembered. */
+/** Claims of a login session, which is remembered. */
 export const sessionOf = (n: number): object => ({ sid: `session-${n}` })
 
 /** What a remembered login is worth. */
@@ -124,7 +124,7 @@ async function writeFactors (file: string, order: number[]): Promise<void> {
   chmodSync(file, 0o644)
 }
 
-/** As if nobody had logged in for long: every code is good again. What happened stays in the audit. */
+/** As if there had been no login for long: every code is good again. What happened stays in the audit. */
 export async function refill (database: Database): Promise<void> {
   const { client } = database
   await client.query('UPDATE factors SET counter = 1, last_used_at = NULL WHERE counter > 1')

@@ -1,5 +1,5 @@
 // A flood: connections that say nothing, connections that are slow to say it, and connections that send far ahead. Each that ends is
-// opened again, so that there are always so many, until whoever started this goes.
+// opened again, so that there are always so many, until the process that started this goes.
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 

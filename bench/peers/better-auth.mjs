@@ -1,4 +1,4 @@
-// better-auth with its two-factor plugin, as its documentation sets it up. One user enrolls; the others are copies of him.
+// better-auth with its two-factor plugin, as its documentation sets it up. One user enrolls; the others are copies of them.
 // Told how many sign-ins are wanted, it does the first step of each, and answers the cookies that the second step needs.
 import { createServer } from 'node:http'
 import { betterAuth } from 'better-auth'

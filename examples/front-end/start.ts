@@ -6,7 +6,7 @@ import { startExample } from './example.ts'
 
 const USAGE = `npm run example
 
-An application with a second factor, whole, to walk through and to copy from: sign in as one of the users whom it lists.
+An application with a second factor, whole, to walk through and to copy from: sign in as one of the users that it lists.
 It has a service and a PostgreSQL of its own, and needs nginx (apt-get install nginx-light). docs/front-end.md leads through it.
 
   PORT=8080   where the browser goes

@@ -49,7 +49,7 @@ export async function chainTenant (db: Database, tenant: string, { look, onChain
   return chained
 }
 
-/** False where somebody else has appended to that head. */
+/** False where another replica has appended to that head. */
 async function append (db: Database, tenant: string, head: Head, events: ChainedEvent[]): Promise<boolean> {
   let { digest } = head
   const links = events.map(event => {

@@ -32,7 +32,7 @@ const sha256 = (...parts: Array<Buffer | string>): string =>
 export const digestEvent = (event: ChainedEvent): string => sha256(canonical(event))
 
 /**
- * SHA-256 of the digest before, the event's digest and its time: whoever changes one event changes every digest after it. The
+ * SHA-256 of the digest before, the event's digest and its time: a change of one event changes every digest after it. The
  * time stands there by itself, so that a link shows how old its event was when that is gone.
  */
 export const link = (previous: string, eventDigest: string, at: string): string =>

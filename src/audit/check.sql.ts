@@ -25,8 +25,8 @@ export interface CheckingOptions {
 }
 
 /**
- * What every replica does, whoever holds the lease: it remembers what the others have signed, holds what it remembers against
- * the database, and looks whether anybody chains. Answers how to stop it.
+ * What every replica does, with or without the lease: it remembers what the others have signed, holds what it remembers against
+ * the database, and looks whether events are chained. Answers how to stop it.
  */
 export function startChecking (
   db: Database, options: CheckingOptions, { lookMs, checkMs } = { lookMs: LOOK_MS, checkMs: CHECK_MS }
@@ -60,7 +60,7 @@ export async function checkSigned (db: Database, options: Omit<CheckingOptions, 
 const findNewest = async (db: Database, tenant: string): Promise<CheckpointRow | null> => (await db.chores<CheckpointRow>`
   SELECT count::float8, jws FROM audit_checkpoints WHERE tenant = ${tenant} ORDER BY count DESC LIMIT 1`)[0] ?? null
 
-/** Of whom the newest checkpoint is another than the one that is remembered, or gone. */
+/** Tenants whose newest checkpoint is another than the one that is remembered, or gone. */
 async function findChanged (db: Database, known: Checkpoint[]): Promise<string[]> {
   const changed: string[] = []
   for (let from = 0; from < known.length; from += PAGE) {
@@ -76,7 +76,7 @@ async function findChanged (db: Database, known: Checkpoint[]): Promise<string[]
   return changed
 }
 
-/** Whom this replica does not know yet, as far as there is room. */
+/** Tenants that this replica does not know yet, as far as there is room. */
 async function findNew (db: Database, memory: AuditMemory): Promise<string[]> {
   const found: string[] = []
   let after: string | undefined = ''

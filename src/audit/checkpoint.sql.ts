@@ -44,7 +44,7 @@ export async function signTenant (db: Database, tenant: string, { keys, retentio
   const { count, digest, now, keptSince, signed: [newest = null, before] } = state
   const last = await followSigned(db, tenant, newest, known, keys)
   if (last !== null && 'cause' in last) return last
-  // Somebody who remembers more than this replica may have put one back behind it.
+  // A replica that remembers more than this one may have put one back behind it.
   const doesHold = before === undefined || before.link === null || (await readCheckpoint(tenant, before, keys))?.digest === before.link
   if (!doesHold) return { position: before.count, id: null, at: null, cause: 'changed' }
   if (!memory.hasRoomFor(tenant)) throw new Error('There is no room to remember one more tenant\'s checkpoint, so it is not signed.')
@@ -81,7 +81,7 @@ const isSame = (one: Head, other: Head): boolean => one.count === other.count &&
 
 /**
  * The newest checkpoint of a tenant in the database, if it goes on from the one that is remembered; null where nothing was
- * signed. One that does not is a break, and so is one that is gone: then what is remembered is put back, for everybody else to
+ * signed. One that does not is a break, and so is one that is gone: then what is remembered is put back, for the others to
  * see. Of two that contradict each other the one that was signed first stays: what was forged was signed later.
  */
 export async function followSigned (

@@ -6,7 +6,7 @@ const MAX_TENANTS = 100_000
 /**
  * What one replica knows of the audit for as long as it runs: of each tenant the newest checkpoint that it has signed or has
  * seen signed, and whose audit it has found changed. The owner of the tables can take back all that is in them, and not this.
- * No tenant is pushed out for another: whoever can make tenants could have one forgotten so. What has no room is not signed.
+ * No tenant is pushed out for another: an attacker who can make tenants could have one forgotten so. What has no room is not signed.
  */
 export class AuditMemory {
   readonly #newest = new Map<string, Checkpoint>()
@@ -21,7 +21,7 @@ export class AuditMemory {
 
   hasRoomFor (tenant: string): boolean { return this.#newest.has(tenant) || this.#newest.size < this.#maxTenants }
 
-  /** Whoever looks at the database and whoever signs may come in any order: the newer one stays. */
+  /** What was read and what was signed may come in any order: the newer one stays. */
   keep (checkpoint: Checkpoint): void {
     const known = this.#newest.get(checkpoint.tenant)
     const isNewer = known === undefined || known.count < checkpoint.count || (known.count === checkpoint.count && known.at < checkpoint.at)

@@ -76,7 +76,7 @@ function registerVerify (app: FastifyInstance, { db, guard, memory, secrets }: S
   })
 }
 
-/** Reads no further once nobody waits for it. */
+/** Reads no further once its reader has gone. */
 const whileInTime = (db: Database, budget: FastifyRequest['budget']): Database => ({
   ...db,
   reports: async (...statement) => {

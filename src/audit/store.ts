@@ -31,7 +31,7 @@ export interface EventRow {
   cursor: string
 }
 
-/** The name that is shown of whom a column of `p` names: a user's of today, a machine's, or the operator. Null once erased. */
+/** The shown name of the user in a column of `p`, as it is today; or a machine's, or the operator. Null once erased. */
 const nameOf = (tenant: string, id: Sql): Sql => sql`CASE WHEN ${id} ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
     THEN (SELECT u.account FROM users u WHERE u.tenant = ${tenant} AND u.id = ${id}::uuid) ELSE regexp_replace(${id}, '^service:', '') END`
 

@@ -9,17 +9,17 @@ import type { ChainedEvent } from './chain.ts'
 const SPRAYED_USERS = 200
 const LOOK_MS = 60_000
 
-/** A code that somebody sent: what came of it, and from where. */
+/** A code that was sent: what came of it, and from where. */
 interface Attempt extends ChainedEvent { subject: string, address: string }
 
 const { refused: REFUSED, accepted: ACCEPTED } = new FactorKinds()
 
-/** A code that was spent, or a recovery code that was mistyped, is nobody's guess: it has cost no attempt. */
+/** A code that was spent, or a recovery code that was mistyped, is no guess: it has cost no attempt. */
 const isGuess = ({ action, details }: ChainedEvent): boolean => REFUSED.includes(action) && JSON.parse(details)?.cause === undefined
 
 /**
- * Looks at events of one tenant as they are chained: enters who failed, and suspects guessing where somebody has failed often,
- * or passes after that. Nothing of it waits for, or is waited for by, a login.
+ * Looks at events of one tenant as they are chained: enters who failed, and suspects guessing where a user has failed often,
+ * or passes after that. No login waits for it, and it waits for none.
  */
 export async function watchAttempts (db: Database, events: ChainedEvent[]): Promise<void> {
   const attempts = events.filter((event): event is Attempt => event.subject !== null && event.address !== null)
@@ -33,7 +33,7 @@ export async function watchAttempts (db: Database, events: ChainedEvent[]): Prom
 const settleFailures = (db: Database, attempts: [Attempt, ...Attempt[]] | Attempt[]): Promise<unknown> => db.settle('record_failures', sql`${(attempts[0] as Attempt).tenant}, ${attempts.map(({ subject }) => subject)}::text[], ${attempts.map(({ address }) => sourceOf(address))}::text[],
     ${attempts.map(({ at }) => at)}::text[]::timestamptz[]`)
 
-/** Those of whom `suspect_guessing` may say more than `few` or `known`, in one look. */
+/** The users that `suspect_guessing` may answer more of than `few` or `known`, in one look. */
 async function findGuessing (db: Database, outcome: 'failure' | 'success', attempts: Attempt[]): Promise<Attempt[]> {
   if (attempts.length === 0) return []
   const { tenant } = attempts[0] as Attempt

@@ -9,11 +9,11 @@ import { type Break, walkChain } from './walk.sql.ts'
 export interface Verdict {
   events: number
   broken: Break | null
-  /** When the oldest event was that should be in the chain by now and is not: as long as it is in none, anybody could change it. */
+  /** When the oldest event was that should be in the chain by now and is not: as long as it is in none, a change of it would not show. */
   waitingSince?: string
 }
 
-/** All of whom there is a trace: who has lost what is in one table is still in another. */
+/** All tenants in any of these tables: one that has lost its rows in one table is still in another. */
 export const findTenants = async (db: Database): Promise<string[]> => (await db.reports<{ tenant: string }>`
   SELECT tenant FROM audit_heads UNION SELECT tenant FROM audit_checkpoints UNION SELECT tenant FROM audit_pending
   UNION SELECT tenant FROM users UNION SELECT tenant FROM policies ORDER BY tenant`).map(({ tenant }) => tenant)
@@ -25,7 +25,7 @@ const missing = (position: number): Break => ({ position, id: null, at: null, ca
 /**
  * Is a tenant's log what it was? Follows the chain from its start, or from the signed end of what retention has removed,
  * to its head, holds it against each checkpoint, and looks for events that are in no chain.
- * @param known a checkpoint that was kept somewhere else, where nobody who writes to this database could replace it: in a log,
+ * @param known a checkpoint that was kept somewhere else, where a writer of this database could not replace it: in a log,
  *   or in the memory of a replica
  */
 export async function verifyTenant (db: Database, tenant: string, keys: readonly CheckpointKey[], known?: Head): Promise<Verdict> {

@@ -7,7 +7,7 @@ export interface Break {
   position: number | null
   id: string | null
   at: string | null
-  /** It is `changed` (it, or the order), `missing`, or was `added` by somebody else; or what was signed of it is gone, or does not open. */
+  /** It is `changed` (it, or the order), `missing`, or was `added` from outside; or what was signed of it is gone, or does not open. */
   cause: 'changed' | 'missing' | 'added' | 'checkpoint'
 }
 

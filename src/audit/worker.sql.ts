@@ -11,11 +11,11 @@ const SIGN_MS = 60_000
 
 export interface SigningOptions extends Signing {
   onError: (error: unknown) => void
-  /** Worth keeping where whoever writes to the database cannot: a log, for instance. */
+  /** Worth keeping where a writer of the database can't reach it: a log, for instance. */
   onSigned: (checkpoint: Checkpoint) => void
   /** A chain that could not be signed this time, as the database or the memory has it. */
   onUnsigned: (tenant: string, error: unknown) => void
-  /** Somebody has changed the audit: its tenant is not signed until somebody has looked at it. Once, until it is signed again. */
+  /** The audit was changed: its tenant is not signed until an operator has looked at it. Once, until it is signed again. */
   onBroken: (tenant: string, broken: Break) => void
 }
 

@@ -1,5 +1,5 @@
-// npm run admin -- reset | unlock | sign-out | bypass | enable | policy: what an administrator does over the API, by whoever
-// has a shell where the service runs, for when no administrator can. With the service's own environment; in the image
+// npm run admin -- reset | unlock | sign-out | bypass | enable | policy: what an administrator does over the API, for an operator
+// with a shell where the service runs, for when no administrator can. With the service's own environment; in the image
 // node dist/cli/admin.js. docs/administration.md says when.
 import { environmentOf } from '../config/development.ts'
 import { adminCommand } from './admin-command.ts'

@@ -72,7 +72,7 @@ async function tell (origin: string): Promise<void> {
   await tellFlag(origin, admin.body.token)
 }
 
-/** The flag's story: whom it would hit, whom it does, and whom it leaves alone. */
+/** The flag's story: which users it would hit, which it does, and which it leaves alone. */
 async function tellFlag (origin: string, admin: string): Promise<void> {
   const put = (policy: object): Promise<Answer> => call(origin, 'PUT', '/admin/policy', admin, policy, ({ body }) => `enforcement: ${body.enforcement}, ${body.gracePeriodDays} days, version ${body.version}`)
   const bob = token('bob', { accounts: ['local', 'sso'] })

@@ -22,7 +22,7 @@ export class Interrupted extends Error {
   }
 }
 
-/** What ends a program that somebody started for a while. */
+/** What ends a program that was started for a while. */
 export const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 const TEST_ISSUER = 'http://localhost/issuer-for-tests'
@@ -34,7 +34,7 @@ const QUIET = { RATE_LIMIT_PER_MINUTE: '0', LOG_LEVEL: 'silent' }
 
 /**
  * The service with all its workers, on a database, keys and a token secret of its own, in a folder that is gone afterwards.
- * Of the environment it takes nothing: a CI job has a DATABASE_URL and a PORT that are somebody else's.
+ * Of the environment it takes nothing: a CI job has a DATABASE_URL and a PORT of another program.
  * @param settings variables of the service
  * @param clock the time of codes and tokens
  * @throws Interrupted if a signal comes during the start, which is waited for: half of it could not be cleared away
@@ -58,7 +58,7 @@ export async function startDisposable (settings: Record<string, string> = {}, cl
 
 async function start (settings: Record<string, string>, clock?: () => Date): Promise<Disposable> {
   const directory = mkdtempSync(join(tmpdir(), 'headless-mfa-disposable-'))
-  chmodSync(directory, 0o755) // root's PostgreSQL runs as somebody else; what is secret in here is 0600 or 0700
+  chmodSync(directory, 0o755) // root's PostgreSQL runs as another user; what is secret in here is 0600 or 0700
   const clear = (): void => { rmSync(directory, { recursive: true, force: true, maxRetries: 10 }) }
   let stopDatabase = async (): Promise<void> => {}
   let removing: Promise<void> | undefined
@@ -70,7 +70,7 @@ async function start (settings: Record<string, string>, clock?: () => Date): Pro
     // Reading the sources takes as long as making the database: at once.
     const [url, { serve }] = await Promise.all([openDatabase(join(directory, 'postgres'), stop => {
       stopDatabase = stop
-      process.once('exit', clear) // after the database's own, which is told to end: a second Ctrl-C waits for nobody
+      process.once('exit', clear) // after the database's own, which is told to end: a second Ctrl-C does not wait
     }), import('./serve.ts')])
     const secret = randomBytes(32).toString('base64url')
     const env = developmentEnvironment({

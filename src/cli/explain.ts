@@ -46,7 +46,7 @@ const DRIVER: Array<[RegExp, string]> = [
   [/^SASL: .*password must be a/, `it has no password, and the server wants one. ${ENCODE}`]
 ]
 
-/** Which of the variables leads to the database, for whoever asks as the owner of its tables too. */
+/** Which of the variables leads to the database, also for a program that connects as the owner of its tables. */
 export function databaseVariable (env: Env, isOwner = false): string {
   const isGiven = isGivenIn(env)
   if (isOwner && isGiven('DATABASE_OWNER_URL')) return 'DATABASE_OWNER_URL'
@@ -54,7 +54,7 @@ export function databaseVariable (env: Env, isOwner = false): string {
 }
 
 /**
- * Why a program of ours stops, for whoever started it: what is wrong, which variable it is, and what to do. Never a value, as what
+ * Why a program of ours stops, for the operator: what is wrong, which variable it is, and what to do. Never a value, as what
  * stands in a URL may be a piece of a password; and a stack only where the fault is ours.
  */
 export function explain (error: unknown, env: Env, isOwner = false): string {

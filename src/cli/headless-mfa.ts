@@ -22,7 +22,7 @@ puts both into the command's environment, and ends with the command's exit code.
 Exits as the command does, or with 127 if there is no such command. Without a command: 0 at its end, 1 if it cannot
 start, 2 for a wrong call. docs/ci.md shows it in a CI.`
 
-/** `npx headless-mfa --test`: what somebody else's CI starts. */
+/** `npx headless-mfa --test`: what the CI of an application starts. */
 async function main (): Promise<void> {
   const [noun, verb, ...args] = process.argv.slice(2)
   if (noun === 'token' && verb === 'check') await (await import('./token-check.ts')).runCheck(args)

@@ -38,7 +38,7 @@ async function main (): Promise<void> {
   const embedded = config.DATABASE_URL === undefined ? await startEmbedded({ dataDir: DATA_DIR, log: note }) : undefined
   const secrets = new Secrets(config, false)
   const db = connect(() => secrets.databaseUrl ?? embedded?.url as string, 4)
-  // As a replica: rotation waits for whoever seals, and so for this.
+  // As a replica: rotation waits for every process that seals, and so for this one.
   const keeper = new SecretKeeper({ env, secrets, db, log: (_level, text) => { note(text) }, onUnfit: error => { throw error } })
   try {
     await keeper.start()

@@ -32,7 +32,7 @@ export function readKeyFile (path: string): string | undefined {
 }
 
 /**
- * Puts a new text in a file's place, at once and whole: whoever reads it reads the old one or the new one. Mode and owner stay;
+ * Puts a new text in a file's place, at once and whole: a reader gets the old one or the new one. Mode and owner stay;
  * a new file is the owner's alone. Of two at the same time one is refused.
  */
 export function replaceKeyFile (path: string, text: string, isNew: boolean): void {

@@ -17,7 +17,7 @@ export interface LogEvents {
 type Write = (chunk: Buffer, done: (error: Error | null | undefined, written: number) => void) => void
 
 /**
- * The log on standard output, written beside what the process does. A full disk, a pipe that nobody reads and one whose reader is gone
+ * The log on standard output, written beside what the process does. A full disk, a pipe that is not read and one whose reader is gone
  * neither end nor hold up anything: lines wait, within bounds, and are lost beyond them.
  */
 class LogOutput implements DestinationStream {
@@ -88,7 +88,7 @@ class LogOutput implements DestinationStream {
 }
 
 export function openLog (events: LogEvents): DestinationStream {
-  // Whoever writes hears of it; without this it would end the process.
+  // Each write reports it; without this it would end the process.
   process.stdout.on('error', () => {})
   const output = fstatSync(1)
   if (!output.isFIFO() && !output.isSocket()) return new LogOutput((chunk, done) => { write(1, chunk, done) }, events)

@@ -31,7 +31,7 @@ export interface Serving {
   origin: string
   /** Ends what was begun, in the order in which it may end, and the database last. */
   stop: (error?: Error) => Promise<void>
-  /** A signal no longer ends it: whoever started it does. */
+  /** A signal no longer ends it: the program that started it does. */
   ignoreSignals: () => void
 }
 

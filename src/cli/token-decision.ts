@@ -17,7 +17,7 @@ export interface Following {
   isRevoked: boolean
 }
 
-/** By what the database knows now. Nothing is written: the first sight of somebody is not this one. @throws UnavailableError */
+/** By what the database knows now. Nothing is written: this is not the user's first sight. @throws UnavailableError */
 export async function decisionBy (url: string, caller: Caller, peppers: KeyRing, rules: TokenRules, now: Date): Promise<Following> {
   const db = connect(url, 1)
   try {
@@ -51,7 +51,7 @@ function joined (known: SourceClaims | undefined, caller: FirstFactor): SourceCl
   return { ...known, ...claims, local: known?.local === true || claims.local, sso: known?.sso === true || claims.sso }
 }
 
-/** Somebody of whom nothing else is known. */
+/** A user without anything else that is known of them. */
 const newcomer = (sources: DecisionInput['sources'], policy: Policy, now: Date): DecisionInput =>
   ({ isDisabled: false, sources, policyMetAt: null, graceUntil: null, exemption: null, readAt: now, policy, factors: [], session: { authentication: null } })
 

@@ -13,7 +13,7 @@ import { refuseOtherKind } from '../http/auth/token-kind.ts'
 import { MAX_TOKEN_LENGTH } from '../http/head.ts'
 import { UnavailableError } from '../platform/unavailable.ts'
 
-/** `isOk` is undefined where nobody can say: a key set that cannot be had. */
+/** `isOk` is undefined where it is not known: a key set that cannot be had. */
 export interface Check { isOk: boolean | undefined, text: string, cause?: Refusal['cause'] }
 
 export interface Report {
@@ -23,7 +23,7 @@ export interface Report {
   checks: Check[]
   /** What the service answers, as far as it asks no database. */
   isAccepted: boolean
-  /** Whom it names. Of one that is refused: whom it would name, if what can be put right were right. */
+  /** Which user it names. Of a refused one: which it would name, if what can be put right were right. */
   caller: Caller | undefined
 }
 
@@ -117,7 +117,7 @@ function checkSignature (signed: Outcome<Claims> | undefined, header: JwsHeader,
   return [algorithm, { isOk: true, text: `it is signed by ${header.kid === undefined ? 'a key' : `the key ${shown(header.kid)}`} of its issuer (${keySettingOf(issuer)})` }]
 }
 
-/** Most tokens that somebody looks at have ended: it is read as of its last second. */
+/** Most tokens that an operator looks at have ended: it is read as of its last second. */
 function wouldBe (header: JwsHeader, payload: Claims, issuer: Issuer, now: Date): Caller | undefined {
   const exp = typeof payload.exp === 'number' ? payload.exp * 1000 : Infinity
   try { return readCaller(header, payload, issuer, new Date(Math.min(now.getTime(), exp - 1000))) } catch { return undefined }

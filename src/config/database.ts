@@ -17,15 +17,15 @@ export const isOnThisMachine = (databaseUrl: string): boolean => readDatabaseUrl
   .every(host => host.startsWith('/') || isLoopback(host))
 
 /**
- * In production nobody reads along or stands in for the database: the server shows a certificate of a known CA for its own
- * name. On this machine there is nobody on the way, and where that is so elsewhere the URL says it.
+ * In production no one can listen in or pretend to be the database: the server shows a certificate of a known CA for its own
+ * name. On this machine no one is on the way, and where that is so elsewhere the URL says it.
  */
 export function requireTls (name: string, databaseUrl: string): void {
   if (isOnThisMachine(databaseUrl) || ['verify-full', 'disable'].includes(readDatabaseUrl(databaseUrl).sslMode)) return
   throw new ConfigError(name, 'must say sslmode=verify-full in production (and sslrootcert, if the CA is your own), or sslmode=disable if no one can listen in on the way')
 }
 
-/** Whoever has the keys of a developer's machine must find nothing that is worth it. */
+/** The keys of a developer's machine must open nothing that is worth stealing. */
 export function requireThisMachine (name: string, databaseUrl: string): void {
   if (!isOnThisMachine(databaseUrl)) throw new ConfigError(name, 'is not on this machine, and development takes no other: set NODE_ENV=production, with keys of your own')
 }

@@ -8,7 +8,7 @@ import { ConfigError } from './readers.ts'
 const KEYS = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_JWKS_URL'] as const
 const PLAIN = ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_SECRET_FILE', ...KEYS, 'JWT_ALGORITHMS', 'JWT_LOGIN_TYPE', 'JWT_SESSION_CLAIM', 'JWT_IAT_IS_LOGIN', 'JWT_GRANTS']
 
-/** Two places that say whom to trust would leave one of them unread. */
+/** Of two places that say which issuers to trust, one would not be read. */
 export function refusePlainIssuer (env: Record<string, string | undefined>, faults: Faults): void {
   for (const name of PLAIN) if (env[name] !== undefined) faults.add(name, 'is set, and TRUSTED_ISSUERS_FILE too: one of them')
 }

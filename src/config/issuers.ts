@@ -14,7 +14,7 @@ const MACHINE_ROLES: readonly string[] = ['mfa:auditor', 'mfa:sync']
 /** Headers that mean something else already. */
 const TAKEN_HEADERS = new Set(['authorization', 'cookie', 'host', 'content-type', 'content-length'])
 
-/** Claims that say when: two logins of one second would be one session, and its second factor would count for whoever has the password alone. */
+/** Claims that say when: two logins of one second would be one session, so an attacker with the password would share its second factor. */
 const TIMES = ['auth_time', 'iat', 'exp', 'nbf']
 const A_TIME = 'names a time, which two logins may share: name a claim that is another for each login, or leave it out, and no second factor is remembered'
 
@@ -102,7 +102,7 @@ function checkShape (entry: unknown, where: string): asserts entry is IssuerEntr
   fail(member, error.schemaPath.includes('/anyOf/') ? 'has none of the shapes that it may have' : error.message)
 }
 
-/** A member's name is told, as far as it is one: somebody may have put a value in its place. */
+/** A member's name is told, as far as it is one: a value may stand in its place. */
 const printable = (name: string): string => /^[A-Za-z_]{1,32}$/.test(name) ? name : '(not a name)'
 
 /** Exactly one key, and algorithms that go with it: a public key is never an HMAC secret. */

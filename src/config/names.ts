@@ -16,7 +16,7 @@ export const isGivenIn = (env: Record<string, string | undefined>) => (name: str
 /** What Kubernetes, and Docker's links, make of a service's name: of one called `mfa`, MFA_SERVICE_HOST and its like. */
 const OF_SERVICE = /_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/
 
-/** The same for one called `admin`: ADMIN_PORT=tcp://10.0.0.7:80, which nobody has set. */
+/** The same for one called `admin`: ADMIN_PORT=tcp://10.0.0.7:80, which no operator has set. */
 export const isOfPlatform = (name: string, value: string): boolean =>
   OF_SERVICE.test(name) || (name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value))
 

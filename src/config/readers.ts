@@ -80,7 +80,7 @@ export const cidrs: Reader<string[]> = (name, raw) => raw === ''
     return cidr
   })
 
-/** Not everybody, and no IPv4-mapped range: it would not match what it seems to (proxy-addr compares the unmapped address). */
+/** Not everyone, and no IPv4-mapped range: it would not match what it seems to (proxy-addr compares the unmapped address). */
 function isProxyRange (cidr: string): boolean {
   const address = cidr.split('/', 1)[0] as string
   if (isIP(address) === 0 || !ipaddr.isValidCIDR(cidr)) return false

@@ -14,7 +14,7 @@ export class Secrets {
   #config: Config
   #areProved: boolean
 
-  /** @param areProved false while nobody has held the keys against the database: then nothing is sealed, opened or hashed */
+  /** @param areProved false until the keys were checked against the database: then nothing is sealed, opened or hashed */
   constructor (config: Config, areProved = true) {
     this.#config = config
     this.#areProved = areProved

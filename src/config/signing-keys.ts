@@ -32,7 +32,7 @@ function readKey (name: string, jwk: JsonWebKey & { kid?: string }): SigningKey 
   let privateKey
   try { privateKey = createPrivateKey({ key: jwk, format: 'jwk' }) } catch { throw new ConfigError(name, 'has a key that does not parse') }
   const publicKey = createPublicKey(privateKey)
-  // Of a P-256 key the public half is taken as it is given: with another's, nobody could verify what is signed.
+  // Of a P-256 key the public half is taken as it is given: with another's, no one could verify what is signed.
   const hash = algorithm === 'ES256' ? 'sha256' : null
   if (!verify(hash, PROBE, publicKey, sign(hash, PROBE, privateKey))) throw new ConfigError(name, 'has a key whose private and public part do not fit')
   const { kty, crv, x, y } = publicKey.export({ format: 'jwk' }) as Record<string, string>

@@ -41,8 +41,8 @@ export const settleAccepted = (db: Database, { tenant, kind, ...attempt }: Accep
   db.settle('accept_factor', () => inQueue(db, { tenant, kind }, attempt) as Promise<Accepted | null>)
 
 /**
- * Counts a refused code of a kind: `refused`, or `waiting` or `locked` where failures that were counted before forbid it: then nobody
- * learns whether it was right. Decides the race of parallel guesses.
+ * Counts a refused code of a kind: `refused`, or `waiting` or `locked` where failures that were counted before forbid it: then the caller
+ * does not learn whether it was right. Decides the race of parallel guesses.
  */
 export const settleRefused = (db: Database, { tenant, kind, ...attempt }: Refusal): Promise<Refused> =>
   db.settle('refuse_factor', () => inQueue(db, { tenant, kind }, attempt) as Promise<Refused | null>)

@@ -27,7 +27,7 @@ export class FactorKinds {
     this.refused = proofs.flatMap(({ audit }) => audit.refused)
   }
 
-  /** @throws UnavailableError for a kind that another release has made: nobody passes by what is not understood */
+  /** @throws UnavailableError for a kind that another release has made: what is not understood lets no one pass */
   of (name: string): FactorKind {
     const found = this.all.find(({ kind }) => kind === name)
     if (found === undefined) throw new UnavailableError(`there are factors of a kind that this release does not know: ${name}`)

@@ -1,9 +1,9 @@
-/** What may stand between the characters of a code: white space, dashes, and what nobody sees. Part of a pattern with the flag `u`. */
+/** What may stand between the characters of a code: white space, dashes, and what is invisible. Part of a pattern with the flag `u`. */
 export const SEPARATOR = '[\\s\\p{Z}\\p{Pd}\\p{Cf}−ー]'
 
 const SEPARATORS = new RegExp(SEPARATOR, 'gu')
 
-/** What somebody means by a code that they type or paste: nothing between its characters, and the digits of any script as ours. */
+/** What a user means by a code that they type or paste: nothing between its characters, and the digits of any script as ours. */
 export const readTyped = (typed: string): string => typed.replace(SEPARATORS, '').replace(/\p{Nd}/gu, digitOf)
 
 /** In each script the digits follow each other from zero to nine (Unicode, section 4.6), and those of some touch the next. */

@@ -16,7 +16,7 @@ export interface FactorView {
   nextCodeAt: string | null
 }
 
-/** All factors of somebody, oldest first, pending ones last. */
+/** All factors of a user, oldest first, pending ones last. */
 export const listFactors = (kinds: FactorKinds, user: WholeUser, now: Date): FactorView[] =>
   [...user.factors.map(factor => viewFactor(kinds, factor, user, now)), ...user.pending.map(pending => viewPending(pending, user))]
 

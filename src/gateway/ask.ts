@@ -74,7 +74,7 @@ async function orNull<T> (work: Promise<T>): Promise<T | null> {
   }
 }
 
-/** The gateway's own parameters; a path below may bring the original query along, which is nobody's demand. */
+/** The gateway's own parameters; a path below may bring the original query along, which demands nothing. */
 function readDemands (request: FastifyRequest): Demands {
   if (request.routeOptions.url?.endsWith('*') === true) return {}
   const isValid = request.getValidationFunction('querystring') as NonNullable<ReturnType<FastifyRequest['getValidationFunction']>>

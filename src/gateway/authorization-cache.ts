@@ -16,7 +16,7 @@ const LIMITS: AuthorizationLimits = { max: 20_000, perUser: 10 }
 /**
  * First-factor tokens that passed by the second factor which their session remembers: each as the MFA token that it might
  * have been renewed to, so that the same rules say whether it counts. They are gone when they end, and bounded in number, of
- * each user too: nobody pushes out the others' by many tokens of their own.
+ * each user too: no user pushes out the others' by many tokens of their own.
  */
 export class AuthorizationCache {
   readonly #perUser: number

@@ -23,7 +23,7 @@ export function decideByToken (caller: Pick<Caller, 'mfa' | 'authTime'>, demands
 }
 
 /**
- * May this token pass? The policy's decision, and what the gateway asks beyond it, which binds whoever would pass without:
+ * May this token pass? The policy's decision, and what the gateway asks beyond it, which binds every user who would pass without:
  * with a factor they are asked for a code, without one they must enroll.
  */
 export function decideAuthorize (user: User, caller: Caller, demands: Demands, now: Date, settings: DecisionSettings): Answer {

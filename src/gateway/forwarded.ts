@@ -25,7 +25,7 @@ export function originalUrl (request: FastifyRequest, hosts: readonly string[]):
   return isAllowed && url.href.length <= MAX_URL_LENGTH ? url.href : undefined
 }
 
-/** The gateways' calls, and what they put behind them: the path that somebody asked them for. */
+/** The gateways' calls, and what they put behind them: the path that they were asked for. */
 const BELOW = /^(\/mfa\/(?:authorize|forward-auth))\/+(.*)$/s
 
 /**

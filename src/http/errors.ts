@@ -70,7 +70,7 @@ export function toProblem (error: FastifyError, request?: FastifyRequest): Probl
   }
 }
 
-/** A schema may say in its `x-message` what a field must be, where a pattern would not tell anybody. */
+/** A schema may say in its `x-message` what a field must be, where a pattern would not tell a reader. */
 export const SAYS_WHAT_IS_MEANT = { keywords: ['x-message'], verbose: true }
 
 type Failure = NonNullable<FastifyError['validation']>[number] & { parentSchema?: { 'x-message'?: string } }
@@ -106,7 +106,7 @@ const PARSER: Record<string, [status: number, reason: string, code: ProblemCode,
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'invalid_request', DETAILS.slow]
 }
 
-/** Answers it, where there is still somebody to hear. */
+/** Answers it, if the caller is still there. */
 export function answerClientError (error: Error & { code?: string }, socket: Socket, onRefused: (socket: Socket, status: number) => void): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   const [status, reason, code, detail] = PARSER[String(error.code)] ?? [400, 'Bad Request', 'invalid_request', DETAILS.http]

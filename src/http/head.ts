@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { Problem } from './problem.ts'
 
-/** Of a bearer token, in characters: that of somebody in a few hundred groups has 13 000. */
+/** Of a bearer token, in characters: that of a user in a few hundred groups has 13 000. */
 export const MAX_TOKEN_LENGTH = 32 * 1024
 
 /** Of a head, in bytes: a token, and as much of everything else. Node answers what is larger by itself. */

@@ -71,7 +71,7 @@ export function operation ({ id, tag, summary, description, isPublic, isUncounte
   } as FastifySchema
 }
 
-/** Consoles fill in what has an example, and an optional filter that nobody chose would find nothing. */
+/** Consoles fill in what has an example, and an optional filter that the user did not choose would find nothing. */
 const withoutExamples = (schema: TSchema): TSchema => {
   const { properties } = schema as { properties: Record<string, TSchema> }
   return { ...schema, properties: Object.fromEntries(Object.entries(properties).map(([name, { examples: _, ...rest }]: [string, TSchema & { examples?: unknown }]) => [name, rest])) }

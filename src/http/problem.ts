@@ -51,7 +51,7 @@ export const DETAILS = {
   slow: 'The request did not arrive in time. Send it again without pauses.'
 } as const
 
-/** Why somebody may not do something, as the audit has it, and what would help. */
+/** Why a caller may not do something, as the audit has it, and what would help. */
 export const FORBIDDEN = {
   machine: 'This call needs a user. A machine can only do what `mfa:auditor` and `mfa:sync` allow.',
   disabled: 'This user is disabled. The application that disabled them can let them in again.',

@@ -15,7 +15,7 @@ export const NullableGivenTime = Type.Union([GivenTime, Type.Null()], { descript
 
 const oneLine = (maxLength: number): string => `must be text of 1 to ${maxLength} characters on one line`
 
-/** As a token or an application names somebody or something. */
+/** As a token or an application names a user or a thing. */
 export const Name = (maxLength: number, description: string) => Type.String({ minLength: 1, maxLength, pattern: NAME, description, 'x-message': oneLine(maxLength) })
 
 /** The same in a query: what no name has would only be a question too many. */
@@ -30,7 +30,7 @@ export const Label = Type.String({
   examples: ['My phone']
 })
 
-/** Why an administrator does something to somebody: it is kept in the audit. */
+/** Why an administrator does something to a user: it is kept in the audit. */
 export const Reason = Type.String({ minLength: 1, maxLength: 500, pattern: PRINTABLE, description: 'Why. The audit keeps it', 'x-message': `${oneLine(500)}, without a space at either end`, examples: ['Ticket 4711'] })
 
 /** Of a page; the query is text, and nothing is coerced. */

@@ -27,7 +27,7 @@ export function readAllauth (file: string, usersModel?: string): Found[] {
   return authenticators.map(entry => readEntry(entry, findUser))
 }
 
-/** The records of the users' model. Another one's would give an authenticator to somebody else, so a doubt is an error. */
+/** The records of the users' model. Another one's would give an authenticator to another user, so a doubt is an error. */
 function findUsers (models: Map<string, Entry[]>, authenticators: Entry[], named: string | undefined): Entry[] {
   if (named !== undefined) return models.get(named) ?? fail('The file has no records of the model that --users-model names.')
   // A site that has another model for its users has none of this one.

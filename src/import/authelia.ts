@@ -14,7 +14,7 @@ export function readAuthelia (file: string): Found[] {
   return readYaml(file)
 }
 
-/** It quotes nothing: with a comma in a name, nobody knows where the name ends. */
+/** It quotes nothing: with a comma in a name, it is not known where the name ends. */
 function readCsvLine (line: string, row: string): Found {
   const cells = line.split(',')
   if (cells.length !== CSV_COLUMNS.length) return { row, content: { reason: 'malformed' } }

@@ -10,7 +10,7 @@ export const REASONS = [
 
 export type Reason = typeof REASONS[number]
 
-/** Who somebody is there; which of them our tokens name as `sub` is for whoever imports to know. */
+/** The names of a user there; which of them our tokens have as `sub`, the operator who imports must know. */
 export interface Identity { id?: string | undefined, username?: string | undefined, email?: string | undefined }
 
 /** What a file has of one authenticator, or of recovery codes. */
@@ -28,7 +28,7 @@ export interface Found extends Identity {
 /** A file that is not what it was said to be; the message never holds what is in it. */
 export class ImportError extends Error { override name = 'ImportError' }
 
-/** Bytes: RFC 4226 §4 R6 asks for the first, and nobody makes more than the second. */
+/** Bytes: RFC 4226 §4 R6 asks for the first, and no app makes more than the second. */
 const [SHORTEST, LONGEST] = [16, 128]
 
 export function takeSecret (secret: Buffer): Found['content'] {
@@ -63,16 +63,16 @@ export const isObject = (value: unknown): value is Json => typeof value === 'obj
 export const objects = (value: unknown): Json[] => Array.isArray(value) ? value.filter(isObject) : []
 export const text = (value: unknown): string | undefined => typeof value === 'string' && value !== '' ? value : undefined
 
-/** An id or a name, which may be a number: but none that JSON has rounded, since that is somebody else's. */
+/** An id or a name, which may be a number: but none that JSON has rounded, since that is another user's. */
 export const nameOf = (value: unknown): string | undefined => Number.isSafeInteger(value) ? String(value) : text(value)
 
-/** What somebody signs in with is their address, if it is one. */
+/** The name that a user signs in with is their address, if it is one. */
 export function login (name: string | undefined): Identity {
   const isAddress = name !== undefined && /^[^\s@]+@[^\s@]+$/.test(name)
   return { username: name, email: isAddress ? name : undefined }
 }
 
-/** Somebody by their key. The same once more is a table that was joined; another one of that key is a file that says nothing of either. */
+/** A user by their key. The same once more is a table that was joined; another one of that key is a file that says nothing of either. */
 export function putOnce<Who extends object> (users: Map<string, Who>, key: string, who: Who, row: string): void {
   const known = users.get(key) ?? who
   if (JSON.stringify(known) !== JSON.stringify(who)) throw new ImportError(`The file has two users of one key, the second in row ${row}.`)

@@ -20,7 +20,7 @@ function readContent (type: string, given: Map<string, string>): Found['content'
   return other === undefined ? takeBase32(given.get('secret') ?? '') : { reason: other }
 }
 
-/** By their names in lower case. Null if one is given twice and not the same: nobody knows which counts. */
+/** By their names in lower case. Null if one is given twice and not the same: it is not known which counts. */
 function parametersOf (query: string): Map<string, string> | null {
   const given = new Map<string, string>()
   for (const [name, value] of new URLSearchParams(query)) {

@@ -21,17 +21,17 @@ function columnOf (cell: string): Column | undefined {
   return (Object.keys(NAMES) as Column[]).find(column => NAMES[column].includes(name))
 }
 
-/** Entra's, where nobody has named them. */
+/** Entra's, if they are not named. */
 const ENTRA: Column[] = ['user', 'serial', 'secret', 'period', 'other', 'other']
 /** privacyIDEA's and LinOTP's; with `# version: 2` there are users before them. */
 const OATH: Column[] = ['serial', 'hex', 'type', 'digits', 'period', 'algorithm']
 const OATH_USERS: Column[] = ['user', 'other', 'other']
-/** Bytes: of another length it's another hash, or nobody knows. */
+/** Bytes: of another length it's another hash, or an unknown one. */
 const SHA1_SEED = 20
 
 /**
  * Tokens of an OATH server or vendor: with a line of names, as Entra ID wants it, or without, as privacyIDEA does. Whose it is,
- * the column of users says; without one the serial number is the id, for whoever puts subjects there.
+ * the column of users says; without one the serial number is the id, if subjects were put there.
  */
 export function readOathCsv (file: string): Found[] {
   const isVersion2 = /^#\s*version:\s*2\s*$/m.test(file.split('\n', 1)[0] as string)

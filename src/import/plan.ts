@@ -13,7 +13,7 @@ export interface PlannedFactor {
   repeatedIn: string[]
 }
 
-/** Somebody, and all that the file has of them that can be brought. */
+/** A user, and all that the file has of them that can be brought. */
 export interface PlannedUser { subject: string, account: string, factors: PlannedFactor[] }
 
 export interface LeftBehind { row: string, subject: string | undefined, reason: Reason }
@@ -86,7 +86,7 @@ function keyOf (secret: Buffer): string {
   return key.toString('hex').replace(/(00)+$/, '')
 }
 
-/** As a token may name somebody. What another program could not read is nobody's name. */
+/** As a token may name a user. What another program could not read is no name. */
 const isName = (name: string): boolean => name !== '' && name.length <= 255 && !/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\uFFFD]/u.test(name)
 
 function subjectOf (who: Identity, { subject }: Target): string | undefined {

@@ -16,7 +16,7 @@ export interface KeepOptions {
   db: Database
   /** What is told, and how much it matters: refused files are errors. */
   log: (level: 'info' | 'warn' | 'error', text: string, error?: unknown) => void
-  /** The keys, which nobody could hold against the database at the start, do not fit it: this process serves nothing. */
+  /** The keys, which could not be checked against the database at the start, do not fit it: this process serves nothing. */
   onUnfit: (error: Error) => void
   reportSeconds?: number
 }
@@ -41,7 +41,7 @@ export class SecretKeeper {
   constructor (options: KeepOptions) { this.#options = options }
 
   /**
-   * Holds the keys against the database, again and again until that is there: nobody is let in before.
+   * Holds the keys against the database, again and again until that is there: no one is let in before.
    * @throws ConfigError if they do not fit
    */
   async prove (retryMs = RETRY_MS): Promise<void> {

@@ -24,7 +24,7 @@ export const markKeys = ({ sealing, peppers, signing }: KeySet): KeyMark[] => [
 const markRing = (purpose: Purpose, { primary, keys }: KeyRing): KeyMark[] =>
   [...keys].map(([id, key]) => ({ purpose, id, fingerprint: fingerprint(purpose, key), isFirst: id === primary }))
 
-/** Of 32 random bytes: whoever reads it learns nothing of them. What else a key is used for begins with no such text. */
+/** Of 32 random bytes: it tells nothing of them. What else a key is used for begins with no such text. */
 const fingerprint = (purpose: Purpose, key: Buffer): string =>
   createHmac('sha256', key).update(`headless-mfa fingerprint of a ${purpose} key`).digest('base64url')
 

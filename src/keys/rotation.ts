@@ -2,7 +2,7 @@ import { MAX_TOKEN_SECONDS } from '../http/auth/mfa-claims.ts'
 import { CLOCK_SKEW_SECONDS } from '../platform/time.ts'
 import type { Purpose } from './keys.ts'
 
-/** How long whoever verifies our tokens may keep the key set. */
+/** How long a verifier of our tokens may keep the key set. */
 export const JWKS_SECONDS = 300
 /** How often a replica says which keys it has. */
 export const REPORT_SECONDS = 5
@@ -23,14 +23,14 @@ export interface KeyState {
 export type RotateDecision =
   /** Put it first. */
   | { outcome: 'switch', id: string }
-  /** Nobody has used the newest key yet, and not everybody can: wait so long, or for a replica that reads it (null). */
+  /** No replica has used the newest key yet, and not all can: wait so long, or for a replica that reads it (null). */
   | { outcome: 'wait', id: string, seconds: number | null }
   /** Every key of the ring was in use once: the first one is the newest. */
   | { outcome: 'none' }
 
 /**
- * May the newest key seal, hash or sign? Everybody must have it before that: each replica, so that none meets what it can't
- * open; and of a signing key everybody who keeps our key set.
+ * May the newest key seal, hash or sign? All must have it before that: each replica, so that none meets what it can't
+ * open; and of a signing key each verifier that keeps our key set.
  */
 export function decideRotate (purpose: Purpose, ids: readonly string[], states: readonly KeyState[]): RotateDecision {
   const stateOf = (id: string): KeyState | undefined => states.find(state => state.purpose === purpose && state.id === id)

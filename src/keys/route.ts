@@ -10,7 +10,7 @@ const JwkSet = Type.Object({
   }))
 }, { $id: 'JwkSet', examples: [{ keys: [{ kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo', kid: '2026-11', use: 'sig', alg: 'EdDSA' }] }] })
 
-/** Public keys of our tokens (RFC 7517): whoever verifies one needs nothing else of us. */
+/** Public keys of our tokens (RFC 7517): a verifier needs nothing else of us. */
 export function registerJwks (app: FastifyInstance, keys: () => ReadonlyArray<{ publicJwk: Readonly<Record<string, string>> }>): void {
   app.addSchema(JwkSet)
   app.get('/.well-known/jwks.json', {

@@ -2,12 +2,12 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import type { SealedParameters } from '../users/user.ts'
 import type { KeyRing } from './keys.ts'
 
-/** Whose secret it is, of which kind, and what it is used by: a sealed secret opens for nobody else, and for no other parameters. */
+/** Whose secret it is, of which kind, and what it is used by: a sealed secret opens for no other user, and for no other parameters. */
 export interface SealContext extends SealedParameters { tenant: string, userId: string, factorId: string }
 
 export interface Sealed { keyId: string, sealed: Buffer }
 
-/** The secret cannot be had: unknown key, changed bytes, or somebody else's row. Says nothing of which. */
+/** The secret cannot be had: unknown key, changed bytes, or another user's row. Does not tell which. */
 export class SealError extends Error {
   override name = 'SealError'
   constructor () { super('a sealed secret does not open') }

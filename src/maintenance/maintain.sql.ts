@@ -98,7 +98,7 @@ async function dropOlder (client: pg.Client, since: Date): Promise<string[]> {
   return rows.map(({ name }) => name)
 }
 
-/** Waits in many short turns instead of one long one, in which everybody else would wait behind it. */
+/** Waits in many short turns instead of one long one, in which all others would wait behind it. */
 async function retried<T> (work: () => Promise<T>, tries = 1): Promise<T> {
   try {
     return await work()

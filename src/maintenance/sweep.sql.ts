@@ -9,9 +9,9 @@ const INTERVAL_MS = 60_000
 const WEBHOOK_EVENT_DAYS = 30
 
 /**
- * Removes what has ended: remembered sessions, enrollments that nobody confirmed, codes of administrators, revocations that no
- * token is older than, webhook events that could not be delivered, what attacks are seen by. Answers how many rows went. Tells of refused codes
- * that nobody was told of, and keeps the changes few that reports add up.
+ * Removes what has ended: remembered sessions, enrollments that were not confirmed, codes of administrators, revocations that no
+ * token is older than, webhook events that could not be delivered, what attacks are seen by. Answers how many rows went. Reports refused
+ * codes that were not reported yet, and keeps the changes few that reports add up.
  */
 export async function sweep (db: Database): Promise<number> {
   const sessions = await db.chores`DELETE FROM mfa_sessions WHERE expires_at < now() RETURNING 1`

@@ -6,7 +6,7 @@ const GLOBAL = ipaddr.IPv6.parseCIDR('2000::/3')
 const AZURE_PLATFORM = '168.63.129.16'
 
 /**
- * May anybody on the Internet have this address? Not: this host, its network, a private one, a carrier's, a cloud's metadata,
+ * Can this be an address of the public Internet? Not: this host, its network, a private one, a carrier's, a cloud's metadata,
  * one that is reserved, or an IPv4 address in IPv6 clothes, whichever that is.
  */
 export function isPublicAddress (address: string): boolean {

@@ -33,7 +33,7 @@ function readableStart (bytes: Uint8Array, encoding: string): string {
   return start(good)
 }
 
-/** Where somebody finds what follows this text. */
+/** Where the reader finds what follows this text. */
 export function placeAfter (text: string): string {
   const lines = text.split(/\r\n|\r|\n/)
   return `line ${lines.length}, column ${[...lines.at(-1) as string].length + 1}`

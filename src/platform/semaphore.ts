@@ -17,7 +17,7 @@ export interface Turn {
 }
 
 /**
- * So many at once; others wait in the order in which they came. It is our own because whoever waits must be able to leave: the
+ * So many at once; others wait in the order in which they came. It is our own because a waiting request must be able to leave: the
  * libraries that know this take 60 µs for each turn, a tenth of a login.
  */
 export class Semaphore {
@@ -32,7 +32,7 @@ export class Semaphore {
     this.#refusal = refusal
   }
 
-  /** Nobody has a turn, and so nobody waits for one. */
+  /** No turn is taken, and so none is waited for. */
   get isIdle (): boolean { return this.#taken === 0 }
 
   /** @throws UnavailableError if too many wait */
@@ -81,7 +81,7 @@ export class Semaphore {
     return { come, end: () => { end() } }
   }
 
-  /** The turn goes to whoever waits first; where nobody does, nobody has it. */
+  /** The turn goes to the first that waits, if any. */
   #giveOnce (): () => void {
     let isGiven = false
     return () => {

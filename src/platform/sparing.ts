@@ -14,7 +14,7 @@ export class Sparing<T> {
     this.#limits = limits
   }
 
-  /** @param kind kinds beyond the most that are kept are one kind together: whoever makes up new ones fills nothing */
+  /** @param kind kinds beyond the most that are kept are one kind together: made-up ones fill nothing */
   add (kind: string, what: T): void {
     const key = this.#kinds.has(kind) || this.#kinds.size < this.#limits.maxKinds ? kind : ''
     const kept = this.#kinds.get(key)

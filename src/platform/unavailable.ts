@@ -23,7 +23,7 @@ export class OutcomeUnknownError extends UnavailableError {
   constructor (cause: UnavailableError) { super(cause.message, { code: cause.code, cause: cause.cause }) }
 }
 
-/** Nobody is there any more to be answered: nothing was done for them. */
+/** The caller has gone: nothing was done for them. */
 export class CallerGoneError extends UnavailableError {
   override name = 'CallerGoneError'
   constructor () { super('its caller has gone') }

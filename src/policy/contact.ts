@@ -3,7 +3,7 @@ import type { User } from '../users/user.ts'
 import { decide, type DecisionSettings, firstGraceDays } from './decide.ts'
 import type { Decision } from './policy.ts'
 
-/** What a call saw in somebody for the first time and is to be recorded, each part once. */
+/** What a call saw of a user for the first time and is to be recorded, each part once. */
 export interface PolicyContact {
   /** The days until the user's deadline, from the database's now. */
   graceDays: number | null

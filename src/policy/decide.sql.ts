@@ -45,14 +45,14 @@ export const isExempt = ({ maxExemptionDays }: Rule): Sql => maxExemptionDays ==
   ? sql`(exempt_since IS NOT NULL AND coalesce(exempt_until, 'infinity') > statement_timestamp())`
   : sql`(exempt_since IS NOT NULL AND least(exempt_until, exempt_since + ${days(maxExemptionDays)}) > statement_timestamp())`
 
-/** The later of somebody's own deadline and the policy's date; whom no policy has met yet is met now. */
+/** The later of the user's own deadline and the policy's date; a user that no policy has met yet is met now. */
 export function deadline ({ gracePeriodDays, enforceFrom, maxGraceDays }: Rule, graceUntil = sql`grace_until`, policyMetAt = sql`policy_met_at`): Sql {
   const given = sql`coalesce(${graceUntil}, statement_timestamp() + ${days(gracePeriodDays)})`
   const own = maxGraceDays === undefined ? given : sql`least(${given}, coalesce(${policyMetAt}, statement_timestamp()) + ${days(maxGraceDays)})`
   return enforceFrom === null ? own : sql`greatest(${own}, ${enforceFrom}::timestamptz)`
 }
 
-/** The same for somebody whom no policy has met. */
+/** The same for a user that no policy has met. */
 export const firstDeadline = (rule: Rule): Sql => deadline(rule, sql`NULL::timestamptz`, sql`NULL::timestamptz`)
 
 /** One of STRICTNESS, under one rule. */

@@ -53,7 +53,7 @@ function decideUnder (rule: Rule, user: DecisionInput, proof: Proof, now: Date, 
 
 const LOGIN_HINT: Record<LoginAge, Pick<Decision, 'loginFirst' | 'loginTimeUnknown'>> = { fresh: {}, old: { loginFirst: true }, unknown: { loginTimeUnknown: true } }
 
-/** A policy for groups covers whoever is in one of them, and those of whom a source says that it left groups out. */
+/** A policy for groups covers the users in one of them, and those whose groups are not all known. */
 function isCovered ({ groups }: Rule, { sources }: DecisionInput, { issuers }: DecisionSettings): boolean {
   return groups === null || areGroupsUnknown(sources, issuers) || groupsOf(sources, issuers).some(group => groups.includes(group))
 }
@@ -75,7 +75,7 @@ function isExempt (rule: Rule, { exemption, readAt }: DecisionInput): boolean {
 }
 
 /**
- * The later of the user's own deadline and the policy's date. Whom no policy has met yet is met now, so that what is
+ * The later of the user's own deadline and the policy's date. A user that no policy has met yet is met now, so that what is
  * answered before and after is the same. A floor's grace counts from that meeting, whatever the user was given.
  */
 function deadlineOf ({ gracePeriodDays, enforceFrom, maxGraceDays }: Rule, { graceUntil, policyMetAt, readAt }: DecisionInput): Date {
@@ -85,7 +85,7 @@ function deadlineOf ({ gracePeriodDays, enforceFrom, maxGraceDays }: Rule, { gra
 }
 
 /**
- * How many days somebody is given whom an enforcing policy meets with this session for the first time; null if none
+ * How many days a user is given if an enforcing policy meets them with this session for the first time; null if none
  * does. Factors play no part, so that a reset opens no new grace; an exemption does, as nothing is asked of them yet.
  */
 export function firstGraceDays (user: User, proof: Proof, now: Date, settings: DecisionSettings): number | null {

@@ -7,7 +7,7 @@ export const toPolicy = (row: PolicyRow | null): Policy => row === null
   ? DEFAULT_POLICY
   : { ...row, enforceFrom: date(row.enforceFrom), updatedAt: date(row.updatedAt) }
 
-/** The tenant's policy, for whom no user stands who would have it: a machine. */
+/** The tenant's policy, for a machine, which has no user to read it with. */
 export async function findPolicy (db: Database, tenant: string): Promise<Policy> {
   const [{ policy }] = await db.rows`SELECT find_policy(${tenant}) AS policy` as [{ policy: PolicyRow | null }]
   return toPolicy(policy)

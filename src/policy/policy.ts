@@ -1,16 +1,16 @@
-/** `report_only`: nobody must enroll, and each answer says what `required` would ask. */
+/** `report_only`: no user must enroll, and each answer says what `required` would ask. */
 export type Enforcement = 'optional' | 'report_only' | 'required'
 
-/** `exempt_sso_only`: by the accounts that somebody has; `exempt_sso_session`: by how this session came in. */
+/** `exempt_sso_only`: by the accounts that the user has; `exempt_sso_session`: by how this session came in. */
 export type SsoRule = 'exempt_sso_only' | 'exempt_sso_session' | 'none'
 
 export interface Policy {
   enforcement: Enforcement
   /** Null: all users. */
   groups: string[] | null
-  /** From when the policy first meets somebody; each has it once. */
+  /** From when the policy first meets a user; each has it once. */
   gracePeriodDays: number
-  /** Nobody must enroll before. */
+  /** No user must enroll before. */
   enforceFrom: Date | null
   ssoRule: SsoRule
   version: number

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { MAX_LENGTH, Name, NullableGivenTime, NullableTime } from '../http/schema.ts'
 
-const Enforcement = Type.Enum(['optional', 'report_only', 'required'], { description: '`required`: users whom the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must' })
+const Enforcement = Type.Enum(['optional', 'report_only', 'required'], { description: '`required`: users that the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must' })
 const SsoRule = Type.Enum(['exempt_sso_only', 'exempt_sso_session', 'none'], { description: 'Which users are left to the identity provider. `exempt_sso_only`: users who can only sign in by SSO. `exempt_sso_session`: every session that came in by SSO. `none`: no one' })
 const Group = Name(MAX_LENGTH.group, 'A group, as tokens name it')
 const Groups = Type.Union([Type.Array(Group), Type.Null()], { description: 'Only users in one of these groups are covered. Null: everyone' })

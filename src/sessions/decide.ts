@@ -6,7 +6,7 @@ import { type Authentication, renewableAuthentication } from './mfa-token.ts'
 
 export type RenewDecision =
   | { outcome: 'renew', authentication: Authentication }
-  /** For an application, of somebody who is allowed without a second factor. */
+  /** For an application, of a user who is allowed without a second factor. */
   | { outcome: 'allow', decision: Decision }
   | { outcome: 'not_enrolled' }
   | { outcome: 'step_up' }

@@ -23,7 +23,7 @@ export const remembered = ({ config, secrets }: Services, { tenant, userId, epoc
 export const issueSettled = (services: Services, caller: Caller, { userId, epoch }: { userId: string, epoch: number }, authentication: Authentication, { generation }: { generation: number | null }, audience?: string): TokenAnswer =>
   issueToken(services, caller, { userId, epoch, generation: generation ?? 0 }, authentication, audience)
 
-/** Whom a token is for: us, or one of the configured applications. */
+/** Which audience a token is for: us, or one of the configured applications. */
 export function checkAudience ({ config }: Services, audience: string | undefined): void {
   if (audience !== undefined && !config.MFA_APPLICATION_AUDIENCES.includes(audience)) {
     throw new Problem('invalid_request', { errors: [{ field: 'audience', message: 'is none of the configured applications (MFA_APPLICATION_AUDIENCES)' }] })

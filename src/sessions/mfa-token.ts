@@ -20,7 +20,7 @@ export interface Authentication {
 /** `secondMethods`: what a second factor of any kind adds to `amr`. */
 export interface TokenSettings { issuer: string, audience: string, tokenSeconds: number, secondMethods: ReadonlySet<string> }
 
-/** Whom a token is made for. */
+/** The user that a token is made for. */
 export interface TokenSubject { userId: string, epoch: number, generation: number }
 
 /** What the first token proved: what a second factor adds, only where it counted there. */

@@ -90,7 +90,7 @@ function registerEnd (app: FastifyInstance, { config, db, guard }: Services): vo
       throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_TOKEN_SECONDS })
     }
     const result = await evenIfGone(request, () => settleSignedOut(db, { tenant, userId, epoch, by: byOf(request) }))
-    // Somebody else moved the epoch: this token is dead, and so is every other.
+    // Another call moved the epoch: this token is dead, and so is every other.
     if (result.outcome !== 'signed_out') refuse('revoked')
     return reply.code(204).send()
   })

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import type { KeyRing } from '../keys/keys.ts'
 
-/** What is kept of an erased user, by which nobody without the pepper finds them. */
+/** What is kept of an erased user, by which no one without the pepper finds them. */
 export interface Tombstone {
   hash: string
   pepperId: string

@@ -43,7 +43,7 @@ type UserRow = Pick<Json<User>, 'namespace' | 'subject' | 'account' | 'epoch' | 
 /** Without `acr` no authentication counts for the session. */
 type SessionRow = Of<Omit<StoredAuthentication, 'acr'>> & { issuer: string, session: string, acr: StoredAuthentication['acr'] | null, generation: number, epoch: number | null, mac: string }
 
-/** Everything that a decision about the caller needs, in one statement; null if nobody was seen by this name yet. */
+/** Everything that a decision about the caller needs, in one statement; null if no user was seen by this name yet. */
 export const findUser = (db: Database, caller: Caller, peppers: KeyRing): Promise<User | null> => find(db, caller, peppers, false)
 
 /** As `findUser`, with what a login does not ask about. */
@@ -58,7 +58,7 @@ const find = <P extends User>(db: Database, { tenant, namespace, subject, sessio
   findAmong<P>(db, { tenant, namespace: mfa === undefined ? namespace : null, isWhole },
     { name: mfa?.userId ?? subject, session: session?.isRemembered === true ? { ...session, peppers } : null })
 
-/** Of whom users may be read together; without a namespace they are named by their ids. */
+/** Users that are read together: of one tenant and namespace; without a namespace they are named by their ids. */
 interface Among { tenant: string, namespace: string | null, isWhole: boolean }
 /** `peppers`: by which what the session remembers was made. */
 interface Wanted { name: string, session: { issuer: string, id: string, peppers: KeyRing } | null }
@@ -76,7 +76,7 @@ async function findBatch (db: Database, { tenant, namespace, isWhole }: Among, u
   })
 }
 
-/** Somebody as users call them. */
+/** A user as people name them. */
 export interface Named { userId: string, namespace: string, subject: string }
 
 /** Who has a `sub`: one for each namespace. */

@@ -9,7 +9,7 @@ export interface SourceClaims {
   groupsUnknown?: boolean
 }
 
-/** One snapshot of all that a decision about somebody needs. May be stale by the time of the write; the write decides. */
+/** One snapshot of all that a decision about a user needs. May be stale by the time of the write; the write decides. */
 export interface User {
   tenant: string
   userId: string
@@ -24,7 +24,7 @@ export interface User {
   isAdministrator: boolean
   /** An administrator wants them to set up a first factor with a code only. */
   isCodeRequired: boolean
-  /** First-factor tokens of until then are somebody's who was erased. */
+  /** First-factor tokens of until then belong to a user who was erased. */
   tokensSince: Date | null
   createdAt: Date
   /** The database's time of this snapshot: what deadlines and exemptions end by. */
@@ -38,7 +38,7 @@ export interface User {
   factors: Factor[]
   /** The caller's login session, where it is remembered. */
   session: RememberedSession
-  /** By their kinds: one that nobody has asked for is not there. Ask `throttleOf`. */
+  /** By their kinds: one that was not needed yet is not there. Ask `throttleOf`. */
   throttles: Record<string, Throttle>
   policy: Policy
 }

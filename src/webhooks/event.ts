@@ -10,7 +10,7 @@ export type WebhookEventType = CommonWebhookEventType | `${string}.locked`
 /** Audit actions that are sent as webhook events: those, and that the factors of a kind are locked. `audit` has the same list. */
 export const webhookEventTypes = (kinds: readonly string[]): WebhookEventType[] => [...COMMON_TYPES, ...kinds.map(kind => `${kind}.locked` as const)]
 
-/** What happened, to whom, and who did it from where. */
+/** What happened, to which user, and who did it from where. */
 export interface WebhookEvent {
   type: WebhookEventType
   /** RFC 3339, UTC, to the microsecond. */

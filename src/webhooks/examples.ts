@@ -2,7 +2,7 @@ import { type CommonWebhookEventType, type WebhookEvent, type WebhookEventType, 
 
 const ALICE = { userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', namespace: 'https://id.example.com', subject: 'alice', account: 'alice@example.com' }
 const ADMIN = { actorId: 'c0a1b2d3-4e5f-4a6b-8c7d-9e0f1a2b3c4d' }
-const NOBODY = { userId: null, namespace: null, subject: null, account: null }
+const NO_USER = { userId: null, namespace: null, subject: null, account: null }
 const NAMELESS = { namespace: null, subject: null, account: null }
 const RECOVERY = { factorKind: 'recovery' }
 const FACTOR = { factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', label: 'My phone' }
@@ -32,8 +32,8 @@ const commonExamples = (kind: string): Record<CommonWebhookEventType, Example> =
     'user.disabled': { about: 'an application said that the user has left', event: { actorId: 'service:people-sync', details: {} } },
     'user.enabled': { about: 'an application said that the user is back. With a reason if the operator did it', event: { actorId: 'service:people-sync', details: {} } },
     'user.erased': { about: 'the user was erased, with their names', event: { ...ADMIN, ...NAMELESS, details: { reason } } },
-    'policy.changed': { about: 'who must have MFA. With a reason if the operator did it', event: { ...ADMIN, ...NOBODY, details: { before: POLICY, after: { ...POLICY, enforcement: 'required', gracePeriodDays: 14 } } } },
-    'spray.suspected': { about: 'in an hour, codes of 200 users were refused from one address (a /64 of IPv6). Without `source`: codes of more users than `passed`', event: { ...NOBODY, actorId: null, address: null, requestId: null, outcome: 'failure', details: { source: '192.0.2.7', users: 214, hours: 1 } } },
+    'policy.changed': { about: 'who must have MFA. With a reason if the operator did it', event: { ...ADMIN, ...NO_USER, details: { before: POLICY, after: { ...POLICY, enforcement: 'required', gracePeriodDays: 14 } } } },
+    'spray.suspected': { about: 'in an hour, codes of 200 users were refused from one address (a /64 of IPv6). Without `source`: codes of more users than `passed`', event: { ...NO_USER, actorId: null, address: null, requestId: null, outcome: 'failure', details: { source: '192.0.2.7', users: 214, hours: 1 } } },
     'guessing.suspected': { about: 'five codes were refused in a day (`failure`), or one was accepted after that (`success`)', event: { ...OF_KIND, actorId: null, outcome: 'failure', details: { failures: 5, hours: 24 } } }
   }
 }

@@ -3,7 +3,7 @@ import { type Database, STATEMENT_TIMEOUT } from '../platform/db/client.ts'
 import type { Settled } from '../platform/db/settlements.ts'
 import type { WebhookEvent } from './event.ts'
 
-/** Whoever has one, and is gone without a word, loses it to another worker after so long. */
+/** A worker that has one, and is gone without giving it back, loses it to another after so long. */
 const CLAIM_SECONDS = 5
 /** For so long after an answer a claim is certain, however long that answer took. */
 export const CERTAIN_MS = CLAIM_SECONDS * 1000 - STATEMENT_TIMEOUT
@@ -22,13 +22,13 @@ export const findDueWebhookEvents = (db: Database, limit: number): Promise<Webho
   WHERE parked_at IS NULL AND due_at <= clock_timestamp() AND (leased_until IS NULL OR leased_until <= clock_timestamp())
   ORDER BY due_at LIMIT ${limit}::int`
 
-/** Decides who of the workers delivers it, and that somebody's are delivered in their order. Null: not we, or not yet. */
+/** Decides which of the workers delivers it, and that those of one user are delivered in their order. Null: not we, or not yet. */
 export async function settleClaimed (db: Database, { tenant, id }: WebhookEventKey): Promise<ClaimedWebhookEvent | null> {
   const result = await db.settle('claim_webhook_event', sql`${tenant}, ${id}::uuid, ${CLAIM_SECONDS}::int`)
   return result.outcome === 'claimed' ? { tenant, id, attempt: result.attempt, event: result.event } : null
 }
 
-/** False if it is another worker's by now, or nobody's any more. */
+/** False if another worker has it by now, or it is gone. */
 export const settleRenewed = async (db: Database, { tenant, id, attempt }: ClaimedWebhookEvent): Promise<boolean> =>
   (await db.settle('renew_webhook_event', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${CLAIM_SECONDS}::int`)).outcome === 'renewed'
 

@@ -14,7 +14,7 @@ export interface DeliveringOptions {
   /** Sends it, and answers null, or why that was no delivery. Never throws; ends soon once `signal` is aborted. */
   deliver: (claimed: ClaimedWebhookEvent, signal: AbortSignal) => Promise<Failure | null>
   onError: (error: unknown) => void
-  /** Nobody will try it any more, unless an administrator says so. */
+  /** It will not be tried any more, unless an administrator says so. */
   onParked: (claimed: ClaimedWebhookEvent, failure: Failure) => void
   /** From now on the endpoint accepts nothing, because of this failure; null: it accepts events again. */
   onEndpoint: (failure: Failure | null) => void

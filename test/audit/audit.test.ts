@@ -5,14 +5,14 @@ import { type Answer, type User, type Service, startService } from '../helpers/s
 
 const service = await startService(t)
 
-/** An administrator, and how he asks for the audit. */
+/** An administrator, and how they ask for the audit. */
 async function auditor (of: Service = service): Promise<{ admin: User, token: string, list: (query?: string) => Promise<Answer> }> {
   const admin = of.user({ roles: ['mfa:auditor'] })
   const { token } = await admin.enroll()
   return { admin, token, list: (query = '') => admin.call('GET', `/admin/audit${query}`, undefined, token) }
 }
 
-/** `count` events of nobody in particular, `microseconds` apart, from 2026-01-01 on. */
+/** `count` events of no one in particular, `microseconds` apart, from 2026-01-01 on. */
 const fill = ({ service, tenant }: User, count: number, microseconds: number): Promise<unknown> => service.db.reports`
   INSERT INTO audit_events (tenant, at, action, outcome, subject, actor)
   SELECT ${tenant}, '2026-01-01T00:00:00Z'::timestamptz + (n / 3) * ${microseconds}::int * interval '1 microsecond', 'totp.accepted', 'success', 'filled', 'filled'
@@ -29,7 +29,7 @@ async function allPages (list: (query?: string) => Promise<Answer>, query: strin
   return items
 }
 
-t.test('an event says when, who, about whom, what, with which outcome, from where and in which request', async t => {
+t.test('an event says when, who, about which user, what, with which outcome, from where and in which request', async t => {
   const { admin, list } = await auditor()
   const { id } = await admin.row()
   const { status, body: { items, nextCursor } } = await list()
@@ -53,14 +53,14 @@ t.test('filters, each alone and all together', async t => {
   t.same(await actions(`userId=${id}`), ['access.refused', 'totp.refused', 'factor.confirmed', 'factor.started'])
   t.same(await actions(`actorId=${id}&action=totp.refused`), ['totp.refused'])
   t.same(await actions('action=factor.started'), ['factor.started', 'factor.started'])
-  t.same(await actions('userId=nobody'), [])
+  t.same(await actions('userId=unknown'), [])
   await service.db.rows`INSERT INTO audit_events (tenant, at, action, outcome, subject) VALUES (${admin.tenant}, '2026-02-01T00:00:00Z', 'key.rotated', 'success', NULL), (${admin.tenant}, '2026-02-02T00:00:00Z', 'user.erased', 'success', 'x')`
   t.same(await actions('to=2026-02-02T00:00:00Z'), ['key.rotated'], 'up to, and not with')
   t.same(await actions('from=2026-02-02T00:00:00Z&to=2026-02-03T00:00:00%2B02:00'), ['user.erased'], 'from, and with')
   t.same(await actions(`userId=${id}&actorId=${id}&action=factor.started&from=2026-02-02T00:00:00Z&to=2199-01-01T00:00:00Z`), ['factor.started'])
 })
 
-t.test('it names whom users know: users by their account of today, machines and the operator; who was erased has no name', async t => {
+t.test('it has the names that people know: users by their account of today, machines and the operator; an erased user has no name', async t => {
   const { admin, list } = await auditor()
   const user = service.user({ tenant: admin.tenant, preferred_username: 'dora' })
   await user.enroll()
@@ -78,7 +78,7 @@ t.test('it names whom users know: users by their account of today, machines and 
   t.same(await named('?action=user.reset'), [[null, null], ['people-sync', null], ['operator', null]])
 })
 
-t.test('no other tenant\'s events appear, whoever is asked for', async t => {
+t.test('no other tenant\'s events appear, whichever user is asked for', async t => {
   const { list } = await auditor()
   const stranger = service.user()
   await stranger.enroll()
@@ -140,7 +140,7 @@ t.test('an export has every event, one a line, as the pages have it', async t =>
   const whole = await exported('')
   t.equal(whole.length, 2502)
   t.same(whole, await allPages(list, 'limit=100'))
-  t.same(await exported('?userId=nobody'), [])
+  t.same(await exported('?userId=unknown'), [])
   t.same(await exported('?userId=filled&limit=3'), whole.slice(2, 5))
   const { body } = await list('?limit=20')
   t.same(await exported(`?cursor=${body.nextCursor as string}`), whole.slice(20))
@@ -156,11 +156,11 @@ t.test('an export reads no more than its client takes, and ends when the client 
   await reader.read()
   await settled(pages)
   const taken = pages()
-  t.ok(taken < 40, `${taken} of 60 pages while nobody reads`)
+  t.ok(taken < 40, `${taken} of 60 pages while the client does not read`)
   controller.abort()
   await t.rejects(reader.read())
   await sleep(200)
-  t.ok(pages() <= taken + 1, 'and none for somebody who has gone')
+  t.ok(pages() <= taken + 1, 'and none for a client that has gone')
   t.equal((await admin.call('GET', '/admin/audit', undefined, token)).status, 200)
 })
 

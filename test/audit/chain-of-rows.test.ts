@@ -1,4 +1,4 @@
-// Somebody with every right on the database changes the log: whatever he does, the first event of which it does not hold
+// An attacker with every right on the database changes the log: whatever they do, the first event of which it does not hold
 // any more is named.
 import { generateKeyPairSync } from 'node:crypto'
 import t, { type Test } from 'tap'
@@ -21,7 +21,7 @@ const verify = (tenant: string, ring = keys): ReturnType<typeof verifyTenant> =>
 
 /** Events of a tenant as the service writes them. */
 const write = (tenant: string, count: number): Promise<unknown> =>
-  db.reports`SELECT count(audit(${tenant}, 'somebody', 'totp.accepted', 'success', 'totp', '{"actor": "somebody", "address": "::1", "requestId": "r"}', jsonb_build_object('n', n, 'text', E'é\u2028"\\\\'))::text) FROM generate_series(1, ${count}::int) AS n`
+  db.reports`SELECT count(audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{"actor": "someone", "address": "::1", "requestId": "r"}', jsonb_build_object('n', n, 'text', E'é\u2028"\\\\'))::text) FROM generate_series(1, ${count}::int) AS n`
 
 async function sign (tenant: string): Promise<void> {
   const result = await signTenant(db, tenant, signing)
@@ -106,7 +106,7 @@ t.test('an event that is changed, with its link, before one that is passed off a
   const { tenant, at } = await chained()
   const [{ kept }] = await db.rows<{ kept: unknown }>`SELECT jsonb_agg(to_jsonb(c)) AS kept FROM audit_chain c WHERE tenant = ${tenant} AND position > 8` as [{ kept: unknown }]
   const { id, at: time } = at(8)
-  await db.rows`UPDATE audit_events SET actor = 'somebody else' WHERE tenant = ${tenant} AND id = ${id}::uuid`
+  await db.rows`UPDATE audit_events SET actor = 'someone else' WHERE tenant = ${tenant} AND id = ${id}::uuid`
   await db.rows`DELETE FROM audit_events WHERE tenant = ${tenant} AND id = ${at(9).id}::uuid`
   await db.rows`DELETE FROM audit_chain WHERE tenant = ${tenant} AND position > 7`
   await db.rows`UPDATE audit_heads h SET count = 7, hash = c.hash FROM audit_chain c WHERE h.tenant = ${tenant} AND c.tenant = h.tenant AND c.position = 7`
@@ -255,7 +255,7 @@ t.test('a retention that was made longer: what an earlier checkpoint had let go 
   t.same(await verify(tenant), { events: 11, broken: null })
 })
 
-t.test('a checkpoint that nobody of us has signed, or for another tenant or place', async t => {
+t.test('a checkpoint that no replica has signed, or for another tenant or place', async t => {
   const strange = parseSigningKeys('KEYS', JSON.stringify({ keys: [signingKey(keys[0]?.kid)] })) as [SigningKey]
   const { tenant } = await chained()
   const other = await chained()
@@ -326,7 +326,7 @@ const swapLinks = (tenant: string, one: number, other: number): Promise<void> =>
   UPDATE audit_chain SET position = ${one + other} + position WHERE tenant = '${tenant}' AND position < 0;
   COMMIT`)
 
-/** As somebody would who knows how the chain is made. */
+/** As an attacker would who knows how the chain is made. */
 async function rechain (tenant: string): Promise<void> {
   await db.rows`INSERT INTO audit_pending SELECT tenant, at, id FROM audit_chain WHERE tenant = ${tenant}`
   await db.rows`DELETE FROM audit_chain WHERE tenant = ${tenant}`

@@ -1,4 +1,4 @@
-// The audit's workers, while somebody with every right on the database, or with the service's login, works against them.
+// The audit's workers, while an attacker with every right on the database, or with the service's login, works against them.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { startAudit } from '../../src/audit/start.ts'
@@ -57,7 +57,7 @@ const sign = (tenant: string, memory: AuditMemory): ReturnType<typeof signTenant
   signTenant(service.db, tenant, { keys: service.secrets.signing, retentionDays: 400, memory })
 
 const write = (tenant: string, count: number): Promise<unknown> =>
-  service.db.rows`SELECT count(audit(${tenant}, 'somebody', 'totp.accepted', 'success', 'totp', '{"address": "192.0.2.1"}', '{}')::text) FROM generate_series(1, ${count}::int)`
+  service.db.rows`SELECT count(audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{"address": "192.0.2.1"}', '{}')::text) FROM generate_series(1, ${count}::int)`
 
 /** The chain by the recipe of docs/audit.md, over the events that there are now. At once, as replicas chain meanwhile. */
 async function rechain (tenant: string): Promise<void> {
@@ -79,13 +79,13 @@ const empty = (tenant: string): Promise<void> =>
 /** What the owner of the tables can do to ten signed events so that the tables alone show nothing. */
 const forgeries: Array<[what: string, forge: (tenant: string) => Promise<void>]> = [
   ['an event is rewritten, the chain made anew, all checkpoints are deleted', async tenant => {
-    await owner.rows`UPDATE audit_events SET subject = 'somebody else' WHERE tenant = ${tenant} AND action = 'factor.confirmed'`
+    await owner.rows`UPDATE audit_events SET subject = 'someone else' WHERE tenant = ${tenant} AND action = 'factor.confirmed'`
     await rechain(tenant)
     await owner.rows`DELETE FROM audit_checkpoints WHERE tenant = ${tenant}`
   }],
   ['the same with more events than were signed', async tenant => {
-    await owner.rows`UPDATE audit_events SET subject = 'somebody else' WHERE tenant = ${tenant} AND action = 'factor.confirmed'`
-    await owner.rows`SELECT audit(${tenant}, 'somebody', 'totp.accepted', 'success', 'totp', '{}', '{}')::text`
+    await owner.rows`UPDATE audit_events SET subject = 'someone else' WHERE tenant = ${tenant} AND action = 'factor.confirmed'`
+    await owner.rows`SELECT audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{}', '{}')::text`
     await owner.rows`DELETE FROM audit_checkpoints WHERE tenant = ${tenant}`
     await rechain(tenant)
   }],
@@ -96,7 +96,7 @@ const forgeries: Array<[what: string, forge: (tenant: string) => Promise<void>]>
   ['the tail is cut off, and other events are put in its place', async tenant => {
     await owner.rows`DELETE FROM audit_checkpoints WHERE tenant = ${tenant}`
     await cut(tenant, 8)
-    await owner.rows`SELECT count(audit(${tenant}, 'somebody', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, 2)`
+    await owner.rows`SELECT count(audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, 2)`
     await chainTenant(owner, tenant)
   }],
   ['all tables of the audit are emptied', async tenant => {
@@ -104,13 +104,13 @@ const forgeries: Array<[what: string, forge: (tenant: string) => Promise<void>]>
   }],
   ['all of it is replaced by another chain', async tenant => {
     await empty(tenant)
-    await owner.rows`SELECT count(audit(${tenant}, 'somebody', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, 12)`
+    await owner.rows`SELECT count(audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, 12)`
     await chainTenant(owner, tenant)
   }]
 ]
 
 for (const [what, forge] of forgeries) {
-  t.test(`${what}: told once, signed by nobody, ok for nobody`, async t => {
+  t.test(`${what}: reported once, signed by no replica, ok for none`, async t => {
     const replica = startReplica(t, { memory: service.memory })
     const { tenant, verify } = await signed(replica)
     t.match((await verify()).body, { ok: true, events: 10 })
@@ -119,7 +119,7 @@ for (const [what, forge] of forgeries) {
     t.match((await verify()).body, { ok: false, brokenAt: { cause: /changed|missing/ } }, 'at once, by what this replica remembers')
     await until(() => errorsOf(replica, tenant).length > 0)
     t.match(errorsOf(replica, tenant), [{ fields: { tenant, brokenAt: {} }, text: 'the audit was changed' }])
-    // What is remembered was put back: whoever remembers nothing sees it too.
+    // What is remembered was put back: a replica that remembers nothing sees it too.
     t.not((await verifyTenant(service.db, tenant, service.secrets.signing)).broken, null, 'for `npm run audit:verify`')
 
     await write(tenant, 3)
@@ -156,7 +156,7 @@ async function seen (): Promise<{ tenant: string, signer: AuditMemory, witness: 
 }
 
 async function forge (tenant: string): Promise<void> {
-  await owner.rows`UPDATE audit_events SET subject = 'somebody else'
+  await owner.rows`UPDATE audit_events SET subject = 'someone else'
     WHERE tenant = ${tenant} AND id = (SELECT id FROM audit_chain WHERE tenant = ${tenant} AND position = 3)`
   await owner.rows`DELETE FROM audit_checkpoints WHERE tenant = ${tenant}`
   await rechain(tenant)
@@ -186,7 +186,7 @@ t.test('what another one has signed of a forgery in the meantime, with as many e
     const { broken } = await verifyTenant(service.db, tenant, service.secrets.signing, witness.newest(tenant))
     t.match(broken, { cause: 'changed' })
     const verify = async (): Promise<unknown> => (await verifyTenant(service.db, tenant, service.secrets.signing)).broken
-    t.match(await verify(), { cause: 'changed' }, 'for everybody')
+    t.match(await verify(), { cause: 'changed' }, 'for everyone')
     t.match(await sign(tenant, deceived), { cause: more === 0 ? 'checkpoint' : 'changed' }, 'and it signs no more')
     t.match(await verify(), { cause: 'changed' }, 'nor puts back what it has signed')
   }
@@ -202,7 +202,7 @@ t.test('a checkpoint that was deleted is put back and told of; the chain is whol
   t.same(await verifyTenant(service.db, tenant, service.secrets.signing), { events: 7, broken: null })
 })
 
-t.test('a checkpoint that nobody of us has signed, in the place of the one that is remembered or behind it, is told of', async t => {
+t.test('a checkpoint that no replica has signed, in the place of the one that is remembered or behind it, is reported', async t => {
   for (const count of [6, 9]) {
     const { tenant, witness } = await seen()
     await owner.rows`INSERT INTO audit_checkpoints SELECT tenant, ${count}::bigint, until, now(), kept_since, kid, 'x.y.z' FROM audit_checkpoints WHERE tenant = ${tenant}
@@ -294,7 +294,7 @@ t.test('where the database does not answer, the log says what could not be done'
   t.ok(replica.lines.every(({ level }) => level === 'warn'))
 })
 
-t.test('so does a lease that nobody gives back, and each replica tells of it', async t => {
+t.test('so does a lease that is not given back, and each replica reports it', async t => {
   await service.db.rows`INSERT INTO leases (name, holder, until) VALUES ('audit', gen_random_uuid(), 'infinity')
     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until`
   const { tenant } = service.user()

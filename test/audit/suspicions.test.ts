@@ -80,7 +80,7 @@ t.test('a success after them is told, once, whatever was used; one after few is 
   }
 })
 
-t.test('what costs no attempt, is of yesterday, or of somebody else counts for nothing', async t => {
+t.test('what costs no attempt, is of yesterday, or of another user does not count', async t => {
   const { tenant } = service.user()
   await attempts(tenant, 'totp.refused', 1, '192.0.2.9', { cause: 'spent' })
   for (let n = 0; n < 6; n++) await attempts(tenant, 'recovery.refused', 1, '192.0.2.9', { cause: 'checksum' })
@@ -92,7 +92,7 @@ t.test('what costs no attempt, is of yesterday, or of somebody else counts for n
   await chain(tenant)
   t.same(await suspected(tenant), [])
   t.same(await db.rows`SELECT user_id AS "userId", source FROM failures WHERE tenant = ${tenant} ORDER BY 1`, ['user-1', 'user-2', 'user-3'].map(userId => ({ userId, source: '192.0.2.9' })))
-  await db.rows`SELECT audit(${tenant}, 'nobody', 'totp.refused', 'failure', 'totp', '{}', '{}')::text, audit(${tenant}, NULL, 'totp.refused', 'failure', 'totp', '{"address": "192.0.2.1"}', '{}')::text`
+  await db.rows`SELECT audit(${tenant}, 'unknown', 'totp.refused', 'failure', 'totp', '{}', '{}')::text, audit(${tenant}, NULL, 'totp.refused', 'failure', 'totp', '{"address": "192.0.2.1"}', '{}')::text`
   t.equal(await chain(tenant), 2, 'an event without a user or an address is chained like any other')
 })
 

@@ -53,7 +53,7 @@ async function until (t: Test, what: string, isSo: () => boolean | Promise<boole
 
 const chained = async (tenant: string): Promise<number> => (await db.rows`SELECT 1 FROM audit_chain WHERE tenant = ${tenant}`).length
 
-t.test('of two replicas one works; the other when the first has gone; what is broken stops nobody else', async t => {
+t.test('of two replicas one works; the other when the first has gone; a broken chain stops no other', async t => {
   const [one, two] = [service.user(), service.user()]
   await one.enroll()
   await two.enroll()
@@ -78,7 +78,7 @@ t.test('of two replicas one works; the other when the first has gone; what is br
   t.equal((await verifyTenant(db, two.tenant, config.MFA_SIGNING_KEYS)).broken, null)
 })
 
-t.test('whom the database kept from being signed is said when the others are signed, so that it is soon tried again', async t => {
+t.test('a tenant that the database kept from being signed is reported when the others are signed, so that it is soon tried again', async t => {
   const [one, other] = [service.user(), service.user()]
   for (const user of [one, other]) await user.enroll()
   const options = watch()

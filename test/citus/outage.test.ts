@@ -15,7 +15,7 @@ const ports = [...users.keys()] as [number, number]
 interface Someone { user: User, secret: string }
 const on = (port: number): Someone[] => users.get(port) as Someone[]
 
-/** How often each code of somebody was accepted, by the step that it was of. */
+/** How often each code of a user was accepted, by its time step. */
 const accepted = new Map<User, Map<number, number>>()
 
 /** Each sends the code of this moment twice at once. Answers the statuses of each. */

@@ -1,4 +1,4 @@
-// Break-glass: whoever has a shell where the service runs helps when no administrator can, by the service's own login.
+// Break-glass: an operator with a shell where the service runs helps when no administrator can, by the service's own login.
 import { execFile } from 'node:child_process'
 import t from 'tap'
 import { adminCommand } from '../../src/cli/admin-command.ts'
@@ -38,11 +38,11 @@ t.test('a sole administrator who has lost phone and codes is reset by the operat
   const bob = service.user({ tenant: alice.tenant, accounts: ['local'] })
   for (let n = 0; n < 6; n++) await alice.call('POST', '/mfa/verify', { code: clock.wrongCode(secret) })
   t.match(await alice.call('POST', '/mfa/verify', { code: clock.code(secret) }), { status: 403, body: { code: 'factor_locked' } })
-  t.equal((await alice.call('GET', '/admin/policy')).status, 401, 'nobody else could help her')
+  t.equal((await alice.call('GET', '/admin/policy')).status, 401, 'no one else could help alice')
 
   const { id } = await alice.row()
   t.same(await admin(['reset', ...on(alice)]), { code: 0, notes: [], out: [`${alice.sub} of ${alice.tenant} was reset: 1 authenticators and all codes are gone. At the next login a new one is set up.`] })
-  t.equal((await alice.call('GET', '/admin/policy', undefined, token)).status, 401, 'whoever found the phone is out')
+  t.equal((await alice.call('GET', '/admin/policy', undefined, token)).status, 401, 'the finder of the phone is out')
   t.match((await alice.call('GET', '/mfa/status')).body.decision, { action: 'enroll', reason: 'required_by_policy' })
   const anew = await alice.enroll()
   t.match(await alice.call('GET', '/admin/policy', undefined, anew.token), { status: 200, body: { enforcement: 'required' } })
@@ -62,7 +62,7 @@ t.test('a sole administrator who has lost phone and codes is reset by the operat
   ])
 })
 
-t.test('where everybody needs a code, the operator gives the first administrator theirs, and a day later they administer', async t => {
+t.test('where everyone needs a code, the operator gives the first administrator theirs, and a day later they administer', async t => {
   const always = await startService(t, { ...service.env, ENROLL_REQUIRES_CODE: 'always' }, clock)
   const first = always.user({ roles: ['mfa:admin'] })
   t.match(await first.call('POST', '/mfa/enroll'), { status: 401, body: { action: 'recovery' } })

@@ -32,7 +32,7 @@ t.test('npm run audit:verify has a line for each tenant, and names the first eve
 
 t.test('and says where events are not chained any more', async t => {
   const { tenant } = service.user({ tenant: 'three' })
-  await service.db.rows`SELECT audit(${tenant}, 'somebody', 'totp.accepted', 'success', 'totp', '{}', '{}')::text`
+  await service.db.rows`SELECT audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{}', '{}')::text`
   await service.db.rows`UPDATE audit_events SET at = '2026-11-28T12:00:00Z' WHERE tenant = ${tenant}`
   await service.db.rows`UPDATE audit_pending SET at = '2026-11-28T12:00:00Z' WHERE tenant = ${tenant}`
   t.match(await run('--tenant', tenant), { code: 1, stdout: '"three" 1 events: not chained since 2026-11-28T12:00:00.000000Z: does the service run?\n' })

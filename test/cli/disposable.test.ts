@@ -10,7 +10,7 @@ import { until } from '../helpers/until.ts'
 
 const { NODE_OPTIONS: _, NODE_ENV: __, ...inherited } = process.env
 const TMPDIR = mkdtempSync(join(tmpdir(), 'headless-mfa-ended-'))
-chmodSync(TMPDIR, 0o755) // whoever runs PostgreSQL for root may go through it
+chmodSync(TMPDIR, 0o755) // the user that runs PostgreSQL for root may go through it
 t.teardown(() => { rmSync(TMPDIR, { recursive: true, force: true }) })
 const left = (): string[] => readdirSync(TMPDIR).filter(name => name.startsWith('headless-mfa-'))
 const running = (): string[] => readdirSync('/proc').filter(pid => {

@@ -1,4 +1,4 @@
-// Why a program stops, to whoever started it: one sentence with the variable and the remedy. The errors are real ones.
+// Why a program stops, for the one who started it: one sentence with the variable and the remedy. The errors are real ones.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
@@ -34,7 +34,7 @@ async function explained (databaseUrl: string): Promise<string> {
   return byMigrations
 }
 
-/** A server that was given may let everybody in, and its rights are its own: on the embedded one they are known. */
+/** A server that was given may let everyone in, and its rights are its own: on the embedded one they are known. */
 const onOwnServer = { skip: process.env.TEST_DATABASE_URL !== undefined && 'the server is not ours' }
 
 t.test('a database that cannot be used names its variable, what is wrong and what to do, and nothing of the URL', onOwnServer, async t => {

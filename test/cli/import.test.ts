@@ -83,7 +83,7 @@ t.test('a file may be UTF-16, and of an app\'s accounts those of one issuer are 
   t.same(await service.db.rows`SELECT 1 FROM users WHERE tenant = 'dry'`, [])
 })
 
-t.test('whose key is another\'s, too, is asked for; and then the app is that of whom the file means', async t => {
+t.test('users with the same key as others are asked for; then the app belongs to the one that the file means', async t => {
   const secret = new Secret({ size: 20 }).base32
   const users = ['accounts.member', 'shop.customer'].flatMap((model, shift) => ['ann', 'ben'].map((username, index) => ({ model, pk: 1 + (index + shift) % 2, fields: { password: 'x', last_login: null, username } })))
   const dir = t.testdir({ 'dump.jsonl': [...users, { model: 'mfa.authenticator', pk: 1, fields: { user: 1, type: 'totp', data: { secret } } }].map(each => `${JSON.stringify(each)}\n`).join('') })
@@ -96,14 +96,14 @@ t.test('whose key is another\'s, too, is asked for; and then the app is that of 
   t.equal(await verify('ann'), 200)
 })
 
-t.test('a byte that is not UTF-8 ends it before anybody is brought, by line and column, and shows nothing of the file', async t => {
+t.test('a byte that is not UTF-8 ends it before anyone is brought, by line and column, and shows nothing of the file', async t => {
   const dir = t.testdir({ 'latin1.csv': Buffer.from('subject,account,otpauth\nann,x,otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP\nj\xfcrgen,x,y\n', 'latin1'), secret: Buffer.from([0xff, 0x20]) })
   t.match(await run('--from', 'otpauth-csv', '--tenant', 'bytes', '--commit', `${dir}/latin1.csv`), { code: 1, stdout: '', notes: 'The file is not UTF-8: line 3, column 2. Export it as UTF-8.\n' })
   t.match(await run('--from', 'better-auth', '--secret-file', `${dir}/secret`, path('better-auth.json')), { code: 1, stdout: '', notes: /not UTF-8: line 1, column 1/ })
   t.same(await service.db.rows`SELECT 1 FROM users WHERE tenant = 'bytes'`, [])
 })
 
-t.test('an import that is killed, or loses the database, is run again: it goes on, and nobody comes twice', async t => {
+t.test('an import that is killed, or loses the database, is run again: it goes on, and no user comes twice', async t => {
   const users = 120
   const file = ['subject,account,otpauth', ...Array.from({ length: users }, (_, index) => `user-${index},x,otpauth://totp/x?secret=${new Secret({ size: 20 }).base32}`)].join('\n')
   const dir = t.testdir({ 'users.csv': file })
@@ -159,7 +159,7 @@ t.test('a wrong call is said before anything is opened, with what would be right
   }
 })
 
-t.test('what nobody would find, and what it does not understand, it does not bring', async t => {
+t.test('it does not bring what no token would name, nor what it does not understand', async t => {
   const [usage, namespace, file, nothing, help] = await Promise.all([
     run('--from', 'keycloak'), run('--from', 'keycloak', '--namespace', 'https://elsewhere.test', path('keycloak.json')),
     run('--from', 'allauth', path('otpauth.csv')), run('--from', 'keycloak', path('nothing.json')),

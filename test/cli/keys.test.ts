@@ -235,7 +235,7 @@ t.test('keys of the environment are printed, whole, and nothing else is on that 
   t.match(await run(last.service.env, ['retire', 'sealing', 'k1']), { out: [/^MFA_ENCRYPTION_KEYS=\d{4}/], notes: [/^k1 is not in the value above/] })
 })
 
-t.test('a key that is lost: the service starts again, nobody is let in for it, and its users help themselves', async t => {
+t.test('a key that is lost: the service starts again, no one is let in for it, and its users help themselves', async t => {
   const { service, keeper, keys, file, env } = await deploy(t)
   const alice = service.user()
   const { secret, recoveryCodes, factorId } = await alice.enroll()
@@ -251,7 +251,7 @@ t.test('a key that is lost: the service starts again, nobody is let in for it, a
   t.match(await rotations(alice), [{ actor: 'operator', details: { purpose: 'sealing', lost: 'k1' } }])
   const call = (path: string, body: object, token = alice.token()): Promise<Answer> => restarted.service.call('POST', path, { token, body })
   t.equal((await call('/mfa/verify', { code: service.clock.code(secret) })).status, 503)
-  t.equal((await call('/mfa/enroll', {})).status, 401, 'he has a second factor all the same')
+  t.equal((await call('/mfa/enroll', {})).status, 401, 'they have a second factor all the same')
   const { token } = (await call('/mfa/recovery', { code: recoveryCodes?.[0] })).body
   const started = (await call('/mfa/enroll', {}, token)).body
   const confirmed = await call('/mfa/enroll/confirm', { factorId: started.factorId, code: service.clock.code(started.secret) }, token)

@@ -7,7 +7,7 @@ import { asOwner } from '../helpers/role.ts'
 const { url } = await ownDatabase(t)
 
 const run = (env: Record<string, string> = {}): Promise<{ code: number, stdout: string, stderr: string }> => new Promise(resolve => {
-  execFile(process.execPath, nodeArguments('src/cli/maintain.ts'), { env: { PATH: process.env.PATH, DATABASE_OWNER_URL: url, DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none', ...env } }, (error, stdout, stderr) => {
+  execFile(process.execPath, nodeArguments('src/cli/maintain.ts'), { env: { PATH: process.env.PATH, DATABASE_OWNER_URL: url, DATABASE_URL: 'postgresql://none@127.0.0.1:1/none', ...env } }, (error, stdout, stderr) => {
     resolve({ code: (error?.code ?? 0) as number, stdout, stderr })
   })
 })

@@ -58,10 +58,10 @@ t.test('all that is wrong is said at once, with what to change', async t => {
     'tenant is ["a"], expected a text of 1 to 128 characters (claims.tenant in a TRUSTED_ISSUERS_FILE)'
   ])
   t.match(text, /✗ iss .*\n {6}Copy iss into the setting, to the last slash/)
-  t.notMatch(text, 'It says', 'nobody can be read of it')
+  t.notMatch(text, 'It says', 'no user can be read of it')
 })
 
-t.test('of one that has ended it is said whom it named, as of then', async t => {
+t.test('an ended token is shown with the user that it named, as of then', async t => {
   const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
   const now = service.clock.seconds
   const user = service.user({ groups: ['staff', 'ops'], roles: ['mfa:admin', 'sales'], email: 'alice@example.com', accounts: ['local', 'sso'] })
@@ -80,7 +80,7 @@ t.test('of one that has ended it is said whom it named, as of then', async t => 
   ].join('\n')))
 })
 
-t.test('the decision is the one that the service takes, and nobody is recorded by the question', async t => {
+t.test('the decision is the one that the service takes, and the question records no user', async t => {
   const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
   const tenant = newTenant()
   await service.db.rows`INSERT INTO policies (tenant, enforcement, groups, sso_rule, version) VALUES (${tenant}, 'required', ${['staff']}::text[], 'exempt_sso_only', 1)`
@@ -115,7 +115,7 @@ t.test('the decision is the one that the service takes, and nobody is recorded b
   const remembered = users.enrolled.token({ sid: 'remembered' })
   await users.enrolled.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, remembered)
   await decided('a remembered session', remembered, 'known')
-  // Whom a token says more of than is known: by what will be known.
+  // Where a token claims more than is recorded: by what will be recorded.
   await decided('newly in a group', users.uncovered.token({ groups: ['staff'], sid: 'x' }), 'known')
   await decided('newly of another account', users['by SSO alone'].token({ accounts: undefined, sid: 'x' }), 'known')
   await service.db.rows`UPDATE policies SET enforcement = 'report_only', version = 2 WHERE tenant = ${tenant}`

@@ -1,4 +1,4 @@
-// What each command says of itself: to somebody who asks, and to somebody who has mistyped. Nothing is opened or made for either.
+// What each command says of itself, with --help and after a typing error. Nothing is opened or made for either.
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
@@ -63,6 +63,6 @@ t.test('a call that lacks something says what', async t => {
   }
 })
 
-t.test('nothing is thrown away where nobody can be asked', async t => {
+t.test('nothing is thrown away where no one can be asked', async t => {
   t.match(await run('src/cli/reset.ts'), { code: 1, stdout: '', stderr: 'Nothing was thrown away, because there is no terminal to ask on. Add --yes: npm run reset -- --yes\n' })
 })

@@ -70,7 +70,7 @@ t.test('all that is missing or bad is told at once, a line each', t => {
     JWT_SECRET: undefined,
     JWT_ISSUER: undefined,
     TRUSTED_ISSUERS_FILE: `${dir}/issuers`,
-    TRUSTED_PROXIES: 'everybody'
+    TRUSTED_PROXIES: 'everyone'
   }).split('\n').map(line => line.replace(/(: | \().*/, '')).sort(), [
     'BCRYPT_COST is under 10',
     'DATABASE_URL must say sslmode=verify-full in production',

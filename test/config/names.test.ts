@@ -37,7 +37,7 @@ t.test('what a platform makes of the names of services stops nothing', async t =
     MFA_PORT: 'tcp://10.0.0.6:3500',
     MFA_PORT_3500_TCP_ADDR: '10.0.0.6',
     MFA_TOKEN_SERVICE_HOST: '10.0.0.8',
-    // One called admin: our own name, with what nobody sets it to.
+    // One called admin: our own name, with a value that no operator gives it.
     ADMIN_SERVICE_HOST: '10.0.0.7',
     ADMIN_PORT: 'tcp://10.0.0.7:80'
   }

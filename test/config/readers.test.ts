@@ -73,7 +73,7 @@ t.test('a host is exact: in lower case, with a port only where it is not the usu
   refuses(t, hosts, ['*', '*.app.test', 'App.test', 'app.test:443', 'https://app.test', 'app.test/path', 'user@app.test', 'app test', 'app.test,', ',app.test', 'app.test:99999'])
 })
 
-t.test('trusted proxies are ranges: not everybody, and none that matches something else than it seems to', async t => {
+t.test('trusted proxies are ranges: not everyone, and none that matches something else than it seems to', async t => {
   t.same(cidrs('NAME', ''), [])
   t.same(cidrs('NAME', '10.0.0.0/8, fd00::/8,192.0.2.1/32'), ['10.0.0.0/8', 'fd00::/8', '192.0.2.1/32'])
   refuses(t, cidrs, ['0.0.0.0/0', '::/0', '0.0.0.0/00', '10.9.0.0', '10.0.0.0/33', '10.0.0.0/-1', '10.0.0.0/8/8', '10.0.0/8', '010.0.0.0/8', '0x0a.0.0.0/8', '::ffff:10.0.0.0/104', '::FFFF:10.0.0.0/104', '0:0:0:0:0:ffff:a00:0/104', 'fd00::/129', 'true', '*', 'loopback', '1', '10.0.0.0/8,', 'proxy.test/8'])

@@ -25,7 +25,7 @@ t.test('what is taken over are keys; another database, and issuers that are othe
   t.same(new Secrets(read({ JWT_SECRET: undefined, JWT_JWKS_URL: 'https://id.test/jwks' })).use(first), ['the issuers', 'DATABASE_URL'])
 })
 
-t.test('keys that nobody has held against the database open nothing', async t => {
+t.test('keys that were not checked against the database open nothing', async t => {
   const secrets = new Secrets(read({}), false)
   for (const name of ['sealing', 'peppers'] as const) t.throws(() => secrets[name], { name: 'UnavailableError' })
   t.notOk(secrets.areProved)

@@ -26,7 +26,7 @@ t.test('an endpoint and its secret: both or neither', t => {
   t.end()
 })
 
-t.test('an address that is not for everybody, and http, only where that is allowed', t => {
+t.test('an address that is not for everyone, and http, only where that is allowed', t => {
   for (const url of ['http://hooks.example.com/', 'HTTP://hooks.example.com']) {
     refuses(t, { WEBHOOK_URL: url, WEBHOOK_SECRET }, 'WEBHOOK_URL must begin with https: (or set WEBHOOK_ALLOW_PRIVATE)')
     refuses(t, { WEBHOOK_URL: url, WEBHOOK_SECRET, WEBHOOK_ALLOW_PRIVATE: 'on' }, 'accepted')

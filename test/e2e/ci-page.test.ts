@@ -16,7 +16,7 @@ const block = (mark: string): string => {
   if (at < 0) throw new Error(`docs/ci.md has no ${mark}`)
   return /```\w+\n([\s\S]*?)```/.exec(PAGE.slice(at))?.[1] as string
 }
-/** Of this test alone, so that what is left there is the service's. Whoever runs PostgreSQL for root may go through it. */
+/** Of this test alone, so that what is left there is the service's. The user that runs PostgreSQL for root may go through it. */
 const TMPDIR = mkdtempSync(join(tmpdir(), 'headless-mfa-ci-page-'))
 chmodSync(TMPDIR, 0o755)
 t.teardown(() => { rmSync(TMPDIR, { recursive: true, force: true }) })

@@ -62,7 +62,7 @@ async function hindrances (page: Page, part: string): Promise<string[]> {
   }, part)
 }
 
-t.test('an administrator reads the policy, turns the flag, finds somebody, resets him and sees the audit', async t => {
+t.test('an administrator reads the policy, turns the flag, finds a user, resets them and sees the audit', async t => {
   const service = await startService(t, { DOCS: 'true', ADMIN_PORT: '0' })
   const { token, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
@@ -73,7 +73,7 @@ t.test('an administrator reads the policy, turns the flag, finds somebody, reset
   await authorize(page, token)
 
   t.match(await tryOut(page, 'getPolicy'), { status: 200, body: { enforcement: 'optional' } })
-  t.match(await tryOut(page, 'setPolicy'), { status: 200, body: { enforcement: 'report_only' } }, 'what is filled in asks nobody for anything')
+  t.match(await tryOut(page, 'setPolicy'), { status: 200, body: { enforcement: 'report_only' } }, 'what is filled in asks nothing of anyone')
   t.match(await tryOut(page, 'listUsers', { subject: user.sub }), { status: 200, body: { items: [{ userId: id, enrolled: true }] } })
   t.match(await tryOut(page, 'unlockUser', { userId: id }), { status: 400, body: { errors: [{ field: 'reason' }] } }, 'no reason is filled in for the audit')
   t.match(wrong.splice(0), [/status of 400/], 'as a browser says it')

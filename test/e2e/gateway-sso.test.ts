@@ -296,7 +296,7 @@ async function proveForgeries (t: Test, { service, provider, site, tenant, arriv
   for (const [name, headers] of forged) {
     t.equal((await browser.see('/page', headers)).headers.location, led(PAGES.VERIFY_PAGE_URL, site, '/page'), `${name}: she is asked`)
     t.match(await browser.api('POST', '/data', {}, headers), { status: 401, body: { code: 'step_up_required' } }, name)
-    t.equal((await send('GET', `${site}/page`, { ...HTML, ...headers })).headers.location?.startsWith(provider.url), true, `${name}: nobody who has not signed in`)
+    t.equal((await send('GET', `${site}/page`, { ...HTML, ...headers })).headers.location?.startsWith(provider.url), true, `${name}: no one who has not signed in`)
   }
   t.same(arrived(), [])
   for (const headers of [{ 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site', 'content-type': 'text/plain' }]) {
@@ -310,7 +310,7 @@ async function proveForgeries (t: Test, { service, provider, site, tenant, arriv
   await laptop.api('POST', '/mfa/enroll/confirm', { factorId, code: code(service, secret) })
   const { id } = await service.user({ tenant, sub: 'dave' }).row()
   for (const [name, headers] of forged.filter(([name]) => name !== 'her own MFA token of another sign-in')) {
-    t.equal((await laptop.see('/page', headers)).text, `hello ${id}`, `${name}: he stays who he is`)
+    t.equal((await laptop.see('/page', headers)).text, `hello ${id}`, `${name}: the user stays the same`)
   }
   for (const { headers } of arrived()) {
     const names = Object.keys(headers).filter(name => /^(oidc|x.mfa|x.forwarded|forwarded|x.original)/.test(name)).sort()

@@ -1,4 +1,4 @@
-// What a refusal tells: nothing. And whom it costs: whoever proved the first factor, nobody else.
+// A refusal tells nothing. And it costs attempts only of the user who proved the first factor.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { generateCode } from '../../src/factors/recovery-codes/recovery-code.ts'
@@ -20,8 +20,8 @@ t.test('wrong, replayed, expired, used, another\'s, of another kind: the refusal
   const { body: pending } = await user.call('POST', '/mfa/enroll', {}, token)
   const neighbour = service.user({ tenant: user.tenant })
   const theirs = await neighbour.enroll()
-  const nobody = service.user()
-  await nobody.call('GET', '/mfa/status')
+  const notEnrolled = service.user()
+  await notEnrolled.call('GET', '/mfa/status')
   const newcomer = service.user()
   const { body: started } = await newcomer.call('POST', '/mfa/enroll')
   const spent = clock.code(secret)
@@ -40,7 +40,7 @@ t.test('wrong, replayed, expired, used, another\'s, of another kind: the refusal
     ['of a step that is over', verify(user, { code: clock.code(secret, -5) })],
     ['of another user', verify(user, { code: clock.code(theirs.secret) })],
     ['with another user\'s factor id', verify(user, { code: clock.code(theirs.secret), factorId: theirs.factorId })],
-    ['with a factor id that nobody has', verify(user, { code: clock.code(secret, 1), factorId: randomUUID() })],
+    ['with a factor id that no user has', verify(user, { code: clock.code(secret, 1), factorId: randomUUID() })],
     ['of a pending factor', verify(user, { code: clock.code(pending.secret) })],
     ['with a pending factor\'s id', verify(user, { code: clock.code(pending.secret), factorId: pending.factorId })],
     ['wrong at confirm', newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })]
@@ -54,21 +54,21 @@ t.test('wrong, replayed, expired, used, another\'s, of another kind: the refusal
     ['of a slot that never was', recover(user, generateCode(31))],
     ['mistyped', recover(user, `${live.slice(0, -1)}${live.endsWith('Z') ? 'Y' : 'Z'}`)],
     ['another user\'s recovery code', recover(user, theirs.recoveryCodes?.[1] as string)],
-    ['a recovery code without a factor', recover(nobody, live)]
+    ['a recovery code without a factor', recover(notEnrolled, live)]
   ]
   for (const [name, answer] of recoveries) t.same(bytesOf(await answer), ofRecovery, name)
   t.equal((await recover(user, live)).status, 200)
 })
 
 t.test('who has no second factor is told so, whatever the code is, and it costs nothing', async t => {
-  const nobody = service.user()
+  const notEnrolled = service.user()
   const newcomer = service.user()
   const { body: started } = await newcomer.call('POST', '/mfa/enroll')
   const { factorId } = await service.user().enroll()
-  for (const [who, body] of [[nobody, { code: '000000' }], [nobody, { code: '000000', factorId }], [newcomer, { code: clock.code(started.secret) }], [newcomer, { code: clock.code(started.secret), factorId: started.factorId }]] as const) {
+  for (const [who, body] of [[notEnrolled, { code: '000000' }], [notEnrolled, { code: '000000', factorId }], [newcomer, { code: clock.code(started.secret) }], [newcomer, { code: clock.code(started.secret), factorId: started.factorId }]] as const) {
     t.match(await who.call('POST', '/mfa/verify', body), { status: 409, body: { code: 'not_enrolled', detail: /POST \/mfa\/enroll/ } })
   }
-  for (const who of [nobody, newcomer]) t.same((await who.events()).filter(({ action }) => action.startsWith('totp.')), [])
+  for (const who of [notEnrolled, newcomer]) t.same((await who.events()).filter(({ action }) => action.startsWith('totp.')), [])
   for (let wrong = 0; wrong < 5; wrong++) await newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })
   t.equal((await newcomer.call('POST', '/mfa/verify', { code: '000000' })).status, 409, 'after set-ups that failed, too')
 })
@@ -81,7 +81,7 @@ t.test('a recovery code is no TOTP code, and the other way round', async t => {
   t.equal((await user.call('POST', '/mfa/recovery', { code: clock.code(secret).padStart(16, '0') })).status, 422)
 })
 
-t.test('without a user\'s first factor nobody burns his attempts', async t => {
+t.test('without a user\'s first factor no one burns their attempts', async t => {
   const victim = service.user()
   const { secret, factorId, recoveryCodes } = await victim.enroll()
   const { body: pending } = await victim.call('POST', '/mfa/enroll', {}, await victim.verify(secret))
@@ -93,7 +93,7 @@ t.test('without a user\'s first factor nobody burns his attempts', async t => {
     ['a bad signature', signToken(claims, {}, 'f'.repeat(48))],
     ['no signature', `${signToken(claims).split('.').slice(0, 2).join('.')}.`],
     ['an expired token', signToken({ ...claims, exp: now - 61 })],
-    ['a token for somebody else', signToken({ ...claims, aud: 'other' })],
+    ['a token for another audience', signToken({ ...claims, aud: 'other' })],
     ['another issuer', signToken({ ...claims, iss: 'https://other.test' })],
     ['the same subject of another tenant', signToken({ ...claims, tenant: `${victim.tenant}-b` })],
     ['another user', service.user({ tenant: victim.tenant }).token()]

@@ -143,7 +143,7 @@ t.test('its secret is sealed for it alone, and goes on under another key', async
   t.equal((await user.call('POST', '/mfa/pads/verify', prove(other, 2))).status, 200)
 })
 
-t.test('a kind that this release does not know passes nobody', async t => {
+t.test('a kind that this release does not know lets no one pass', async t => {
   const user = service.user()
   await enroll(user)
   await db.rows`UPDATE factors SET kind = 'later' WHERE tenant = ${user.tenant}`

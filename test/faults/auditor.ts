@@ -52,7 +52,7 @@ export async function audit (stage: Evidence): Promise<string[]> {
   }
 }
 
-/** Each success has its event, once; and an event is of a success, or of a call that nobody knows the end of. */
+/** Each success has its event, once; and an event is of a success, or of a call with an unknown outcome. */
 function answersAndEvents (asked: Asked[], events: Event[]): string[] {
   const found: string[] = []
   const byRequest = groupBy(events, ({ requestId }) => requestId)
@@ -80,16 +80,16 @@ const stillAlive = (asked: Asked[]): string[] => asked
   .filter(({ status, deadSince, sentAt }) => status === 200 && deadSince !== undefined && sentAt - deadSince > DEAD_WITHIN_MS)
   .map(({ deadSince, sentAt }) => `an ended token passed after ${sentAt - (deadSince as number)} ms`)
 
-/** Each is delivered or still to be, and what somebody is told comes in the order in which it happened. */
+/** Each is delivered or still to be, and those of one user come in the order in which they happened. */
 function webhookOrder ({ accepted }: Evidence['endpoint'], events: Event[]): string[] {
   const first = new Map<string, number>()
   accepted.forEach(({ id }, index) => { if (!first.has(id)) first.set(id, index) })
   const told = events.filter(({ action }) => (webhookEventTypes(['totp']) as readonly string[]).includes(action))
-  const lost = told.filter(({ id, isPending }) => !first.has(id) && !isPending).map(({ action }) => `nobody was told of ${action}`)
+  const lost = told.filter(({ id, isPending }) => !first.has(id) && !isPending).map(({ action }) => `${action} was not delivered`)
   const unordered = [...groupBy(told, ({ tenant, subject }) => `${tenant} ${subject ?? ''}`)].filter(([, all]) => {
     const places = all.map(({ id }) => first.get(id)).filter(place => place !== undefined)
     return places.some((place, index) => index > 0 && place < (places[index - 1] as number))
-  }).map(([whom]) => `webhook events of ${whom} came out of order`)
+  }).map(([user]) => `webhook events of ${user} came out of order`)
   return [...lost, ...unordered]
 }
 

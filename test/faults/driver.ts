@@ -6,13 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { exchange } from '../helpers/exchange.ts'
 import type { Replica } from '../helpers/replica-server.ts'
 
-/** What somebody may ask for; `code` and `wrong` are codes that are good and that are none. */
+/** What a user may ask for; `code` and `wrong` are codes that are good and that are none. */
 export type Kind = 'status' | 'code' | 'wrong' | 'recovery' | 'codes' | 'logout' | 'signout' | 'authorize' | 'ended' | 'export'
 
 export interface Asked {
   id: string
   kind: Kind
-  /** Which code, of whom: what has the same key must open once at most. */
+  /** Which code, of which user: what has the same key must open once at most. */
   key: string | undefined
   /** Milliseconds since 1970. */
   sentAt: number
@@ -51,7 +51,7 @@ export class Driver {
     for (const replica of replicas) this.#agents.set(replica, new Agent({ keepAlive: true }))
   }
 
-  /** Each of `workers` takes whoever has waited for the longest, lets them act, and pauses. */
+  /** Each of `workers` takes the user who has waited for the longest, lets them act, and pauses. */
   start (people: Array<{ act: (driver: Driver) => Promise<unknown> }>, workers: number, pauseMs: number): void {
     this.#isOver = false
     const waiting = [...people]

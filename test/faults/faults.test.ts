@@ -14,7 +14,7 @@ const [WORKERS, PAUSE_MS] = [6, 40]
 /** Of the contract: each request is answered within ten seconds. One that a stopped process had in hand waits for that besides. */
 const ANSWERED_WITHIN_MS = 10_000
 const HEALED_WITHIN_MS = 15_000
-/** Of a hundred, where nobody should notice anything: the machine may be busy with something else. */
+/** Of a hundred, where no user should notice anything: the machine may be busy with something else. */
 const UNSEEN_PERCENT = 1
 const SETTLED_WITHIN_MS = 60_000
 
@@ -57,12 +57,12 @@ for (let round = 0; round < ROUNDS; round++) {
       const problems = await audit(stage)
       const after = asked.filter(({ sentAt }) => sentAt > healedAt)
       if (healed > HEALED_WITHIN_MS) problems.push(`not healed within ${HEALED_WITHIN_MS / 1000} s`)
-      if (!after.some(({ status }) => status === 200)) problems.push('nobody was answered 200 afterwards')
+      if (!after.some(({ status }) => status === 200)) problems.push('no call was answered 200 afterwards')
       if (longest503(asked) > ANSWERED_WITHIN_MS + SECONDS * 1000) problems.push(`a 503 took ${longest503(asked)} ms`)
       const refused = asked.filter(({ status }) => status === 503)
       if (isUnseen === true && refused.length > asked.length * UNSEEN_PERCENT / 100) problems.push(`${refused.length} were answered 503`)
       const wasFelt = isFelt === undefined || refused.some(({ code }) => code === isFelt)
-      if (!wasFelt) problems.push(`nobody was answered ${isFelt}: was there a fault?`)
+      if (!wasFelt) problems.push(`no call was answered ${isFelt}: was there a fault?`)
       if (isUnseen === true && resets(asked) > 0) problems.push('a connection was reset')
       const verdict = problems.length === 0 ? 'holds' : `**${problems.slice(0, 3).join('; ')}** (${problems.length})`
       print(line(name, lasted, asked, healed, verdict))

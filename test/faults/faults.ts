@@ -15,13 +15,13 @@ export interface Fault {
   end: (stage: Stage) => Promise<unknown> | unknown
   /** Why it cannot be done here, if it cannot. */
   missing?: (stage: Stage) => string | undefined
-  /** Nobody is turned away: no 503, and no connection that is reset. */
+  /** No call is turned away: no 503, and no connection that is reset. */
   isUnseen?: boolean
-  /** Somebody is answered 503 with this code, or else the fault was none. */
+  /** Some call is answered 503 with this code, or else the fault was none. */
   isFelt?: 'unavailable' | 'outcome_unknown'
 }
 
-/** The database's address leads to this server from now on, and nobody is still connected to another. */
+/** The database's address leads to this server from now on, and nothing is still connected to another. */
 function lead ({ proxy }: Stage, url: string): void {
   proxy.lead(url)
   proxy.cut()

@@ -1,5 +1,5 @@
 // What a run of faults plays on: two replicas over a PostgreSQL of their own, behind a proxy that misbehaves when it is told to, a
-// standby of that server, somebody who is told of what happens, and people at work.
+// standby of that server, a webhook endpoint, and people at work.
 import { join } from 'node:path'
 import { readConfig } from '../../src/config/config.ts'
 import { Secrets } from '../../src/config/secrets.ts'
@@ -40,7 +40,7 @@ export async function startStage (t: Teardown, peopleOfEach: number): Promise<St
     ...endpoint.environment,
     DATABASE_URL: proxy.url,
     JWT_SESSION_CLAIM: 'sid',
-    // Nobody waits for others' guesses, so that each wrong code is looked at.
+    // No user waits for others' guesses, so that each wrong code is looked at.
     THROTTLE_WAITS: '0',
     THROTTLE_LOCK: '100',
     THROTTLE_DAY: '100',

@@ -16,7 +16,7 @@ const user = (authentication: Partial<User['session']['authentication']> | null 
   userId: 'u', epoch: 3, session: { generation: 2, authentication: authentication === null ? null : { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: seconds - 100, endsAt: seconds + 1000, ...authentication } }
 }) as unknown as User
 
-t.test('who passed by what his session remembers counts as its MFA token would, for half a minute', async t => {
+t.test('a user who passed by what their session remembers counts as its MFA token would, for half a minute', async t => {
   const cache = new AuthorizationCache()
   t.equal(cache.find(caller(), NOW), undefined)
   cache.keep(caller(), user(), NOW)
@@ -70,7 +70,7 @@ t.test('what has ended takes no memory: filled with more users and tokens than f
   t.equal(cache.find(caller({ subject: 's1999', groups, expiresAt: seconds + 19_999 }), NOW), undefined)
 })
 
-t.test('all tokens of somebody can be forgotten, and nobody else\'s', async t => {
+t.test('all tokens of one user can be forgotten, and no others', async t => {
   const cache = new AuthorizationCache()
   const [mine, other] = [[caller(), caller({ groups: [] })], [caller({ subject: 'x' }), caller({ tenant: 'x' }), caller({ namespace: 'x' })]]
   for (const each of [...mine, ...other]) cache.keep(each, user(), NOW)

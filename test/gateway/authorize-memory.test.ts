@@ -63,7 +63,7 @@ t.test('a first-factor token that has just passed by what its session remembers 
   t.equal(await ask(service, token), 503, 'after half a minute the database is asked')
 })
 
-t.test('what somebody ends himself is ended at once where he does it, for first-factor tokens of before too', async t => {
+t.test('what users end themselves is ended at once on that replica, for first-factor tokens of before too', async t => {
   const service = await startService(t, { DATABASE_URL: url, JWT_SESSION_CLAIM: 'sid' })
   const user = service.user({ sid: 's1' })
   const { secret } = await user.enroll()
@@ -135,7 +135,7 @@ t.test('more revocations than are remembered: the database is asked, and nothing
   const late = await startService(t, service.env, service.clock)
   t.ok(await until(late, token, 200, 60_000) < Infinity)
   await late.db.rows`SELECT bump_epoch(${user.tenant}, ${(await user.row()).id}::uuid)`
-  // A machine that is not done with reading all those says 503: that passes nobody, either.
+  // A machine that is not done with reading all those says 503: that lets no one pass, either.
   const answers = new Set<number>()
   for (const begun = performance.now(); !answers.has(401) && performance.now() - begun < 30_000; await sleep(50)) answers.add(await ask(late, token))
   t.ok(answers.has(401) && !answers.has(200), `at once: ${[...answers].join()}`)

@@ -20,7 +20,7 @@ const identity = ({ headers }: Answer): Record<string, string> => Object.fromEnt
 
 const requireMfa = (user: User): Promise<unknown> => user.service.db.rows`INSERT INTO policies (tenant, enforcement, version) VALUES (${user.tenant}, 'required', 1)`
 
-t.test('whoever may pass is named, always by all headers', async t => {
+t.test('a user who may pass is named, always by all headers', async t => {
   const service = await startService(t)
   const user = service.user()
   const { token, recoveryCodes } = await user.enroll()
@@ -91,7 +91,7 @@ t.test('no token that counts is a login, and one answer for every cause', async 
   }
 })
 
-t.test('without pages there is no location, nobody is redirected, no answer names a header that is not there, and the log says once what to set', async t => {
+t.test('without pages there is no location and no redirect, no answer names a header that is not there, and the log says once what to set', async t => {
   const service = await startService(t)
   const user = service.user()
   await requireMfa(user)
@@ -110,7 +110,7 @@ t.test('without pages there is no location, nobody is redirected, no answer name
   t.same(warnings, ['ENROLL_PAGE_URL', 'LOGIN_PAGE_URL', 'VERIFY_PAGE_URL'])
 })
 
-t.test('whoever is disabled, and a machine, is turned away without a page', async t => {
+t.test('a disabled user and a machine are turned away without a page', async t => {
   const service = await startService(t, BEHIND)
   const user = service.user()
   await ask(service, user.token())
@@ -210,7 +210,7 @@ t.test('return_to leads only to the URL that a trusted proxy names, on a host th
   }
 })
 
-t.test('forward-auth redirects a browser that asks for a page, and nobody else', async t => {
+t.test('forward-auth redirects a browser that asks for a page, and nothing else', async t => {
   const service = await startService(t, BEHIND)
   const user = service.user()
   const { token } = await user.enroll()

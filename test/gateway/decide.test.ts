@@ -29,14 +29,14 @@ const ENROLLED = { ...USER, factors: FACTORS }
 const ACR: Demands = { acr: 'mfa' }
 const AGE: Demands = { maxAge: 300 }
 
-/** who · his token · what is asked → the answer */
+/** who · their token · what is asked → the answer */
 const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
-  ['nobody asks anything', USER, LOGIN, {}, 'allow none not_required'],
+  ['nothing is asked', USER, LOGIN, {}, 'allow none not_required'],
   ['a factor', ENROLLED, LOGIN, {}, 'verify'],
   ['must enroll', { ...USER, policy: REQUIRED }, LOGIN, {}, 'enroll'],
   ['must enroll, and log in first', { ...USER, policy: REQUIRED }, OLD_LOGIN, {}, 'enroll after login'],
   ['must enroll, by a login of an unknown time', { ...USER, policy: REQUIRED }, AGELESS, {}, 'enroll by no login'],
-  ['acr: the same where nobody must have MFA', USER, AGELESS, ACR, 'enroll by no login'],
+  ['acr: the same where no user must have MFA', USER, AGELESS, ACR, 'enroll by no login'],
   ['acr: a factor, and a login of an unknown time', ENROLLED, AGELESS, ACR, 'verify'],
   ['disabled', { ...ENROLLED, isDisabled: true }, token('mfa', 1), {}, 'deny'],
   ['disabled, whatever is asked', { ...ENROLLED, isDisabled: true }, token('mfa', 1), { ...ACR, ...AGE }, 'deny'],
@@ -46,7 +46,7 @@ const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
   ['a remembered recovery', { ...ENROLLED, session: authentication('mfa-recovery', 9000) }, LOGIN, {}, 'allow mfa-recovery mfa_verified'],
   ['the identity provider\'s', ENROLLED, IDP, {}, 'allow idp-mfa idp_mfa'],
 
-  ['acr: nobody must have MFA, and there is no factor', USER, LOGIN, ACR, 'enroll'],
+  ['acr: no user must have MFA, and there is no factor', USER, LOGIN, ACR, 'enroll'],
   ['acr: the same after an old login', USER, OLD_LOGIN, ACR, 'enroll after login'],
   ['acr: a factor', ENROLLED, LOGIN, ACR, 'verify'],
   ['acr: an MFA token', ENROLLED, token('mfa', 800), ACR, 'allow mfa mfa_verified'],
@@ -82,7 +82,7 @@ t.test('the answer is what the table says', async t => {
   for (const [name, user, caller, demands, expected] of TABLE) t.equal(shown(decideAuthorize(user as User, caller, demands, NOW, SETTINGS)), expected, name)
 })
 
-t.test('the token alone allows only what the snapshot would allow too, of whom is not disabled', async t => {
+t.test('the token alone allows only what the snapshot would allow too, if the user is not disabled', async t => {
   for (const [name, user, caller, demands, expected] of TABLE.filter(([, { isDisabled }]) => isDisabled === false)) {
     const byToken = shown(decideByToken(caller, demands, NOW))
     t.ok(byToken === 'ask' || byToken === expected, name)

@@ -1,4 +1,4 @@
-// Somebody who administers a tenant of his own, and users of it, as tests of what administrators do need them.
+// An administrator of a tenant of their own, and users of it, as tests of what administrators do need them.
 import type { Answer, Claims, Enrolled, User, Service } from './service.ts'
 
 export interface Administrator {
@@ -6,7 +6,7 @@ export interface Administrator {
   token: string
   /** `POST /admin/users/{id}/{what}`, with a reason unless the body has one. */
   actOn: (id: string, what: string, body?: object, token?: string) => Promise<Answer>
-  /** Somebody of the tenant who has been here once. */
+  /** A user of the tenant who has been here once. */
   seen: (claims?: Partial<Claims>) => Promise<Seen>
   /** The same, enrolled. */
   enrolled: (claims?: Partial<Claims>) => Promise<Seen & Enrolled>

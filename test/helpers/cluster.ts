@@ -19,7 +19,7 @@ export async function placeOf ({ db }: Service, tenant: string): Promise<Place> 
   return place as Place
 }
 
-/** `count` users who are enrolled, each of a tenant of his own, on each worker. */
+/** `count` users who are enrolled, each of a tenant of their own, on each worker. */
 export async function usersOnEach (service: Service, count: number): Promise<Map<number, Array<{ user: User, secret: string }>>> {
   const found = new Map<number, Array<{ user: User, secret: string }>>()
   for (let tries = 0; tries < 100 && (found.size < 2 || [...found.values()].some(users => users.length < count)); tries++) {

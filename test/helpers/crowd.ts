@@ -21,7 +21,7 @@ export const day = fc.constantFrom(-40, -9, -2, 2, 5, 40)
 const source = fc.record({ local: fc.boolean(), sso: fc.boolean(), groups: fc.subarray(['x', 'y', 'z']), groupsUnknown: fc.boolean() }, { requiredKeys: [] })
 export const oneIn = (count: number): fc.Arbitrary<boolean> => fc.integer({ min: 0, max: count - 1 }).map(number => number === 0)
 
-export const somebody: fc.Arbitrary<Drawn> = fc.record({
+export const anyUser: fc.Arbitrary<Drawn> = fc.record({
   sources: fc.dictionary(fc.constantFrom('a', 'b', 'gone', ''), source, { maxKeys: 3 }) as fc.Arbitrary<Record<string, SourceClaims>>,
   isDisabled: oneIn(10),
   isEnrolled: oneIn(4),

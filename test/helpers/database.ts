@@ -60,7 +60,7 @@ export async function createDatabase (server: string, name: string, template?: s
 
 export async function dropDatabase (server: string, name: string): Promise<void> {
   await Promise.all((await nodesOf(server)).map(async node => {
-    // Whoever is still connected would have Citus begin a daemon for it anew, in the moment in which it ends the one that there is.
+    // A client that is still connected would have Citus begin a daemon for it anew, in the moment in which it ends the one that there is.
     await execute(node, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}' AND backend_type = 'client backend'`)
     await execute(node, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
   }))

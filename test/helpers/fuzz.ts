@@ -1,4 +1,4 @@
-// Calls that somebody may send by mistake or on purpose: a good one, in which some things are not as they should be.
+// Calls that a client may send by mistake or on purpose: a good one, in which some things are not as they should be.
 import net from 'node:net'
 import type { Answered } from './specification.ts'
 import { signToken } from './service.ts'

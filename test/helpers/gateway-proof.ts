@@ -14,25 +14,25 @@ const location = ({ headers }: Answer): URL => new URL(headers.get('location') a
 
 export function prove (gateway: Gateway): void {
   const { name, also } = gateway
-  t.test(`${name}: nobody comes to the application but by what the service says`, async t => {
+  t.test(`${name}: no one comes to the application but by what the service says`, async t => {
     const stage = await setUp(t, gateway)
     await t.test('who must enroll meets the redirect on every page until it is done, then passes', t => proveEnrollment(t, stage))
     await t.test('who is enrolled is asked once for each login', t => proveOneQuestion(t, stage))
     await t.test('a browser is led on, a program is told', t => proveAudiences(t, stage))
-    await t.test('who has SSO alone passes, and nobody without a token', t => proveSsoAndStrangers(t, stage))
+    await t.test('who has SSO alone passes, and no one without a token', t => proveSsoAndStrangers(t, stage))
     await t.test('what a client forges changes nothing', t => proveForgeries(t, stage))
-    await t.test('return_to is where he was, however odd that is, and never another host', t => proveReturn(t, stage))
+    await t.test('return_to is where the user was, however odd that is, and never another host', t => proveReturn(t, stage))
     await t.test('what is sent and answered arrives as it was', t => proveTransport(t, stage))
     await t.test('any method arrives as it is, and no body is sent for nothing', t => proveMethods(t, stage))
-    await t.test('a WebSocket opens for whoever may pass, and no other protocol does', t => proveUpgrades(t, stage))
+    await t.test('a WebSocket opens for those who may pass, and no other protocol does', t => proveUpgrades(t, stage))
     await t.test('long addresses and long tokens are decided like short ones, or refused by what they are', t => proveLength(t, stage))
-    await t.test('a proxy before it, and nobody else, says how the client came', t => proveOuterProxy(t, stage))
+    await t.test('a proxy before it, and no one else, says how the client came', t => proveOuterProxy(t, stage))
     await t.test('the token of a gateway before it is asked about', t => proveOuterToken(t, stage))
     await t.test('pages of a named origin may call, and read why not; those of others may not', t => proveOtherOrigins(t, stage))
     if (also !== undefined) await t.test(also[0], t => also[1](t, stage))
     await t.test('without the service it is closed, and opens again with it', t => proveOutage(t, stage, gateway.unavailable))
   })
-  t.test(`${name}, of which nobody has said who is before it: it believes nobody, and no preflight passes`, async t => proveUntold(t, await setUp(t, gateway, false)))
+  t.test(`${name}, without a named proxy before it: it believes no one, and no preflight passes`, async t => proveUntold(t, await setUp(t, gateway, false)))
 }
 
 async function proveEnrollment (t: Test, stage: Stage): Promise<void> {
@@ -65,7 +65,7 @@ async function proveOneQuestion (t: Test, stage: Stage): Promise<void> {
   for (const path of ['/page?x=1', '/another']) t.equal((await browse(path, later)).status, 200)
   t.equal((await browse('/page', alice.token({ sid: 'session-3' }))).status, 302, 'another login is asked')
   await alice.call('DELETE', '/mfa/session', undefined, later)
-  t.equal((await browse('/page', later)).status, 302, 'and so is he who has logged out')
+  t.equal((await browse('/page', later)).status, 302, 'and so is a user who has logged out')
   t.equal(stage.arrived().length, 2)
 }
 
@@ -261,7 +261,7 @@ async function proveOutage (t: Test, stage: Stage, unavailable: string): Promise
   proxy.blackHole()
   const begun = performance.now()
   await closed('no answer')
-  t.ok(performance.now() - begun < 12_000, 'and nobody waits for long')
+  t.ok(performance.now() - begun < 12_000, 'and no call waits for long')
   proxy.cut()
   await proxy.restore()
   t.equal((await go('/page', token)).status, 200)
@@ -269,7 +269,7 @@ async function proveOutage (t: Test, stage: Stage, unavailable: string): Promise
   await lying(t, stage, closed)
 }
 
-/** Somebody else at the service's address: whatever he answers that is not the service's yes. */
+/** Another program at the service's address: all that it may answer that is not the service's yes. */
 async function lying (t: Test, { proxy }: Stage, closed: (name: string, status: RegExp) => Promise<void>): Promise<void> {
   const port = Number(new URL(proxy.url).port)
   await proxy.refuse()

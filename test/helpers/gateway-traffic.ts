@@ -71,7 +71,7 @@ export async function proveLength (t: Test, stage: Stage): Promise<void> {
   const returnTo = (text: string | null): string | null => new URL(text as string).searchParams.get('return_to')
   for (const length of [1500, 2000]) {
     const path = longPath(length)
-    t.equal(returnTo((await browse(path, bob.token())).headers.get('location')), `http://${host}${path}`, `${length} characters: he comes back to them`)
+    t.equal(returnTo((await browse(path, bob.token())).headers.get('location')), `http://${host}${path}`, `${length} characters: the user comes back to them`)
     const told = await go(path, bob.token())
     t.match(told, { status: 403, body: { code: 'enrollment_required' } })
     t.equal(returnTo(told.headers.get('x-mfa-location')), `http://${host}${path}`)
@@ -109,7 +109,7 @@ export async function proveOuterProxy (t: Test, stage: Stage): Promise<void> {
   t.equal(await returnTo(headers, OUTER), `https://${host}/page`, 'its TLS is the client\'s')
   t.equal(await returnTo(['X-Forwarded-Proto: http'], OUTER), `http://${host}/page`)
   t.equal(await returnTo([], OUTER), `http://${host}/page`)
-  t.equal(await returnTo(headers), `http://${host}/page`, 'anybody can say that')
+  t.equal(await returnTo(headers), `http://${host}/page`, 'anyone can say that')
   for (const odd of ['javascript', 'https, http', '']) t.ok([null, `http://${host}/page`].includes(await returnTo([`X-Forwarded-Proto: ${odd}`], OUTER)), odd)
 
   for (const [from, proto, address] of [[OUTER, 'https', /^203\.0\.113\.7(, 127\.0\.0\.2)?$/], [undefined, 'http', '127.0.0.1']] as const) {
@@ -180,7 +180,7 @@ export async function proveMethods (t: Test, stage: Stage): Promise<void> {
     t.equal(answer.status, 200, method)
     t.equal(answer.body === '', method === 'HEAD', `${method}: ${answer.body}`)
     t.match(arrived(), [{ method, url: '/odd?a=b' }])
-    t.equal((await send(stage, `${method} /odd`, ['Content-Length: 0'])).status, 401, `${method}, from nobody`)
+    t.equal((await send(stage, `${method} /odd`, ['Content-Length: 0'])).status, 401, `${method}, without a token`)
   }
   t.same(arrived(), [])
 

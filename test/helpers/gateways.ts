@@ -14,7 +14,7 @@ interface Teardown { teardown: (action: () => unknown) => unknown }
 
 export const EXAMPLES = join(import.meta.dirname, '../../examples/gateways')
 
-/** The address of a proxy before the gateway, which it believes; everybody else comes from 127.0.0.1. */
+/** The address of a proxy before the gateway, which it believes; everyone else comes from 127.0.0.1. */
 export const OUTER = '127.0.0.2'
 /** In which that proxy hands on its token. */
 export const TOKEN_HEADER = 'X-Forwarded-Access-Token'
@@ -61,7 +61,7 @@ const arrivalOf = ({ method, url, headers, rawHeaders }: IncomingMessage, body: 
   ({ user: headers['x-mfa-user'] as string | undefined, method: method as string, url: url as string, headers, names: rawHeaders.filter((_, index) => index % 2 === 0), body })
 
 /**
- * An application that takes the user from `X-MFA-User` alone, without which it serves nobody but preflights, and keeps what
+ * An application that takes the user from `X-MFA-User` alone, without which it serves preflights only, and keeps what
  * arrived. It agrees to talk by any other protocol, and says then whatever it hears.
  */
 export async function startApplication (t: Teardown): Promise<Application> {
@@ -73,9 +73,9 @@ export async function startApplication (t: Teardown): Promise<Application> {
       arrivals.push(arrival)
       const { user } = arrival
       if (request.headers['access-control-request-method'] !== undefined) return response.writeHead(204, { 'access-control-allow-origin': OTHER_ORIGIN }).end()
-      const isNobody = user === undefined || user === ''
-      const status = isNobody ? 403 : Number(request.headers['x-please-answer'] ?? 200)
-      const text = isNobody ? 'whoever you are' : `hello ${user}`
+      const isAnonymous = user === undefined || user === ''
+      const status = isAnonymous ? 403 : Number(request.headers['x-please-answer'] ?? 200)
+      const text = isAnonymous ? 'hello' : `hello ${user}`
       response.writeHead(status, { 'content-type': 'text/plain', 'content-length': text.length, 'x-application': 'yes' }).end(text)
     })
   }).listen(0, '127.0.0.1')
@@ -97,7 +97,7 @@ export async function startApplication (t: Teardown): Promise<Application> {
   return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, arrivals }
 }
 
-/** Starts a gateway and waits until it listens there; the answer is what it has printed so far. It ends with the test's process, however that ends. */
+/** Starts a gateway and waits until it listens there; the answer is what it has printed so far. It ends with this process. */
 export async function startGateway (t: Teardown, listen: string, command: string, args: string[], env: Record<string, string> = {}): Promise<() => string> {
   const child = spawn('setpriv', ['--pdeathsig', 'TERM', command, ...args], { env: { PATH: `${process.env.PATH}:/usr/sbin`, CI_RUN_MARK: process.env.CI_RUN_MARK ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''

@@ -31,7 +31,7 @@ export class TestIssuer {
     return this
   }
 
-  /** A token of somebody's login just now; `undefined` claims are left out. */
+  /** A token of a login just now; `undefined` claims are left out. */
   sign (clock: TestClock, claims: Record<string, unknown> = {}, header: Record<string, unknown> = {}, key = this.keys[0] as Jwk): string {
     const now = clock.seconds
     return signWithKey({ iss: this.iss, aud: 'mfa', sub: `user-${randomUUID()}`, auth_time: now, iat: now, exp: now + 900, ...claims }, key, { alg: this.algorithm, kid: key.kid, ...header })

@@ -11,7 +11,7 @@ interface Teardown { teardown: (action: () => unknown) => unknown }
 
 export const key = (): string => randomBytes(32).toString('base64')
 
-/** Which keys somebody has, the first of each purpose before the others. */
+/** Which keys a replica has, the first of each purpose before the others. */
 export const keyNames = (secrets: Secrets): string[] => markKeys(secrets).map(({ purpose, id }) => `${purpose} ${id}`)
 
 export interface SecretFiles {

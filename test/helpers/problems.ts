@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 
-/** What every error answers: a problem document (RFC 9457) that nobody keeps, frames or takes for something else. */
+/** What every error answers: a problem document (RFC 9457) that no cache keeps, no page frames and no browser takes for something else. */
 export function checkProblem (t: Test, { status, headers, body }: { status: number, headers: Record<string, string | null>, body: any }, wanted: number, code: string, name: string): void {
   t.equal(status, wanted, `${name}: ${wanted}`)
   t.match(headers, {

@@ -112,7 +112,7 @@ export class TestProvider {
     })
   }
 
-  /** Stands for the log-in page: whoever `login_hint` names signs in, and consents. */
+  /** Stands for the log-in page: the user of `login_hint` signs in, and consents. */
   async #signIn (request: IncomingMessage, response: ServerResponse): Promise<void> {
     const provider = this.#provider
     const { prompt, params, session, grantId } = await provider.interactionDetails(request, response)
@@ -160,7 +160,7 @@ export class TestProvider {
 
   refresh = (refreshToken: string): Promise<Login> => this.#token({ grant_type: 'refresh_token', refresh_token: refreshToken, client_id: 'app' })
 
-  /** A token of nobody but the client itself. */
+  /** A token of the client itself, without a user. */
   machine = (): Promise<Login> => this.#token({ grant_type: 'client_credentials', scope: 'api', client_id: 'machine' })
 
   async #token (body: Record<string, string>): Promise<Login> {

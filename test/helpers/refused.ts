@@ -39,7 +39,7 @@ export const REFUSED: Record<string, RefusedCase> = {
   'an end that is text': [first({ exp: '1795887490' }), 'unreadable', 'exp is "1795887490", expected seconds since 1970', 'JWT_ISSUER'],
   'an end that is no time': [first({ exp: 1e20 }), 'unreadable', 'exp is 100000000000000000000, expected seconds since 1970', 'JWT_ISSUER'],
   'a beginning that is no time': [first({ nbf: 1e20 }), 'unreadable', 'exp or nbf is not a time, expected seconds since 1970', 'JWT_ISSUER'],
-  nobody: [first({ sub: undefined }), 'absent', /^sub is not there, expected a text of 1 to 255 characters \(claims\.subject/, 'JWT_ISSUER'],
-  'a number for somebody': [first({ sub: 42 }), 'unreadable', /^sub is 42, expected a text of 1 to 255 characters/, 'JWT_ISSUER'],
+  'no user': [first({ sub: undefined }), 'absent', /^sub is not there, expected a text of 1 to 255 characters \(claims\.subject/, 'JWT_ISSUER'],
+  'a number for a user': [first({ sub: 42 }), 'unreadable', /^sub is 42, expected a text of 1 to 255 characters/, 'JWT_ISSUER'],
   'a tenant that is a list': [first({ tenant: ['acme', 'b'] }), 'unreadable', /^tenant is \["acme", "b"\], expected a text of 1 to 128/, 'JWT_ISSUER']
 }

@@ -11,7 +11,7 @@ interface Teardown { teardown: (action: () => unknown) => unknown }
 const { NODE_OPTIONS: _, ...inherited } = process.env
 
 export class Replica {
-  /** How it ended, each time that nobody had told it to. */
+  /** How it ended, each time that it was not told to. */
   readonly ends: string[] = []
   #child: ChildProcess | undefined
   #isToldToEnd = false

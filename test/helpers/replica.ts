@@ -16,7 +16,7 @@ export interface Replicas {
   /** Of every replica, the first service's too. */
   urls: string[]
   /**
-   * `count` calls at once, spread over all replicas, at the service's present instant; `call` gives the n-th. Somebody
+   * `count` calls at once, spread over all replicas, at the service's present instant; `call` gives the n-th. A lock
    * holds the user's rows meanwhile, until those calls that got so far have made their decision and wait to write it:
    * without that, a first one may be done before a second one has begun, and the race is none.
    */
@@ -76,7 +76,7 @@ export async function startReplicas (t: Teardown, service: Service, count = 1): 
 
 const HELD_MILLISECONDS = 300
 
-/** Locks what the settlements of somebody lock, in their order, for less than they wait. */
+/** Locks what the settlements of a user lock, in their order, for less than they wait. */
 async function holding<T> ({ service, tenant, sub }: User, work: () => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: service.config.DATABASE_URL })
   await client.connect()

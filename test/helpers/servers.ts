@@ -40,7 +40,7 @@ export async function startPair (t: Test, { isStandby = false } = {}): Promise<{
   return { first, second: await start('second', { primary_conninfo: `host=${hostname} port=${port} user=${username} password=${password}` }) }
 }
 
-/** As operators do before they move the name, so that nobody writes to the old server any more. */
+/** As operators do before they move the name, so that nothing is written to the old server any more. */
 export async function setReadOnly (url: string): Promise<void> {
   await execute(url, 'ALTER SYSTEM SET default_transaction_read_only = on')
   await execute(url, 'SELECT pg_reload_conf()')

@@ -82,7 +82,7 @@ export interface Service {
   /** Lines of the log so far. */
   log: string[]
   call: <T = any>(method: string, path: string, call?: Call) => Promise<Answer<T>>
-  /** Somebody new of a tenant of his own, or of the one given. */
+  /** A new user of a tenant of their own, or of the one given. */
   user: (options?: Partial<Claims>) => User
 }
 
@@ -145,7 +145,7 @@ export interface Claims {
 
 export interface Enrolled { factorId: string, secret: string, recoveryCodes: string[] | null, token: string }
 
-/** Somebody with a first factor. */
+/** A user with a first factor. */
 export class User {
   readonly sub: string
   readonly tenant: string

@@ -1,10 +1,10 @@
-// A user as a snapshot has him, for tests of what is decided: nobody in particular, unless the test says so.
+// A user as a snapshot has them, for tests of what is decided: no one in particular, unless the test says so.
 import type { WholeUser } from '../../src/users/user.ts'
 import { DEFAULT_POLICY } from '../../src/policy/policy.ts'
 
 export const NOW = new Date('2026-11-24T12:00:00Z')
 
-export const somebody = (known: Partial<WholeUser> = {}): WholeUser => ({
+export const aUser = (known: Partial<WholeUser> = {}): WholeUser => ({
   tenant: 't',
   userId: 'u',
   namespace: 'a',

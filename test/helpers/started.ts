@@ -1,4 +1,4 @@
-// The service as a newcomer starts it, and commands as he pastes them.
+// The service as a newcomer starts it, and commands as they paste them.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { freePort } from './gateways.ts'
 import { nodeArguments } from './program.ts'

@@ -21,7 +21,7 @@ export const unsigned: Sign = () => Buffer.alloc(0)
 /** What no two refusals have in common is taken out: `cause`, which production does not have. */
 export const bare = ({ body: { cause, ...body } }: Pick<Answer, 'body'>): unknown => ({ ...body, instance: '' })
 
-/** Each of the tokens gets the answer that no token at all gets, and leaves nobody behind. */
+/** Each of the tokens gets the answer that no token at all gets, and records no user. */
 export async function refuseAll (t: Test, service: Service, tenant: string, tokens: Record<string, string>): Promise<void> {
   const none = await service.call('GET', '/mfa/status')
   for (const [cause, token] of Object.entries(tokens)) {
@@ -32,5 +32,5 @@ export async function refuseAll (t: Test, service: Service, tenant: string, toke
     t.type(answer.body.cause, 'string', `${cause}: and why, in development`)
   }
   const [row] = await service.db.rows<{ users: number }>`SELECT count(*)::int AS users FROM users WHERE tenant = ${tenant}`
-  t.equal(row?.users, 0, 'nobody was recorded')
+  t.equal(row?.users, 0, 'no user was recorded')
 }

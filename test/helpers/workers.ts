@@ -26,7 +26,7 @@ export interface Worker {
   name: string
   /** Something to do. */
   give: (place: Place) => Promise<unknown>
-  /** Answers how to stop it. One that is in a hurry has short rounds, so that nobody waits for it to begin. */
+  /** Answers how to stop it. One that is in a hurry has short rounds, so that no test waits for it to begin. */
   start: (place: Place, isHurried: boolean) => () => Promise<void>
   /** What there is, and when all is done. */
   look: (place: Place, endpoint: TestEndpoint) => Promise<unknown>
@@ -96,7 +96,7 @@ const webhooks: Worker = {
     const times = isHurried ? { roundMs: HURRIED_MS } : {}
     return startWebhooks({ config, secrets, db, metrics: new Metrics(), log, version: 'test', ...times })
   },
-  // Of three users one takes so long that its claim is renewed, and one is told that nobody wants to hear of it.
+  // Of three users one takes so long that its claim is renewed, and one is answered that it is not wanted.
   answer (response, { body: { data } }) {
     if (data.userId === 'user-3') response.writeHead(410).end()
     else setTimeout(() => response.writeHead(204).end(), data.userId === 'user-2' ? 1500 : 0)
@@ -177,7 +177,7 @@ const partitions: Worker = {
       VALUES ('globex', (now() AT TIME ZONE 'UTC' + interval '3 months') AT TIME ZONE 'UTC', 'totp.accepted', 'success');
       INSERT INTO users (tenant, id, namespace, subject, account) VALUES ('acme', '${USER}', 'x', 'x', 'x')`)
   },
-  // As whoever runs it each day runs it again where it failed.
+  // As a daily job runs it again where it failed.
   start: ({ config }, isHurried) => startRounds(isHurried ? HURRIED_MS : 1000, ignore, async () => {
     await maintain(config.DATABASE_URL as string, RETENTION_DAYS)
   }),

@@ -8,10 +8,10 @@ import { type Enrolled, type User, type Service, startService } from '../helpers
 /** Who asks: a token, and the factor that is named where a path takes one. */
 interface Asking { token: string | undefined, factorId?: string, secret?: string }
 
-const NOBODY_S_FACTOR = '00000000-0000-4000-8000-000000000000'
+const UNKNOWN_FACTOR = '00000000-0000-4000-8000-000000000000'
 const ADMIN = { roles: ['mfa:admin'] }
 
-/** Prepares somebody and says what he sends; `login` makes a first-factor token that is fresh at the time of the call. */
+/** Prepares a caller and says what they send; `login` makes a first-factor token that is fresh at the time of the call. */
 const CALLERS = {
   none: async () => () => ({ token: undefined }),
   malformed: async () => () => ({ token: 'x.y.z' }),
@@ -59,7 +59,7 @@ const CALLERS = {
   }
 } satisfies Record<string, (service: Service) => Promise<() => Asking>>
 
-/** As whatever ends somebody's tokens does; and the replica's memory has heard of it. */
+/** As all that ends a user's tokens does; and the replica's memory knows it. */
 async function endTokens (user: User): Promise<void> {
   await user.service.db.rows`SELECT bump_epoch(${user.tenant}, ${(await user.row()).id}::uuid)`
   await sleep(600)
@@ -71,7 +71,7 @@ const asMfa = ({ token, factorId, secret }: Enrolled) => (): Asking => ({ token,
 
 type Name = keyof typeof CALLERS
 type Expected = Record<Name, string>
-/** `anew`: whoever asks is prepared once more, since the row before took something from him. */
+/** `anew`: the caller is prepared once more, since the row before took something from them. */
 interface Row { expected: Expected, anew?: true, path?: (asking: Asking) => string, body?: (asking: Asking, service: Service) => unknown }
 
 const NO_TOKEN = '401 invalid_token'
@@ -84,17 +84,17 @@ const users = (answer: string, others: Partial<Expected> = {}): Expected => ({
 /** What a call for administrators answers all but them. */
 const admins = (others: Partial<Expected>): Expected => users('403 forbidden', { admin: '409 not_enrolled', adminLogin: STEP_UP, adminStale: STEP_UP, adminRecovery: STEP_UP, adminMfa: '200', otherTenant: '200', ...others })
 
-/** Of nobody: whoever may read learns that there is no such user. */
+/** Of no user: a caller who may read learns that there is no such user. */
 const reading = admins({ adminMfa: '404 not_found', otherTenant: '404 not_found', auditor: '404 not_found', support: '404 not_found' })
 
-/** The same for whoever may help users, which an auditor may not. */
+/** The same for callers who may help users, which an auditor may not. */
 const helping = admins({ adminMfa: '404 not_found', otherTenant: '404 not_found', support: '404 not_found' })
 
 /** What changes an active factor: a fresh second factor, a recovery's too. */
 const changing = (answer: string, others: Partial<Expected>): Expected => users(answer, { enrolledLogin: STEP_UP, adminLogin: STEP_UP, adminStale: STEP_UP, ...others })
 const notEnrolled = { login: '409 not_enrolled', admin: '409 not_enrolled' }
 const notFound = { login: '404 not_found', admin: '404 not_found', otherTenant: '404 not_found' }
-const ofFactor = ({ factorId = NOBODY_S_FACTOR }: Asking): string => `/mfa/factors/${factorId}`
+const ofFactor = ({ factorId = UNKNOWN_FACTOR }: Asking): string => `/mfa/factors/${factorId}`
 
 /** A gateway's question, with no policy. */
 const asking = users('200', { enrolledLogin: STEP_UP, adminLogin: STEP_UP })
@@ -117,7 +117,7 @@ const MATRIX: Record<string, Row> = {
   'GET /mfa/factors': { expected: users('200') },
   'GET /mfa/recovery': { expected: users('200', notEnrolled) },
   'POST /mfa/enroll': { expected: changing('201', {}) },
-  'POST /mfa/enroll/confirm': { expected: users('404 not_found'), body: () => ({ factorId: NOBODY_S_FACTOR, code: '000000' }) },
+  'POST /mfa/enroll/confirm': { expected: users('404 not_found'), body: () => ({ factorId: UNKNOWN_FACTOR, code: '000000' }) },
   'POST /mfa/verify': { expected: users('422 code_refused', notEnrolled), body: ({ secret }, { clock }) => ({ code: secret === undefined ? '000000' : clock.wrongCode(secret) }) },
   'POST /mfa/recovery': { expected: users('422 code_refused'), body: () => ({ code: '9999-9999-9999-9999' }) },
   'POST /mfa/recovery/acknowledge': { expected: users('204', notEnrolled) },
@@ -130,17 +130,17 @@ const MATRIX: Record<string, Row> = {
   'GET /admin/audit': { expected: admins({ auditor: '200' }) },
   'GET /admin/audit/verify': { expected: admins({ auditor: '200' }) },
   'GET /admin/notices': { expected: admins({ auditor: '200' }) },
-  'POST /admin/notices/:id/retry': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/notices/${NOBODY_S_FACTOR}/retry` },
-  'GET /admin/users/:userId': { expected: reading, path: () => `/admin/users/${NOBODY_S_FACTOR}` },
-  'POST /admin/users/:userId/reset': { expected: helping, path: () => `/admin/users/${NOBODY_S_FACTOR}/reset`, body: () => ({ reason: 'x' }) },
-  'POST /admin/users/:userId/unlock': { expected: helping, path: () => `/admin/users/${NOBODY_S_FACTOR}/unlock`, body: () => ({ reason: 'x' }) },
-  'POST /admin/users/:userId/bypass': { expected: helping, path: () => `/admin/users/${NOBODY_S_FACTOR}/bypass`, body: () => ({ reason: 'x' }) },
-  'POST /admin/users/:userId/sign-out': { expected: helping, path: () => `/admin/users/${NOBODY_S_FACTOR}/sign-out`, body: () => ({ reason: 'x' }) },
-  'POST /admin/users/:userId/erase': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/erase`, body: () => ({ reason: 'x' }) },
-  'PUT /admin/users/:userId/exemption': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/exemption`, body: () => ({ exempt: true, reason: 'x' }) },
-  'PUT /admin/users/:userId/grace': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${NOBODY_S_FACTOR}/grace`, body: () => ({ until: '2199-01-01T00:00:00Z', reason: 'x' }) },
+  'POST /admin/notices/:id/retry': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/notices/${UNKNOWN_FACTOR}/retry` },
+  'GET /admin/users/:userId': { expected: reading, path: () => `/admin/users/${UNKNOWN_FACTOR}` },
+  'POST /admin/users/:userId/reset': { expected: helping, path: () => `/admin/users/${UNKNOWN_FACTOR}/reset`, body: () => ({ reason: 'x' }) },
+  'POST /admin/users/:userId/unlock': { expected: helping, path: () => `/admin/users/${UNKNOWN_FACTOR}/unlock`, body: () => ({ reason: 'x' }) },
+  'POST /admin/users/:userId/bypass': { expected: helping, path: () => `/admin/users/${UNKNOWN_FACTOR}/bypass`, body: () => ({ reason: 'x' }) },
+  'POST /admin/users/:userId/sign-out': { expected: helping, path: () => `/admin/users/${UNKNOWN_FACTOR}/sign-out`, body: () => ({ reason: 'x' }) },
+  'POST /admin/users/:userId/erase': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${UNKNOWN_FACTOR}/erase`, body: () => ({ reason: 'x' }) },
+  'PUT /admin/users/:userId/exemption': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${UNKNOWN_FACTOR}/exemption`, body: () => ({ exempt: true, reason: 'x' }) },
+  'PUT /admin/users/:userId/grace': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${UNKNOWN_FACTOR}/grace`, body: () => ({ until: '2199-01-01T00:00:00Z', reason: 'x' }) },
   'GET /admin/users': { expected: admins({ auditor: '200', support: '200' }) },
-  'PUT /admin/users': { expected: admins({ support: '200' }), body: () => ({ users: [{ subject: 'somebody' }] }) },
+  'PUT /admin/users': { expected: admins({ support: '200' }), body: () => ({ users: [{ subject: 'someone' }] }) },
   'GET /admin/stats': { expected: admins({ auditor: '200', support: '200' }) },
   'PATCH /mfa/factors/:factorId': { expected: changing('200', notFound), path: ofFactor, body: () => ({ label: 'Renamed' }) },
   'DELETE /mfa/factors/:factorId': { expected: changing('204', notFound), path: ofFactor },
@@ -169,7 +169,7 @@ t.test('every route has a row, and every row a route', async t => {
   t.same(namesOf(routes).sort(), Object.keys(MATRIX).sort())
 })
 
-t.test('any other method of a route is 405, whoever asks', async t => {
+t.test('any other method of a route is 405 for every caller', async t => {
   const { service, routes } = await startCollecting(t, { DOCS: 'false' })
   const admin = await CALLERS.adminMfa(service)
   const known = new Set(routes.flatMap(({ method, url }) => [method].flat().map(each => `${each as string} ${url}`)))
@@ -179,12 +179,12 @@ t.test('any other method of a route is 405, whoever asks', async t => {
   for (const [method, url] of others.map(other => other.split(' ') as [string, string])) {
     if (method === 'TRACE') continue // fetch does not send it; methods.test.ts does
     for (const headers of /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$/.test(method) ? [{}, { authorization: `Bearer ${admin().token as string}` }] : [{}]) {
-      t.equal((await fetch(service.url + url.replace(/:(factor|user)Id/, NOBODY_S_FACTOR), { method, headers })).status, 405, `${method} ${url}`)
+      t.equal((await fetch(service.url + url.replace(/:(factor|user)Id/, UNKNOWN_FACTOR), { method, headers })).status, 405, `${method} ${url}`)
     }
   }
 })
 
-t.test('the console is pages for everybody, and no call', async t => {
+t.test('the console is pages for everyone, and no call', async t => {
   const { service, routes } = await startCollecting(t, { DOCS: 'true' })
   const others = namesOf(routes).filter(name => !(name in MATRIX))
   t.ok(others.length > 0)

@@ -1,11 +1,11 @@
-// What a refusal says to whoever wrote the call: which field, role or variable, and what to do next.
+// What a refusal says to the developer of the call: which field, role or variable, and what to do next.
 import t from 'tap'
 import { administrator } from '../helpers/administrator.ts'
 import { type Answer, startService } from '../helpers/service.ts'
 
 const SOME_ID = '00000000-0000-4000-8000-000000000000'
 
-t.test('a path that is none and an id that is nobody\'s are not found for reasons of their own', async t => {
+t.test('a path that is none and an id that is no user\'s are not found for reasons of their own', async t => {
   const service = await startService(t, { ADMIN_PORT: '0', DOCS: 'false' })
   const user = service.user()
   const { token } = await user.enroll()
@@ -20,7 +20,7 @@ t.test('a path that is none and an id that is nobody\'s are not found for reason
   t.match(await about('POST', '/mfa/enroll/confirm', { factorId: SOME_ID, code: '000000' }), /set-up is over: .* Start again: POST \/mfa\/enroll/)
 })
 
-t.test('a role that is missing is named, and what nobody does to themselves', async t => {
+t.test('a role that is missing is named, and so is what administrators can\'t do to themselves', async t => {
   const service = await startService(t)
   const { admin, actOn, seen } = await administrator(service)
   const user = service.user({ tenant: admin.tenant })
@@ -73,12 +73,12 @@ t.test('a value that is none of a few, a date, an audience: the message says wha
   }
 })
 
-t.test('no message asks anybody to read a regular expression', async t => {
+t.test('no message asks anyone to read a regular expression', async t => {
   const service = await startService(t)
   const { body } = await service.call('GET', '/openapi.json')
   const asked = [body.components.schemas, ...Object.values(body.paths).flatMap((methods: any) => Object.values(methods)).map(({ parameters }: any) => parameters)]
   const mute: unknown[] = []
-  // What only answers hold is refused to nobody.
+  // What only answers hold is never refused.
   const answers = /Answer$|^(Factor|Jwks|RecoveryStatus|NewRecoveryCodes|UserPage|AuditPage|UndeliveredPage|SessionToken)$/
   const look = (schema: any): void => {
     if (schema === null || typeof schema !== 'object') return
@@ -89,7 +89,7 @@ t.test('no message asks anybody to read a regular expression', async t => {
   t.same(mute, [])
 })
 
-t.test('a policy below the floor and a last authenticator that must stay are told apart, and so is somebody with nothing to reset', async t => {
+t.test('a policy below the floor and a last authenticator that must stay are told apart, and so is a user with nothing to reset', async t => {
   const service = await startService(t, { POLICY_FLOOR: '{"enforcement":"required","groups":null,"gracePeriodDays":0}' })
   const { admin, token, actOn, seen } = await administrator(service)
   const { id: factorId } = (await admin.call('GET', '/mfa/factors')).body.items[0]

@@ -14,7 +14,7 @@ const check = (t: Test, answer: Answer, status: number, code: string, name = cod
 const checkRaw = (t: Test, answer: RawAnswer, status: number, code: string, name: string): void =>
   checkProblem(t, { ...answer, body: JSON.parse(answer.body) }, status, code, name)
 
-t.test('every error that somebody can meet is a problem document', async t => {
+t.test('every error that a client can meet is a problem document', async t => {
   const service = await startService(t)
   const user = service.user({ roles: ['mfa:admin'] })
   const { call } = service

@@ -23,7 +23,7 @@ const ISSUERS = [
   { issuer: ISSUER, audience: 'machines', secret: SECRET, tenants: '*', loginType: 'service', grants: ['mfa:auditor', 'mfa:sync'] }
 ]
 
-/** Who calls, and whom they call about. */
+/** Who calls, and about which users. */
 interface Stage { adminToken: string, alice: User, enrolled: Enrolled, aliceId: string, bob: User, bobId: string, pending: { factorId: string, secret: string }, webhookEventId: string, machine: Record<string, unknown> }
 
 async function stage (service: Service): Promise<Stage> {
@@ -37,7 +37,7 @@ async function stage (service: Service): Promise<Stage> {
   return { adminToken: token, alice, enrolled: factor, aliceId, bob, bobId: userId, pending: body, webhookEventId: undelivered.id, machine: { iss: ISSUER, aud: 'machines', sub: 'crm', tenant: admin.tenant, roles: ['mfa:auditor', 'mfa:sync'], iat: now, exp: now + 900 } }
 }
 
-/** A call as the specification shows it, by somebody who may, of users who are there. */
+/** A call as the specification shows it, by a caller who may, about users who are there. */
 function draftOf (operation: Operation, spec: Specification, { adminToken, alice, enrolled, aliceId, bob, bobId, pending, webhookEventId, machine }: Stage, service: Service, chance: Chance): Draft {
   const { method, path, parameters = [] } = operation
   const body = spec.example(operation)
@@ -74,7 +74,7 @@ t.test(`seed ${SEED}, ${CALLS} calls`, { timeout: 240_000 + CALLS * 100 }, async
   const flaws: string[] = []
   const reached = new Set<string>()
   let ready: Promise<unknown> = Promise.resolve()
-  /** One after the other: whoever enrolls moves the clock. */
+  /** One after the other: each enrollment moves the clock. */
   const nextStage = async (): Promise<Stage> => {
     const next = ready.then(() => stage(service))
     ready = next

@@ -38,7 +38,7 @@ t.test('a token has up to 32 KiB, and so have all other headers together; what i
   t.equal((await raw(service.url, request(`GET /mfa/status?x=${'x'.repeat(70_000)}`, [token]))).status, 431, 'an address is a part of the head')
 })
 
-t.test('somebody in very many groups enrolls and passes: our token is none that is too long for us', async t => {
+t.test('a user in very many groups enrolls and passes: our token is not too long for us', async t => {
   const service = await startService(t)
   for (const [count, length] of [[190, 6], [400, 30], [1990, 4]] as const) {
     const groups = Array.from({ length: count }, (_, i) => `g${i}-`.padEnd(length, 'x'))

@@ -2,7 +2,7 @@ import t from 'tap'
 import YAML from 'yaml'
 import { startService } from '../helpers/service.ts'
 
-t.test('the specification is the same as JSON and as YAML, for everybody', async t => {
+t.test('the specification is the same as JSON and as YAML, for everyone', async t => {
   const service = await startService(t, { DOCS: 'false' })
   const json = await service.call('GET', '/openapi.json')
   const yaml = await service.call('GET', '/openapi.yaml')
@@ -28,7 +28,7 @@ t.test('every call says what needs a token, and which problems it can answer', a
   }
 })
 
-t.test('a console fills in no filter that nobody chose, and understands the patterns of those that somebody does', async t => {
+t.test('a console fills in no filter that was not chosen, and understands the patterns of those that were', async t => {
   const service = await startService(t)
   const { paths } = (await service.call('GET', '/openapi.json')).body as { paths: Record<string, Record<string, any>> }
   for (const [path, methods] of Object.entries(paths)) {
@@ -50,8 +50,8 @@ t.test('the console is there where it is turned on, without what is not ours', a
   t.notMatch(policy, /https?:|\*|swagger\.io|upgrade-insecure-requests|unsafe/)
   const { status, body: { components: { schemas } } } = await service.call('GET', '/docs/json')
   t.equal(status, 200)
-  for (const { required, examples = [] } of Object.values<any>(schemas)) if (required?.includes('reason') === true) t.ok(examples.every(({ reason }: any) => reason === ''), 'what is audited is for whoever acts to write')
-  t.equal(schemas.PolicyChange.examples[0].enforcement, 'report_only', 'what is filled in asks nobody for anything')
+  for (const { required, examples = [] } of Object.values<any>(schemas)) if (required?.includes('reason') === true) t.ok(examples.every(({ reason }: any) => reason === ''), 'the administrator writes what is audited')
+  t.equal(schemas.PolicyChange.examples[0].enforcement, 'report_only', 'what is filled in asks nothing of anyone')
   t.match(await service.call('GET', '/docs/static/%2e%2e/%2e%2e/package.json'), { status: 404 })
 })
 

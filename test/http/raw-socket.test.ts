@@ -54,7 +54,7 @@ t.test('a client that sends a byte now and then is dropped in time, in its heade
   }
 })
 
-t.test('many connections that say nothing keep nobody out', async t => {
+t.test('many connections that send nothing keep no one out', async t => {
   const service = await startService(t)
   const { hostname, port } = new URL(service.url)
   const idle = Array.from({ length: 200 }, () => net.connect(Number(port), hostname).on('error', () => {}))

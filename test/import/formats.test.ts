@@ -74,7 +74,7 @@ const authenticator = (user: unknown, more: object = {}): object => ({ model: 'm
 const user = (model: string, pk: unknown, username: string, more: object = {}): object => ({ model, pk, fields: { password: 'x', last_login: null, username, email: `${username}@example.com`, ...more } })
 const dump = (...records: object[]): string => JSON.stringify(records)
 
-t.test('django-allauth: an authenticator is of whom the users\' model says, and of nobody else whose key is the same', async t => {
+t.test('django-allauth: an authenticator belongs to the user that the users\' model names, and to no other with the same key', async t => {
   // As the whole site is dumped, in JSON lines: accounts of mail have passwords, too, and keys from 1.
   const found = readAllauth(fixture('allauth.site.jsonl'))
   t.same(made(found), made(readAllauth(fixture('allauth.json'))))
@@ -84,7 +84,7 @@ t.test('django-allauth: an authenticator is of whom the users\' model says, and 
   const own = [{ model: 'auth.user', pk: 1, fields: { password: 'x', username: 'alice', email: 'alice@example.com' } }, { model: 'auth.user', pk: 2, fields: { password: 'x', username: 'bob', email: 'bob@example.com' } }]
   for (const records of [[...own, mail, authenticator(1)], [mail, authenticator(1), ...own]]) t.match(readAllauth(dump(...records)), [{ id: '1', username: 'alice' }])
 
-  // A site with users of its own: which model they are is told by Django's own columns and by the keys, or by whoever imports.
+  // A site with users of its own: which model they are is told by Django's own columns and by the keys, or by the operator who imports.
   t.match(readAllauth(dump(user('accounts.member', 'b5e', 'alice'), mail, authenticator('b5e'))), [{ username: 'alice' }])
   const doubt = dump(user('accounts.member', 1, 'alice'), user('shop.customer', 1, 'bob'), authenticator(1))
   t.throws(() => readAllauth(doubt), { name: 'ImportError', message: 'Which of the file\'s models are the users? Name it by --users-model: accounts.member, shop.customer.' })
@@ -112,7 +112,7 @@ t.test('django-allauth: by natural keys it is the name, or the address, that the
   for (const key of [['acme', 'ann'], [['ann']], []]) t.match(readAllauth(dump(authenticator(key))), [{ id: undefined, username: undefined }], 'a key that only the site understands')
 })
 
-t.test('ids may be numbers, but none that JSON has rounded: that is somebody else\'s', async t => {
+t.test('ids may be numbers, but none that JSON has rounded: that is another user\'s', async t => {
   t.match(readAllauth(dump(user('auth.user', 7, 'alice'), authenticator(7))), [{ id: '7' }])
   const rounded = '[{"model":"mfa.authenticator","pk":1,"fields":{"user":9007199254740993,"type":"totp","data":{"secret":"x"}}},{"model":"auth.user","pk":9007199254740992,"fields":{"password":"x","username":"bob"}}]'
   t.match(readAllauth(rounded), [{ id: undefined, username: undefined }])
@@ -204,7 +204,7 @@ t.test('OATH tokens: with a line of names as for Entra ID, or without as for pri
   t.same(made(users), [['kim', 20], ['lee', 'not_six_digits'], ['mia', 'not_30_seconds'], ['noa', 'not_totp'], ['ola', 'not_totp'], ['pia', 'not_sha1'], [undefined, 20], ['ray', 'no_hex']])
   t.ok(isOf(users[0], 51))
   t.match(users[0], { row: '3', key: 'TOTP0001', id: undefined })
-  // Whose a token is these do not say: the serial number is the id, for whoever asks for it.
+  // Whose a token is these do not say: the serial number is the id, if that is asked for.
   const seeds = readOathCsv(fixture('oath.seeds.csv'))
   t.same(made(seeds, ({ id }) => id), [['TOTP0001', 20], ['TOTP0002', 20], ['TOTP0003', 'not_sha1'], ['TOTP0004', 20], ['TOTP0005', 'not_totp'], ['OCRA0001', 'not_totp']])
   t.same(seeds.map(({ username }) => username), Array(6).fill(undefined))
@@ -225,7 +225,7 @@ t.test('Authelia: the export, and those in CSV and as key URIs, are the same', a
   const expected = [['john', 20], ['mary', 'not_sha1'], ['fred', 'not_six_digits'], ['harry', 'not_30_seconds'], ['1001', 20], ['zoë@example.com', 20]]
   const [yaml, csv, uris] = ['authelia.yml', 'authelia.csv', 'authelia.txt'].map(name => readAuthelia(fixture(name))) as [Found[], Found[], Found[]]
   t.same([made(yaml), made(uris)], [expected, expected])
-  t.same(made(csv), [...expected, [undefined, 'malformed']], 'a comma that nobody has quoted')
+  t.same(made(csv), [...expected, [undefined, 'malformed']], 'a comma that is not quoted')
   for (const found of [yaml, csv, uris]) t.ok(isOf(found[0], 31) && isOf(found[5], 36) && found[5]?.email === 'zoë@example.com')
   t.same([yaml[1]?.row, csv[1]?.row, uris[1]?.row], ['2', '3', '2'])
   // A name is what stands there, whatever else YAML would make of it.

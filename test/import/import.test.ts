@@ -1,4 +1,4 @@
-// Imported users, in a running service: their apps work as before, nothing is brought twice, and nobody loses what he has here.
+// Imported users, in a running service: their apps work as before, nothing is brought twice, and no user loses what they have here.
 import { readFileSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
 import { Secret } from 'otpauth'
@@ -26,11 +26,11 @@ async function run (file: string, tenant: string, options: { isDry?: boolean, on
 }
 const outcomes = (lines: Line[]): string[] => lines.map(({ outcome }) => outcome)
 
-t.test('somebody who is imported logs in with the app that he has, and is told to make recovery codes', async t => {
+t.test('an imported user logs in with the app that they have, and is told to make recovery codes', async t => {
   const alice = service.user()
   const { file, secrets: [secret] } = fileOf(alice)
   t.match(await run(file, alice.tenant, { isDry: true }), [{ row: '2', subject: alice.sub, outcome: 'would_import' }])
-  t.same(await service.db.rows`SELECT 1 FROM users WHERE tenant = ${alice.tenant}`, [], 'dry: nobody is written')
+  t.same(await service.db.rows`SELECT 1 FROM users WHERE tenant = ${alice.tenant}`, [], 'dry: no user is written')
   const [line] = await run(file, alice.tenant)
   t.match(line, { outcome: 'imported', factorId: /^[0-9a-f-]{36}$/ })
   t.equal((await alice.call('POST', '/mfa/verify', { code: clock.code(secret as string) })).status, 422, 'a code from before the import is spent')
@@ -90,7 +90,7 @@ t.test('one secret twice is one authenticator, whose codes work once; the row th
   t.same(outcomes(await run(`${again}\n${again.split('\n')[1] as string}`, bob.tenant)), ['disabled', 'disabled'])
 })
 
-t.test('who has an authenticator here keeps it; what was removed here does not come back; whoever is disabled stays out', async t => {
+t.test('who has an authenticator here keeps it; what was removed here does not come back; a disabled user stays out', async t => {
   const alice = service.user()
   const { secret } = await alice.enroll()
   const { file } = fileOf(alice)
@@ -127,7 +127,7 @@ t.test('beside what happens meanwhile the statement decides, whatever was read b
     }
     return await run(file, user.tenant, { on: { ...service, db: { ...service.db, settle: late } } })
   }
-  t.same(outcomes(await overtaken(alice, () => alice.call('GET', '/mfa/status'))), ['imported'], 'first seen: sealed anew for who he is')
+  t.same(outcomes(await overtaken(alice, () => alice.call('GET', '/mfa/status'))), ['imported'], 'first seen: sealed anew for this user')
   t.same(outcomes(await overtaken(bob, () => bob.enroll())), ['enrolled'])
   t.equal((await bob.call('GET', '/mfa/status')).body.factors.length, 1)
   const ofCarol = fileOf(carol)

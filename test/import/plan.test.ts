@@ -11,17 +11,17 @@ const named = (id: string, fill = 1, more: Partial<Found> = {}): Found => ({ row
 t.test('who gets what: by the name that tokens have, under labels that may be given, with the same ids each time', async t => {
   const found = readKeycloak(readFileSync(new URL('../fixtures/import/keycloak.json', import.meta.url), 'utf8'))
   const { users, left } = planImport(found, target)
-  t.same(users.map(({ account }) => account), ['alice', 'bob', 'heidi', users[3]?.subject], 'whoever has no name is shown as their subject')
+  t.same(users.map(({ account }) => account), ['alice', 'bob', 'heidi', users[3]?.subject], 'a user without a name is shown as their subject')
   t.same(users[2]?.factors.map(({ label }) => label), ['Phone', 'Authenticator 1', 'Authenticator 2'])
   t.same(left.map(({ reason }) => reason), ['recovery_codes', 'not_sha1', 'not_six_digits', 'not_30_seconds', 'not_totp', 'malformed', 'malformed'])
   const ids = (change: Partial<Target> = {}): string[] => planImport(found, { ...target, ...change }).users.flatMap(({ factors }) => factors.map(({ id }) => id))
   t.match(ids()[0], /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
   t.same(ids(), ids())
-  t.equal(new Set([...ids(), ...ids({ tenant: 'other' }), ...ids({ namespace: 'x' }), ...ids({ source: 'y' }), ...ids({ subject: 'username' })]).size, 5 * 6 - 1, 'nobody else\'s; judy has no user name')
+  t.equal(new Set([...ids(), ...ids({ tenant: 'other' }), ...ids({ namespace: 'x' }), ...ids({ source: 'y' }), ...ids({ subject: 'username' })]).size, 5 * 6 - 1, 'no other user\'s; judy has no user name')
   t.same(planImport(found, { ...target, subject: 'email' }).users.map(({ subject }) => subject), ['alice@example.com', 'bob@example.com', 'heidi@example.com'])
 })
 
-t.test('a name that no token can have is nobody\'s, and one that another program could not read neither', async t => {
+t.test('a name that no token can have is no user\'s, and neither is one that another program could not read', async t => {
   const { users, left } = planImport(['', 'a\u0000b', 'x'.repeat(256), '\u2028', 'j\uFFFDrgen', '\ud800'].map(id => named(id)), target)
   t.same([users, left.map(({ reason }) => reason)], [[], Array(6).fill('no_subject')])
 })

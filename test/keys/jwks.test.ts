@@ -33,7 +33,7 @@ t.test('its ETag is of what it holds, the same on every replica', async t => {
   t.not(await etag(setOf(signingKey('k-1'))), one)
 })
 
-t.test('a new key signs, tokens of the one before count until it is retired, and everybody stays enrolled', async t => {
+t.test('a new key signs, tokens of the one before count until it is retired, and everyone stays enrolled', async t => {
   const [old, fresh] = [signingKey('old'), signingKey('new', 'ed25519')]
   const before = await startService(t, setOf(old))
   const user = before.user()

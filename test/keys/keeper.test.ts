@@ -1,4 +1,4 @@
-// Secrets in files count as they are now, and what does not fit the database serves nobody.
+// Secrets in files count as they are now, and a replica whose keys do not fit the database serves no one.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync, writeFileSync } from 'node:fs'
@@ -30,7 +30,7 @@ t.test('sealing keys, peppers, signing keys and the issuer\'s secret change with
 
   const other = `${SECRET.slice(1)}x`
   files.put({ MFA_ENCRYPTION_KEYS: `k2:${key()},${k1}`, MFA_PEPPERS: `p2:${key()},${p1}`, MFA_SIGNING_KEYS: jwks(signingKey('s2', 'ed25519'), signingKey('s3')), JWT_SECRET: other })
-  t.equal((await alice.call('GET', '/mfa/status')).status, 200, 'until somebody looks')
+  t.equal((await alice.call('GET', '/mfa/status')).status, 200, 'until it is looked at')
   await keeper.check()
   t.same(told, [['info', 'secrets were read again']])
   t.equal((await alice.call('GET', '/mfa/status')).status, 401, 'the issuer\'s old secret')
@@ -167,13 +167,13 @@ t.test('a database from before the fingerprints: its rows say whether a key is t
 t.test('of two that bring other bytes under one id at the same moment, one is refused', async t => {
   const { url } = await ownDatabase(t)
   const kept = await Promise.all(Array.from({ length: 4 }, () => startKept(t, { DATABASE_URL: url, MFA_ENCRYPTION_KEYS: `same:${key()}` })))
-  // Who finds it out only by the statement itself tries again a moment later, and is ready for nobody meanwhile.
+  // A replica that finds it out only by the statement itself tries again a moment later, and is not ready meanwhile.
   await Promise.allSettled(kept.map(({ keeper }) => keeper.check()))
   await Promise.allSettled(kept.map(({ keeper }) => keeper.check()))
   t.equal(kept.filter(({ service }) => service.secrets.areProved).length, 1)
 })
 
-t.test('nobody is let in before the keys are held against the database: that is asked again until it is there, or until the end', async t => {
+t.test('no one is let in before the keys are checked against the database: that is asked again until it is there, or until the end', async t => {
   const { url } = await ownDatabase(t)
   const proxy = await startProxy(t, url)
   await proxy.refuse()

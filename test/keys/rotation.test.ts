@@ -21,14 +21,14 @@ t.test('a key that was in use once is not put first again', async t => {
   t.same(decideRotate('sealing', ['k1', 'k0', 'k2', 'k3'], [used, state('k0', { firstAge: 1e5 }), state('k2', {}), state('k3', {})]), { outcome: 'switch', id: 'k3' }, 'of two new ones the newer')
 })
 
-t.test('a signing key signs when nobody keeps a key set without it', async t => {
+t.test('a signing key signs when no verifier keeps a key set without it', async t => {
   const rotate = (ages: Partial<KeyState>) => decideRotate('signing', ['s1', 's2'], [state('s1', { firstAge: 1 }, 'signing'), state('s2', ages, 'signing')])
   t.same(rotate({ addedAge: 100 }), { outcome: 'wait', id: 's2', seconds: 230 })
   t.same(rotate({ addedAge: 5000, absentAge: 299 }), { outcome: 'wait', id: 's2', seconds: 31 })
   t.same(rotate({ addedAge: 331 }), { outcome: 'switch', id: 's2' })
 })
 
-t.test('a key goes when nothing needs it and nobody uses it', async t => {
+t.test('a key goes when nothing needs it and no replica uses it', async t => {
   const retire = (id: string, rows: number, ages: Partial<KeyState>, purpose: Purpose = 'sealing') => decideRetire(purpose, id, ['k2', 'k1'], [state('k1', ages, purpose)], rows)
   t.same(retire('k9', 0, {}), { outcome: 'unknown' })
   t.same(retire('k2', 0, {}), { outcome: 'first' })

@@ -64,7 +64,7 @@ t.test('events that are older than the retention go, by the month, with their pa
   t.same(await verify(service, busy), { events: 2, broken: null })
   t.same(await positions(service, busy), [3, 4, 5], 'a late one keeps its link')
   t.same(await verify(service, quiet), { events: 0, broken: null })
-  t.same(await positions(service, quiet), [], 'and who has nothing left, his count')
+  t.same(await positions(service, quiet), [], 'and a tenant without rows keeps its count')
 
   for (const tenant of [busy, quiet]) {
     await write(service, tenant, 0)
@@ -115,7 +115,7 @@ t.test('partitions of the months to come are made, also where events have come b
   t.teardown(() => client.end())
   for (const months of [0, 3]) await client.query(`DROP TABLE ${await month(months)}`)
   await service.user({ tenant: 'a' }).enroll()
-  // Somebody reads meanwhile: it waits for him, in short turns.
+  // A long read meanwhile: it waits for that, in short turns.
   await client.query('BEGIN')
   await client.query('SELECT count(*) FROM audit_events')
   const maintained = maintain(url, 400)

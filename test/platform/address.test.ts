@@ -1,7 +1,7 @@
 import t from 'tap'
 import { isPublicAddress, sourceOf } from '../../src/platform/address.ts'
 
-t.test('an address that not anybody may have is none to send to, in whatever clothes', t => {
+t.test('an address that is not public is none to send to, in whatever notation', t => {
   for (const address of [
     '127.0.0.1', '127.1', '0x7f.1', '2130706433', '0177.0.0.1', '0.0.0.0', '10.0.0.1', '172.16.0.1', '172.31.255.255', '192.168.1.1', '169.254.169.254', '100.64.0.1', '100.100.100.200',
     '192.0.0.192', '192.0.2.1', '198.18.0.1', '203.0.113.1', '224.0.0.1', '240.0.0.1', '255.255.255.255', '168.63.129.16',

@@ -62,7 +62,7 @@ t.test('who leaves the queue is told so, makes room in it, and takes no turn', a
   t.ok(semaphore.isIdle)
 })
 
-t.test('nobody waits for longer than is bearable, and whoever gave up takes no turn', async t => {
+t.test('no caller waits for longer than is bearable, and one that gave up takes no turn', async t => {
   const semaphore = open({ maxWaitMs: 20 })
   const holder = semaphore.enter()
   const late = semaphore.enter()

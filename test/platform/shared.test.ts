@@ -20,7 +20,7 @@ t.test('work is done once for all who ask while it is under way, and anew for wh
   t.equal(begun.length, 2)
 })
 
-t.test('a good answer serves others for its time, a failure nobody else', async t => {
+t.test('a good answer serves others for its time, a failure serves no others', async t => {
   const { work, begun } = controlled()
   const ask = shared(work, 300)
   const failing = [ask(), ask()]

@@ -23,7 +23,7 @@ t.test('a queue is there as long as one of its name has a turn or waits', async 
   t.equal(shares.size, 0)
 })
 
-t.test('a turn that is ended twice gives nobody a second queue beside the one that there is', async t => {
+t.test('a turn that is ended twice makes no second queue beside the one that there is', async t => {
   const shares = open()
   const first = shares.enter('a')
   first.end()

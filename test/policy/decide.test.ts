@@ -3,7 +3,7 @@ import type { Factor, User } from '../../src/users/user.ts'
 import { decide, type DecisionSettings, firstGraceDays, isMfaRequired, type Proof, usualSession } from '../../src/policy/decide.ts'
 import { DEFAULT_POLICY, type Policy } from '../../src/policy/policy.ts'
 import { isFresh } from '../../src/platform/time.ts'
-import { NOW, somebody } from '../helpers/snapshot.ts'
+import { NOW, aUser } from '../helpers/snapshot.ts'
 
 const SECONDS = NOW.getTime() / 1000
 const settings: DecisionSettings = { issuers: new Set(['a', 'b']), loginFreshSeconds: 900, floor: null }
@@ -32,7 +32,7 @@ interface Row { policy: Partial<Policy>, loginType: 'local' | 'sso' | 'api', tok
 function decided ({ policy, loginType, token, accounts, enrolled, grace, exemption }: Row, known: Partial<User> = {}, others: Partial<DecisionSettings> = {}): string {
   const { authentication, ...proof } = TOKENS[token] as Partial<Proof> & { authentication?: true }
   const session = { generation: 0, authentication: authentication === undefined ? null : { acr: 'mfa' as const, methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }, isForged: false }
-  const user = somebody({ sources: ACCOUNTS[accounts] as User['sources'], factors: FACTORS[enrolled] as Factor[], ...OWN_GRACE[grace], exemption: EXEMPTIONS[exemption] ?? null, session, policy: { ...DEFAULT_POLICY, ...policy }, ...known })
+  const user = aUser({ sources: ACCOUNTS[accounts] as User['sources'], factors: FACTORS[enrolled] as Factor[], ...OWN_GRACE[grace], exemption: EXEMPTIONS[exemption] ?? null, session, policy: { ...DEFAULT_POLICY, ...policy }, ...known })
   return written(decide(user, { mfa: undefined, isIdpMfa: false, authTime: undefined, issuerClaims: { loginType }, ...proof }, NOW, { ...settings, ...others }))
 }
 
@@ -52,7 +52,7 @@ t.test('may this session pass? the first rule that holds answers', async t => {
     ['required', 'exempt_sso_only', 'local', 'remembered', 'local', 'yes', 'over', '-', 'allow mfa_verified'],
     ['required', 'none', 'sso', 'idp', 'both', 'yes', 'over', '-', 'allow idp_mfa'],
     ['required', 'none', 'sso', 'idp', 'both', '-', 'over', '-', 'allow idp_mfa'],
-    // With a factor he is asked, whatever the policy; but not where the session's own rule leaves it to the identity provider.
+    // With a factor the user is asked, whatever the policy; but not where the session's own rule leaves it to the identity provider.
     ['optional', 'exempt_sso_only', 'local', 'login', 'local', 'yes', 'unmet', '-', 'verify factor_enrolled'],
     ['required', 'exempt_sso_only', 'sso', 'login', 'sso', 'yes', 'unmet', '-', 'verify factor_enrolled'],
     ['required', 'exempt_sso_only', 'local', 'login', 'local', 'yes', 'running', 'endless', 'verify factor_enrolled'],
@@ -73,14 +73,14 @@ t.test('may this session pass? the first rule that holds answers', async t => {
     ['required', 'none', 'local', 'login', 'local', '-', 'over', 'endless', 'allow exempt_user'],
     ['required', 'none', 'api', 'login', 'local', '-', 'over', 'running', 'allow exempt_user'],
     ['required', 'none', 'local', 'login', 'local', '-', 'over', 'over', 'enroll'],
-    // The deadline, given once; whom no policy has met is met now, here with seven days.
+    // The deadline, given once; a user that no policy has met is met now, here with seven days.
     ['required', 'exempt_sso_only', 'local', 'login', 'local', '-', 'unmet', '-', 'allow grace +7'],
     ['required', 'exempt_sso_only', 'local', 'old', 'local', '-', 'running', '-', 'allow grace +2'],
     ['required', 'exempt_sso_only', 'local', 'login', 'local', '-', 'over', '-', 'enroll'],
     ['required', 'exempt_sso_only', 'local', 'old', 'local', '-', 'over', '-', 'enroll, log in first'],
     ['required', 'exempt_sso_only', 'local', 'ageless', 'local', '-', 'over', '-', 'enroll, login time unknown'],
     ['report_only', 'exempt_sso_only', 'local', 'ageless', 'local', '-', 'over', '-', 'allow report_only (enroll, login time unknown)'],
-    // Report-only says what it would ask, and asks it of nobody.
+    // Report-only says what it would ask, and asks it of no one.
     ['report_only', 'exempt_sso_only', 'local', 'login', 'local', '-', 'over', '-', 'allow report_only (enroll)'],
     ['report_only', 'exempt_sso_only', 'local', 'login', 'local', '-', 'unmet', '-', 'allow report_only (allow grace +7)'],
     ['report_only', 'exempt_sso_only', 'local', 'login', 'local', 'yes', 'over', '-', 'verify factor_enrolled'],
@@ -97,7 +97,7 @@ t.test('may this session pass? the first rule that holds answers', async t => {
 
 const local: Row = { policy: { enforcement: 'required' }, loginType: 'local', token: 'login', accounts: 'local', enrolled: '-', grace: 'over', exemption: '-' }
 
-t.test('a policy for groups covers who is in one, and of whom groups were left out', async t => {
+t.test('a policy for groups covers the users in one of them, and users whose groups were left out', async t => {
   const inGroups = (sources: User['sources']): string => decided({ ...local, policy: { enforcement: 'required', groups: ['x', 'y'] } }, { sources })
   t.equal(inGroups({ a: { local: true, groups: ['y', 'z'] } }), 'enroll')
   t.equal(inGroups({ a: { local: true, groups: ['z'] }, b: { groups: ['x'] } }), 'enroll', 'any source')
@@ -107,7 +107,7 @@ t.test('a policy for groups covers who is in one, and of whom groups were left o
   t.equal(inGroups({ a: { local: true }, gone: { groups: ['x'], groupsUnknown: true } }), 'allow not_required', 'not of an issuer that is gone')
 })
 
-t.test('the deadline is the later of his own and the policy\'s date, and one that has come is over', async t => {
+t.test('the deadline is the later of the user\'s own and the policy\'s date, and one that has come is over', async t => {
   const by = (grace: Row['grace'], enforceFrom: Date): string => decided({ ...local, grace, policy: { enforcement: 'required', enforceFrom } })
   t.equal(by('over', days(4)), 'allow grace +4', 'a second roll-out has a date')
   t.equal(by('running', days(4)), 'allow grace +4')
@@ -137,7 +137,7 @@ t.test('the floor: of the two decisions the stricter counts', async t => {
   t.equal(under({ ...local, enrolled: 'yes', loginType: 'sso', policy: { enforcement: 'required', ssoRule: 'exempt_sso_session' } }, { ssoRule: 'exempt_sso_only' }), 'verify factor_enrolled')
 })
 
-t.test('the floor bounds grace from the first meeting and exemptions from their beginning, whoever gave them', async t => {
+t.test('the floor bounds grace from the first meeting and exemptions from their beginning, even if an administrator gave them', async t => {
   const under = (row: Row, floor: DecisionSettings['floor'], known: Partial<User> = {}): string => decided(row, known, { floor })
   const seven: Row = { ...local, policy: { enforcement: 'required', gracePeriodDays: 7 } }
   t.equal(under({ ...seven, grace: 'unmet' }, { gracePeriodDays: 3 }), 'allow grace +3')
@@ -171,22 +171,22 @@ t.test('every combination keeps the promises', async t => {
     }
   }
   t.equal(cases.length, 3 * 3 * 3 * 4 * 2 * 3 * 4 * 6)
-  /** What is promised, each apart from the others: [whom it is about, what may be said to him]. */
+  /** What is promised, each apart from the others: [which users it is about, what they may be told]. */
   const promises: Array<[string, (row: Row) => boolean, (decision: string, row: Row) => boolean]> = [
-    ['who proved a second factor passes, and nobody else is said to have', ({ token }) => token === 'mfa' || token === 'remembered', decision => decision === 'allow mfa_verified'],
+    ['who proved a second factor passes, and no one else is told so', ({ token }) => token === 'mfa' || token === 'remembered', decision => decision === 'allow mfa_verified'],
     ['whose identity provider proved one passes by that, whatever the policy', ({ token }) => token === 'idp', decision => decision === 'allow idp_mfa'],
     ['a first-factor token alone was no second factor', ({ token }) => token !== 'mfa' && token !== 'remembered', decision => decision !== 'allow mfa_verified'],
     ['with a factor a first-factor token is asked, or came by SSO where that decides', isPlain(({ enrolled }) => enrolled === 'yes'), (decision, { policy, loginType }) => decision === (policy.ssoRule === 'exempt_sso_session' && loginType === 'sso' ? 'allow exempt_sso' : 'verify factor_enrolled')],
-    ['without a factor nobody is asked for a code', isPlain(({ enrolled }) => enrolled === '-'), decision => !decision.startsWith('verify')],
-    ['nobody must enroll but by a policy that is required', isPlain(({ policy }) => policy.enforcement !== 'required'), decision => !decision.startsWith('enroll') && !decision.startsWith('allow grace')],
-    ['what is not required exempts nobody, as there is nothing to be exempt from', isPlain(({ policy, loginType }) => policy.enforcement === 'optional' && !(policy.ssoRule === 'exempt_sso_session' && loginType === 'sso')), decision => ['allow not_required', 'verify factor_enrolled'].includes(decision)],
+    ['without a factor no user is asked for a code', isPlain(({ enrolled }) => enrolled === '-'), decision => !decision.startsWith('verify')],
+    ['no user must enroll but by a policy that is required', isPlain(({ policy }) => policy.enforcement !== 'required'), decision => !decision.startsWith('enroll') && !decision.startsWith('allow grace')],
+    ['what is not required exempts no one, as there is nothing to be exempt from', isPlain(({ policy, loginType }) => policy.enforcement === 'optional' && !(policy.ssoRule === 'exempt_sso_session' && loginType === 'sso')), decision => ['allow not_required', 'verify factor_enrolled'].includes(decision)],
     ['a personal token is never exempt by the session', isPlain(({ policy, loginType }) => loginType === 'api' && policy.ssoRule === 'exempt_sso_session'), decision => decision !== 'allow exempt_sso'],
-    ['of whom no account is known, the accounts\' rule exempts nobody', isPlain(({ policy, accounts }) => accounts === '-' && policy.ssoRule === 'exempt_sso_only'), decision => decision !== 'allow exempt_sso'],
+    ['the accounts\' rule does not exempt a user without a known account', isPlain(({ policy, accounts }) => accounts === '-' && policy.ssoRule === 'exempt_sso_only'), decision => decision !== 'allow exempt_sso'],
     ['who has a local account too is enforced', isPlain(({ policy, accounts }) => accounts === 'both' && policy.ssoRule === 'exempt_sso_only'), decision => decision !== 'allow exempt_sso'],
-    ['without an SSO rule SSO exempts nobody', isPlain(({ policy }) => policy.ssoRule === 'none'), decision => decision !== 'allow exempt_sso'],
-    ['an exemption that is over exempts nobody', isPlain(({ exemption }) => exemption === 'over' || exemption === '-'), decision => !decision.includes('exempt_user')],
+    ['without an SSO rule SSO exempts no one', isPlain(({ policy }) => policy.ssoRule === 'none'), decision => decision !== 'allow exempt_sso'],
+    ['an exemption that is over exempts no one', isPlain(({ exemption }) => exemption === 'over' || exemption === '-'), decision => !decision.includes('exempt_user')],
     ['required, without factor, exemption, SSO or grace: enroll', isPlain(({ policy, accounts, loginType, enrolled, grace, exemption }) => policy.enforcement === 'required' && ['local', 'both', '-'].includes(accounts as string) && loginType !== 'sso' && enrolled === '-' && grace === 'over' && ['over', '-'].includes(exemption as string)), decision => decision.startsWith('enroll')],
-    ['a deadline is his own, or of him who is met now', isPlain(() => true), (decision, { grace }) => !decision.includes('grace') || decision.includes(grace === 'unmet' ? 'grace +7' : 'grace +2')],
+    ['a deadline is the user\'s own, or that of a user who is met now', isPlain(() => true), (decision, { grace }) => !decision.includes('grace') || decision.includes(grace === 'unmet' ? 'grace +7' : 'grace +2')],
     ['a deadline that is over is over', isPlain(({ grace }) => grace === 'over'), decision => !decision.includes('grace')],
     ['report-only says what required would', isPlain(({ policy }) => policy.enforcement === 'report_only'), (decision, row) => {
       const would = decided({ ...row, policy: { ...row.policy, enforcement: 'required' } })
@@ -206,19 +206,19 @@ function isPlain (condition: (row: Row) => boolean): (row: Row) => boolean {
 
 t.test('the last factor may go where the user without it might pass', async t => {
   const required = (known: Partial<User>, policy: Partial<Policy> = {}): boolean =>
-    isMfaRequired(somebody({ factors: [{} as Factor], sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, enforcement: 'required', ...policy } }), NOW, settings)
+    isMfaRequired(aUser({ factors: [{} as Factor], sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, enforcement: 'required', ...policy } }), NOW, settings)
   t.equal(required({}), true)
   t.equal(required({ sources: ACCOUNTS.sso as User['sources'] }), false)
-  t.equal(required({ sources: ACCOUNTS.sso as User['sources'] }, { ssoRule: 'exempt_sso_session' }), false, 'he comes by SSO')
-  t.equal(required({ sources: ACCOUNTS.both as User['sources'] }, { ssoRule: 'exempt_sso_session' }), true, 'he may come by his password')
+  t.equal(required({ sources: ACCOUNTS.sso as User['sources'] }, { ssoRule: 'exempt_sso_session' }), false, 'they come by SSO')
+  t.equal(required({ sources: ACCOUNTS.both as User['sources'] }, { ssoRule: 'exempt_sso_session' }), true, 'they may come by their password')
   t.equal(required(OWN_GRACE.running as Partial<User>), false)
   t.equal(required({ session: { generation: 0, authentication: { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 1 }, isForged: false } }), true, 'a remembered session is no reason')
   t.equal(required({}, { enforcement: 'optional' }), false)
 })
 
-t.test('a policy meets somebody when it first asks something of him', async t => {
+t.test('a policy meets a user when it first asks something of them', async t => {
   const meets = (known: Partial<User>, policy: Partial<Policy>, floor: DecisionSettings['floor'] = null, loginType: 'local' | 'sso' | 'api' = 'local'): number | null =>
-    firstGraceDays(somebody({ sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, issuerClaims: { loginType } }, NOW, { ...settings, floor })
+    firstGraceDays(aUser({ sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, issuerClaims: { loginType } }, NOW, { ...settings, floor })
   t.equal(meets({}, { enforcement: 'required' }), 7)
   t.equal(meets({ factors: [{} as Factor] }, { enforcement: 'required' }), 7, 'with a factor too: a reset opens no new grace')
   t.equal(meets({}, { enforcement: 'required', gracePeriodDays: 0 }), 0)
@@ -234,9 +234,9 @@ t.test('a policy meets somebody when it first asks something of him', async t =>
   t.equal(meets({}, { enforcement: 'required' }, { gracePeriodDays: 3 }), 3)
 })
 
-t.test('as somebody usually comes: by SSO if that is all he has, and just now', async t => {
+t.test('as a user usually comes: by SSO if that is all they have, and just now', async t => {
   for (const [accounts, loginType] of [['sso', 'sso'], ['both', 'local'], ['local', 'local'], ['-', 'local']] as const) {
-    t.same(usualSession(somebody({ sources: ACCOUNTS[accounts] as User['sources'] }), NOW, settings), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, issuerClaims: { loginType } })
+    t.same(usualSession(aUser({ sources: ACCOUNTS[accounts] as User['sources'] }), NOW, settings), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, issuerClaims: { loginType } })
   }
 })
 

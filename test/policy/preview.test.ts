@@ -8,7 +8,7 @@ import { decide, type DecisionSettings, usualSession } from '../../src/policy/de
 import { DEFAULT_POLICY, type Decision, type Policy } from '../../src/policy/policy.ts'
 import { groupsOf } from '../../src/users/sources.ts'
 import { findUserById } from '../../src/users/user.sql.ts'
-import { floors, policies, settle, somebody, SOURCES } from '../helpers/crowd.ts'
+import { floors, policies, settle, anyUser, SOURCES } from '../helpers/crowd.ts'
 import { recount, startService } from '../helpers/service.ts'
 
 t.test('a draft is counted and changes nothing; what it leaves out is as it is set', async t => {
@@ -24,12 +24,12 @@ t.test('a draft is counted and changes nothing; what it leaves out is as it is s
   await service.db.rows`UPDATE users SET sources = jsonb_set(sources, '{https://id.test,groupsUnknown}', 'true') WHERE tenant = ${admin.tenant} AND subject = 'guest'`
   await recount(service.db, admin.tenant)
   const preview = async (draft: object): Promise<any> => (await admin.call('POST', '/admin/policy/preview', draft, token)).body
-  const nobody = { users: 0, enrolled: 0, mustEnroll: 0, inGrace: 0, exempt: 0, notCovered: 0 }
+  const none = { users: 0, enrolled: 0, mustEnroll: 0, inGrace: 0, exempt: 0, notCovered: 0 }
 
   const all = await preview({ enforcement: 'required' })
-  t.match(all, { ...nobody, users: 4, enrolled: 1, mustEnroll: 2, exempt: 1, groupsUnknown: 1 })
-  t.same(all.byGroup.staff, { ...nobody, users: 3, enrolled: 1, mustEnroll: 1, exempt: 1 })
-  t.same(all.byGroup.guests, { ...nobody, users: 1, mustEnroll: 1 })
+  t.match(all, { ...none, users: 4, enrolled: 1, mustEnroll: 2, exempt: 1, groupsUnknown: 1 })
+  t.same(all.byGroup.staff, { ...none, users: 3, enrolled: 1, mustEnroll: 1, exempt: 1 })
+  t.same(all.byGroup.guests, { ...none, users: 1, mustEnroll: 1 })
   t.same(Object.keys(all.byGroup).sort(), ['__proto__', 'guests', 'staff'], 'a name is a name')
   const [local] = all.sample.filter(({ subject }: { subject: string }) => subject === 'local')
   t.match(local, { userId: /^[0-9a-f-]{36}$/, subject: 'local', account: 'local@example.com', namespace: 'https://id.test' })
@@ -40,16 +40,16 @@ t.test('a draft is counted and changes nothing; what it leaves out is as it is s
   t.match(await preview({ enforcement: 'required', ssoRule: 'exempt_sso_session' }), { mustEnroll: 2, exempt: 1 })
   t.match(await preview({ enforcement: 'required', gracePeriodDays: 7 }), { mustEnroll: 0, inGrace: 2, sample: [] })
   t.match(await preview({ enforcement: 'required', enforceFrom: '2199-01-01T00:00:00Z' }), { mustEnroll: 0, inGrace: 2 })
-  t.match(await preview({ enforcement: 'required', groups: ['nobody'] }), { mustEnroll: 1, notCovered: 2, enrolled: 1 }, 'groups that were left out may be any')
+  t.match(await preview({ enforcement: 'required', groups: ['none'] }), { mustEnroll: 1, notCovered: 2, enrolled: 1 }, 'groups that were left out may be any')
   t.match(await preview({}), { users: 4, enrolled: 1, notCovered: 3, mustEnroll: 0, sample: [] })
   t.match((await admin.call('GET', '/admin/policy', undefined, token)).body, { version: 0, enforcement: 'optional' })
 
   await admin.call('PUT', '/admin/policy', { enforcement: 'required', groups: ['staff'] }, token)
   t.match(await preview({ gracePeriodDays: 3 }), { inGrace: 2, exempt: 1, notCovered: 0 })
-  t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${admin.tenant} AND grace_until IS NOT NULL`).length, 0, 'and meets nobody')
+  t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${admin.tenant} AND grace_until IS NOT NULL`).length, 0, 'and meets no user')
 })
 
-t.test('of a tenant without anybody else there is nobody to count, and no more than twenty are shown', async t => {
+t.test('in a tenant without other users there are none to count, and no more than twenty are shown', async t => {
   const service = await startService(t)
   const empty = await countPreview(service.db, `tenant-${randomUUID()}`, [{ ...DEFAULT_POLICY, enforcement: 'required' }], ['https://id.test'])
   t.same(empty, { counts: [], groupsUnknown: 0, sample: [] })
@@ -75,7 +75,7 @@ const BUCKETS: Partial<Record<Decision['reason'], string>> = { not_required: 'no
 
 t.test('for any users, policy and floor it counts what the decision function decides of each, report-only as if required', async t => {
   const { db } = await startService(t)
-  await fc.assert(fc.asyncProperty(fc.array(somebody, { minLength: 1, maxLength: 25 }), policies, floors, async (users, drawn, floor) => {
+  await fc.assert(fc.asyncProperty(fc.array(anyUser, { minLength: 1, maxLength: 25 }), policies, floors, async (users, drawn, floor) => {
     const tenant = `tenant-${randomUUID()}`
     const asRequired = <T extends { enforcement?: Policy['enforcement'] }>(fields: T): T => ({ ...fields, ...(fields.enforcement === 'report_only' && { enforcement: 'required' }) })
     const policy: Policy = { ...DEFAULT_POLICY, ...drawn }
@@ -88,7 +88,7 @@ t.test('for any users, policy and floor it counts what the decision function dec
     for (const { id, isDisabled, isEnrolled, sources } of rows) {
       if (isDisabled) continue
       const user = await findUserById(db, tenant, id)
-      if (user === null) throw new Error('he is there')
+      if (user === null) throw new Error('the user is there')
       const decision = decide({ ...user, policy: asRequired(policy) }, usualSession(user, now, settings), now, settings)
       const bucket = isEnrolled ? 'enrolled' : BUCKETS[decision.reason] as string
       for (const group of [null, ...groupsOf(user.sources, settings.issuers)]) {

@@ -1,4 +1,4 @@
-// Two processes, one database: what administrators do to one user at the same moment, and what he does meanwhile, leaves him
+// Two processes, one database: what administrators do to one user at the same moment, and what the user does meanwhile, leaves them
 // whole, and each action that was done has one row in the audit.
 import t from 'tap'
 import { administrator } from '../helpers/administrator.ts'
@@ -14,7 +14,7 @@ const rowsOf = async ({ tenant }: User, action: string): Promise<number> =>
   (await db.rows`SELECT 1 FROM audit_events WHERE tenant = ${tenant} AND action = ${action} AND outcome = 'success'`).length
 const done = (answers: Array<{ status: number }>): number => answers.filter(({ status }) => status < 300).length
 
-/** All rows by which somebody could prove a second factor. */
+/** All rows by which a user could prove a second factor. */
 const belongings = async ({ tenant }: User, id: string): Promise<number> =>
   (await db.rows`SELECT 1 FROM factors WHERE tenant = ${tenant} AND user_id = ${id}::uuid
     UNION ALL SELECT 1 FROM enrollments WHERE tenant = ${tenant} AND user_id = ${id}::uuid
@@ -33,7 +33,7 @@ t.test('of parallel resets one takes what there is, and the others find nothing'
   t.equal(await rowsOf(user, 'user.reset'), 1)
 })
 
-t.test('of parallel erasures one is his, and the others find nobody', async t => {
+t.test('of parallel erasures one erases the user, and the others find none', async t => {
   const { token, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
   const answers = await race(user, 8, () => ['POST', `/admin/users/${id}/erase`, { token, body: REASON }])
@@ -76,7 +76,7 @@ t.test('of 20 parallel uses of one bypass one succeeds', async t => {
   t.equal(await rowsOf(user, 'bypass.used'), 1)
 })
 
-t.test('a reset beside logins: whoever was let in before it is out after it, and nothing is remembered', async t => {
+t.test('a reset beside logins: a user who was let in before it is out after it, and nothing is remembered', async t => {
   for (let round = 0; round < 3; round++) {
     const { token, enrolled, actOn } = await administrator(service)
     const { user, id, secret, recoveryCodes } = await enrolled()
@@ -106,7 +106,7 @@ t.test('an erasure, or a reset, beside the confirmation of a factor: the one tha
       : ['POST', `/admin/users/${id}/${what}`, { token, body: REASON }])
     const [confirmed, ended] = answers as [typeof answers[0], typeof answers[0]]
     t.equal(ended?.status, 204, what)
-    // Of whoever is erased between, rows are missed that must be there.
+    // If the user is erased between, rows are missed that must be there.
     t.ok([200, 401, 404, 422, ...(what === 'erase' ? [503] : [])].includes(confirmed?.status as number), `${what}: ${confirmed?.text as string}`)
     t.equal(await belongings(user, id), 0, `${what} beside ${confirmed?.status as number}`)
     if (confirmed?.status === 200) t.equal((await user.call('GET', '/mfa/status', undefined, confirmed.body.token)).status, 401)

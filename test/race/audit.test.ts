@@ -1,4 +1,4 @@
-// Two processes, one database: whoever holds the lease or thinks so, a chain has one continuation.
+// Two processes, one database: even if both think that they hold the lease, a chain has one continuation.
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'

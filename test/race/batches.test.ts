@@ -79,7 +79,7 @@ t.test('in one call: a good code, the same again, a spent one, one of an epoch t
   t.same(steps, [{ id: good.factorId, moved: true }])
 })
 
-t.test('whose code cannot be settled fails alone: the others of his call are accepted', async t => {
+t.test('a code that cannot be settled fails alone: the others of its call are accepted', async t => {
   const users = await enrolled(3)
   const { tenant } = users[0]!.user
   const step = Math.floor(clock.seconds / 30)
@@ -111,11 +111,11 @@ t.test('users who are read together are each read as if alone', async t => {
     { userId: ids[3], recovery: { total: 10, remaining: 7 } },
     null
   ])
-  const named = await Promise.all([sub, 'nobody', users[2]!.user.sub].map(subject => findWholeUser(db, { tenant, namespace: found[0]!.namespace, subject } as Caller, peppers)))
+  const named = await Promise.all([sub, 'unknown', users[2]!.user.sub].map(subject => findWholeUser(db, { tenant, namespace: found[0]!.namespace, subject } as Caller, peppers)))
   t.same(named.map(user => user?.userId ?? null), [ids[0], null, ids[2]])
 })
 
-t.test('of users who are read together each has the login session that he asks for, and nobody else\'s of its name', async t => {
+t.test('of users who are read together each has the login session that they ask for, and no other user\'s of its name', async t => {
   const [one, other, none] = await enrolled(3) as [Enrolled, Enrolled, Enrolled]
   const { tenant } = one.user
   for (const { user, secret } of [one, other]) {

@@ -85,7 +85,7 @@ t.test('new codes that wait behind the removal of the only factor are not kept',
   t.same(await state(user), { factors: 0, codes: 0 })
 })
 
-t.test('codes and removals beside each other block nobody: no call fails by a deadlock', async t => {
+t.test('codes and removals beside each other block no one: no call fails by a deadlock', async t => {
   const user = service.user()
   const first = await user.enroll()
   const second = await user.enroll(first.token)

@@ -1,4 +1,4 @@
-// Two processes, one database: a code opens once, whoever asks, however often at the same moment.
+// Two processes, one database: a code opens once, however often it is sent at the same moment.
 import t from 'tap'
 import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
 import { callTo, startService } from '../helpers/service.ts'

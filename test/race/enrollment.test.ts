@@ -45,7 +45,7 @@ t.test('of 20 parallel starts one stays, and only its secret becomes active', as
     t.equal((await user.call('POST', '/mfa/enroll/confirm', { factorId, code: service.clock.code(secret) })).status, 404)
   }
   const survivor = answers.find(({ body }) => body.factorId === rows[0]?.factor_id)?.body
-  // A busy machine may have answered 503 before it heard that the last one was stored: its secret is nobody's then.
+  // A busy machine may have answered 503 before it knew that the last one was stored: no one has its secret then.
   if (survivor === undefined) return t.ok(answers.some(({ status }) => status === 503))
   t.equal((await user.call('POST', '/mfa/enroll/confirm', { factorId: survivor.factorId, code: service.clock.code(survivor.secret) })).status, 200)
 })

@@ -11,7 +11,7 @@ const service = await startService(t)
 const replicas = await startReplicas(t, service)
 const calls = replicas.urls.map(callTo)
 
-t.test('of imports and a confirmation at once either all imports find him enrolled, or the confirmation needs a second factor', async t => {
+t.test('of imports and a confirmation at once either all imports find the user enrolled, or the confirmation needs a second factor', async t => {
   const seen = new Set<string>()
   for (let round = 0; round < 6; round++) {
     const user = service.user()

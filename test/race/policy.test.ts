@@ -1,4 +1,4 @@
-// Two processes, one database: what a policy does to somebody once, it does once.
+// Two processes, one database: what a policy does to a user once, it does once.
 import t from 'tap'
 import { startReplicas, tally } from '../helpers/replica.ts'
 import { callTo, startService } from '../helpers/service.ts'

@@ -32,7 +32,7 @@ async function dies (t: Test, token: string, end: () => Promise<unknown>, name: 
   t.same(await statuses(token), [401, 401], `${name}: and it stays dead`)
 }
 
-/** Takes everything from somebody, as support does. */
+/** Takes everything from a user, as support does. */
 async function reset (user: User): Promise<void> {
   const { actOn } = await administrator(service, ['mfa:support'], user.tenant)
   const { id } = await user.row()
@@ -108,7 +108,7 @@ t.test('what further settlements end is known by the same function, and outlives
   }, 'an erasure')
   await sleep(700)
   t.same(await statuses(token), [401, 401])
-  t.same(await service.db.rows`SELECT bump_epoch(${user.tenant}, gen_random_uuid()) AS epoch`, [{ epoch: null }], 'of nobody there is nothing to end')
+  t.same(await service.db.rows`SELECT bump_epoch(${user.tenant}, gen_random_uuid()) AS epoch`, [{ epoch: null }], 'without such a user there is nothing to end')
 })
 
 t.test('a revocation that is committed late, after later ones were read, is not missed', async t => {

@@ -61,7 +61,7 @@ t.test('rotation of sealing and signing keys under load, with a crash in the mid
   const statuses: Record<number, number> = {}
   const running = { isOver: false }
 
-  /** Everybody logs in at one replica and uses the token at the other, again and again; somebody new enrolls each time. */
+  /** Everyone logs in at one replica and uses the token at the other, again and again; a new user enrolls each time. */
   async function load (): Promise<void> {
     for (let round = 0; !running.isOver; round++) {
       service.clock.advance(30)
@@ -115,7 +115,7 @@ t.test('rotation of sealing and signing keys under load, with a crash in the mid
   t.comment(JSON.stringify(statuses))
   t.same(Object.keys(statuses), ['200'], 'every code and every token was good')
   t.ok((statuses[200] as number) > 100)
-  t.equal((await service.db.rows`SELECT 1 FROM factors`).length, users.length, 'nobody was lost')
+  t.equal((await service.db.rows`SELECT 1 FROM factors`).length, users.length, 'no user was lost')
   t.same(await service.db.rows`SELECT 1 FROM audit_events WHERE action = 'secret.unreadable'`, [])
 })
 

@@ -77,10 +77,10 @@ t.test('codes that are accepted together change what they change one by one, and
   const authentication = { issuer: 'https://issuer', session: 's', acr: 'mfa', methods: ['otp', 'mfa'], factorId: factorOf(2), authTime: 1_700_000_000, maxAge: 3600 }
   const codes = ([
     { user: 1 }, { user: 2, authentication },
-    { user: 3, epoch: 4 }, { user: 3 }, // of an epoch that is over, and then of his own
+    { user: 3, epoch: 4 }, { user: 3 }, // of an epoch that is over, and then of the present one
     { user: 4, step: 100 }, { user: 4, step: 100 }, // spent
     { user: 5 }, { user: 5 }, { user: 5, factor: 105 }, { user: 5, step: 201, authentication: { ...authentication, factorId: factorOf(5) } }, // again, another factor, a later step
-    { user: 6, factor: 7, step: 300 }, { user: 7, factor: 7 }, // a factor that is not his
+    { user: 6, factor: 7, step: 300 }, { user: 7, factor: 7 }, // a factor that is not theirs
     { user: 8 }, { user: 9 }, { user: 10 }, { user: 11 }, { user: 12 }, { user: 13 }, { user: 14 }, { user: 15, step: 100 }, { user: 99 }
   ] satisfies Accept[]).map(accepting)
   const tenants = []
@@ -92,10 +92,10 @@ t.test('codes that are accepted together change what they change one by one, and
     await db.rows`UPDATE throttles SET failures = 2, tries = 3, wait_until = now() - interval '1 minute' WHERE tenant = ${tenant} AND user_id = ${userOf(9)}::uuid`
     await db.rows`UPDATE throttles SET wait_until = now() + interval '1 hour' WHERE tenant = ${tenant} AND user_id = ${userOf(10)}::uuid`
     await db.rows`UPDATE throttles SET locked_at = now() WHERE tenant = ${tenant} AND user_id = ${userOf(11)}::uuid`
-    // Nothing was ever counted of him.
+    // Nothing was ever counted of this user.
     await db.rows`DELETE FROM throttles WHERE tenant = ${tenant} AND user_id = ${userOf(12)}::uuid`
     await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${tenant} AND id = ${userOf(13)}::uuid`
-    // Failures of another kind are not his logins'.
+    // Failures of another kind do not count for logins.
     await db.rows`UPDATE throttles SET failures = 2, locked_at = now() WHERE tenant = ${tenant} AND user_id = ${userOf(14)}::uuid AND kind = 'enroll'`
   }
   const [alone, together] = tenants as [string, string]

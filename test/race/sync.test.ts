@@ -69,7 +69,7 @@ t.test('a sync that waits for a login\'s newer claims replaces those, too', asyn
   t.equal(await isCounted(admin.tenant), 0)
 })
 
-t.test('who is disabled by many is so once; on every replica he is denied within a second, by every token', async t => {
+t.test('a user who is disabled by many is so once; every replica denies them within a second, with every token', async t => {
   const { admin, sync } = await administrator()
   const user = service.user({ tenant: admin.tenant, sub: 's1' })
   const { token } = await user.enroll()

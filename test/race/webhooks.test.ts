@@ -93,7 +93,7 @@ t.test('a process that dies between a delivery and its mark: it is delivered aga
   const survivor = await startWorker(t)
   survivor.send('start')
   await sleep(200)
-  t.equal(endpoint.accepted.length, 1, 'nobody takes it while it may be under way')
+  t.equal(endpoint.accepted.length, 1, 'no worker takes it while it may be under way')
   await db.rows`UPDATE webhook_events SET leased_until = now() WHERE leased_until IS NOT NULL`
   await db.rows`UPDATE webhook_events SET due_at = now()`
   const accepted = await endpoint.until(4)

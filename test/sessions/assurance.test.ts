@@ -77,9 +77,9 @@ t.test('whose first factor needs a code', async t => {
     ['always', { isAdministrator: true }, false, 'required']
   ]
   for (const [mode, user, hasAdministrator, rule] of table) {
-    const somebody = { ...userWith({}), isAdministrator: false, isCodeRequired: false, ...user }
-    t.equal(decideCodeRule(somebody, mode, hasAdministrator), rule, `${mode} ${JSON.stringify(user)}`)
-    t.equal(decideCodeRule({ ...somebody, ...userWith({ A: null }) }, mode, hasAdministrator), 'not_required', 'a further one')
+    const aUser = { ...userWith({}), isAdministrator: false, isCodeRequired: false, ...user }
+    t.equal(decideCodeRule(aUser, mode, hasAdministrator), rule, `${mode} ${JSON.stringify(user)}`)
+    t.equal(decideCodeRule({ ...aUser, ...userWith({ A: null }) }, mode, hasAdministrator), 'not_required', 'a further one')
   }
 })
 

@@ -31,7 +31,7 @@ t.test('an application that is not configured is 400 and names the field', async
   t.equal((await user.call('POST', '/mfa/verify', { code })).status, 200, 'the code was not spent')
 })
 
-t.test('whoever is allowed without MFA gets a token for an application that says so, for five minutes', async t => {
+t.test('a user who is allowed without MFA gets a token for an application that says so, for five minutes', async t => {
   const service = await startService(t, APPLICATIONS)
   const user = service.user({ groups: ['a'] })
   const { status, body } = await user.call('POST', '/mfa/token', { audience: 'billing' })
@@ -45,7 +45,7 @@ t.test('whoever is allowed without MFA gets a token for an application that says
   t.equal(late.exp, service.clock.seconds + 60)
 })
 
-t.test('without an application\'s audience, or where a factor is due, nobody gets a token for nothing', async t => {
+t.test('without an application\'s audience, or where a factor is needed, no one gets a token for nothing', async t => {
   const service = await startService(t, APPLICATIONS)
   const admin = service.user({ roles: ['mfa:admin'] })
   t.equal((await admin.call('POST', '/mfa/token')).body.code, 'not_enrolled')

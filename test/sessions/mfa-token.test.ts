@@ -87,7 +87,7 @@ t.test('a remembered session is named with how often it was logged out of, and w
   t.equal(remember({ ...first, session: undefined }), null)
 })
 
-t.test('a token for an application of somebody who is allowed without MFA says no more than that', async t => {
+t.test('a token for an application of a user who is allowed without MFA says no more than that', async t => {
   const allowed = (caller: Partial<Caller>, decision: { reason: string, deadline?: string }) => allowedTokenClaims({ ...first, ...caller }, { userId: 'u1', epoch: 7, generation: 0 }, decision, NOW, { ...settings, audience: 'app' })
   t.match(allowed({ amr: ['pwd', 'otp', 'mfa'] }, { reason: 'not_required' }), { aud: 'app', acr: 'none', mfa_reason: 'not_required', amr: ['pwd'], auth_time: SECONDS - 60, exp: SECONDS + 300 })
   t.equal(allowed({}, { reason: 'idp_mfa' }).acr, 'idp-mfa')

@@ -21,7 +21,7 @@ const judge = (revocations: Revocation[], caller: ReturnType<typeof token>): str
   return memory.judge(caller, NOW, AT)
 }
 
-t.test('a revocation of a user kills his tokens of older epochs, and nobody else\'s', async t => {
+t.test('a revocation of a user kills their tokens of older epochs, and no other user\'s', async t => {
   t.equal(judge([], token()), 'alive')
   t.equal(judge([revocation()], token()), 'dead')
   t.equal(judge([revocation()], token({ epoch: 2 })), 'alive')
@@ -36,7 +36,7 @@ t.test('a log-out kills the tokens of one session, of that epoch, of older gener
   t.equal(judge(loggedOut, token({ epoch: 1 })), 'dead')
   t.equal(judge(loggedOut, token({ epoch: 2, generation: 1 })), 'alive')
   t.equal(judge(loggedOut, token({ epoch: 2, id: 'other' })), 'alive')
-  t.equal(judge(loggedOut, token({ epoch: 2, isRemembered: false })), 'alive', 'of a session that is not remembered nobody logs out')
+  t.equal(judge(loggedOut, token({ epoch: 2, isRemembered: false })), 'alive', 'there is no log-out of a session that is not remembered')
   t.equal(judge(loggedOut, token({ epoch: 3 })), 'alive', 'generations begin anew in a new epoch')
 })
 

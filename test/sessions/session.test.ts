@@ -3,7 +3,7 @@ import { claimsOf, startService } from '../helpers/service.ts'
 
 const REMEMBERING = { JWT_SESSION_CLAIM: 'sid' }
 
-t.test('a second factor counts for the login session that it was done in, and for nobody else\'s', async t => {
+t.test('a second factor counts for the login session that it was done in, and for no other', async t => {
   const service = await startService(t, REMEMBERING)
   const user = service.user({ sid: 's1' })
   const { secret } = await user.enroll()

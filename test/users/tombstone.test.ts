@@ -12,7 +12,7 @@ t.test('a tombstone is of one user and one pepper, and says nothing without it',
   t.match(tombstone, { hash: /^[0-9a-f]{64}$/, pepperId: 'p2' })
   t.equal(tombstone.hashes.length, 2)
   t.equal(tombstone.hashes[0], tombstone.hash)
-  t.same(tombstoneOf(ring, { ...who, account: 'x' } as typeof who), tombstone, 'who it was, and nothing else of him')
+  t.same(tombstoneOf(ring, { ...who, account: 'x' } as typeof who), tombstone, 'who it was, and nothing else')
   t.equal(tombstoneOf({ primary: 'p1', keys }, who).hash, tombstone.hashes[1])
   for (const other of [{ ...who, tenant: 'u' }, { ...who, namespace: 'o' }, { ...who, subject: 't' }, { tenant: 't', namespace: 'n,s', subject: '' }]) {
     t.notOk(tombstoneOf(ring, other).hashes.some(hash => tombstone.hashes.includes(hash)))

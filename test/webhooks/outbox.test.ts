@@ -93,7 +93,7 @@ t.test('a claimed webhook event says what happened, and to which user, by their 
   t.match((await claim(user.tenant, policy.id)).event, { type: 'policy.changed', userId: null, subject: null, account: null })
 })
 
-t.test('one that is claimed is nobody else\'s until the lease ends; an attempt that took longer changes nothing', async t => {
+t.test('one that is claimed is no other worker\'s until the lease ends; an attempt that took longer changes nothing', async t => {
   const tenant = newTenant()
   await write(tenant, 'u', 'user.reset')
   const [{ id }] = await outbox(tenant) as [Row]
@@ -154,7 +154,7 @@ t.test('a try that failed is made again after as long as it has been tried, five
   t.equal(await settleClaimed(db, { tenant, id }), null)
 })
 
-t.test('one that was interrupted is due at once; one of which nobody wants to hear is parked at once', async t => {
+t.test('one that was interrupted is due at once; one that the endpoint does not want is parked at once', async t => {
   const tenant = newTenant()
   await write(tenant, 'u', 'user.reset')
   const [{ id }] = await outbox(tenant) as [Row]
@@ -174,7 +174,7 @@ t.test('a webhook event goes with its audit event', async t => {
   t.equal((await db.rows`SELECT 1 FROM webhook_events WHERE tenant = ${tenant}`).length, 0)
 })
 
-t.test('they are counted, and those that nobody could deliver stay for thirty days', async t => {
+t.test('they are counted, and those that could not be delivered stay for thirty days', async t => {
   await db.rows`DELETE FROM webhook_events`
   const tenant = newTenant()
   for (const subject of ['a', 'b', 'c', 'd']) await write(tenant, subject, 'user.reset')

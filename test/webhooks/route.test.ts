@@ -111,7 +111,7 @@ async function liveThrough (): Promise<string> {
   const sync = (disabled: boolean): Promise<Answer> => admin.call('PUT', '/admin/users', { users: [{ subject: user.sub, namespace: 'https://id.test', disabled }] }, token)
   await sync(true)
   await sync(false)
-  const actOn = (what: string, whom = id): Promise<Answer> => admin.call('POST', `/admin/users/${whom}/${what}`, { reason: 'x' }, token)
+  const actOn = (what: string, userId = id): Promise<Answer> => admin.call('POST', `/admin/users/${userId}/${what}`, { reason: 'x' }, token)
   await user.call('POST', '/mfa/recovery', { code: (await actOn('bypass')).body.code })
   await actOn('unlock')
   await actOn('reset')

@@ -25,7 +25,7 @@ async function listen (t: Test, answer: (write: (text: string) => void) => void)
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
 }
 
-t.test('a message is signed as Standard Webhooks has it, by each secret, and anybody\'s library verifies it', async t => {
+t.test('a message is signed as Standard Webhooks has it, by each secret, and anyone\'s library verifies it', async t => {
   const endpoint = await new TestEndpoint().start(t)
   const older = webhookSecret()
   t.same(await sender(endpoint.url, [endpoint.secret, older])(), { outcome: 'delivered', text: 'answered 204' })
@@ -90,7 +90,7 @@ t.test('an answer that is huge or slow counts by its status, and holds no connec
 t.test('an endpoint that is not there is no delivery, and its name is not in the result', async t => {
   const endpoint = await new TestEndpoint().start(t)
   const { port } = new URL(endpoint.url)
-  t.match(await sender('http://nobody.invalid/')(), { outcome: 'unreachable', text: /^not reached: E[A-Z_]+$/ })
+  t.match(await sender('http://unknown.invalid/')(), { outcome: 'unreachable', text: /^not reached: E[A-Z_]+$/ })
   t.same(await sender('http://127.0.0.1:1/')(), { outcome: 'unreachable', text: 'not reached: ECONNREFUSED' })
   t.match(await sender(`https://127.0.0.1:${port}/`)(), { outcome: 'unreachable', text: /^not reached: [A-Z_0-9]+$/ }, 'no TLS there')
   const ending = new AbortController()
@@ -106,7 +106,7 @@ t.test('nothing is sent to an address that is not public, as such or behind a na
   for (const host of ['127.0.0.1', '127.1', '0x7f000001', '2130706433', '[::1]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '0.0.0.0', '[::]', '169.254.169.254', '[fd00:ec2::254]', '10.0.0.1', '[64:ff9b::7f00:1]', 'localhost', 'LOCALHOST']) {
     for (const scheme of ['http', 'https']) t.same(await sender(`${scheme}://${host}:${port}/`, undefined, { isPrivateAllowed: false })(), refused, `${scheme}://${host}`)
   }
-  t.equal((await sender('http://nobody.invalid/', undefined, { isPrivateAllowed: false })()).outcome, 'unreachable')
-  t.equal(endpoint.connections, 0, 'nobody was asked')
+  t.equal((await sender('http://unknown.invalid/', undefined, { isPrivateAllowed: false })()).outcome, 'unreachable')
+  t.equal(endpoint.connections, 0, 'it was not asked')
   t.equal((await sender(`http://localhost:${port}/`)()).outcome, 'delivered', 'allowed')
 })

@@ -206,7 +206,7 @@ t.test('a database that goes away and comes back loses nothing', async t => {
   t.same(await countWebhookEvents(service.db), { waiting: 0, retrying: 0, parked: 0 })
 })
 
-t.test('one that is delivered for longer than a claim lasts is delivered once, whoever else looks', async t => {
+t.test('one that is delivered for longer than a claim lasts is delivered once, however many workers look', async t => {
   const { service, endpoint, start } = await startDelivering(t, { timeout: 10_000 })
   start()
   endpoint.answer = async response => {

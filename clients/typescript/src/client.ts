@@ -58,7 +58,7 @@ export function createMfaClient ({ baseUrl, getToken, onToken, onStepUp, fetch: 
     }
     if (answer.problem?.code === 'step_up_required' && !isOfTheLogin) {
       const { problem } = answer
-      // Somebody was just asked, or this session was: then nobody is asked again.
+      // The user was just asked, here or in another tab: then they are not asked again.
       const isBetter = keeper.held !== null ? keeper.held.token !== used : problem.action === 'verify' && await keeper.renew()
       if (isBetter) answer = await go()
     }

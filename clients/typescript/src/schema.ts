@@ -473,7 +473,7 @@ export interface components {
          */
         PolicyFloor: {
             /**
-             * @description `required`: users whom the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
+             * @description `required`: users that the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
              * @enum {unknown}
              */
             enforcement?: "optional" | "report_only" | "required";
@@ -507,7 +507,7 @@ export interface components {
          */
         Policy: {
             /**
-             * @description `required`: users whom the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
+             * @description `required`: users that the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
              * @enum {unknown}
              */
             enforcement: "optional" | "report_only" | "required";
@@ -536,7 +536,7 @@ export interface components {
          */
         PolicyChange: {
             /**
-             * @description `required`: users whom the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
+             * @description `required`: users that the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
              * @enum {unknown}
              */
             enforcement?: "optional" | "report_only" | "required";
@@ -562,7 +562,7 @@ export interface components {
          */
         PolicyDraft: {
             /**
-             * @description `required`: users whom the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
+             * @description `required`: users that the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must
              * @enum {unknown}
              */
             enforcement?: "optional" | "report_only" | "required";

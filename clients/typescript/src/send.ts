@@ -35,7 +35,7 @@ async function read (response: Response): Promise<Answer> {
   if (!response.ok) return { problem: type.startsWith('application/problem+json') ? problemOfAnswer(response, await response.json() as ProblemBody) : unreachable(response.status) }
   if (type.startsWith('application/json')) return { value: await response.json() }
   if (type.startsWith('text/plain')) return { value: await response.text() }
-  // A page instead of an answer: somebody before the service, who leads to a log-in page, for instance.
+  // A page instead of an answer: from a proxy before the service that leads to a log-in page, for instance.
   return type === '' ? { value: undefined } : { problem: unreachable(response.status) }
 }
 

@@ -73,7 +73,7 @@ export class TokenKeeper {
     if (this.held?.token === token) this.take(null)
   }
 
-  /** Renewed at the next call from then on; by itself only if somebody is to be told. */
+  /** Renewed at the next call from then on; by itself only if a listener is to be told. */
   #schedule (at: number): void {
     this.#renewAt = at
     clearTimeout(this.#timer)

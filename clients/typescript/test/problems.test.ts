@@ -46,8 +46,8 @@ t.test('no answer of the service is told apart from every answer of it', async t
   for (answer of answers) {
     t.match(await problem(createMfaClient({ baseUrl }).getStatus()), { code: 'unreachable' }, `${answer[0]} ${answer[2]}`)
   }
-  const nobody = await problem(createMfaClient({ baseUrl: 'http://127.0.0.1:1' }).getStatus())
-  t.match(nobody, { code: 'unreachable', status: 0, cause: Error })
+  const gone = await problem(createMfaClient({ baseUrl: 'http://127.0.0.1:1' }).getStatus())
+  t.match(gone, { code: 'unreachable', status: 0, cause: Error })
 })
 
 t.test('a problem of a kind that is newer than the client keeps its code, and other errors stay what they are', async t => {

@@ -14,7 +14,7 @@ t.test('codes are those of RFC 6238, of any secret and time', async t => {
   }
 })
 
-t.test('somebody enrolled has a code for the next login at once, and none twice', async t => {
+t.test('an enrolled user has a code for the next login at once, and none twice', async t => {
   const alice = testing.tenant().user('alice')
   const { secret, recoveryCodes, token } = await alice.enroll('Phone')
   t.match(secret, /^[A-Z2-7]{32}$/)
@@ -30,7 +30,7 @@ t.test('somebody enrolled has a code for the next login at once, and none twice'
   t.not(await alice.code(), code)
 })
 
-t.test('tenants are apart: the same name is somebody else, and one\'s flag binds nobody of another', async t => {
+t.test('tenants are apart: the same name is another user, and the flag of one tenant binds no user of another', async t => {
   const [one, other] = [testing.tenant(), testing.tenant()]
   const admin = one.user('alice', { roles: ['mfa:admin'] })
   const { token } = await admin.enroll()

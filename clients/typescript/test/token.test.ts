@@ -6,7 +6,7 @@ import { wire } from './wired.ts'
 
 const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
 
-/** Somebody enrolled in an earlier login, who has to prove a code in this one. */
+/** A user who enrolled in an earlier login, and has to prove a code in this one. */
 async function enrolled (): Promise<{ user: User, secret: string, code: () => string }> {
   const user = service.user({ sid: 'now' })
   const { secret } = await user.enroll(user.token({ sid: 'before' }))
@@ -86,7 +86,7 @@ t.test('a session that is not remembered keeps its token to the end, and asks fo
   t.equal((await mfa.getStatus()).decision.action, 'verify')
 })
 
-t.test('after a reload nobody is asked again: the session gives the token anew', async t => {
+t.test('after a reload the user is not asked again: the session gives the token anew', async t => {
   const { user, code } = await enrolled()
   await wire(user).mfa.verify({ code: code() })
   const { mfa, sent } = wire(user, { onStepUp: () => { throw new Error('asked') } })
@@ -97,7 +97,7 @@ t.test('after a reload nobody is asked again: the session gives the token anew',
   t.equal(typeof await wire(user).mfa.token(), 'string')
 })
 
-t.test('where more is needed one question is asked, whoever waits for it, and the calls are made again', async t => {
+t.test('where more is needed the user is asked once, however many calls wait for it, and the calls are made again', async t => {
   const { user, code } = await enrolled()
   const asked: StepUp[] = []
   const { mfa, sent } = wire(user, {

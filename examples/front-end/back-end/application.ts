@@ -6,7 +6,7 @@ import { bodyOf, RESOURCE, type SsoClient } from './provider.ts'
 
 /** Where the browser keeps its first-factor token: nginx turns this cookie into `Authorization` when it asks the service. */
 export const COOKIE = '__Host-token'
-/** Which log-in by SSO this browser has begun: nobody else's may end in it. */
+/** Which log-in by SSO this browser has begun: no other may end in it. */
 const STATE_COOKIE = '__Host-state'
 const SESSION_SECONDS = 8 * 3600
 
@@ -28,7 +28,7 @@ interface Route { method: string, path: string, handle: (request: IncomingMessag
 
 /**
  * The application that is to get a second factor: it signs users in by password or by SSO, and what is behind the gateway it
- * serves to whom `X-MFA-User` names.
+ * serves to the user that `X-MFA-User` names.
  */
 export async function startApplication (port: number, options: ApplicationOptions): Promise<{ stop: () => void }> {
   const { origin, provider, client, now = () => new Date(), say = claims => claims } = options

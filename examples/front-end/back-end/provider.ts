@@ -69,7 +69,7 @@ const page = (isUnknown: boolean): string => `<!doctype html>
 <html lang="en"><meta name="viewport" content="width=device-width"><title>Example Company</title>
 <style>body { font: 1rem/1.5 system-ui; max-width: 22rem; margin: 4rem auto; padding: 0 1rem } input, button { font: inherit; padding: .5rem; width: 100%; box-sizing: border-box; margin-top: .5rem }</style>
 <main><h1>Example Company</h1><p>The company's sign-in: a name is enough here (${ACCOUNTS.filter(({ hasSso }) => hasSso).map(({ name }) => name).join(', ')}).</p>
-${isUnknown ? '<p role="alert">Nobody of that name signs in here.</p>' : ''}
+${isUnknown ? '<p role="alert">There is no user of that name here.</p>' : ''}
 <form method="post"><label>Name <input name="name" autocomplete="username" required autofocus></label><button>Sign in</button></form></main></html>`
 
 export async function bodyOf (request: IncomingMessage): Promise<string> {

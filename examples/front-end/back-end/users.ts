@@ -10,12 +10,12 @@ export interface Account {
 
 export const ACCOUNTS: readonly Account[] = [
   { name: 'alice', password: 'alice in the office', roles: ['mfa:admin'] },
-  { name: 'bob', password: 'bob at his desk' },
+  { name: 'bob', password: 'bob at the desk' },
   { name: 'carol', hasSso: true },
   { name: 'dora', password: 'dora on the road', hasSso: true }
 ]
 
 export const accountOf = (name: string): Account | undefined => ACCOUNTS.find(account => account.name === name.trim().toLowerCase())
 
-/** What the service is told of an account, so that it knows whom the flag leaves alone: who has SSO and nothing else. */
+/** What the service is told of an account, so that it knows which users the flag leaves alone: those who have SSO and nothing else. */
 export const loginTypesOf = ({ password, hasSso }: Account): string[] => [...(password === undefined ? [] : ['local']), ...(hasSso === true ? ['sso'] : [])]

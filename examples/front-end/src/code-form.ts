@@ -61,7 +61,7 @@ export function codeForm ({ label, submit, hint, isRecovery = false, onCode, wor
       // Pasted as "123 456", or with what else a message says around it; in the digits of any script, as the service takes them.
       const digits = input.value.match(/\p{Nd}/gu) ?? []
       input.value = digits.join('')
-      // With more digits than six, which of them are the code is for whoever pasted them to say.
+      // With more digits than six, the user who pasted them must say which of them are the code.
       if (digits.length === 6) void go()
     })
   }

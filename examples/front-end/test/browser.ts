@@ -22,7 +22,7 @@ export interface Stage {
   now: () => Date
   /** Log-ins by password say this from now on, and `undefined` leaves a claim out. */
   say: (claims: Record<string, unknown>) => void
-  /** A browser of somebody's own: cookies, language. */
+  /** A browser of one user: cookies, language. */
   visitor: (options?: Parameters<Browser['newContext']>[0]) => Promise<{ page: Page, context: BrowserContext }>
   /** What oathtool makes of a secret at the service's time, or some steps away. */
   code: (secret: string, steps?: number) => string

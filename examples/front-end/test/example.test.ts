@@ -10,7 +10,7 @@ const click = (page: Page, name: string | RegExp): Promise<void> => page.getByRo
 const follow = (page: Page, name: string | RegExp): Promise<void> => page.getByRole('link', { name }).click()
 const says = (page: Page, text: string | RegExp): Promise<void> => page.getByText(text).first().waitFor()
 
-const PASSWORDS = { alice: 'alice in the office', bob: 'bob at his desk', dora: 'dora on the road' }
+const PASSWORDS = { alice: 'alice in the office', bob: 'bob at the desk', dora: 'dora on the road' }
 
 async function signIn (page: Page, name: keyof typeof PASSWORDS, password = PASSWORDS[name], at = '/sign-in'): Promise<void> {
   await page.goto(at)
@@ -38,7 +38,7 @@ async function saveCodes (page: Page): Promise<string[]> {
 /** What Bob has by now. */
 const bob = { secret: '', codes: [] as string[] }
 
-t.test('Bob turns it on, saves his codes, logs out, and is asked for a code at the next log-in', async t => {
+t.test('Bob turns it on, saves the codes, logs out, and is asked for a code at the next log-in', async t => {
   const { page, context } = await visitor()
   await context.grantPermissions(['clipboard-read', 'clipboard-write'])
   await signIn(page, 'bob', 'wrong')
@@ -71,7 +71,7 @@ t.test('Bob turns it on, saves his codes, logs out, and is asked for a code at t
   const [file] = await Promise.all([page.waitForEvent('download'), click(page, 'Download')])
   t.equal(file.suggestedFilename(), 'recovery-codes.txt')
   t.same(await faults(page), [])
-  t.ok(await page.getByRole('button', { name: 'Done' }).isDisabled(), 'not before he says that they are saved')
+  t.ok(await page.getByRole('button', { name: 'Done' }).isDisabled(), 'not before Bob says that they are saved')
   await picture(page, '3-recovery-codes')
   await saveCodes(page)
   await heading(page, 'Security')
@@ -86,7 +86,7 @@ t.test('Bob turns it on, saves his codes, logs out, and is asked for a code at t
   await heading(page, 'Enter your code')
   await page.goto('/app/')
   await heading(page, 'Enter your code')
-  t.match(page.url(), /\/second-factor\/code\?return_to=/, 'the gateway lets him nowhere else')
+  t.match(page.url(), /\/second-factor\/code\?return_to=/, 'the gateway lets Bob nowhere else')
   t.same(await faults(page), [])
   await page.getByLabel('Six-digit code').fill('000000')
   await says(page, 'That code did not work.')
@@ -102,7 +102,7 @@ t.test('Bob turns it on, saves his codes, logs out, and is asked for a code at t
   await context.close()
 })
 
-t.test('Bob loses his phone: a recovery code lets him in once, he sets up a new one and removes the old', async t => {
+t.test('Bob loses the phone: a recovery code opens once, Bob sets up a new phone and removes the old one', async t => {
   const { page, context } = await visitor()
   await signIn(page, 'bob')
   await heading(page, 'Enter your code')
@@ -114,7 +114,7 @@ t.test('Bob loses his phone: a recovery code lets him in once, he sets up a new 
   await field.fill((bob.codes[0] as string).replace(/.$/, last => last === '0' ? '1' : '0'))
   await field.press('Enter')
   await says(page, 'That code did not work. Check it against your list; each code works once.')
-  // As somebody types it from paper.
+  // As a user types it from paper.
   await field.fill((bob.codes[0] as string).toLowerCase().replaceAll('-', ' \u2013 '))
   await field.press('Enter')
   await heading(page, 'Set up a new authenticator')
@@ -169,7 +169,7 @@ t.test('authenticators are added, renamed and removed; a name that is taken is s
   await context.close()
 })
 
-t.test('codes that run low are told of; new ones that nobody said to have saved are offered anew at the next visit', async t => {
+t.test('codes that run low are shown; new ones that the user has not said to be saved are offered anew at the next visit', async t => {
   const { page, context } = await visitor()
   await signIn(page, 'bob')
   await heading(page, 'Enter your code')
@@ -185,7 +185,7 @@ t.test('codes that run low are told of; new ones that nobody said to have saved 
   t.same(await faults(page), [])
   await click(page, 'Get new recovery codes')
   await heading(page, 'Save your recovery codes')
-  // He closes the window, and comes again.
+  // The user closes the window, and comes again.
   await page.goto('/app/')
   await says(page, 'You have not said that your recovery codes are saved.')
   t.same(await faults(page), [])
@@ -196,7 +196,7 @@ t.test('codes that run low are told of; new ones that nobody said to have saved 
   await context.close()
 })
 
-t.test('the flag leads everybody with a password to the set-up, whatever he opens, and leaves who has SSO alone in peace', async t => {
+t.test('the flag leads every user with a password to the set-up, whatever page they open, and leaves users with SSO alone in peace', async t => {
   const administrator = await visitor({ viewport: { width: 1100, height: 420 } })
   const alice = administrator.page
   await signIn(alice, 'alice')
@@ -309,7 +309,7 @@ t.test('too many wrong codes: from the second on the phone\'s clock is named, th
   await context.close()
 })
 
-t.test('nobody is led away, or signed in as somebody else, by a link', async t => {
+t.test('no link leads a user away, or signs them in as another', async t => {
   const { page, context } = await visitor()
   for (const target of ['/.//elsewhere.example/x', '//elsewhere.example/x', 'https://elsewhere.example/x', '/\\\\elsewhere.example/x']) {
     await signIn(page, 'bob', PASSWORDS.bob, `/sign-in?return_to=${encodeURIComponent(target)}`)

@@ -1,4 +1,4 @@
-// The example as somebody starts it whose folder has a space and an umlaut in its name.
+// The example, started in a folder with a space and an umlaut in its name.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'

@@ -1,5 +1,5 @@
 -- Appends events to a tenant's chain after `p_count` of them, of which the last had `p_hash` (hexadecimal, as all digests here). Decides:
--- of two that append to one head, one does. The chain never forks, whoever holds the lease.
+-- of two that append to one head, one does. The chain never forks, whichever replica holds the lease.
 CREATE OR REPLACE FUNCTION append_audit(
   p_tenant text, p_count bigint, p_hash text, p_ats timestamptz[], p_ids uuid[], p_events text[], p_hashes text[]
 ) RETURNS jsonb LANGUAGE plpgsql AS $$

@@ -1,7 +1,7 @@
 -- Writes one audit event, in the transaction of what it tells of, and enters it for the chain. Nothing is chained here: events of one
 -- tenant would wait for each other.
--- What concerns a user, the policy or an attack also leaves a webhook event, whoever calls, if there is an endpoint. That is one insert:
--- no settlement waits for a delivery. Logins leave none, and whether anybody wants to be told is asked only of what they would be told of.
+-- What concerns a user, the policy or an attack also leaves a webhook event if there is an endpoint. That is one insert: no settlement
+-- waits for a delivery. Logins leave none, and the endpoint is looked for only where there is an event for it.
 -- p_by is {actor, address, requestId}.
 CREATE OR REPLACE FUNCTION audit(
   p_tenant text, p_subject text, p_action text, p_outcome text, p_kind text, p_by jsonb, p_details jsonb

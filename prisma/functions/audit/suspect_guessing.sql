@@ -1,4 +1,4 @@
--- Is somebody guessing this user's codes? `p_at` is when one was refused (p_outcome `failure`), or accepted after others had been
+-- Are this user's codes being guessed? `p_at` is when one was refused (p_outcome `failure`), or accepted after others had been
 -- (`success`): with five refused in the 24 hours before, it is told, each once in 24 hours. What cost no attempt is none.
 -- p_refused are the actions of a refused code, of every kind.
 CREATE OR REPLACE FUNCTION suspect_guessing(

@@ -1,7 +1,7 @@
 -- Accepts a code, or what else a factor of a kind answers, by its counter: of TOTP the time step. Decides: of any number of uses of one
 -- counter, over every replica, one; never an older one after it.
 -- The throttle is locked first, and written only if it has counted something. Whether the user may is asked before the counter is spent:
--- that keeps nobody from being disabled meanwhile, and what they get then is of an epoch that is over.
+-- a user may still be disabled meanwhile, and the token that they get then is of an epoch that is over.
 -- It is one of the two calls of a login. Each statement asks one table for one tenant, with nothing nested: of these alone Citus keeps a
 -- plan. Any other it plans anew for each call, which costs more than all that it then does.
 CREATE OR REPLACE FUNCTION accept_factor(

@@ -7,7 +7,8 @@
 -- would else look cheaper than a list in general. On Citus (13.2.2) a column that is set to no more than an element of a list
 -- (`SET a = list[1]`) ends the worker's process: each is in an expression.
 CREATE OR REPLACE FUNCTION accept_factors(
-  p_tenant text, p_kind text, p_users uuid[], p_epochs int[], p_factors uuid[], p_counters bigint[], p_authentications jsonb[], p_bys jsonb[]
+  p_tenant text, p_kind text, p_users uuid[], p_epochs int[], p_factors uuid[], p_counters bigint[], p_authentications jsonb[],
+  p_bys jsonb[]
 ) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_row record;

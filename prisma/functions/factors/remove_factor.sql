@@ -1,7 +1,8 @@
--- Removes a factor and moves the epoch; with the last one go the recovery codes. Decides, by the revision: nobody is left with codes and
--- no factor, or with a factor and no codes, whatever else is confirmed or removed beside it.
-CREATE OR REPLACE FUNCTION remove_factor(p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_authentication jsonb, p_by jsonb)
-RETURNS jsonb LANGUAGE plpgsql AS $$
+-- Removes a factor and moves the epoch; with the last one go the recovery codes. Decides, by the revision: no user is left with codes
+-- and no factor, or with a factor and no codes, whatever else is confirmed or removed beside it.
+CREATE OR REPLACE FUNCTION remove_factor(
+  p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_authentication jsonb, p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_epoch int;
   v_gone factors%ROWTYPE;

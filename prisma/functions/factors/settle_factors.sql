@@ -1,7 +1,8 @@
 -- Right and wrong codes of one kind, of several users, that were compared at the same moment: each is decided by accept_factor or
 -- refuse_factor as if it were alone, in the order given, which is that of the users' ids, and of one user that in which they came.
 -- Decides: which of one user's guesses is looked at does not depend on which of them is right.
--- p_attempts is a list of {userId, factorId, epoch, counter, authentication, by} for a right code, of {userId, weight, limits, pendingId, near, by}
+-- p_attempts is a list of {userId, factorId, epoch, counter, authentication, by} for a right code, of
+-- {userId, weight, limits, pendingId, near, by}
 -- for a wrong one.
 CREATE OR REPLACE FUNCTION settle_factors(p_tenant text, p_kind text, p_attempts jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE

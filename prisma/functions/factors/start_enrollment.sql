@@ -1,4 +1,4 @@
--- Starts an enrollment in place of an earlier one of the kind, for the user whom the decision was about: not after a reset that came
+-- Starts an enrollment in place of an earlier one of the kind, for the user that the decision was about: not after a reset that came
 -- between.
 -- Decides: at most one pending factor of a kind per user, and `p_per_hour` starts an hour.
 CREATE OR REPLACE FUNCTION start_enrollment(

@@ -1,5 +1,5 @@
--- An operator says that nobody has this key any more; recorded in the audit of every tenant. What it has sealed or hashed stays, and opens
--- for nobody: a user who has lost their second factor by it is asked for one all the same.
+-- An operator says that this key is lost; recorded in the audit of every tenant. What it has sealed or hashed stays, and never opens:
+-- a user who has lost their second factor by it is asked for one all the same.
 CREATE OR REPLACE FUNCTION forget_key(p_purpose text, p_id text, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_tenant text;

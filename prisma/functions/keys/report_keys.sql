@@ -1,5 +1,5 @@
 -- A replica says which keys it has ([{purpose, id, fingerprint, isFirst}]), every few seconds: each is known from then on under its
--- fingerprint, those that it lacks are marked, and those that it seals, hashes or signs with. Answers the keys that were never anybody's
+-- fingerprint, those that it lacks are marked, and those that it seals, hashes or signs with. Answers the keys that were never a replica's
 -- first before (`begun`), or, with no effect, one that has another fingerprint.
 CREATE OR REPLACE FUNCTION report_keys(p_keys jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,4 +1,4 @@
--- The tenant's policy, for callers without a user to read it with. Null where nobody has set one.
+-- The tenant's policy, for callers without a user to read it with. Null where none was set.
 CREATE OR REPLACE FUNCTION find_policy(p_tenant text) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
   v_row policies%ROWTYPE;

@@ -1,5 +1,5 @@
 -- Ends every MFA token and remembered authentication of a user, for the settlement that calls it; their row of `users` is locked from here
--- on. Answers the new epoch; null for nobody.
+-- on. Answers the new epoch; null if there is no such user.
 CREATE OR REPLACE FUNCTION bump_epoch(p_tenant text, p_user uuid) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
   v_epoch int;

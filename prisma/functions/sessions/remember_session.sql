@@ -14,7 +14,8 @@ BEGIN
   IF p_authentication IS NULL THEN RETURN NULL; END IF;
   INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, acr, methods, factor_id, auth_time, epoch, ends_at, mac, expires_at)
   VALUES (p_tenant, p_user, p_authentication->>'issuer', p_authentication->>'session', p_authentication->>'acr', v_methods,
-    (p_authentication->>'factorId')::uuid, v_at, (p_authentication->>'epoch')::int, v_ends, decode(p_authentication->>'mac', 'hex'), v_expires)
+    (p_authentication->>'factorId')::uuid, v_at, (p_authentication->>'epoch')::int, v_ends,
+    decode(p_authentication->>'mac', 'hex'), v_expires)
   ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET acr = excluded.acr, methods = excluded.methods,
     factor_id = excluded.factor_id, auth_time = excluded.auth_time, epoch = excluded.epoch, ends_at = excluded.ends_at, mac = excluded.mac,
     expires_at = greatest(s.expires_at, excluded.expires_at)

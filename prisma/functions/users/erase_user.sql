@@ -1,6 +1,6 @@
 -- Takes a user out of the database; the tombstone stays: p_tombstone is {hash, pepperId, hashes: those of every pepper, at}. `at` is what a
 -- replica's clock says, since it is by replicas' clocks that tokens were issued: the later one counts. Decides: what waits for the user
--- finds nobody, and what would record them anew finds the tombstone. Rows are locked in the usual order before their own goes, which those
+-- finds none, and what would record them anew finds the tombstone. Rows are locked in the usual order before their own goes, which those
 -- who add a row to them hold.
 CREATE OR REPLACE FUNCTION erase_user(
   p_tenant text, p_user uuid, p_reason text, p_tombstone jsonb, p_by jsonb

@@ -1,5 +1,5 @@
--- Locks a user for an administrator: null, or the outcome that forbids it. `gone` for nobody; `forbidden` where support would touch a user
--- who was ever seen with an `mfa:` role; `actor_gone` where the administrator is one no more.
+-- Locks a user for an administrator: null, or the outcome that forbids it. `gone` if there is no such user; `forbidden` where support would
+-- touch a user who was ever seen with an `mfa:` role; `actor_gone` where the administrator is one no more.
 -- Whatever an administrator does to one user calls it first, and is audited with the reason. Throttles are locked after it, in the order of
 -- their kinds.
 CREATE OR REPLACE FUNCTION lock_user(p_tenant text, p_user uuid, p_is_support boolean, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$

@@ -1,6 +1,6 @@
 -- Records what an issuer claims about a user, who is made if they are new, and counts them. `p_claims` is {local, sso, groups?}; where the
--- token has no accounts (`p_has_accounts` false) its login type is added to what the issuer had claimed before. A token without a display name
--- (`p_account` null) leaves the one that is known.
+-- token has no accounts (`p_has_accounts` false) its login type is added to what the issuer had claimed before. A token without a display
+-- name (`p_account` null) leaves the one that is known.
 -- What is set on Citus must be the same on every node: it is computed before.
 CREATE OR REPLACE FUNCTION record_claims(
   p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_has_accounts boolean, p_claims jsonb
@@ -18,7 +18,7 @@ BEGIN
   RETURNING id INTO v_id;
   IF v_id IS NULL THEN
     SELECT * INTO v_before FROM users WHERE tenant = p_tenant AND namespace = p_namespace AND subject = p_subject FOR NO KEY UPDATE;
-    -- Erased between the two: whoever asks finds nobody, and asks again.
+    -- Erased between the two: the caller finds no user, and asks again.
     IF NOT FOUND THEN RETURN; END IF;
     v_id := v_before.id;
     v_account := coalesce(p_account, v_before.account);

@@ -1,7 +1,7 @@
 -- Records what an application says of its users, all of them or none. p_users is [{id, namespace, subject, account?, accounts?, groups?,
 -- disabled?, hashes}], each user once; `id` is for a user who is new, and what is absent stays. Decides: of two that name the same users,
 -- and of one beside a first sight or a login, each changes the row as the other left it. Rows are made and locked in one order, so that no
--- two deadlock; of whom nothing changes, none is locked or written.
+-- two deadlock; users that do not change are neither locked nor written.
 -- A user who was erased is made anew, as by their own login: with an epoch that no token of theirs has, and disabled if they were, unless
 -- the sync says otherwise. `hashes` is what their tombstone would be under each pepper.
 -- The users who were made are counted by their rows: how many rows an INSERT says that it made, where some were there, is not the same on
@@ -44,7 +44,7 @@ BEGIN
   SELECT count(*) INTO v_known FROM jsonb_to_recordset(p_users) AS g (namespace text, subject text)
   JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject;
   IF v_known <> jsonb_array_length(p_users) THEN
-    RAISE EXCEPTION 'somebody was erased meanwhile';
+    RAISE EXCEPTION 'a user was erased meanwhile';
   END IF;
   UPDATE users u SET account = n.account, sources = n.sources, disabled_at = n.disabled_at
   FROM (

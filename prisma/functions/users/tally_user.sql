@@ -1,6 +1,6 @@
 -- Records how a user is counted now who was counted as `p_before` says: their row as it was, or null where they are new. For whatever makes
 -- or erases a user, disables or enables them, changes what is claimed of them, or gives or takes their first factor; it has locked the row
--- before, so that no two count the same change. Changes are added up later, and nobody waits for anybody else's.
+-- before, so that no two count the same change. Changes are added up later, so none waits for another.
 CREATE OR REPLACE FUNCTION tally_user(p_tenant text, p_user uuid, p_before users) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_after users%ROWTYPE;

@@ -1,5 +1,5 @@
 -- Records the first sight of a user, or what an issuer newly claims about them, but not of a user who was erased since the token was
--- issued: `erased`. Whoever comes back later is made anew. Decides: of a first sight and an erasure at the same moment, the erasure stands.
+-- issued: `erased`. A user who comes back later is made anew. Decides: of a first sight and an erasure at once, the erasure stands.
 CREATE OR REPLACE FUNCTION upsert_user(
   p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_has_accounts boolean, p_claims jsonb,
   p_issued_at timestamptz, p_hashes jsonb

@@ -28,7 +28,7 @@ BEGIN
   UPDATE webhook_events SET leased_until = v_now + make_interval(secs => p_seconds), attempts = attempts + 1,
     tried_since = coalesce(tried_since, v_now), tried_at = v_now
   WHERE tenant = p_tenant AND id = p_id;
-  -- As he is called now: of somebody erased there is nothing left to tell.
+  -- The user's present name. Of an erased user nothing is left to send.
   IF v_row.subject ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
     SELECT * INTO v_user FROM users WHERE tenant = p_tenant AND id = v_row.subject::uuid;
   END IF;

@@ -7,7 +7,8 @@ DECLARE
   v_action text;
 BEGIN
   IF is_actor_gone(p_tenant, NULL, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
-  UPDATE webhook_events SET due_at = v_now, tried_since = NULL, parked_at = NULL WHERE tenant = p_tenant AND id = p_id RETURNING * INTO v_row;
+  UPDATE webhook_events SET due_at = v_now, tried_since = NULL, parked_at = NULL WHERE tenant = p_tenant AND id = p_id
+  RETURNING * INTO v_row;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   SELECT action INTO v_action FROM audit_events WHERE tenant = p_tenant AND at = v_row.at AND id = p_id;
   PERFORM audit(p_tenant, nullif(v_row.subject, ''), 'notice.retried', 'success', NULL, p_by,

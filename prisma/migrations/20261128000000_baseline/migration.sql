@@ -39,7 +39,7 @@ BEGIN
     UNION ALL SELECT key FROM jsonb_each(p_sources) WHERE value->'groupsUnknown' = 'true'
     ORDER BY 1);
 END $$;
--- A hash of the sources: users of whom the same is claimed are one cohort, and are counted together.
+-- A hash of the sources: users with the same claims are one cohort, and are counted together.
 CREATE OR REPLACE FUNCTION cohort_of(p_sources jsonb) RETURNS uuid LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
   RETURN left(encode(sha256(convert_to(p_sources::text, 'UTF8')), 'hex'), 32)::uuid;
@@ -551,7 +551,7 @@ BEGIN
 END $$;
 
 -- Appends events to a tenant's chain after `p_count` of them, of which the last had `p_hash` (hexadecimal, as all digests here). Decides:
--- of two that append to one head, one does. The chain never forks, whoever holds the lease.
+-- of two that append to one head, one does. The chain never forks, whichever replica holds the lease.
 CREATE OR REPLACE FUNCTION append_audit(
   p_tenant text, p_count bigint, p_hash text, p_ats timestamptz[], p_ids uuid[], p_events text[], p_hashes text[]
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -576,8 +576,8 @@ END $$;
 
 -- Writes one audit event, in the transaction of what it tells of, and enters it for the chain. Nothing is chained here: events of one
 -- tenant would wait for each other.
--- What concerns a user, the policy or an attack also leaves a webhook event, whoever calls, if there is an endpoint. That is one insert:
--- no settlement waits for a delivery. Logins leave none, and whether anybody wants to be told is asked only of what they would be told of.
+-- What concerns a user, the policy or an attack also leaves a webhook event if there is an endpoint. That is one insert: no settlement
+-- waits for a delivery. Logins leave none, and the endpoint is looked for only where there is an event for it.
 -- p_by is {actor, address, requestId}.
 CREATE OR REPLACE FUNCTION audit(
   p_tenant text, p_subject text, p_action text, p_outcome text, p_kind text, p_by jsonb, p_details jsonb
@@ -662,7 +662,7 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'suspected');
 END $$;
 
--- Is somebody guessing this user's codes? `p_at` is when one was refused (p_outcome `failure`), or accepted after others had been
+-- Are this user's codes being guessed? `p_at` is when one was refused (p_outcome `failure`), or accepted after others had been
 -- (`success`): with five refused in the 24 hours before, it is told, each once in 24 hours. What cost no attempt is none.
 -- p_refused are the actions of a refused code, of every kind.
 CREATE OR REPLACE FUNCTION suspect_guessing(
@@ -679,7 +679,7 @@ BEGIN
     jsonb_build_object('failures', v_failures, 'hours', 24));
 END $$;
 
--- Is somebody trying codes on many users? From one source (`p_source`), or, null, from anywhere: then only if more users of the tenant
+-- Are codes being tried on many users? From one source (`p_source`), or, null, from anywhere: then only if more users of the tenant
 -- failed than passed in that hour. Told once an hour. p_accepted are the actions of an accepted code, of every kind.
 CREATE OR REPLACE FUNCTION suspect_spray(p_tenant text, p_source text, p_users int, p_accepted text[]) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -690,7 +690,7 @@ BEGIN
     RETURN suspect(p_tenant, 'spray.suspected', p_source, 3600, NULL, 'failure', NULL, '{}',
       v_details || jsonb_build_object('source', p_source));
   END IF;
-  -- The log of an hour is read only where nobody knows yet.
+  -- The log of an hour is read only where the answer is not known yet.
   IF EXISTS (SELECT 1 FROM suspicions WHERE tenant = p_tenant AND action = 'spray.suspected' AND key = '*'
     AND at > clock_timestamp() - interval '1 hour') THEN
     RETURN jsonb_build_object('outcome', 'known');
@@ -705,7 +705,7 @@ END $$;
 -- Accepts a code, or what else a factor of a kind answers, by its counter: of TOTP the time step. Decides: of any number of uses of one
 -- counter, over every replica, one; never an older one after it.
 -- The throttle is locked first, and written only if it has counted something. Whether the user may is asked before the counter is spent:
--- that keeps nobody from being disabled meanwhile, and what they get then is of an epoch that is over.
+-- a user may still be disabled meanwhile, and the token that they get then is of an epoch that is over.
 -- It is one of the two calls of a login. Each statement asks one table for one tenant, with nothing nested: of these alone Citus keeps a
 -- plan. Any other it plans anew for each call, which costs more than all that it then does.
 CREATE OR REPLACE FUNCTION accept_factor(
@@ -750,7 +750,8 @@ END $$;
 -- would else look cheaper than a list in general. On Citus (13.2.2) a column that is set to no more than an element of a list
 -- (`SET a = list[1]`) ends the worker's process: each is in an expression.
 CREATE OR REPLACE FUNCTION accept_factors(
-  p_tenant text, p_kind text, p_users uuid[], p_epochs int[], p_factors uuid[], p_counters bigint[], p_authentications jsonb[], p_bys jsonb[]
+  p_tenant text, p_kind text, p_users uuid[], p_epochs int[], p_factors uuid[], p_counters bigint[], p_authentications jsonb[],
+  p_bys jsonb[]
 ) RETURNS jsonb LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_row record;
@@ -883,8 +884,9 @@ END $$;
 -- Spends a bypass code. Decides: one use out of any number, before it ends. What a recovery code clears, and says of the factors that
 -- come after it, a bypass code does too.
 -- The codes that remain are counted in a statement of their own: on Citus an expression may not ask for rows beside a call that does.
-CREATE OR REPLACE FUNCTION accept_bypass(p_tenant text, p_user uuid, p_epoch int, p_hash text, p_kinds text[], p_authentication jsonb, p_by jsonb)
-RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION accept_bypass(
+  p_tenant text, p_user uuid, p_epoch int, p_hash text, p_kinds text[], p_authentication jsonb, p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
   v_remaining int;
@@ -909,8 +911,7 @@ BEGIN
 END $$;
 
 -- Spends a recovery code. Decides: one use out of any number. Clears run, wait, lock and budget of the kinds of factor that p_kinds
--- names: else somebody with just the
--- password could shut the account's owner out for a month.
+-- names: else an attacker with just the password could shut the account's owner out for a month.
 -- What is set comes from a variable, as Citus does not let an UPDATE ask the clock for each row. It is taken when the locks are held, so
 -- that waiting for them makes it no earlier.
 CREATE OR REPLACE FUNCTION accept_recovery(
@@ -945,7 +946,7 @@ BEGIN
     'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;
 
--- Notes that a set of codes is saved; the first time counts. A set that was replaced meanwhile is nobody's any more: `nothing`.
+-- Notes that a set of codes is saved; the first time counts. A set that was replaced meanwhile does not exist any more: `nothing`.
 CREATE OR REPLACE FUNCTION acknowledge_codes(p_tenant text, p_user uuid, p_set uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE recovery_sets SET acknowledged_at = now() WHERE tenant = p_tenant AND user_id = p_user AND id = p_set AND acknowledged_at IS NULL;
@@ -1116,10 +1117,11 @@ BEGIN
   RETURN to_jsonb(v_results);
 END $$;
 
--- Removes a factor and moves the epoch; with the last one go the recovery codes. Decides, by the revision: nobody is left with codes and
--- no factor, or with a factor and no codes, whatever else is confirmed or removed beside it.
-CREATE OR REPLACE FUNCTION remove_factor(p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_authentication jsonb, p_by jsonb)
-RETURNS jsonb LANGUAGE plpgsql AS $$
+-- Removes a factor and moves the epoch; with the last one go the recovery codes. Decides, by the revision: no user is left with codes
+-- and no factor, or with a factor and no codes, whatever else is confirmed or removed beside it.
+CREATE OR REPLACE FUNCTION remove_factor(
+  p_tenant text, p_user uuid, p_epoch int, p_revision int, p_factor uuid, p_authentication jsonb, p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_epoch int;
   v_gone factors%ROWTYPE;
@@ -1180,7 +1182,8 @@ END $$;
 -- Right and wrong codes of one kind, of several users, that were compared at the same moment: each is decided by accept_factor or
 -- refuse_factor as if it were alone, in the order given, which is that of the users' ids, and of one user that in which they came.
 -- Decides: which of one user's guesses is looked at does not depend on which of them is right.
--- p_attempts is a list of {userId, factorId, epoch, counter, authentication, by} for a right code, of {userId, weight, limits, pendingId, near, by}
+-- p_attempts is a list of {userId, factorId, epoch, counter, authentication, by} for a right code, of
+-- {userId, weight, limits, pendingId, near, by}
 -- for a wrong one.
 CREATE OR REPLACE FUNCTION settle_factors(p_tenant text, p_kind text, p_attempts jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -1201,7 +1204,7 @@ BEGIN
   RETURN v_results;
 END $$;
 
--- Starts an enrollment in place of an earlier one of the kind, for the user whom the decision was about: not after a reset that came
+-- Starts an enrollment in place of an earlier one of the kind, for the user that the decision was about: not after a reset that came
 -- between.
 -- Decides: at most one pending factor of a kind per user, and `p_per_hour` starts an hour.
 CREATE OR REPLACE FUNCTION start_enrollment(
@@ -1285,7 +1288,7 @@ BEGIN
 END $$;
 
 -- Counts a refused code that costs no attempt: of recovery and bypass codes each, of TOTP one whose step is spent. Decides, over all
--- replicas: of such codes of one user there is at most one event a minute, with how many there were since the last; else whoever has a
+-- replicas: of such codes of one user there is at most one event a minute, with how many there were since the last; else an attacker with a
 -- password could fill the audit. p_call is how the event's name begins; p_cause is null for a code that was simply not there.
 CREATE OR REPLACE FUNCTION record_refusal(p_tenant text, p_user uuid, p_call text, p_kind text, p_cause text, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -1310,7 +1313,7 @@ BEGIN
 END $$;
 
 -- Writes the event of what record_refusal has counted of a user since the last one; where that is nothing, the count has ended. The caller
--- says when: once a minute has passed. Decides: each refusal is told of once, whoever looks.
+-- says when: once a minute has passed. Decides: each refusal is reported once, however many replicas look.
 CREATE OR REPLACE FUNCTION tell_refusals(p_tenant text, p_user uuid, p_call text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();
@@ -1373,8 +1376,8 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'begun');
 END $$;
 
--- An operator says that nobody has this key any more; recorded in the audit of every tenant. What it has sealed or hashed stays, and opens
--- for nobody: a user who has lost their second factor by it is asked for one all the same.
+-- An operator says that this key is lost; recorded in the audit of every tenant. What it has sealed or hashed stays, and never opens:
+-- a user who has lost their second factor by it is asked for one all the same.
 CREATE OR REPLACE FUNCTION forget_key(p_purpose text, p_id text, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_tenant text;
@@ -1408,7 +1411,7 @@ BEGIN
 END $$;
 
 -- A replica says which keys it has ([{purpose, id, fingerprint, isFirst}]), every few seconds: each is known from then on under its
--- fingerprint, those that it lacks are marked, and those that it seals, hashes or signs with. Answers the keys that were never anybody's
+-- fingerprint, those that it lacks are marked, and those that it seals, hashes or signs with. Answers the keys that were never a replica's
 -- first before (`begun`), or, with no effect, one that has another fingerprint.
 CREATE OR REPLACE FUNCTION report_keys(p_keys jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -1496,7 +1499,7 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'set');
 END $$;
 
--- The tenant's policy, for callers without a user to read it with. Null where nobody has set one.
+-- The tenant's policy, for callers without a user to read it with. Null where none was set.
 CREATE OR REPLACE FUNCTION find_policy(p_tenant text) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
   v_row policies%ROWTYPE;
@@ -1606,7 +1609,7 @@ BEGIN
 END $$;
 
 -- Ends every MFA token and remembered authentication of a user, for the settlement that calls it; their row of `users` is locked from here
--- on. Answers the new epoch; null for nobody.
+-- on. Answers the new epoch; null if there is no such user.
 CREATE OR REPLACE FUNCTION bump_epoch(p_tenant text, p_user uuid) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
   v_epoch int;
@@ -1669,7 +1672,8 @@ BEGIN
   IF p_authentication IS NULL THEN RETURN NULL; END IF;
   INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, acr, methods, factor_id, auth_time, epoch, ends_at, mac, expires_at)
   VALUES (p_tenant, p_user, p_authentication->>'issuer', p_authentication->>'session', p_authentication->>'acr', v_methods,
-    (p_authentication->>'factorId')::uuid, v_at, (p_authentication->>'epoch')::int, v_ends, decode(p_authentication->>'mac', 'hex'), v_expires)
+    (p_authentication->>'factorId')::uuid, v_at, (p_authentication->>'epoch')::int, v_ends,
+    decode(p_authentication->>'mac', 'hex'), v_expires)
   ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET acr = excluded.acr, methods = excluded.methods,
     factor_id = excluded.factor_id, auth_time = excluded.auth_time, epoch = excluded.epoch, ends_at = excluded.ends_at, mac = excluded.mac,
     expires_at = greatest(s.expires_at, excluded.expires_at)
@@ -1719,7 +1723,7 @@ END $$;
 
 -- Takes a user out of the database; the tombstone stays: p_tombstone is {hash, pepperId, hashes: those of every pepper, at}. `at` is what a
 -- replica's clock says, since it is by replicas' clocks that tokens were issued: the later one counts. Decides: what waits for the user
--- finds nobody, and what would record them anew finds the tombstone. Rows are locked in the usual order before their own goes, which those
+-- finds none, and what would record them anew finds the tombstone. Rows are locked in the usual order before their own goes, which those
 -- who add a row to them hold.
 CREATE OR REPLACE FUNCTION erase_user(
   p_tenant text, p_user uuid, p_reason text, p_tombstone jsonb, p_by jsonb
@@ -1835,7 +1839,7 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'folded', 'changes', v_folded);
 END $$;
 
--- Has anybody who administers set up a factor, so that there is somebody to ask for a code?
+-- Has an administrator set up a factor, so that users can ask them for a code?
 CREATE OR REPLACE FUNCTION has_administrator(p_tenant text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
   RETURN EXISTS (SELECT 1 FROM users WHERE tenant = p_tenant AND administrator_at IS NOT NULL AND enrolled_at IS NOT NULL
@@ -1902,8 +1906,8 @@ BEGIN
   RETURN NOT FOUND;
 END $$;
 
--- Locks a user for an administrator: null, or the outcome that forbids it. `gone` for nobody; `forbidden` where support would touch a user
--- who was ever seen with an `mfa:` role; `actor_gone` where the administrator is one no more.
+-- Locks a user for an administrator: null, or the outcome that forbids it. `gone` if there is no such user; `forbidden` where support would
+-- touch a user who was ever seen with an `mfa:` role; `actor_gone` where the administrator is one no more.
 -- Whatever an administrator does to one user calls it first, and is audited with the reason. Throttles are locked after it, in the order of
 -- their kinds.
 CREATE OR REPLACE FUNCTION lock_user(p_tenant text, p_user uuid, p_is_support boolean, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -1918,8 +1922,8 @@ BEGIN
 END $$;
 
 -- Records what an issuer claims about a user, who is made if they are new, and counts them. `p_claims` is {local, sso, groups?}; where the
--- token has no accounts (`p_has_accounts` false) its login type is added to what the issuer had claimed before. A token without a display name
--- (`p_account` null) leaves the one that is known.
+-- token has no accounts (`p_has_accounts` false) its login type is added to what the issuer had claimed before. A token without a display
+-- name (`p_account` null) leaves the one that is known.
 -- What is set on Citus must be the same on every node: it is computed before.
 CREATE OR REPLACE FUNCTION record_claims(
   p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_has_accounts boolean, p_claims jsonb
@@ -1937,7 +1941,7 @@ BEGIN
   RETURNING id INTO v_id;
   IF v_id IS NULL THEN
     SELECT * INTO v_before FROM users WHERE tenant = p_tenant AND namespace = p_namespace AND subject = p_subject FOR NO KEY UPDATE;
-    -- Erased between the two: whoever asks finds nobody, and asks again.
+    -- Erased between the two: the caller finds no user, and asks again.
     IF NOT FOUND THEN RETURN; END IF;
     v_id := v_before.id;
     v_account := coalesce(p_account, v_before.account);
@@ -2038,7 +2042,7 @@ END $$;
 -- Records what an application says of its users, all of them or none. p_users is [{id, namespace, subject, account?, accounts?, groups?,
 -- disabled?, hashes}], each user once; `id` is for a user who is new, and what is absent stays. Decides: of two that name the same users,
 -- and of one beside a first sight or a login, each changes the row as the other left it. Rows are made and locked in one order, so that no
--- two deadlock; of whom nothing changes, none is locked or written.
+-- two deadlock; users that do not change are neither locked nor written.
 -- A user who was erased is made anew, as by their own login: with an epoch that no token of theirs has, and disabled if they were, unless
 -- the sync says otherwise. `hashes` is what their tombstone would be under each pepper.
 -- The users who were made are counted by their rows: how many rows an INSERT says that it made, where some were there, is not the same on
@@ -2081,7 +2085,7 @@ BEGIN
   SELECT count(*) INTO v_known FROM jsonb_to_recordset(p_users) AS g (namespace text, subject text)
   JOIN users u ON u.tenant = p_tenant AND u.namespace = g.namespace AND u.subject = g.subject;
   IF v_known <> jsonb_array_length(p_users) THEN
-    RAISE EXCEPTION 'somebody was erased meanwhile';
+    RAISE EXCEPTION 'a user was erased meanwhile';
   END IF;
   UPDATE users u SET account = n.account, sources = n.sources, disabled_at = n.disabled_at
   FROM (
@@ -2154,7 +2158,7 @@ END $$;
 
 -- Records how a user is counted now who was counted as `p_before` says: their row as it was, or null where they are new. For whatever makes
 -- or erases a user, disables or enables them, changes what is claimed of them, or gives or takes their first factor; it has locked the row
--- before, so that no two count the same change. Changes are added up later, and nobody waits for anybody else's.
+-- before, so that no two count the same change. Changes are added up later, so none waits for another.
 CREATE OR REPLACE FUNCTION tally_user(p_tenant text, p_user uuid, p_before users) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_after users%ROWTYPE;
@@ -2170,7 +2174,7 @@ BEGIN
 END $$;
 
 -- Records the first sight of a user, or what an issuer newly claims about them, but not of a user who was erased since the token was
--- issued: `erased`. Whoever comes back later is made anew. Decides: of a first sight and an erasure at the same moment, the erasure stands.
+-- issued: `erased`. A user who comes back later is made anew. Decides: of a first sight and an erasure at once, the erasure stands.
 CREATE OR REPLACE FUNCTION upsert_user(
   p_tenant text, p_id uuid, p_namespace text, p_subject text, p_account text, p_issuer text, p_has_accounts boolean, p_claims jsonb,
   p_issued_at timestamptz, p_hashes jsonb
@@ -2224,7 +2228,7 @@ BEGIN
   UPDATE webhook_events SET leased_until = v_now + make_interval(secs => p_seconds), attempts = attempts + 1,
     tried_since = coalesce(tried_since, v_now), tried_at = v_now
   WHERE tenant = p_tenant AND id = p_id;
-  -- As he is called now: of somebody erased there is nothing left to tell.
+  -- The user's present name. Of an erased user nothing is left to send.
   IF v_row.subject ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
     SELECT * INTO v_user FROM users WHERE tenant = p_tenant AND id = v_row.subject::uuid;
   END IF;
@@ -2293,7 +2297,8 @@ DECLARE
   v_action text;
 BEGIN
   IF is_actor_gone(p_tenant, NULL, p_by) THEN RETURN jsonb_build_object('outcome', 'actor_gone'); END IF;
-  UPDATE webhook_events SET due_at = v_now, tried_since = NULL, parked_at = NULL WHERE tenant = p_tenant AND id = p_id RETURNING * INTO v_row;
+  UPDATE webhook_events SET due_at = v_now, tried_since = NULL, parked_at = NULL WHERE tenant = p_tenant AND id = p_id
+  RETURNING * INTO v_row;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   SELECT action INTO v_action FROM audit_events WHERE tenant = p_tenant AND at = v_row.at AND id = p_id;
   PERFORM audit(p_tenant, nullif(v_row.subject, ''), 'notice.retried', 'success', NULL, p_by,
@@ -2321,7 +2326,7 @@ BEGIN
 END $$;
 
 -- The audit in one partition per month, so that retention drops a table instead of deleting rows. The default one takes what
--- comes while its month is not there yet: nobody is refused because a job did not run.
+-- comes while its month is not there yet: no request is refused because a job did not run.
 CREATE TABLE "audit_events_default" PARTITION OF "audit_events" DEFAULT;
 DO $$ BEGIN
   PERFORM add_audit_partition((date_trunc('month', now() AT TIME ZONE 'UTC') + n * interval '1 month') AT TIME ZONE 'UTC')
@@ -2341,7 +2346,8 @@ END $$;
 DO $$ BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headless_mfa') THEN
     GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_tallies, user_tally_changes, enrollments, factors, recovery_sets, recovery_codes,
-      bypasses, throttles, refusals, policies, mfa_sessions, revocations, audit_checkpoints, webhook_events, failures, suspicions TO headless_mfa;
+      bypasses, throttles, refusals, policies, mfa_sessions, revocations, audit_checkpoints, webhook_events, failures, suspicions
+      TO headless_mfa;
     GRANT SELECT, INSERT, UPDATE ON audit_heads, webhook_endpoints, leases, keys TO headless_mfa;
     GRANT SELECT, INSERT, DELETE ON tombstones, audit_pending TO headless_mfa;
     GRANT SELECT, INSERT ON audit_events, audit_chain TO headless_mfa;

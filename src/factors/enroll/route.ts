@@ -83,7 +83,7 @@ function registerStart (app: FastifyInstance, services: Services, kind: FactorKi
   })
 }
 
-/** What somebody's first factor rests on; the database is asked only where that says something. */
+/** What the user's first factor needs; the database is asked only where that matters. */
 const codeRuleOf = ({ config, db }: Services) => async (user: User): Promise<CodeRule> => {
   const mode = config.ENROLL_REQUIRES_CODE
   const isAsked = mode === 'roles' && user.factors.length === 0

@@ -12,7 +12,7 @@ const PENDING_SECONDS = 600
 /** Ten hashes take half a second of one core; what waits longer than this for them was lost. */
 const CLAIM_SECONDS = 10
 
-/** Has the tenant an administrator with a factor, who could give somebody a code? */
+/** Has the tenant an administrator with a factor, who could give a user a code? */
 export async function hasAdministrator (db: Database, tenant: string): Promise<boolean> {
   const [row] = await db.rows<{ has: boolean }>`SELECT has_administrator(${tenant}) AS has`
   return row?.has === true

@@ -9,7 +9,10 @@ interface Named { tenant: string, userId: string, epoch: number, factorId: strin
 export const settleRenamed = (db: Database, { tenant, userId, epoch, factorId, label, by }: Named & { label: string }): Promise<Settled<'rename_factor'>> =>
   db.settle('rename_factor', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${factorId}::uuid, ${label}, ${by}::jsonb`)
 
-/** Decides the race of removals and confirmations: `removed`, or `stale` if the set of factors is not the decision's. `authentication` carries the acting session on. */
+/**
+ * Decides the race of removals and confirmations: `removed`, or `stale` if the set of factors is not the decision's. `authentication`
+ * carries the acting session on.
+ */
 export const settleRemoved = (db: Database, { tenant, userId, epoch, revision, factorId, authentication, by }: Named & { revision: number, authentication: object | null }): Promise<Settled<'remove_factor'>> =>
   db.settle('remove_factor', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${authentication}::jsonb, ${by}::jsonb`)
 

@@ -24,7 +24,7 @@ export const generateCodes = (): string[] => Array.from({ length: CODES }, (_, s
 /** `XXXX-XXXX-XXXX-XXXX`, as it is shown. */
 export const formatCode = (canonical: string): string => (canonical.match(/.{4}/g) as string[]).join('-')
 
-/** The 16 characters meant by what somebody typed, or null if it can't be a code: any case and width, dashes and spaces of any kind, O I L. */
+/** The 16 characters meant by what a user typed, null if it can't be a code: any case and width, dashes and spaces of any kind, O I L. */
 export function canonicalize (input: string): string | null {
   const typed = readTyped(input.normalize('NFKC'))
   // Before the case is changed: an ß would become two letters.
@@ -49,7 +49,7 @@ function checksum (body: string): string {
 
 const timesX = (value: number): number => ((value << 1) ^ (value & 16 ? 0b100101 : 0)) & 31
 
-/** Whose code it is: its hash and its tag are of nobody else, nor of another place among theirs. */
+/** Whose code it is: its hash and its tag fit no other user, nor another place among theirs. */
 export interface CodeOwner { tenant: string, userId: string }
 
 /** JSON, so that no two codes give the same bytes; the first item tells it from what else a pepper is used for. */

@@ -78,7 +78,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     return { ...issueSettled(services, caller, user, authentication, result, audience), remaining: result.remaining }
   })
 
-  /** The slow hash runs where the tag fits alone: a wrong code costs none, and so stands in nobody's way. */
+  /** The slow hash runs where the tag fits alone: a wrong code costs none, and so holds up no one. */
   async function isCode ({ hash, tag }: StoredCode, pepper: Buffer, owner: CodeOwner, canonical: string, until: number): Promise<boolean> {
     return tagOf(pepper, owner, canonical) === tag && await hasher.compare(digest(pepper, owner, canonical), hash, until)
   }

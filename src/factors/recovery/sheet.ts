@@ -1,4 +1,4 @@
-/** What somebody prints or saves: which service, whose codes, when, and what to do with them. */
+/** What a user prints or saves: which service, whose codes, when, and what to do with them. */
 export const recoverySheet = (issuer: string, account: string, codes: string[], now: Date): string => [
   `${issuer}: recovery codes`,
   '',

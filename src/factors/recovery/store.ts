@@ -32,7 +32,7 @@ export const settleRecovered = (db: Database, { tenant, userId, epoch, slot, has
 export const settleBypassed = (db: Database, { tenant, userId, epoch, hash, kinds, authentication, by }: Recovery): Promise<Settled<'accept_bypass'>> =>
   db.settle('accept_bypass', sql`${tenant}, ${userId}::uuid, ${epoch}::int, ${hash}, ${kinds}::text[], ${authentication}::jsonb, ${by}::jsonb`)
 
-/** How often in an hour somebody may have their codes hashed anew. */
+/** How often in an hour a user may have their codes hashed anew. */
 const RENEWALS_PER_HOUR = 6
 /** What waits longer than this for its hashes was lost. */
 const RENEWAL_SECONDS = 10

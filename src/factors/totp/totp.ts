@@ -52,8 +52,8 @@ const FAR = 20
 const FAR_OFFSETS = Array.from({ length: FAR }, (_, index) => [index - FAR, FAR - index]).flat()
 
 /**
- * How many steps before (negative) or after this one the code would have been right, or null. It is for whoever helps somebody
- * whose clock is off, and lets nobody in.
+ * How many steps before (negative) or after this one the code would have been right, or null. It helps a user
+ * whose clock is off, and lets no one in.
  */
 export const stepsAway = (secret: Uint8Array, code: string, now: Date, parameters = DEFAULT_PARAMETERS): number | null =>
   lastMatch(secret, code, stepAt(now, parameters.period), FAR_OFFSETS, parameters)

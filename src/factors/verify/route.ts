@@ -68,7 +68,7 @@ export function registerVerify (app: FastifyInstance, services: Services, kind: 
       throw new Problem('code_refused')
     }
     refuseThrottled(await forCaller(request, () => settleRefused(db, { ...ofKind, weight: decision.weight, limits, near: decision.near, by })))
-    // It may have been the code of the one that does not open: nobody is told that it was wrong.
+    // It may have been the code of the one that does not open: the caller is not told that it was wrong.
     if (decision.unreadable.length > 0) throw new UnavailableError('a sealed secret does not open')
     throw new Problem('code_refused')
   })

@@ -78,7 +78,7 @@ export async function registerAuth (app: FastifyInstance, { issuers, trustedProx
     }))
   }
 
-  /** Whom the gateways' headers name; a header is read for the issuers that name it, and from our gateways alone. */
+  /** The user that the gateways' headers name; a header is read for the issuers that name it, and from our gateways alone. */
   async function gatewayCallers (request: FastifyRequest): Promise<Caller[]> {
     const callers = []
     for (const name of isTrustedPeer(request) ? gatewayHeaders : []) {

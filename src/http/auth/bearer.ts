@@ -14,7 +14,7 @@ const BARE = new RegExp(`^${JWS}$`)
  */
 export function bearerToken (request: FastifyRequest): string {
   let given = 0
-  // Node keeps the first of two headers in `headers`; what somebody else kept is not known.
+  // Node keeps the first of two headers in `headers`; what a proxy before it kept is not known.
   for (let i = 0; i < request.raw.rawHeaders.length; i += 2) {
     if (request.raw.rawHeaders[i]?.toLowerCase() === 'authorization') given++
   }
@@ -66,7 +66,7 @@ export function peek (token: string): { header: JwsHeader, payload: Record<strin
 
 function parseObject (part: string): Record<string, unknown> {
   let value: unknown
-  // The libraries put U+FFFD in the place of bytes that are not UTF-8: that would be somebody else's name.
+  // The libraries put U+FFFD in the place of bytes that are not UTF-8: that would be another user's name.
   try { value = JSON.parse(decodeUtf8(Buffer.from(part, 'base64url'))) } catch { refuse('malformed', NO_OBJECT) }
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : refuse('malformed', NO_OBJECT)
 }

@@ -1,4 +1,4 @@
-/** How this session's first factor was done: with a password, by SSO, by a personal token; `service`: nobody's, a machine's. */
+/** How this session's first factor was done: with a password, by SSO, by a personal token; `service`: of a machine, which is no user. */
 export type LoginType = 'local' | 'sso' | 'api' | 'service'
 
 /** A login session of an issuer. */
@@ -35,7 +35,7 @@ export interface Caller {
   mfa: MfaClaims | undefined
 }
 
-/** Somebody by a first-factor token. */
+/** A user by a first-factor token. */
 export type FirstFactor = Caller & { issuerClaims: IssuerClaims }
 
 /** What a first-factor token claims of its user. */

@@ -30,7 +30,7 @@ export class CheckedTokens<Key, Claims extends object> {
     return found?.key === key ? found.claims : undefined
   }
 
-  /** @returns the claims, which nobody can change any more: many requests read them */
+  /** @returns the claims, which can't be changed any more: many requests read them */
   keep (by: string, token: string, key: Key, claims: Claims): Claims {
     // First of all: what is refused here must not be found next time.
     deepFreeze(claims)
@@ -41,7 +41,7 @@ export class CheckedTokens<Key, Claims extends object> {
 
 const idOf = (by: string, token: string): string => `${by} ${hash('sha256', token, 'base64')}`
 
-/** No claim that anybody reads is as deep, and whoever walks through deeper ones needs a stack without end. */
+/** No claim that is read is as deep, and a walk through deeper ones needs a stack without end. */
 const MAX_LEVELS = 32
 
 function deepFreeze<T> (value: T, levels = MAX_LEVELS): T {

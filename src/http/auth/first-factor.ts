@@ -32,7 +32,7 @@ export function pickEntry<E extends { issuer: Issuer }> (claims: Claims, among: 
   return others.length === 0 ? entry : refuse('ambiguous', { ...about, expected: 'the audience of only one entry' })
 }
 
-/** The caller whom the verified claims name. @throws RefusedToken */
+/** The caller that the verified claims name. @throws RefusedToken */
 export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, now: Date): Caller {
   refuseOtherKind(header, claims, issuer)
   const { claims: paths } = issuer
@@ -109,7 +109,7 @@ export function readTimes (claims: Claims, issuer: Issuer, nowSeconds: number): 
 const notAfter = (time: number | undefined, latest: number): number | undefined => time !== undefined && time <= latest ? time : undefined
 
 /**
- * The tenant that the token is of: like the subject, it says who it is. One that cannot be read is nobody's, and so is one that
+ * The tenant that the token is of: like the subject, it says who it is. One that cannot be read names no user, and so does one that
  * its issuer does not speak for.
  */
 export function readTenant (claims: Claims, issuer: Issuer): string {
@@ -126,7 +126,7 @@ function readRoles (claims: Claims, { claims: paths, grants, loginType }: Issuer
 }
 
 /**
- * A client that got a token for itself is nobody (RFC 9068 §2.2, RFC 8725 §3.8), though it came by a login type of users:
+ * A client that got a token for itself is no user (RFC 9068 §2.2, RFC 8725 §3.8), though it came by a login type of users:
  * its subject is the client, or the provider says so (Auth0 `gty`, Entra `idtyp`).
  */
 const isClientsOwn = (claims: Claims): boolean => mayHold(readList(claims, ['gty']), 'client-credentials') || mayHold(readList(claims, ['idtyp']), 'app') ||

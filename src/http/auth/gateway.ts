@@ -3,7 +3,7 @@ import { within } from '../../platform/address.ts'
 import { FORBIDDEN, Problem } from '../problem.ts'
 import type { Caller } from './caller.ts'
 
-/** Is the socket's peer one of these ranges? What `X-Forwarded-For` says does not count: anybody can write that. */
+/** Is the socket's peer one of these ranges? What `X-Forwarded-For` says does not count: any client can write that. */
 export function peerIn (cidrs: readonly string[]): (request: FastifyRequest) => boolean {
   const isTrusted = within(cidrs)
   return ({ socket: { remoteAddress } }) => isTrusted(remoteAddress)

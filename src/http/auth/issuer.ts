@@ -23,7 +23,7 @@ export interface Issuer {
   /** The tenant of a token that names none. Without one it is `default`, or a refusal where `isTenantRequired`. */
   readonly tenant: string | undefined
   readonly isTenantRequired: boolean
-  /** Whom it speaks for. */
+  /** The tenants that it speaks for. */
   readonly tenants: readonly string[] | '*'
   /** `mfa:` roles that its tokens may carry; others are dropped. */
   readonly grants: readonly string[]

@@ -16,7 +16,7 @@ const LIMITS: SparingLimits = { ms: 10_000, maxKinds: 100 }
 
 interface Line { reqId: string, refused: RefusedToken, text: string }
 
-/** Tells whoever runs the service why tokens are refused; in production nobody else. */
+/** Tells the operator why tokens are refused; in production no one else. */
 export class Refusals {
   readonly #metrics: RefusalsOptions['metrics']
   readonly #isProduction: boolean

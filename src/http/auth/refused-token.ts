@@ -44,7 +44,7 @@ export interface Refusal {
   readonly entry?: string
 }
 
-/** What a token says of itself, for whoever looks for it: cut short, and never all of it. */
+/** What a token says of itself, to find it by: cut short, and never all of it. */
 export type Presented = Readonly<Record<string, string | number>>
 
 /** Why a token is refused: for the operator alone, as in production the caller is told the same for every cause. */

@@ -55,7 +55,7 @@ export function remoteKeys (url: string, fetch: Fetch = globalThis.fetch, { time
 
   async function findCached (header: JWSHeaderParameters, cause: unknown): Promise<string[]> {
     if (!hasSet(cache) || Date.now() - cache.uat > maxStale) throw unavailable(cause)
-    // A key that is not in it may be a new one: nobody can tell now.
+    // A key that is not in it may be a new one: that is not known now.
     try { return await keysOf(createLocalJWKSet(cache.jwks), header) } catch { throw unavailable(cause) }
   }
 
@@ -133,7 +133,7 @@ async function limited (response: Response, signal: AbortSignal): Promise<Respon
     chunks.push(chunk as Buffer)
   }
   const text = Buffer.concat(chunks).toString()
-  // What is no key set is a failure like any other, and so is one without keys: nobody withdraws all that there are.
+  // What is no key set is a failure like any other, and so is one without keys: no issuer withdraws all that there are.
   const keys = response.status === 200 ? (JSON.parse(text) as { keys?: unknown } | null)?.keys : undefined
   if (!Array.isArray(keys) || keys.length === 0) throw new Error('the answer is no key set, or one without keys')
   return new Response(text, { status: 200 })

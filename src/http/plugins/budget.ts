@@ -76,7 +76,7 @@ export function registerBudget (app: FastifyInstance, limits = BUDGET): void {
   })
 }
 
-/** In place of the handler, whose answer comes too late for anybody. */
+/** In place of the handler, whose answer comes too late. */
 function answerInstead (request: FastifyRequest, reply: FastifyReply): void {
   const cause = new UnavailableError('the answer took too long')
   writeProblem(request, reply, request.budget.hasBegun
@@ -85,8 +85,8 @@ function answerInstead (request: FastifyRequest, reply: FastifyReply): void {
 }
 
 /**
- * Does what a request is for, if there is time left for it and somebody who waits for the answer: a code is not spent, and codes are not
- * replaced, for nobody.
+ * Does what a request is for, if there is time left for it and the caller still waits for the answer: no code is spent, and no codes are
+ * replaced, for a caller who has gone.
  * @throws UnavailableError before it has begun
  */
 export async function forCaller<T> (request: FastifyRequest, work: () => Promise<T>): Promise<T> {
@@ -94,7 +94,7 @@ export async function forCaller<T> (request: FastifyRequest, work: () => Promise
   return await evenIfGone(request, work)
 }
 
-/** The same for what somebody may ask for as they leave: a log-out. */
+/** The same for what a user may ask for as they leave: a log-out. */
 export async function evenIfGone<T> ({ budget }: FastifyRequest, work: () => Promise<T>): Promise<T> {
   if (performance.now() > budget.beginBy) throw new UnavailableError('there is no time left to begin the call')
   budget.hasBegun = true

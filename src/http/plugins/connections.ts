@@ -24,7 +24,7 @@ const CLOSE_AGAIN_MS = 100
 export const MAX_CONNECTIONS = 2500
 
 export interface Listener extends Server {
-  /** Is a connection kept after an answer? Where not, whoever asks again finds another replica. */
+  /** Is a connection kept after an answer? Where not, the next call finds another replica. */
   keepAlive: (isKept: boolean) => void
   /** How long a connection must have been quiet to be closed when the listener is. */
   lingerMs: number
@@ -43,7 +43,7 @@ const HEAD_END = '\r\n\r\n'
 
 /**
  * An HTTP server with bounds for each connection, whatever it asks for: see `Connection`. Where all places are taken, a new
- * connection closes the one that has waited for its client the longest, so that idle and slow ones keep nobody out.
+ * connection closes the one that has waited for its client the longest, so that idle and slow ones keep no one out.
  */
 export function createListener (handle: RequestListener, { maxConnections = MAX_CONNECTIONS, onRefused = () => {} }: ListenerOptions = {}): Listener {
   const connections = new WeakMap<Socket, Connection>()
@@ -75,10 +75,10 @@ export function createListener (handle: RequestListener, { maxConnections = MAX_
     }
   })
   server.on('clientError', (error, socket) => { connectionOf(socket as Socket).fail(error) })
-  // An expectation that nobody knows may be ignored (RFC 9110 §10.1.1); Node would answer it by itself.
+  // An unknown expectation may be ignored (RFC 9110 §10.1.1); Node would answer it by itself.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response))
 
-  // Node closes at once what looks idle: whoever has just sent something on it, or is about to, gets no answer.
+  // Node closes at once what looks idle: a client that has just sent something on it, or is about to, gets no answer.
   server.closeIdleConnections = () => {
     keepAlive(false)
     closeQuiet()
@@ -153,7 +153,7 @@ class Connection {
 
   #read (read: Buffer, parse: (piece: Buffer) => void): void {
     this.#readAt = performance.now()
-    // What comes after the last answer is nobody's.
+    // What comes after the last answer is ignored.
     for (let rest = read; rest.length > 0 && this.#socket.writable;) {
       if (this.isAtWork) {
         this.#socket.pause().unshift(rest)
@@ -210,7 +210,7 @@ class Connection {
     return isIdle && !this.#socket.isPaused() && performance.now() - this.#readAt >= ms
   }
 
-  /** Nothing has come or gone for long. Whoever waits for an answer is given it; who does not take what there is of it, is not waited for. */
+  /** Nothing has come or gone for long. A client that waits for an answer gets it; one that does not read it is not waited for. */
   closeUnlessAtWork (): void {
     if (!this.isAtWork || this.#exchange?.response.headersSent === true) this.close()
   }

@@ -29,7 +29,7 @@ export class Drain {
     if (ms === 0) return
     for (const listener of this.#listeners) listener.lingerMs = LINGER
     // A connection that the system has made and we have not taken up yet is reset when the listener closes. At the end connections are
-    // kept again: so hardly anybody makes a new one.
+    // kept again: so hardly any client makes a new one.
     const calm = Math.min(CALM, ms / 2)
     this.#keepAlive(false)
     await sleep(ms - calm)

@@ -54,7 +54,7 @@ export async function registerLimits (
   )
 }
 
-/** Whom the request is for, exactly once (RFC 9112 §3.2): of two, somebody before us may have believed the other. */
+/** The host that the request is for, exactly once (RFC 9112 §3.2): of two, a proxy before us may have believed the other. */
 function hostFault ({ headers: { host }, rawHeaders, httpVersion }: IncomingMessage): string | undefined {
   let given = 0
   for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.length === 4 && rawHeaders[i]?.toLowerCase() === 'host') given++
@@ -94,7 +94,7 @@ async function registerFloodLimit (app: FastifyInstance, requestsPerMinute: numb
   })
 }
 
-/** For so long, or until nobody is there to hear the answer. */
+/** For so long, or until the caller has gone. */
 async function untilGone ({ raw }: FastifyReply, milliseconds: number): Promise<void> {
   const gone = new AbortController()
   raw.once('close', () => { gone.abort() })
@@ -116,7 +116,7 @@ function registerShares (app: FastifyInstance, share: SemaphoreLimits): void {
     request.endTurn = turn.end
     if (reply.raw.closed) turn.end()
     else reply.raw.once('close', turn.end)
-    // Nobody is there to be answered.
+    // The caller has gone.
     if (!await turn.come) reply.hijack()
   }
 

@@ -15,12 +15,12 @@ export function requestId ({ headers }: IncomingMessage): string {
 /** The version that is known, and ids that are not all zeros (W3C Trace Context §3.2). */
 const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
 
-/** The path alone: a query may hold what somebody should not have put there. */
+/** The path alone: a query may hold what should not be there. */
 const pathOf = (url: string): string => url.split(/[?#]/, 1)[0] as string
 
 /**
- * What pino may write. Headers and bodies are not logged at all; the redaction is for the day on which somebody adds
- * them. Of an error come its names, codes and stack: its message may hold a query's arguments.
+ * What pino may write. Headers and bodies are not logged at all; the redaction is for the day on which they are
+ * added. Of an error come its names, codes and stack: its message may hold a query's arguments.
  */
 export const loggerOptions = (level: string): LoggerOptions => ({
   level,
@@ -49,7 +49,7 @@ function serializeError (error: unknown): SafeError {
   const { name, code, message, stack, cause } = error as Error & { code?: unknown }
   return {
     name,
-    // Our own sentences are safe to write; most of anybody else's may quote what they choked on.
+    // Our own sentences are safe to write; those of others may quote what they choked on.
     reason: error instanceof UnavailableError || isSafe(error as Error & FromElsewhere) ? message : undefined,
     code,
     // The stack begins with the message, which may have lines that look like frames.

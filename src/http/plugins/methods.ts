@@ -8,7 +8,7 @@ import { DETAILS, Problem } from '../problem.ts'
 /** All that Node's parser lets through; CONNECT never becomes a request. */
 export const ALL_METHODS = METHODS.filter(method => method !== 'CONNECT')
 const PREFLIGHT_SECONDS = 600
-/** Each origin that may not call is told of once, and so many of them: anybody can make one up. */
+/** Each origin that may not call is told of once, and so many of them: any client can make one up. */
 const MOST_TOLD = 100
 
 /** Paths that answer no other origin: they are not a page's business. */

@@ -53,7 +53,7 @@ export class Metrics {
   /** Of the process: its memory, the lag of its event loop. Once for each process. */
   collectProcess (): void { collectDefaultMetrics({ register: this.registry }) }
 
-  /** A number that is read when somebody asks for it. */
+  /** A number that is read when it is asked for. */
   watch (name: string, help: string, label: string, read: () => Record<string, number> | Promise<Record<string, number>>): void {
     const gauge = new Gauge({
       name,
@@ -69,7 +69,7 @@ export class Metrics {
     })
   }
 
-  /** Seconds, read when somebody asks for it. */
+  /** Seconds, read when they are asked for. */
   clockSkew (read: () => number): void {
     const gauge = new Gauge({ name: 'mfa_clock_skew_seconds', help: 'How far the clock of this replica is ahead of the database\'s, or behind it where negative.', registers: [this.registry], collect: () => { gauge.set(read()) } })
   }

@@ -11,7 +11,7 @@ export interface Tracing {
   register: (app: FastifyInstance) => void
   /** Of a settlement that has just ended, after so many seconds. */
   settlement: (name: string, outcome: string, seconds: number) => void
-  /** Sends what is left, in two seconds; throws if nobody takes it. */
+  /** Sends what is left, in two seconds; throws if it is not taken. */
   stop: () => Promise<void>
 }
 

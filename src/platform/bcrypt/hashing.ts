@@ -7,10 +7,10 @@ export interface Bcrypt {
   compare: (text: string, hash: string) => Promise<boolean>
 }
 
-/** Each rejects with an UnavailableError at `until`, by the clock of `performance`: whoever asks has no use for it after that. */
+/** Each rejects with an UnavailableError at `until`, by the clock of `performance`: the caller has no use for it after that. */
 export interface Hashing {
   hash: (text: string, until?: number) => Promise<string>
-  /** What nobody waits for to get in: of all that ask for it, one at a time stands in the queue of the others. */
+  /** What is not urgent: of all that ask for it, one at a time stands in the queue of the others. */
   hashLast: (text: string, until?: number) => Promise<string>
   compare: (text: string, hash: string, until?: number) => Promise<boolean>
 }
@@ -36,7 +36,7 @@ export class Hasher implements Hashing {
   hashLast (text: string, until = Infinity): Promise<string> { return this.#run(this.#last, until, () => this.hash(text, until)) }
   compare (text: string, hash: string, until = Infinity): Promise<boolean> { return this.#run(this.#turns, until, () => this.bcrypt.compare(text, hash)) }
 
-  /** The turn lasts for as long as a core is busy with it, whoever waits. */
+  /** The turn lasts for as long as a core is busy with it, even if the caller has left. */
   async #run<T> (turns: Semaphore, until: number, work: () => Promise<T>): Promise<T> {
     return await inTime(turns.run(work, until - performance.now()), until)
   }

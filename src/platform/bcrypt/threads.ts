@@ -7,8 +7,8 @@ type Job = { hash: [text: string, cost: number] } | { compare: [text: string, ha
 type Answer = { value: unknown } | { error: string }
 
 // As text, so that it is found however the service was built. On Linux a priority is the calling thread's alone; elsewhere
-// it would be the whole process's. At 5 a hash gets a quarter of a core that is asked for by somebody else: less, and on a busy host
-// ten of them take longer than anybody waits.
+// it would be the whole process's. At 5 a hash gets a quarter of a core that others ask for, too: less, and on a busy host
+// ten of them take longer than a client waits.
 const CODE = `
 const { parentPort, workerData } = require('node:worker_threads')
 if (process.platform === 'linux') require('node:os').setPriority(5)
@@ -52,7 +52,7 @@ async function run (job: Job): Promise<unknown> {
 
 function start (): Worker {
   const thread = new Worker(CODE, { eval: true, workerData: createRequire(import.meta.url).resolve('bcrypt'), execArgv: [], env: {} })
-  // Else an error of a thread that nobody waits for would end the process.
+  // Else an error of a thread without a waiting request would end the process.
   return thread.on('error', () => {}).once('exit', () => {
     const index = idle.indexOf(thread)
     if (index >= 0) idle.splice(index, 1)

@@ -40,7 +40,7 @@ export interface Database {
   polls: (options: { isWhole: boolean }) => Query
   /**
    * A call of a function that decides, with its arguments: `settle('sign_out', sql`${tenant}, …`)`; or what sends it together with others.
-   * @throws OutcomeUnknownError where it was sent, and nobody can say whether it was done
+   * @throws OutcomeUnknownError where it was sent, and it is not known whether it was done
    */
   settle: <Name extends SettlementName>(name: Name, call: Sql | (() => Promise<Settled<Name> | null>)) => Promise<Settled<Name>>
   /** Of those that ask for the same `key` at the same moment, one call. */

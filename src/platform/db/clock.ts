@@ -21,7 +21,7 @@ export async function startComparingClocks (db: Database, skew: ClockSkew, { onN
     const news = skew.measure(ours + roundTripMs / 2 - (row as { theirs: number }).theirs, roundTripMs)
     if (news !== undefined) onNews(news, skew.seconds)
   }
-  // That the database cannot be asked is told by whoever needs it.
+  // That the database cannot be asked is told by the call that needs it.
   const ignore = (): void => {}
   await compare().catch(ignore)
   return startRounds(intervalMs, ignore, compare)

@@ -1,7 +1,7 @@
 /** What happens to connections, for the log and the metrics. */
 export interface ConnectionEvent {
   /**
-   * Once: `broken`, one broke while nobody used it; `moved`, the URL leads to another server, and `read_only`, the server had refused a
+   * Once: `broken`, one broke while it was idle; `moved`, the URL leads to another server, and `read_only`, the server had refused a
    * write and takes writes again: all connections begin anew. And what lasts, when it begins and when it is over: `unreachable`, there is
    * no new connection; `no_writes`, the server takes none; `unbounded`, it ends no statement by itself, behind a pooler that passes no
    * limit on.

@@ -31,7 +31,7 @@ interface Generation<Name extends string> {
 
 /**
  * Pools of connections to the server that the URL leads to. An old server may stay up after a switch to another, and then answers
- * whoever is still connected to it, for ever: so a new connection looks where the URL leads, again and again, and when that is another
+ * those who are still connected to it, for ever: so a new connection looks where the URL leads, again and again, and when that is another
  * server than the pools talk to, all of them begin anew.
  */
 export class Connections<Name extends string> {
@@ -130,7 +130,7 @@ export class Connections<Name extends string> {
       max: size,
       maxLifetimeSeconds: this.#timing.lifetimeSeconds,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      // A pooler refuses these, or would pass them on to whom it gives the connection next: there the role has them (docs/scaling.md).
+      // A pooler refuses these, or would pass them on to the next user of the connection: there the role has them (docs/scaling.md).
       ...(!readDatabaseUrl(this.#url()).isPooled && {
         // A little less than we wait: then it is the server that ends it, and says that nothing was done.
         statement_timeout: statementTimeoutMs - SERVER_AHEAD_MS,
@@ -188,7 +188,7 @@ export class Connections<Name extends string> {
     }
   }
 
-  /** A server that takes no writes is nobody to go to, unless it is the first of several hosts that is as the URL wants it. */
+  /** A server that takes no writes is of no use, unless it is the first of several hosts that is as the URL wants it. */
   #compare ({ host, identity, isReadOnly }: Server, isRefused: boolean): void {
     if (this.#generation === undefined) return
     const isOther = [...this.#generation.servers.values()].some(other => other !== identity)

@@ -3,7 +3,7 @@ import sql from 'sql-template-tag'
 import { SOON_MS, startRounds } from '../rounds.ts'
 import type { Database } from './client.ts'
 
-/** How long nobody else works when the holder has gone without a word. Asked for each second, so with the next round it is seven. */
+/** How long no other replica works when the holder has gone without giving it back: with the next round, each second, it is seven. */
 const LEASE_SECONDS = 5
 const ROUND_MS = 1000
 

@@ -30,7 +30,7 @@ export async function applyMigrations (
   }))
 }
 
-/** The engine names the migration only in its trace, which is of no use to whoever reads the error. */
+/** The engine names the migration only in its trace, which does not help the reader of the error. */
 function legible (error: Error): Error {
   const name = /migration_name="([^"]+)"/.exec(error.message)?.[1]
   const reason = (error.message.split(/^ +0: /m)[0] as string).trim()

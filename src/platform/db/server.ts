@@ -7,7 +7,7 @@ export interface Server {
   host: number
   /** Tells one running server from another: each began at a moment of its own. */
   identity: string
-  /** A standby, or one that takes no writes because somebody set it so. */
+  /** A standby, or one that takes no writes because an operator set it so. */
   isReadOnly: boolean
   isStandby: boolean
   /** It ends no statement of this role by itself, however long that takes. */

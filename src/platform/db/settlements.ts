@@ -6,7 +6,7 @@ import type { WebhookEvent } from '../../webhooks/event.ts'
 /** Of a session that the authentication is remembered for; null where none is. */
 interface Remembered { generation: number | null }
 
-/** Whom an administrator may not act on: nobody, or, for support, whoever was ever seen with an `mfa:` role. */
+/** Why an administrator may not act on a user: there is none, or, for support, the user was ever seen with an `mfa:` role. */
 export type TargetRefused = { outcome: 'gone' } | { outcome: 'forbidden' }
 
 /** `past`: an end that has come; `below`: later than the floor allows. */

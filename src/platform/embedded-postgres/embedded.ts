@@ -41,7 +41,7 @@ export async function startEmbedded (options: EmbeddedOptions): Promise<Embedded
   process.once('exit', interrupt)
   let stopping: Promise<void> | undefined
   const stop = async () => {
-    stopping ??= end() // once: later, the server may be somebody else's
+    stopping ??= end() // once: later, another process may have the server
     await stopping
   }
   const end = async () => {
@@ -60,7 +60,7 @@ export async function startEmbedded (options: EmbeddedOptions): Promise<Embedded
   }
 }
 
-/** The database of a server that runs on `dataDir`, for whoever only looks and starts none. */
+/** The database of a server that runs on `dataDir`, for a program that starts none. */
 export function findRunning (dataDir: string, database = 'mfa'): string | undefined {
   for (const each of dataDirs(dataDir)) {
     const dir = join(each, 'pgdata')
@@ -84,7 +84,7 @@ async function reach (
     if (found?.isReady) {
       const url = (database: string) => `postgresql://postgres:${cluster.password}@127.0.0.1:${found.port}/${database}`
       const client = new pg.Client({ connectionString: url('postgres'), connectionTimeoutMillis: 5_000 })
-      client.on('error', () => {}) // whoever waits for a query hears of it
+      client.on('error', () => {}) // the query that waits reports it
       if (await client.connect().then(() => true, () => false)) {
         if (!server) log('A database that was already running is used.')
         return { url, client }
@@ -114,7 +114,7 @@ async function createDatabase (client: pg.Client, name: string) {
   }
 }
 
-/** Throws away what a start has made in that place, and the server that a killed process left running. @throws Error where somebody uses it */
+/** Throws away what a start has made in that place, and the server that a killed process left running. @throws Error where it is in use */
 export async function removeEmbedded (dataDir: string): Promise<void> {
   const dirs = dataDirs(dataDir)
   const users = dirs.flatMap(findUsers)

@@ -76,7 +76,7 @@ function hydrateSymlinks (native: string): boolean {
   }
 }
 
-/** As root: whoever owns the data that is there, else the user postgres, made if there is none. */
+/** As root: the owner of the data that is there, else the user postgres, made if there is none. */
 function serverUser (clusterDir: string): { uid: number, gid: number } {
   const found = statSync(clusterDir, { throwIfNoEntry: false })
   if (found && found.uid !== 0) return { uid: found.uid, gid: found.gid }
@@ -113,7 +113,7 @@ function fallbackPath (wanted: string): string {
   return join('/var/tmp', `headless-mfa-${hash}`)
 }
 
-/** /var/tmp is open to all, so a folder that somebody else put there must not be used. */
+/** /var/tmp is open to all, so a folder of another user must not be used. */
 function fallbackDir (wanted: string): string {
   const uid = process.getuid!()
   const dir = fallbackPath(wanted)

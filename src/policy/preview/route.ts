@@ -36,13 +36,13 @@ export function registerPreview (app: FastifyInstance, { config, db, guard }: Se
 
 type Counts = { users: number } & Record<Counted['bucket'], number>
 
-const nobody = (): Counts => ({ users: 0, enrolled: 0, mustEnroll: 0, inGrace: 0, exempt: 0, notCovered: 0 })
+const none = (): Counts => ({ users: 0, enrolled: 0, mustEnroll: 0, inGrace: 0, exempt: 0, notCovered: 0 })
 
 function sum (counted: Counted[]): { all: Counts, byGroup: Map<string, Counts> } {
-  const all = nobody()
+  const all = none()
   const byGroup = new Map<string, Counts>()
   for (const { group, bucket, users } of counted) {
-    const counts = group === null ? all : byGroup.get(group) ?? nobody()
+    const counts = group === null ? all : byGroup.get(group) ?? none()
     if (group !== null) byGroup.set(group, counts)
     counts.users += users
     counts[bucket] += users

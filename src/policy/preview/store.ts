@@ -17,8 +17,8 @@ export interface PreviewRow { counts: Counted[], groupsUnknown: number, sample: 
 export const MAX_GROUPS = 1000
 const MAX_SAMPLE = 20
 
-/** Counted as if they were groups: all users, and those of whom a source left groups out. No group has these names. */
-const EVERYBODY = '\n'
+/** Counted as if they were groups: all users, and those whose groups a source left out. No group has these names. */
+const ALL_USERS = '\n'
 const UNKNOWN = '\n\n'
 
 /** What is asked of the timed ones for each rule: the draft's, and a floor's. */
@@ -69,7 +69,7 @@ async function countCohorts (db: Database, tenant: string, rules: Rule[], source
     ), judged AS (
       -- Each cohort is judged once, and not once for each of its groups.
       SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace', 'mustEnroll'])[1 + greatest(${join(rules.map((rule, index) => strictness(rule, sources, columns[index])))})] END AS bucket,
-        ${distinctGroups(sources)} || ARRAY[${EVERYBODY}, CASE WHEN ${areGroupsUnknown(sources)} THEN ${UNKNOWN} END]::text[] AS entries
+        ${distinctGroups(sources)} || ARRAY[${ALL_USERS}, CASE WHEN ${areGroupsUnknown(sources)} THEN ${UNKNOWN} END]::text[] AS entries
       FROM cohorts OFFSET 0
     ), counted AS MATERIALIZED (
       SELECT entry, bucket, sum(users) AS users FROM judged CROSS JOIN LATERAL unnest(entries) AS entry GROUP BY 1, 2
@@ -80,7 +80,7 @@ async function countCohorts (db: Database, tenant: string, rules: Rule[], source
     )
     SELECT
       (SELECT coalesce(jsonb_agg(jsonb_build_object('group', c.name, 'bucket', c.bucket, 'users', c.users)), '[]') FROM (
-        SELECT NULL AS name, bucket, users FROM counted WHERE entry = ${EVERYBODY} AND users <> 0
+        SELECT NULL AS name, bucket, users FROM counted WHERE entry = ${ALL_USERS} AND users <> 0
         UNION ALL SELECT name, bucket, users FROM grouped WHERE name IN (SELECT name FROM largest)) AS c) AS counts,
       (SELECT coalesce(sum(users), 0)::float8 FROM counted WHERE entry = ${UNKNOWN}) AS "groupsUnknown"`
   return row as Omit<PreviewRow, 'sample'>

@@ -5,7 +5,7 @@ import type { Settled } from '../../platform/db/settlements.ts'
 
 interface Named { tenant: string, userId: string, reason: string, by: By }
 
-/** `set`, `past` for an end that has come, `gone` for nobody, `below` where it is longer than the floor's `maxDays` allow. */
+/** `set`, `past` for an end that has come, `gone` without such a user, `below` where it is longer than the floor's `maxDays` allow. */
 export const settleExemption = (db: Database, { tenant, userId, isExempt, until, reason, maxDays, by }: Named & { isExempt: boolean, until: Date | null, maxDays: number | null }): Promise<Settled<'exempt_user'>> =>
   db.settle('exempt_user', sql`${tenant}, ${userId}::uuid, ${isExempt}, ${until}::timestamptz, ${reason}, ${maxDays}::int, ${by}::jsonb`)
 

@@ -10,13 +10,13 @@ import type { UserParams } from './schema.ts'
 /** As the database writes it, so that it can be compared. */
 export const userIdOf = ({ params }: FastifyRequest): string => (params as UserParams).userId.toLowerCase()
 
-/** Of the administrator's own tenant: anybody else is as nobody. */
+/** Of the administrator's own tenant: any other user is not found. */
 export const findTarget = async (db: Database, request: FastifyRequest): Promise<WholeUser> =>
   await findUserById(db, request.caller.tenant, userIdOf(request)) ?? notFound()
 
 export function notFound (): never { throw new Problem('not_found') }
 
-/** Support helps users who were never seen with an `mfa:` role, and nobody else. */
+/** Support helps users who were never seen with an `mfa:` role, and no others. */
 export const isSupport = ({ caller }: FastifyRequest, ...others: string[]): boolean =>
   !caller.roles.some(role => role === 'mfa:admin' || others.includes(role))
 

@@ -11,10 +11,10 @@ const ADMIN = { roles: ['mfa:admin'] }
 const NEEDS_CODE = { status: 401, body: { code: 'step_up_required', action: 'recovery' } }
 
 const on = ({ call }: Service, user: User, method: string, path: string, body?: unknown, token = user.token()): Promise<Answer> => call(method, path, { token, body })
-/** The same user as another service sees him. */
+/** The same user as another service sees them. */
 const at = (where: Service, { sub, options }: User, tenant: string): User => where.user({ ...options, sub, tenant })
 
-t.test('requireCode: nobody sets up a factor anew without the code that a reset gives, or a later bypass', async t => {
+t.test('requireCode: no user sets up a factor anew without the code that a reset gives, or a later bypass', async t => {
   const { actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
   const { status, body } = await actOn(id, 'reset', { requireCode: true })
@@ -36,7 +36,7 @@ t.test('requireCode: nobody sets up a factor anew without the code that a reset 
   t.match(await user.call('POST', '/mfa/enroll/confirm', confirm), NEEDS_CODE, 'by the login alone it is not confirmed either')
   t.match(await user.call('POST', '/mfa/enroll/confirm', confirm, token), { status: 200, body: { acr: 'mfa-recovery' } })
 
-  // Whoever has set up a factor again and removes it needs no code the next time.
+  // A user who has set up a factor again and removes it needs no code the next time.
   clock.advance(30)
   t.equal((await user.call('DELETE', `/mfa/factors/${confirm.factorId as string}`, {}, await user.verify(started.body.secret))).status, 204)
   t.equal((await user.call('POST', '/mfa/enroll')).status, 201)
@@ -86,7 +86,7 @@ t.test('an old authentication of a remembered session is no fresh code', async t
   t.match(await user.call('POST', '/mfa/enroll', {}, token), NEEDS_CODE)
 })
 
-t.test('always: everybody needs one, and no fresh login', async t => {
+t.test('always: everyone needs one, and no fresh login', async t => {
   const { admin, actOn, seen } = await administrator(service)
   const { user, id } = await seen()
   t.match(await on(always, user, 'POST', '/mfa/enroll'), NEEDS_CODE)
@@ -96,10 +96,10 @@ t.test('always: everybody needs one, and no fresh login', async t => {
   const mine = await at(always, user, admin.tenant).enroll(body.token)
   t.equal(mine.recoveryCodes?.length, 10)
   t.equal((await on(always, user, 'POST', '/mfa/enroll', {}, mine.token)).status, 201, 'a further one takes a second factor')
-  t.match(await on(always, always.user(ADMIN), 'POST', '/mfa/enroll'), NEEDS_CODE, 'the first administrator too: the break-glass command gives him one')
+  t.match(await on(always, always.user(ADMIN), 'POST', '/mfa/enroll'), NEEDS_CODE, 'the first administrator too: the break-glass command gives them one')
 })
 
-t.test('by default: who knows the password of a promoted user whom support has reset sets up no factor, and administers nothing', async t => {
+t.test('by default: an attacker with the password of a promoted user that support has reset sets up no factor, and administers nothing', async t => {
   t.equal(roles.config.ENROLL_REQUIRES_CODE, 'roles')
   const { admin: { tenant }, actOn, enrolled } = await administrator(roles, ['mfa:support'])
   const { user, id } = await enrolled()
@@ -135,7 +135,7 @@ t.test('roles: the first administrator of a tenant needs none, further ones do, 
   const other = await administrator(roles, ['mfa:admin'], `${tenant}-b`)
   t.ok(other)
   await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${tenant} AND subject = ${first.sub}`
-  t.equal((await second.enroll()).recoveryCodes?.length, 10, 'nobody is there to ask')
+  t.equal((await second.enroll()).recoveryCodes?.length, 10, 'no one is there to ask')
 })
 
 t.test('roles: a first factor that was set up without a code administers after a day, and so does what is set up by it', async t => {
@@ -154,7 +154,7 @@ t.test('roles: a first factor that was set up without a code administers after a
   t.match(await promoted.call('GET', '/admin/policy', undefined, await promoted.verify(secret)), { status: 401, body: { code: 'step_up_required', action: 'verify' } }, 'an older one is asked for')
   t.equal((await promoted.call('GET', '/admin/policy', undefined, await promoted.verify(second.secret))).status, 200)
 
-  // Where no code was due to anybody, nobody waits.
+  // Where no user needed a code, no one waits.
   const early = roles.user()
   const mine = await early.enroll()
   early.options.roles = ['mfa:admin']

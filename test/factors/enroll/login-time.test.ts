@@ -9,7 +9,7 @@ const ageless = (user: User): string => user.token({ auth_time: undefined })
 const warnings = ({ log }: Service): any[] => log.map(line => JSON.parse(line)).filter(({ level, msg }) => level === 40 && /when the login was/.test(msg))
 const plain = (answer: Answer): any => ({ ...answer, headers: Object.fromEntries(answer.headers) })
 
-t.test('decision, call and gateway say so, and lead nobody to the log-in page', async t => {
+t.test('decision, call and gateway say so, and lead no user to the log-in page', async t => {
   const pages = { ENROLL_PAGE_URL: 'https://app.example.com/set-up', LOGIN_PAGE_URL: 'https://id.example.com/login' }
   for (const [env, status] of [[{}, 403], [{ GATEWAY_ENROLL_STATUS: '401' }, 401]] as const) {
     const service = await startService(t, { ...pages, ...env })
@@ -53,7 +53,7 @@ t.test('the operator is warned once for each issuer, whatever meets it', async t
   t.same(warnings(service).map(({ issuer }) => issuer), [a.iss, b.iss])
 })
 
-t.test('an administrator\'s code lets somebody set up all the same', async t => {
+t.test('an administrator\'s code lets a user set up all the same', async t => {
   const service = await startService(t)
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
@@ -65,7 +65,7 @@ t.test('an administrator\'s code lets somebody set up all the same', async t => 
   t.ok((await user.enroll(opened.body.token)).secret)
 })
 
-t.test('whoever has a factor is asked for a code, however little the token says', async t => {
+t.test('a user with a factor is asked for a code, however little the token says', async t => {
   const service = await startService(t)
   const user = service.user()
   const { secret } = await user.enroll()

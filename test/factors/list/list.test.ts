@@ -87,7 +87,7 @@ t.test('while MFA is enforced the last factor stays, and another one may go', as
   t.equal((await user.call('DELETE', `/mfa/factors/${second.factorId}`, undefined, first.token)).status, 200)
 })
 
-t.test('whoever signs in by SSO alone may remove the last one', async t => {
+t.test('a user who signs in by SSO alone may remove the last one', async t => {
   const service = await startService(t, { JWT_LOGIN_TYPE: 'sso' })
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token: adminToken } = await admin.enroll()

@@ -1,4 +1,4 @@
-// A right recovery or bypass code is never refused for the sake of wrong ones, and what somebody asks to be hashed is in nobody's way.
+// A right recovery or bypass code is never refused for the sake of wrong ones, and one user's hashes hold up no other user.
 import t from 'tap'
 import { BYPASS_SLOT, generateCode } from '../../../src/factors/recovery-codes/recovery-code.ts'
 import { sweep } from '../../../src/maintenance/sweep.sql.ts'
@@ -14,7 +14,7 @@ const refused = async (user: User): Promise<any[]> => (await user.events()).filt
 /** Lets a minute pass, as far as the events know. */
 const aMinute = ({ tenant }: User): Promise<unknown> => db.rows`UPDATE refusals SET told_at = now() - interval '61 seconds' WHERE tenant = ${tenant}`
 
-t.test('while somebody with the password sends wrong codes of every kind, the owner\'s recovery code and an administrator\'s code open at the first try', async t => {
+t.test('while an attacker with the password sends wrong codes of every kind, the owner\'s recovery code and an administrator\'s code open at the first try', async t => {
   const { actOn, enrolled } = await administrator(service)
   const { user, id, secret, recoveryCodes } = await enrolled()
   const attack = { isOver: false }

@@ -1,4 +1,4 @@
-// Waits: guesses get slower, whoever makes them and wherever; what is no guess costs nothing.
+// Waits: guesses get slower, from whichever client and on whichever replica; what is no guess costs nothing.
 import t from 'tap'
 import { generateCode } from '../../../src/factors/recovery-codes/recovery-code.ts'
 import { type User, startService } from '../../helpers/service.ts'
@@ -112,7 +112,7 @@ t.test('what is malformed, mistyped, spent or used costs nothing, however often'
     t.equal((await recover(user, 'no such thing at all')).status, 400)
     t.equal((await recover(user, mistyped)).status, 422)
     t.equal((await recover(user, used)).status, 422)
-    t.equal((await verify(user, spent)).status, 422, 'a replay locks nobody out')
+    t.equal((await verify(user, spent)).status, 422, 'a replay locks no one out')
   }
   t.match(await user.throttle('totp'), NONE)
   t.equal((await recover(user, live)).status, 200)

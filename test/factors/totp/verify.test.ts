@@ -3,13 +3,13 @@ import t from 'tap'
 import { seal } from '../../../src/keys/seal.ts'
 import { DEFAULT_PARAMETERS, generateSecret, TOTP_KIND, type TotpFactor } from '../../../src/factors/totp/totp.ts'
 import { verifyCode, type VerifySettings } from '../../../src/factors/totp/verify.ts'
-import { NOW, somebody } from '../../helpers/snapshot.ts'
+import { NOW, aUser } from '../../helpers/snapshot.ts'
 
 const ROUNDS = 21
 const CALLS = 40
 
 t.test('a factor that is not theirs takes as long to refuse as one of theirs', async t => {
-  const user = somebody()
+  const user = aUser()
   const settings: VerifySettings = { window: '1', ring: { primary: 'k', keys: new Map([['k', randomBytes(32)]]) } }
   const id = randomUUID()
   const sealed = seal(settings.ring, { ...DEFAULT_PARAMETERS, kind: TOTP_KIND, tenant: user.tenant, userId: user.userId, factorId: id }, generateSecret())

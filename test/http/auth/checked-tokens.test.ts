@@ -15,7 +15,7 @@ t.test('a token is known again by all of it, by whose it is and by the key that 
   t.equal(tokens.find('a', 'Token', 'key'), undefined, 'another token')
 })
 
-t.test('what it says nobody changes for others', async t => {
+t.test('no request changes its claims for others', async t => {
   const claims = open().keep('a', 'token', 'key', { sub: 's', roles: ['r'] })
   t.throws(() => { claims.sub = 'x' })
   t.throws(() => { claims.roles?.push('mfa:admin') })

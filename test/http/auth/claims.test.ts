@@ -1,4 +1,4 @@
-// What is read of a token: every claim, in every shape that somebody may give it, and what must come of it.
+// What is read of a token: every claim, in every shape that it may have, and what must come of it.
 import t, { type Test } from 'tap'
 import { readConfig } from '../../../src/config/config.ts'
 import type { Caller } from '../../../src/http/auth/caller.ts'
@@ -83,7 +83,7 @@ t.test('subject and tenant say who it is: one that cannot be read is a 401, what
   check(t, 'tenant', tenant, '401 unreadable', { text: 'x', 'several words': '401 not_allowed', astral: '401 not_allowed', '128 characters': '401 not_allowed', absent: '401 not_allowed' }, { tenants: ['x', 'y'] })
   check(t, 'tenant', tenant, '401 unreadable', { ...NAMES, absent: '401 absent' }, { isTenantRequired: true })
   const below = { claims: { ...DEFAULTS.claims, tenant: ['org', 'name'] } }
-  // What is on the way to it is not an object: then something is there, and nobody knows what.
+  // What is on the way to it is not an object: then something is there, and it is not known what.
   check(t, 'org', tenant, '401 unreadable', { absent: 'default', 'empty object': 'default', object: 'default' }, below)
   t.equal(read({ org: { name: 'acme' } }, below).tenant, 'acme')
   t.throws(() => read({ org: { name: null } }, below), refusedFor({ cause: 'unreadable' }))
@@ -159,7 +159,7 @@ t.test('a token ends and was issued at a number of seconds, also with a fraction
   t.equal(read({ iat: undefined }, month).issuerClaims?.issuedAt, SECONDS + 900 - 30 * 86400, 'issued as early as it may have been')
 })
 
-t.test('the time of the login is a number, digits, or RFC 3339 text; any other nobody knows, and iat does not stand for it', async t => {
+t.test('the time of the login is a number, digits, or RFC 3339 text; any other is unknown, and iat does not stand for it', async t => {
   for (const issuer of [{}, { isIatLogin: true }]) {
     const known = (value: unknown): string => String(read({ auth_time: value }, issuer).authTime)
     for (const value of [SECONDS, SECONDS + 0.7, String(SECONDS), '2026-11-28T17:38:10Z', '2026-11-28T17:38:10.000Z', '2026-11-28t18:38:10.5+01:00']) t.equal(known(value), String(SECONDS), JSON.stringify(value))
@@ -170,7 +170,7 @@ t.test('the time of the login is a number, digits, or RFC 3339 text; any other n
   t.equal(read({ auth_time: undefined, iat: undefined }, { isIatLogin: true }).authTime, undefined)
 })
 
-t.test('a session is told by text or a positive whole number; what cannot be read is remembered by nobody, and agrees with no other', async t => {
+t.test('a session is told by text or a positive whole number; what cannot be read is not remembered, and agrees with no other', async t => {
   const view = ({ session }: Caller): string => session === undefined ? 'none' : `${session.id.startsWith('sha256:') ? 'digest' : shown(session.id)}${session.isRemembered ? ' remembered' : ''}`
   const remembered = Object.fromEntries(Object.entries(UP_TO_255).map(([shape, id]) => [shape, `${id} remembered`]))
   check(t, 'session', view, 'digest', { absent: 'none', null: 'none', one: '1 remembered', ...remembered })
@@ -227,7 +227,7 @@ t.test('a refusal says for the operator what was expected', async t => {
 
 const status = (service: Service, token: string) => service.call('GET', '/mfa/status', { token })
 
-t.test('nobody of a tenant that cannot be read administers users of another, nor is one of them', async t => {
+t.test('a token whose tenant cannot be read administers no users of another, and names none of them', async t => {
   const service = await startService(t)
   const victim = service.user({ tenant: 'default' })
   await victim.call('GET', '/mfa/status')
@@ -239,7 +239,7 @@ t.test('nobody of a tenant that cannot be read administers users of another, nor
   for (const tenant of [8, ['acme'], null]) t.equal((await status(all, all.user().token({ tenant }))).status, 401, JSON.stringify(tenant))
 })
 
-t.test('whoever is in a group of the policy is covered, in whatever shape their token says so', async t => {
+t.test('a user in a group of the policy is covered, in whatever shape their token says so', async t => {
   const service = await startService(t)
   const { admin, token } = await administrator(service)
   const long = `CN=${'x'.repeat(508)}`
@@ -260,7 +260,7 @@ t.test('whoever is in a group of the policy is covered, in whatever shape their 
   t.equal(await decisionOf(undefined, 'synced'), 'enroll', 'as an application can')
 })
 
-t.test('the SSO rule exempts whoever has accounts of SSO alone', async t => {
+t.test('the SSO rule exempts users with accounts of SSO alone', async t => {
   const issuer = await new TestIssuer('https://sso.test').start(t)
   const service = await startTrusting(t, [{ issuer: issuer.iss, audience: 'mfa', jwksUrl: issuer.jwksUrl, loginType: 'sso', tenants: '*' }])
   const tenant = service.user().tenant

@@ -141,7 +141,7 @@ t.test('amr, acr and auth_time of the wrong shape are a single factor, and never
   t.same(body.amr, ['otp', 'mfa'], 'what was not proved is not claimed')
 })
 
-t.test('a login in the future, or of no known time, is none that may enroll, and nobody is sent to log in again', async t => {
+t.test('a login in the future, or of no known time, is none that may enroll, and no user is sent to log in again', async t => {
   const service = await startService(t)
   const now = service.clock.seconds
   for (const auth_time of [now + 3600, now * 1000, undefined, null, '', 'now', '28.11.2026', -5, 1e20, [now], { t: now }, true]) { // eslint-disable-line camelcase

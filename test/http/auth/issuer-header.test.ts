@@ -32,7 +32,7 @@ async function stage (t: Test, env: Record<string, string> = { TRUSTED_PROXIES: 
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 
-t.test('a gateway\'s header names the caller, whom a bearer token would name', async t => {
+t.test('a gateway\'s header names the caller that a bearer token would name', async t => {
   const { service: { clock }, gateway, call } = await stage(t)
   const claims = { tenant: newTenant(), sub: 'alice' }
   const token = gateway.sign(clock, claims)

@@ -169,7 +169,7 @@ t.test('without a kid each key that fits is tried, and a rotation is no outage',
   t.equal(issuer.asked, 2)
 })
 
-t.test('without a kid, whoever has no key costs the issuer one question in half a minute, and us a few checks', async t => {
+t.test('without a kid, a caller without a key costs the issuer one question in half a minute, and us a few checks', async t => {
   const { issuer, sign, status } = await nameless(t)
   t.equal((await status(sign())).status, 200)
   const real = Date.now

@@ -68,7 +68,7 @@ t.test('the provider\'s own MFA counts by what it says was done', async t => {
   t.match((await service.call('GET', '/mfa/status', { token: (await provider.login('alice')).accessToken })).body.decision, { action: 'allow', reason: 'idp_mfa' })
 })
 
-t.test('the provider rotates its keys, and nobody restarts or is signed out', async t => {
+t.test('the provider rotates its keys, without a restart and without a sign-out', async t => {
   const { service, provider, tenant } = await stage(t)
   const status = async (token: string): Promise<number> => (await service.call('GET', '/mfa/status', { token })).status
   const before = (await provider.login('alice')).accessToken

@@ -8,7 +8,7 @@ import { newKey, startTrusting, TestIssuer } from '../../helpers/issuers.ts'
 const TEXT = readFileSync('docs/issuers.md', 'utf8')
 const RECIPES = new Map([...TEXT.matchAll(/<!-- recipe: (\w+) -->\n```json\n(.*?)```/gs)].map(([, name, json]) => [name as string, JSON.parse(json as string) as Array<Record<string, unknown>>]))
 
-/** Somebody's id, other in each run: the tenants are those of the document. */
+/** A user's id, another in each run: the tenants are those of the document. */
 const RUN = createHash('sha256').update(String(process.pid) + String(Date.now())).digest('hex').slice(0, 16)
 
 interface Shape {
@@ -21,7 +21,7 @@ interface Shape {
   lifetime?: number
   /** What the service takes from it. */
   expected: { subject: string, account: string, tenant: string }
-  /** Of the MFA token that is made from it; without a login of a known time nobody can enroll. */
+  /** Of the MFA token that is made from it; without a login of a known time no user can enroll. */
   enrolled: Record<string, unknown> | 'login time unknown'
 }
 
@@ -303,7 +303,7 @@ t.test('okta: with the claims of a hook a login is remembered', async t => {
   for (const change of [{ mfa_session: 'other' }, { mfa_session: undefined }]) t.equal(await decisionOf(change), 'factor_enrolled', JSON.stringify(change))
 })
 
-t.test('clients\' own tokens of Okta, Auth0 and Cloudflare are nobody\'s', async t => {
+t.test('clients\' own tokens of Okta, Auth0 and Cloudflare name no user', async t => {
   for (const [name, claims, status] of [['okta', { sub: '0oa1', uid: undefined }, 401], ['auth0', { sub: 'my_client_id@clients', gty: 'client-credentials' }, 403], ['cloudflare', { sub: '', common_name: 'token.access', email: undefined }, 401]] as const) {
     const { service, sign } = await start(t, name)
     t.equal((await service.call('GET', '/mfa/status', { token: sign(claims) })).status, status, name)

@@ -198,7 +198,7 @@ t.test('a personal token passes where MFA is required if it was issued to a sess
   t.equal(await ask({ auth_time: undefined }), 'login_time_unknown')
 })
 
-t.test('another claim may say whom the token is for', async t => {
+t.test('another claim may say which audience the token is for', async t => {
   const [a] = await twoIssuers(t)
   const service = await startTrusting(t, [entryOf(a, { audienceClaim: 'client_id' })])
   const tenant = newTenant()
@@ -278,7 +278,7 @@ t.test('a machine is no user: nothing is recorded of it, and it does what its ro
   t.equal((await service.call('GET', `/admin/users/${String(userId)}`, { token: machine(['mfa:auditor']) })).status, 404, 'of its own tenant alone')
   for (const roles of [[], ['mfa:sync'], ['mfa:admin'], ['mfa:support']]) t.equal((await service.call('GET', '/admin/policy', { token: machine(roles) })).status, 403, String(roles))
   t.equal((await service.call('PUT', '/admin/policy', { token: machine(['mfa:auditor', 'mfa:sync', 'mfa:admin']), body: { enforcement: 'required' } })).status, 403)
-  t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${tenant}`).length, 0, 'nobody was recorded')
+  t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${tenant}`).length, 0, 'no user was recorded')
   t.equal((await service.db.rows`SELECT 1 FROM policies WHERE tenant = ${tenant}`).length, 0)
   const [event] = await service.db.rows<any>`SELECT * FROM audit_events WHERE tenant = ${tenant} ORDER BY at LIMIT 1`
   t.match(event, { action: 'access.refused', actor: 'service:crm', subject: 'service:crm', outcome: 'failure', details: { cause: 'machine' } })

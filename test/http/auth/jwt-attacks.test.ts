@@ -85,7 +85,7 @@ for (const [algorithm, keys, other] of [['RS256', rsa, ec], ['ES256', ec, rsa]] 
   })
 }
 
-t.test('a key that a token brings along is no key, and nobody is asked for it', async t => {
+t.test('a key that a token brings along is no key, and its URL is not asked', async t => {
   let connections = 0
   const server = createServer((_request, response) => response.end('{}')).on('connection', () => { connections++ }).listen(0, '127.0.0.1')
   await new Promise(resolve => server.once('listening', resolve))

@@ -4,7 +4,7 @@ import { bare, compact, hmac, unsigned } from '../../helpers/tokens.ts'
 
 const keyOf = (service: Service): Record<string, unknown> => JSON.parse(service.env.MFA_SIGNING_KEYS as string).keys[0]
 
-/** Somebody enrolled, with his MFA token's claims, and what signs others as the service would. */
+/** An enrolled user, with the claims of their MFA token, and what signs others as the service would. */
 async function enrolled (t: Test): Promise<{ service: Service, user: User, token: string, claims: any, forge: (change: object, header?: object) => string }> {
   const service = await startService(t)
   const user = service.user({ roles: ['mfa:admin'] })
@@ -112,7 +112,7 @@ t.test('an MFA token dies with its epoch, and with its user', async t => {
   await service.db.rows`DELETE FROM users WHERE tenant = ${user.tenant}`
   await refuseAll(t, service, { 'the user is gone': token, 'the user is gone, any epoch': forge({ epoch: 1 }) })
   t.equal((await user.call('GET', '/mfa/status')).body.enrolled, false)
-  await refuseAll(t, service, { 'somebody of the same name came': token, 'somebody of the same name, his epoch': forge({ epoch: 1 }) })
+  await refuseAll(t, service, { 'another user of the same name came': token, 'another user of the same name, their epoch': forge({ epoch: 1 }) })
 })
 
 t.test('a token of another service with the same issuer name does not pass, nor ours there', async t => {

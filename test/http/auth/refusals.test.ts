@@ -1,4 +1,4 @@
-// Why a token is refused: one line for whoever runs the service, in development for the caller too, in production for nobody else.
+// Why a token is refused: one line for the operator, in development for the caller too, in production for no one else.
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { Metrics } from '../../../src/http/plugins/metrics.ts'
@@ -135,7 +135,7 @@ t.test('what a token says is cut short, forges no line and turns nothing around;
   t.notOk(log.includes(SECRET))
 })
 
-t.test('a cause that repeats is one line in ten seconds, with a count; and whoever makes up issuers fills nothing', async t => {
+t.test('a cause that repeats is one line in ten seconds, with a count; and made-up issuers fill nothing', async t => {
   const service = await startService(t)
   const began = performance.now()
   await Promise.all(Array.from({ length: 30 }, () => ask(service, first({ aud: 'account' })(service))))

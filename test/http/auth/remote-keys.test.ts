@@ -93,7 +93,7 @@ t.test('unknown kids cost the issuer one request in 30 s', async t => {
   })
 })
 
-t.test('a key set that cannot be had is 503 in bounded time, and nobody is let in', async t => {
+t.test('a key set that cannot be had is 503 in bounded time, and no one is let in', async t => {
   const pair = ec()
   const troubles: Record<string, RequestListener> = {
     'no answer': () => {},

@@ -13,7 +13,7 @@ const verify = async (service: Service, token: string): Promise<jose.JWTPayload>
 const setOf = (...keys: object[]): { MFA_SIGNING_KEYS: string } => ({ MFA_SIGNING_KEYS: JSON.stringify({ keys }) })
 
 for (const [algorithm, type] of [['ES256', 'ec'], ['EdDSA', 'ed25519']] as const) {
-  t.test(`an MFA token is an ${algorithm} access token that anybody can verify by our published keys`, async t => {
+  t.test(`an MFA token is an ${algorithm} access token that anyone can verify by our published keys`, async t => {
     const service = await startService(t, setOf(signingKey('2026-11', type)))
     const user = service.user()
     const { token } = await user.enroll()
@@ -135,7 +135,7 @@ t.test('every token has an id of its own, and nothing in it is a secret', async 
   for (const canary of [secret, ...recoveryCodes as string[], service.env.JWT_SECRET as string, 'otpauth']) t.notOk(text.includes(canary))
 })
 
-t.test('a token comes in the body of an answer that nobody keeps, and a refusal has none', async t => {
+t.test('a token comes in the body of an answer that no cache keeps, and a refusal has none', async t => {
   const service = await startService(t)
   const user = service.user()
   const { secret } = await user.enroll()

@@ -26,7 +26,7 @@ const checked = async (t: Test, answer: Response, code: string): Promise<void> =
   checkProblem(t, { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.json() as object } as never, 503, code, code)
 }
 
-t.test('what takes too long is answered in time, the connection serves on, and what comes of it later is nobody\'s', async t => {
+t.test('what takes too long is answered in time, the connection serves on, and what comes of it later is dropped', async t => {
   const late: Array<() => void> = []
   const { url } = await start(t, app => {
     app.addHook('onRequest', async (request, reply) => { reply.header('x-from-a-hook', 'yes') })
@@ -99,7 +99,7 @@ t.test('each change of a request is made only while its caller is there: no rout
 const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { clock, db } = service
 
-/** Whoever asks hangs up while `what` of the database is waited for; then it goes on. */
+/** The caller hangs up while `what` of the database is waited for; then it goes on. */
 async function hangingUp (user: User, what: 'batched' | 'settle' | 'rows', method: string, path: string, body: object | null, token = user.token()): Promise<void> {
   const original = db[what] as (...call: unknown[]) => Promise<unknown>
   const { socket, closed } = await wire(t, service.url)
@@ -181,7 +181,7 @@ t.test('sixty at once ask for new recovery codes where hashing is slow: each is 
   t.ok(answers.some(({ status }) => status === 503), 'there is no time for all')
   t.same(answers.filter(({ status }) => status !== 201 && status !== 503), [])
   t.ok(answers.every(({ seconds }) => seconds < 10), `the slowest took ${Math.max(...answers.map(({ seconds }) => seconds))} seconds`)
-  t.ok(answers.every(({ status, isReplaced }) => isReplaced === (status === 201)), 'nobody has lost codes')
+  t.ok(answers.every(({ status, isReplaced }) => isReplaced === (status === 201)), 'no user has lost codes')
 })
 
 t.test('whatever is no request has its line too: what cannot be read, and a path that is none', async t => {

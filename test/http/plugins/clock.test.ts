@@ -23,7 +23,7 @@ t.test('more than 45 seconds off it is not ready and refuses calls with codes be
 
   t.same(news, ['off'])
   t.equal(Math.round(await metric()), 10, 'the metric shows it')
-  t.equal((await service.call('GET', '/health/ready')).status, 200, 'ten seconds stop nobody')
+  t.equal((await service.call('GET', '/health/ready')).status, 200, 'ten seconds stop no replica')
 
   aheadMs = -90_000
   await until(() => skew.isTooLarge)

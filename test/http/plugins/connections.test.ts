@@ -90,7 +90,7 @@ t.test('whatever is sent ahead in whatever pieces, each request gets its own ans
   t.equal(worst, 1)
 })
 
-t.test('whoever sends one request at a time is not kept waiting by those who send many ahead', async t => {
+t.test('a client that sends one request at a time is not kept waiting by those that send many ahead', async t => {
   const ofOthers = new EventEmitter()
   let answered = 0
   const server = createListener(({ url }, response) => {
@@ -244,7 +244,7 @@ for (const way of ['its address', 'a proxy that hides all addresses'] as const) 
   })
 }
 
-t.test('bodies that do not come hold nobody up, whatever they were for', async t => {
+t.test('bodies that do not come hold up no other request, whatever they were for', async t => {
   const service = await startService(t, { RATE_LIMIT_PER_MINUTE: '600' })
   const token = service.user().token()
   const slow = await Promise.all(['/nothing', '/mfa/verify'].flatMap(path => Array.from({ length: 16 }, async () => {

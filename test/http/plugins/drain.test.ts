@@ -1,4 +1,4 @@
-// What a stop begins with: not ready, the last answer on each connection, and nobody cut off.
+// What a stop begins with: not ready, the last answer on each connection, and no request cut off.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { wire } from '../../helpers/raw.ts'
@@ -49,9 +49,9 @@ t.test('from the first moment on it is not ready, everything is answered, and ea
   await drained
 
   const closed = service.app.close()
-  await t.rejects(fetch(`${service.url}/health/live`), 'nobody else is let in')
+  await t.rejects(fetch(`${service.url}/health/live`), 'no other is let in')
   late.socket.write(get('/health/live'))
-  t.match((await late.until(2))[1], { status: 200, headers: { connection: 'close' } }, 'whoever is in is answered, once')
+  t.match((await late.until(2))[1], { status: 200, headers: { connection: 'close' } }, 'a client that is in is answered, once')
   await closed
 })
 

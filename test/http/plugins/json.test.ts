@@ -34,11 +34,11 @@ t.test('bodies are application/json in UTF-8', async t => {
   t.equal((await post(user, '{}', [JSON_TYPE, 'Content-Encoding: gzip'])).status, 415, 'a coding that is not undone')
 })
 
-/** Of somebody who may do anything, whatever the bytes. */
+/** Of a caller who may do anything, whatever the bytes. */
 const send = (service: Service, token: string, method: string, path: string, body: Buffer | string, headers: string[] = []): Promise<RawAnswer> =>
   raw(service.url, Buffer.concat([Buffer.from(request(`${method} ${path}`, [`Authorization: Bearer ${token}`, JSON_TYPE, `Content-Length: ${Buffer.from(body).length}`, ...headers]), 'latin1'), Buffer.from(body)]))
 
-t.test('bytes that are not UTF-8 are refused, and nobody else is meant', async t => {
+t.test('bytes that are not UTF-8 are refused, and never name another user', async t => {
   const service = await startService(t)
   const { admin, token } = await administrator(service)
   const bytes = (text: string): Buffer => Buffer.from(text, 'latin1')
@@ -165,7 +165,7 @@ t.test('an unknown field is named as far as it is a name, and no value ever is',
   for (const body of [{ label: 'canary\u0000' }, { label: ['canary'] }, { label: 'canary'.repeat(20) }]) t.notMatch((await user.call('POST', '/mfa/enroll', body)).text, 'canary')
 })
 
-t.test('queries that nobody asked for are 400, twice the same too', async t => {
+t.test('unknown query parameters are 400, and so is the same one twice', async t => {
   const service = await startService(t)
   const user = service.user()
   for (const [query, field] of [['a=1&a=2', 'querystring.a'], ['token=x', 'querystring.token'], ['code=123456', 'querystring.code'], ['a[b]=1', 'querystring.(a field)'], ['__proto__=1', 'querystring.(a field)'], ['=', 'querystring.(a field)']] as const) {

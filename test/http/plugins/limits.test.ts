@@ -23,7 +23,7 @@ async function audited (service: Service, headers: Record<string, string>): Prom
   return (await user.events()).at(-1)?.address
 }
 
-t.test('who is no trusted proxy can\'t say where he comes from', async t => {
+t.test('a client that is no trusted proxy can\'t say where it comes from', async t => {
   for (const env of [{}, { TRUSTED_PROXIES: '10.0.0.0/8,192.0.2.1/32,fd00::/8' }]) {
     const service = await startService(t, env)
     t.equal(await audited(service, FORGED), '127.0.0.1')
@@ -39,7 +39,7 @@ t.test('of a trusted proxy the last address before the trusted ones counts, and 
   t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7, 203.0.113.9' }), '203.0.113.9', 'what the client forged stands before it')
   t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7, 203.0.113.9, 10.1.1.1' }), '203.0.113.9', 'two proxies')
   t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7:80, 203.0.113.9:4711, 10.1.1.1:443' }), '203.0.113.9', 'that add their ports')
-  t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7, unknown, 10.1.1.1:443' }), '127.0.0.1', 'what is no address is nobody\'s')
+  t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7, unknown, 10.1.1.1:443' }), '127.0.0.1', 'what is no address does not count')
   t.equal(await audited(service, { 'x-forwarded-for': '2001:db8::1' }), '2001:db8::1')
   t.equal(await audited(service, { ...FORGED, 'x-forwarded-for': '198.51.100.7' }), '198.51.100.7')
   t.equal(await audited(service, { 'x-real-ip': '203.0.113.9', forwarded: 'for=203.0.113.9' }), '127.0.0.1')
@@ -60,7 +60,7 @@ t.test('an address is itself, or the one on the other end', t => {
   t.end()
 })
 
-t.test('a flood from one address is stopped, whoever sends it and whatever it asks for', async t => {
+t.test('a flood from one address is stopped, with every token and whatever it asks for', async t => {
   const service = await startService(t, { RATE_LIMIT_PER_MINUTE: '5', TRUSTED_PROXIES: '127.0.0.0/8' })
   const user = service.user()
   const from = (address: string, path = '/mfa/status', method = 'GET', token: string | undefined = user.token()): ReturnType<Service['call']> =>
@@ -96,7 +96,7 @@ t.test('the whole /64 of IPv6 is one source', async t => {
   t.same(statuses, [401, 401, 401, 401, 401, 429, 429])
 })
 
-t.test('a flood costs nobody a try, and a limit of 0 is none', async t => {
+t.test('a flood costs no user a try, and a limit of 0 is none', async t => {
   const service = await startService(t, { RATE_LIMIT_PER_MINUTE: '5' })
   const user = service.user()
   for (let i = 0; i < 5; i++) await service.call('GET', '/openapi.json')
@@ -155,7 +155,7 @@ t.test('one address is answered eight requests at a time, however many it sends;
   let isAnswered = false
   const next = ask('/', '192.0.2.1').then(status => { isAnswered = true; return status })
   t.equal(await ask('/', '192.0.2.2'), 200)
-  t.equal(await ask('/health/live', '192.0.2.1'), 200, 'a probe waits for nobody')
+  t.equal(await ask('/health/live', '192.0.2.1'), 200, 'a probe does not wait')
   t.equal(isAnswered, false)
   for (let ended = 0; ended < 10; ended++) {
     open[ended]?.()
@@ -181,7 +181,7 @@ async function startSmall (t: Test, { maxWaiting = 1, maxWaitMs = 60_000 } = {})
   return { url, open, begun: async count => { await until(() => open.length >= count) }, ask: init => fetch(`${url}/slow`, init) }
 }
 
-t.test('whoever comes while too many of his address wait is told so at once, as is who waits for too long', async t => {
+t.test('a request that comes while too many of its address wait is refused at once, and so is one that waits for too long', async t => {
   const { open, begun, ask } = await startSmall(t, { maxWaitMs: 300 })
   const served = ask()
   await begun(1)
@@ -212,7 +212,7 @@ t.test('who hangs up has no turn any more, and no place in the queue', async t =
   open[1]?.()
   t.equal((await next).status, 200)
   await sleep(100)
-  t.equal(open.length, 2, 'who left before his turn is not served')
+  t.equal(open.length, 2, 'a client that left before its turn is not served')
 })
 
 t.test('a turn is not held while a body is waited for, and not taken for who has gone meanwhile', async t => {
@@ -235,7 +235,7 @@ t.test('a turn is not held while a body is waited for, and not taken for who has
   t.equal((await slow.until(1))[0]?.status, 200)
 })
 
-t.test('whoever has gone before he could be let in takes no turn', async t => {
+t.test('a client that has gone before it could be let in takes no turn', async t => {
   const app = Fastify({ serverFactory: handle => createListener(handle) }) as unknown as FastifyInstance
   let letIn = (): void => {}
   app.addHook('onRequest', async ({ url }) => { if (url === '/first') await new Promise<void>(resolve => { letIn = resolve }) })
@@ -252,7 +252,7 @@ t.test('whoever has gone before he could be let in takes no turn', async t => {
   for (let i = 0; i < 3; i++) t.equal((await fetch(url)).status, 200)
 })
 
-t.test('who has gone is not kept waiting for his refusal', async t => {
+t.test('a client that has gone is not kept waiting for its refusal', async t => {
   const app = Fastify({ serverFactory: handle => createListener(handle) }) as unknown as FastifyInstance
   registerErrors(app, refusalsOf(app))
   const asked = new EventEmitter()
@@ -278,7 +278,7 @@ t.test('who has gone is not kept waiting for his refusal', async t => {
   t.same(answers(), [], 'and is free again')
 })
 
-t.test('a request says once for whom it is, on both listeners', async t => {
+t.test('a request names its host once, on both listeners', async t => {
   const service = await startService(t, { ADMIN_PORT: '0' })
   const urls = [service.url, await service.app.listenAdmin('127.0.0.1', 0)]
   const ask = async (url: string, ...headers: string[]): Promise<{ status: number, body: any }> => {

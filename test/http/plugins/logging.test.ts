@@ -96,7 +96,7 @@ t.test('no secret, code or token is in the log at its lowest level, in whatever 
   for (const digits of [code, wrong]) t.notMatch(text, new RegExp(`[^0-9]${digits}[^0-9]`), 'a code')
 })
 
-t.test('what somebody adds to the log one day is redacted, and of an error comes no argument', async t => {
+t.test('what is added to the log one day is redacted, and of an error comes no argument', async t => {
   const lines: string[] = []
   const log = pino(loggerOptions('trace'), { write: (line: string) => { lines.push(line) } })
   log.info({ headers: { authorization: 'canary' } })
@@ -136,7 +136,7 @@ t.test('of the database the log says what is wrong with the connection or with a
   t.notMatch(lines.join(''), 'canary')
 })
 
-t.test('a request and an answer that somebody logs whole are their line and their status', async t => {
+t.test('a request and an answer that are logged whole are their line and their status', async t => {
   const lines: string[] = []
   const app = fastify({ logger: { ...loggerOptions('trace'), stream: { write: (line: string) => { lines.push(line) } } } })
   t.teardown(() => app.close())

@@ -125,7 +125,7 @@ t.test('an origin that may not call is named in the log with the variable, each 
   const told = (): string[] => service.log.map(line => JSON.parse(line).msg as string).filter(msg => msg.includes('CORS_ORIGINS'))
   t.same(told(), ['http://127.0.0.1:3530', 'https://app.test:8443'].map(origin => `a page of ${origin} may not call: CORS_ORIGINS does not name it`))
   for (let n = 0; n < 110; n++) await preflight(`https://page-${n}.test`)
-  t.equal(told().length, 100, 'whoever makes origins up fills no disk')
+  t.equal(told().length, 100, 'made-up origins fill no disk')
   t.notMatch((await service.call('OPTIONS', '/mfa/status', { headers: { origin: PAGE } })).body.detail, /CORS/, 'a plain OPTIONS is told of methods')
 })
 

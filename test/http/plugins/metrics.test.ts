@@ -57,7 +57,7 @@ t.test('lines of the log that are lost are counted, from 0 on', async t => {
   t.match(await metrics.registry.metrics(), /^mfa_log_lines_lost_total 1$/m)
 })
 
-t.test('whom a report-only policy would ask is counted once', async t => {
+t.test('a user that a report-only policy would ask is counted once', async t => {
   const service = await startService(t)
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()

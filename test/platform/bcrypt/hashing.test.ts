@@ -78,7 +78,7 @@ t.test('a hash that fails gives its place back', async t => {
   t.same(await Promise.all(after), [true, true, true])
 })
 
-t.test('nobody waits for a hash for longer than it is of use, in the queue or while it is made; a core that is busy with it stays busy', async t => {
+t.test('no caller waits for a hash for longer than it is of use, in the queue or while it is made; a core that is busy with it stays busy', async t => {
   const { bcrypt, started, end } = controlled()
   const hasher = new Hasher({ ...bcrypt, hash: async text => String(await bcrypt.compare(text, '')) }, 10, 1, 10)
   const refusal = new UnavailableError('too many recovery codes are being hashed')
@@ -87,7 +87,7 @@ t.test('nobody waits for a hash for longer than it is of use, in the queue or wh
   t.same(started, ['a'])
   const next = hasher.compare('d', '', performance.now() + 60_000)
   await turn()
-  t.same(started, ['a'], 'the first is not done, though nobody waits for it')
+  t.same(started, ['a'], 'the first is not done, though its caller has left')
   await end('a')
   await end('d')
   t.equal(await next, true)
@@ -104,7 +104,7 @@ t.test('hashes are bcrypt of the configured cost, each with a salt of its own, a
   t.equal(await hasher.compare(`${text} `, one), false)
 })
 
-t.test('of what nobody waits for to get in one stands in the queue at a time, and others pass the rest', async t => {
+t.test('of what is not urgent one stands in the queue at a time, and others pass the rest', async t => {
   const { bcrypt, started, end } = controlled()
   const hasher = new Hasher({ ...bcrypt, hash: async text => String(await bcrypt.compare(text, '')) }, 10, 1, 3)
   const last = ['r1', 'r2', 'r3', 'r4'].map(text => hasher.hashLast(text))

@@ -69,7 +69,7 @@ t.test('what does not fit together is named, and nothing is written', async t =>
   for (const [changed, message] of [
     [{ 'functions/a/other.sql': FUNCTION('another') }, /functions\/a\/other\.sql must hold CREATE OR REPLACE FUNCTION other/],
     [{ 'functions/a/other.sql': FUNCTION('other') + FUNCTION('more') }, /functions\/a\/other\.sql must hold .*no other function/],
-    [{ 'baseline.sql': '-- x\n\n--! function nobody\n' }, /baseline\.sql asks for what is not there.*--! function nobody/],
+    [{ 'baseline.sql': '-- x\n\n--! function missing\n' }, /baseline\.sql asks for what is not there.*--! function missing/],
     [{ 'baseline.sql': '-- x\n\n--! functions\n--! function other\n' }, /was there before: --! function other/],
     [{ 'baseline.sql': '-- x\n\n--! tables\n--!   column Note.nothing GENERATED\n' }, /schema\.prisma does not have: .*Note\.nothing/],
     [{ 'baseline.sql': '-- x\n\n--! tables\n--!   table Nothing PARTITION\n' }, /schema\.prisma does not have: .*Nothing/],

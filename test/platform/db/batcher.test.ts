@@ -18,7 +18,7 @@ function held (answer: (items: number[]) => number[] = items => items.map(item =
 
 const tick = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
 
-t.test('who comes at the same moment goes together; who comes meanwhile, with the next; and each gets his own answer', async t => {
+t.test('calls of the same moment go together, those that come meanwhile with the next, and each gets its own answer', async t => {
   const batcher = new Batcher({ maxWaitMs: 60_000 })
   const { sent, send, end } = held()
   const first = [1, 2].map(item => batcher.load('k', item, send))
@@ -40,7 +40,7 @@ t.test('who comes at the same moment goes together; who comes meanwhile, with th
   t.equal(await later, 60, 'and so it goes on')
 })
 
-t.test('who has another key goes alone, and waits for nobody', async t => {
+t.test('a call with another key goes alone, and waits for no other', async t => {
   const batcher = new Batcher({ maxWaitMs: 60_000 })
   const [one, other] = [held(), held()]
   const asked = [batcher.load('one', 1, one.send), batcher.load('other', 2, other.send)]
@@ -52,7 +52,7 @@ t.test('who has another key goes alone, and waits for nobody', async t => {
   t.equal(await asked[0], 10)
 })
 
-t.test('nobody waits for longer than the patience for a call that hangs', async t => {
+t.test('no call waits for longer than the patience for one that hangs', async t => {
   const batcher = new Batcher({ maxWaitMs: 20 })
   const { sent, send, end } = held()
   const hanging = batcher.load('k', 1, send)
@@ -67,7 +67,7 @@ t.test('nobody waits for longer than the patience for a call that hangs', async 
   t.same(await Promise.all([hanging, ...others]), [10, 20, 30])
 })
 
-t.test('no more go together than may, and nobody is left behind', async t => {
+t.test('no more go together than may, and none is left behind', async t => {
   const batcher = new Batcher({ maxBatchSize: 2, maxWaitMs: 60_000 })
   const { sent, send, end } = held()
   const asked = [1, 2, 3, 4, 5].map(item => batcher.load('k', item, send))
@@ -80,7 +80,7 @@ t.test('no more go together than may, and nobody is left behind', async t => {
   t.same(sent.at(-1), [5])
 })
 
-t.test('what the server took back because of one is asked for each alone: he fails by himself', async t => {
+t.test('what the server took back because of one is asked for each alone: only that one fails', async t => {
   const batcher = new Batcher()
   const sent: number[][] = []
   const send = async (items: number[]): Promise<number[]> => {
@@ -93,8 +93,8 @@ t.test('what the server took back because of one is asked for each alone: he fai
   t.same(sent, [[1, 2, 3], [1], [2], [3]])
 })
 
-t.test('what nobody knows the end of is not asked for again: all of them are told so', async t => {
-  for (const error of [new UnavailableError('lost', { code: 'ECONNRESET' }), new UnavailableError('nobody is there', { undone: 'unsent' }), new Error('else')]) {
+t.test('what has an unknown outcome is not asked for again: all of them are told so', async t => {
+  for (const error of [new UnavailableError('lost', { code: 'ECONNRESET' }), new UnavailableError('no connection', { undone: 'unsent' }), new Error('else')]) {
     let calls = 0
     const batcher = new Batcher()
     const answers = await Promise.allSettled([1, 2].map(item => batcher.load('k', item, async (): Promise<number[]> => { calls++; throw error })))
@@ -103,13 +103,13 @@ t.test('what nobody knows the end of is not asked for again: all of them are tol
   }
 })
 
-t.test('answers that are not of everybody are nobody\'s', async t => {
+t.test('if some of the answers are missing, none counts', async t => {
   const batcher = new Batcher()
   const answers = await Promise.allSettled([1, 2].map(item => batcher.load('k', item, async () => [10])))
   t.ok(answers.every(answer => answer.status === 'rejected' && answer.reason instanceof UnavailableError))
 })
 
-t.test('rows of several users are locked in the order of their ids, and each is told what is his', async t => {
+t.test('rows of several users are locked in the order of their ids, and each gets their own answer', async t => {
   const users = ['c', 'a', 'd', 'b', 'a'].map((userId, number) => ({ userId, number }))
   const sent: string[] = []
   const ways = {

@@ -38,7 +38,7 @@ t.test('a connection ends by its age, however busy it is', async t => {
   t.same(told, [], 'and nothing is wrong')
 })
 
-t.test('one that breaks while nobody uses it is told; so is that there is no new one, when it begins and when it is over', async t => {
+t.test('one that breaks while it is idle is reported; so is that there is no new one, when it begins and when it is over', async t => {
   const proxy = await startProxy(t, databaseUrl())
   const { connections, told, first } = open(t, proxy.url)
   await pidOf(connections)
@@ -67,7 +67,7 @@ t.test('through a pooler no limit is sent: what has none of its own is told, unt
   t.same(told, ['unbounded', 'unbounded is over'])
 })
 
-t.test('without one the limits are sent, and nobody is told anything', async t => {
+t.test('without one the limits are sent, and nothing is reported', async t => {
   const { connections, told } = open(t, databaseUrl())
   const { rows } = await (await connections.pool('only')).query("SELECT name, setting FROM pg_settings WHERE source = 'client' AND name ~ 'timeout' ORDER BY name")
   t.same(rows, [{ name: 'idle_in_transaction_session_timeout', setting: '3000' }, { name: 'lock_timeout', setting: '1000' }, { name: 'statement_timeout', setting: '1300' }])

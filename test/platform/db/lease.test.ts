@@ -13,7 +13,7 @@ t.teardown(() => db.close())
 t.jobs = 5
 
 const ignore = (): void => {}
-/** Longer than a lease lasts that nobody asks for again. */
+/** Longer than a lease lasts that is not asked for again. */
 const LONGER_MS = 6500
 
 t.test('a round that takes longer than the lease lasts does not lose it, and holds up no other work', { buffered: true }, async t => {

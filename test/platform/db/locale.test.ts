@@ -1,4 +1,4 @@
-// Whom a search finds does not depend on the locale of the database.
+// Which users a search finds does not depend on the locale of the database.
 import t from 'tap'
 import { foldAccount } from '../../../src/users/account.ts'
 import { findByAccount } from '../../../src/users/user.sql.ts'

@@ -50,7 +50,7 @@ t.test('a migration that fails is named, leaves nothing behind, and stops the ne
 })
 
 t.test('without a database there is an error, not a wait', async t => {
-  await t.rejects(applyMigrations('postgresql://nobody@127.0.0.1:1/nothing'), { code: 'ECONNREFUSED' })
+  await t.rejects(applyMigrations('postgresql://none@127.0.0.1:1/nothing'), { code: 'ECONNREFUSED' })
 })
 
 t.test('the migrations of this package make what schema.prisma, the functions and baseline.sql describe', async t => {

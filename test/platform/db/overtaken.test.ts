@@ -58,7 +58,7 @@ t.test('a confirmation that never gets through is 503, and the same code is good
   t.equal((await confirm()).status, 200)
 })
 
-t.test('a confirmation that somebody else has done is refused', async t => {
+t.test('a confirmation that another call has done is refused', async t => {
   const user = service.user()
   const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
   await withAnswer('confirm_factor', always('spent'), async () => {
@@ -114,7 +114,7 @@ t.test('an answer that cannot be is 503, and no token comes of it', async t => {
   t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200, 'the code was not spent')
 })
 
-t.test('somebody who is recorded and yet not there is let in nowhere', async t => {
+t.test('a user who is recorded and yet not there is let in nowhere', async t => {
   const user = service.user()
   await withAnswer('upsert_user', always('seen'), async () => { isUnavailable(t, await user.call('GET', '/mfa/status')) })
   t.equal((await user.call('GET', '/mfa/status')).status, 200)

@@ -68,7 +68,7 @@ async function scans (work: (db: Database) => Promise<unknown>): Promise<unknown
 const required: Policy = { ...DEFAULT_POLICY, enforcement: 'required' }
 const DRAFTS: Array<Partial<Policy>> = [{}, { groups: ['g1', 'h2'] }, { gracePeriodDays: 30 }, { ssoRule: 'none' }, { ssoRule: 'exempt_sso_session' }, { enforcement: 'report_only' }, { enforcement: 'optional' }, { enforceFrom: new Date('2199-01-01') }]
 
-t.test('a preview reads nobody one by one who has no deadline of his own', async t => {
+t.test('a preview reads no user one by one who has no deadline of their own', async t => {
   for (const draft of DRAFTS) {
     for (const rules of [[{ ...required, ...draft }], [required, { ...required, ...draft, maxGraceDays: 9, maxExemptionDays: 5 }]]) {
       t.same(await scans(db => countPreview(db, TENANT, rules, SOURCES)), [], JSON.stringify(draft))
@@ -76,7 +76,7 @@ t.test('a preview reads nobody one by one who has no deadline of his own', async
   }
 })
 
-t.test('no page of users is found by reading everybody, whatever is asked', async t => {
+t.test('no page of users is found by reading everyone, whatever is asked', async t => {
   const someone = { tenant: TENANT, areAdministratorsHidden: false }
   const filters: Array<Partial<UserFilter>> = [
     {}, { subject: 'user-4711' }, { account: 'USER-4711@example.com' }, { namespace: SOURCE }, { namespace: 'none' }, { group: 'all' }, { group: 'g1' }, { group: 'none' },

@@ -68,7 +68,7 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.equal((await service.call('GET', '/admin/policy', { token: service.user().token() })).status, 403)
 })
 
-t.test('it changes no table, rewrites no audit and becomes nobody else', async t => {
+t.test('it changes no table, rewrites no audit and becomes no other role', async t => {
   const client = new pg.Client({ connectionString: role.url })
   await client.connect()
   t.teardown(() => client.end())
@@ -111,7 +111,7 @@ t.test('it changes no table, rewrites no audit and becomes nobody else', async t
     "COPY users TO PROGRAM 'cat'"
   ]
   for (const statement of refused) {
-    // 42501: insufficient privilege; 55000: a view that nobody can write; 0A000: what Citus does for nobody
+    // 42501: insufficient privilege; 55000: a view that can't be written; 0A000: what Citus never does
     await t.rejects(client.query(statement), { code: /^(42501|55000|0A000)$/ }, statement)
   }
 })

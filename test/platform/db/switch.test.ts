@@ -1,4 +1,4 @@
-// The database moves to another server while the old one stays up, with the connections to it: everybody follows within seconds.
+// The database moves to another server while the old one stays up, with the connections to it: everyone follows within seconds.
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
@@ -62,7 +62,7 @@ const isChained = async ({ url }: Embedded): Promise<boolean> =>
   (await query<{ is: boolean }>(url, 'SELECT EXISTS (SELECT FROM audit_chain) AND NOT EXISTS (SELECT FROM audit_pending) AS is'))[0]?.is === true
 
 for (const isLeftWritable of [false, true]) {
-  t.test(`an old server that ${isLeftWritable ? 'anybody may still write to' : 'was set read-only'} keeps nobody: reports, logins and the chain follow`, async t => {
+  t.test(`an old server that ${isLeftWritable ? 'anyone may still write to' : 'was set read-only'} keeps no one: reports, logins and the chain follow`, async t => {
     const stage = await start(t)
     const { proxy, service, first, second } = stage
     await service.user().enroll()
@@ -107,7 +107,7 @@ t.test('a standby that is promoted: what the old server knew counts, and a code 
   await until(t, 'and chain there', () => isChained(second))
 })
 
-t.test('a name that leads to a standby moves nobody there; who was refused a write begins anew when the server takes writes again', async t => {
+t.test('a name that leads to a standby moves no connection there; one that was refused a write begins anew when the server takes writes again', async t => {
   const stage = await start(t, { isStandby: true })
   const { proxy, service, first, second } = stage
   const logged = (text: RegExp): number => service.log.filter(line => text.test(line)).length
@@ -119,7 +119,7 @@ t.test('a name that leads to a standby moves nobody there; who was refused a wri
   // As it was when each connection began: another setting counts for none of them.
   await query(first.url, `ALTER DATABASE ${new URL(first.url).pathname.slice(1)} SET default_transaction_read_only = on`)
   proxy.cut()
-  await until(t, 'nobody writes', async () => (await service.user().call('POST', '/mfa/enroll')).status === 503)
+  await until(t, 'no write is accepted', async () => (await service.user().call('POST', '/mfa/enroll')).status === 503)
   await Promise.all(Array.from({ length: 8 }, () => service.db.rows`SELECT pg_sleep(0.2)`))
   await query(first.url, 'SET transaction_read_only = off; ALTER DATABASE ' + new URL(first.url).pathname.slice(1) + ' RESET default_transaction_read_only')
   await service.user().call('POST', '/mfa/enroll')

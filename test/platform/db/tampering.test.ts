@@ -1,4 +1,4 @@
-// Somebody changed the database, or a key is lost: nothing opens, nobody is told why, and nobody passes for it.
+// The database was changed, or a key is lost: nothing opens, the caller is not told why, and no one passes for it.
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { Secrets } from '../../../src/config/secrets.ts'
@@ -19,7 +19,7 @@ function isUnavailable (t: Test, answer: Answer): void {
 
 const unreadable = async (user: User): Promise<any[]> => (await user.events()).filter(event => event.action === 'secret.unreadable')
 
-/** The user's code opens nothing, and he still counts as somebody with MFA. */
+/** The user's code opens nothing, and they still count as a user with MFA. */
 async function failsClosed (t: Test, user: User, secret: string): Promise<void> {
   isUnavailable(t, await user.call('POST', '/mfa/verify', { code: clock.code(secret) }))
   t.match((await user.call('GET', '/mfa/status')).body, { enrolled: true, decision: { action: 'verify', reason: 'factor_enrolled' } })
@@ -139,7 +139,7 @@ t.test('recovery codes moved to another user, slot or pepper open nothing', asyn
   // Bob's first code stands in the place of alice's: hash and tag are of bob.
   await db.rows`UPDATE recovery_codes a SET hash = b.hash, tag = b.tag FROM recovery_codes b
     WHERE a.tenant = ${alice.tenant} AND b.tenant = a.tenant AND a.user_id = ${id}::uuid AND b.user_id <> a.user_id AND a.slot = 0 AND b.slot = 0`
-  t.equal((await alice.call('POST', '/mfa/recovery', { code: ofBob?.[0] })).status, 422, 'a code of one\'s own opens for nobody else')
+  t.equal((await alice.call('POST', '/mfa/recovery', { code: ofBob?.[0] })).status, 422, 'a user\'s own code opens for no one else')
   // Even with the tag that bob's code has for alice.
   const tag = tagOf(new Secrets(service.config).peppers.keys.get('p1') as Buffer, { tenant: alice.tenant, userId: id }, (ofBob?.[0] as string).replaceAll('-', ''))
   await db.rows`UPDATE recovery_codes SET tag = ${tag} WHERE tenant = ${alice.tenant} AND user_id = ${id}::uuid AND slot = 0`
@@ -184,7 +184,7 @@ t.test('a remembered second factor that the service did not write counts for not
   t.ok(service.log.some(line => line.includes('a remembered second factor was not made by this service') && line.includes(id)))
 })
 
-t.test('a time step that somebody made endless opens nothing', async t => {
+t.test('a time step that was made endless opens nothing', async t => {
   const user = service.user()
   const { secret } = await user.enroll()
   await db.rows`UPDATE factors SET period = 2000000000, counter = -1 WHERE tenant = ${user.tenant}`

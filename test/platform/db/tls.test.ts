@@ -1,4 +1,4 @@
-// The database behind TLS, as in production: what is not the server that it says is served by nobody.
+// The database behind TLS, as in production: a server that is not the one it claims to be is not used.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -39,7 +39,7 @@ async function certify (name: string, ca: string): Promise<void> {
 const urlWith = (ca: string): string => `${server.url}?sslmode=verify-full&sslrootcert=${join(dir, `${ca}.pem`)}`
 const ready = async (url: string): Promise<number> => (await (await startService(t, { DATABASE_URL: url })).call('GET', '/health/ready')).status
 
-t.test('a server without TLS, of another CA or for another name makes nobody ready; the right one serves, encrypted', async t => {
+t.test('a server without TLS, of another CA or for another name makes no replica ready; the right one serves, encrypted', async t => {
   await applyMigrations(server.url)
   t.equal(await ready(urlWith('ours')), 503, 'it speaks no TLS')
   await certify('IP:127.0.0.1', 'ours')

@@ -75,7 +75,7 @@ t.test('a process that is killed leaves its server to the next start, which stop
   await t.rejects(query(url, 'SELECT'))
 })
 
-t.test('whoever only looks finds a server that runs, and starts none', async t => {
+t.test('a program that only looks finds a server that runs, and starts none', async t => {
   const dataDir = freshDir(t)
   t.equal(findRunning(dataDir), undefined)
   t.equal(existsSync(join(dataDir, 'pgdata')), false)
@@ -85,7 +85,7 @@ t.test('whoever only looks finds a server that runs, and starts none', async t =
   t.equal(findRunning(dataDir), undefined)
 })
 
-t.test('it is thrown away with the server that a killed process left, and not while somebody uses it', async t => {
+t.test('it is thrown away with the server that a killed process left, and not while it is in use', async t => {
   const dataDir = freshDir(t)
   const here = await start(t, { dataDir })
   await t.rejects(removeEmbedded(dataDir), { message: `A service runs on it (process ${process.pid}): stop it first.` })
@@ -110,7 +110,7 @@ t.test('a process that exits without a word takes its server along', async t => 
   await t.rejects(query(url, 'SELECT'), { code: 'ECONNREFUSED' })
 })
 
-t.test('after a crash, a stale postmaster.pid hinders nobody, even if its number now belongs to another process', async t => {
+t.test('after a crash, a stale postmaster.pid does not matter, even if its number now belongs to another process', async t => {
   const dataDir = freshDir(t)
   const { child, url } = await startElsewhere(dataDir)
   await query(url, 'CREATE TABLE kept AS SELECT 42 AS answer')
@@ -124,7 +124,7 @@ t.test('after a crash, a stale postmaster.pid hinders nobody, even if its number
   writeFileSync(pidFile, [99_999_999, ...lines.slice(1)].join('\n'))
   await (await start(t, { dataDir })).stop()
   if (process.platform === 'linux') {
-    // That of one which has ended, and of which nobody has asked how: it has no working directory.
+    // That of one that has ended and was not waited for: it has no working directory.
     const parent = spawn('/bin/sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] })
     t.teardown(() => { parent.kill() })
     const [ended] = await once(parent.stdout, 'data') as [Buffer]
@@ -176,7 +176,7 @@ t.test('a server that does not get ready, and does not stop, is not waited for w
 t.test('files that belong to another user are refused by name; who runs them is who owns them, if not root', async t => {
   const dataDir = freshDir(t)
   const pgdata = join(dataDir, 'pgdata')
-  symlinkSync('/', pgdata) // root's, whoever runs this
+  symlinkSync('/', pgdata) // root's, whichever user runs this
   await t.rejects(start(t, { dataDir }), /pgdata belongs to uid 0/)
   rmSync(pgdata)
   mkdirSync(pgdata)

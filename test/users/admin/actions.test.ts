@@ -2,11 +2,11 @@ import t from 'tap'
 import { administrator } from '../../helpers/administrator.ts'
 import { type User, startService } from '../../helpers/service.ts'
 
-const NOBODY = '00000000-0000-4000-8000-000000000000'
+const UNKNOWN_ID = '00000000-0000-4000-8000-000000000000'
 const service = await startService(t, { JWT_SESSION_CLAIM: 'sid', THROTTLE_WAITS: '0,0,0,0,30' })
 const { clock, db } = service
 
-/** Everything by which somebody could prove a second factor, and what keeps him from it. */
+/** Everything by which a user could prove a second factor, and what keeps them from it. */
 const belongings = async ({ tenant }: User, id: string): Promise<Record<string, number>> => {
   const [row] = await db.rows<Record<string, number>>`SELECT
     (SELECT count(*)::int FROM factors WHERE tenant = ${tenant} AND user_id = ${id}::uuid) AS factors,
@@ -105,7 +105,7 @@ t.test('a sign-out ends every MFA token and remembered session, and takes nothin
 
 const ACTIONS = ['reset', 'unlock', 'bypass', 'sign-out', 'erase']
 
-t.test('nobody does any of it to himself, by whatever spelling of his id', async t => {
+t.test('administrators do none of it to themselves, by whatever spelling of their id', async t => {
   const { admin, actOn } = await administrator(service)
   const { id } = await admin.row()
   const before = await db.rows`SELECT * FROM users WHERE tenant = ${admin.tenant}`
@@ -118,7 +118,7 @@ t.test('nobody does any of it to himself, by whatever spelling of his id', async
   t.same(await db.rows`SELECT * FROM users WHERE tenant = ${admin.tenant}`, before)
 })
 
-t.test('support helps users who were never seen with an mfa: role, and erases nobody', async t => {
+t.test('support helps users who were never seen with an mfa: role, and erases no one', async t => {
   const { admin, enrolled } = await administrator(service)
   const support = await administrator(service, ['mfa:support'], admin.tenant)
   const adminId = (await admin.row()).id
@@ -137,7 +137,7 @@ t.test('support helps users who were never seen with an mfa: role, and erases no
   for (const what of ACTIONS) t.equal((await auditor.actOn(user.id, what)).status, 403, what)
 })
 
-t.test('whoever is first seen as an administrator while support acts is not touched', async t => {
+t.test('a user who is first seen as an administrator while support acts is not touched', async t => {
   const { admin } = await administrator(service)
   const support = await administrator(service, ['mfa:support'], admin.tenant)
   const { user, id } = await support.enrolled()
@@ -162,13 +162,13 @@ t.test('ids of other tenants and ids that never were are one 404, and nothing ch
   const state = async (): Promise<unknown> => [await db.rows`SELECT * FROM users WHERE id = ${id}::uuid`, await belongings(user, id), (await user.events()).length]
   const before = await state()
   for (const what of ACTIONS) {
-    for (const each of [id, NOBODY]) t.match(await actOn(each, what), { status: 404, body: { code: 'not_found' } }, what)
+    for (const each of [id, UNKNOWN_ID]) t.match(await actOn(each, what), { status: 404, body: { code: 'not_found' } }, what)
     t.match(await actOn('me', what), { status: 400, body: { code: 'invalid_request' } })
   }
   t.same(await state(), before)
 })
 
-t.test('whoever is erased while somebody acts on him is nobody', async t => {
+t.test('a user who is erased while an administrator acts on them is not found', async t => {
   const { admin, actOn, seen } = await administrator(service)
   const { settle } = db
   t.teardown(() => { db.settle = settle })
@@ -199,7 +199,7 @@ t.test('a reason is required, and what is not known is refused by its name', asy
   t.match(await belongings(user, id), { factors: 1, bypasses: 0 })
 })
 
-t.test('nobody moves a deadline of his own', async t => {
+t.test('administrators do not move their own deadline', async t => {
   const { admin, token } = await administrator(service)
   t.match(await admin.call('PUT', `/admin/users/${(await admin.row()).id}/grace`, { until: '2199-01-01T00:00:00Z', reason: 'x' }, token), { status: 403, body: { code: 'forbidden' } })
 })

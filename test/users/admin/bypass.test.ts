@@ -1,4 +1,4 @@
-// A code that an administrator gives somebody for one login, where the phone is lost and no recovery code is left.
+// A code that an administrator gives a user for one login, where the phone is lost and no recovery code is left.
 import t from 'tap'
 import { BYPASS_SLOT, generateCode } from '../../../src/factors/recovery-codes/recovery-code.ts'
 import { administrator } from '../../helpers/administrator.ts'
@@ -91,7 +91,7 @@ t.test('without any factor it opens a login too, and sets up the first', async t
   t.equal((await user.enroll(body.token)).recoveryCodes?.length, 10)
 })
 
-t.test('what is wrong, used, over, replaced, another\'s or nobody\'s is refused in the same bytes', async t => {
+t.test('a code that is wrong, used, over, replaced, another user\'s or no user\'s is refused in the same bytes', async t => {
   const { actOn, seen, enrolled } = await administrator(service)
   const quiet = await startService(t, { ...service.env, THROTTLE_WAITS: '0' }, clock)
   const on = async (user: User, code: string): Promise<Answer> => await quiet.call('POST', '/mfa/recovery', { token: user.token(), body: { code } })
@@ -106,8 +106,8 @@ t.test('what is wrong, used, over, replaced, another\'s or nobody\'s is refused 
   t.same(bytesOf(await on(user, replaced)), reference, 'replaced')
   t.same(bytesOf(await on(user, theirs)), reference, 'another\'s')
   t.same(bytesOf(await on(user, `${code.slice(0, -1) as string}${code.endsWith('Z') ? 'Y' : 'Z'}`)), reference, 'mistyped')
-  const nobody = quiet.user()
-  t.same(bytesOf(await on(nobody, code)), reference, 'without a bypass')
+  const without = quiet.user()
+  t.same(bytesOf(await on(without, code)), reference, 'without a bypass')
   await db.rows`UPDATE bypasses SET expires_at = now() WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`
   t.same(bytesOf(await on(user, code)), reference, 'over')
   await db.rows`UPDATE bypasses SET expires_at = now() + interval '1 minute' WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`

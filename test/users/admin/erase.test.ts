@@ -1,4 +1,4 @@
-// Somebody is taken out of the database, and stays out: what was issued to him before opens nothing, and is nobody's.
+// A user is taken out of the database, and stays out: what was issued to them before opens nothing, and is no other user's.
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -34,7 +34,7 @@ async function mentions (text: string): Promise<string[]> {
   return found
 }
 
-t.test('the user is gone with everything of his, but for the audit, the revocation of his tokens, and a keyed hash', async t => {
+t.test('the user is gone with all their data, but for the audit, the revocation of their tokens, and a keyed hash', async t => {
   const { admin, token, actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled({ sid: 's1', email: 'carol@example.com', accounts: ['local'] })
   await user.call('POST', '/mfa/enroll', {}, await user.call('POST', '/mfa/token').then(({ body }) => body.token))
@@ -55,7 +55,7 @@ t.test('the user is gone with everything of his, but for the audit, the revocati
   t.equal((await actOn(id, 'erase')).status, 404)
 })
 
-t.test('tokens of before are 401 everywhere, for a gateway too; a later login is somebody new', async t => {
+t.test('tokens of before are 401 everywhere, for a gateway too; a later login is a new user', async t => {
   const { actOn, enrolled } = await administrator(service)
   const { user, id, token, secret, recoveryCodes } = await enrolled({ sid: 's1' })
   const first = user.token()
@@ -67,7 +67,7 @@ t.test('tokens of before are 401 everywhere, for a gateway too; a later login is
       t.match(await user.call(method, path, body, bearer), { status: 401, body: { code: 'invalid_token' } }, path)
     }
   }
-  t.equal((await db.rows`SELECT 1 FROM users WHERE tenant = ${user.tenant} AND subject = ${user.sub}`).length, 0, 'nobody was recorded')
+  t.equal((await db.rows`SELECT 1 FROM users WHERE tenant = ${user.tenant} AND subject = ${user.sub}`).length, 0, 'no user was recorded')
 
   later()
   const fresh = await status(user)
@@ -102,7 +102,7 @@ t.test('a token that does not say when it was issued may have been issued before
   t.equal((await status(user, undated())).status, 200)
 })
 
-t.test('the same subject of another tenant or namespace is somebody else', async t => {
+t.test('the same subject of another tenant or namespace is another user', async t => {
   const { actOn, seen } = await administrator(service)
   const { user, id } = await seen()
   const other = service.user({ sub: user.sub })
@@ -112,7 +112,7 @@ t.test('the same subject of another tenant or namespace is somebody else', async
   t.equal((await status(user)).status, 401)
 })
 
-t.test('somebody disabled stays so, by his own login and by a sync that does not say otherwise', async t => {
+t.test('a disabled user stays so, by their own login and by a sync that does not say otherwise', async t => {
   const { admin, token, actOn, enrolled } = await administrator(service)
   const sync = async (user: object): Promise<Answer> => await admin.call('PUT', '/admin/users', { users: [user] }, (await admin.call('POST', '/mfa/token', {}, token)).body.token)
   for (const way of ['login', 'sync', 'sync, enabled'] as const) {
@@ -155,14 +155,14 @@ t.test('the hash is found under an older pepper too, is written under the newest
   t.same(await pepperOf(), [{ pepper_id: 'p1' }])
   const bearer = (await admin.call('POST', '/mfa/token', {}, token)).body.token
   t.equal((await rotated.call('POST', `/admin/users/${body.userId as string}/erase`, { token: bearer, body: { reason: 'x' } })).status, 204)
-  t.same(await pepperOf(), [{ pepper_id: 'p2' }], 'and the older one is needed no more by him')
+  t.same(await pepperOf(), [{ pepper_id: 'p2' }], 'and this user does not need the older one any more')
   t.same(await findOtherPeppers(db), ['p1', 'p2'])
   t.ok((await findKeyUses(db)).some(use => use.purpose === 'pepper' && use.id === 'p2' && use.what === 'tombstones of erased users' && use.rows === 1))
   await t.rejects(proveKeys(db, markKeys(keySet(service.config)), service.config.MFA_ENCRYPTION_KEYS), /lacks the key "p2", which the database needs/, 'no service starts without it')
   await proveKeys(db, markKeys(keySet(rotated.config)), rotated.config.MFA_ENCRYPTION_KEYS)
 })
 
-t.test('an import makes him anew as his login would: tokens of before are not his, and somebody disabled gets nothing', async t => {
+t.test('an import makes the user anew as their login would: tokens of before are not theirs, and a disabled user gets nothing', async t => {
   const { admin, actOn, enrolled } = await administrator(service)
   for (const isDisabled of [false, true]) {
     const { user, id } = await enrolled()
@@ -181,7 +181,7 @@ t.test('an import makes him anew as his login would: tokens of before are not hi
   }
 })
 
-t.test('where the audit or the tombstone cannot be written, nobody is erased', async t => {
+t.test('where the audit or the tombstone cannot be written, no user is erased', async t => {
   const { actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
   const { settle } = db

@@ -65,7 +65,7 @@ t.test('neither the flag nor a group nor other days renew a deadline', async t =
 const graceOf = async ({ service, tenant, sub }: User): Promise<Date | null> =>
   (await service.db.rows<{ grace_until: Date | null }>`SELECT grace_until FROM users WHERE tenant = ${tenant} AND subject = ${sub}`)[0]?.grace_until ?? null
 
-t.test('whoever is enrolled when the policy comes has his deadline too, so that a reset opens no new grace', async t => {
+t.test('a user who is enrolled when the policy comes has a deadline too, so that a reset opens no new grace', async t => {
   const service = await startService(t)
   const { admin } = await enforcing(service, { enforcement: 'required', gracePeriodDays: 7 })
   const user = service.user({ tenant: admin.tenant })
@@ -82,7 +82,7 @@ t.test('whoever is enrolled when the policy comes has his deadline too, so that 
   t.match(await decision(user), { action: 'enroll' })
 })
 
-t.test('a session that the SSO rule exempts, an exempt user and somebody disabled are not met yet', async t => {
+t.test('a session that the SSO rule exempts, an exempt user and a disabled user are not met yet', async t => {
   const service = await startService(t)
   const { admin } = await enforcing(service, { enforcement: 'required', gracePeriodDays: 7 })
   const sso = service.user({ tenant: admin.tenant, accounts: ['sso'] })
@@ -96,7 +96,7 @@ t.test('a session that the SSO rule exempts, an exempt user and somebody disable
   t.equal(await graceOf(disabled), null)
 })
 
-t.test('report-only lets everybody pass, starts no clock, and says and audits what required would ask, once for each version', async t => {
+t.test('report-only lets everyone pass, starts no clock, and says and audits what required would ask, once for each version', async t => {
   const service = await startService(t)
   const { admin, put } = await enforcing(service, { enforcement: 'report_only' })
   const user = service.user({ tenant: admin.tenant })
@@ -115,7 +115,7 @@ t.test('report-only lets everybody pass, starts no clock, and says and audits wh
   t.equal((await reports()).length, 2)
 })
 
-t.test('a personal token of somebody who must have MFA does not pass, whatever the SSO rule', async t => {
+t.test('a personal token of a user who must have MFA does not pass, whatever the SSO rule', async t => {
   const service = await startService(t, { JWT_LOGIN_TYPE: 'api' })
   const { admin, put } = await enforcing(service, { enforcement: 'required' })
   for (const ssoRule of ['exempt_sso_only', 'exempt_sso_session', 'none']) {

@@ -10,7 +10,7 @@ async function administrator (): Promise<{ admin: User, stats: () => Promise<any
   return { admin, stats: async () => (await admin.call('GET', '/admin/stats', undefined, token)).body }
 }
 
-t.test('adoption overall, by group and by day; who is locked and whose codes run low; nobody who is disabled', async t => {
+t.test('adoption overall, by group and by day; who is locked and whose codes run low; no user who is disabled', async t => {
   const { admin, stats } = await administrator()
   const come = (sub: string, groups: string[]): User => service.user({ tenant: admin.tenant, sub, groups })
   const enrolled = come('enrolled', ['staff', '__proto__'])

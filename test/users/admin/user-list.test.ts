@@ -9,7 +9,7 @@ import { DEFAULT_POLICY, type Policy } from '../../../src/policy/policy.ts'
 import { groupsOf } from '../../../src/users/sources.ts'
 import { MAX_COHORTS } from '../../../src/users/open-users.sql.ts'
 import { findUserById } from '../../../src/users/user.sql.ts'
-import { day, floors, oneIn, policies, settle, somebody, SOURCES } from '../../helpers/crowd.ts'
+import { day, floors, oneIn, policies, settle, anyUser, SOURCES } from '../../helpers/crowd.ts'
 import { raw, request } from '../../helpers/raw.ts'
 import { type User, recount, startService } from '../../helpers/service.ts'
 
@@ -46,7 +46,7 @@ t.test('a page tells of each what the user\'s own page does, in a few words, and
   t.match((await list('?account=bob@example.com')).items, [{ subject: 'bob', enrolled: true, decision: { action: 'verify' } }], 'in whatever case')
 })
 
-t.test('each filter names whom it should, and all of them together', async t => {
+t.test('each filter names the users that it should, and so do all of them together', async t => {
   const { admin, list } = await administrator({ enforcement: 'required', groups: ['staff'], gracePeriodDays: 3 })
   const come = async (sub: string, claims: Record<string, unknown>): Promise<string> => (await service.user({ tenant: admin.tenant, sub, ...claims }).call('GET', '/mfa/status')).body.userId
   const early = await come('early', { groups: ['staff'] })
@@ -90,7 +90,7 @@ t.test('each filter names whom it should, and all of them together', async t => 
   for (const [query, wanted] of Object.entries(named)) t.same(subjects(await list(`?${query}`)), wanted, query)
 })
 
-t.test('pages hold everybody once, in an order that what comes meanwhile does not move', async t => {
+t.test('pages hold everyone once, in an order that what comes meanwhile does not move', async t => {
   const { admin, list } = await administrator()
   await db.rows`INSERT INTO users (tenant, id, namespace, subject, account, sources) SELECT ${admin.tenant}, gen_random_uuid(), 'n', 's' || n, 'a', '{"https://id.test": {"groups": ["g"]}}' FROM generate_series(1, 230) AS n`
   await recount(db, admin.tenant)
@@ -124,7 +124,7 @@ t.test('all come at once as lines, as many as are asked for', async t => {
   const all = await lines('')
   t.equal(new Set(all.map(({ userId }) => userId)).size, 2302)
   t.match(all[0], { tenant: admin.tenant, decision: { action: /./ } })
-  t.match(await raw(service.url, request('GET /admin/users?limit=1', [`Authorization: Bearer ${token}`])), { status: 200, headers: { 'content-type': 'application/json; charset=utf-8' } }, 'and not to whoever says of no form that he wants it')
+  t.match(await raw(service.url, request('GET /admin/users?limit=1', [`Authorization: Bearer ${token}`])), { status: 200, headers: { 'content-type': 'application/json; charset=utf-8' } }, 'and not to a client that names no format')
   t.same((await lines(`?limit=3&cursor=${all[1000].userId as string}`)).map(({ userId }) => userId), all.slice(1001, 1004).map(({ userId }) => userId))
 })
 
@@ -142,16 +142,16 @@ t.test('support sees no users with a role, and a query that is not well-formed i
   for (const [query, field] of Object.entries(wrong)) t.match(await ask(`?${query}`), { code: 'invalid_request', errors: [{ field: `querystring.${field}` }] }, query)
 })
 
-t.test('nobody of another tenant is listed', async t => {
+t.test('no user of another tenant is listed', async t => {
   const one = await administrator()
   const other = await administrator()
   t.same(subjects(await one.list()), [one.admin.sub])
   t.same(subjects(await other.list(`?subject=${one.admin.sub}`)), [])
 })
 
-t.test('for any users, policy and floor each status names those of whom the decision function decides so', async t => {
+t.test('for any users, policy and floor each status names exactly the users that the decision function gives it', async t => {
   const deadlines = fc.option(day.map(days => new Date(Date.now() + (days + 0.5) * 86_400_000)))
-  await fc.assert(fc.asyncProperty(fc.array(somebody, { minLength: 1, maxLength: 15 }), policies, floors, fc.option(fc.constantFrom('x', 'w')), deadlines, oneIn(10), async (users, drawn, floor, group, deadlineBefore, areCohortsMany) => {
+  await fc.assert(fc.asyncProperty(fc.array(anyUser, { minLength: 1, maxLength: 15 }), policies, floors, fc.option(fc.constantFrom('x', 'w')), deadlines, oneIn(10), async (users, drawn, floor, group, deadlineBefore, areCohortsMany) => {
     const tenant = `tenant-${randomUUID()}`
     const policy: Policy = { ...DEFAULT_POLICY, ...drawn }
     const rows = await settle(db, tenant, users)
@@ -161,7 +161,7 @@ t.test('for any users, policy and floor each status names those of whom the deci
     const wanted = new Map<Status | undefined, string[]>([undefined, ...STATUSES].map(status => [status, []]))
     for (const { id, isDisabled, isEnrolled, isLocked } of rows) {
       const user = await findUserById(db, tenant, id)
-      if (user === null) throw new Error('he is there')
+      if (user === null) throw new Error('the user is there')
       if (group !== null && !groupsOf(user.sources, settings.issuers).includes(group)) continue
       const decision = decide({ ...user, policy }, usualSession(user, now, settings), now, settings)
       if (deadlineBefore !== null && !isDue(decision, { ...user, policy }, deadlineBefore, settings)) continue
@@ -183,12 +183,12 @@ t.test('for any users, policy and floor each status names those of whom the deci
   }), { numRuns: 80 })
   t.pass('they are the same')
 
-  /** Would he have to enroll at that time, if nothing changed? */
+  /** Would the user have to enroll at that time, if nothing changed? */
   function isDue (decision: { action: string, reason: string, deadline?: string }, user: Parameters<typeof decide>[0], at: Date, settings: DecisionSettings): boolean {
     if (decision.reason === 'grace') return new Date(decision.deadline as string) < at
     if (decision.action !== 'enroll') return false
     if (at > user.readAt) return true
-    // He must already: since when? Whom no policy has met yet, since now.
+    // They must already: since when? A user that no policy has met yet, since now.
     const then = decide({ ...user, readAt: at, ...(user.graceUntil === null && { graceUntil: user.readAt, policyMetAt: user.readAt }), exemption: null }, usualSession(user, at, settings), at, settings)
     return then.action === 'enroll'
   }

@@ -24,7 +24,7 @@ async function stage (policy?: object): Promise<Stage> {
 
 const syncEvents = async (admin: User): Promise<any[]> => (await admin.events()).filter(({ action }) => /^users?\.(synced|disabled|enabled)$/.test(action))
 
-t.test('an application tells of its users ahead of their first login: who is made, changed and left as he was', async t => {
+t.test('an application tells of its users ahead of their first login: who is made, who is changed and who stays as they were', async t => {
   const { admin, sync, user } = await stage({ enforcement: 'required', groups: ['staff'], gracePeriodDays: 7 })
   const users = [{ subject: 'alice', account: 'alice@example.com', accounts: ['local'], groups: ['staff', 'b', 'staff'] }, { subject: 'bob' }]
   t.match(await sync(...users), { status: 200, body: { created: 2, updated: 0, unchanged: 0 } })
@@ -35,7 +35,7 @@ t.test('an application tells of its users ahead of their first login: who is mad
   t.match(await user('bob'), { account: 'Bob', accounts: [], groups: [] }, 'what is left out stays')
 
   const alice = service.user({ tenant: admin.tenant, sub: 'alice' })
-  t.match((await alice.call('GET', '/mfa/status')).body, { account: 'alice@example.com', decision: { action: 'allow', reason: 'grace' } }, 'he is known when he comes')
+  t.match((await alice.call('GET', '/mfa/status')).body, { account: 'alice@example.com', decision: { action: 'allow', reason: 'grace' } }, 'they are known when they come')
   await alice.enroll()
   t.match((await db.rows`SELECT 1 FROM users WHERE tenant = ${admin.tenant}`).length, 4)
   const events = await syncEvents(admin)
@@ -64,7 +64,7 @@ t.test('accounts and groups replace all that was claimed before; what a token cl
   t.match(await user('alice'), { accounts: ['local'] }, 'the login type shows one')
 })
 
-t.test('somebody disabled is refused from everything but his status, with every token and on every way, and let in again', async t => {
+t.test('a disabled user is refused everything but their status, with every token and on every way, and let in again', async t => {
   const { admin, sync, user } = await stage()
   const alice = service.user({ tenant: admin.tenant, sub: 'alice', sid: 's1' })
   const { token } = await alice.enroll()
@@ -73,7 +73,7 @@ t.test('somebody disabled is refused from everything but his status, with every 
   t.match(await alice.call('GET', '/mfa/status'), { status: 200, body: { decision: { action: 'deny', reason: 'user_disabled' } } })
   t.match(await alice.call('GET', '/mfa/factors'), { status: 403, body: { code: 'forbidden' } })
   t.match(await alice.call('GET', '/mfa/factors', undefined, token), { status: 401 })
-  t.match(await service.user({ tenant: admin.tenant, sub: 'new' }).call('POST', '/mfa/enroll'), { status: 403 }, 'whoever never came, too')
+  t.match(await service.user({ tenant: admin.tenant, sub: 'new' }).call('POST', '/mfa/enroll'), { status: 403 }, 'also a user who never came')
   t.match(await user('new'), { disabled: true, decision: { action: 'deny' } })
   t.same((await sync({ subject: 'alice', disabled: true }, { subject: 'alice2' })).body, { created: 1, updated: 0, unchanged: 1 })
   t.equal((await alice.row()).epoch, before.epoch + 1, 'the epoch moves once')
@@ -84,7 +84,7 @@ t.test('somebody disabled is refused from everything but his status, with every 
   t.match((await syncEvents(admin)).filter(({ subject }) => subject === id).map(({ action, outcome }) => [action, outcome]), [['user.disabled', 'success'], ['user.enabled', 'success']])
 })
 
-t.test('what is not well-formed is named by its place, never by its value, and nobody of the call is changed', async t => {
+t.test('what is not well-formed is named by its place, never by its value, and no user of the call is changed', async t => {
   const { admin, token, sync } = await stage()
   const fine = { subject: 'fine' }
   const wrong: Array<[object[], string]> = [
@@ -158,7 +158,7 @@ t.test('a thousand users of seven groups each: four calls at once succeed, forty
   t.match(await put('d'), { body: { unchanged: 1000 } })
 })
 
-t.test('nobody disables himself: the call is refused as a whole, and audited', async t => {
+t.test('users do not disable themselves: the call is refused as a whole, and audited', async t => {
   const { admin, sync } = await stage()
   t.match(await sync({ subject: 'other' }, { subject: admin.sub, disabled: true }), { status: 403, body: { code: 'forbidden' } })
   t.match((await admin.events()).at(-1), { action: 'access.refused', details: { cause: 'oneself' } })
@@ -166,7 +166,7 @@ t.test('nobody disables himself: the call is refused as a whole, and audited', a
   t.equal((await db.rows`SELECT 1 FROM users WHERE tenant = ${admin.tenant}`).length, 1)
 })
 
-t.test('where issuers name users of several namespaces each user has his, of those that may name users of the tenant', async t => {
+t.test('where issuers name users of several namespaces each user has one, of those that may name users of the tenant', async t => {
   const tenant = newTenant()
   const entry = (issuer: string, members: object): object => ({ issuer, audience: 'mfa', secret: SECRET, tenant, ...members })
   const trusting = await startTrusting(t, [
@@ -207,7 +207,7 @@ t.test('a machine of the provider syncs with mfa:sync and reads with mfa:auditor
   t.equal((await served.db.rows`SELECT 1 FROM users WHERE tenant = ${tenant}`).length, 1)
 })
 
-t.test('the user of a sync is the one of his tokens, by namespace and subject in his tenant alone', async t => {
+t.test('the user of a sync is the user of the tokens, by namespace and subject in their own tenant only', async t => {
   const one = await stage()
   const other = await stage()
   const sub = `user-${randomUUID()}`

@@ -3,7 +3,7 @@ import { type User, type Service, startService } from '../../helpers/service.ts'
 
 const DAY = 86_400_000
 const inDays = (days: number): string => new Date(Date.now() + days * DAY).toISOString()
-const NOBODY = '00000000-0000-4000-8000-000000000000'
+const UNKNOWN_ID = '00000000-0000-4000-8000-000000000000'
 
 async function administrator (service: Service, policy?: object): Promise<{ admin: User, token: string }> {
   const admin = service.user({ roles: ['mfa:admin'] })
@@ -12,7 +12,7 @@ async function administrator (service: Service, policy?: object): Promise<{ admi
   return { admin, token }
 }
 
-/** Somebody of the administrator's tenant who has been here once. */
+/** A user of the administrator's tenant who has been here once. */
 async function seen (admin: User, claims: Record<string, unknown> = {}): Promise<{ user: User, path: string, id: string }> {
   const user = admin.service.user({ tenant: admin.tenant, ...claims })
   const { body } = await user.call('GET', '/mfa/status')
@@ -43,7 +43,7 @@ t.test('an administrator sees all that is known of a user, and never a secret', 
   t.match((await admin.call('GET', path, undefined, token)).body, { disabled: true, locks: { totp: { lockedAt: /Z$/ } }, decision: { action: 'deny' } })
 })
 
-t.test('the decision is of a session without a second factor that comes as he usually does', async t => {
+t.test('the decision is of a session without a second factor that comes as the user usually does', async t => {
   const service = await startService(t)
   const { admin, token } = await administrator(service, { enforcement: 'required', ssoRule: 'exempt_sso_session' })
   const asked = async (claims: Record<string, unknown>): Promise<unknown> => (await admin.call('GET', (await seen(admin, claims)).path, undefined, token)).body.decision
@@ -55,7 +55,7 @@ t.test('the decision is of a session without a second factor that comes as he us
   t.match((await admin.call('GET', `/admin/users/${(await admin.row()).id}`, undefined, token)).body, { recoveryCodes: { acknowledgedAt: /Z$/ } })
 })
 
-t.test('support sees users who were never seen with an mfa: role, an auditor everybody; neither changes anything', async t => {
+t.test('support sees users who were never seen with an mfa: role, an auditor everyone; neither changes anything', async t => {
   const service = await startService(t)
   const { admin } = await administrator(service)
   const { path } = await seen(admin)
@@ -81,7 +81,7 @@ t.test('ids of other tenants and ids that never were are one 404, and change not
   const other = await seen((await administrator(service)).admin)
   const row = async (): Promise<unknown> => await service.db.rows`SELECT * FROM users WHERE id = ${other.id}::uuid`
   const before = await row()
-  for (const id of [other.id, NOBODY]) {
+  for (const id of [other.id, UNKNOWN_ID]) {
     t.match(await admin.call('GET', `/admin/users/${id}`, undefined, token), { status: 404, body: { code: 'not_found' } })
     t.match(await admin.call('PUT', `/admin/users/${id}/exemption`, { exempt: true, reason: 'x' }, token), { status: 404, body: { code: 'not_found' } })
     t.match(await admin.call('PUT', `/admin/users/${id}/grace`, { until: inDays(9), reason: 'x' }, token), { status: 404, body: { code: 'not_found' } })
@@ -113,7 +113,7 @@ t.test('an exemption lets a user pass until it ends, with a reason that is audit
   t.match(await decision(user), { action: 'verify' })
 })
 
-t.test('nobody exempts himself, by whatever spelling of his id; ending it is no favour', async t => {
+t.test('administrators do not exempt themselves, by whatever spelling of their id; ending it is allowed', async t => {
   const service = await startService(t)
   const { admin, token } = await administrator(service)
   const { id } = await admin.row()
@@ -137,7 +137,7 @@ t.test('an administrator moves a deadline, with a reason that is audited, and no
   t.match(await decision(user), { deadline: until })
   const unmet = await seen(admin, { accounts: ['sso'] })
   t.match((await admin.call('PUT', `${unmet.path}/grace`, { until, reason: 'x' }, token)).body, { graceUntil: until })
-  t.match((await unmet.user.call('GET', '/mfa/status', undefined, unmet.user.token({ accounts: ['local'] }))).body.decision, { deadline: until }, 'given before the policy met him')
+  t.match((await unmet.user.call('GET', '/mfa/status', undefined, unmet.user.token({ accounts: ['local'] }))).body.decision, { deadline: until }, 'given before the policy met them')
 })
 
 t.test('what is no reason and no time to come is 400 and names the field', async t => {
@@ -194,7 +194,7 @@ t.test('the floor bounds exemptions and deadlines: 409, and those of before end 
   t.match((await floored.call('GET', path, { token })).body, { exemption: null, decision: { action: 'enroll' } })
 })
 
-t.test('of a user and his audit row both are written or neither', async t => {
+t.test('of a user and their audit row both are written or neither', async t => {
   const service = await startService(t)
   const { admin, token } = await administrator(service)
   const { path } = await seen(admin)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { startService } from '../../helpers/service.ts'
 
-t.test('the first call records somebody, and his id stays', async t => {
+t.test('the first call records the user, and their id stays', async t => {
   const service = await startService(t)
   const user = service.user({ email: 'a@example.com', sid: 's' })
   const { body } = await user.call('GET', '/mfa/status')
@@ -38,7 +38,7 @@ t.test('the rule of the guide: an SSO account alone is left to the identity prov
   t.same(await decision({ accounts: ['sso'] }), { action: 'allow', reason: 'exempt_sso' })
   t.same(await decision({ accounts: ['local', 'sso'] }), { action: 'enroll', reason: 'required_by_policy' })
   t.same(await decision({ accounts: ['local'] }), { action: 'enroll', reason: 'required_by_policy' })
-  t.same(await decision({ accounts: [] }), { action: 'enroll', reason: 'required_by_policy' }, 'of whom no account is known')
+  t.same(await decision({ accounts: [] }), { action: 'enroll', reason: 'required_by_policy' }, 'a user without a known account')
   t.same(await decision({ accounts: ['ldap'] }), { action: 'enroll', reason: 'required_by_policy' }, 'other values do not count')
   t.same(await decision({}), { action: 'enroll', reason: 'required_by_policy' }, 'the login type is local')
   t.same(await decision({ auth_time: service.clock.seconds - 1000 }), { action: 'enroll', reason: 'required_by_policy', loginFirst: true })
@@ -64,7 +64,7 @@ t.test('a personal token shows no account', async t => {
   t.same(row.sources, { 'https://id.test': { local: false, sso: false } })
 })
 
-t.test('somebody disabled is denied everything but the status that says so, his tokens too', async t => {
+t.test('a disabled user is denied everything but the status that says so, and so are their tokens', async t => {
   const service = await startService(t)
   const user = service.user()
   const { secret, token } = await user.enroll()

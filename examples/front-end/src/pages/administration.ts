@@ -5,7 +5,7 @@ import { complaint } from '../problems.ts'
 import { mfa } from '../session.ts'
 import { text } from '../texts.ts'
 
-/** The flag, and before it is turned whom it would hit. */
+/** The flag, and before it is turned which users it would hit. */
 export const administrationPage: Page = async () => {
   const title = el('h1', {}, text('administration'))
   try {

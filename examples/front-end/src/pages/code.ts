@@ -5,7 +5,7 @@ import type { Page } from '../main.ts'
 import { mfa, nextPage, returnTo } from '../session.ts'
 import { text } from '../texts.ts'
 
-/** Whoever needs no code any more goes on: after a second tab, or the button "back". */
+/** A user who needs no code any more goes on: after a second tab, or the button "back". */
 async function unlessPassed (page: (status: Status) => Node[]): Promise<Node[]> {
   const status = await mfa.getStatus()
   if (status.decision.action === 'verify') return page(status)
@@ -28,7 +28,7 @@ export const codePage: Page = async () => await unlessPassed(({ factors }) => {
   return [el('h1', {}, text('codeTitle')), el('p', {}, text('codeText')), ...spentHint(factors), form, el('p', {}, link(text('lost'), `/second-factor/recovery?${back()}`))]
 })
 
-/** The right code of a step that was used is refused, too: say so before somebody types it. */
+/** The right code of a step that was used is refused, too: say so before the user types it. */
 export function spentHint (factors: Status['factors']): Node[] {
   const active = factors.filter(({ status }) => status === 'active')
   const wait = (): number => Math.ceil((Math.min(...active.map(({ nextCodeAt }) => nextCodeAt === null || nextCodeAt === undefined ? 0 : Date.parse(nextCodeAt))) - Date.now()) / 1000)

@@ -12,7 +12,7 @@ export const securityPage: Page = async () => {
   const status = await mfa.getStatus()
   const title = [el('h1', {}, text('security')), el('h2', {}, text('twoFactor'))]
   if (!status.enrolled) {
-    // Whoever comes by SSO alone is left to it; asking for a code of ours, too, would be one too many.
+    // A user who comes by SSO alone is left to it; asking for a code of ours, too, would be one too many.
     if (status.decision.reason === 'exempt_sso') return [...title, el('p', {}, text('leftToSso'))]
     return [...title, ...reminders(status), el('p', {}, text('isOff')), el('p', {}, link(text('enable'), SET_UP, 'button'))]
   }

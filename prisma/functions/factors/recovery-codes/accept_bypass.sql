@@ -1,8 +1,9 @@
 -- Spends a bypass code. Decides: one use out of any number, before it ends. What a recovery code clears, and says of the factors that
 -- come after it, a bypass code does too.
 -- The codes that remain are counted in a statement of their own: on Citus an expression may not ask for rows beside a call that does.
-CREATE OR REPLACE FUNCTION accept_bypass(p_tenant text, p_user uuid, p_epoch int, p_hash text, p_kinds text[], p_authentication jsonb, p_by jsonb)
-RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION accept_bypass(
+  p_tenant text, p_user uuid, p_epoch int, p_hash text, p_kinds text[], p_authentication jsonb, p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
   v_remaining int;

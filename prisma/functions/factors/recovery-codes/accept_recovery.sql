@@ -1,6 +1,5 @@
 -- Spends a recovery code. Decides: one use out of any number. Clears run, wait, lock and budget of the kinds of factor that p_kinds
--- names: else somebody with just the
--- password could shut the account's owner out for a month.
+-- names: else an attacker with just the password could shut the account's owner out for a month.
 -- What is set comes from a variable, as Citus does not let an UPDATE ask the clock for each row. It is taken when the locks are held, so
 -- that waiting for them makes it no earlier.
 CREATE OR REPLACE FUNCTION accept_recovery(

@@ -1,5 +1,5 @@
 -- Counts a refused code that costs no attempt: of recovery and bypass codes each, of TOTP one whose step is spent. Decides, over all
--- replicas: of such codes of one user there is at most one event a minute, with how many there were since the last; else whoever has a
+-- replicas: of such codes of one user there is at most one event a minute, with how many there were since the last; else an attacker with a
 -- password could fill the audit. p_call is how the event's name begins; p_cause is null for a code that was simply not there.
 CREATE OR REPLACE FUNCTION record_refusal(p_tenant text, p_user uuid, p_call text, p_kind text, p_cause text, p_by jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$

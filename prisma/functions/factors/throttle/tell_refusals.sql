@@ -1,5 +1,5 @@
 -- Writes the event of what record_refusal has counted of a user since the last one; where that is nothing, the count has ended. The caller
--- says when: once a minute has passed. Decides: each refusal is told of once, whoever looks.
+-- says when: once a minute has passed. Decides: each refusal is reported once, however many replicas look.
 CREATE OR REPLACE FUNCTION tell_refusals(p_tenant text, p_user uuid, p_call text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz := clock_timestamp();

@@ -4,7 +4,7 @@ import type { Database } from '../../../platform/db/client.ts'
 import type { Settled } from '../../../platform/db/settlements.ts'
 import type { Tombstone } from '../../tombstone.ts'
 
-/** Whom, why, and who; `isSupport`: not whoever was ever seen with an `mfa:` role. Each answers `gone` for nobody, and `forbidden`. */
+/** For which user, why, by which actor; `isSupport`: no users who ever had an `mfa:` role. Else `forbidden`; `gone` without such a user. */
 export interface AdminAction { tenant: string, userId: string, reason: string, isSupport: boolean, by: By }
 
 /** A code as it is kept, for so long. */
@@ -26,7 +26,7 @@ export const settleIssued = (db: Database, { tenant, userId, reason, isSupport, 
 export const settleSignOut = (db: Database, { tenant, userId, reason, isSupport, by }: AdminAction): Promise<Settled<'sign_out_user'>> =>
   db.settle('sign_out_user', sql`${tenant}, ${userId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb`)
 
-/** `enabled` for somebody who was disabled, `nothing` to whoever was not. */
+/** `enabled` if the user was disabled, else `nothing`. */
 export const settleEnabled = (db: Database, { tenant, userId, reason, by }: Omit<AdminAction, 'isSupport'>): Promise<Settled<'enable_user'>> =>
   db.settle('enable_user', sql`${tenant}, ${userId}::uuid, ${reason}, ${by}::jsonb`)
 

@@ -58,7 +58,7 @@ export function registerUserList (app: FastifyInstance, { config, db, clock, gua
   })
 }
 
-/** Whoever has no more than that role sees no administrators. */
+/** A caller with no more than that role sees no administrators. */
 const isForSupport = ({ caller }: FastifyRequest): boolean => !caller.roles.some(role => role === 'mfa:admin' || role === 'mfa:auditor')
 
 /** One of a list, as of the time of its reading; the decision is the decision function's own. */

@@ -5,7 +5,7 @@ import { decisionSettings, type Services } from '../../../services.ts'
 import { Stats } from './schema.ts'
 import { countStats } from './store.ts'
 
-/** With so many, one lost phone leaves somebody who can help. */
+/** With so many, one lost phone leaves an administrator who can help. */
 const ENOUGH_ADMINISTRATORS = 2
 const WARNING = 'Fewer than two administrators are enrolled. If one loses their authenticator, no one can help. Enroll another one.'
 

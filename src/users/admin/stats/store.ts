@@ -17,7 +17,7 @@ export interface StatsRow {
 const MAX_GROUPS = 1000
 const DAYS = 30
 /** All users are counted as if they were a group; no group has this name. */
-const EVERYBODY = '\n'
+const ALL_USERS = '\n'
 /** As many codes left are few: `recovery.low` says so first with them. */
 const FEW_CODES = 3
 
@@ -27,7 +27,7 @@ export async function countStats (db: Database, tenant: string, sources: readonl
   const [row] = await db.reports<StatsRow>`
     WITH counted AS MATERIALIZED (
       SELECT entry, sum(users) AS users, coalesce(sum(users) FILTER (WHERE is_enrolled), 0) AS enrolled FROM (
-        SELECT is_enrolled, users, ${distinctGroups(sources)} || ${EVERYBODY}::text AS entries FROM current_tallies WHERE tenant = ${tenant} OFFSET 0) AS cohorts
+        SELECT is_enrolled, users, ${distinctGroups(sources)} || ${ALL_USERS}::text AS entries FROM current_tallies WHERE tenant = ${tenant} OFFSET 0) AS cohorts
       CROSS JOIN LATERAL unnest(entries) AS entry GROUP BY 1
     ), grouped AS (
       SELECT ${groupOf(sources)} AS name, sum(users) AS users, sum(enrolled) AS enrolled FROM counted GROUP BY 1
@@ -38,8 +38,8 @@ export async function countStats (db: Database, tenant: string, sources: readonl
       FROM (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') - n * interval '1 day' AS day FROM generate_series(0, ${DAYS - 1}::int) AS n) AS d
     )
     SELECT
-      (SELECT coalesce(sum(users), 0)::float8 FROM counted WHERE entry = ${EVERYBODY}) AS users,
-      (SELECT coalesce(sum(enrolled), 0)::float8 FROM counted WHERE entry = ${EVERYBODY}) AS enrolled,
+      (SELECT coalesce(sum(users), 0)::float8 FROM counted WHERE entry = ${ALL_USERS}) AS users,
+      (SELECT coalesce(sum(enrolled), 0)::float8 FROM counted WHERE entry = ${ALL_USERS}) AS enrolled,
       (SELECT coalesce(jsonb_agg(jsonb_build_object('group', name, 'users', users, 'enrolled', enrolled) ORDER BY users DESC, name), '[]') FROM largest) AS groups,
       (SELECT count(DISTINCT user_id)::float8 FROM throttles WHERE tenant = ${tenant} AND locked_at IS NOT NULL AND ${isNotDisabled}) AS locked,
       (SELECT count(*)::float8 FROM (SELECT user_id FROM recovery_codes WHERE tenant = ${tenant} AND used_at IS NOT NULL AND ${isNotDisabled}

@@ -49,7 +49,7 @@ const namespacesOf = (issuers: ReadonlyArray<Omit<Issuer, 'key'>>, tenant: strin
   .filter(({ loginType, tenants }) => loginType !== 'service' && (tenants === '*' || tenants.includes(tenant)))
   .map(({ namespace }) => namespace))]
 
-/** A machine is nobody. */
+/** A machine is no user. */
 const isOneself = ({ namespace, subject }: Synced, { storedUser: user }: FastifyRequest): boolean =>
   user !== null && user.namespace === namespace && user.subject === subject
 
