@@ -1,5 +1,5 @@
 -- An account as it is looked for, in small letters: the same in every database, whatever its locale. Beside ASCII those of the Latin,
--- Greek, Cyrillic and Armenian scripts; an i with a dot and one without are one letter. `foldAccount` in src/users/account.ts does the same.
+-- Greek, Cyrillic and Armenian scripts; an i with a dot and one without are one letter. So does `foldAccount` in src/users/account.ts.
 CREATE OR REPLACE FUNCTION fold_account(p_account text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
   IF octet_length(p_account) = char_length(p_account) THEN RETURN lower(p_account COLLATE "C"); END IF;
