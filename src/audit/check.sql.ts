@@ -8,7 +8,7 @@ import type { Break } from './walk.sql.ts'
 
 const LOOK_MS = 10_000
 const CHECK_MS = 20_000
-/** What lasts is told again, at most so often. */
+/** What lasts is reported again, at most so often. */
 const REPEAT_MS = 60_000
 const PAGE = 1000
 
@@ -31,13 +31,13 @@ export interface CheckingOptions {
 export function startChecking (
   db: Database, options: CheckingOptions, { lookMs, checkMs } = { lookMs: LOOK_MS, checkMs: CHECK_MS }
 ): () => Promise<void> {
-  let toldAt = -Infinity
+  let reportedAt = -Infinity
 
   async function look (): Promise<void> {
     const waiting = await findWaiting(db)
     options.onLook(waiting?.seconds ?? 0)
-    if (waiting === undefined || waiting.seconds < STALLED_SECONDS || performance.now() - toldAt < REPEAT_MS) return
-    toldAt = performance.now()
+    if (waiting === undefined || waiting.seconds < STALLED_SECONDS || performance.now() - reportedAt < REPEAT_MS) return
+    reportedAt = performance.now()
     options.onStalled(waiting)
   }
   const stops = [startRounds(lookMs, options.onError, look), startRounds(checkMs, options.onError, () => checkSigned(db, options))]

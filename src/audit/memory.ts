@@ -28,7 +28,7 @@ export class AuditMemory {
     if (isNewer && this.hasRoomFor(checkpoint.tenant)) this.#newest.set(checkpoint.tenant, checkpoint)
   }
 
-  /** True the first time: a break is found again with each look, and told once. */
+  /** True the first time: a break is found again with each look, and reported once. */
   foundBroken (tenant: string): boolean {
     if (this.#broken.has(tenant)) return false
     if (this.#broken.size < this.#maxTenants) this.#broken.add(tenant)

@@ -48,7 +48,7 @@ async function findGuessing (db: Database, outcome: 'failure' | 'success', attem
   return found.map(({ n }) => attempts[n - 1] as Attempt)
 }
 
-/** Decides that it is told once in 24 hours: `suspected`, else `known` or `few`. */
+/** Decides that it is reported once in 24 hours: `suspected`, else `known` or `few`. */
 const settleGuessing = (db: Database, { tenant, subject, at, factorKind, address, requestId }: Attempt, outcome: 'failure' | 'success'): Promise<unknown> => db.settle('suspect_guessing', sql`${tenant}, ${subject}, ${at}::timestamptz, ${outcome}, ${factorKind}, ${REFUSED}::text[], ${{ address, requestId }}::jsonb`)
 
 interface Spray { tenant: string, source: string | null, users: number }

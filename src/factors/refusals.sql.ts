@@ -10,12 +10,12 @@ export interface Refusal { tenant: string, userId: string, call: string, kind: s
 export const settleUncharged = (db: Database, { tenant, userId, call, kind, cause, by }: Refusal): Promise<Settled<'record_refusal'>> =>
   db.settle('record_refusal', sql`${tenant}, ${userId}::uuid, ${call}, ${kind}, ${cause ?? null}, ${by}::jsonb`)
 
-/** As many users a minute are told of, on each replica. */
+/** So many users a minute are reported by each replica. */
 const MOST = 1000
 
-/** Tells of those that no further one has told of within a minute. */
-export async function tellRefusals (db: Database): Promise<void> {
+/** Reports those that no later one has reported within a minute. */
+export async function reportRefusals (db: Database): Promise<void> {
   const due = await db.chores<{ tenant: string, userId: string, call: string }>`
-    SELECT tenant, user_id::text AS "userId", call FROM refusals WHERE told_at <= now() - interval '1 minute' LIMIT ${MOST}::int`
-  for (const { tenant, userId, call } of due) await db.settle('tell_refusals', sql`${tenant}, ${userId}::uuid, ${call}`)
+    SELECT tenant, user_id::text AS "userId", call FROM refusals WHERE reported_at <= now() - interval '1 minute' LIMIT ${MOST}::int`
+  for (const { tenant, userId, call } of due) await db.settle('report_refusals', sql`${tenant}, ${userId}::uuid, ${call}`)
 }

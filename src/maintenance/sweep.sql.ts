@@ -1,4 +1,4 @@
-import { tellRefusals } from '../factors/refusals.sql.ts'
+import { reportRefusals } from '../factors/refusals.sql.ts'
 import type { Database } from '../platform/db/client.ts'
 import { startRounds } from '../platform/rounds.ts'
 import { REVOCATION_SECONDS } from '../sessions/revocations.ts'
@@ -21,7 +21,7 @@ export async function sweep (db: Database): Promise<number> {
   const webhookEvents = await db.chores`DELETE FROM webhook_events WHERE at < now() - ${WEBHOOK_EVENT_DAYS}::int * interval '24 hours' RETURNING 1`
   const failures = await db.chores`DELETE FROM failures WHERE at < now() - interval '24 hours' RETURNING 1`
   const suspicions = await db.chores`DELETE FROM suspicions WHERE at < now() - interval '24 hours' RETURNING 1`
-  await tellRefusals(db)
+  await reportRefusals(db)
   await foldTallies(db)
   return [sessions, enrollments, bypasses, revocations, webhookEvents, failures, suspicions].reduce((count, rows) => count + rows.length, 0)
 }

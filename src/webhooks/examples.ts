@@ -38,7 +38,7 @@ const commonExamples = (kind: string): Record<CommonWebhookEventType, Example> =
   }
 }
 
-/** One of a type, with when it comes; a test holds them against what is really sent. `kind`: of which factors are told. */
+/** One of a type, with when it comes; a test holds them against what is really sent. `kind`: the kind of factor in it. */
 export const webhookExample = (type: WebhookEventType, kind: string): Example => {
   const common: Partial<Record<WebhookEventType, Example>> = commonExamples(kind)
   return common[type] ?? { about: 'too many wrong codes: the factors of this kind are locked', event: { factorKind: type.replace('.locked', ''), outcome: 'failure', details: {} } }

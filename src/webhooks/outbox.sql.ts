@@ -32,7 +32,7 @@ export async function settleClaimed (db: Database, { tenant, id }: WebhookEventK
 export const settleRenewed = async (db: Database, { tenant, id, attempt }: ClaimedWebhookEvent): Promise<boolean> =>
   (await db.settle('renew_webhook_event', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${CLAIM_SECONDS}::int`)).outcome === 'renewed'
 
-interface Told {
+interface Delivered {
   outcome: Answer['outcome']
   /** Of the same user: the one that is due now. */
   next: WebhookEventKey | null
@@ -40,12 +40,12 @@ interface Told {
 
 type Answer = Settled<'deliver_webhook_event'> | Settled<'fail_webhook_event'>
 
-const toTold = (tenant: string, answer: Answer): Told =>
+const toDelivered = (tenant: string, answer: Answer): Delivered =>
   ({ outcome: answer.outcome, next: 'next' in answer && answer.next !== null ? { tenant, id: answer.next } : null })
 
 /** `delivered`, and gone; `stale` if the claim was over and another worker has it now. */
-export const settleDelivered = async (db: Database, { tenant, id, attempt }: ClaimedWebhookEvent): Promise<Told> =>
-  toTold(tenant, await db.settle('deliver_webhook_event', sql`${tenant}, ${id}::uuid, ${attempt}::int`))
+export const settleDelivered = async (db: Database, { tenant, id, attempt }: ClaimedWebhookEvent): Promise<Delivered> =>
+  toDelivered(tenant, await db.settle('deliver_webhook_event', sql`${tenant}, ${id}::uuid, ${attempt}::int`))
 
 export interface Failure {
   /** What an administrator is told; nothing that the endpoint answered. */
@@ -57,8 +57,8 @@ export interface Failure {
 }
 
 /** `waiting` for its next try, `parked` if that was the last one, or `stale`. */
-export const settleFailed = async (db: Database, { tenant, id, attempt }: ClaimedWebhookEvent, { text, isFinal, isInterrupted }: Failure): Promise<Told> =>
-  toTold(tenant, await db.settle('fail_webhook_event', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${text}, ${isFinal}, ${isInterrupted}`))
+export const settleFailed = async (db: Database, { tenant, id, attempt }: ClaimedWebhookEvent, { text, isFinal, isInterrupted }: Failure): Promise<Delivered> =>
+  toDelivered(tenant, await db.settle('fail_webhook_event', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${text}, ${isFinal}, ${isInterrupted}`))
 
 /** How many wait for their first try, wait for another, or are parked. */
 export async function countWebhookEvents (db: Database): Promise<{ waiting: number, retrying: number, parked: number }> {

@@ -27,8 +27,8 @@ const WHY = ['--reason', 'Ticket 4711']
 const on = ({ tenant, sub }: User): string[] => ['--tenant', tenant, '--user', sub, ...WHY]
 
 /** What the operator did, as the audit and the waiting webhook events have it. */
-const byOperator = (tenant: string): Promise<Array<{ action: string, subject: string | null, details: any, isTold: boolean }>> => db.rows`
-  SELECT e.action, e.subject, e.details, n.id IS NOT NULL AS "isTold" FROM audit_events e LEFT JOIN webhook_events n ON n.tenant = e.tenant AND n.id = e.id
+const byOperator = (tenant: string): Promise<Array<{ action: string, subject: string | null, details: any, isSent: boolean }>> => db.rows`
+  SELECT e.action, e.subject, e.details, n.id IS NOT NULL AS "isSent" FROM audit_events e LEFT JOIN webhook_events n ON n.tenant = e.tenant AND n.id = e.id
   WHERE e.tenant = ${tenant} AND e.actor = 'operator' ORDER BY e.at, e.id`
 
 t.test('a sole administrator who has lost phone and codes is reset by the operator, signs in, sets up anew and administers', async t => {
@@ -56,9 +56,9 @@ t.test('a sole administrator who has lost phone and codes is reset by the operat
   t.match((await bob.call('GET', '/mfa/status')).body.decision, { action: 'enroll' })
 
   t.match(await byOperator(alice.tenant), [
-    { action: 'user.reset', subject: id, isTold: true, details: { reason: 'Ticket 4711', requireCode: false, factors: [{ label: 'Authenticator 1' }], cleared: { totp: { failures: 6, lockedAt: /./ } } } },
-    { action: 'policy.changed', subject: null, isTold: true, details: { reason: 'Ticket 4711', before: { enforcement: 'required' }, after: { enforcement: 'optional' } } },
-    { action: 'policy.changed', isTold: true, details: { reason: 'Ticket 4711', after: { enforcement: 'required' } } }
+    { action: 'user.reset', subject: id, isSent: true, details: { reason: 'Ticket 4711', requireCode: false, factors: [{ label: 'Authenticator 1' }], cleared: { totp: { failures: 6, lockedAt: /./ } } } },
+    { action: 'policy.changed', subject: null, isSent: true, details: { reason: 'Ticket 4711', before: { enforcement: 'required' }, after: { enforcement: 'optional' } } },
+    { action: 'policy.changed', isSent: true, details: { reason: 'Ticket 4711', after: { enforcement: 'required' } } }
   ])
 })
 
@@ -106,7 +106,7 @@ t.test('unlock, sign-out, bypass and enable do what their names say, with their 
 
   const events = await byOperator(user.tenant)
   t.same(events.map(({ action }) => action), ['user.unlocked', 'user.signed_out', 'bypass.issued', 'user.enabled', 'user.reset', 'bypass.issued'])
-  t.ok(events.every(({ subject, details, isTold }) => subject === id && details.reason === 'Ticket 4711' && isTold))
+  t.ok(events.every(({ subject, details, isSent }) => subject === id && details.reason === 'Ticket 4711' && isSent))
 })
 
 t.test('what cannot be done is said in one line, is not done, and ends with 1', async t => {

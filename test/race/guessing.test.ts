@@ -41,8 +41,8 @@ t.test('of 60 parallel wrong recovery codes over two replicas none costs a failu
   t.equal((await bcryptRuns()).compares, compares)
   t.equal((await user.throttle('totp')).failures, 0)
   t.match((await user.events()).filter(({ action }) => action === 'recovery.refused'), [{ details: { count: 1 } }])
-  const [{ untold }] = await service.db.rows<{ untold: number }>`SELECT untold FROM refusals WHERE tenant = ${user.tenant}` as [{ untold: number }]
-  t.equal(untold, (tally(answers)[422] as number) - 1)
+  const [{ unreported }] = await service.db.rows<{ unreported: number }>`SELECT unreported FROM refusals WHERE tenant = ${user.tenant}` as [{ unreported: number }]
+  t.equal(unreported, (tally(answers)[422] as number) - 1)
   t.equal((await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
 })
 

@@ -1,4 +1,4 @@
--- Writes one audit event, in the transaction of what it tells of, and enters it for the chain. Nothing is chained here: events of one
+-- Writes one audit event, in the transaction of what it records, and enters it for the chain. Nothing is chained here: events of one
 -- tenant would wait for each other.
 -- What concerns a user, the policy or an attack also leaves a webhook event if there is an endpoint. That is one insert: no settlement
 -- waits for a delivery. Logins leave none, and the endpoint is looked for only where there is an event for it.

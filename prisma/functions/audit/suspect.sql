@@ -1,4 +1,4 @@
--- Records a suspicion, unless it was known in the last `p_seconds`. Decides: of any number that have it at once, one is told of.
+-- Records a suspicion, unless it was known in the last `p_seconds`. Decides: of any number that have it at once, one is reported.
 CREATE OR REPLACE FUNCTION suspect(
   p_tenant text, p_action text, p_key text, p_seconds int, p_subject text, p_outcome text, p_kind text, p_by jsonb, p_details jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$

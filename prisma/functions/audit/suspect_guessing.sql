@@ -1,5 +1,5 @@
 -- Are this user's codes being guessed? `p_at` is when one was refused (p_outcome `failure`), or accepted after others had been
--- (`success`): with five refused in the 24 hours before, it is told, each once in 24 hours. What cost no attempt is none.
+-- (`success`): with five refused in the 24 hours before, it is reported, each once in 24 hours. What cost no attempt is none.
 -- p_refused are the actions of a refused code, of every kind.
 CREATE OR REPLACE FUNCTION suspect_guessing(
   p_tenant text, p_user text, p_at timestamptz, p_outcome text, p_kind text, p_refused text[], p_by jsonb

@@ -1,5 +1,5 @@
 -- Are codes being tried on many users? From one source (`p_source`), or, null, from anywhere: then only if more users of the tenant
--- failed than passed in that hour. Told once an hour. p_accepted are the actions of an accepted code, of every kind.
+-- failed than passed in that hour. Reported once an hour. p_accepted are the actions of an accepted code, of every kind.
 CREATE OR REPLACE FUNCTION suspect_spray(p_tenant text, p_source text, p_users int, p_accepted text[]) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_details jsonb := jsonb_build_object('users', p_users, 'hours', 1);

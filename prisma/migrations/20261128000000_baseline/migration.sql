@@ -219,8 +219,8 @@ CREATE TABLE "refusals" (
     "user_id" UUID NOT NULL,
     "call" TEXT NOT NULL,
     "kind" TEXT NOT NULL,
-    "told_at" TIMESTAMPTZ(6) NOT NULL,
-    "untold" INTEGER NOT NULL DEFAULT 0,
+    "reported_at" TIMESTAMPTZ(6) NOT NULL,
+    "unreported" INTEGER NOT NULL DEFAULT 0,
     "cause" TEXT,
     "made_by" JSONB,
 
@@ -426,7 +426,7 @@ CREATE INDEX "bypasses_expires_at_idx" ON "bypasses"("expires_at");
 CREATE INDEX "tombstones_pepper_id_idx" ON "tombstones"("pepper_id");
 
 -- CreateIndex
-CREATE INDEX "refusals_told_at_idx" ON "refusals"("told_at");
+CREATE INDEX "refusals_reported_at_idx" ON "refusals"("reported_at");
 
 -- CreateIndex
 CREATE INDEX "mfa_sessions_expires_at_idx" ON "mfa_sessions"("expires_at");
@@ -574,7 +574,7 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'appended');
 END $$;
 
--- Writes one audit event, in the transaction of what it tells of, and enters it for the chain. Nothing is chained here: events of one
+-- Writes one audit event, in the transaction of what it records, and enters it for the chain. Nothing is chained here: events of one
 -- tenant would wait for each other.
 -- What concerns a user, the policy or an attack also leaves a webhook event if there is an endpoint. That is one insert: no settlement
 -- waits for a delivery. Logins leave none, and the endpoint is looked for only where there is an event for it.
@@ -647,7 +647,7 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'recorded');
 END $$;
 
--- Records a suspicion, unless it was known in the last `p_seconds`. Decides: of any number that have it at once, one is told of.
+-- Records a suspicion, unless it was known in the last `p_seconds`. Decides: of any number that have it at once, one is reported.
 CREATE OR REPLACE FUNCTION suspect(
   p_tenant text, p_action text, p_key text, p_seconds int, p_subject text, p_outcome text, p_kind text, p_by jsonb, p_details jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -663,7 +663,7 @@ BEGIN
 END $$;
 
 -- Are this user's codes being guessed? `p_at` is when one was refused (p_outcome `failure`), or accepted after others had been
--- (`success`): with five refused in the 24 hours before, it is told, each once in 24 hours. What cost no attempt is none.
+-- (`success`): with five refused in the 24 hours before, it is reported, each once in 24 hours. What cost no attempt is none.
 -- p_refused are the actions of a refused code, of every kind.
 CREATE OR REPLACE FUNCTION suspect_guessing(
   p_tenant text, p_user text, p_at timestamptz, p_outcome text, p_kind text, p_refused text[], p_by jsonb
@@ -680,7 +680,7 @@ BEGIN
 END $$;
 
 -- Are codes being tried on many users? From one source (`p_source`), or, null, from anywhere: then only if more users of the tenant
--- failed than passed in that hour. Told once an hour. p_accepted are the actions of an accepted code, of every kind.
+-- failed than passed in that hour. Reported once an hour. p_accepted are the actions of an accepted code, of every kind.
 CREATE OR REPLACE FUNCTION suspect_spray(p_tenant text, p_source text, p_users int, p_accepted text[]) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_details jsonb := jsonb_build_object('users', p_users, 'hours', 1);
@@ -1296,40 +1296,41 @@ DECLARE
   v_now timestamptz := clock_timestamp();
   v_row refusals%ROWTYPE;
 BEGIN
-  INSERT INTO refusals (tenant, user_id, call, kind, told_at) VALUES (p_tenant, p_user, p_call, p_kind, '-infinity') ON CONFLICT DO NOTHING;
+  INSERT INTO refusals (tenant, user_id, call, kind, reported_at) VALUES (p_tenant, p_user, p_call, p_kind, '-infinity')
+  ON CONFLICT DO NOTHING;
   SELECT * INTO v_row FROM refusals WHERE tenant = p_tenant AND user_id = p_user AND call = p_call FOR UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'lost'); END IF;
-  UPDATE refusals SET kind = p_kind, made_by = p_by, untold = untold + 1,
-    cause = CASE WHEN v_row.untold = 0 OR v_row.cause = p_cause THEN p_cause END
+  UPDATE refusals SET kind = p_kind, made_by = p_by, unreported = unreported + 1,
+    cause = CASE WHEN v_row.unreported = 0 OR v_row.cause = p_cause THEN p_cause END
   WHERE tenant = p_tenant AND user_id = p_user AND call = p_call;
-  IF v_row.told_at <= v_now - interval '1 minute' THEN PERFORM tell_refusals(p_tenant, p_user, p_call); END IF;
+  IF v_row.reported_at <= v_now - interval '1 minute' THEN PERFORM report_refusals(p_tenant, p_user, p_call); END IF;
   RETURN jsonb_build_object('outcome', 'refused');
+END $$;
+
+-- Writes the event of what record_refusal has counted of a user since the last one; where that is nothing, the count has ended. The caller
+-- says when: once a minute has passed. Decides: each refusal is reported once, however many replicas look.
+CREATE OR REPLACE FUNCTION report_refusals(p_tenant text, p_user uuid, p_call text) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz := clock_timestamp();
+  v_row refusals%ROWTYPE;
+BEGIN
+  SELECT * INTO v_row FROM refusals
+  WHERE tenant = p_tenant AND user_id = p_user AND call = p_call AND reported_at <= v_now - interval '1 minute' FOR UPDATE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'reported'); END IF;
+  IF v_row.unreported = 0 THEN
+    DELETE FROM refusals WHERE tenant = p_tenant AND user_id = p_user AND call = p_call;
+  ELSE
+    UPDATE refusals SET reported_at = v_now, unreported = 0, cause = NULL WHERE tenant = p_tenant AND user_id = p_user AND call = p_call;
+    PERFORM audit(p_tenant, p_user::text, p_call || '.refused', 'failure', v_row.kind, v_row.made_by,
+      jsonb_strip_nulls(jsonb_build_object('count', v_row.unreported, 'cause', v_row.cause)));
+  END IF;
+  RETURN jsonb_build_object('outcome', 'reported');
 END $$;
 
 -- `Retry-After`: whole seconds, never 0.
 CREATE OR REPLACE FUNCTION seconds_until(p_until timestamptz) RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
   RETURN greatest(1, ceil(extract(epoch FROM p_until - clock_timestamp())));
-END $$;
-
--- Writes the event of what record_refusal has counted of a user since the last one; where that is nothing, the count has ended. The caller
--- says when: once a minute has passed. Decides: each refusal is reported once, however many replicas look.
-CREATE OR REPLACE FUNCTION tell_refusals(p_tenant text, p_user uuid, p_call text) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-  v_now timestamptz := clock_timestamp();
-  v_row refusals%ROWTYPE;
-BEGIN
-  SELECT * INTO v_row FROM refusals
-  WHERE tenant = p_tenant AND user_id = p_user AND call = p_call AND told_at <= v_now - interval '1 minute' FOR UPDATE;
-  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'told'); END IF;
-  IF v_row.untold = 0 THEN
-    DELETE FROM refusals WHERE tenant = p_tenant AND user_id = p_user AND call = p_call;
-  ELSE
-    UPDATE refusals SET told_at = v_now, untold = 0, cause = NULL WHERE tenant = p_tenant AND user_id = p_user AND call = p_call;
-    PERFORM audit(p_tenant, p_user::text, p_call || '.refused', 'failure', v_row.kind, v_row.made_by,
-      jsonb_strip_nulls(jsonb_build_object('count', v_row.untold, 'cause', v_row.cause)));
-  END IF;
-  RETURN jsonb_build_object('outcome', 'told');
 END $$;
 
 -- Ends every wait and lock. Failures that are counted beside it come before it or after it, whole.

@@ -22,7 +22,7 @@ export interface Settlements {
   accept_factor: { outcome: 'accepted' } & Remembered | { outcome: 'spent' } | Throttled
   refuse_factor: { outcome: 'refused' } | Throttled
   record_refusal: { outcome: 'refused' }
-  tell_refusals: { outcome: 'told' }
+  report_refusals: { outcome: 'reported' }
   start_enrollment: { outcome: 'started', expiresAt: string } | { outcome: 'waiting', seconds: number } | { outcome: 'stale' }
   claim_confirmation: { outcome: 'claimed' } | { outcome: 'spent' } | Throttled
   confirm_factor: { outcome: 'confirmed' } & Remembered | { outcome: 'stale' } | { outcome: 'spent' } | Throttled

@@ -12,7 +12,7 @@ const recover = (user: User, code: string | undefined): Promise<Answer> => user.
 const renew = (user: User, token: string): Promise<Answer> => user.call('POST', '/mfa/recovery/codes', {}, token)
 const refused = async (user: User): Promise<any[]> => (await user.events()).filter(({ action }) => action === 'recovery.refused')
 /** Lets a minute pass, as far as the events know. */
-const aMinute = ({ tenant }: User): Promise<unknown> => db.rows`UPDATE refusals SET told_at = now() - interval '61 seconds' WHERE tenant = ${tenant}`
+const aMinute = ({ tenant }: User): Promise<unknown> => db.rows`UPDATE refusals SET reported_at = now() - interval '61 seconds' WHERE tenant = ${tenant}`
 
 t.test('while an attacker with the password sends wrong codes of every kind, the owner\'s recovery code and an administrator\'s code open at the first try', async t => {
   const { actOn, enrolled } = await administrator(service)

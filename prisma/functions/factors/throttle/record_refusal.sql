@@ -7,12 +7,13 @@ DECLARE
   v_now timestamptz := clock_timestamp();
   v_row refusals%ROWTYPE;
 BEGIN
-  INSERT INTO refusals (tenant, user_id, call, kind, told_at) VALUES (p_tenant, p_user, p_call, p_kind, '-infinity') ON CONFLICT DO NOTHING;
+  INSERT INTO refusals (tenant, user_id, call, kind, reported_at) VALUES (p_tenant, p_user, p_call, p_kind, '-infinity')
+  ON CONFLICT DO NOTHING;
   SELECT * INTO v_row FROM refusals WHERE tenant = p_tenant AND user_id = p_user AND call = p_call FOR UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'lost'); END IF;
-  UPDATE refusals SET kind = p_kind, made_by = p_by, untold = untold + 1,
-    cause = CASE WHEN v_row.untold = 0 OR v_row.cause = p_cause THEN p_cause END
+  UPDATE refusals SET kind = p_kind, made_by = p_by, unreported = unreported + 1,
+    cause = CASE WHEN v_row.unreported = 0 OR v_row.cause = p_cause THEN p_cause END
   WHERE tenant = p_tenant AND user_id = p_user AND call = p_call;
-  IF v_row.told_at <= v_now - interval '1 minute' THEN PERFORM tell_refusals(p_tenant, p_user, p_call); END IF;
+  IF v_row.reported_at <= v_now - interval '1 minute' THEN PERFORM report_refusals(p_tenant, p_user, p_call); END IF;
   RETURN jsonb_build_object('outcome', 'refused');
 END $$;
