@@ -33,7 +33,7 @@ export async function watchAttempts (db: Database, events: ChainedEvent[]): Prom
 const settleFailures = (db: Database, attempts: [Attempt, ...Attempt[]] | Attempt[]): Promise<unknown> => db.settle('record_failures', sql`${(attempts[0] as Attempt).tenant}, ${attempts.map(({ subject }) => subject)}::text[], ${attempts.map(({ address }) => sourceOf(address))}::text[],
     ${attempts.map(({ at }) => at)}::text[]::timestamptz[]`)
 
-/** The users that `suspect_guessing` may answer more of than `few` or `known`, in one look. */
+/** The attempts for which `suspect_guessing` may answer something other than `few` or `known`, in one query. */
 async function findGuessing (db: Database, outcome: 'failure' | 'success', attempts: Attempt[]): Promise<Attempt[]> {
   if (attempts.length === 0) return []
   const { tenant } = attempts[0] as Attempt

@@ -51,7 +51,7 @@ function joined (known: SourceClaims | undefined, caller: FirstFactor): SourceCl
   return { ...known, ...claims, local: known?.local === true || claims.local, sso: known?.sso === true || claims.sso }
 }
 
-/** A user without anything else that is known of them. */
+/** A user that the database does not know yet. */
 const newcomer = (sources: DecisionInput['sources'], policy: Policy, now: Date): DecisionInput =>
   ({ isDisabled: false, sources, policyMetAt: null, graceUntil: null, exemption: null, readAt: now, policy, factors: [], session: { authentication: null } })
 
