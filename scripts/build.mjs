@@ -1,9 +1,9 @@
-// `npm run build [-- --source-maps] [-- …/dist]`: what is deployed. The programs, with all that they use in a few files
-// that they share: to find, read and link more than a thousand small ones was most of the start, and much of the memory.
+// `npm run build [-- --source-maps] [-- …/dist]`: what is deployed. The programs, with all that they use in a few files that they share.
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { REQUIRE, UNBUNDLED } from './bundle.mjs'
 
 process.chdir(fileURLToPath(new URL('../', import.meta.url)))
 const args = process.argv.slice(2)
@@ -24,10 +24,9 @@ await build({
   sourcemap: args.includes('--source-maps') && 'linked',
   sourcesContent: false,
   logLevel: 'warning',
-  // What is native, has files of its own, or is seldom wanted. Prisma's adapter is not among it: it knows pools of one `pg`.
-  external: ['bcrypt', 'pino-pretty', '@fastify/swagger-ui', '@prisma/client', '@prisma/schema-engine-wasm', 'undici'],
-  // What packages of CommonJS call, and where a source file would lie if each were built by itself.
-  banner: { js: "import { createRequire as __requireOf } from 'node:module'; const require = __requireOf(import.meta.url), __dist = /^.*\\/dist\\//.exec(import.meta.url)[0]" },
+  external: UNBUNDLED,
+  // And where a source file would lie if each were built by itself.
+  banner: { js: `${REQUIRE} const __dist = /^.*\\/dist\\//.exec(import.meta.url)[0]` },
   plugins: [{
     name: 'headless-mfa',
     setup ({ onLoad }) {

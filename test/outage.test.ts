@@ -6,6 +6,7 @@ import { ownDatabase } from './helpers/database.ts'
 import { startProxy } from './helpers/proxy.ts'
 import { type Answer, type Service, startService } from './helpers/service.ts'
 import { aroundSettling } from './helpers/settling.ts'
+import { until } from './helpers/until.ts'
 
 const { url } = await ownDatabase(t)
 
@@ -25,11 +26,8 @@ async function timed (call: Promise<Answer>): Promise<Answer & { seconds: number
 /** Milliseconds until the service answers a user again. */
 async function untilHealed (service: Service, token: string): Promise<number> {
   const start = performance.now()
-  while (performance.now() - start < 15_000) {
-    if ((await service.call('GET', '/mfa/status', { token })).status === 200) return performance.now() - start
-    await sleep(100)
-  }
-  return Infinity
+  await until(async () => (await service.call('GET', '/mfa/status', { token })).status === 200, { withinMs: 15_000, everyMs: 100 })
+  return performance.now() - start
 }
 
 for (const trouble of ['refuse', 'blackHole'] as const) {

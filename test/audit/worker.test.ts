@@ -1,7 +1,7 @@
 // The replica that holds the lease chains and signs the events of all tenants, soon after they happen.
 import type { Sql } from 'sql-template-tag'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { AuditMemory } from '../../src/audit/memory.ts'
 import type { Checkpoint } from '../../src/audit/checkpoint.ts'
 import { UnavailableError } from '../../src/platform/unavailable.ts'
@@ -13,6 +13,7 @@ import type { Database } from '../../src/platform/db/client.ts'
 import { Lease } from '../../src/platform/db/lease.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { startService } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 
 const { url } = await ownDatabase(t)
 const service = await startService(t, { DATABASE_URL: url })
@@ -43,14 +44,6 @@ function start (db: Database, options: ChainingOptions): () => Promise<void> {
   return () => lease.stop()
 }
 
-async function until (t: Test, what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (await isSo()) return t.pass(what) as never
-    await sleep(50)
-  }
-  t.fail(what)
-}
-
 const chained = async (tenant: string): Promise<number> => (await db.rows`SELECT 1 FROM audit_chain WHERE tenant = ${tenant}`).length
 
 t.test('of two replicas one works; the other when the first has gone; a broken chain stops no other', async t => {
@@ -59,7 +52,7 @@ t.test('of two replicas one works; the other when the first has gone; a broken c
   await two.enroll()
   const [first, second] = [watch(), watch()]
   const stopFirst = start(db, first)
-  await until(t, 'both tenants are chained and signed', () => new Set(first.signed.map(({ tenant }) => tenant)).size === 2)
+  t.ok(await until(() => new Set(first.signed.map(({ tenant }) => tenant)).size === 2), 'both tenants are chained and signed')
   t.same(first.actions, ['factor.started', 'factor.confirmed', 'factor.started', 'factor.confirmed'], 'each is told once')
   t.match(first.signed[0], { count: 2, digest: /^[0-9a-f]{64}$/ })
   const stopSecond = start(db, second)
@@ -70,8 +63,8 @@ t.test('of two replicas one works; the other when the first has gone; a broken c
 
   await db.rows`UPDATE audit_heads SET count = 1 WHERE tenant = ${one.tenant}`
   for (const user of [one, two]) await user.call('GET', '/admin/policy')
-  await until(t, 'the other tenant is chained and signed', () => second.signed.some(({ tenant }) => tenant === two.tenant))
-  await until(t, 'and the broken one is reported', () => second.broken.some(([tenant]) => tenant === one.tenant))
+  t.ok(await until(() => second.signed.some(({ tenant }) => tenant === two.tenant)), 'the other tenant is chained and signed')
+  t.ok(await until(() => second.broken.some(([tenant]) => tenant === one.tenant)), 'and the broken one is reported')
   t.ok(second.signed.every(({ tenant }) => tenant === two.tenant))
   await stopSecond()
   t.equal(await chained(two.tenant), 3)
@@ -95,7 +88,7 @@ t.test('a tenant that the database kept from being signed is reported when the o
 t.test('without a database it goes on trying', async t => {
   const options = watch()
   const stop = start({ ...db, settle: () => Promise.reject(new Error('gone')) }, options)
-  await until(t, 'more than once', () => options.errors.length > 1)
+  t.ok(await until(() => options.errors.length > 1), 'more than once')
   await stop()
 })
 
@@ -106,6 +99,6 @@ t.test('by itself it begins after a second', async t => {
   const lease = new Lease(db, 'audit', options.onError)
   startChaining(db, lease, options)
   t.equal(await chained(user.tenant), 0)
-  await until(t, 'it is chained', async () => await chained(user.tenant) === 2)
+  t.ok(await until(async () => await chained(user.tenant) === 2), 'it is chained')
   await lease.stop()
 })

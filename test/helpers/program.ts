@@ -4,12 +4,18 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
-const { TEST_BUILD } = process.env
+const { TEST_BUILD, TEST_COVERAGE } = process.env
+
+/** Programs that run lines of `src` which no test runs in a process of its own: they are noted there, too. */
+const ARE_NOTED = /^src\/cli\/(migrate|audit-verify)|^test\/helpers\/(chain|embedded|migrate)-process/
 
 /** What Node is to run, and what it needs for that; `path` is below the repository's root. */
-export const program = (path: string): { file: string, execArgv: string[] } => TEST_BUILD === undefined
-  ? { file: join(root, path), execArgv: ['--import=tsx'] }
-  : { file: join(TEST_BUILD, path.replace(/\.ts$/, '.js')), execArgv: [] }
+export function program (path: string): { file: string, execArgv: string[] } {
+  if (TEST_BUILD === undefined) return { file: join(root, path), execArgv: ['--import=tsx'] }
+  const isNoted = TEST_COVERAGE !== undefined && ARE_NOTED.test(path)
+  const file = join(TEST_BUILD, isNoted ? '.' : 'fast', path.replace(/\.ts$/, '.js'))
+  return { file, execArgv: isNoted ? [`--import=${join(root, 'scripts/note-coverage.mjs')}`] : [] }
+}
 
 /** The arguments of `node`. */
 export function nodeArguments (path: string, ...args: string[]): string[] {

@@ -1,5 +1,4 @@
 // The database moves to another server while the old one stays up, with the connections to it: everyone follows within seconds.
-import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { startAudit } from '../../../src/audit/start.ts'
@@ -8,18 +7,10 @@ import { Metrics } from '../../../src/http/plugins/metrics.ts'
 import { type Proxy, startProxy } from '../../helpers/proxy.ts'
 import { setReadOnly, startPair } from '../../helpers/servers.ts'
 import { inTime, type Service, startService } from '../../helpers/service.ts'
+import { until } from '../../helpers/until.ts'
 
 /** Ten seconds, and what a busy machine takes besides. */
-const PATIENCE_MS = 20_000
-
-async function until (t: Test, what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const start = performance.now()
-  while (performance.now() - start < PATIENCE_MS) {
-    if (await isSo()) return t.pass(`${what}, after ${Math.round(performance.now() - start)} ms`) as never
-    await sleep(100)
-  }
-  t.fail(what)
-}
+const PATIENCE = { withinMs: 20_000, everyMs: 100 }
 
 async function query<T extends pg.QueryResultRow> (url: string, text: string): Promise<T[]> {
   const client = new pg.Client({ connectionString: url })
@@ -66,14 +57,14 @@ for (const isLeftWritable of [false, true]) {
     const stage = await start(t)
     const { proxy, service, first, second } = stage
     await service.user().enroll()
-    await until(t, 'the first server has it all', async () => await areAllAt(stage, first) && await isChained(first))
+    t.ok(await until(async () => await areAllAt(stage, first) && await isChained(first), PATIENCE), 'the first server has it all')
 
     if (!isLeftWritable) await setReadOnly(first.url)
     proxy.lead(second.url)
-    await until(t, 'all ask the second server', () => areAllAt(stage, second))
+    t.ok(await until(() => areAllAt(stage, second), PATIENCE), 'all ask the second server')
     const user = service.user()
     t.equal((await inTime(() => user.call('POST', '/mfa/enroll'))).status, 201)
-    await until(t, 'and chain there', () => isChained(second))
+    t.ok(await until(() => isChained(second), PATIENCE), 'and chain there')
     t.same(await query(first.url, `SELECT FROM users WHERE tenant = '${user.tenant}'`), [])
     t.match((await service.call('GET', '/metrics')).text, /^mfa_database_reconnects_total\{cause="moved"\} [12]$/m)
     t.ok(service.log.some(line => JSON.parse(line).msg.startsWith('the database URL leads to another server')))
@@ -88,8 +79,8 @@ t.test('a standby that is promoted: what the old server knew counts, and a code 
   service.clock.advance(30)
   const code = service.clock.code(secret)
   t.equal((await user.call('POST', '/mfa/verify', { code })).status, 200)
-  await until(t, 'the standby has it too', async () =>
-    (await query(second.url, "SELECT FROM audit_events WHERE action = 'totp.accepted'")).length === 1 && await isChained(second))
+  t.ok(await until(async () =>
+    (await query(second.url, "SELECT FROM audit_events WHERE action = 'totp.accepted'")).length === 1 && await isChained(second), PATIENCE), 'the standby has it too')
 
   await setReadOnly(first.url)
   await query(second.url, 'SELECT pg_promote()')
@@ -99,12 +90,12 @@ t.test('a standby that is promoted: what the old server knew counts, and a code 
   t.equal((await other.call('DELETE', '/mfa/sessions', { token })).status, 204)
   await query(second.url, "UPDATE revocations SET at = at - interval '1 minute'")
   proxy.lead(second.url)
-  await until(t, 'all ask the promoted server', () => areAllAt(stage, second))
-  await until(t, 'what was ended there is dead', async () => (await user.call('GET', '/mfa/authorize', undefined, token)).status === 401)
+  t.ok(await until(() => areAllAt(stage, second), PATIENCE), 'all ask the promoted server')
+  t.ok(await until(async () => (await user.call('GET', '/mfa/authorize', undefined, token)).status === 401, PATIENCE), 'what was ended there is dead')
   t.equal((await inTime(() => user.call('POST', '/mfa/verify', { code }))).status, 422)
   service.clock.advance(30)
   t.equal((await inTime(() => user.call('POST', '/mfa/verify', { code: service.clock.code(secret) }))).status, 200)
-  await until(t, 'and chain there', () => isChained(second))
+  t.ok(await until(() => isChained(second), PATIENCE), 'and chain there')
 })
 
 t.test('a name that leads to a standby moves no connection there; one that was refused a write begins anew when the server takes writes again', async t => {
@@ -112,18 +103,18 @@ t.test('a name that leads to a standby moves no connection there; one that was r
   const { proxy, service, first, second } = stage
   const logged = (text: RegExp): number => service.log.filter(line => text.test(line)).length
   proxy.lead(second.url)
-  await until(t, 'it is said', async () => logged(/"the database takes no writes"/) > 0)
+  t.ok(await until(async () => logged(/"the database takes no writes"/) > 0, PATIENCE), 'it is said')
   t.match((await service.call('GET', '/metrics')).text, /^mfa_database_reconnects_total\{cause="moved"\} 0$/m, 'connections that there are go on')
 
   proxy.lead(first.url)
   // As it was when each connection began: another setting counts for none of them.
   await query(first.url, `ALTER DATABASE ${new URL(first.url).pathname.slice(1)} SET default_transaction_read_only = on`)
   proxy.cut()
-  await until(t, 'no write is accepted', async () => (await service.user().call('POST', '/mfa/enroll')).status === 503)
+  t.ok(await until(async () => (await service.user().call('POST', '/mfa/enroll')).status === 503, PATIENCE), 'no write is accepted')
   await Promise.all(Array.from({ length: 8 }, () => service.db.rows`SELECT pg_sleep(0.2)`))
   await query(first.url, 'SET transaction_read_only = off; ALTER DATABASE ' + new URL(first.url).pathname.slice(1) + ' RESET default_transaction_read_only')
   await service.user().call('POST', '/mfa/enroll')
-  await until(t, 'all begin anew', async () => logged(/"the database takes writes again/) > 0)
+  t.ok(await until(async () => logged(/"the database takes writes again/) > 0, PATIENCE), 'all begin anew')
   t.equal((await service.user().call('POST', '/mfa/enroll')).status, 201)
   t.equal(logged(/"the database takes no writes"/), 1, 'once, as long as it is so')
   t.match((await service.call('GET', '/metrics')).text, /^mfa_database_reconnects_total\{cause="read_only"\} 1$/m)
