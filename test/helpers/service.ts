@@ -1,5 +1,6 @@
 // One running service, over real HTTP, on the shared database; and the users of one tenant, which each test owns.
 import sql from 'sql-template-tag'
+import { type Dispatcher, request } from 'undici'
 import { createPrivateKey, createSecretKey, generateKeyPairSync, randomBytes, randomUUID, sign as signBytes, createHmac } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { createApp } from '../../src/app.ts'
@@ -106,21 +107,23 @@ export async function startService (t: Teardown, env: Record<string, string | un
   return service
 }
 
-/** Real HTTP to one replica. */
+/** Real HTTP to one replica, by what takes a fifth of the time of `fetch`. */
 export const callTo = (url: string): Service['call'] => async (method, path, { token, body, headers } = {}) => {
-  const response = await fetch(url + path, {
-    method,
-    redirect: 'manual',
+  const response = await request(url + path, {
+    method: method as Dispatcher.HttpMethod,
     headers: {
+      accept: '*/*',
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
       ...(body !== undefined && { 'content-type': 'application/json' }),
       ...headers
     },
     ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) })
   })
-  const text = await response.text()
-  const isJson = /json/.test(response.headers.get('content-type') ?? '')
-  return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : undefined }
+  const text = await response.body.text()
+  const answered = new Headers()
+  for (const [name, values] of Object.entries(response.headers)) for (const value of [values].flat()) answered.append(name, value as string)
+  const isJson = /json/.test(answered.get('content-type') ?? '')
+  return { status: response.statusCode, headers: answered, text, body: isJson ? JSON.parse(text) : undefined }
 }
 
 /** Once a busy machine has time for it: a 503 says that nothing happened, and that the call may be repeated. */
