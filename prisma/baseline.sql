@@ -35,6 +35,8 @@ ALTER TABLE "policies"
   ADD CONSTRAINT "policies_grace" CHECK (grace_period_days BETWEEN 0 AND 365);
 -- What each kind of factor needs: a kind of its own has a constraint of its own.
 ALTER TABLE "factors" ADD CONSTRAINT "factors_totp" CHECK (kind <> 'totp' OR num_nulls(algorithm, digits, period) = 0);
+ALTER TABLE "factors" ADD CONSTRAINT "factors_passkey" CHECK (kind <> 'passkey' OR
+  (num_nulls(credential_id, rp_id, backup_eligible, aaguid, transports) = 0 AND length(credential_id) BETWEEN 1 AND 1023));
 ALTER TABLE "enrollments" ADD CONSTRAINT "enrollments_totp" CHECK (kind <> 'totp' OR num_nulls(algorithm, digits, period) = 0);
 ALTER TABLE "recovery_codes" ADD CONSTRAINT "recovery_codes_bcrypt" CHECK (hash ~ '^[$]2[aby][$]1[0-9][$]');
 ALTER TABLE "bypasses" ADD CONSTRAINT "bypasses_bcrypt" CHECK (hash ~ '^[$]2[aby][$]1[0-9][$]');
@@ -49,12 +51,13 @@ CREATE INDEX "users_timed_idx" ON "users"("tenant", "cohort", "id") INCLUDE ("po
 CREATE INDEX "users_disabled_idx" ON "users"("tenant", "id") WHERE disabled_at IS NOT NULL;
 CREATE INDEX "users_administrators_idx" ON "users"("tenant", "id") WHERE administrator_at IS NOT NULL;
 CREATE INDEX "throttles_locked_idx" ON "throttles"("tenant", "user_id") WHERE locked_at IS NOT NULL;
+CREATE INDEX "factors_rp_id_idx" ON "factors"("tenant", "rp_id") WHERE rp_id IS NOT NULL;
 CREATE INDEX "recovery_codes_used_idx" ON "recovery_codes"("tenant", "user_id") WHERE used_at IS NOT NULL;
 -- A set is hashed with one pepper: its first code speaks for all ten.
 CREATE INDEX "recovery_codes_pepper_id" ON "recovery_codes"("pepper_id") WHERE slot = 0;
 -- What is not a login is rare among what is. Refused codes are rare among accepted ones, and are what is looked for after an
 -- attack: where there are hardly any, a page of them would read a year of logins.
-CREATE INDEX "audit_events_rare_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action NOT IN ('totp.accepted', 'totp.refused');
+CREATE INDEX "audit_events_rare_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action NOT IN ('totp.accepted', 'totp.refused', 'passkey.accepted');
 CREATE INDEX "audit_events_refused_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action = 'totp.refused';
 -- Which event is tried next, and whether a user's older ones are still there. Both hold what waits and nothing else.
 CREATE INDEX "webhook_events_due_idx" ON "webhook_events"("due_at") WHERE parked_at IS NULL;

@@ -7,6 +7,7 @@ import { Secrets } from './config/secrets.ts'
 import { registerEnroll } from './factors/enroll/route.ts'
 import { registerFactors } from './factors/list/route.ts'
 import { registerRecovery } from './factors/recovery/route.ts'
+import { tellUnusable } from './factors/passkeys/start.ts'
 import { FactorKinds } from './factors/registry.ts'
 import { registerVerify } from './factors/verify/route.ts'
 import { AuthorizationCache } from './gateway/authorization-cache.ts'
@@ -122,9 +123,10 @@ export async function createApp ({ config, secrets = new Secrets(config), db, ki
   await registerLimits(app, config.RATE_LIMIT_PER_MINUTE)
   refuseCodesByWrongClock(app, skew)
   registerJson(app)
-  await registerOpenapi(app, VERSION, webhooksOfSpecification(kinds.names))
+  await registerOpenapi(app, VERSION, webhooksOfSpecification(kinds))
   registerMetrics(app, metrics)
   watchDatabase(app, db, metrics, tracing)
+  tellUnusable(app, db, config, metrics)
   metrics.clockSkew(() => skew.seconds)
 
   const auth = await registerAuth(app, { ...authOptions(config, secrets), clock })
@@ -139,7 +141,7 @@ export async function createApp ({ config, secrets = new Secrets(config), db, ki
 
   decorateRequests(app)
   refuseEnded(app, clock)
-  for (const schema of sharedSchemas(kinds.names)) app.addSchema(schema)
+  for (const schema of sharedSchemas(kinds.all)) app.addSchema(schema)
   registerStatus(app, services)
   for (const kind of kinds.all) {
     for (const schema of kind.schemas) app.addSchema(schema)

@@ -12,12 +12,12 @@ import { verifyTenant } from './verify.sql.ts'
 const PAGE = 50
 
 export function registerAudit (app: FastifyInstance, services: Services): void {
-  for (const schema of auditSchemas(services.kinds.names)) app.addSchema(schema)
+  for (const schema of auditSchemas(services.kinds.all)) app.addSchema(schema)
   registerEvents(app, services)
   registerVerify(app, services)
 }
 
-function registerEvents (app: FastifyInstance, { db, guard, kinds: { names: kinds } }: Services): void {
+function registerEvents (app: FastifyInstance, { db, guard, kinds: { all: kinds, names: [kind] } }: Services): void {
   app.get('/admin/audit', {
     onRequest: guard.admin(['mfa:admin', 'mfa:auditor']),
     schema: operation({
@@ -30,7 +30,7 @@ function registerEvents (app: FastifyInstance, { db, guard, kinds: { names: kind
         200: {
           schema: Type.Ref('AuditPage'),
           description: 'A page, and the cursor of the next one.',
-          contentTypes: { [NDJSON]: { schema: Type.String({ description: 'An `AuditEvent` on each line', examples: [`${JSON.stringify(auditEventExample(kinds[0] as string))}\n`] }) } }
+          contentTypes: { [NDJSON]: { schema: Type.String({ description: 'An `AuditEvent` on each line', examples: [`${JSON.stringify(auditEventExample(kind as string))}\n`] }) } }
         }
       },
       errors: ['step_up_required', 'not_enrolled']

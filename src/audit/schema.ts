@@ -1,9 +1,10 @@
 import { type Static, Type } from 'typebox'
+import type { FactorKind } from '../factors/factor-kind.ts'
 import { EventCursor, GivenTime, Limit, MAX_LENGTH, QueryName, Uuid } from '../http/schema.ts'
 
 /** With those of these kinds of factor. */
-export const actionsOf = (kinds: readonly string[]): string[] => [
-  'factor.started', 'factor.confirmed', 'factor.renamed', 'factor.removed', ...kinds.flatMap(kind => [`${kind}.accepted`, `${kind}.refused`, `${kind}.locked`]),
+export const actionsOf = (kinds: readonly FactorKind[]): string[] => [
+  'factor.started', 'factor.confirmed', 'factor.renamed', 'factor.removed', ...kinds.flatMap(({ audit: { accepted, refused, told } }) => [...accepted, ...refused, ...told]),
   'recovery.accepted', 'recovery.refused',
   'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used', 'session.ended', 'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set',
   'user.disabled', 'user.enabled', 'user.erased', 'users.synced', 'policy.changed', 'access.refused', 'secret.unreadable', 'key.rotated', 'spray.suspected', 'guessing.suspected', 'policy.would_enroll', 'notice.retried'
@@ -15,9 +16,11 @@ const AT = '2026-11-24T12:00:00.123456Z'
 
 export const auditEventExample = (kind: string) => ({ id: ID, at: AT, tenant: 'acme', actorId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', actor: 'alice@example.com', userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', user: 'alice@example.com', action: `${kind}.accepted`, outcome: 'success', factorKind: kind, address: '192.0.2.7', requestId: '0b6b2b2e-5a53-4d4e-9a53-3f9d3f1c2a10', details: { factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11' } })
 
+const firstOf = ([first]: readonly FactorKind[]): string => (first as FactorKind).kind
+
 const EventTime = Type.String({ format: 'date-time', description: 'RFC 3339, UTC, to the microsecond', examples: [AT] })
 
-const AuditEvent = (kinds: readonly string[]) => Type.Object({
+const AuditEvent = (kinds: readonly FactorKind[]) => Type.Object({
   id: Uuid,
   at: EventTime,
   tenant: Type.String(),
@@ -27,13 +30,13 @@ const AuditEvent = (kinds: readonly string[]) => Type.Object({
   user: Nullable('The name to show, as in `actor`'),
   action: Type.String({ description: 'What was done', examples: actionsOf(kinds) }),
   outcome: Type.Enum(['success', 'failure']),
-  factorKind: Nullable(`${kinds.map(kind => `\`${kind}\``).join(', ')}, \`recovery\`, or \`bypass\` (a code from an administrator)`),
+  factorKind: Nullable(`${kinds.map(({ kind }) => `\`${kind}\``).join(', ')}, \`recovery\`, or \`bypass\` (a code from an administrator)`),
   address: Nullable('Where it came from'),
   requestId: Nullable('As in `X-Request-Id`'),
   details: Type.Object({}, { additionalProperties: true, description: 'More, depending on the action. Never a secret' })
-}, { $id: 'AuditEvent', examples: [auditEventExample(kinds[0] as string)] })
+}, { $id: 'AuditEvent', examples: [auditEventExample(firstOf(kinds))] })
 
-export const auditQuery = (kinds: readonly string[]) => Type.Object({
+export const auditQuery = (kinds: readonly FactorKind[]) => Type.Object({
   userId: Type.Optional(QueryName(600, 'The `userId` it is about')),
   subject: Type.Optional(QueryName(MAX_LENGTH.subject, 'The `sub` of the user it is about. Finds the users who have it now')),
   actorId: Type.Optional(QueryName(600, 'Who did it')),
@@ -45,10 +48,10 @@ export const auditQuery = (kinds: readonly string[]) => Type.Object({
 }, { additionalProperties: false })
 export type AuditQuery = Static<ReturnType<typeof auditQuery>>
 
-const AuditPage = (kinds: readonly string[]) => Type.Object({
+const AuditPage = (kinds: readonly FactorKind[]) => Type.Object({
   items: Type.Array(Type.Ref('AuditEvent')),
   nextCursor: Type.Union([EventCursor, Type.Null()], { description: 'Cursor of the next page. Null on the last one' })
-}, { $id: 'AuditPage', examples: [{ items: [auditEventExample(kinds[0] as string)], nextCursor: null }] })
+}, { $id: 'AuditPage', examples: [{ items: [auditEventExample(firstOf(kinds))], nextCursor: null }] })
 
 const AuditVerdict = Type.Object({
   ok: Type.Boolean(),
@@ -62,4 +65,4 @@ const AuditVerdict = Type.Object({
   waitingSince: Type.Optional(Type.String({ format: 'date-time', description: 'Since when events wait to be chained. The service is stopped, or something keeps it from chaining. Until they are chained, nothing shows whether they were changed' }))
 }, { $id: 'AuditVerdict', examples: [{ ok: false, events: 1204, brokenAt: { position: 731, id: ID, at: AT, cause: 'changed' } }] })
 
-export const auditSchemas = (kinds: readonly string[]) => [AuditEvent(kinds), AuditPage(kinds), AuditVerdict]
+export const auditSchemas = (kinds: readonly FactorKind[]) => [AuditEvent(kinds), AuditPage(kinds), AuditVerdict]

@@ -30,6 +30,9 @@ const TEST_ISSUER = 'http://localhost/issuer-for-tests'
 /** Nothing has to survive a test run, so nothing waits for a disk. */
 const FORGETFUL = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
 
+/** For whatever page a test serves on this machine; a test that wants others says so. */
+const PASSKEYS = { PASSKEY_RP_ID: 'localhost', PASSKEY_ORIGINS: 'http://localhost:*' }
+
 const QUIET = { RATE_LIMIT_PER_MINUTE: '0', LOG_LEVEL: 'silent' }
 
 /**
@@ -76,6 +79,7 @@ async function start (settings: Record<string, string>, clock?: () => Date): Pro
     const env = developmentEnvironment({
       ...QUIET,
       ...(settings.TRUSTED_ISSUERS_FILE === undefined && { JWT_ISSUER: TEST_ISSUER, JWT_SECRET: secret, JWT_SESSION_CLAIM: 'sid' }),
+      ...(!Object.keys(settings).some(name => name.startsWith('PASSKEY')) && PASSKEYS),
       PORT: '0',
       MFA_ISSUER: 'http://localhost/headless-mfa-for-tests',
       ...settings,

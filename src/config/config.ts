@@ -7,6 +7,7 @@ import { issuerSecrets, parsePeppers, parseSealingKeys, refuseReused } from './k
 import { findUnknown, isGivenIn, isOfPlatform, unknown } from './names.ts'
 import { placeholder } from './placeholder.ts'
 import { checkPlaces, isProductive, refuseConfusion } from './places.ts'
+import { passkeyVariables, readPasskeys, type RelyingParty } from './passkeys.ts'
 import { looseEnds, parsePolicyFloor } from './policy-floor.ts'
 import { requireProduction } from './production.ts'
 import { parseSigningKeys, type SigningKey } from './signing-keys.ts'
@@ -59,6 +60,7 @@ export const variables = {
   ENROLL_REQUIRES_CODE: { read: choice('never', 'roles', 'always'), fallback: 'roles', about: 'who needs a bypass code for their first enrollment. `never`: no one; `roles`: users with an `mfa:` role, once their tenant has an enrolled administrator; `always`: everyone. See [Help a user](administration.md#add-a-second-administrator)' },
   TOTP_ISSUER_NAME: { read: totpIssuer, fallback: 'Headless MFA', about: 'the name that the authenticator app shows' },
   TOTP_WINDOW: { read: choice('1', 'past'), fallback: '1', about: 'which codes are accepted. `1`: the present one, one before and one after; `past`: the present one and one before' },
+  ...passkeyVariables,
   BCRYPT_COST: { read: integer(4, 12), fallback: '10', about: 'bcrypt cost of recovery codes, from 10 to 12' },
   THROTTLE_WAITS: { read: integers(0, 3600), fallback: '0,0,0,0,30', about: 'seconds to wait after each wrong code in a row. After the last number they double, up to an hour' },
   THROTTLE_LOCK: { read: integer(1, 100), fallback: '30', about: 'how many wrong codes in a row lock the authenticators' },
@@ -85,13 +87,13 @@ export const variables = {
 
 type Name = keyof typeof variables
 type Value<N extends Name> = ReturnType<typeof variables[N]['read']>
-type Optional = 'WEBHOOK_URL' | 'WEBHOOK_SECRET' | 'OTEL_EXPORTER_OTLP_ENDPOINT' | 'HTTPS_PROXY' | 'NO_PROXY' | 'ADMIN_PORT' | 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR' | 'ENROLL_PAGE_URL' | 'VERIFY_PAGE_URL' | 'LOGIN_PAGE_URL'
-type Derived = 'JWT_PUBLIC_KEY_FILE' | 'TRUSTED_ISSUERS_FILE'
+type Optional = 'WEBHOOK_URL' | 'WEBHOOK_SECRET' | 'OTEL_EXPORTER_OTLP_ENDPOINT' | 'HTTPS_PROXY' | 'NO_PROXY' | 'ADMIN_PORT' | 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_ISSUER' | 'JWT_AUDIENCE' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY_FILE' | 'JWT_JWKS_URL' | 'JWT_ALGORITHMS' | 'JWT_SESSION_CLAIM' | 'TRUSTED_ISSUERS_FILE' | 'POLICY_FLOOR' | 'ENROLL_PAGE_URL' | 'VERIFY_PAGE_URL' | 'LOGIN_PAGE_URL' | keyof typeof passkeyVariables
+type Derived = 'JWT_PUBLIC_KEY_FILE' | 'TRUSTED_ISSUERS_FILE' | keyof typeof passkeyVariables
 
-/** The whole configuration, frozen: the variables under their own names, and whose first-factor tokens are accepted. */
+/** The whole configuration, frozen: the variables under their own names, whose first-factor tokens are accepted, and what passkeys are made for. */
 export type Config = Readonly<{ [N in Exclude<Name, Optional>]: Value<N> }> &
   Readonly<{ [N in Exclude<Optional, Derived>]: Value<N> | undefined }> &
-  Readonly<{ JWT_PUBLIC_KEY: string | undefined, ISSUERS: readonly Issuer[], WARNINGS: readonly string[] }>
+  Readonly<{ JWT_PUBLIC_KEY: string | undefined, ISSUERS: readonly Issuer[], PASSKEYS: readonly RelyingParty[], WARNINGS: readonly string[] }>
 
 export type { SigningKey }
 export { ConfigError }
@@ -112,7 +114,8 @@ export function readConfig (env: Env): Config {
   const isGiven = isGivenIn(env)
   const values = readTrusting(env, Object.keys(variables) as Name[], faults)
   for (const name of ['MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) if (!isGiven(name)) faults.add(name, 'is missing')
-  for (const name of ['JWT_PUBLIC_KEY_FILE', 'TRUSTED_ISSUERS_FILE']) delete values[name]
+  values.PASSKEYS = faults.try(() => readPasskeys(values, isGiven, faults))
+  for (const name of ['JWT_PUBLIC_KEY_FILE', 'TRUSTED_ISSUERS_FILE', ...Object.keys(passkeyVariables)]) delete values[name]
   faults.try(() => { checkWebhook(values) })
   refuseReused(values, faults)
   values.WARNINGS = judge(values, isGiven, faults)

@@ -1,7 +1,7 @@
 import { Type, type Static } from 'typebox'
-import { Value } from 'typebox/value'
 import type { ClaimPath, Issuer } from '../http/auth/issuer.ts'
 import { MAX_LENGTH, NAME } from '../platform/text.ts'
+import { checkShape } from './entries.ts'
 import type { Faults } from './faults.ts'
 import { readText } from './files.ts'
 import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './public-key.ts'
@@ -78,7 +78,7 @@ export function readIssuers (path: string, surroundings: Surroundings, faults: F
 const fail = (where: string, why: string): never => { throw new ConfigError(`${FILE} ${where}`, why) }
 
 function readEntry (entry: unknown, where: string, isOneOfSeveral: boolean, { ownIssuer, trustedProxies }: Surroundings): Issuer {
-  checkShape(entry, where)
+  checkShape(Entry, entry, FILE, where)
   if (entry.issuer === ownIssuer) fail(`${where}.issuer`, 'equals MFA_ISSUER: a first-factor token must not look like ours')
   if (entry.tenant !== undefined && entry.tenants !== undefined) fail(where, 'has tenant, and tenants too: one of them')
   if (isOneOfSeveral && entry.tenant === undefined && entry.tenants === undefined) fail(where, 'has neither tenant nor tenants: with several issuers, each must say which tenants it speaks for')
@@ -89,21 +89,6 @@ function readEntry (entry: unknown, where: string, isOneOfSeveral: boolean, { ow
   if (entry.loginUrl !== undefined) url(['https:'], { isLoopbackHttpAllowed: true })(`${FILE} ${where}.loginUrl`, entry.loginUrl)
   return toIssuer(entry, checkKey(entry, where), `${FILE} ${where}`)
 }
-
-/** The first thing that is wrong, by its member; what it holds is not told. */
-function checkShape (entry: unknown, where: string): asserts entry is IssuerEntry {
-  const error = Value.Errors(Entry, entry).find(({ keyword }) => keyword !== 'boolean')
-  if (error === undefined) return
-  const member = where + error.instancePath.replaceAll('/', '.')
-  const { additionalProperties, requiredProperties, allowedValues } = error.params as { additionalProperties?: string[], requiredProperties?: string[], allowedValues?: string[] }
-  if (additionalProperties !== undefined) fail(`${member}.${printable(additionalProperties[0] as string)}`, 'is unknown')
-  if (requiredProperties !== undefined) fail(`${member}.${requiredProperties[0] as string}`, 'is missing')
-  if (allowedValues !== undefined) fail(member, `must be one of ${allowedValues.join(', ')}`)
-  fail(member, error.schemaPath.includes('/anyOf/') ? 'has none of the shapes that it may have' : error.message)
-}
-
-/** A member's name is told, as far as it is one: a value may stand in its place. */
-const printable = (name: string): string => /^[A-Za-z_]{1,32}$/.test(name) ? name : '(not a name)'
 
 /** Exactly one key, and algorithms that go with it: a public key is never an HMAC secret. */
 function checkKey (entry: IssuerEntry, where: string): readonly string[] {

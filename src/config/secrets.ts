@@ -34,12 +34,13 @@ export class Secrets {
 
   /** Takes over the keys of a configuration that was read anew and proved. Answers what else of it would need a restart. */
   use (next: Config): string[] {
-    const { ISSUERS, DATABASE_URL } = this.#config
+    const { ISSUERS, PASSKEYS, DATABASE_URL } = this.#config
     const areIssuersOther = shapeOf(next.ISSUERS) !== shapeOf(ISSUERS)
+    const arePasskeysOther = JSON.stringify(next.PASSKEYS) !== JSON.stringify(PASSKEYS)
     const isDatabaseOther = placeOf(next.DATABASE_URL) !== placeOf(DATABASE_URL)
     this.#config = { ...next, ...(areIssuersOther && { ISSUERS }), ...(isDatabaseOther && { DATABASE_URL }) }
     this.#areProved = true
-    return [...(areIssuersOther ? ['the issuers'] : []), ...(isDatabaseOther ? ['DATABASE_URL'] : [])]
+    return [...(areIssuersOther ? ['the issuers'] : []), ...(arePasskeysOther ? ['PASSKEYS_FILE'] : []), ...(isDatabaseOther ? ['DATABASE_URL'] : [])]
   }
 
   #proved (): Config {

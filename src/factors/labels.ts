@@ -1,9 +1,13 @@
-export const MAX_FACTORS = 5
+/** Of the kinds that can be guessed, together: each is one more to guess. */
+export const MAX_GUESSABLE = 5
 
-/** Without a label they are numbered: the lowest number that is free. */
-export function nextLabel (factors: Array<{ label: string }>): string {
+/** What an authenticator app is called without a label, with a number. */
+export const AUTHENTICATOR = 'Authenticator'
+
+/** Without a label they are called by their noun and the lowest number that is free; `first` is the name of the first one. */
+export function nextLabel (factors: ReadonlyArray<{ label: string }>, noun: string, first = `${noun} 1`): string {
   const taken = new Set(factors.map(factor => factor.label))
-  let number = 1
-  while (taken.has(`Authenticator ${number}`)) number++
-  return `Authenticator ${number}`
+  let label = first
+  for (let number = 2; taken.has(label); number++) label = `${noun} ${number}`
+  return label
 }

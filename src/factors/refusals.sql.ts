@@ -4,7 +4,7 @@ import type { Database } from '../platform/db/client.ts'
 import type { Settled } from '../platform/db/settlements.ts'
 
 /** A refused code that costs no attempt; without a `cause` it was simply not there. */
-export interface Refusal { tenant: string, userId: string, call: string, kind: string, cause?: 'checksum' | 'spent', by: By }
+export interface Refusal { tenant: string, userId: string, call: string, kind: string, cause?: string, by: By }
 
 /** Counts it: of those of one user there is at most one audit event a minute, which says how many there were. */
 export const settleUncharged = (db: Database, { tenant, userId, call, kind, cause, by }: Refusal): Promise<Settled<'record_refusal'>> =>

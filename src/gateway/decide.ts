@@ -1,11 +1,11 @@
-import type { Acr, Caller } from '../http/auth/caller.ts'
+import { type Acr, type Caller, isAtLeast, toldAcr } from '../http/auth/caller.ts'
 import { isFresh, type LoginAge, loginAge } from '../platform/time.ts'
 import { decide, type DecisionSettings } from '../policy/decide.ts'
 import type { Decision } from '../policy/policy.ts'
 import type { User } from '../users/user.ts'
 
 /** What a gateway asks beyond the policy; `maxAge` in seconds since the second factor. */
-export interface Demands { acr?: 'mfa' | undefined, maxAge?: number | undefined }
+export interface Demands { acr?: 'mfa' | 'phr' | undefined, maxAge?: number | undefined }
 
 export type Answer =
   | { action: 'allow', acr: Acr | 'idp-mfa' | 'none', reason: Decision['reason'] }
@@ -19,23 +19,26 @@ interface Authentication { acr: Acr | 'idp-mfa', authTime: number | undefined }
 /** By an MFA token alone, which is known to count; null where it is not enough, and the user's snapshot must tell. */
 export function decideByToken (caller: Pick<Caller, 'mfa' | 'authTime'>, demands: Demands, now: Date): Answer | null {
   const authentication = tokenAuthentication(caller)
-  return authentication !== null && meets(authentication, demands, now) ? allowBy(authentication) : null
+  return authentication !== null && meets(authentication, demands, now) ? allowBy(authentication, demands) : null
 }
+
+export interface AuthorizeSettings extends DecisionSettings { canProve: (acr: Acr, user: User) => boolean }
 
 /**
  * May this token pass? The policy's decision, and what the gateway asks beyond it, which binds every user who would pass without:
- * with a factor they are asked for a code, without one they must enroll.
+ * with a factor that is enough they are asked for a proof, without one they must enroll.
  */
-export function decideAuthorize (user: User, caller: Caller, demands: Demands, now: Date, settings: DecisionSettings): Answer {
+export function decideAuthorize (user: User, caller: Caller, demands: Demands, now: Date, settings: AuthorizeSettings): Answer {
   const decision = decide(user, caller, now, settings)
   if (decision.action === 'deny') return { action: 'deny' }
   const authentication = [tokenAuthentication(caller), user.session.authentication, idpAuthentication(caller)].find(authentication => authentication !== null && meets(authentication, demands, now))
-  if (authentication !== undefined && authentication !== null) return allowBy(authentication)
+  if (authentication !== undefined && authentication !== null) return allowBy(authentication, demands)
   const isMoreDemanded = demands.acr !== undefined || demands.maxAge !== undefined
   if (decision.action === 'allow' && !isMoreDemanded) return { action: 'allow', acr: 'none', reason: decision.reason }
-  return user.factors.length > 0
-    ? { action: 'verify' }
-    : { action: 'enroll', login: loginAge(caller.authTime, now, settings.loginFreshSeconds) }
+  if (user.factors.length === 0) return { action: 'enroll', login: loginAge(caller.authTime, now, settings.loginFreshSeconds) }
+  if (demands.acr !== 'phr' || settings.canProve('phr', user)) return { action: 'verify' }
+  // A further factor takes no new login, but the one that is there.
+  return { action: 'enroll', login: 'fresh' }
 }
 
 const tokenAuthentication = ({ mfa, authTime }: Pick<Caller, 'mfa' | 'authTime'>): Authentication | null => mfa === undefined ? null : { acr: mfa.acr, authTime }
@@ -44,6 +47,7 @@ const tokenAuthentication = ({ mfa, authTime }: Pick<Caller, 'mfa' | 'authTime'>
 const idpAuthentication = ({ isIdpMfa, authTime }: Caller): Authentication | null => isIdpMfa ? { acr: 'idp-mfa', authTime } : null
 
 const meets = ({ acr, authTime }: Authentication, demands: Demands, now: Date): boolean =>
-  (demands.acr === undefined || acr === demands.acr) && (demands.maxAge === undefined || isFresh(authTime, now, demands.maxAge))
+  (demands.acr === undefined || (acr !== 'idp-mfa' && isAtLeast(acr, demands.acr))) && (demands.maxAge === undefined || isFresh(authTime, now, demands.maxAge))
 
-const allowBy = ({ acr }: Authentication): Answer => ({ action: 'allow', acr, reason: acr === 'idp-mfa' ? 'idp_mfa' : 'mfa_verified' })
+const allowBy = ({ acr }: Authentication, demands: Demands): Answer =>
+  ({ action: 'allow', acr: acr === 'idp-mfa' ? acr : toldAcr(acr, demands.acr), reason: acr === 'idp-mfa' ? 'idp_mfa' : 'mfa_verified' })

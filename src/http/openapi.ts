@@ -16,6 +16,7 @@ export const ProblemSchema = Type.Object({
   code: Type.Enum(Object.keys(PROBLEMS) as [string, ...string[]]),
   errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }), { description: 'With `invalid_request`, and with `required_by_policy` for a policy: the fields. Never their values.' })),
   action: Type.Optional(Type.Enum(['verify', 'login', 'recovery'], { description: 'With `step_up_required`: what helps.' })),
+  acr: Type.Optional(Type.Enum(['phr'], { description: 'With `step_up_required`: only a passkey counts.' })),
   cause: Type.Optional(Type.String({ description: 'With `invalid_token`, only outside production: what did not fit, and what was expected.', examples: ['aud is "account", expected "headless-mfa" (JWT_AUDIENCE)'] }))
 }, { $id: 'Problem', description: 'An error (RFC 9457).' })
 

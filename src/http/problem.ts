@@ -1,3 +1,5 @@
+import type { Acr } from './auth/caller.ts'
+
 declare module 'fastify' {
   interface FastifyRequest {
     /** The error that was answered. */
@@ -17,8 +19,9 @@ export const PROBLEMS = {
   not_found: { status: 404, title: 'Not found', detail: 'There is nothing with this id, or it is not yours. Check the id.' },
   method_not_allowed: { status: 405, title: 'Method not allowed', detail: 'Use one of the methods in `Allow`.' },
   required_by_policy: { status: 409, title: 'The policy requires it', detail: 'The policy requires MFA of this user. Add another authenticator before you remove the last one.' },
-  too_many_factors: { status: 409, title: 'Too many authenticators', detail: 'Remove one of the five first.' },
+  too_many_factors: { status: 409, title: 'Too many authenticators', detail: 'Remove one first. A user can have five authenticators and ten passkeys.' },
   not_enrolled: { status: 409, title: 'Not enrolled', detail: 'This user has no second factor yet. Set one up first: POST /mfa/enroll.' },
+  not_offered: { status: 409, title: 'Not offered here', detail: 'This deployment has no passkeys for this tenant. `offers` in GET /mfa/status says what can be set up.' },
   label_taken: { status: 409, title: 'Another authenticator has this label', detail: 'Choose another label.' },
   precondition_failed: { status: 412, title: 'It was changed meanwhile', detail: 'Read it again and repeat the change with the new `ETag` in `If-Match`.' },
   payload_too_large: { status: 413, title: 'The body is too large', detail: 'Send at most 16 KiB, or 1 MiB to PUT /admin/users.' },
@@ -38,6 +41,9 @@ export const DETAILS = {
   path: 'There is no such path. GET /openapi.json lists all of them.',
   setUpOver: 'This set-up is over: ten minutes have passed, five codes were wrong, or another set-up was started since. Start again: POST /mfa/enroll.',
   recoveryCode: 'Use another recovery code. Each works once. Check this one for typing errors first.',
+  passkey: 'The passkey\'s answer does not count. Ask for another challenge, POST /mfa/passkeys/challenge, and try again, or use another factor.',
+  noPasskey: 'This user has no passkey that can be used here. Set one up first: POST /mfa/passkeys.',
+  phr: 'Only a passkey counts here. POST /mfa/passkeys/challenge, then POST /mfa/passkeys/verify, and repeat the call with the new token.',
   bypassCode: 'Ask an administrator for a new code. Each works once, and for 15 minutes at most. Check this one for typing errors first.',
   noCodes: 'This user has no recovery codes. POST /mfa/recovery/codes makes them, once there is a second factor.',
   nothingToReset: 'This user has no authenticators and no recovery codes: there is nothing to reset.',
@@ -72,6 +78,8 @@ export interface ProblemOptions {
   /** Which fields are wrong and why; never what they held. */
   errors?: FieldError[]
   action?: 'verify' | 'login' | 'recovery'
+  /** What has to be proved, where that is more than `mfa`. */
+  acr?: Acr | undefined
   maxAge?: number
   retryAfter?: number
   /** Another status than the code's own. */
@@ -98,11 +106,12 @@ export interface ProblemBody {
   code: ProblemCode
   errors?: FieldError[]
   action?: string
+  acr?: Acr
 }
 
 export const problemType = (code: ProblemCode): string => `urn:headless-mfa:problem:${code}`
 
-export function problemBody (code: ProblemCode, requestId: string, { detail = PROBLEMS[code].detail, errors, action, status = PROBLEMS[code].status }: ProblemOptions = {}): ProblemBody {
+export function problemBody (code: ProblemCode, requestId: string, { detail = PROBLEMS[code].detail, errors, action, acr, status = PROBLEMS[code].status }: ProblemOptions = {}): ProblemBody {
   return {
     type: problemType(code),
     title: PROBLEMS[code].title,
@@ -111,18 +120,19 @@ export function problemBody (code: ProblemCode, requestId: string, { detail = PR
     instance: `urn:request:${requestId}`,
     code,
     ...(errors !== undefined && { errors }),
-    ...(action !== undefined && { action })
+    ...(action !== undefined && { action }),
+    ...(acr !== undefined && { acr })
   }
 }
 
 const RETRY_SECONDS = 2
 
 /** Headers that go with a problem: the challenges of RFC 6750 §3 and RFC 9470 §3, and `Retry-After`. */
-export function problemHeaders (code: ProblemCode, { action, maxAge, retryAfter, status }: ProblemOptions): Record<string, string> {
+export function problemHeaders (code: ProblemCode, { action, acr = 'mfa', maxAge, retryAfter, status }: ProblemOptions): Record<string, string> {
   switch (code) {
     case 'invalid_token': return { 'www-authenticate': 'Bearer error="invalid_token"' }
     case 'step_up_required': {
-      const parts = ['error="insufficient_user_authentication"', ...(action === 'login' ? [] : ['acr_values="mfa"']), ...(maxAge === undefined ? [] : [`max_age=${maxAge}`])]
+      const parts = ['error="insufficient_user_authentication"', ...(action === 'login' ? [] : [`acr_values="${acr}"`]), ...(maxAge === undefined ? [] : [`max_age=${maxAge}`])]
       return { 'www-authenticate': `Bearer ${parts.join(', ')}` }
     }
     // A 401 has a challenge, whatever it is about (RFC 9110 §11.6.1).

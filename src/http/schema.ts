@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { type TSchema, Type } from 'typebox'
 import { NAME, PRINTABLE, QUERY_NAME, UUID } from '../platform/text.ts'
 
 export { MAX_GROUPS, MAX_LENGTH, STORABLE } from '../platform/text.ts'
@@ -43,31 +43,37 @@ export const EventCursor = Type.String({ pattern: '^[0-9]{1,16}_[0-9a-f]{8}(-[0-
 
 export const FactorStatus = Type.Enum(['pending', 'active', 'locked'])
 
-/** Of these kinds. */
-const Factor = (kinds: readonly string[]) => Type.Object({
+/** What the kinds say of it. */
+interface KindSchemas { kind: string, details?: { name: string, schema: TSchema } }
+
+const Factor = (kinds: readonly KindSchemas[]) => Type.Object({
   id: Uuid,
-  kind: Type.Enum([...kinds]),
+  kind: Type.Enum(kinds.map(({ kind }) => kind)),
   label: Type.String(),
   status: FactorStatus,
   createdAt: Time,
   confirmedAt: NullableTime,
   lastUsedAt: NullableTime,
-  nextCodeAt: Type.Union([Time, Type.Null()], { description: 'When its next code is accepted, if the present one was used. Null for a kind without codes' })
+  nextCodeAt: Type.Union([Time, Type.Null()], { description: 'When its next code is accepted, if the present one was used. Null for a kind without codes' }),
+  ...Object.fromEntries(kinds.flatMap(({ details }) => details === undefined ? [] : [[details.name, details.schema]]))
 }, {
   $id: 'Factor',
-  examples: [{ id: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', kind: kinds[0], label: 'My phone', status: 'active', createdAt: '2026-11-24T12:00:00.000Z', confirmedAt: '2026-11-24T12:00:31.000Z', lastUsedAt: null, nextCodeAt: null }]
+  examples: [{ id: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', kind: kinds[0]?.kind, label: 'My phone', status: 'active', createdAt: '2026-11-24T12:00:00.000Z', confirmedAt: '2026-11-24T12:00:31.000Z', lastUsedAt: null, nextCodeAt: null, ...Object.fromEntries(kinds.flatMap(({ details }) => details === undefined ? [] : [[details.name, null]])) }]
 })
 
 /** For an application: the token is then not accepted here. */
 export const Audience = Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: NAME, description: 'One of the configured applications (`MFA_APPLICATION_AUDIENCES`). The token is for that application, and opens nothing here', 'x-message': oneLine(255), examples: ['billing'] }))
+
+/** That only a passkey counts, and that the token says so. */
+export const Phr = Type.Optional(Type.Literal('phr', { description: 'Only a passkey counts, and the token says so: `acr` is `phr`', examples: ['phr'] }))
 
 /** What every call that gives an MFA token answers. */
 export const tokenFields = {
   token: Type.String({ description: 'The MFA token. Send it as the bearer token from now on' }),
   tokenType: Type.Literal('Bearer'),
   expiresIn: Type.Integer({ description: 'Seconds until it ends. It never outlives the token that it was made from' }),
-  acr: Type.Enum(['mfa', 'mfa-recovery']),
-  amr: Type.Array(Type.String(), { description: 'What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code' })
+  acr: Type.Enum(['mfa', 'mfa-recovery', 'phr'], { description: '`phr`: a passkey. An application\'s token says so only if you asked for it' }),
+  amr: Type.Array(Type.String(), { description: 'What was proved (RFC 8176): `otp` for TOTP, `pop` and `user` for a passkey, `recovery` for a recovery code' })
 }
 
 export const tokenExample = { token: 'eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjIwMjYtMTEifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl', tokenType: 'Bearer', expiresIn: 900, acr: 'mfa', amr: ['pwd', 'otp', 'mfa'] }
@@ -75,4 +81,4 @@ export const tokenExample = { token: 'eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsIm
 export const RecoveryCodes = Type.Array(Type.String({ pattern: '^[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){3}$' }), { description: 'Each works once. They are shown only now.' })
 export const recoveryCodesExample = ['0K7M-2Q9R-WX4T-BN3C', '1D5F-8H2J-6KPV-7A9E']
 
-export const sharedSchemas = (kinds: readonly string[]) => [Factor(kinds)]
+export const sharedSchemas = (kinds: readonly KindSchemas[]) => [Factor(kinds)]

@@ -75,6 +75,7 @@ function readEntry ({ number, pk, fields: { user, type, data } }: Entry, findUse
   // By --natural-primary there is no key.
   const who = { row: pk ?? number, key: pk, ...findUser(user) }
   if (type === 'recovery_codes') return { ...who, content: { reason: 'recovery_codes' } }
+  if (type === 'webauthn') return { ...who, content: { reason: 'passkey' } }
   if (type !== 'totp') return { ...who, content: { reason: 'not_totp' } }
   const secret = isObject(data) ? text(data.secret) : undefined
   if (secret === undefined) return { ...who, content: { reason: 'no_secret' } }

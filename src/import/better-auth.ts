@@ -20,7 +20,10 @@ export function readBetterAuth (file: string, secrets: BetterAuthSecrets): Found
   if (!Array.isArray(rows)) throw new ImportError('The file has no rows of twoFactor.')
   const keys = keysOf(secrets)
   const users = readUsers(tables.user ?? tables.users)
-  return numbered(rows).flatMap(({ number, entry }) => readRow(plainNames(entry, `Row ${number} of twoFactor`), number, users, keys))
+  return [
+    ...numbered(rows).flatMap(({ number, entry }) => readRow(plainNames(entry, `Row ${number} of twoFactor`), number, users, keys)),
+    ...numbered(tables.passkey ?? tables.passkeys).map(({ number, entry }) => readPasskey(plainNames(entry, `Row ${number} of passkey`), number, users))
+  ]
 }
 
 /** Tables and columns as a database may spell them: `userId`, `user_id`, `USER_ID`. */
@@ -67,6 +70,12 @@ function readRow (row: Json, number: string, users: Map<string, User>, keys: Map
   const isVerified = flags.includes(true) && !flags.includes(false) && user?.isEnabled !== null
   if (!isVerified) return [{ ...who, content: { reason: 'not_verified' } }]
   return [{ ...who, content: text(secret) === undefined ? { reason: 'no_secret' } : readSecret(secret as string, keys) }, ...codes]
+}
+
+/** A site that has them has their table: that they stay behind is said, too. */
+function readPasskey ({ id, userid }: Json, number: string, users: Map<string, User>): Found {
+  const user = users.get(nameOf(userid) ?? '')
+  return { row: nameOf(id) ?? `passkey/${number}`, id: nameOf(userid), username: user?.username, email: user?.email, content: { reason: 'passkey' } }
 }
 
 function readSecret (sealed: string, keys: Map<string, Buffer>): Found['content'] {

@@ -4,7 +4,7 @@ import { readTyped } from '../factors/typed-code.ts'
 /** Why a row stays behind; docs/import.md says what each means. */
 export const REASONS = [
   'malformed', 'no_uri', 'no_secret', 'no_base32', 'no_hex', 'secret_too_short', 'secret_too_long', 'encrypted',
-  'not_totp', 'steam', 'not_sha1', 'not_six_digits', 'not_30_seconds', 'not_verified', 'unclear_flag', 'recovery_codes',
+  'not_totp', 'passkey', 'steam', 'not_sha1', 'not_six_digits', 'not_30_seconds', 'not_verified', 'unclear_flag', 'recovery_codes',
   'no_subject', 'ambiguous_subject', 'shared_secret', 'other_issuer', 'too_many_factors'
 ] as const
 

@@ -16,7 +16,8 @@ function readUser ({ id, username, email, credentials }: Json): Found[] {
   return numbered(credentials).flatMap(({ number, entry }): Found[] => {
     const row = text(entry.id) ?? `${who.id ?? who.username ?? '?'}/${number}`
     if (entry.type === 'recovery-authn-codes') return [{ ...who, row, content: { reason: 'recovery_codes' } }]
-    // A password or a key, which stays where it is. Before Keycloak 8 an authenticator was a `totp` with other members.
+    if (['webauthn', 'webauthn-passwordless'].includes(entry.type as string)) return [{ ...who, row, content: { reason: 'passkey' } }]
+    // A password, which stays where it is. Before Keycloak 8 an authenticator was a `totp` with other members.
     if (!['otp', 'totp', 'hotp'].includes(entry.type as string)) return []
     return [{ ...who, row, key: text(entry.id), label: text(entry.userLabel), content: readCredential(entry) }]
   })

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Value } from 'typebox/value'
-import { MAX_FACTORS, nextLabel } from '../factors/labels.ts'
+import { AUTHENTICATOR, MAX_GUESSABLE, nextLabel } from '../factors/labels.ts'
 import { Label } from '../http/schema.ts'
 import { type Found, type Identity, ImportError, type Reason } from './found.ts'
 
@@ -60,7 +60,7 @@ export function planImport (found: readonly Found[], target: Target, issuer?: st
       same.repeatedIn.push(row)
       return undefined
     }
-    if (user.factors.length >= MAX_FACTORS) return 'too_many_factors'
+    if (user.factors.length >= MAX_GUESSABLE) return 'too_many_factors'
     users.set(subject, user)
     const id = idOf(target, subject, each.key ?? `#${user.factors.length + 1}`)
     user.factors.push({ row, id, label: labelOf(each.label, user.factors), secret: content.secret, repeatedIn: [] })
@@ -108,5 +108,5 @@ function idOf ({ source, tenant, namespace }: Target, subject: string, key: stri
 /** Their own, where it is one that could be given here. */
 function labelOf (label: string | undefined, others: Array<{ label: string }>): string {
   const own = label?.trim().normalize('NFC')
-  return own !== undefined && Value.Check(Label, own) && others.every(other => other.label !== own) ? own : nextLabel(others)
+  return own !== undefined && Value.Check(Label, own) && others.every(other => other.label !== own) ? own : nextLabel(others, AUTHENTICATOR)
 }

@@ -1,4 +1,4 @@
-import type { Caller } from '../http/auth/caller.ts'
+import { type Caller, isAtLeast } from '../http/auth/caller.ts'
 import { isFresh, loginAge } from '../platform/time.ts'
 import type { User } from '../users/user.ts'
 
@@ -59,10 +59,11 @@ export type AdminRefusal = 'not_enrolled' | 'forbidden' | StepUp
 export function decideAdmin (user: User, caller: Caller, now: Date, settings: AssuranceSettings): AdminRefusal | null {
   if (user.factors.length === 0) return 'not_enrolled'
   const stepUp: StepUp = { action: 'verify', maxAge: settings.mfaFreshSeconds }
-  if (!hasFreshMfa(caller, now, settings.mfaFreshSeconds) || caller.mfa?.acr !== 'mfa') return stepUp
+  const { mfa } = caller
+  if (mfa === undefined || !isAtLeast(mfa.acr, 'mfa') || !hasFreshMfa(caller, now, settings.mfaFreshSeconds)) return stepUp
   const isOnProbation = ({ afterRecoveryAt }: { afterRecoveryAt: Date | null }): boolean =>
     afterRecoveryAt !== null && now.getTime() - afterRecoveryAt.getTime() < settings.adminFactorAgeSeconds * 1000
-  const used = user.factors.find(factor => factor.id === caller.mfa?.factorId)
+  const used = user.factors.find(factor => factor.id === mfa.factorId)
   if (used !== undefined && !isOnProbation(used)) return null
   return user.factors.every(isOnProbation) ? 'forbidden' : stepUp
 }

@@ -1,4 +1,4 @@
-import type { Caller } from '../http/auth/caller.ts'
+import { type Acr, type Caller, toldAcr } from '../http/auth/caller.ts'
 import { Problem } from '../http/problem.ts'
 import type { Services } from '../services.ts'
 import type { User } from '../users/user.ts'
@@ -6,10 +6,16 @@ import { type Authentication, authenticationToRemember, mfaTokenClaims, type Tok
 
 export interface TokenAnswer { token: string, tokenType: 'Bearer', expiresIn: number, acr: string, amr: string[] }
 
-/** An MFA token for the caller after `authentication`, as every call answers it, for us or for an application. */
-export function issueToken ({ auth, config, clock, kinds, metrics }: Services, caller: Caller, subject: TokenSubject, authentication: Authentication, audience = config.MFA_AUDIENCE): TokenAnswer {
-  const claims = mfaTokenClaims(caller, subject, authentication, clock(), {
-    issuer: config.MFA_ISSUER, audience, tokenSeconds: config.MFA_TOKEN_SECONDS, secondMethods: kinds.methods
+/** What a token is for: us, or the application that `audience` names, and what it asks to be told. */
+export interface TokenWish { audience?: string | undefined, acr?: Acr | undefined }
+
+/** An MFA token for the caller after `authentication`, as every call answers it. */
+export function issueToken (
+  { auth, config, clock, kinds, metrics }: Services, caller: Caller, subject: TokenSubject, authentication: Authentication, { audience, acr }: TokenWish = {}
+): TokenAnswer {
+  const told = audience === undefined ? authentication : { ...authentication, acr: toldAcr(authentication.acr, acr) }
+  const claims = mfaTokenClaims(caller, subject, told, clock(), {
+    issuer: config.MFA_ISSUER, audience: audience ?? config.MFA_AUDIENCE, tokenSeconds: config.MFA_TOKEN_SECONDS, secondMethods: kinds.methods
   })
   const token = metrics.time('sign_token', () => auth.sign(claims))
   return { token, tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
@@ -20,8 +26,8 @@ export const remembered = ({ config, secrets }: Services, { tenant, userId, epoc
   authenticationToRemember({ tenant, userId, epoch }, caller, authentication, config.MFA_SESSION_MAX_AGE_SECONDS, secrets.peppers)
 
 /** The token of a settlement that has remembered `authentication`. */
-export const issueSettled = (services: Services, caller: Caller, { userId, epoch }: { userId: string, epoch: number }, authentication: Authentication, { generation }: { generation: number | null }, audience?: string): TokenAnswer =>
-  issueToken(services, caller, { userId, epoch, generation: generation ?? 0 }, authentication, audience)
+export const issueSettled = (services: Services, caller: Caller, { userId, epoch }: { userId: string, epoch: number }, authentication: Authentication, { generation }: { generation: number | null }, wish?: TokenWish): TokenAnswer =>
+  issueToken(services, caller, { userId, epoch, generation: generation ?? 0 }, authentication, wish)
 
 /** Which audience a token is for: us, or one of the configured applications. */
 export function checkAudience ({ config }: Services, audience: string | undefined): void {

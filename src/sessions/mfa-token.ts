@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Acr, Caller } from '../http/auth/caller.ts'
+import { type Acr, type Caller, isAtLeast } from '../http/auth/caller.ts'
 import type { MfaTokenClaims } from '../http/auth/mfa-claims.ts'
 import type { KeyRing } from '../keys/keys.ts'
 import type { RememberedAuthentication } from '../users/user.ts'
@@ -95,9 +95,11 @@ export function authenticationToRemember (user: Pick<SessionOwner, 'tenant' | 'u
 export const rememberedAuthentication = (authentication: RememberedAuthentication): RememberedAuthentication =>
   ({ ...authentication, methods: authentication.methods.filter(method => method !== BYPASS), isBypass: authentication.methods.includes(BYPASS) })
 
-/** The authentication that a renewal carries on: an MFA token's own, else what is remembered for the session. */
-export const renewableAuthentication = (caller: Caller, remembered: RememberedAuthentication | null, secondMethods: ReadonlySet<string>): Authentication | null =>
-  authenticationOf(caller, secondMethods) ?? remembered
+/** The authentication that a renewal carries on: an MFA token's own, else what is remembered for the session; with `acr`, one that is enough. */
+export const renewableAuthentication = (
+  caller: Caller, remembered: RememberedAuthentication | null, acr: Acr | undefined, secondMethods: ReadonlySet<string>
+): Authentication | null =>
+  [authenticationOf(caller, secondMethods), remembered].find(each => each !== null && (acr === undefined || isAtLeast(each.acr, acr))) ?? null
 
 const APPLICATION_TOKEN_SECONDS = 300
 

@@ -4,9 +4,9 @@ import { byOf } from '../guard.ts'
 import { refuse } from '../http/auth/refused-token.ts'
 import { operation } from '../http/openapi.ts'
 import { evenIfGone } from '../http/plugins/budget.ts'
-import { Problem } from '../http/problem.ts'
+import { DETAILS, Problem } from '../http/problem.ts'
 import { decisionSettings, type Services } from '../services.ts'
-import { decideRenew } from './decide.ts'
+import { decideRenew, type RenewSettings } from './decide.ts'
 import { checkAudience, issueToken } from './issue.ts'
 import { allowedTokenClaims } from './mfa-token.ts'
 import { SESSION_SCHEMAS, type TokenRequest } from './schema.ts'
@@ -22,7 +22,7 @@ export function registerSession (app: FastifyInstance, services: Services): void
 
 function registerToken (app: FastifyInstance, services: Services): void {
   const { auth, config, clock, guard, kinds } = services
-  const settings = { ...decisionSettings(config), secondMethods: kinds.methods }
+  const settings: RenewSettings = { ...decisionSettings(config), secondMethods: kinds.methods, canProve: (acr, user) => kinds.canProve(acr, user, config) }
 
   app.post('/mfa/token', {
     onRequest: guard.user,
@@ -30,21 +30,23 @@ function registerToken (app: FastifyInstance, services: Services): void {
       id: 'renewToken',
       tag: 'Session',
       summary: 'Get a new MFA token without a new code',
-      description: 'Send the first-factor token of a login session whose second factor is remembered, or a good MFA token. The new token keeps `auth_time`, `acr` and `amr` of the original code, so sensitive calls still ask for a new one. It never outlives the session or the token that it was made from. With an application\'s `audience`, users who are allowed without MFA get a token too, for five minutes. Its `acr` is `none` (`idp-mfa` if the identity provider\'s MFA counted), and `mfa_reason` says why.',
+      description: 'Send the first-factor token of a login session whose second factor is remembered, or a good MFA token. The new token keeps `auth_time`, `acr` and `amr` of the original code, so sensitive calls still ask for a new one. It never outlives the session or the token that it was made from. With an application\'s `audience`, users who are allowed without MFA get a token too, for five minutes. Its `acr` is `none` (`idp-mfa` if the identity provider\'s MFA counted), and `mfa_reason` says why. With `acr` `phr` only a passkey of this token or its session counts.',
       body: Type.Ref('TokenRequest'),
       answers: { 200: { schema: Type.Ref('SessionToken'), description: 'The token.' } },
       errors: ['not_enrolled', 'step_up_required']
     })
   }, async request => {
-    const { audience } = request.body as TokenRequest
+    const { audience, acr } = request.body as TokenRequest
     checkAudience(services, audience)
     const { caller, storedUser: user } = request
     const now = clock()
     const subject = { userId: user.userId, epoch: user.epoch, generation: user.session.generation }
-    const renewal = decideRenew(user, caller, audience, now, settings)
-    if (renewal.outcome === 'not_enrolled') throw new Problem('not_enrolled')
-    if (renewal.outcome === 'step_up') throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_SESSION_MAX_AGE_SECONDS })
-    if (renewal.outcome === 'renew') return issueToken(services, caller, subject, renewal.authentication, audience)
+    const renewal = decideRenew(user, caller, audience, acr, now, settings)
+    if (renewal.outcome === 'not_enrolled') throw new Problem('not_enrolled', acr === undefined ? {} : { detail: DETAILS.noPasskey })
+    if (renewal.outcome === 'step_up') {
+      throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_SESSION_MAX_AGE_SECONDS, ...(acr !== undefined && { acr, detail: DETAILS.phr }) })
+    }
+    if (renewal.outcome === 'renew') return issueToken(services, caller, subject, renewal.authentication, { audience, acr })
     const claims = allowedTokenClaims(caller, subject, renewal.decision, now, { issuer: config.MFA_ISSUER, audience: audience as string, secondMethods: kinds.methods })
     return { token: auth.sign(claims), tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
   })

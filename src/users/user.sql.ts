@@ -11,7 +11,7 @@ import { rememberedAuthentication } from '../sessions/mfa-token.ts'
 import { isGenuine, type StoredAuthentication } from '../sessions/remembered.ts'
 import { foldAccount } from './account.ts'
 import { recordedClaims, claimedAccounts, claimedGroups } from './issuer-claims.ts'
-import type { Factor, Pending, User, RecoverySet, RememberedSession, Throttle, WholeUser } from './user.ts'
+import type { Credential, Factor, Pending, User, RecoverySet, RememberedSession, Throttle, WholeUser } from './user.ts'
 
 type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
 
@@ -19,7 +19,7 @@ type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date 
 interface Answer {
   readAt: string
   users: UserRow[]
-  factors: Array<Of<Json<Factor>>> | null
+  factors: FactorRow[] | null
   throttles: Array<Of<{ kind: string, failures: number, waitUntil: string | null, lockedAt: string | null }>> | null
   policy: PolicyRow | null
   sessions: SessionRow[] | null
@@ -30,6 +30,7 @@ interface Answer {
 }
 
 type Of<Row> = Row & { userId: string }
+type FactorRow = Of<Omit<Json<Factor>, 'credential'>> & { credential: Json<Credential> | null }
 
 type UserRow = Pick<Json<User>, 'namespace' | 'subject' | 'account' | 'epoch' | 'revision' | 'sources' | 'isDisabled' | 'isAdministrator' |
 'isCodeRequired' | 'tokensSince' | 'createdAt' | 'policyMetAt' | 'graceUntil' | 'reportedVersion'> & {
@@ -162,8 +163,9 @@ const toRecovery = (set: NonNullable<Answer['sets']>[number] | undefined, codes:
   ? null
   : { id: set.id, generatedAt: new Date(set.generatedAt), acknowledgedAt: date(set.acknowledgedAt), total: codes.length, remaining: codes.filter(({ isUsed }) => !isUsed).length }
 
-const toFactor = ({ userId, ...row }: Of<Json<Factor>>): Factor => ({
+const toFactor = ({ userId, credential, ...row }: FactorRow): Factor => ({
   ...row,
+  credential: credential === null ? null : { ...credential, id: bytes(credential.id) },
   sealed: bytes(row.sealed),
   createdAt: new Date(row.createdAt),
   confirmedAt: new Date(row.confirmedAt),

@@ -1,3 +1,4 @@
+import type { Acr } from '../http/auth/caller.ts'
 import type { Policy } from '../policy/policy.ts'
 
 /** What an issuer last claimed of a user. */
@@ -68,7 +69,12 @@ export interface Factor extends SealedSecret, SealedParameters {
   confirmedAt: Date
   lastUsedAt: Date | null
   afterRecoveryAt: Date | null
+  /** What an authenticator of WebAuthn has besides its public key, which is the secret. */
+  credential: Credential | null
 }
+
+/** `isEligible`: it may live on several devices. `aaguid`: what keeps it, as that says itself. */
+export interface Credential { id: Buffer, rpId: string, isEligible: boolean, aaguid: string, transports: string[] }
 
 /** A factor that was started and not yet confirmed; expired ones are not in the snapshot. */
 export interface Pending extends SealedSecret, SealedParameters {
@@ -85,7 +91,7 @@ export interface Pending extends SealedSecret, SealedParameters {
 export interface RememberedSession { generation: number, authentication: RememberedAuthentication | null, isForged: boolean }
 
 /** Times in unix seconds. */
-export interface RememberedAuthentication { acr: 'mfa' | 'mfa-recovery', methods: string[], factorId: string, authTime: number, endsAt: number, isBypass?: boolean }
+export interface RememberedAuthentication { acr: Acr, methods: string[], factorId: string, authTime: number, endsAt: number, isBypass?: boolean }
 
 export interface RecoverySet { id: string, total: number, remaining: number, generatedAt: Date, acknowledgedAt: Date | null }
 

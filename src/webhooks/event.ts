@@ -5,10 +5,12 @@ const COMMON_TYPES = [
   'policy.changed', 'spray.suspected', 'guessing.suspected'
 ] as const
 export type CommonWebhookEventType = typeof COMMON_TYPES[number]
-export type WebhookEventType = CommonWebhookEventType | `${string}.locked`
+/** Of a kind of factor: too many wrong codes, or a passkey that may have been copied. */
+export type AlarmType = `${string}.locked` | `${string}.suspected`
+export type WebhookEventType = CommonWebhookEventType | AlarmType
 
-/** Audit actions that are sent as webhook events: those, and that the factors of a kind are locked. `audit` has the same list. */
-export const webhookEventTypes = (kinds: readonly string[]): WebhookEventType[] => [...COMMON_TYPES, ...kinds.map(kind => `${kind}.locked` as const)]
+/** Audit actions that are sent as webhook events: those, and what the kinds of factor have. `audit` has the same list. */
+export const webhookEventTypes = (kinds: ReadonlyArray<{ audit: { told: readonly AlarmType[] } }>): WebhookEventType[] => [...COMMON_TYPES, ...kinds.flatMap(({ audit }) => audit.told)]
 
 /** What happened, to which user, and who did it from where. */
 export interface WebhookEvent {

@@ -41,7 +41,9 @@ const commonExamples = (kind: string): Record<CommonWebhookEventType, Example> =
 /** One of a type, with when it comes; a test holds them against what is really sent. `kind`: the kind of factor in it. */
 export const webhookExample = (type: WebhookEventType, kind: string): Example => {
   const common: Partial<Record<WebhookEventType, Example>> = commonExamples(kind)
-  return common[type] ?? { about: 'too many wrong codes: the factors of this kind are locked', event: { factorKind: type.replace('.locked', ''), outcome: 'failure', details: {} } }
+  return common[type] ?? (type.endsWith('.locked')
+    ? { about: 'too many wrong codes: the factors of this kind are locked', event: { factorKind: type.replace('.locked', ''), outcome: 'failure', details: {} } }
+    : { about: 'the counter of a factor went back: there may be a copy of it. Once a day', event: { factorKind: type.replace('.suspected', ''), outcome: 'failure', details: { factorId: FACTOR.factorId } } })
 }
 
 /** The whole of what is sent. */

@@ -1,10 +1,11 @@
+import type { FactorKinds } from '../factors/registry.ts'
 import { webhookEventTypes } from './event.ts'
 import { webhookExample, webhookExampleBody } from './examples.ts'
 
 const text = (name: string, description: string, example: string): object => ({ in: 'header', name, required: true, description, schema: { type: 'string' }, example })
 
 /** What the endpoint is called with: the part of the specification that is not about this service. */
-export const webhooksOfSpecification = (kinds: readonly string[]): { webhookEvent: object } => ({
+export const webhooksOfSpecification = ({ all, names: [kind] }: FactorKinds): { webhookEvent: object } => ({
   webhookEvent: {
     post: {
       operationId: 'webhookEvent',
@@ -22,7 +23,7 @@ export const webhooksOfSpecification = (kinds: readonly string[]): { webhookEven
         content: {
           'application/json': {
             schema: { $ref: '#/components/schemas/WebhookEvent' },
-            examples: Object.fromEntries(webhookEventTypes(kinds).map(type => [type, { summary: webhookExample(type, kinds[0] as string).about, value: webhookExampleBody(type, kinds[0] as string) }]))
+            examples: Object.fromEntries(webhookEventTypes(all).map(type => [type, { summary: webhookExample(type, kind as string).about, value: webhookExampleBody(type, kind as string) }]))
           }
         }
       },

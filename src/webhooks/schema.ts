@@ -42,7 +42,7 @@ export const WebhookBody = Type.Object({
     account: Nullable('The name to show, such as an e-mail address. Null where `subject` is'),
     outcome: Type.Enum(['success', 'failure']),
     actorId: Nullable('Who did it: a `userId`, `service:` and the subject of a machine, or `operator`. Null if no one in particular did'),
-    factorKind: Nullable('`totp`, `recovery` or `bypass`'),
+    factorKind: Nullable('`totp`, `passkey`, `recovery` or `bypass`'),
     address: Nullable('Where it came from'),
     requestId: Nullable('As in `X-Request-Id`'),
     details: Type.Object({}, { additionalProperties: true, description: 'More, depending on the type. Never a secret' })

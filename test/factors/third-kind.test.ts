@@ -123,7 +123,7 @@ t.test('an administrator sees, counts, unlocks and resets it, and the audit has 
     t.equal(events.length, times, action)
     t.ok(events.every(({ factorKind }) => factorKind === 'pad'), action)
   }
-  t.match(await of('user.reset'), [{ details: { factors: [{ factorId, kind: 'pad', label: 'Authenticator 1' }] } }])
+  t.match(await of('user.reset'), [{ details: { factors: [{ factorId, kind: 'pad', label: 'Pad 1' }] } }])
   const lines = await fetch(`${service.url}/admin/audit?userId=${id}`, { headers: { authorization: `Bearer ${token}`, accept: 'application/x-ndjson' } })
   t.ok((await lines.text()).includes('"action":"pad.accepted"'), 'and so has its export')
 })
@@ -155,6 +155,6 @@ t.test('a kind that this release does not know lets no one pass', async t => {
 t.test('the specification has its calls and its components', async t => {
   const { body } = await service.call('GET', '/openapi.json')
   t.ok(['/mfa/pads', '/mfa/pads/confirm', '/mfa/pads/verify', '/mfa/pads/challenge'].every(path => body.paths[path] !== undefined))
-  t.same(body.components.schemas.Factor.properties.kind.enum, ['totp', 'pad'])
+  t.same(body.components.schemas.Factor.properties.kind.enum, ['totp', 'passkey', 'pad'])
   t.ok(body.webhooks.webhookEvent.post.requestBody.content['application/json'].examples['pad.locked'].value.data.factorKind === 'pad')
 })

@@ -1,5 +1,6 @@
 // Holds what was answered against what the database has: the invariants that no fault may break.
 import pg from 'pg'
+import { FACTOR_KINDS } from '../../src/factors/registry.ts'
 import { webhookEventTypes } from '../../src/webhooks/event.ts'
 import { findTenants, verifyTenant } from '../../src/audit/verify.sql.ts'
 import { connect } from '../../src/platform/db/client.ts'
@@ -84,7 +85,7 @@ const stillAlive = (asked: Asked[]): string[] => asked
 function webhookOrder ({ accepted }: Evidence['endpoint'], events: Event[]): string[] {
   const first = new Map<string, number>()
   accepted.forEach(({ id }, index) => { if (!first.has(id)) first.set(id, index) })
-  const told = events.filter(({ action }) => (webhookEventTypes(['totp']) as readonly string[]).includes(action))
+  const told = events.filter(({ action }) => (webhookEventTypes(FACTOR_KINDS) as readonly string[]).includes(action))
   const lost = told.filter(({ id, isPending }) => !first.has(id) && !isPending).map(({ action }) => `${action} was not delivered`)
   const unordered = [...groupBy(told, ({ tenant, subject }) => `${tenant} ${subject ?? ''}`)].filter(([, all]) => {
     const places = all.map(({ id }) => first.get(id)).filter(place => place !== undefined)

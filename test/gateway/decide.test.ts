@@ -1,32 +1,35 @@
 // The truth table of what a gateway asks beyond the policy. The policy's own is in test/policy/decide.test.ts.
 import t from 'tap'
-import type { Caller } from '../../src/http/auth/caller.ts'
+import type { Acr, Caller } from '../../src/http/auth/caller.ts'
 import type { User, RememberedAuthentication } from '../../src/users/user.ts'
 import { DEFAULT_POLICY } from '../../src/policy/policy.ts'
-import type { DecisionSettings } from '../../src/policy/decide.ts'
-import { decideAuthorize, decideByToken, type Demands } from '../../src/gateway/decide.ts'
+import { type AuthorizeSettings, decideAuthorize, decideByToken, type Demands } from '../../src/gateway/decide.ts'
 
 const NOW = new Date('2026-11-25T12:00:00Z')
 const ago = (seconds: number): number => NOW.getTime() / 1000 - seconds
-const SETTINGS: DecisionSettings = { issuers: new Set(['https://id']), loginFreshSeconds: 900, floor: null }
+const SETTINGS: AuthorizeSettings = {
+  issuers: new Set(['https://id']), loginFreshSeconds: 900, floor: null, canProve: (_acr, { factors }) => factors.some(({ kind }) => kind === 'passkey')
+}
 
 const USER = {
   isDisabled: false, factors: [], session: { generation: 0, authentication: null }, sources: {}, exemption: null, graceUntil: null, policyMetAt: null, readAt: NOW, policy: DEFAULT_POLICY
 } as unknown as User
 const FACTORS = [{ id: 'f' }] as User['factors']
 const REQUIRED = { ...DEFAULT_POLICY, enforcement: 'required' as const }
-const authentication = (acr: 'mfa' | 'mfa-recovery', seconds: number): User['session'] =>
+const authentication = (acr: Acr, seconds: number): User['session'] =>
   ({ generation: 0, authentication: { acr, methods: [], factorId: 'f', authTime: ago(seconds), endsAt: ago(-9) } satisfies RememberedAuthentication, isForged: false })
 
 const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), issuerClaims: { loginType: 'local' } } as unknown as Caller
 const AGELESS = { ...LOGIN, authTime: undefined }
 const OLD_LOGIN = { ...LOGIN, authTime: ago(901) }
 const IDP = { ...LOGIN, isIdpMfa: true }
-const token = (acr: 'mfa' | 'mfa-recovery', seconds: number): Caller =>
+const token = (acr: Acr, seconds: number): Caller =>
   ({ ...LOGIN, kind: 'mfa', issuerClaims: undefined, authTime: ago(seconds), mfa: { userId: 'u', epoch: 1, acr, factorId: 'f', generation: 0, isBypass: false } })
 
 const ENROLLED = { ...USER, factors: FACTORS }
+const WITH_PASSKEY = { ...USER, factors: [{ id: 'f', kind: 'passkey' }] as User['factors'] }
 const ACR: Demands = { acr: 'mfa' }
+const PHR: Demands = { acr: 'phr' }
 const AGE: Demands = { maxAge: 300 }
 
 /** who · their token · what is asked → the answer */
@@ -69,7 +72,21 @@ const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
   ['maxAge: the identity provider\'s, of then', ENROLLED, { ...IDP, authTime: ago(301) }, AGE, 'verify'],
   ['maxAge: none can be so young', ENROLLED, token('mfa', 1), { maxAge: 0 }, 'verify'],
   ['both: each by another authentication is not both', { ...ENROLLED, session: authentication('mfa', 301) }, token('mfa-recovery', 1), { ...ACR, ...AGE }, 'verify'],
-  ['both: a fresh one of ours', ENROLLED, token('mfa', 1), { ...ACR, ...AGE }, 'allow mfa mfa_verified']
+  ['both: a fresh one of ours', ENROLLED, token('mfa', 1), { ...ACR, ...AGE }, 'allow mfa mfa_verified'],
+
+  ['a passkey, and it was not asked for', WITH_PASSKEY, token('phr', 800), {}, 'allow mfa mfa_verified'],
+  ['acr=mfa: a passkey is enough', WITH_PASSKEY, token('phr', 800), ACR, 'allow mfa mfa_verified'],
+  ['acr=phr: a passkey', WITH_PASSKEY, token('phr', 800), PHR, 'allow phr mfa_verified'],
+  ['acr=phr: a remembered passkey', { ...WITH_PASSKEY, session: authentication('phr', 9000) }, LOGIN, PHR, 'allow phr mfa_verified'],
+  ['acr=phr: a remembered passkey beside a code\'s token', { ...WITH_PASSKEY, session: authentication('phr', 9000) }, token('mfa', 1), PHR, 'allow phr mfa_verified'],
+  ['acr=phr: a code', WITH_PASSKEY, token('mfa', 1), PHR, 'verify'],
+  ['acr=phr: a recovery', WITH_PASSKEY, token('mfa-recovery', 1), PHR, 'verify'],
+  ['acr=phr: the identity provider\'s own', WITH_PASSKEY, IDP, PHR, 'verify'],
+  ['acr=phr: the identity provider\'s own, without a factor', USER, IDP, PHR, 'enroll'],
+  ['acr=phr: no passkey', ENROLLED, token('mfa', 1), PHR, 'enroll'],
+  ['acr=phr: no passkey, and an old login', ENROLLED, OLD_LOGIN, PHR, 'enroll'],
+  ['acr=phr: no factor, and an old login', USER, OLD_LOGIN, PHR, 'enroll after login'],
+  ['acr=phr: a passkey that is too old', WITH_PASSKEY, token('phr', 301), { ...PHR, ...AGE }, 'verify']
 ]
 
 const shown = (answer: ReturnType<typeof decideAuthorize> | null): string => {

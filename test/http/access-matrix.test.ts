@@ -119,6 +119,16 @@ const MATRIX: Record<string, Row> = {
   'POST /mfa/enroll': { expected: changing('201', {}) },
   'POST /mfa/enroll/confirm': { expected: users('404 not_found'), body: () => ({ factorId: UNKNOWN_FACTOR, code: '000000' }) },
   'POST /mfa/verify': { expected: users('422 code_refused', notEnrolled), body: ({ secret }, { clock }) => ({ code: secret === undefined ? '000000' : clock.wrongCode(secret) }) },
+  'POST /mfa/passkeys': { expected: users('409 not_offered') },
+  'POST /mfa/passkeys/confirm': {
+    expected: users('409 not_offered'),
+    body: () => ({ factorId: UNKNOWN_FACTOR, credential: { id: 'x', type: 'public-key', response: { clientDataJSON: 'x', attestationObject: 'x' } } })
+  },
+  'POST /mfa/passkeys/challenge': { expected: users('409 not_offered') },
+  'POST /mfa/passkeys/verify': {
+    expected: users('409 not_offered'),
+    body: () => ({ credential: { id: 'x', type: 'public-key', response: { clientDataJSON: 'x', authenticatorData: 'x', signature: 'x' } } })
+  },
   'POST /mfa/recovery': { expected: users('422 code_refused'), body: () => ({ code: '9999-9999-9999-9999' }) },
   'POST /mfa/recovery/acknowledge': { expected: users('204', notEnrolled) },
   'POST /mfa/recovery/codes': { expected: changing('201', notEnrolled) },

@@ -64,7 +64,7 @@ t.test('a value that is none of a few, a date, an audience: the message says wha
     ['GET', '/admin/users?limit=101', undefined, 'querystring.limit', 'must be a number from 1 to 100'],
     ['GET', '/admin/audit?from=yesterday', undefined, 'querystring.from', date],
     ['GET', '/admin/audit?cursor=2', undefined, 'querystring.cursor', 'must be the `nextCursor` of a page before, as it was'],
-    ['GET', '/mfa/authorize?acr=MFA', undefined, 'querystring.acr', 'must be mfa'],
+    ['GET', '/mfa/authorize?acr=MFA', undefined, 'querystring.acr', 'must be one of mfa, phr'],
     ['GET', '/mfa/authorize?maxAge=15m', undefined, 'querystring.maxAge', 'must be a number of seconds']
   ]
   for (const [method, path, body, field, message] of cases) {

@@ -57,13 +57,14 @@ t.test('from every source users come by the names that tokens have, and each row
 
 t.test('django-allauth: base32 of the row; what an adapter has encrypted stays behind', async t => {
   const found = readAllauth(fixture('allauth.json'))
-  t.same(made(found), [['alice', 20], ['alice', 'recovery_codes'], ['bob', 20], ['bob', 'recovery_codes'], ['carol', 'encrypted'], ['dave', 'not_totp'], ['erin', 'secret_too_short'], ['frank', 'no_secret']])
+  t.same(made(found), [['alice', 20], ['alice', 'recovery_codes'], ['bob', 20], ['bob', 'recovery_codes'], ['carol', 'encrypted'], ['dave', 'passkey'], ['erin', 'secret_too_short'], ['frank', 'no_secret']])
   t.match(found[0], { row: '1', id: '1', email: 'alice@example.com' })
   const [first] = JSON.parse(fixture('allauth.json')).filter(({ model }: { model: string }) => model === 'mfa.authenticator')
   t.equal(base32((found[0]?.content as { secret: Buffer }).secret), first.fields.data.secret)
   const row = (fields: object): string => JSON.stringify([{ model: 'mfa.authenticator', pk: 1, fields }, { model: 'auth.group', pk: 1, fields: { name: 'x' } }, 7])
   t.match(readAllauth(row({ user: null, type: 'totp', data: 'x' })), [{ id: undefined, content: { reason: 'no_secret' } }])
   t.match(readAllauth(row({ user: 'uuid', type: 'totp', data: { secret: 'A'.repeat(300) } })), [{ id: 'uuid', content: { reason: 'secret_too_long' } }])
+  t.match(readAllauth(row({ user: 1, type: 'later', data: {} })), [{ content: { reason: 'not_totp' } }])
   t.throws(() => readAllauth('[]'), { name: 'ImportError', message: 'The file has no mfa.authenticator.' })
   t.throws(() => readAllauth('{}'), /what dumpdata writes/)
   t.throws(() => readAllauth('[{"model":"mfa.authenticator","pk":1}]'), /no mfa\.authenticator/)
@@ -290,4 +291,14 @@ t.test('JSON may be lines of it; what is neither is said, and nothing of it is s
   t.throws(() => readAllauth(`${JSON.stringify(authenticator(1))}\n{"canary\n`), { message: 'The file is not JSON: its first lines are, one a line, and line 2 is not.' })
   t.throws(() => readAllauth(`${JSON.stringify(authenticator(1))}\n7\n`), /line 2 is not/)
   t.throws(() => readKeycloak('{"realm":"one"}\n{"realm":"two"}'), /export with --users/)
+})
+
+t.test('passkeys stay behind, and it is said of each', async t => {
+  const credentials = [{ id: 'c1', type: 'password' }, { id: 'c2', type: 'webauthn', userLabel: 'Key' }, { type: 'webauthn-passwordless' }]
+  const keycloak = readKeycloak(JSON.stringify({ users: [{ id: 'u1', username: 'alice', credentials }] }))
+  t.same(keycloak.map(({ row, id, content }) => [row, id, content]), [['c2', 'u1', { reason: 'passkey' }], ['u1/3', 'u1', { reason: 'passkey' }]])
+  const betterAuth = readBetterAuth(JSON.stringify({
+    twoFactor: [], user: [{ id: 'u1', email: 'alice@example.com' }], passkey: [{ id: 'p1', userId: 'u1', publicKey: 'x' }, { user_id: 'u2' }]
+  }), {})
+  t.same(betterAuth.map(({ row, id, email, content }) => [row, id, email, content]), [['p1', 'u1', 'alice@example.com', { reason: 'passkey' }], ['passkey/2', 'u2', undefined, { reason: 'passkey' }]])
 })

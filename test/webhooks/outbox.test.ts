@@ -2,6 +2,7 @@
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { actionsOf } from '../../src/audit/schema.ts'
+import { FACTOR_KINDS } from '../../src/factors/registry.ts'
 import { webhookEventTypes } from '../../src/webhooks/event.ts'
 import { type ClaimedWebhookEvent, countWebhookEvents, findDueWebhookEvents, settleClaimed, settleDelivered, settleFailed, settleWanted } from '../../src/webhooks/outbox.sql.ts'
 import { sweep } from '../../src/maintenance/sweep.sql.ts'
@@ -14,7 +15,7 @@ const { db } = service
 const BY = { actor: 'a', address: '192.0.2.1', requestId: 'r' }
 
 const write = (tenant: string, subject: string | null, action: string, details: object = {}): Promise<unknown> =>
-  db.rows`SELECT audit(${tenant}, ${subject}, ${action}, 'success', 'totp', ${BY}::jsonb, ${details}::jsonb)::text`
+  db.rows`SELECT audit(${tenant}, ${subject}, ${action}, 'success', ${action.split('.')[0]}, ${BY}::jsonb, ${details}::jsonb)::text`
 
 interface Row { id: string, type: string, subject: string, attempts: number, failure: string | null, parked: boolean, seconds: number, leased: boolean }
 const outbox = (tenant: string): Promise<Row[]> => db.rows<Row>`
@@ -46,11 +47,11 @@ t.test('without an endpoint nothing is written', async t => {
 t.test('what concerns a user, the policy or an attack leaves one, with the event; logins, refusals and the rest do not', async t => {
   await settleWanted(db)
   const tenant = newTenant()
-  for (const action of actionsOf(['totp'])) await write(tenant, 'u', action)
+  for (const action of actionsOf(FACTOR_KINDS)) await write(tenant, 'u', action)
   await write(tenant, null, 'policy.changed')
   await write(tenant, 'u', 'factor.removed', { pending: true })
   const rows = await outbox(tenant)
-  t.same(rows.map(({ type }) => type).sort(), [...webhookEventTypes(['totp']), 'policy.changed'].sort())
+  t.same(rows.map(({ type }) => type).sort(), [...webhookEventTypes(FACTOR_KINDS), 'policy.changed'].sort())
   t.same(rows.at(-1), { ...rows.at(-1), subject: '', attempts: 0, failure: null, parked: false, leased: false })
   t.ok(rows.every(({ seconds }) => seconds <= 0), 'due at once')
   const other = new pg.Client({ connectionString: url })

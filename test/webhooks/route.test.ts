@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { webhookExample, webhookExampleBody } from '../../src/webhooks/examples.ts'
+import { FACTOR_KINDS } from '../../src/factors/registry.ts'
 import { webhookEventTypes, type WebhookEventType } from '../../src/webhooks/event.ts'
 import { generateCode } from '../../src/factors/recovery-codes/recovery-code.ts'
 import { chainTenant } from '../../src/audit/chain.sql.ts'
@@ -11,12 +12,13 @@ import { watchAttempts, watchSprays } from '../../src/audit/suspicions.sql.ts'
 import { Metrics } from '../../src/http/plugins/metrics.ts'
 import { startWebhooks } from '../../src/webhooks/start.ts'
 import { ownDatabase } from '../helpers/database.ts'
+import { enrollPasskey, PASSKEYS, provePasskey } from '../helpers/passkeys.ts'
 import { TestEndpoint } from '../helpers/webhook-endpoint.ts'
 import { type Answer, type User, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 const endpoint = await new TestEndpoint().start(t)
-const service = await startService(t, { DATABASE_URL: url, THROTTLE_WAITS: '0', THROTTLE_LOCK: '6', ...endpoint.environment })
+const service = await startService(t, { DATABASE_URL: url, THROTTLE_WAITS: '0', THROTTLE_LOCK: '6', ...PASSKEYS, ...endpoint.environment })
 const { db, clock } = service
 await settleWanted(db)
 
@@ -103,6 +105,8 @@ async function liveThrough (): Promise<string> {
   const { id } = await user.row()
   for (const code of recoveryCodes!.slice(0, 7)) await user.call('POST', '/mfa/recovery', { code })
   await user.call('POST', '/mfa/recovery/codes', {}, first)
+  const { authenticator } = await enrollPasskey(user, { token: first })
+  for (const counter of [2, 1]) await provePasskey(user, authenticator, { counter })
   for (let n = 0; n < 6; n++) await user.call('POST', '/mfa/verify', { code: clock.wrongCode(secret) })
   for (let n = 0; n < 6; n++) await user.call('POST', '/mfa/recovery', { code: generateCode(n) })
   await admin.call('PUT', '/admin/policy', { enforcement: 'report_only' }, token)
@@ -148,13 +152,13 @@ t.test('the example of each type has the shape of what is really sent, which the
     if (!sent.has(received.type)) sent.set(received.type, JSON.parse(text))
     t.throws(() => receive(text.replace('data', 'date'), headers))
   }
-  t.same([...sent.keys()].sort(), [...webhookEventTypes(['totp'])].sort())
+  t.same([...sent.keys()].sort(), [...webhookEventTypes(FACTOR_KINDS)].sort())
   const shapeOf = ({ data }: any): object => ({ outcome: data.outcome, factorKind: data.factorKind, isOfSomebody: data.userId !== null && data.subject !== null, names: Object.keys(data).sort(), details: Object.keys(data.details).sort() })
   for (const [type, body] of sent) t.same(shapeOf(webhookExampleBody(type as WebhookEventType, 'totp')), shapeOf(body), type)
 })
 
 t.test('docs/webhooks.md has each type with its example', async t => {
-  const rows = webhookEventTypes(['totp']).map(type => `| \`${type}\` | ${webhookExample(type, 'totp').about} | \`${JSON.stringify(webhookExample(type, 'totp').event.details)}\` |`)
+  const rows = webhookEventTypes(FACTOR_KINDS).map(type => `| \`${type}\` | ${webhookExample(type, 'totp').about} | \`${JSON.stringify(webhookExample(type, 'totp').event.details)}\` |`)
   t.same(/<!-- types -->\n([\s\S]*?)\n?<!-- \/types -->/.exec(readFileSync('docs/webhooks.md', 'utf8'))?.[1]?.split('\n'), rows)
   t.same(JSON.parse(/```json\n([\s\S]*?)```/.exec(readFileSync('docs/webhooks.md', 'utf8'))?.[1] as string), webhookExampleBody('recovery.accepted', 'totp'))
 })
@@ -164,6 +168,6 @@ t.test('the specification says what an endpoint is sent, with an example of each
   const { post } = body.webhooks.webhookEvent
   t.equal(post.requestBody.content['application/json'].schema.$ref, '#/components/schemas/WebhookEvent')
   t.ok(body.components.schemas.WebhookEvent)
-  t.same(Object.keys(post.requestBody.content['application/json'].examples).sort(), [...webhookEventTypes(['totp'])].sort())
+  t.same(Object.keys(post.requestBody.content['application/json'].examples).sort(), [...webhookEventTypes(FACTOR_KINDS)].sort())
   for (const { value } of Object.values<any>(post.requestBody.content['application/json'].examples)) t.same(Object.keys(value.data), Object.keys(body.components.schemas.WebhookEvent.properties.data.properties))
 })

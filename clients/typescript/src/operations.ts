@@ -34,6 +34,29 @@ export const operations = (send: Send) => ({
    */
   verify: (body: api.VerifyRequest, options?: CallOptions) => send<api.VerifyAnswer>('POST', '/mfa/verify', options, body),
   /**
+   * Start setting up a passkey (`POST /mfa/passkeys`).
+   * @throws MfaError with `step_up_required`, `login_time_unknown`, `too_many_factors`, `label_taken`, `not_offered`, `token_too_large`, `outcome_unknown`, or what any call may meet
+   * With `outcome_unknown`: It may have been done. Its challenge is lost. Start again: the new start takes its place.
+   */
+  startPasskey: (body?: api.PasskeyRequest, options?: CallOptions) => send<api.PasskeyAnswer>('POST', '/mfa/passkeys', options, body),
+  /**
+   * Hand over the new passkey, so that it counts (`POST /mfa/passkeys/confirm`).
+   * @throws MfaError with `step_up_required`, `not_found`, `too_many_factors`, `label_taken`, `not_offered`, `code_refused`, `token_too_large`, `outcome_unknown`, or what any call may meet
+   * With `outcome_unknown`: It may have been done. Look at GET /mfa/status. If the factor is `active`, go on with POST /mfa/passkeys/challenge. If `recoveryCodes.acknowledgedAt` is null, the user has not seen the recovery codes: make new ones, POST /mfa/recovery/codes.
+   */
+  confirmPasskey: (body: api.PasskeyConfirmRequest, options?: CallOptions) => send<api.PasskeyConfirmAnswer>('POST', '/mfa/passkeys/confirm', options, body),
+  /**
+   * Ask for a challenge that a passkey can answer (`POST /mfa/passkeys/challenge`).
+   * @throws MfaError with `not_enrolled`, `not_offered`, `token_too_large`, or what any call may meet
+   */
+  challengePasskey: (body?: api.PasskeyChallengeRequest, options?: CallOptions) => send<api.PasskeyChallenge>('POST', '/mfa/passkeys/challenge', options, body),
+  /**
+   * Prove the second factor with a passkey (`POST /mfa/passkeys/verify`).
+   * @throws MfaError with `not_enrolled`, `not_offered`, `code_refused`, `token_too_large`, `outcome_unknown`, or what any call may meet
+   * With `outcome_unknown`: It may have been done. Look at GET /mfa/status. If `lastUsedAt` of a passkey is just now, this answer is used up and its token lost. POST /mfa/token gives a token if the session is remembered; otherwise ask for another challenge.
+   */
+  verifyPasskey: (body: api.PasskeyVerifyRequest, options?: CallOptions) => send<api.PasskeyVerifyAnswer>('POST', '/mfa/passkeys/verify', options, body),
+  /**
    * Prove the second factor with a recovery code, or a code from an administrator (`POST /mfa/recovery`).
    * @throws MfaError with `code_refused`, `token_too_large`, `outcome_unknown`, or what any call may meet
    * With `outcome_unknown`: It may have been done. Look at GET /mfa/status. If one recovery code less is `remaining`, this one is used up and its token lost. POST /mfa/token gives a token if the session is remembered; otherwise use another code. An administrator's code is used up if it is refused now.

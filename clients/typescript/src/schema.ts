@@ -16,7 +16,7 @@ export interface components {
             /** @description Carries the request id. */
             instance: string;
             /** @enum {unknown} */
-            code: "invalid_request" | "invalid_token" | "step_up_required" | "forbidden" | "enrollment_required" | "login_time_unknown" | "factor_locked" | "not_found" | "method_not_allowed" | "required_by_policy" | "too_many_factors" | "not_enrolled" | "label_taken" | "precondition_failed" | "payload_too_large" | "token_too_large" | "unsupported_media_type" | "code_refused" | "too_many_attempts" | "internal" | "unavailable" | "outcome_unknown";
+            code: "invalid_request" | "invalid_token" | "step_up_required" | "forbidden" | "enrollment_required" | "login_time_unknown" | "factor_locked" | "not_found" | "method_not_allowed" | "required_by_policy" | "too_many_factors" | "not_enrolled" | "not_offered" | "label_taken" | "precondition_failed" | "payload_too_large" | "token_too_large" | "unsupported_media_type" | "code_refused" | "too_many_attempts" | "internal" | "unavailable" | "outcome_unknown";
             /** @description With `invalid_request`, and with `required_by_policy` for a policy: the fields. Never their values. */
             errors?: {
                 field: string;
@@ -27,6 +27,11 @@ export interface components {
              * @enum {unknown}
              */
             action?: "verify" | "login" | "recovery";
+            /**
+             * @description With `step_up_required`: only a passkey counts.
+             * @enum {unknown}
+             */
+            acr?: "phr";
             /**
              * @description With `invalid_token`, only outside production: what did not fit, and what was expected.
              * @example aud is "account", expected "headless-mfa" (JWT_AUDIENCE)
@@ -42,7 +47,8 @@ export interface components {
          *       "createdAt": "2026-11-24T12:00:00.000Z",
          *       "confirmedAt": "2026-11-24T12:00:31.000Z",
          *       "lastUsedAt": null,
-         *       "nextCodeAt": null
+         *       "nextCodeAt": null,
+         *       "passkey": null
          *     }
          */
         Factor: {
@@ -52,7 +58,7 @@ export interface components {
              */
             id: string;
             /** @enum {unknown} */
-            kind: "totp";
+            kind: "totp" | "passkey";
             label: string;
             /** @enum {unknown} */
             status: "pending" | "active" | "locked";
@@ -66,6 +72,19 @@ export interface components {
             lastUsedAt: string | null;
             /** @description When its next code is accepted, if the present one was used. Null for a kind without codes */
             nextCodeAt: string | null;
+            /** @description Of a passkey. Null for any other kind */
+            passkey: {
+                /** @description The domain that it is bound to */
+                rpId: string;
+                /** @description As browsers know it. Null until it is confirmed */
+                credentialId: string | null;
+                /** @description Whether it lives on several devices. Null until it is confirmed */
+                synced: boolean | null;
+                /** @description What keeps it, as that says itself. Nothing proves it */
+                provider: string | null;
+                /** @description False until it is confirmed, and if it was made for another domain than the one that is configured now */
+                usable: boolean;
+            } | null;
         };
         /** @description What must happen next */
         Decision: {
@@ -115,6 +134,10 @@ export interface components {
          *       "namespace": "https://id.example.com",
          *       "enrolled": false,
          *       "factors": [],
+         *       "offers": [
+         *         "totp",
+         *         "passkey"
+         *       ],
          *       "recoveryCodes": null,
          *       "decision": {
          *         "action": "enroll",
@@ -136,6 +159,8 @@ export interface components {
             /** @description Whether there is an active authenticator */
             enrolled: boolean;
             factors: components["schemas"]["Factor"][];
+            /** @description What can be set up here */
+            offers: ("totp" | "passkey")[];
             recoveryCodes: {
                 total: number;
                 remaining: number;
@@ -240,9 +265,12 @@ export interface components {
             tokenType: "Bearer";
             /** @description Seconds until it ends. It never outlives the token that it was made from */
             expiresIn: number;
-            /** @enum {unknown} */
-            acr: "mfa" | "mfa-recovery";
-            /** @description What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code */
+            /**
+             * @description `phr`: a passkey. An application's token says so only if you asked for it
+             * @enum {unknown}
+             */
+            acr: "mfa" | "mfa-recovery" | "phr";
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `pop` and `user` for a passkey, `recovery` for a recovery code */
             amr: string[];
             nextCodeAt: string | null;
         };
@@ -291,9 +319,12 @@ export interface components {
             tokenType: "Bearer";
             /** @description Seconds until it ends. It never outlives the token that it was made from */
             expiresIn: number;
-            /** @enum {unknown} */
-            acr: "mfa" | "mfa-recovery";
-            /** @description What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code */
+            /**
+             * @description `phr`: a passkey. An application's token says so only if you asked for it
+             * @enum {unknown}
+             */
+            acr: "mfa" | "mfa-recovery" | "phr";
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `pop` and `user` for a passkey, `recovery` for a recovery code */
             amr: string[];
             /**
              * Format: uuid
@@ -301,6 +332,317 @@ export interface components {
              */
             factorId: string;
             nextCodeAt: string | null;
+        };
+        /**
+         * @example {
+         *       "label": "My laptop"
+         *     }
+         */
+        PasskeyRequest: {
+            /**
+             * @description What the user calls this authenticator
+             * @example My phone
+             */
+            label?: string;
+        };
+        /**
+         * @example {
+         *       "factorId": "5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11",
+         *       "options": {
+         *         "timeout": 300000,
+         *         "challenge": "AMMPt4UxxGTStncdq417YDwBFi-khr6nDyg65VbhMMA",
+         *         "rp": {
+         *           "id": "example.com",
+         *           "name": "Headless MFA"
+         *         },
+         *         "user": {
+         *           "id": "jQ8aUpShTEyxtQL22KnT2Q",
+         *           "name": "alice@example.com",
+         *           "displayName": "alice@example.com"
+         *         },
+         *         "pubKeyCredParams": [
+         *           {
+         *             "type": "public-key",
+         *             "alg": -7
+         *           },
+         *           {
+         *             "type": "public-key",
+         *             "alg": -8
+         *           },
+         *           {
+         *             "type": "public-key",
+         *             "alg": -257
+         *           }
+         *         ],
+         *         "excludeCredentials": [],
+         *         "authenticatorSelection": {
+         *           "residentKey": "preferred",
+         *           "requireResidentKey": false,
+         *           "userVerification": "required"
+         *         },
+         *         "attestation": "none"
+         *       },
+         *       "expiresAt": "2026-11-24T12:10:00.000Z"
+         *     }
+         */
+        PasskeyAnswer: {
+            /**
+             * Format: uuid
+             * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
+             */
+            factorId: string;
+            /** @description For `navigator.credentials.create()`: a `PublicKeyCredentialCreationOptionsJSON` */
+            options: {
+                rp: {
+                    id: string;
+                    name: string;
+                };
+                user: {
+                    id: string;
+                    name: string;
+                    displayName: string;
+                };
+                challenge: string;
+                pubKeyCredParams: {
+                    /** @enum {string} */
+                    type: "public-key";
+                    alg: number;
+                }[];
+                timeout: number;
+                excludeCredentials: {
+                    /** @enum {string} */
+                    type: "public-key";
+                    id: string;
+                    transports: string[];
+                }[];
+                authenticatorSelection: {
+                    /** @enum {string} */
+                    residentKey: "preferred";
+                    /** @enum {boolean} */
+                    requireResidentKey: false;
+                    /** @enum {unknown} */
+                    userVerification: "required" | "preferred";
+                };
+                /** @enum {string} */
+                attestation: "none";
+            };
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            expiresAt: string;
+        };
+        /**
+         * @example {
+         *       "factorId": "5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11",
+         *       "credential": {
+         *         "id": "-R85HbTJsv3g6nAYnLo_tj9Xm6YSKzOtlP8-wzAIS-Q",
+         *         "rawId": "-R85HbTJsv3g6nAYnLo_tj9Xm6YSKzOtlP8-wzAIS-Q",
+         *         "type": "public-key",
+         *         "clientExtensionResults": {},
+         *         "response": {
+         *           "clientDataJSON": "eyJ0eXBlIjoid2ViYXV0aG4uY3JlYXRlIn0",
+         *           "attestationObject": "o2NmbXRkbm9uZQ",
+         *           "transports": [
+         *             "internal"
+         *           ]
+         *         }
+         *       }
+         *     }
+         */
+        PasskeyConfirmRequest: {
+            /**
+             * Format: uuid
+             * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
+             */
+            factorId: string;
+            /** @description What `navigator.credentials.create()` gave, by `toJSON()` */
+            credential: {
+                /** @description The id of the credential, base64url */
+                id: string;
+                /** @enum {string} */
+                type: "public-key";
+                response: {
+                    /** @description What the browser has signed with, base64url */
+                    clientDataJSON: string;
+                    /** @description What the authenticator made, base64url */
+                    attestationObject: string;
+                    /** @description How the browser reached the authenticator */
+                    transports?: string[];
+                };
+            };
+            /**
+             * @description One of the configured applications (`MFA_APPLICATION_AUDIENCES`). The token is for that application, and opens nothing here
+             * @example billing
+             */
+            audience?: string;
+        };
+        /**
+         * @example {
+         *       "factorId": "5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11",
+         *       "recoveryCodes": [
+         *         "0K7M-2Q9R-WX4T-BN3C",
+         *         "1D5F-8H2J-6KPV-7A9E"
+         *       ],
+         *       "token": "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjIwMjYtMTEifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl",
+         *       "tokenType": "Bearer",
+         *       "expiresIn": 900,
+         *       "acr": "mfa",
+         *       "amr": [
+         *         "pwd",
+         *         "mfa"
+         *       ],
+         *       "nextCodeAt": null
+         *     }
+         */
+        PasskeyConfirmAnswer: {
+            /**
+             * Format: uuid
+             * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
+             */
+            factorId: string;
+            /** @description Ten with the first factor. Null with a further one */
+            recoveryCodes: string[] | null;
+            /** @description The MFA token. Send it as the bearer token from now on */
+            token: string;
+            /** @enum {string} */
+            tokenType: "Bearer";
+            /** @description Seconds until it ends. It never outlives the token that it was made from */
+            expiresIn: number;
+            /**
+             * @description `phr`: a passkey. An application's token says so only if you asked for it
+             * @enum {unknown}
+             */
+            acr: "mfa" | "mfa-recovery" | "phr";
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `pop` and `user` for a passkey, `recovery` for a recovery code */
+            amr: string[];
+            nextCodeAt: string | null;
+        };
+        /** @example {} */
+        PasskeyChallengeRequest: Record<string, never>;
+        /**
+         * @example {
+         *       "options": {
+         *         "timeout": 300000,
+         *         "challenge": "AMMPt4UxxGTStncdq417YDwBFi-khr6nDyg65VbhMMA",
+         *         "rpId": "example.com",
+         *         "allowCredentials": [
+         *           {
+         *             "type": "public-key",
+         *             "id": "-R85HbTJsv3g6nAYnLo_tj9Xm6YSKzOtlP8-wzAIS-Q",
+         *             "transports": [
+         *               "internal"
+         *             ]
+         *           }
+         *         ],
+         *         "userVerification": "required"
+         *       },
+         *       "expiresAt": "2026-11-24T12:05:00.000Z"
+         *     }
+         */
+        PasskeyChallenge: {
+            /** @description For `navigator.credentials.get()`: a `PublicKeyCredentialRequestOptionsJSON` */
+            options: {
+                rpId: string;
+                challenge: string;
+                timeout: number;
+                allowCredentials: {
+                    /** @enum {string} */
+                    type: "public-key";
+                    id: string;
+                    transports: string[];
+                }[];
+                /** @enum {unknown} */
+                userVerification: "required" | "preferred";
+            };
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            expiresAt: string;
+        };
+        /**
+         * @example {
+         *       "credential": {
+         *         "id": "-R85HbTJsv3g6nAYnLo_tj9Xm6YSKzOtlP8-wzAIS-Q",
+         *         "rawId": "-R85HbTJsv3g6nAYnLo_tj9Xm6YSKzOtlP8-wzAIS-Q",
+         *         "type": "public-key",
+         *         "clientExtensionResults": {},
+         *         "response": {
+         *           "clientDataJSON": "eyJ0eXBlIjoid2ViYXV0aG4uZ2V0In0",
+         *           "authenticatorData": "v6vDdDKViwYzYNOtZGHJxHNa5_jt1GWSpeDwFFKy5LUZAAAAAA",
+         *           "signature": "MEYCIQD1Ck4uRAkk",
+         *           "userHandle": "jQ8aUpShTEyxtQL22KnT2Q"
+         *         }
+         *       }
+         *     }
+         */
+        PasskeyVerifyRequest: {
+            /** @description What `navigator.credentials.get()` gave, by `toJSON()` */
+            credential: {
+                /** @description The id of the credential, base64url */
+                id: string;
+                /** @enum {string} */
+                type: "public-key";
+                response: {
+                    /** @description What the browser has signed with, base64url */
+                    clientDataJSON: string;
+                    /** @description What the authenticator says of itself, base64url */
+                    authenticatorData: string;
+                    /** @description Over both, base64url */
+                    signature: string;
+                    /** @description The user, as the authenticator knows them */
+                    userHandle?: string | null;
+                };
+            };
+            /**
+             * @description One of the configured applications (`MFA_APPLICATION_AUDIENCES`). The token is for that application, and opens nothing here
+             * @example billing
+             */
+            audience?: string;
+            /**
+             * @description Only a passkey counts, and the token says so: `acr` is `phr`
+             * @example phr
+             * @enum {string}
+             */
+            acr?: "phr";
+        };
+        /**
+         * @example {
+         *       "token": "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjIwMjYtMTEifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl",
+         *       "tokenType": "Bearer",
+         *       "expiresIn": 900,
+         *       "acr": "phr",
+         *       "amr": [
+         *         "pwd",
+         *         "pop",
+         *         "user",
+         *         "mfa"
+         *       ],
+         *       "factorId": "5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11"
+         *     }
+         */
+        PasskeyVerifyAnswer: {
+            /** @description The MFA token. Send it as the bearer token from now on */
+            token: string;
+            /** @enum {string} */
+            tokenType: "Bearer";
+            /** @description Seconds until it ends. It never outlives the token that it was made from */
+            expiresIn: number;
+            /**
+             * @description `phr`: a passkey. An application's token says so only if you asked for it
+             * @enum {unknown}
+             */
+            acr: "mfa" | "mfa-recovery" | "phr";
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `pop` and `user` for a passkey, `recovery` for a recovery code */
+            amr: string[];
+            /**
+             * Format: uuid
+             * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
+             */
+            factorId: string;
         };
         /**
          * @example {
@@ -341,9 +683,12 @@ export interface components {
             tokenType: "Bearer";
             /** @description Seconds until it ends. It never outlives the token that it was made from */
             expiresIn: number;
-            /** @enum {unknown} */
-            acr: "mfa" | "mfa-recovery";
-            /** @description What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code */
+            /**
+             * @description `phr`: a passkey. An application's token says so only if you asked for it
+             * @enum {unknown}
+             */
+            acr: "mfa" | "mfa-recovery" | "phr";
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `pop` and `user` for a passkey, `recovery` for a recovery code */
             amr: string[];
             /** @description How many recovery codes are left. Offer new ones at 3 or fewer */
             remaining: number;
@@ -392,6 +737,12 @@ export interface components {
              * @example billing
              */
             audience?: string;
+            /**
+             * @description Only a passkey counts, and the token says so: `acr` is `phr`
+             * @example phr
+             * @enum {string}
+             */
+            acr?: "phr";
         };
         /**
          * @example {
@@ -414,11 +765,11 @@ export interface components {
             /** @description Seconds until it ends. It never outlives the token that it was made from */
             expiresIn: number;
             /**
-             * @description `none` and `idp-mfa` are only in tokens for an application, for users who are allowed without a second factor here
+             * @description `phr`: a passkey; for an application only if you asked for it. `none` and `idp-mfa` are only in tokens for an application, for users who are allowed without a second factor here
              * @enum {unknown}
              */
-            acr: "mfa" | "mfa-recovery" | "none" | "idp-mfa";
-            /** @description What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code */
+            acr: "mfa" | "mfa-recovery" | "phr" | "none" | "idp-mfa";
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `pop` and `user` for a passkey, `recovery` for a recovery code */
             amr: string[];
         };
         FactorList: {
@@ -456,9 +807,12 @@ export interface components {
             tokenType: "Bearer";
             /** @description Seconds until it ends. It never outlives the token that it was made from */
             expiresIn: number;
-            /** @enum {unknown} */
-            acr: "mfa" | "mfa-recovery";
-            /** @description What was proved (RFC 8176): `otp` for TOTP, `recovery` for a recovery code */
+            /**
+             * @description `phr`: a passkey. An application's token says so only if you asked for it
+             * @enum {unknown}
+             */
+            acr: "mfa" | "mfa-recovery" | "phr";
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `pop` and `user` for a passkey, `recovery` for a recovery code */
             amr: string[];
         };
         /**
@@ -874,7 +1228,7 @@ export interface components {
                 remaining: number;
                 acknowledgedAt: string | null;
             } | null;
-            /** @description By the kinds of factor */
+            /** @description By the kinds of factor that wrong codes lock */
             locks: {
                 totp: {
                     /** @description Wrong codes in a row */
@@ -1022,6 +1376,10 @@ export interface components {
          *         "enrolled": 1,
          *         "notEnrolled": 1
          *       },
+         *       "passkeys": {
+         *         "users": 2,
+         *         "synced": 1
+         *       },
          *       "warning": "Fewer than two administrators are enrolled. If one loses their authenticator, no one can help. Enroll another one."
          *     }
          */
@@ -1050,6 +1408,11 @@ export interface components {
             administrators: {
                 enrolled: number;
                 notEnrolled: number;
+            };
+            /** @description Users who have a passkey, and those who have one that lives on several devices */
+            passkeys: {
+                users: number;
+                synced: number;
             };
             /** @description Fewer than two administrators are enrolled: one lost phone, and no one can administer */
             warning: string | null;
@@ -1103,6 +1466,9 @@ export interface components {
              * @example totp.accepted
              * @example totp.refused
              * @example totp.locked
+             * @example passkey.accepted
+             * @example passkey.refused
+             * @example passkey.suspected
              * @example recovery.accepted
              * @example recovery.refused
              * @example recovery.low
@@ -1131,7 +1497,7 @@ export interface components {
             action: string;
             /** @enum {unknown} */
             outcome: "success" | "failure";
-            /** @description `totp`, `recovery`, or `bypass` (a code from an administrator) */
+            /** @description `totp`, `passkey`, `recovery`, or `bypass` (a code from an administrator) */
             factorKind: string | null;
             /** @description Where it came from */
             address: string | null;
@@ -1299,7 +1665,7 @@ export interface components {
                 outcome: "success" | "failure";
                 /** @description Who did it: a `userId`, `service:` and the subject of a machine, or `operator`. Null if no one in particular did */
                 actorId: string | null;
-                /** @description `totp`, `recovery` or `bypass` */
+                /** @description `totp`, `passkey`, `recovery` or `bypass` */
                 factorKind: string | null;
                 /** @description Where it came from */
                 address: string | null;
@@ -1348,19 +1714,19 @@ export interface components {
         };
         AuthorizeQuery: {
             /**
-             * @description Only a code of the user's own authenticator counts, whatever the policy says: not a recovery code, not the identity provider's MFA
-             * @enum {string}
+             * @description `mfa`: only a factor of the user's own counts, whatever the policy says: not a recovery code, not the identity provider's MFA. `phr`: only a passkey
+             * @enum {unknown}
              */
-            acr?: "mfa";
+            acr?: "mfa" | "phr";
             /** @description How many seconds ago the second factor may have been. This also asks users who could pass without one */
             maxAge?: number;
         };
         ForwardAuthQuery: {
             /**
-             * @description Only a code of the user's own authenticator counts, whatever the policy says: not a recovery code, not the identity provider's MFA
-             * @enum {string}
+             * @description `mfa`: only a factor of the user's own counts, whatever the policy says: not a recovery code, not the identity provider's MFA. `phr`: only a passkey
+             * @enum {unknown}
              */
-            acr?: "mfa";
+            acr?: "mfa" | "phr";
             /** @description How many seconds ago the second factor may have been. This also asks users who could pass without one */
             maxAge?: number;
         };
@@ -1378,6 +1744,11 @@ export interface components {
             status?: "enrolled" | "not_enrolled" | "must_enroll" | "in_grace" | "exempt" | "locked" | "disabled";
             /** @description A group that the user is in */
             group?: string;
+            /**
+             * @description Users who have one of this kind, or no factor
+             * @enum {unknown}
+             */
+            factor?: "totp" | "passkey" | "none";
             /**
              * Format: date-time
              * @description RFC 3339. Users who must enroll before this time, or must already
@@ -1399,7 +1770,7 @@ export interface components {
              * @description What was done
              * @enum {unknown}
              */
-            action?: "factor.started" | "factor.confirmed" | "factor.renamed" | "factor.removed" | "totp.accepted" | "totp.refused" | "totp.locked" | "recovery.accepted" | "recovery.refused" | "recovery.low" | "recovery.regenerated" | "bypass.issued" | "bypass.used" | "session.ended" | "user.unlocked" | "user.reset" | "user.signed_out" | "user.exempted" | "user.grace_set" | "user.disabled" | "user.enabled" | "user.erased" | "users.synced" | "policy.changed" | "access.refused" | "secret.unreadable" | "key.rotated" | "spray.suspected" | "guessing.suspected" | "policy.would_enroll" | "notice.retried";
+            action?: "factor.started" | "factor.confirmed" | "factor.renamed" | "factor.removed" | "totp.accepted" | "totp.refused" | "totp.locked" | "passkey.accepted" | "passkey.refused" | "passkey.suspected" | "recovery.accepted" | "recovery.refused" | "recovery.low" | "recovery.regenerated" | "bypass.issued" | "bypass.used" | "session.ended" | "user.unlocked" | "user.reset" | "user.signed_out" | "user.exempted" | "user.grace_set" | "user.disabled" | "user.enabled" | "user.erased" | "users.synced" | "policy.changed" | "access.refused" | "secret.unreadable" | "key.rotated" | "spray.suspected" | "guessing.suspected" | "policy.would_enroll" | "notice.retried";
             /**
              * Format: date-time
              * @description RFC 3339
@@ -1438,6 +1809,14 @@ export type ConfirmRequest = components['schemas']['ConfirmRequest'];
 export type ConfirmAnswer = components['schemas']['ConfirmAnswer'];
 export type VerifyRequest = components['schemas']['VerifyRequest'];
 export type VerifyAnswer = components['schemas']['VerifyAnswer'];
+export type PasskeyRequest = components['schemas']['PasskeyRequest'];
+export type PasskeyAnswer = components['schemas']['PasskeyAnswer'];
+export type PasskeyConfirmRequest = components['schemas']['PasskeyConfirmRequest'];
+export type PasskeyConfirmAnswer = components['schemas']['PasskeyConfirmAnswer'];
+export type PasskeyChallengeRequest = components['schemas']['PasskeyChallengeRequest'];
+export type PasskeyChallenge = components['schemas']['PasskeyChallenge'];
+export type PasskeyVerifyRequest = components['schemas']['PasskeyVerifyRequest'];
+export type PasskeyVerifyAnswer = components['schemas']['PasskeyVerifyAnswer'];
 export type RecoverRequest = components['schemas']['RecoverRequest'];
 export type RecoverAnswer = components['schemas']['RecoverAnswer'];
 export type RecoveryStatus = components['schemas']['RecoveryStatus'];

@@ -27,6 +27,7 @@ const IN_WORDS: Record<Problem['code'], keyof Texts> = {
   payload_too_large: 'other',
   unsupported_media_type: 'other',
   token_too_large: 'other',
+  not_offered: 'other',
   internal: 'other'
 }
 

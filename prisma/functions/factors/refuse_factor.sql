@@ -24,9 +24,7 @@ BEGIN
     locked_at = CASE WHEN v_row.tries >= (p_limits->>'lock')::int THEN v_now END
   WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
   IF p_pending IS NOT NULL THEN
-    DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_pending AND attempts >= 4;
-    UPDATE enrollments SET attempts = attempts + 1
-    WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_pending;
+    PERFORM count_attempt(p_tenant, p_user, p_kind, p_pending);
   END IF;
   PERFORM audit(p_tenant, p_user::text, p_kind || '.refused', 'failure', p_kind, p_by, coalesce(p_near, '{}'));
   IF v_row.tries >= (p_limits->>'lock')::int THEN

@@ -39,7 +39,9 @@ BEGIN
   IF v_users IS NULL THEN RETURN NULL; END IF;
   SELECT json_agg(json_build_object('userId', user_id, 'id', id, 'kind', kind, 'label', label, 'sealed', encode(sealed, 'hex'),
     'keyId', key_id, 'algorithm', algorithm, 'digits', digits, 'period', period, 'counter', counter, 'createdAt', created_at,
-    'confirmedAt', confirmed_at, 'lastUsedAt', last_used_at, 'afterRecoveryAt', after_recovery_at) ORDER BY confirmed_at, id)
+    'confirmedAt', confirmed_at, 'lastUsedAt', last_used_at, 'afterRecoveryAt', after_recovery_at,
+    'credential', CASE WHEN credential_id IS NOT NULL THEN json_build_object('id', encode(credential_id, 'hex'), 'rpId', rp_id,
+      'isEligible', backup_eligible, 'aaguid', aaguid, 'transports', transports) END) ORDER BY confirmed_at, id)
   INTO v_factors FROM factors WHERE tenant = p_tenant AND user_id = ANY (v_ids);
   SELECT json_agg(json_build_object('userId', user_id, 'kind', kind, 'failures', failures, 'waitUntil', wait_until, 'lockedAt', locked_at))
   INTO v_throttles FROM throttles WHERE tenant = p_tenant AND user_id = ANY (v_ids);

@@ -144,6 +144,12 @@ CREATE TABLE "factors" (
     "created_at" TIMESTAMPTZ(6) NOT NULL,
     "confirmed_at" TIMESTAMPTZ(6) NOT NULL,
     "after_recovery_at" TIMESTAMPTZ(6),
+    "credential_id" BYTEA,
+    "rp_id" TEXT,
+    "backup_eligible" BOOLEAN,
+    "aaguid" UUID,
+    "transports" TEXT[],
+    "spent" BIGINT[] DEFAULT ARRAY[]::BIGINT[],
 
     CONSTRAINT "factors_pkey" PRIMARY KEY ("tenant","id")
 );
@@ -417,7 +423,13 @@ CREATE UNIQUE INDEX "users_tenant_namespace_subject_key" ON "users"("tenant", "n
 CREATE INDEX "factors_key_id_tenant_idx" ON "factors"("key_id", "tenant");
 
 -- CreateIndex
+CREATE INDEX "factors_tenant_kind_user_id_idx" ON "factors"("tenant", "kind", "user_id");
+
+-- CreateIndex
 CREATE UNIQUE INDEX "factors_tenant_user_id_label_key" ON "factors"("tenant", "user_id", "label");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "factors_tenant_credential_id_key" ON "factors"("tenant", "credential_id");
 
 -- CreateIndex
 CREATE INDEX "bypasses_expires_at_idx" ON "bypasses"("expires_at");
@@ -488,6 +500,8 @@ ALTER TABLE "policies"
   ADD CONSTRAINT "policies_grace" CHECK (grace_period_days BETWEEN 0 AND 365);
 -- What each kind of factor needs: a kind of its own has a constraint of its own.
 ALTER TABLE "factors" ADD CONSTRAINT "factors_totp" CHECK (kind <> 'totp' OR num_nulls(algorithm, digits, period) = 0);
+ALTER TABLE "factors" ADD CONSTRAINT "factors_passkey" CHECK (kind <> 'passkey' OR
+  (num_nulls(credential_id, rp_id, backup_eligible, aaguid, transports) = 0 AND length(credential_id) BETWEEN 1 AND 1023));
 ALTER TABLE "enrollments" ADD CONSTRAINT "enrollments_totp" CHECK (kind <> 'totp' OR num_nulls(algorithm, digits, period) = 0);
 ALTER TABLE "recovery_codes" ADD CONSTRAINT "recovery_codes_bcrypt" CHECK (hash ~ '^[$]2[aby][$]1[0-9][$]');
 ALTER TABLE "bypasses" ADD CONSTRAINT "bypasses_bcrypt" CHECK (hash ~ '^[$]2[aby][$]1[0-9][$]');
@@ -502,12 +516,13 @@ CREATE INDEX "users_timed_idx" ON "users"("tenant", "cohort", "id") INCLUDE ("po
 CREATE INDEX "users_disabled_idx" ON "users"("tenant", "id") WHERE disabled_at IS NOT NULL;
 CREATE INDEX "users_administrators_idx" ON "users"("tenant", "id") WHERE administrator_at IS NOT NULL;
 CREATE INDEX "throttles_locked_idx" ON "throttles"("tenant", "user_id") WHERE locked_at IS NOT NULL;
+CREATE INDEX "factors_rp_id_idx" ON "factors"("tenant", "rp_id") WHERE rp_id IS NOT NULL;
 CREATE INDEX "recovery_codes_used_idx" ON "recovery_codes"("tenant", "user_id") WHERE used_at IS NOT NULL;
 -- A set is hashed with one pepper: its first code speaks for all ten.
 CREATE INDEX "recovery_codes_pepper_id" ON "recovery_codes"("pepper_id") WHERE slot = 0;
 -- What is not a login is rare among what is. Refused codes are rare among accepted ones, and are what is looked for after an
 -- attack: where there are hardly any, a page of them would read a year of logins.
-CREATE INDEX "audit_events_rare_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action NOT IN ('totp.accepted', 'totp.refused');
+CREATE INDEX "audit_events_rare_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action NOT IN ('totp.accepted', 'totp.refused', 'passkey.accepted');
 CREATE INDEX "audit_events_refused_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action = 'totp.refused';
 -- Which event is tried next, and whether a user's older ones are still there. Both hold what waits and nothing else.
 CREATE INDEX "webhook_events_due_idx" ON "webhook_events"("due_at") WHERE parked_at IS NULL;
@@ -591,7 +606,7 @@ BEGIN
   INSERT INTO audit_pending (tenant, at, id) VALUES (p_tenant, v_at, v_id);
   IF (p_action = ANY ('{factor.confirmed,factor.removed,recovery.accepted,recovery.low,recovery.regenerated,
     bypass.issued,bypass.used,user.unlocked,user.reset,user.signed_out,user.exempted,user.grace_set,
-    user.disabled,user.enabled,user.erased,policy.changed,spray.suspected,guessing.suspected}') OR p_action = p_kind || '.locked')
+    user.disabled,user.enabled,user.erased,policy.changed,spray.suspected,guessing.suspected}') OR p_action IN (p_kind || '.locked', p_kind || '.suspected'))
     -- What was never confirmed was no factor.
     AND NOT p_details ? 'pending'
   THEN
@@ -819,12 +834,16 @@ END $$;
 
 -- Reserves a confirmation while its recovery codes are hashed, for some seconds, so that fifty parallel requests with the right code cost
 -- one set of hashes and not fifty. A holder that dies loses nothing: the claim ends by itself.
-CREATE OR REPLACE FUNCTION claim_confirmation(p_tenant text, p_user uuid, p_kind text, p_factor uuid, p_claim uuid, p_seconds int)
-RETURNS jsonb LANGUAGE plpgsql AS $$
+-- Without p_is_throttled no throttle is asked.
+CREATE OR REPLACE FUNCTION claim_confirmation(
+  p_tenant text, p_user uuid, p_kind text, p_is_throttled boolean, p_factor uuid, p_claim uuid, p_seconds int
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_throttled jsonb := lock_throttle(p_tenant, p_user, p_kind);
-  v_now timestamptz := clock_timestamp();
+  v_throttled jsonb;
+  v_now timestamptz;
 BEGIN
+  IF p_is_throttled THEN v_throttled := lock_throttle(p_tenant, p_user, p_kind); END IF;
+  v_now := clock_timestamp();
   IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   UPDATE enrollments SET claim = p_claim, claimed_until = v_now + make_interval(secs => p_seconds)
   WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_factor AND expires_at > v_now
@@ -833,20 +852,23 @@ BEGIN
 END $$;
 
 -- Makes the pending factor active, its counter spent, with the recovery codes ([{slot, hash, tag, pepperId}] or null) if it is the first.
--- p_sealed, under p_key_id, takes the place of the pending factor's secret; null: that stays.
--- Decides: one confirmation out of any number; at most five factors and no label twice, by the revision.
+-- p_sealed, under p_key_id, takes the place of the pending factor's secret; null: that stays. p_credential is {id (hexadecimal), rpId,
+-- isEligible, aaguid, transports} or null. Without p_is_throttled no throttle is asked.
+-- Decides: one confirmation out of any number; no more factors than a user may have and no label twice, by the revision; in a tenant no
+-- credential twice, by the unique index: `known`, and the pending factor stays.
 -- p_rule says what the first factor needs. `first_administrator`: the tenant has no enrolled administrator yet. Decides: of several first
 -- administrators at the same moment one sets up their factor without a code. `probation`: no code was asked though administrators need one.
 -- Then this factor, and what is set up by it, administers as late as what comes after a recovery.
 CREATE OR REPLACE FUNCTION confirm_factor(
-  p_tenant text, p_user uuid, p_kind text, p_epoch int, p_revision int, p_factor uuid, p_claim uuid, p_sealed bytea, p_key_id text,
-  p_label text, p_counter bigint, p_set uuid, p_codes jsonb, p_rule text, p_authentication jsonb, p_by jsonb
+  p_tenant text, p_user uuid, p_kind text, p_is_throttled boolean, p_epoch int, p_revision int, p_factor uuid, p_claim uuid,
+  p_sealed bytea, p_key_id text, p_label text, p_counter bigint, p_credential jsonb, p_set uuid, p_codes jsonb, p_rule text, p_authentication jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;
   v_throttled jsonb;
   v_user users%ROWTYPE;
   v_pending enrollments%ROWTYPE;
+  v_transports text[] := CASE WHEN p_credential IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(p_credential->'transports')) END;
 BEGIN
   IF p_rule = 'first_administrator' THEN
     PERFORM pg_advisory_xact_lock(hashtextextended('first administrator of ' || p_tenant, 0));
@@ -855,18 +877,25 @@ BEGIN
   SELECT * INTO v_user FROM users
   WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND revision = p_revision AND disabled_at IS NULL FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
-  v_throttled := lock_throttle(p_tenant, p_user, p_kind);
+  IF p_is_throttled THEN v_throttled := lock_throttle(p_tenant, p_user, p_kind); END IF;
   IF v_throttled IS NOT NULL THEN RETURN v_throttled; END IF;
   v_now := clock_timestamp();
-  DELETE FROM enrollments
+  SELECT * INTO v_pending FROM enrollments
   WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_factor AND claim = p_claim AND expires_at > v_now
-  RETURNING * INTO v_pending;
+  FOR UPDATE;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'spent'); END IF;
   INSERT INTO factors (tenant, id, user_id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at, confirmed_at,
-    after_recovery_at)
+    after_recovery_at, credential_id, rp_id, backup_eligible, aaguid, transports)
   VALUES (p_tenant, p_factor, p_user, p_kind, p_label, coalesce(p_sealed, v_pending.sealed), coalesce(p_key_id, v_pending.key_id),
     v_pending.algorithm, v_pending.digits, v_pending.period, p_counter, v_pending.created_at, v_now,
-    CASE WHEN p_rule = 'probation' THEN v_now ELSE v_user.recovered_at END);
+    CASE WHEN p_rule = 'probation' THEN v_now ELSE v_user.recovered_at END, decode(p_credential->>'id', 'hex'), p_credential->>'rpId',
+    (p_credential->>'isEligible')::boolean, (p_credential->>'aaguid')::uuid, v_transports)
+  ON CONFLICT (tenant, credential_id) DO NOTHING;
+  IF NOT FOUND THEN
+    UPDATE enrollments SET claim = NULL, claimed_until = NULL WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
+    RETURN jsonb_build_object('outcome', 'known');
+  END IF;
+  DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
   IF p_codes IS NOT NULL THEN
     PERFORM store_codes(p_tenant, p_user, p_set, p_codes);
   END IF;
@@ -879,6 +908,61 @@ BEGIN
   PERFORM audit(p_tenant, p_user::text, 'factor.confirmed', 'success', p_kind, p_by,
     jsonb_build_object('factorId', p_factor, 'label', p_label));
   RETURN jsonb_build_object('outcome', 'confirmed', 'generation', remember_session(p_tenant, p_user, p_authentication));
+END $$;
+
+-- Counts a refused answer to a pending factor: the fifth destroys it.
+CREATE OR REPLACE FUNCTION count_attempt(p_tenant text, p_user uuid, p_kind text, p_factor uuid) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_factor AND attempts >= 4;
+  UPDATE enrollments SET attempts = attempts + 1 WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_factor;
+END $$;
+
+-- Accepts the signed answer of a passkey, by its challenge: p_challenge has the milliseconds of its issue above 20 random bits. Decides: a
+-- challenge counts once for a passkey, over every call and replica, for as long as it may be answered; the counter of a passkey that lives
+-- on one device never goes back, and what lives on several is never again said to live on one. Two tries of one challenge lock one row, and
+-- the second finds it among those that are spent.
+-- Only p_most that are spent are kept: where there are so many, none counts that is older than all of them.
+-- The user's row is locked before the factor's, as the session that is remembered refers to it: an erasure then waits for this, or this for
+-- it. What was refused is recorded by a call of its own: rows of refusals are locked before those of factors.
+CREATE OR REPLACE FUNCTION accept_passkey(
+  p_tenant text, p_user uuid, p_epoch int, p_factor uuid, p_challenge bigint, p_ttl_seconds int, p_most int, p_counter bigint,
+  p_is_eligible boolean, p_authentication jsonb, p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_row factors%ROWTYPE;
+  v_now timestamptz;
+  v_oldest bigint;
+  v_spent bigint[];
+  v_cause text;
+  v_generation int;
+  v_details jsonb := jsonb_build_object('factorId', p_factor);
+BEGIN
+  PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL FOR KEY SHARE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'refused', 'cause', 'stale'); END IF;
+  SELECT * INTO v_row FROM factors WHERE tenant = p_tenant AND id = p_factor AND user_id = p_user AND kind = 'passkey' FOR UPDATE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'refused', 'cause', 'stale'); END IF;
+  v_now := clock_timestamp();
+  v_oldest := (floor(extract(epoch FROM v_now) * 1000)::bigint - p_ttl_seconds * 1000::bigint) << 20;
+  v_spent := ARRAY(SELECT each FROM unnest(v_row.spent) AS each WHERE each >= v_oldest ORDER BY each);
+  v_cause := CASE
+    WHEN p_challenge < v_oldest THEN 'expired'
+    WHEN p_challenge = ANY (v_spent) OR (cardinality(v_spent) >= p_most AND p_challenge < v_spent[1]) THEN 'spent'
+    WHEN v_row.backup_eligible AND NOT p_is_eligible THEN 'flags'
+    WHEN NOT p_is_eligible AND p_counter <= v_row.counter AND v_row.counter > 0 THEN 'counter'
+  END;
+  IF v_cause = 'counter' THEN
+    PERFORM suspect(p_tenant, 'passkey.suspected', p_factor::text, 86400, p_user::text, 'failure', 'passkey', p_by, v_details);
+  END IF;
+  IF v_cause IS NOT NULL THEN RETURN jsonb_build_object('outcome', 'refused', 'cause', v_cause); END IF;
+  v_spent := v_spent[greatest(1, cardinality(v_spent) - p_most + 2):] || p_challenge;
+  p_counter := greatest(v_row.counter, p_counter);
+  UPDATE factors SET spent = v_spent, last_used_at = v_now, counter = p_counter, backup_eligible = p_is_eligible
+  WHERE tenant = p_tenant AND id = p_factor;
+  -- From now on its counter is not looked at.
+  IF p_is_eligible AND NOT v_row.backup_eligible THEN v_details := v_details || '{"synced": true}'; END IF;
+  PERFORM audit(p_tenant, p_user::text, 'passkey.accepted', 'success', 'passkey', p_by, v_details);
+  IF p_authentication IS NOT NULL THEN v_generation := remember_session(p_tenant, p_user, p_authentication); END IF;
+  RETURN jsonb_build_object('outcome', 'accepted', 'generation', v_generation);
 END $$;
 
 -- Spends a bypass code. Decides: one use out of any number, before it ends. What a recovery code clears, and says of the factors that
@@ -1053,9 +1137,7 @@ BEGIN
     locked_at = CASE WHEN v_row.tries >= (p_limits->>'lock')::int THEN v_now END
   WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind;
   IF p_pending IS NOT NULL THEN
-    DELETE FROM enrollments WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_pending AND attempts >= 4;
-    UPDATE enrollments SET attempts = attempts + 1
-    WHERE tenant = p_tenant AND user_id = p_user AND kind = p_kind AND factor_id = p_pending;
+    PERFORM count_attempt(p_tenant, p_user, p_kind, p_pending);
   END IF;
   PERFORM audit(p_tenant, p_user::text, p_kind || '.refused', 'failure', p_kind, p_by, coalesce(p_near, '{}'));
   IF v_row.tries >= (p_limits->>'lock')::int THEN
@@ -1115,6 +1197,16 @@ BEGIN
     END IF;
   END LOOP;
   RETURN to_jsonb(v_results);
+END $$;
+
+-- Records a refused answer to a pending factor of a kind without a throttle, for the reason p_cause.
+CREATE OR REPLACE FUNCTION refuse_pending(p_tenant text, p_user uuid, p_kind text, p_factor uuid, p_cause text, p_by jsonb)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_result jsonb := record_refusal(p_tenant, p_user, p_kind, p_kind, p_cause, p_by);
+BEGIN
+  PERFORM count_attempt(p_tenant, p_user, p_kind, p_factor);
+  RETURN v_result;
 END $$;
 
 -- Removes a factor and moves the epoch; with the last one go the recovery codes. Decides, by the revision: no user is left with codes
@@ -1790,7 +1882,9 @@ BEGIN
   IF v_users IS NULL THEN RETURN NULL; END IF;
   SELECT json_agg(json_build_object('userId', user_id, 'id', id, 'kind', kind, 'label', label, 'sealed', encode(sealed, 'hex'),
     'keyId', key_id, 'algorithm', algorithm, 'digits', digits, 'period', period, 'counter', counter, 'createdAt', created_at,
-    'confirmedAt', confirmed_at, 'lastUsedAt', last_used_at, 'afterRecoveryAt', after_recovery_at) ORDER BY confirmed_at, id)
+    'confirmedAt', confirmed_at, 'lastUsedAt', last_used_at, 'afterRecoveryAt', after_recovery_at,
+    'credential', CASE WHEN credential_id IS NOT NULL THEN json_build_object('id', encode(credential_id, 'hex'), 'rpId', rp_id,
+      'isEligible', backup_eligible, 'aaguid', aaguid, 'transports', transports) END) ORDER BY confirmed_at, id)
   INTO v_factors FROM factors WHERE tenant = p_tenant AND user_id = ANY (v_ids);
   SELECT json_agg(json_build_object('userId', user_id, 'kind', kind, 'failures', failures, 'waitUntil', wait_until, 'lockedAt', locked_at))
   INTO v_throttles FROM throttles WHERE tenant = p_tenant AND user_id = ANY (v_ids);

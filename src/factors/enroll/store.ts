@@ -4,7 +4,7 @@ import type { Sealed } from '../../keys/seal.ts'
 import type { Database } from '../../platform/db/client.ts'
 import type { Settled } from '../../platform/db/settlements.ts'
 import type { CodeRule } from '../../sessions/assurance.ts'
-import type { SealedParameters } from '../../users/user.ts'
+import type { Credential, SealedParameters } from '../../users/user.ts'
 import type { HashedCode } from '../recovery-codes/recovery-set.ts'
 import { STARTS_PER_HOUR } from '../throttle/throttle.ts'
 
@@ -26,8 +26,8 @@ export const settleStarted = (db: Database, { tenant, userId, kind, epoch, facto
     ${algorithm}, ${digits}::int, ${period}::int, ${PENDING_SECONDS}::int, ${STARTS_PER_HOUR}::int, ${by}::jsonb`)
 
 /** Decides who of parallel confirmations hashes the recovery codes: `claimed` by one, `spent` for the others. */
-export const settleClaimed = (db: Database, { tenant, userId, kind, factorId, claim }: { tenant: string, userId: string, kind: string, factorId: string, claim: string }): Promise<Settled<'claim_confirmation'>> =>
-  db.settle('claim_confirmation', sql`${tenant}, ${userId}::uuid, ${kind}, ${factorId}::uuid, ${claim}::uuid, ${CLAIM_SECONDS}::int`)
+export const settleClaimed = (db: Database, { tenant, userId, kind, isThrottled, factorId, claim }: { tenant: string, userId: string, kind: string, isThrottled: boolean, factorId: string, claim: string }): Promise<Settled<'claim_confirmation'>> =>
+  db.settle('claim_confirmation', sql`${tenant}, ${userId}::uuid, ${kind}, ${isThrottled}, ${factorId}::uuid, ${claim}::uuid, ${CLAIM_SECONDS}::int`)
 
 /** Lets go of what `settleClaimed` gave, where nothing came of it. */
 export const releaseClaim = (db: Database, { tenant, userId, claim }: { tenant: string, userId: string, claim: string }): Promise<unknown> =>
@@ -37,6 +37,7 @@ export interface Confirmation {
   tenant: string
   userId: string
   kind: string
+  isThrottled: boolean
   epoch: number
   revision: number
   factorId: string
@@ -46,6 +47,7 @@ export interface Confirmation {
   keyId: string | null
   label: string
   counter: number
+  credential: Credential | null
   setId: string
   codes: HashedCode[] | null
   rule: CodeRule
@@ -53,7 +55,7 @@ export interface Confirmation {
   by: By
 }
 
-/** Decides the race of confirmations: `confirmed` once; `stale` if the set of factors, or what the rule rests on, is another than the decision's. */
-export const settleConfirmed = (db: Database, { tenant, userId, kind, epoch, revision, factorId, claim, sealed, keyId, label, counter, setId, codes, rule, authentication, by }: Confirmation): Promise<Settled<'confirm_factor'>> =>
-  db.settle('confirm_factor', sql`${tenant}, ${userId}::uuid, ${kind}, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${sealed}::bytea, ${keyId}, ${label}, ${counter}::bigint,
-    ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${rule}, ${authentication}::jsonb, ${by}::jsonb`)
+/** Decides the race of confirmations: `confirmed` once; `known` if another factor of the tenant has its credential; `stale` if the set of factors, or what the rule rests on, is another than the decision's. */
+export const settleConfirmed = (db: Database, { tenant, userId, kind, isThrottled, epoch, revision, factorId, claim, sealed, keyId, label, counter, credential, setId, codes, rule, authentication, by }: Confirmation): Promise<Settled<'confirm_factor'>> =>
+  db.settle('confirm_factor', sql`${tenant}, ${userId}::uuid, ${kind}, ${isThrottled}, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid, ${sealed}::bytea, ${keyId}, ${label}, ${counter}::bigint,
+    ${credential === null ? null : { ...credential, id: credential.id.toString('hex') }}::jsonb, ${setId}::uuid, ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${rule}, ${authentication}::jsonb, ${by}::jsonb`)

@@ -35,7 +35,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, guard
       answers: { 200: { schema: Type.Ref('FactorList'), description: 'Oldest first. One that is not confirmed yet comes last.' } },
       errors: []
     })
-  }, async request => ({ items: listFactors(kinds, wholeUser(request), clock()) }))
+  }, async request => ({ items: listFactors(kinds, wholeUser(request), clock(), config) }))
 
   app.patch('/mfa/factors/:factorId', {
     onRequest: guard.user,
@@ -63,7 +63,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, guard
     const result = await forCaller(request, () => settleRenamed(db, { ...user, factorId, label, by: byOf(request) }))
     if (result.outcome === 'taken') throw new Problem('label_taken')
     await afterChange(guard.refresh(request))
-    const renamed = listFactors(kinds, wholeUser(request), clock()).find(factor => factor.id === factorId)
+    const renamed = listFactors(kinds, wholeUser(request), clock(), config).find(factor => factor.id === factorId)
     if (result.outcome !== 'renamed' || renamed === undefined) throw new Problem('not_found')
     return renamed
   })

@@ -5,5 +5,5 @@ export const recoveryCodes: ProofKind = {
   kind: 'recovery',
   amr: ['recovery'],
   acr: 'mfa-recovery',
-  audit: { accepted: ['recovery.accepted', 'bypass.used'], refused: ['recovery.refused'] }
+  audit: { accepted: ['recovery.accepted', 'bypass.used'], refused: ['recovery.refused'], told: [] }
 }

@@ -72,10 +72,10 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       throw new Problem('code_refused', refusal)
     }
     const authentication = { acr: recoveryCodes.acr, methods: [...recoveryCodes.amr], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
-    const settling = { tenant, userId, epoch, slot, hash: stored.hash, kinds: kinds.names, authentication: remembered(services, user, caller, authentication), by }
+    const settling = { tenant, userId, epoch, slot, hash: stored.hash, kinds: kinds.throttled, authentication: remembered(services, user, caller, authentication), by }
     const result = await forCaller(request, () => kind === 'bypass' ? settleBypassed(db, settling) : settleRecovered(db, settling))
     if (result.outcome !== 'accepted') throw new Problem('code_refused', refusal)
-    return { ...issueSettled(services, caller, user, authentication, result, audience), remaining: result.remaining }
+    return { ...issueSettled(services, caller, user, authentication, result, { audience }), remaining: result.remaining }
   })
 
   /** The slow hash runs where the tag fits alone: a wrong code costs none, and so holds up no one. */

@@ -1,5 +1,7 @@
 import QRCode from 'qrcode'
 import { auditOf, type FactorKind, type KindContext } from '../factor-kind.ts'
+import { AUTHENTICATOR, MAX_GUESSABLE } from '../labels.ts'
+import { BY_COUNTER } from '../settlement.ts'
 import { type ConfirmRequest, TOTP_SCHEMAS, type VerifyRequest } from './schema.ts'
 import { base32, DEFAULT_PARAMETERS, generateSecret, isTotp, otpauthUri, stepAt, stepEnd, TOTP_KIND } from './totp.ts'
 import { confirmCode, verifyCode, type VerifySettings } from './verify.ts'
@@ -9,9 +11,12 @@ const settingsOf = ({ ring, config }: KindContext): VerifySettings => ({ ring, w
 /** Codes of an authenticator app (RFC 6238). */
 export const totp: FactorKind = {
   kind: TOTP_KIND,
+  noun: AUTHENTICATOR,
   amr: ['otp'],
   acr: 'mfa',
   audit: auditOf(TOTP_KIND),
+  most: MAX_GUESSABLE,
+  settlement: BY_COUNTER,
   schemas: TOTP_SCHEMAS,
   calls: {
     start: {
@@ -50,7 +55,7 @@ export const totp: FactorKind = {
     return {
       secret,
       parameters: DEFAULT_PARAMETERS,
-      async show (account) {
+      async show ({ account }) {
         const uri = otpauthUri(secret, config.TOTP_ISSUER_NAME, account)
         return { secret: base32(secret), otpauthUri: uri, qrCode: await QRCode.toDataURL(uri, { errorCorrectionLevel: 'M' }) }
       }

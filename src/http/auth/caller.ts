@@ -52,7 +52,16 @@ export interface IssuerClaims {
   issuedAt: number
 }
 
-export type Acr = 'mfa' | 'mfa-recovery'
+/** `phr`: proved by what cannot be phished (OpenID EAP ACR Values 1.0). */
+export type Acr = 'mfa-recovery' | 'mfa' | 'phr'
+
+const RANKS: readonly Acr[] = ['mfa-recovery', 'mfa', 'phr']
+
+/** Is it enough where `wanted` is asked for? */
+export const isAtLeast = (acr: Acr, wanted: Acr): boolean => RANKS.indexOf(acr) >= RANKS.indexOf(wanted)
+
+/** What others are told: `phr` to those who asked for it, so that no application that compares with `mfa` locks users out. */
+export const toldAcr = (acr: Acr, asked: Acr | undefined): Acr => acr === 'phr' && asked !== 'phr' ? 'mfa' : acr
 
 export interface MfaClaims {
   userId: string

@@ -21,11 +21,13 @@ export interface Settlements {
   // Factors.
   accept_factor: { outcome: 'accepted' } & Remembered | { outcome: 'spent' } | Throttled
   refuse_factor: { outcome: 'refused' } | Throttled
+  accept_passkey: { outcome: 'accepted' } & Remembered | { outcome: 'refused', cause: 'stale' | 'expired' | 'spent' | 'flags' | 'counter' }
+  refuse_pending: { outcome: 'refused' }
   record_refusal: { outcome: 'refused' }
   report_refusals: { outcome: 'reported' }
   start_enrollment: { outcome: 'started', expiresAt: string } | { outcome: 'waiting', seconds: number } | { outcome: 'stale' }
   claim_confirmation: { outcome: 'claimed' } | { outcome: 'spent' } | Throttled
-  confirm_factor: { outcome: 'confirmed' } & Remembered | { outcome: 'stale' } | { outcome: 'spent' } | Throttled
+  confirm_factor: { outcome: 'confirmed' } & Remembered | { outcome: 'stale' } | { outcome: 'spent' } | { outcome: 'known' } | Throttled
   rename_factor: { outcome: 'renamed' } | { outcome: 'taken' } | { outcome: 'gone' }
   remove_factor: { outcome: 'removed', epoch: number } & Remembered | { outcome: 'stale' }
   remove_pending: { outcome: 'removed' } | { outcome: 'gone' }

@@ -14,13 +14,14 @@ import { findTarget, isSupport, notFound, refuseOneself, refuseSupport, userIdOf
 import { viewUser } from './view.ts'
 
 export function registerUsers (app: FastifyInstance, services: Services): void {
-  for (const schema of usersSchemas(services.kinds.names)) app.addSchema(schema)
+  for (const schema of usersSchemas(services.kinds)) app.addSchema(schema)
   registerUser(app, services)
   registerExemption(app, services)
   registerGrace(app, services)
 }
 
-function registerUser (app: FastifyInstance, { config, db, clock, guard, kinds }: Services): void {
+function registerUser (app: FastifyInstance, services: Services): void {
+  const { config, db, clock, guard } = services
   const settings = decisionSettings(config)
 
   app.get('/admin/users/:userId', {
@@ -37,11 +38,12 @@ function registerUser (app: FastifyInstance, { config, db, clock, guard, kinds }
   }, async request => {
     const user = await findTarget(db, request)
     if (isSupport(request, 'mfa:auditor') && user.isAdministrator) await refuseSupport(db, request)
-    return viewUser(kinds, user, clock(), settings)
+    return viewUser(services, user, clock(), settings)
   })
 }
 
-function registerExemption (app: FastifyInstance, { config, db, clock, guard, kinds }: Services): void {
+function registerExemption (app: FastifyInstance, services: Services): void {
+  const { config, db, clock, guard } = services
   const settings = decisionSettings(config)
   const maxDays = settings.floor?.maxExemptionDays ?? null
 
@@ -66,11 +68,12 @@ function registerExemption (app: FastifyInstance, { config, db, clock, guard, ki
     if (!exempt && until !== undefined) throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
     const end = until === undefined ? null : readTime('until', until)
     refuseUnset(await forCaller(request, () => settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) })))
-    return viewUser(kinds, await afterChange(findTarget(db, request)), clock(), settings)
+    return viewUser(services, await afterChange(findTarget(db, request)), clock(), settings)
   })
 }
 
-function registerGrace (app: FastifyInstance, { config, db, clock, guard, kinds }: Services): void {
+function registerGrace (app: FastifyInstance, services: Services): void {
+  const { config, db, clock, guard } = services
   const settings = decisionSettings(config)
   const maxDays = settings.floor?.gracePeriodDays ?? null
 
@@ -93,7 +96,7 @@ function registerGrace (app: FastifyInstance, { config, db, clock, guard, kinds 
     const userId = userIdOf(request)
     await refuseOneself(db, request)
     refuseUnset(await forCaller(request, () => settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) })))
-    return viewUser(kinds, await afterChange(findTarget(db, request)), clock(), settings)
+    return viewUser(services, await afterChange(findTarget(db, request)), clock(), settings)
   })
 }
 

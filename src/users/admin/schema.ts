@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox'
+import type { FactorKinds } from '../../factors/registry.ts'
 import { GivenTime, NullableTime, Reason, Time, Uuid } from '../../http/schema.ts'
 
 export const UserParams = Type.Object({ userId: Uuid }, { additionalProperties: false })
@@ -15,7 +16,7 @@ export const Exemption = Type.Union([
   Type.Null()
 ], { $id: 'Exemption', description: 'Null if there is none, or it is over', examples: [{ since: '2026-11-24T12:00:00.000Z', until: '2026-11-30T12:00:00.000Z', reason: 'New phone on Monday', by: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3' }] })
 
-const User = (kinds: readonly string[]) => Type.Object({
+const User = ({ throttled: kinds }: FactorKinds) => Type.Object({
   userId: Uuid,
   subject: Type.String(),
   account: Type.String({ description: 'The name to show. Never an identity' }),
@@ -26,7 +27,7 @@ const User = (kinds: readonly string[]) => Type.Object({
   enrolled: Type.Boolean(),
   factors: Type.Array(Type.Ref('Factor')),
   recoveryCodes: Type.Union([Type.Object({ total: Type.Integer(), remaining: Type.Integer(), acknowledgedAt: NullableTime }), Type.Null()]),
-  locks: Type.Object(Object.fromEntries(kinds.map(kind => [kind, Lock])), { description: 'By the kinds of factor' }),
+  locks: Type.Object(Object.fromEntries(kinds.map(kind => [kind, Lock])), { description: 'By the kinds of factor that wrong codes lock' }),
   exemption: Type.Ref('Exemption'),
   graceUntil: NullableTime,
   disabled: Type.Boolean(),
@@ -51,4 +52,4 @@ export const GraceChange = Type.Object({ until: GivenTime, reason: Reason }, {
 })
 export type GraceChange = Static<typeof GraceChange>
 
-export const usersSchemas = (kinds: readonly string[]) => [Exemption, User(kinds), ExemptionChange, GraceChange]
+export const usersSchemas = (kinds: FactorKinds) => [Exemption, User(kinds), ExemptionChange, GraceChange]

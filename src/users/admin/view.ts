@@ -1,7 +1,7 @@
-import type { FactorKinds } from '../../factors/registry.ts'
 import { throttleOf } from '../../factors/throttle/throttle.ts'
 import { listFactors } from '../../factors/view.ts'
 import { decide, type DecisionSettings, exemptionEnd, usualSession } from '../../policy/decide.ts'
+import type { Services } from '../../services.ts'
 import { accountsOf, groupsOf } from '../sources.ts'
 import type { User, Throttle, WholeUser } from '../user.ts'
 
@@ -17,7 +17,7 @@ export function viewExemption ({ exemption, readAt }: Pick<User, 'exemption' | '
 }
 
 /** What an administrator sees of a user, as of now: whether they could pass without a second factor, and never a secret. */
-export const viewUser = (kinds: FactorKinds, user: WholeUser, now: Date, settings: DecisionSettings): object => {
+export const viewUser = ({ kinds, config }: Pick<Services, 'kinds' | 'config'>, user: WholeUser, now: Date, settings: DecisionSettings): object => {
   const { userId, subject, account, namespace, tenant, sources, factors, recovery } = user
   return {
     userId,
@@ -28,9 +28,9 @@ export const viewUser = (kinds: FactorKinds, user: WholeUser, now: Date, setting
     groups: groupsOf(sources, settings.issuers),
     accounts: accountsOf(sources, settings.issuers),
     enrolled: factors.length > 0,
-    factors: listFactors(kinds, user, now),
+    factors: listFactors(kinds, user, now, config),
     recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
-    locks: Object.fromEntries(kinds.names.map(kind => [kind, viewLock(throttleOf(user, kind))])),
+    locks: Object.fromEntries(kinds.throttled.map(kind => [kind, viewLock(throttleOf(user, kind))])),
     exemption: viewExemption(user, settings),
     graceUntil: user.graceUntil?.toISOString() ?? null,
     disabled: user.isDisabled,

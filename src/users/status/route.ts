@@ -9,7 +9,7 @@ import { Decision, Status } from './schema.ts'
 
 export function registerStatus (app: FastifyInstance, { config, clock, guard, kinds, warnOfLoginTime }: Services): void {
   app.addSchema(Decision)
-  app.addSchema(Status)
+  app.addSchema(Status(kinds.names))
   const settings = decisionSettings(config)
 
   app.get('/mfa/status', {
@@ -36,7 +36,8 @@ export function registerStatus (app: FastifyInstance, { config, clock, guard, ki
       tenant,
       namespace,
       enrolled: factors.length > 0,
-      factors: listFactors(kinds, user, now),
+      factors: listFactors(kinds, user, now, config),
+      offers: kinds.offered(config, tenant).map(({ kind }) => kind),
       recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
       decision
     }

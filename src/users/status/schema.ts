@@ -14,7 +14,7 @@ export const Decision = Type.Object({
   wouldBe: Type.Optional(Type.Object(decision, { description: 'With `report_only`: what would be decided if MFA were required' }))
 }, { $id: 'Decision', description: 'What must happen next', examples: [{ action: 'verify', reason: 'factor_enrolled' }] })
 
-export const Status = Type.Object({
+export const Status = (kinds: readonly string[]) => Type.Object({
   userId: Uuid,
   subject: Type.String(),
   account: Type.String({ description: 'The name to show. Never an identity' }),
@@ -22,6 +22,7 @@ export const Status = Type.Object({
   namespace: Type.String(),
   enrolled: Type.Boolean({ description: 'Whether there is an active authenticator' }),
   factors: Type.Array(Type.Ref('Factor')),
+  offers: Type.Array(Type.Enum([...kinds]), { description: 'What can be set up here' }),
   recoveryCodes: Type.Union([
     Type.Object({ total: Type.Integer(), remaining: Type.Integer(), acknowledgedAt: NullableTime }),
     Type.Null()
@@ -30,6 +31,6 @@ export const Status = Type.Object({
 }, {
   $id: 'Status',
   examples: [{
-    userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: 'alice', account: 'alice@example.com', tenant: 'acme', namespace: 'https://id.example.com', enrolled: false, factors: [], recoveryCodes: null, decision: { action: 'enroll', reason: 'required_by_policy' }
+    userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: 'alice', account: 'alice@example.com', tenant: 'acme', namespace: 'https://id.example.com', enrolled: false, factors: [], offers: [...kinds], recoveryCodes: null, decision: { action: 'enroll', reason: 'required_by_policy' }
   }]
 })

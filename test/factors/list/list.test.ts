@@ -7,7 +7,7 @@ t.test('a factor shows what it is and when it was used, never its secret', async
   const { secret } = await user.enroll(undefined, 'Phone')
   await user.verify(secret)
   const { body } = await user.call('GET', '/mfa/factors')
-  t.same(Object.keys(body.items[0]).sort(), ['confirmedAt', 'createdAt', 'id', 'kind', 'label', 'lastUsedAt', 'nextCodeAt', 'status'])
+  t.same(Object.keys(body.items[0]).sort(), ['confirmedAt', 'createdAt', 'id', 'kind', 'label', 'lastUsedAt', 'nextCodeAt', 'passkey', 'status'])
   t.match(body.items, [{ kind: 'totp', label: 'Phone', status: 'active', lastUsedAt: /Z$/, nextCodeAt: null }])
 })
 

@@ -3,6 +3,8 @@
 // says what number is next.
 import { createHmac, randomBytes } from 'node:crypto'
 import { type Static, Type } from 'typebox'
+import { MAX_GUESSABLE } from '../../../src/factors/labels.ts'
+import { BY_COUNTER } from '../../../src/factors/settlement.ts'
 import { open } from '../../../src/keys/seal.ts'
 import { auditOf, type FactorKind } from '../../../src/factors/factor-kind.ts'
 import { Label, tokenExample, tokenFields, Uuid } from '../../../src/http/schema.ts'
@@ -26,9 +28,12 @@ const texts = (what: string): { summary: string, description: string, answered: 
 
 export const pad: FactorKind = {
   kind: 'pad',
+  noun: 'Pad',
   amr: ['pad'],
   acr: 'mfa',
   audit: auditOf('pad'),
+  most: MAX_GUESSABLE,
+  settlement: BY_COUNTER,
   schemas: [PadRequest, PadAnswer, PadConfirmRequest, PadConfirmAnswer, PadVerifyRequest, PadVerifyAnswer, PadChallengeRequest, PadChallenge],
   calls: {
     start: { path: '/mfa/pads', id: 'startPad', body: 'PadRequest', answer: 'PadAnswer', ...texts('Start a pad') },

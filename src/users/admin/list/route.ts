@@ -10,12 +10,12 @@ import type { Policy } from '../../../policy/policy.ts'
 import { decisionSettings, type Services } from '../../../services.ts'
 import { accountsOf, groupsOf } from '../../sources.ts'
 import { viewExemption } from '../view.ts'
-import { LIST_SCHEMAS, userSummaryExample, UsersQuery } from './schema.ts'
+import { LIST_SCHEMAS, userSummaryExample, type UsersQuery, usersQuery } from './schema.ts'
 import { findUsers, type UserRow } from './store.ts'
 
 const PAGE = 50
 
-export function registerUserList (app: FastifyInstance, { config, db, clock, guard }: Services): void {
+export function registerUserList (app: FastifyInstance, { config, db, clock, guard, kinds }: Services): void {
   for (const schema of LIST_SCHEMAS) app.addSchema(schema)
   const settings = decisionSettings(config)
 
@@ -26,7 +26,7 @@ export function registerUserList (app: FastifyInstance, { config, db, clock, gua
       tag: 'Users',
       summary: 'List the users of the tenant, with what MFA asks of them',
       description: 'Filters are combined (AND). Results come in a stable order. Results are paged, 50 by default. Ask for `Accept: application/x-ndjson` to stream everything, one per line; then `limit` caps the total. Needs the role `mfa:admin`, `mfa:auditor` or `mfa:support`, and a fresh MFA token. `mfa:support` sees the users who never had an `mfa:` role. A machine with `mfa:auditor` needs no MFA.',
-      querystring: UsersQuery,
+      querystring: usersQuery(kinds.names),
       answers: {
         200: {
           schema: Type.Ref('UserPage'),

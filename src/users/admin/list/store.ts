@@ -17,6 +17,8 @@ export interface UserFilter {
   namespace?: string | undefined
   status?: Status | undefined
   group?: string | undefined
+  /** A kind, or `none`. */
+  factor?: string | undefined
   deadlineBefore?: Date | undefined
   /** Leave out those who were ever seen with an `mfa:` role. */
   areAdministratorsHidden: boolean
@@ -101,11 +103,13 @@ function ofRow (status: Status | undefined, tenant: string): Sql {
 }
 
 /** Only what is asked for stands in the statement: an index serves what is there, not what may be there. */
-function conditions ({ tenant, subject, account, namespace, areAdministratorsHidden }: UserFilter): Sql {
+function conditions ({ tenant, subject, account, namespace, factor, areAdministratorsHidden }: UserFilter): Sql {
   const parts = [sql``]
   if (subject !== undefined) parts.push(sql`AND subject = ${subject}`)
   if (account !== undefined) parts.push(sql`AND account_fold = ${foldAccount(account)}`)
   if (namespace !== undefined) parts.push(sql`AND namespace = ${namespace}`)
+  if (factor === 'none') parts.push(sql`AND enrolled_at IS NULL`)
+  else if (factor !== undefined) parts.push(sql`AND id IN (SELECT user_id FROM factors WHERE tenant = ${tenant} AND kind = ${factor})`)
   if (areAdministratorsHidden) parts.push(sql`AND id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND administrator_at IS NOT NULL)`)
   return join(parts, ' ')
 }

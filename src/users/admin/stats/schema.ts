@@ -11,8 +11,9 @@ export const Stats = Type.Object({
     enrolled: Type.Integer(),
     notEnrolled: Type.Integer()
   }, { description: 'Users who ever had an `mfa:` role' }),
+  passkeys: Type.Object({ users: Type.Integer(), synced: Type.Integer() }, { description: 'Users who have a passkey, and those who have one that lives on several devices' }),
   warning: Type.Union([Type.String(), Type.Null()], { description: 'Fewer than two administrators are enrolled: one lost phone, and no one can administer' })
 }, {
   $id: 'Stats',
-  examples: [{ users: 10, enrolled: 5, groups: [{ group: 'staff', users: 4, enrolled: 2 }], locked: 1, codesRunningLow: 1, enrolledPerDay: [{ day: '2026-11-23', enrolled: 2 }, { day: '2026-11-24', enrolled: 3 }], administrators: { enrolled: 1, notEnrolled: 1 }, warning: 'Fewer than two administrators are enrolled. If one loses their authenticator, no one can help. Enroll another one.' }]
+  examples: [{ users: 10, enrolled: 5, groups: [{ group: 'staff', users: 4, enrolled: 2 }], locked: 1, codesRunningLow: 1, enrolledPerDay: [{ day: '2026-11-23', enrolled: 2 }, { day: '2026-11-24', enrolled: 3 }], administrators: { enrolled: 1, notEnrolled: 1 }, passkeys: { users: 2, synced: 1 }, warning: 'Fewer than two administrators are enrolled. If one loses their authenticator, no one can help. Enroll another one.' }]
 })

@@ -1,4 +1,5 @@
 import sql from 'sql-template-tag'
+import { PASSKEY_KIND } from '../../../factors/passkeys/passkey.ts'
 import { CODES } from '../../../factors/recovery-codes/recovery-code.ts'
 import type { Database } from '../../../platform/db/client.ts'
 import { distinctGroups, groupOf } from '../../../policy/decide.sql.ts'
@@ -11,6 +12,7 @@ export interface StatsRow {
   codesRunningLow: number
   enrolledPerDay: Array<{ day: string, enrolled: number }>
   administrators: { enrolled: number, notEnrolled: number }
+  passkeys: { users: number, synced: number }
 }
 
 /** The largest groups that are told one by one. */
@@ -47,6 +49,8 @@ export async function countStats (db: Database, tenant: string, sources: readonl
       (SELECT jsonb_agg(jsonb_build_object('day', to_char(day, 'YYYY-MM-DD'), 'enrolled', (
           SELECT count(*) FROM users WHERE tenant = ${tenant} AND disabled_at IS NULL AND enrolled_at >= begins AND enrolled_at < ends)) ORDER BY day) FROM days) AS "enrolledPerDay",
       (SELECT jsonb_build_object('enrolled', count(enrolled_at), 'notEnrolled', count(*) - count(enrolled_at)) FROM users
-        WHERE tenant = ${tenant} AND administrator_at IS NOT NULL AND disabled_at IS NULL) AS administrators`
+        WHERE tenant = ${tenant} AND administrator_at IS NOT NULL AND disabled_at IS NULL) AS administrators,
+      (SELECT jsonb_build_object('users', count(DISTINCT user_id), 'synced', count(DISTINCT user_id) FILTER (WHERE backup_eligible)) FROM factors
+        WHERE tenant = ${tenant} AND kind = ${PASSKEY_KIND} AND ${isNotDisabled}) AS passkeys`
   return row as StatsRow
 }
