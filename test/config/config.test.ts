@@ -42,6 +42,15 @@ t.test('a complete configuration is read whole, and cannot be changed', t => {
   t.end()
 })
 
+t.test('the proxy is known by its name in lower case, as other programs know it; a blank one there is none', t => {
+  const proxy = 'http://proxy.example:3128'
+  const read = (env: Env): unknown => readConfig({ ...BASE, ...env }).HTTPS_PROXY
+  t.equal(read({ https_proxy: proxy }), read({ HTTPS_PROXY: proxy }))
+  t.equal(read({ https_proxy: 'http://other.example', HTTPS_PROXY: proxy }), read({ HTTPS_PROXY: proxy }))
+  t.equal(read({ https_proxy: ' ' }), undefined)
+  t.end()
+})
+
 t.test('what must be there and is missing is named', t => {
   for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_SECRET', 'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) refuses(t, { [name]: undefined }, name, /is missing/)
   t.end()
