@@ -37,7 +37,9 @@ const tests = args.some(isPath)
 const FILES_OF_GROUP = 8
 const ALONE = /^\/\/ In a process of its own: /m
 const grouped = tests.length > FILES_OF_GROUP && tests.every(isOfSuite) ? tests.filter(name => !ALONE.test(readFileSync(name, 'utf8'))) : []
-const groups = Array.from({ length: Math.ceil(grouped.length / FILES_OF_GROUP) }, (_, n) => grouped.slice(n * FILES_OF_GROUP, (n + 1) * FILES_OF_GROUP))
+const groupCount = Math.ceil(grouped.length / FILES_OF_GROUP)
+// Neighbours go to different processes: a folder's tests are slow together, and one process would still be at them when all others are done.
+const groups = Array.from({ length: groupCount }, (_, group) => grouped.filter((_, n) => n % groupCount === group))
 const alone = tests.filter(name => !grouped.includes(name))
 
 /** Runs each file within a test of tap's that has the file's name, as the `t` that the file imports. */
