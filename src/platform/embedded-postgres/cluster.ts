@@ -113,7 +113,7 @@ function isAlive (pid: number): boolean {
   }
 }
 
-/** Notes that this process uses the cluster. `end` unnotes it and tells whether it was the last one. */
+/** Records that this process uses the cluster. `end` takes that back, and answers whether it was the last one. */
 export function registerUse (cluster: Cluster): { end (): boolean } {
   const dir = join(cluster.dataDir, 'users')
   const mine = join(dir, `${process.pid}.${randomBytes(4).toString('hex')}`)
@@ -122,7 +122,7 @@ export function registerUse (cluster: Cluster): { end (): boolean } {
   return {
     end () {
       rmSync(mine, { force: true })
-      const alive = findUsers(cluster.dataDir)
+      const alive = findProcesses(cluster.dataDir)
       for (const name of readdirSync(dir)) if (!alive.includes(pidOf(name))) rmSync(join(dir, name), { force: true }) // killed before they could
       return alive.length === 0
     }
@@ -132,7 +132,7 @@ export function registerUse (cluster: Cluster): { end (): boolean } {
 const pidOf = (name: string): number => Number.parseInt(name, 10)
 
 /** The processes that use a cluster, by their numbers. */
-export function findUsers (dataDir: string): number[] {
+export function findProcesses (dataDir: string): number[] {
   const dir = join(dataDir, 'users')
   return existsSync(dir) ? readdirSync(dir).map(pidOf).filter(isAlive) : []
 }

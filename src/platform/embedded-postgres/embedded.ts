@@ -3,7 +3,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { findUsers, initialise, launch, readPostmaster, registerUse, type Cluster } from './cluster.ts'
+import { findProcesses, initialise, launch, readPostmaster, registerUse, type Cluster } from './cluster.ts'
 import { dataDirs, findPlace } from './place.ts'
 
 export interface EmbeddedOptions {
@@ -117,7 +117,7 @@ async function createDatabase (client: pg.Client, name: string) {
 /** Throws away what a start has made in that place, and the server that a killed process left running. @throws Error where it is in use */
 export async function removeEmbedded (dataDir: string): Promise<void> {
   const dirs = dataDirs(dataDir)
-  const users = dirs.flatMap(findUsers)
+  const users = dirs.flatMap(findProcesses)
   if (users.length > 0) throw new Error(`A service runs on it (process ${users.join(', ')}): stop it first.`)
   for (const dir of dirs) {
     await shutDown({ dir: join(dir, 'pgdata'), logFile: join(dir, 'server.log') }, 30_000)
