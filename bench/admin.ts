@@ -32,14 +32,21 @@ export const admin: Benchmark = {
     say(`${short(users)} users and ${short(events)} events in ${short((performance.now() - began) / 1000)} s`)
     const replica = await startReplica(dir, database.url)
     const call = async (token: string, [method, path, body]: Call): Promise<any> => {
-      const response = await fetch(replica.url + path, { method, headers: { authorization: `Bearer ${token}`, ...(body !== undefined && { 'content-type': 'application/json' }) }, ...(body !== undefined && { body: JSON.stringify(body) }) })
+      const response = await fetch(replica.url + path, {
+        method,
+        headers: { authorization: `Bearer ${token}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
+        ...(body !== undefined && { body: JSON.stringify(body) })
+      })
       const text = await response.text()
       if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
       return JSON.parse(text)
     }
     const first = firstToken(TENANT, 'administrator', { roles: ['mfa:admin'] })
     const { factorId, secret } = await call(first, ['POST', '/mfa/enroll', {}])
-    const { token } = await call(first, ['POST', '/mfa/enroll/confirm', { factorId, code: codeAt(Secret.fromBase32(secret).bytes, currentStep()) }])
+    const { token } = await call(first, ['POST', '/mfa/enroll/confirm', {
+      factorId,
+      code: codeAt(Secret.fromBase32(secret).bytes, currentStep())
+    }])
     await call(token, ['PUT', '/admin/policy', { enforcement: 'required' }])
     const { rows: [some] } = await client.query('SELECT subject, at FROM audit_events WHERE tenant = $1 LIMIT 1', [TENANT])
     // The chaining of the events is not what is measured.
@@ -66,18 +73,47 @@ export const admin: Benchmark = {
     }
     const list = (query: string): Call => ['GET', `/admin/users?${query}`]
     const audit = (query: string): Call => ['GET', `/admin/audit?${query}`]
-    await measure('previewMs', 'preview of a policy', [{}, { groups: ['g1', 'h2'] }, { gracePeriodDays: 365 }, { ssoRule: 'none' }, { enforceFrom: '2199-01-01T00:00:00Z' }]
-      .map(draft => ['POST', '/admin/policy/preview', { enforcement: 'required', ...draft }]))
+    await measure(
+      'previewMs',
+      'preview of a policy',
+      [{}, { groups: ['g1', 'h2'] }, { gracePeriodDays: 365 }, { ssoRule: 'none' }, { enforceFrom: '2199-01-01T00:00:00Z' }]
+        .map(draft => ['POST', '/admin/policy/preview', { enforcement: 'required', ...draft }]))
     await measure('usersPageMs', 'page of users', [
-      list(''), list('subject=user-4711'), list('account=user-4711@example.com'), list('namespace=https://id.test'), list('group=all'), list('group=g1'), list('group=none'),
-      ...['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled'].flatMap(status => [list(`status=${status}`), list(`status=${status}&group=g3`)]),
-      list('deadlineBefore=2199-01-01T00:00:00Z'), list('deadlineBefore=2020-01-01T00:00:00Z'), list('status=must_enroll&cursor=7fffffff-ffff-4fff-bfff-ffffffffffff')
+      list(''),
+      list('subject=user-4711'),
+      list('account=user-4711@example.com'),
+      list('namespace=https://id.test'),
+      list('group=all'),
+      list('group=g1'),
+      list('group=none'),
+      ...['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled'].flatMap(
+        status => [list(`status=${status}`), list(`status=${status}&group=g3`)]
+      ),
+      list('deadlineBefore=2199-01-01T00:00:00Z'),
+      list('deadlineBefore=2020-01-01T00:00:00Z'),
+      list('status=must_enroll&cursor=7fffffff-ffff-4fff-bfff-ffffffffffff')
     ])
     await measure('statsMs', 'stats', [['GET', '/admin/stats']])
-    await measure('auditPageMs', 'page of the audit', [audit(''), audit(`userId=${some.subject as string}`), audit(`actorId=${some.subject as string}`), audit('action=totp.accepted'), audit('action=totp.refused'), audit('action=policy.changed'), audit('action=user.erased'), audit(`to=${some.at.toISOString() as string}`)])
+    await measure('auditPageMs', 'page of the audit', [
+      audit(''),
+      audit(`userId=${some.subject as string}`),
+      audit(`actorId=${some.subject as string}`),
+      audit('action=totp.accepted'),
+      audit('action=totp.refused'),
+      audit('action=policy.changed'),
+      audit('action=user.erased'),
+      audit(`to=${some.at.toISOString() as string}`)
+    ])
 
     await replica.stop()
     await database.drop()
-    return { figures, table, notes: [`Each call alone, ${ROUNDS} times. test/platform/db/plans.test.ts asks PostgreSQL for the plan of every one: none reads a table from end to end.`] }
+    return {
+      figures,
+      table,
+      notes: [
+        `Each call alone, ${ROUNDS} times. test/platform/db/plans.test.ts asks PostgreSQL for the plan of every one: none reads a ` +
+        'table from end to end.'
+      ]
+    }
   }
 }

@@ -31,13 +31,25 @@ export const attack: Benchmark = {
     let next = 0
     const logins = (some: number): Group => {
       const numbers = Array.from({ length: some }, () => 1 + next++ % (users / 2))
-      return { name: 'login', connections: CONNECTIONS, ...verifies(numbers, () => ({}), undefined, n => from(`10.${n >> 16}.${(n >> 8) % 256}.${n % 256}`)) }
+      return {
+        name: 'login',
+        connections: CONNECTIONS,
+        ...verifies(numbers, () => ({}), undefined, n => from(`10.${n >> 16}.${(n >> 8) % 256}.${n % 256}`))
+      }
     }
     const guess = (n: number, code: string, address: string): string =>
       request({ method: 'POST', path: '/mfa/verify', token: firstToken(TENANT, subjectOf(n)), body: { code }, headers: from(address) })
     const guesses = (kind: Attack, some: number): string[] => {
       const code = wrongCode()
-      return Array.from({ length: some }, (_, index) => guess(kind === 'one' ? users : users / 2 + 1 + index % (users / 2 - 1), code, kind === 'spread' ? `203.0.113.${index % ATTACKERS}` : '198.51.100.7'))
+      return Array.from(
+        { length: some },
+        (_, index) =>
+          guess(
+            kind === 'one' ? users : users / 2 + 1 + index % (users / 2 - 1),
+            code,
+            kind === 'spread' ? `203.0.113.${index % ATTACKERS}` : '198.51.100.7'
+          )
+      )
     }
 
     // What a right and a wrong code cost, each alone and from addresses that are not counted yet.
@@ -50,7 +62,9 @@ export const attack: Benchmark = {
     }
     let addresses = 0
     const refusals = (some: number, user: (index: number) => number): Group => ({
-      name: 'guess', connections: CONNECTIONS, requests: Array.from({ length: some }, (_, index) => guess(user(index), wrongCode(), `172.16.${addresses >> 8}.${addresses++ % 256}`))
+      name: 'guess',
+      connections: CONNECTIONS,
+      requests: Array.from({ length: some }, (_, index) => guess(user(index), wrongCode(), `172.16.${addresses >> 8}.${addresses++ % 256}`))
     })
     await load.run(replica.url, [logins(isShort ? 50 : 3000)])
     const costs: Array<Record<'right' | 'wrong' | 'waiting', number>> = []
@@ -67,7 +81,9 @@ export const attack: Benchmark = {
       for (const kind of ['calm', 'one', 'many', 'spread'] as const) {
         await refill(database)
         const group = logins(count)
-        const attackers: Group[] = kind === 'calm' ? [] : [{ name: 'attack', connections: ATTACKERS, requests: guesses(kind, isShort ? 100 : 10_000), isRepeated: true }]
+        const attackers: Group[] = kind === 'calm'
+          ? []
+          : [{ name: 'attack', connections: ATTACKERS, requests: guesses(kind, isShort ? 100 : 10_000), isRepeated: true }]
         const { groups } = await load.run(replica.url, [group, ...attackers])
         demand(groups.login as Answers, 200, 'login')
         measured[kind] = (groups.login as Answers).p99
@@ -75,7 +91,11 @@ export const attack: Benchmark = {
         await untilChained(database)
       }
       rounds.push(measured)
-      say(`round ${round + 1}: CPU right ${short(costs[round]?.right as number)}, wrong ${short(costs[round]?.wrong as number)}, waiting ${short(costs[round]?.waiting as number)} ms; p99 ${short(measured.calm)} → one ${short(measured.one)}, many ${short(measured.many)}, spread ${short(measured.spread)} ms`)
+      say(
+        `round ${round + 1}: CPU right ${short(costs[round]?.right as number)}, wrong ${short(costs[round]?.wrong as number)}, waiting ${
+          short(costs[round]?.waiting as number)
+        } ms; p99 ${short(measured.calm)} → one ${short(measured.one)}, many ${short(measured.many)}, spread ${short(measured.spread)} ms`
+      )
     }
     await replica.stop()
     await database.drop()
@@ -90,9 +110,18 @@ export const attack: Benchmark = {
         ['a wrong code, of a user who has not failed yet', costOf('wrong')],
         ['a code of a user who has to wait', costOf('waiting')],
         ['p99 of logins on 16 connections', `${short(of('calm'))} ms`],
-        ...(Object.keys(ATTACKS) as Attack[]).map(kind => [`the same while 64 connections send wrong codes ${ATTACKS[kind]}`, `${short(of(kind))} ms, beside ${short(of(`${kind}Rate`))} of them a second`])
+        ...(Object.keys(ATTACKS) as Attack[]).map(
+          kind => [
+            `the same while 64 connections send wrong codes ${ATTACKS[kind]}`,
+            `${short(of(kind))} ms, beside ${short(of(`${kind}Rate`))} of them a second`
+          ]
+        )
       ],
-      notes: ['The flood limit is as it comes, 600 a minute of one address, of which eight are answered at a time; who is refused is told so after half a second. Against many addresses it does little in its first minute: each of the 64 connections is then served as the 16 are.']
+      notes: [
+        'The flood limit is as it comes, 600 a minute of one address, of which eight are answered at a time; who is refused is told so ' +
+        'after half a second. Against many addresses it does little in its first minute: each of the 64 connections is then served as ' +
+        'the 16 are.'
+      ]
     }
   }
 }

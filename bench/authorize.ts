@@ -27,7 +27,11 @@ export const authorize: Benchmark = {
     // A login of each user, which their session remembers.
     const users = spread(count, count)
     const token = (n: number): string => firstToken(TENANT, subjectOf(n), sessionOf(n), sign)
-    const { groups: { login } } = await load.run(replica.url, [{ name: 'login', connections: CONNECTIONS, ...verifies(users, sessionOf, sign) }])
+    const { groups: { login } } = await load.run(replica.url, [{
+      name: 'login',
+      connections: CONNECTIONS,
+      ...verifies(users, sessionOf, sign)
+    }])
     demand(login as Answers, 200, 'login')
     const renewed = await Promise.all(users.slice(0, isShort ? 20 : 200).map(async n => await mfaToken(replica.url, token(n))))
 
@@ -39,7 +43,11 @@ export const authorize: Benchmark = {
       for (const kind of KINDS) {
         const { url, pid } = kind === 'bare' ? { url: bare.report.url, pid: bare.pid } : replica
         const stop = meter([pid], server.pid)
-        const { groups } = await load.run(url, [{ name: kind, connections: CONNECTIONS, requests: requests[kind], isRepeated: true }], isShort ? 0.5 : 4)
+        const { groups } = await load.run(
+          url,
+          [{ name: kind, connections: CONNECTIONS, requests: requests[kind], isRepeated: true }],
+          isShort ? 0.5 : 4
+        )
         const answers = groups[kind] as Answers
         const { node, postgres } = stop()
         demand(answers, 200, kind)
@@ -53,16 +61,32 @@ export const authorize: Benchmark = {
     await replica.stop()
     await database.drop()
 
-    const of = (kind: typeof KINDS[number], name: 'perSecond' | 'p50' | 'p99' | 'node' | 'postgres'): string => short(median(rounds.map(round => round[kind][name])))
+    const of = (kind: typeof KINDS[number], name: 'perSecond' | 'p50' | 'p99' | 'node' | 'postgres'): string =>
+      short(median(rounds.map(round => round[kind][name])))
     const ratio = (kind: 'mfa' | 'session'): number => median(rounds.map(round => round[kind].perSecond / round.bare.perSecond))
-    const about = { bare: 'bare Fastify, `@fastify/jwt`, ES256', mfa: 'by an MFA token (ES256)', session: 'by a first factor\'s token (ES256) of a remembered session' }
+    const about = {
+      bare: 'bare Fastify, `@fastify/jwt`, ES256',
+      mfa: 'by an MFA token (ES256)',
+      session: "by a first factor's token (ES256) of a remembered session"
+    }
     return {
       figures: { authorizeOfBareFastify: ratio('mfa'), authorizeSessionOfBareFastify: ratio('session') },
       table: [
         ['what', 'a second', 'p50 / p99 ms', 'CPU of each, Node + PostgreSQL, ms'],
-        ...KINDS.map(kind => [about[kind], of(kind, 'perSecond'), `${of(kind, 'p50')} / ${of(kind, 'p99')}`, `${of(kind, 'node')} + ${of(kind, 'postgres')}`])
+        ...KINDS.map(
+          kind => [
+            about[kind],
+            of(kind, 'perSecond'),
+            `${of(kind, 'p50')} / ${of(kind, 'p99')}`,
+            `${of(kind, 'node')} + ${of(kind, 'postgres')}`
+          ]
+        )
       ],
-      notes: ['The MFA token costs no round trip to the database, the session\'s one in half a minute. Each of 200 MFA tokens and of 2 000 of the first factor is asked of again and again, as a gateway does, and its signature is checked once; bare Fastify checks it each time. Each request is logged.']
+      notes: [
+        "The MFA token costs no round trip to the database, the session's one in half a minute. Each of 200 MFA tokens and of 2 000 of " +
+        'the first factor is asked of again and again, as a gateway does, and its signature is checked once; bare Fastify checks it ' +
+        'each time. Each request is logged.'
+      ]
     }
   }
 }

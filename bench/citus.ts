@@ -27,7 +27,14 @@ export const citus: Benchmark = {
     const users = isShort ? 200 : 10_000
     const count = isShort ? 100 : 5000
     const cluster = await startCluster()
-    if (typeof cluster === 'string') return { figures: { citusVerifyOfUpdate: null }, why: { citusVerifyOfUpdate: cluster }, table: [['what', 'a second'], ['nothing', '']], notes: [cluster] }
+    if (typeof cluster === 'string') {
+      return {
+        figures: { citusVerifyOfUpdate: null },
+        why: { citusVerifyOfUpdate: cluster },
+        table: [['what', 'a second'], ['nothing', '']],
+        notes: [cluster]
+      }
+    }
     const { url, client } = cluster.database
     await applyMigrations(url)
     // As many as two workers need.
@@ -49,10 +56,28 @@ export const citus: Benchmark = {
       return { ...verify, node: node / numbers.length, database: postgres / numbers.length }
     }
     const script = `${dir}/update.sql`
-    writeFileSync(script, `\\set n random(1, ${users})\nUPDATE factors SET counter = counter + 1, last_used_at = now() WHERE tenant = '${TENANT}' AND id = ${idInSql('factor', ':n')} AND counter < 1000000000;\n`)
+    writeFileSync(
+      script,
+      `\\set n random(1, ${users})\nUPDATE factors SET counter = counter + 1, last_used_at = now() WHERE tenant = '${TENANT}' AND id = ${
+        idInSql('factor', ':n')
+      } AND counter < 1000000000;\n`
+    )
     const update = async (): Promise<number> => {
       await refill(cluster.database)
-      const { stdout } = await promisify(execFile)('pgbench', ['-n', '-M', 'prepared', '-c', String(CONNECTIONS), '-j', '1', '-t', String(Math.ceil(count / CONNECTIONS)), '-f', script, url])
+      const { stdout } = await promisify(execFile)('pgbench', [
+        '-n',
+        '-M',
+        'prepared',
+        '-c',
+        String(CONNECTIONS),
+        '-j',
+        '1',
+        '-t',
+        String(Math.ceil(count / CONNECTIONS)),
+        '-f',
+        script,
+        url
+      ])
       return Number(/tps = ([\d.]+)/.exec(stdout)?.[1])
     }
     const rounds: Array<{ update: number, together: Verified, alone: Verified }> = []
@@ -63,7 +88,11 @@ export const citus: Benchmark = {
       const together = await verify(spread(count, users))
       const alone = await verify(spread(count / 10, users), 1)
       rounds.push({ update: bare, together, alone })
-      say(`round ${round + 1}: update ${short(bare)}/s, verify ${short(together.perSecond)}/s, p99 ${short(together.p99)} ms, CPU ${short(together.node)} + ${short(together.database)} ms, alone ${short(alone.node)} + ${short(alone.database)} ms`)
+      say(
+        `round ${round + 1}: update ${short(bare)}/s, verify ${short(together.perSecond)}/s, p99 ${short(together.p99)} ms, CPU ${
+          short(together.node)
+        } + ${short(together.database)} ms, alone ${short(alone.node)} + ${short(alone.database)} ms`
+      )
     }
     await replica.stop()
     const why = postmasters.length > 0 ? [await compareCalls(cluster.database, postmasters, dir, spread(isShort ? 16 : 4000, users))] : []
@@ -81,7 +110,12 @@ export const citus: Benchmark = {
         row('`POST /mfa/verify`', 'together'),
         row('the same on one connection', 'alone')
       ],
-      notes: [`Citus 13.2 on PostgreSQL 15, one coordinator and two workers, durable; ${short(users)} enrolled users of one tenant, so on one worker. All of it, the service and the load share the cores.`, ...why]
+      notes: [
+        `Citus 13.2 on PostgreSQL 15, one coordinator and two workers, durable; ${
+          short(users)
+        } enrolled users of one tenant, so on one worker. All of it, the service and the load share the cores.`,
+        ...why
+      ]
     }
   }
 }
@@ -94,28 +128,41 @@ async function compareCalls (distributed: Database, postmasters: number[], dir: 
   await fillEnrolled(alone, dir, Math.max(...numbers))
   await alone.settle()
   const costs: CallCosts[][] = []
-  for (let round = 0; round < ROUNDS; round++) costs.push([await costOfCalls(distributed, postmasters, numbers), await costOfCalls(alone, postmasters, numbers)])
+  for (let round = 0; round < ROUNDS; round++) {
+    costs.push([await costOfCalls(distributed, postmasters, numbers), await costOfCalls(alone, postmasters, numbers)])
+  }
   await alone.client.end()
   const of = (place: number, name: keyof CallCosts): string => short(median(costs.map(each => each[place]?.[name] as number)))
-  return `To read eight users in one call takes the cluster ${of(0, 'read')} ms of CPU, and to accept their codes ${of(0, 'accept')}; a database of the same server without Citus ${of(1, 'read')} and ${of(1, 'accept')}. The difference is the way to the worker, and Citus that plans there each of nine statements.`
+  return `To read eight users in one call takes the cluster ${of(0, 'read')} ms of CPU, and to accept their codes ${
+    of(0, 'accept')
+  }; a database of the same server without Citus ${of(1, 'read')} and ${
+    of(1, 'accept')
+  }. The difference is the way to the worker, and Citus that plans there each of nine statements.`
 }
 
 /** The cluster's servers, where they are on this machine. */
 async function findPostmasters (client: pg.Client): Promise<number[]> {
   if (process.env.TEST_CITUS_URL !== undefined) return []
   const file = "SELECT pg_read_file(''postmaster.pid'')"
-  const { rows } = await client.query<{ text: string }>(`SELECT pg_read_file('postmaster.pid') AS text UNION ALL SELECT result FROM run_command_on_workers('${file}')`)
+  const { rows } = await client.query<{ text: string }>(
+    `SELECT pg_read_file('postmaster.pid') AS text UNION ALL SELECT result FROM run_command_on_workers('${file}')`
+  )
   return rows.map(({ text }) => parseInt(text))
 }
 
 /** That of scripts/with-citus.sh, or why there is none. */
 async function startCluster (): Promise<{ database: Database, stop: () => Promise<void> } | string> {
-  const child: ChildProcess = spawn('scripts/with-citus.sh', ['sh', '-c', 'echo "url $TEST_DATABASE_URL"; cat >/dev/null'], { env: { ...process.env, CITUS_DURABLE: 'yes' }, stdio: ['pipe', 'pipe', 'pipe'] })
+  const child: ChildProcess = spawn('scripts/with-citus.sh', ['sh', '-c', 'echo "url $TEST_DATABASE_URL"; cat >/dev/null'], {
+    env: { ...process.env, CITUS_DURABLE: 'yes' },
+    stdio: ['pipe', 'pipe', 'pipe']
+  })
   const exit = once(child, 'exit')
   let failure = ''
   child.stderr?.on('data', chunk => { failure += String(chunk) })
   const found = (async () => {
-    for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) if (line.startsWith('url ')) return line.slice(4)
+    for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
+      if (line.startsWith('url ')) return line.slice(4)
+    }
     return ''
   })()
   const url = await found
@@ -137,5 +184,13 @@ async function open (url: string): Promise<Database> {
   const client = new pg.Client({ connectionString: url })
   client.on('error', () => {})
   await client.connect()
-  return { name: new URL(url).pathname.slice(1), url, client, async settle (tables = '') { await client.query(`VACUUM (ANALYZE) ${tables}`) }, drop: async () => {} }
+  return {
+    name: new URL(url).pathname.slice(1),
+    url,
+    client,
+    async settle (tables = '') {
+      await client.query(`VACUUM (ANALYZE) ${tables}`)
+    },
+    drop: async () => {}
+  }
 }

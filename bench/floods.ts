@@ -29,10 +29,16 @@ export const floods: Benchmark = {
       await refill(database)
       const logins = verifies(spread(users, users), sessionOf, undefined, () => ELSEWHERE)
       demand((await load.run(replica.url, [{ name: 'login', connections: 4, ...logins }])).groups.login as Answers, 200, 'login')
-      const tokens = await Promise.all(spread(users, users).map(async n => await mfaToken(replica.url, firstToken(TENANT, subjectOf(n), sessionOf(n)))))
+      const tokens = await Promise.all(
+        spread(users, users).map(async n => await mfaToken(replica.url, firstToken(TENANT, subjectOf(n), sessionOf(n))))
+      )
       const requests = tokens.map(token => request({ path: '/mfa/authorize', token, headers: ELSEWHERE }))
       const ask = async (seconds: number): Promise<Answers> => {
-        const { groups } = await load.run(replica.url, [{ name: 'ask', connections: 8, requests, isRepeated: true, perSecond: PER_SECOND }], seconds)
+        const { groups } = await load.run(
+          replica.url,
+          [{ name: 'ask', connections: 8, requests, isRepeated: true, perSecond: PER_SECOND }],
+          seconds
+        )
         demand(groups.ask as Answers, 200, 'authorize')
         return groups.ask as Answers
       }
@@ -61,7 +67,12 @@ export const floods: Benchmark = {
         ['resident set at its largest, before the flood', `${short(of('before'))} MiB`],
         ['and under it', `${short(of('peak'))} MiB`]
       ],
-      notes: [`From one address ${short(idle)} connections that say nothing, ${slow} that send a byte a second of a head or of a body, and ${ahead} on which ${calls} calls each are always sent ahead (${short(ahead * calls)} in all): readiness, metrics, a gateway's question without a token, the keys and a path that is not there. Each connection that is ended is opened again. All answers to the others were 200.`]
+      notes: [
+        `From one address ${short(idle)} connections that say nothing, ${slow} that send a byte a second of a head or of a body, and ` +
+        `${ahead} on which ${calls} calls each are always sent ahead (${short(ahead * calls)} in all): readiness, metrics, a gateway's ` +
+        'question without a token, the keys and a path that is not there. Each connection that is ended is opened again. All answers ' +
+        'to the others were 200.'
+      ]
     }
   }
 }

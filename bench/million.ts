@@ -17,7 +17,9 @@ export const million: Benchmark = {
   async run ({ dir, server, load, isShort, say }) {
     const sizes = isShort ? [50, 100, 200] : [1000, 100_000, 1_000_000]
     const slice = isShort ? 50 : SLICE
-    const places: Array<{ size: number, database: Awaited<ReturnType<typeof server.create>>, replica: Awaited<ReturnType<typeof startReplica>> }> = []
+    const places: Array<
+      { size: number, database: Awaited<ReturnType<typeof server.create>>, replica: Awaited<ReturnType<typeof startReplica>> }
+    > = []
     for (const size of sizes) {
       const start = performance.now()
       const database = await server.create(`bench_${size}`)
@@ -37,7 +39,11 @@ export const million: Benchmark = {
         let seconds = 0
         for (let n = 0; n < (isShort ? 1 : SLICES); n++) {
           await database.client.query('UPDATE factors SET counter = 1 WHERE counter > 1')
-          const { groups } = await load.run(replica.url, [{ name: 'login', connections: CONNECTIONS, ...verifies(numbers.slice(n * slice, (n + 1) * slice)) }])
+          const { groups } = await load.run(replica.url, [{
+            name: 'login',
+            connections: CONNECTIONS,
+            ...verifies(numbers.slice(n * slice, (n + 1) * slice))
+          }])
           const answers = groups.login as Answers
           demand(answers, 200, `login among ${size}`)
           latencies.push(...answers.latencies)
@@ -49,7 +55,13 @@ export const million: Benchmark = {
       }
       if (round < 0) continue // To warm up.
       rounds.push(measured)
-      say(`round ${round + 1}: ${measured.map(({ perSecond, p99 }, index) => `${short(sizes[index] as number)}: ${short(perSecond)}/s, p99 ${short(p99)} ms`).join('; ')}`)
+      say(
+        `round ${round + 1}: ${
+          measured.map(({ perSecond, p99 }, index) => `${short(sizes[index] as number)}: ${short(perSecond)}/s, p99 ${short(p99)} ms`).join(
+            '; '
+          )
+        }`
+      )
     }
     for (const { replica, database } of places) {
       await replica.stop()
@@ -57,11 +69,22 @@ export const million: Benchmark = {
     }
 
     const of = (index: number, name: 'perSecond' | 'p50' | 'p99'): number => median(rounds.map(round => round[index]?.[name] as number))
-    const ratio = (name: 'perSecond' | 'p99'): number => median(rounds.map(round => (round[2]?.[name] as number) / (round[0]?.[name] as number)))
+    const ratio = (name: 'perSecond' | 'p99'): number =>
+      median(rounds.map(round => (round[2]?.[name] as number) / (round[0]?.[name] as number)))
     return {
       figures: { verifyMillionOfThousand: ratio('perSecond'), p99MillionOfThousand: ratio('p99') },
-      table: [['enrolled users', 'a second', 'p50 / p99 ms'], ...sizes.map((size, index) => [short(size), short(of(index, 'perSecond')), `${short(of(index, 'p50'))} / ${short(of(index, 'p99'))}`])],
-      notes: [`All of one tenant, each size a database of its own; logins of users who are far from each other in every table, ${SLICES} times ${short(slice)} in a row.`]
+      table: [
+        ['enrolled users', 'a second', 'p50 / p99 ms'],
+        ...sizes.map((
+          size,
+          index
+        ) => [short(size), short(of(index, 'perSecond')), `${short(of(index, 'p50'))} / ${short(of(index, 'p99'))}`])
+      ],
+      notes: [
+        `All of one tenant, each size a database of its own; logins of users who are far from each other in every table, ${SLICES} times ${
+          short(slice)
+        } in a row.`
+      ]
     }
   }
 }

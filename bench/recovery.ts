@@ -25,20 +25,31 @@ export const recovery: Benchmark = {
     const replica = await startReplica(dir, database.url)
     const seconds = isShort ? 1 : 6
     const cores = cpus().length
-    const recover = (n: number, code: string): string => request({ method: 'POST', path: '/mfa/recovery', token: firstToken(TENANT, subjectOf(n)), body: { code } })
+    const recover = (n: number, code: string): string =>
+      request({ method: 'POST', path: '/mfa/recovery', token: firstToken(TENANT, subjectOf(n)), body: { code } })
     // Each uses a code of their own.
     let next = 0
     const right = (count: number): string[] => Array.from({ length: count }, () => recover(1 + next++, recoveryCode))
     let wrongs = 0
-    const wrong = (count: number): string[] => Array.from({ length: count }, () => recover(1 + users / 4 + wrongs++ % (users / 4), generateCode(wrongs % 10)))
+    const wrong = (count: number): string[] =>
+      Array.from({ length: count }, () => recover(1 + users / 4 + wrongs++ % (users / 4), generateCode(wrongs % 10)))
     let logins = 0
-    const login = (count: number): ReturnType<typeof verifies> => verifies(Array.from({ length: count }, () => 1 + users / 2 + logins++ % (users / 2)))
+    const login = (count: number): ReturnType<typeof verifies> =>
+      verifies(Array.from({ length: count }, () => 1 + users / 2 + logins++ % (users / 2)))
 
-    await load.run(replica.url, [{ name: 'login', connections: CONNECTIONS, ...login(isShort ? 50 : 1000) }, { name: 'right', connections: 4, requests: right(8) }])
+    await load.run(replica.url, [{ name: 'login', connections: CONNECTIONS, ...login(isShort ? 50 : 1000) }, {
+      name: 'right',
+      connections: 4,
+      requests: right(8)
+    }])
     const rounds: Array<Record<'limit' | 'right' | 'wrong' | 'idleP99' | 'busyP99' | 'busyRate', number>> = []
     for (let round = 0; round < (isShort ? 1 : ROUNDS); round++) {
       await refill(database)
-      const bcrypt = await startChild<{ perSecond: number }>('bcrypt-process.ts', { COST: String(BCRYPT_COST), CORES: String(cores), SECONDS: String(seconds) })
+      const bcrypt = await startChild<{ perSecond: number }>('bcrypt-process.ts', {
+        COST: String(BCRYPT_COST),
+        CORES: String(cores),
+        SECONDS: String(seconds)
+      })
       const count = isShort ? 10 : Math.ceil(bcrypt.report.perSecond * seconds)
       const rates = {} as Record<'right' | 'wrong', number>
       for (const [name, requests, status] of [['right', right(count), 200], ['wrong', wrong(count), 422]] as const) {
@@ -48,11 +59,26 @@ export const recovery: Benchmark = {
       }
       const some = LOGINS.perSecond * seconds
       const { groups: idle } = await load.run(replica.url, [{ name: 'login', ...LOGINS, ...login(some) }])
-      const { groups: busy } = await load.run(replica.url, [{ name: 'login', ...LOGINS, ...login(some) }, { name: 'flood', ...FLOOD, requests: wrong(some), isRepeated: true }])
+      const { groups: busy } = await load.run(replica.url, [{ name: 'login', ...LOGINS, ...login(some) }, {
+        name: 'flood',
+        ...FLOOD,
+        requests: wrong(some),
+        isRepeated: true
+      }])
       for (const { login } of [idle, busy]) demand(login as Answers, 200, 'login')
-      const measured = { limit: bcrypt.report.perSecond, ...rates, idleP99: (idle.login as Answers).p99, busyP99: (busy.login as Answers).p99, busyRate: (busy.flood as Answers).perSecond }
+      const measured = {
+        limit: bcrypt.report.perSecond,
+        ...rates,
+        idleP99: (idle.login as Answers).p99,
+        busyP99: (busy.login as Answers).p99,
+        busyRate: (busy.flood as Answers).perSecond
+      }
       rounds.push(measured)
-      say(`round ${round + 1}: bcrypt ${short(measured.limit)}/s, right ${short(measured.right)}/s, wrong ${short(measured.wrong)}/s; p99 of logins ${short(measured.idleP99)} → ${short(measured.busyP99)} ms beside ${short(measured.busyRate)}/s`)
+      say(
+        `round ${round + 1}: bcrypt ${short(measured.limit)}/s, right ${short(measured.right)}/s, wrong ${
+          short(measured.wrong)
+        }/s; p99 of logins ${short(measured.idleP99)} → ${short(measured.busyP99)} ms beside ${short(measured.busyRate)}/s`
+      )
     }
     await replica.stop()
     await database.drop()
@@ -71,7 +97,10 @@ export const recovery: Benchmark = {
         ['none', '', short(of('idleP99'))],
         ['100 wrong recovery codes a second', short(of('busyRate')), short(of('busyP99'))]
       ],
-      notes: [`${CONNECTIONS} connections send recovery codes. A right one costs one bcrypt, a wrong one none: test/factors/recovery/recovery-flood.test.ts counts them.`]
+      notes: [
+        `${CONNECTIONS} connections send recovery codes. A right one costs one bcrypt, a wrong one none: ` +
+        'test/factors/recovery/recovery-flood.test.ts counts them.'
+      ]
     }
   }
 }

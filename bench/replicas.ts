@@ -36,17 +36,26 @@ export const replicas: Benchmark = {
       { name: 'two', size: 2 },
       { name: `one, ${MANY_CONNECTIONS} connections`, size: 1, connections: MANY_CONNECTIONS },
       { name: `four, ${MANY_CONNECTIONS} connections`, size: 4, connections: MANY_CONNECTIONS },
-      ...(pooler === undefined ? [] : [{ name: 'one, through PgBouncer', size: 1, url: pooler.url }, { name: 'four, through PgBouncer', size: 4, url: pooler.url }])
+      ...(pooler === undefined
+        ? []
+        : [{ name: 'one, through PgBouncer', size: 1, url: pooler.url }, { name: 'four, through PgBouncer', size: 4, url: pooler.url }])
     ].filter(({ name }) => !isShort || SHORT.includes(name))
     interface Measured { perSecond: number, p99: number, node: number, postgres: number }
     const rounds: Array<Map<string, Measured>> = []
     for (let round = 0; round < (isShort ? 1 : PAIR_ROUNDS); round++) {
       const measured = new Map<string, Measured>()
-      for (const { name, size, url = database.url, connections = CONNECTIONS } of kinds.filter(({ name }) => round < ROUNDS || PAIR.includes(name))) {
+      for (
+        const { name, size, url = database.url, connections = CONNECTIONS } of kinds.filter(({ name }) =>
+          round < ROUNDS || PAIR.includes(name)
+        )
+      ) {
         const running = await Promise.all(Array.from({ length: size }, async () => await startReplica(dir, url)))
         const run = async (numbers: number[]): Promise<Answers[]> => {
           const { groups } = await load.run(url, running.map((replica, index) => ({
-            name: String(index), url: replica.url, connections: connections / size, ...verifies(numbers.filter((_, place) => place % size === index))
+            name: String(index),
+            url: replica.url,
+            connections: connections / size,
+            ...verifies(numbers.filter((_, place) => place % size === index))
           })))
           return Object.values(groups)
         }
@@ -63,7 +72,10 @@ export const replicas: Benchmark = {
         const { node, postgres } = stop()
         for (const each of answers) demand(each, 200, name)
         measured.set(name, {
-          perSecond: count / Math.max(...answers.map(each => each.count / each.perSecond)), p99: Math.max(...answers.map(({ p99 }) => p99)), node: node / count, postgres: postgres / count
+          perSecond: count / Math.max(...answers.map(each => each.count / each.perSecond)),
+          p99: Math.max(...answers.map(({ p99 }) => p99)),
+          node: node / count,
+          postgres: postgres / count
         })
         for (const replica of running) await replica.stop()
       }
@@ -74,16 +86,30 @@ export const replicas: Benchmark = {
     await database.drop()
 
     const of = (kind: string, name: keyof Measured): number => median(rounds.flatMap(round => round.get(kind)?.[name] ?? []))
-    const ratios = rounds.map(round => PAIR.map(name => round.get(name)?.perSecond ?? NaN) as [number, number]).map(([one, four]) => four / one)
+    const ratios = rounds.map(round => PAIR.map(name => round.get(name)?.perSecond ?? NaN) as [number, number]).map(([one, four]) =>
+      four / one
+    )
     return {
       figures: { fourReplicasOfOne: median(ratios) },
       table: [
         ['what', 'a second', 'p99 ms', 'CPU of each, Node + PostgreSQL, ms', 'the database\'s share'],
-        ...kinds.map(({ name }) => [name, short(of(name, 'perSecond')), short(of(name, 'p99')), `${short(of(name, 'node'))} + ${short(of(name, 'postgres'))}`, `${Math.round(100 * of(name, 'postgres') / (of(name, 'node') + of(name, 'postgres')))} %`])
+        ...kinds.map((
+          { name }
+        ) => [
+          name,
+          short(of(name, 'perSecond')),
+          short(of(name, 'p99')),
+          `${short(of(name, 'node'))} + ${short(of(name, 'postgres'))}`,
+          `${Math.round(100 * of(name, 'postgres') / (of(name, 'node') + of(name, 'postgres')))} %`
+        ])
       ],
       notes: [
-        `Logins on ${CONNECTIONS} connections in all but where it says otherwise, ten database connections for each replica. Four were ${short(Math.min(...ratios))} to ${short(Math.max(...ratios))} of one, in ${ratios.length} rounds.`,
-        pooler === undefined ? 'PgBouncer is not installed: apt-get install pgbouncer.' : 'PgBouncer 1.18 in transaction mode knows no named statements: `?pgbouncer=true` in `DATABASE_URL` does without.'
+        `Logins on ${CONNECTIONS} connections in all but where it says otherwise, ten database connections for each replica. Four were ${
+          short(Math.min(...ratios))
+        } to ${short(Math.max(...ratios))} of one, in ${ratios.length} rounds.`,
+        pooler === undefined
+          ? 'PgBouncer is not installed: apt-get install pgbouncer.'
+          : 'PgBouncer 1.18 in transaction mode knows no named statements: `?pgbouncer=true` in `DATABASE_URL` does without.'
       ]
     }
   }
@@ -111,7 +137,9 @@ ignore_startup_parameters = extra_float_digits,statement_timeout,lock_timeout,id
   for (const path of [file, auth]) chmodSync(path, 0o644)
   // It refuses to run as root.
   const isRoot = process.getuid?.() === 0
-  const child: ChildProcess = isRoot ? spawn('setpriv', ['--reuid=postgres', '--regid=postgres', '--clear-groups', PGBOUNCER, '-q', file], { stdio: 'ignore' }) : spawn(PGBOUNCER, ['-q', file], { stdio: 'ignore' })
+  const child: ChildProcess = isRoot
+    ? spawn('setpriv', ['--reuid=postgres', '--regid=postgres', '--clear-groups', PGBOUNCER, '-q', file], { stdio: 'ignore' })
+    : spawn(PGBOUNCER, ['-q', file], { stdio: 'ignore' })
   const url = `postgresql://${username}:${password}@127.0.0.1:${own}${pathname}`
   for (const start = performance.now(); ; await sleep(50)) {
     const client = new pg.Client({ connectionString: url })

@@ -61,7 +61,9 @@ await server.stop()
 rmSync(dir, { recursive: true, force: true })
 const seconds = Math.round((performance.now() - started) / 1000)
 const failed = [...outcomes.values()].filter(outcome => outcome instanceof Error).length
-if (!isShort && (names.length === 0 || (process.argv.includes('--keep') && failed === 0))) writeReport({ all: BENCHMARKS, outcomes, machine: facts, commit: commit(), date: new Date(), seconds })
+if (!isShort && (names.length === 0 || (process.argv.includes('--keep') && failed === 0))) {
+  writeReport({ all: BENCHMARKS, outcomes, machine: facts, commit: commit(), date: new Date(), seconds })
+}
 write(`\n${seconds} s; ${failed} failed`)
 // What a benchmark that failed has left running does not keep us.
 process.exit()

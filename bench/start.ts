@@ -33,18 +33,25 @@ export const start: Benchmark = {
     // Of every twenty requests one is a login, the others are a gateway's.
     const total = isShort ? 1000 : 200_000
     const parts = 4
-    const asked = Array.from({ length: 500 }, (_, index) => request({ path: '/mfa/status', token: firstToken(TENANT, subjectOf(1 + index % users)) }))
+    const asked = Array.from(
+      { length: 500 },
+      (_, index) => request({ path: '/mfa/status', token: firstToken(TENANT, subjectOf(1 + index % users)) })
+    )
     const sizes: number[] = []
     for (let part = 1; part <= parts; part++) {
       await refill(database)
       const logins = total / parts / 20
       const { groups } = await load.run(replica.url, [{ name: 'login', connections: 8, ...verifies(spread(logins, users), sessionOf) }])
       demand(groups.login as Answers, 200, 'login')
-      const tokens = await Promise.all(spread(isShort ? 2 : 50, users).map(async n => await mfaToken(replica.url, firstToken(TENANT, subjectOf(n), sessionOf(n)))))
+      const tokens = await Promise.all(
+        spread(isShort ? 2 : 50, users).map(async n => await mfaToken(replica.url, firstToken(TENANT, subjectOf(n), sessionOf(n))))
+      )
       const gateway = tokens.map(token => request({ path: '/mfa/authorize', token }))
       const rest = total / parts - logins
       // A tenth of them reads the user.
-      const repeated = [asked, ...Array.from({ length: 9 }, () => gateway)].flatMap(requests => Array.from({ length: rest / 10 }, (_, index) => requests[index % requests.length] as string))
+      const repeated = [asked, ...Array.from({ length: 9 }, () => gateway)].flatMap(requests =>
+        Array.from({ length: rest / 10 }, (_, index) => requests[index % requests.length] as string)
+      )
       const { groups: others } = await load.run(replica.url, [{ name: 'others', connections: 16, requests: repeated }])
       demand(others.others as Answers, 200, 'authorize')
       sizes.push(residentMiB(replica.pid))

@@ -43,7 +43,9 @@ export const verify: Benchmark = {
     if (typeof peer !== 'string') await peerLogins(isShort ? 16 : 300)
 
     const hasPgbench = pgbenchVersion() !== 'none'
-    const rounds: Array<Record<'limit' | 'reads' | 'accepts' | 'peer' | 'perSecond' | 'p50' | 'p99' | 'node' | 'postgres' | 'late' | 'load', number>> = []
+    const rounds: Array<
+      Record<'limit' | 'reads' | 'accepts' | 'peer' | 'perSecond' | 'p50' | 'p99' | 'node' | 'postgres' | 'late' | 'load', number>
+    > = []
     for (let round = 0; round < (isShort ? 1 : ROUNDS); round++) {
       const { perSecond: peerRate } = typeof peer === 'string' ? { perSecond: NaN } : await peerLogins(isShort ? 32 : 600)
       let [limit, reads, accepts] = [NaN, NaN, NaN]
@@ -55,7 +57,9 @@ export const verify: Benchmark = {
         reads = await pgbench(dir, theirs.url, { clients: CONNECTIONS, count: count * 2, users, parts: ['read'] })
         await refill(theirs)
         accepts = await pgbench(dir, theirs.url, { clients: CONNECTIONS, count: count * 2, users, parts: ['accept'] })
-        const { rows: [{ refused }] } = await theirs.client.query("SELECT count(*)::int AS refused FROM audit_events WHERE action <> 'totp.accepted'")
+        const { rows: [{ refused }] } = await theirs.client.query(
+          "SELECT count(*)::int AS refused FROM audit_events WHERE action <> 'totp.accepted'"
+        )
         if (refused > 0) throw new Error(`pgbench: ${refused as number} codes were not accepted`)
       }
       await warmUp()
@@ -68,9 +72,27 @@ export const verify: Benchmark = {
       const spent = stop()
       const answers = groups.verify as NonNullable<typeof groups.verify>
       demand(answers, 200, 'verify')
-      const each = { limit, reads, accepts, peer: peerRate, perSecond: answers.perSecond, p50: answers.p50, p99: answers.p99, node: spent.node / count, postgres: spent.postgres / count, late: (spent.node + spent.postgres - during.node - during.postgres) / count, load: cpuMs / count }
+      const each = {
+        limit,
+        reads,
+        accepts,
+        peer: peerRate,
+        perSecond: answers.perSecond,
+        p50: answers.p50,
+        p99: answers.p99,
+        node: spent.node / count,
+        postgres: spent.postgres / count,
+        late: (spent.node + spent.postgres - during.node - during.postgres) / count,
+        load: cpuMs / count
+      }
       rounds.push(each)
-      say(`round ${round + 1}: pgbench ${short(limit)}/s, better-auth ${short(peerRate)}/s, verify ${short(each.perSecond)}/s, p99 ${short(each.p99)} ms, CPU ${short(each.node)} + ${short(each.postgres)} ms (${short(each.late)} of it after the last answer), load ${short(each.load)} ms`)
+      say(
+        `round ${round + 1}: pgbench ${short(limit)}/s, better-auth ${short(peerRate)}/s, verify ${short(each.perSecond)}/s, p99 ${
+          short(each.p99)
+        } ms, CPU ${short(each.node)} + ${short(each.postgres)} ms (${short(each.late)} of it after the last answer), load ${
+          short(each.load)
+        } ms`
+      )
     }
     await replica.stop()
     if (typeof peer !== 'string') peer.stop()
@@ -87,18 +109,31 @@ export const verify: Benchmark = {
         verifyOfBetterAuth: typeof peer === 'string' ? null : median(rounds.map(({ peer, perSecond }) => perSecond / peer)),
         verifyCpuMs: median(rounds.map(({ node, postgres }) => node + postgres))
       },
-      why: { ...(!hasPgbench && { verifyOfPgbench: why }), ...(typeof peer === 'string' && { verifyOfBetterAuth: `better-auth did not start: ${peer}` }) },
+      why: {
+        ...(!hasPgbench && { verifyOfPgbench: why }),
+        ...(typeof peer === 'string' && { verifyOfBetterAuth: `better-auth did not start: ${peer}` })
+      },
       table: [
         ['what', 'a second', 'p50 / p99 ms', 'CPU of each, Node + PostgreSQL, ms'],
         ['pgbench, the same two functions, for one login at a time', short(of('limit')), '', ''],
         ['of them the reading of the user alone', short(of('reads')), '', ''],
         ['of them the accepting of the code alone', short(of('accepts')), '', ''],
         ['better-auth 1.7, `verify-totp` as the second step of a sign-in', short(of('peer')), '', ''],
-        ['`POST /mfa/verify`', short(of('perSecond')), `${short(of('p50'))} / ${short(of('p99'))}`, `${short(of('node'))} + ${short(of('postgres'))}`]
+        [
+          '`POST /mfa/verify`',
+          short(of('perSecond')),
+          `${short(of('p50'))} / ${short(of('p99'))}`,
+          `${short(of('node'))} + ${short(of('postgres'))}`
+        ]
       ],
       notes: [
-        `${short(users)} enrolled users, ${CONNECTIONS} connections, ${short(count)} logins a round. Logins that come at the same moment go together, up to eight in a call (src/platform/db/batcher.ts); pgbench makes two calls and one commit for each. CPU is counted until the last event is in its chain; the load takes ${short(of('load'))} ms more of each, on the same cores.`,
-        `Where Node's part goes, start and warm-up among it: ${sharesOf(profile).slice(0, 12).map(([group, share]) => `${group} ${(100 * share).toFixed(0)} %`).join(', ')}; \`src/\` is ours, by folder. Writing to a socket on these cores is also the time for which the kernel gives the core to who was woken.`,
+        `${short(users)} enrolled users, ${CONNECTIONS} connections, ${short(count)} logins a round. Logins that come at the same ` +
+        'moment go together, up to eight in a call (src/platform/db/batcher.ts); pgbench makes two calls and one commit for each. CPU ' +
+        `is counted until the last event is in its chain; the load takes ${short(of('load'))} ms more of each, on the same cores.`,
+        `Where Node's part goes, start and warm-up among it: ${
+          sharesOf(profile).slice(0, 12).map(([group, share]) => `${group} ${(100 * share).toFixed(0)} %`).join(', ')
+        }; \`src/\` is ours, by folder. Writing to a socket on these cores is also the time for which the kernel gives the core to ` +
+        'who was woken.',
         '[![Flame graph of Node during logins](verify-flame.svg)](verify-flame.svg)'
       ],
       files: { 'verify-flame.svg': flame(profile, 'Node during logins (POST /mfa/verify), by function and package') }

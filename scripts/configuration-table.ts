@@ -1,4 +1,4 @@
-import { variables } from '../src/config/config.ts'
+import { variables } from '../src/config/variables.ts'
 import { developmentEnvironment, makeDevelopmentKeys } from '../src/config/development.ts'
 
 /** What development fills in. */
@@ -13,7 +13,9 @@ const OTHERS: Record<string, string> = {
 export function configurationTable (): string {
   const rows = Object.entries(variables).map(([name, variable]) => {
     const { fallback, about } = variable as { fallback?: string, about: string }
-    const value = fallback !== undefined && fallback !== '' ? `\`${fallback}\`` : OTHERS[name] ?? (filled[name] === undefined ? '' : `in development \`${filled[name]}\``)
+    const value = fallback !== undefined && fallback !== ''
+      ? `\`${fallback}\``
+      : OTHERS[name] ?? (filled[name] === undefined ? '' : `in development \`${filled[name]}\``)
     return `| \`${name}\` | ${value} | ${about} |`
   })
   return ['| variable | default | what it sets |', '|---|---|---|', ...rows, ''].join('\n')

@@ -24,7 +24,13 @@ function writeSourceMaps () {
 /** Prints what was not run. @returns whether all was */
 export async function reportCoverage () {
   if (existsSync(COVERAGE)) writeSourceMaps()
-  const report = new Report({ skipFull: true, reporter: ['text'], reportsDirectory: COVERAGE, tempDirectory: COVERAGE, excludeNodeModules: true })
+  const report = new Report({
+    skipFull: true,
+    reporter: ['text'],
+    reportsDirectory: COVERAGE,
+    tempDirectory: COVERAGE,
+    excludeNodeModules: true
+  })
   const map = await report.getCoverageMapFromAllCoverageFiles() // which it keeps
   map.filter(file => isToCover(relative(root, file)))
   if (map.files().length === 0) throw new Error('The report has nothing of `src`: the source maps are not found.')

@@ -4,4 +4,8 @@ import { configurationTable } from './configuration-table.ts'
 
 const page = new URL('../docs/configuration.md', import.meta.url)
 const text = readFileSync(page, 'utf8')
-writeFileSync(page, text.replace(/(<!-- configuration: .* -->\n)[\s\S]*(<!-- \/configuration -->)/, (_, start: string, end: string) => `${start}${configurationTable()}${end}`))
+writeFileSync(
+  page,
+  text.replace(/(<!-- configuration: .* -->\n)[\s\S]*(<!-- \/configuration -->)/, (_, start: string, end: string) =>
+    `${start}${configurationTable()}${end}`)
+)

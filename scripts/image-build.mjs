@@ -36,7 +36,9 @@ function contextFiles () {
   const rules = readFileSync(join(repository, '.dockerignore'), 'utf8').split('\n').filter(line => line && !line.startsWith('#'))
     .map(line => ({ isKept: line.startsWith('!'), path: line.replace(/^!/, '') }))
   // Folders, files and a lone star are what ours needs; anything cleverer would be misread here, so it is refused.
-  for (const { path } of rules) if (path !== '*' && /[*?[\\]/.test(path)) throw new Error(`A pattern that this script does not know: ${path}`)
+  for (const { path } of rules) {
+    if (path !== '*' && /[*?[\\]/.test(path)) throw new Error(`A pattern that this script does not know: ${path}`)
+  }
   const isKept = path => rules.findLast(rule => rule.path === '*' || path === rule.path || path.startsWith(`${rule.path}/`))?.isKept ?? true
   const known = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: repository, encoding: 'utf8' })
   return known.split('\0').filter(path => path && isKept(path) && existsSync(join(repository, path)))
@@ -61,10 +63,15 @@ function FROM (text) {
 function layDistroless (root) {
   const node = join(nodeDir, 'node')
   put(node, join(root, 'nodejs/bin/node'))
-  for (const [, library] of execFileSync('ldd', [node], { encoding: 'utf8' }).matchAll(/(\/\S+) \(0x/g)) put(realpathSync(library), join(root, library))
+  for (const [, library] of execFileSync('ldd', [node], { encoding: 'utf8' }).matchAll(/(\/\S+) \(0x/g)) {
+    put(realpathSync(library), join(root, library))
+  }
   for (const file of ['/etc/ssl/certs/ca-certificates.crt', '/etc/hosts', '/etc/nsswitch.conf']) put(file, join(root, file))
   mkdirSync(join(root, 'etc'), { recursive: true })
-  writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n')
+  writeFileSync(
+    join(root, 'etc/passwd'),
+    'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n'
+  )
   for (const folder of ['tmp', 'proc', 'dev', 'run/secrets']) mkdirSync(join(root, folder), { recursive: true })
   writeFileSync(join(root, 'dev/null'), '') // a mount point
 }

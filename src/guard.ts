@@ -33,12 +33,23 @@ declare module 'fastify' {
   }
 }
 
-export interface GuardOptions { db: Database, auth: Auth, metrics: Metrics, clock: () => Date, peppers: () => KeyRing, assurance: AssuranceSettings, decision: DecisionSettings }
+export interface GuardOptions {
+  db: Database
+  auth: Auth
+  metrics: Metrics
+  clock: () => Date
+  peppers: () => KeyRing
+  assurance: AssuranceSettings
+  decision: DecisionSettings
+}
 
 export interface Guard {
   /** Hooks of a user's call, before its body is read: who is it, and may they come in at all? */
   user: onRequestAsyncHookHandler[]
-  /** The same for an administrator's: one of the roles, and MFA of the last minutes. A machine needs no more than a role that it may have. */
+  /**
+   * The same for an administrator's: one of the roles, and MFA of the last minutes. A machine needs no more than a role that it
+   * may have.
+   */
   admin: (roles: string[]) => onRequestAsyncHookHandler[]
   /** Reads the caller's user once more, for a decision that another change has overtaken. */
   refresh: (request: FastifyRequest) => Promise<void>
@@ -70,7 +81,10 @@ export function createGuard ({ db, auth, metrics, clock, peppers, assurance, dec
     const find = routeOptions.config.isOfWhole === true ? findWholeUser : findUser
     let user = await find(db, caller, peppers())
     if (user?.session.isForged === true) {
-      log.warn({ tenant: user.tenant, userId: user.userId }, 'a remembered second factor was not made by this service, or by a pepper that is gone (MFA_PEPPERS): it does not count')
+      log.warn(
+        { tenant: user.tenant, userId: user.userId },
+        'a remembered second factor was not made by this service, or by a pepper that is gone (MFA_PEPPERS): it does not count'
+      )
     }
     if (caller.mfa !== undefined) {
       if (user === null || user.epoch !== caller.mfa.epoch || user.session.generation > caller.mfa.generation) refuseToken('revoked')
@@ -97,15 +111,28 @@ export function createGuard ({ db, auth, metrics, clock, peppers, assurance, dec
     return await loadUser(request)
   }
 
-  async function refuse (request: FastifyRequest, cause: keyof typeof FORBIDDEN | 'role', detail = FORBIDDEN[cause as keyof typeof FORBIDDEN] as string): Promise<never> {
-    await recordEvent(db, { tenant: request.caller.tenant, subject: actorOf(request.caller, request.storedUser), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
+  async function refuse (
+    request: FastifyRequest,
+    cause: keyof typeof FORBIDDEN | 'role',
+    detail = FORBIDDEN[cause as keyof typeof FORBIDDEN] as string
+  ): Promise<never> {
+    await recordEvent(db, {
+      tenant: request.caller.tenant,
+      subject: actorOf(request.caller, request.storedUser),
+      action: 'access.refused',
+      outcome: 'failure',
+      by: byOf(request),
+      details: { cause }
+    })
     throw new Problem('forbidden', { detail })
   }
 
   const admin = (roles: string[]) => async (request: FastifyRequest): Promise<void> => {
     const isMachine = request.caller.kind === 'service'
     const opening = isMachine ? roles.filter(role => MACHINE_ROLES.has(role)) : roles
-    if (!request.caller.roles.some(role => opening.includes(role))) await refuse(request, 'role', opening.length > 0 ? needsRole(opening) : FORBIDDEN.machine)
+    if (!request.caller.roles.some(role => opening.includes(role))) {
+      await refuse(request, 'role', opening.length > 0 ? needsRole(opening) : FORBIDDEN.machine)
+    }
     if (isMachine) return
     const refusal = decideAdmin(request.storedUser, request.caller, clock(), assurance)
     if (refusal === null) return
@@ -117,7 +144,8 @@ export function createGuard ({ db, auth, metrics, clock, peppers, assurance, dec
   return { user: [identify, refuseMachine], admin: roles => [identify, admin(roles)], refresh }
 }
 
-const isOlder = ({ issuerClaims: { issuedAt } }: FirstFactor, since: Date | null): boolean => since !== null && issuedAt * 1000 <= since.getTime()
+const isOlder = ({ issuerClaims: { issuedAt } }: FirstFactor, since: Date | null): boolean =>
+  since !== null && issuedAt * 1000 <= since.getTime()
 
 /** The user of a call that is configured to read all of them. */
 export function wholeUser ({ storedUser: user }: Pick<FastifyRequest, 'storedUser'>): WholeUser {
@@ -129,8 +157,12 @@ export function wholeUser ({ storedUser: user }: Pick<FastifyRequest, 'storedUse
 const actorOf = (caller: Caller, user: User | null): string => user?.userId ?? `service:${caller.subject}`
 
 /** Who did it, for the audit. */
-export const byOf = (request: FastifyRequest, user: User | null = request.storedUser): By =>
-  ({ actor: actorOf(request.caller, user), address: addressOf(request), requestId: request.id, ...(user !== null && { epoch: user.epoch }) })
+export const byOf = (request: FastifyRequest, user: User | null = request.storedUser): By => ({
+  actor: actorOf(request.caller, user),
+  address: addressOf(request),
+  requestId: request.id,
+  ...(user !== null && { epoch: user.epoch })
+})
 
 /** The body may come long after the head: by then the token may have ended. */
 export function refuseEnded (app: FastifyInstance, clock: () => Date): void {

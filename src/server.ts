@@ -34,7 +34,9 @@ async function main (): Promise<void> {
 }
 
 /** The configured database, or the embedded one. Migrations are a job of their own in production. */
-async function openDatabase ({ DATABASE_URL, DATABASE_OWNER_URL, CITUS, NODE_ENV }: Config): Promise<{ url?: string, stop: () => Promise<void> }> {
+async function openDatabase (
+  { DATABASE_URL, DATABASE_OWNER_URL, CITUS, NODE_ENV }: Config
+): Promise<{ url?: string, stop: () => Promise<void> }> {
   if (NODE_ENV === 'production' && DATABASE_URL !== undefined) return { stop: async () => {} }
   const { applyMigrations } = await import('./platform/db/migrate.ts')
   if (DATABASE_URL !== undefined) {
@@ -44,7 +46,14 @@ async function openDatabase ({ DATABASE_URL, DATABASE_OWNER_URL, CITUS, NODE_ENV
     return { stop: async () => {} }
   }
   const { startEmbedded } = await import('./platform/embedded-postgres/embedded.ts')
-  const embedded = await startEmbedded({ dataDir: DATA_DIR, log: (line: string) => { process.stdout.write(`${line}\n`) } } as Parameters<typeof startEmbedded>[0])
+  const embedded = await startEmbedded(
+    {
+      dataDir: DATA_DIR,
+      log: (line: string) => {
+        process.stdout.write(`${line}\n`)
+      }
+    } as Parameters<typeof startEmbedded>[0]
+  )
   await applyMigrations(embedded.url)
   return embedded
 }

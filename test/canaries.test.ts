@@ -16,7 +16,15 @@ const printed = capture()
 const endpoint = await new TestEndpoint().start(t)
 const service = await startService(t, { DATABASE_URL: url, LOG_LEVEL: 'trace', ...endpoint.environment })
 const { clock, env } = service
-const stopWebhooks = startWebhooks({ config: service.config, secrets: service.secrets, db: service.db, metrics: new Metrics(), log: service.app.log, version: 'test', roundMs: 20 })
+const stopWebhooks = startWebhooks({
+  config: service.config,
+  secrets: service.secrets,
+  db: service.db,
+  metrics: new Metrics(),
+  log: service.app.log,
+  version: 'test',
+  roundMs: 20
+})
 
 /** What may be found nowhere, by name, in all the ways in which it might be written down. */
 const canaries = new Map<string, string[]>()
@@ -34,7 +42,12 @@ function hide (name: string, text: string): string {
 
 function hideSecret (name: string, secret: string): void {
   const bytes = fromBase32(secret)
-  canaries.set(name, [secret, secret.toLowerCase(), ...(['hex', 'base64', 'base64url', 'latin1'] as const).map(encoding => bytes.toString(encoding)), bytes.toString('base64').replace(/=+$/, '')])
+  canaries.set(name, [
+    secret,
+    secret.toLowerCase(),
+    ...(['hex', 'base64', 'base64url', 'latin1'] as const).map(encoding => bytes.toString(encoding)),
+    bytes.toString('base64').replace(/=+$/, '')
+  ])
 }
 
 function hideRecoveryCodes (codes: string[]): void {
@@ -66,7 +79,10 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   hideSecret('secret', secret)
   hide('key URI', otpauthUri)
   await call(422, 'POST', '/mfa/enroll/confirm', { factorId, code: hideCode(clock.wrongCode(secret)) })
-  const { body: { token, recoveryCodes } } = await call(200, 'POST', '/mfa/enroll/confirm', { factorId, code: hideCode(clock.code(secret)) })
+  const { body: { token, recoveryCodes } } = await call(200, 'POST', '/mfa/enroll/confirm', {
+    factorId,
+    code: hideCode(clock.code(secret))
+  })
   hideRecoveryCodes(recoveryCodes)
   clock.advance(30)
   const code = hideCode(clock.code(secret))
@@ -75,7 +91,9 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   await call(422, 'POST', '/mfa/verify', { code: hideCode(clock.wrongCode(secret)), factorId: randomUUID() })
   await call(200, 'POST', '/mfa/recovery', { code: recoveryCodes[0] })
   await call(422, 'POST', '/mfa/recovery', { code: recoveryCodes[0] })
-  await call(422, 'POST', '/mfa/recovery', { code: `${(recoveryCodes[1] as string).slice(0, -1)}${recoveryCodes[1].endsWith('0') ? '1' : '0'}` })
+  await call(422, 'POST', '/mfa/recovery', {
+    code: `${(recoveryCodes[1] as string).slice(0, -1)}${recoveryCodes[1].endsWith('0') ? '1' : '0'}`
+  })
   const { body: renewed } = await call(201, 'POST', '/mfa/recovery/codes', {}, token)
   hideRecoveryCodes(renewed.recoveryCodes)
   const second = await call(201, 'POST', '/mfa/enroll', {}, token)
@@ -104,23 +122,37 @@ t.test('a life of a user, in which all that can be shown is shown, and all that 
   // What is not well-formed, with something in it that must not be found again.
   const lost = hide('lost text', `canary-${randomUUID()}`)
   for (const path of ['/mfa/verify', '/mfa/recovery', '/mfa/enroll', '/mfa/enroll/confirm']) {
-    for (const body of [`{"code":"${lost}"`, { code: lost }, { [lost]: 1 }, { code: [lost] }, { label: `${lost}\u0000` }, `"${lost}"`]) await call(400, 'POST', path, body)
+    for (
+      const body of [`{"code":"${lost}"`, { code: lost }, { [lost]: 1 }, { code: [lost] }, { label: `${lost}\u0000` }, `"${lost}"`]
+    ) { await call(400, 'POST', path, body) }
     await call(400, 'POST', `${path}?code=${lost}&token=${lost}`, { code: lost })
   }
   await call(401, 'POST', '/mfa/verify', { code: hideCode('246813') }, hide('a token that is none', `${bearer.slice(0, -4)}AAAA`))
   await call(401, 'GET', '/mfa/status', undefined, lost)
-  answers.push({ method: 'POST', path: '/mfa/verify', answer: await service.call('POST', '/mfa/verify', { token: bearer, body: lost, headers: { 'content-type': 'text/plain', cookie: `session=${lost}`, 'x-request-id': `${lost}!`, 'x-api-key': lost } }) })
+  answers.push({
+    method: 'POST',
+    path: '/mfa/verify',
+    answer: await service.call('POST', '/mfa/verify', {
+      token: bearer,
+      body: lost,
+      headers: { 'content-type': 'text/plain', cookie: `session=${lost}`, 'x-request-id': `${lost}!`, 'x-api-key': lost }
+    })
+  })
 
   // Errors of our own, whose messages hold what a careless library would put there; and of the database, with arguments.
   clock.advance(30)
   const late = hideCode(clock.code(secret))
-  const restore = [aroundSettling(service.db, async () => { throw Object.assign(new TypeError(`${lost} ${secret} ${late} ${bearer}`), { parameters: [lost, secret] }) })]
+  const restore = [aroundSettling(service.db, async () => {
+    throw Object.assign(new TypeError(`${lost} ${secret} ${late} ${bearer}`), { parameters: [lost, secret] })
+  })]
   await call(500, 'POST', '/mfa/verify', { code: late })
   restore.unshift(aroundSettling(service.db, async () => await service.db.rows`SELECT ${lost}::int AS result` as never))
   await call(503, 'POST', '/mfa/verify', { code: late })
   await call(503, 'POST', '/mfa/recovery', { code: renewed.recoveryCodes[3] })
   for (const each of restore) each()
-  await service.db.rows`UPDATE factors SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE tenant = ${user.tenant} AND id = ${second.body.factorId}::uuid`
+  await service.db
+    .rows`UPDATE factors SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE tenant = ${user.tenant}
+      AND id = ${second.body.factorId}::uuid`
   await call(503, 'POST', '/mfa/verify', { code: hideCode(clock.code(second.body.secret)) })
   await call(200, 'DELETE', `/mfa/factors/${second.body.factorId as string}`, {}, token)
   await user.endWait()
@@ -159,8 +191,15 @@ t.test('neither secrets nor codes nor tokens nor keys stand in the log, on the c
   canaries.set('a key URI of any kind', ['otpauth:'])
 
   hide('WEBHOOK_SECRET', endpoint.secret)
-  const places = { log: service.log.join(''), console: printed.join(''), database: await dump(url), webhooks: endpoint.received.map(({ text, headers }) => text + JSON.stringify(headers)).join('\n') }
-  for (const type of ['factor.confirmed', 'factor.removed', 'recovery.accepted', 'recovery.regenerated', 'policy.changed']) t.match(places.webhooks, `"type":"${type}"`)
+  const places = {
+    log: service.log.join(''),
+    console: printed.join(''),
+    database: await dump(url),
+    webhooks: endpoint.received.map(({ text, headers }) => text + JSON.stringify(headers)).join('\n')
+  }
+  for (const type of ['factor.confirmed', 'factor.removed', 'recovery.accepted', 'recovery.regenerated', 'policy.changed']) {
+    t.match(places.webhooks, `"type":"${type}"`)
+  }
   t.match(places.log, /parked/)
   t.match(places.log, /"level":(10|20|30)/)
   t.match(places.log, /\/mfa\/recovery/)
@@ -177,8 +216,12 @@ t.test('no GET, and no refusal, answers a secret, a recovery code or what was se
   const secrets = [...canaries].filter(([name]) => /secret|recovery code|key URI/.test(name)).flatMap(([, spellings]) => spellings)
   for (const { method, path, answer } of answers) {
     const told = JSON.stringify([...answer.headers]) + answer.text
-    if (path !== '/openapi.json') t.notOk(lost.some(spelling => told.includes(spelling)), `${method} ${path} ${answer.status}: what was sent`)
-    if (method === 'GET' || method === 'HEAD' || answer.status >= 400) t.notOk(secrets.some(spelling => told.includes(spelling)), `${method} ${path} ${answer.status}: a secret`)
+    if (path !== '/openapi.json') {
+      t.notOk(lost.some(spelling => told.includes(spelling)), `${method} ${path} ${answer.status}: what was sent`)
+    }
+    if (method === 'GET' || method === 'HEAD' || answer.status >= 400) {
+      t.notOk(secrets.some(spelling => told.includes(spelling)), `${method} ${path} ${answer.status}: a secret`)
+    }
     if (/otpauth|recoveryCodes":\[/.test(told)) t.equal(answer.headers.get('cache-control'), 'no-store')
   }
 })
@@ -200,9 +243,16 @@ function capture (): string[] {
 async function dump (databaseUrl: string): Promise<string> {
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
-  const { rows: tables } = await client.query<{ name: string }>("SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')")
+  const { rows: tables } = await client.query<{ name: string }>(
+    "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+  )
   const texts: string[] = []
-  for (const { name } of tables) texts.push(name, ...(await client.query<{ row: string }>(`SELECT row_to_json(t)::text AS row FROM ${name} AS t`)).rows.map(({ row }) => row))
+  for (const { name } of tables) {
+    texts.push(
+      name,
+      ...(await client.query<{ row: string }>(`SELECT row_to_json(t)::text AS row FROM ${name} AS t`)).rows.map(({ row }) => row)
+    )
+  }
   await client.end()
   return texts.join('\n')
 }

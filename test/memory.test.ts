@@ -28,6 +28,14 @@ t.test('secrets, codes and recovery codes live for their call, and no longer', a
   const heap = readFileSync(path, 'latin1')
   t.ok(heap.includes(control), 'what is kept is found')
   const bytes = fromBase32(secret)
-  for (const canary of [secret, bytes.toString('hex'), bytes.toString('base64'), ...recoveryCodes, ...recoveryCodes.map((each: string) => each.replaceAll('-', ''))]) t.notOk(heap.includes(canary), 'nothing of what was secret')
+  for (
+    const canary of [
+      secret,
+      bytes.toString('hex'),
+      bytes.toString('base64'),
+      ...recoveryCodes,
+      ...recoveryCodes.map((each: string) => each.replaceAll('-', ''))
+    ]
+  ) t.notOk(heap.includes(canary), 'nothing of what was secret')
   t.notOk(heap.includes(`"${code}"`))
 })

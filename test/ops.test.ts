@@ -4,8 +4,14 @@ import { parse } from 'yaml'
 import { Metrics } from '../src/http/plugins/metrics.ts'
 import { startService } from './helpers/service.ts'
 
-const alerts = parse(readFileSync('ops/alerts.yaml', 'utf8')) as { groups: Array<{ rules: Array<{ alert: string, expr: string, labels: { severity: string }, annotations: { summary: string, action: string } }> }> }
-const dashboard = JSON.parse(readFileSync('ops/dashboard.json', 'utf8')) as { panels: Array<{ title: string, description: string, targets: Array<{ expr: string }> }> }
+const alerts = parse(readFileSync('ops/alerts.yaml', 'utf8')) as {
+  groups: Array<
+    { rules: Array<{ alert: string, expr: string, labels: { severity: string }, annotations: { summary: string, action: string } }> }
+  >
+}
+const dashboard = JSON.parse(readFileSync('ops/dashboard.json', 'utf8')) as {
+  panels: Array<{ title: string, description: string, targets: Array<{ expr: string }> }>
+}
 const rules = alerts.groups.flatMap(({ rules }) => rules)
 
 t.test('alerts and dashboard ask for numbers that the service has, by labels that these have', async t => {

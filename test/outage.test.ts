@@ -31,7 +31,8 @@ async function untilHealed (service: Service, token: string): Promise<number> {
 }
 
 for (const trouble of ['refuse', 'blackHole'] as const) {
-  t.test(`${trouble === 'refuse' ? 'refused connections' : 'a black hole'}: 503 within seconds, alive and not ready, and healed without a restart`, async t => {
+  t.test(`${trouble === 'refuse' ? 'refused connections' : 'a black hole'}: 503 within seconds, alive and not ready, and ` +
+    'healed without a restart', async t => {
     const { proxy, service } = await start(t)
     const user = service.user({ roles: ['mfa:admin'] })
     const { secret, recoveryCodes, token } = await user.enroll()
@@ -40,9 +41,14 @@ for (const trouble of ['refuse', 'blackHole'] as const) {
     await proxy[trouble]()
     const calls: Array<[string, string, object?]> = [
       ['GET', '/mfa/status'], ['POST', '/mfa/verify', { code }], ['POST', '/mfa/verify', { code: service.clock.wrongCode(secret) }],
-      ['POST', '/mfa/recovery', { code: recoveryCodes?.[0] }], ['POST', '/mfa/enroll', {}], ['GET', '/admin/policy'], ['GET', '/health/ready']
+      ['POST', '/mfa/recovery', { code: recoveryCodes?.[0] }],
+      ['POST', '/mfa/enroll', {}],
+      ['GET', '/admin/policy'],
+      ['GET', '/health/ready']
     ]
-    const answers = await Promise.all(Array.from({ length: 3 }, () => calls).flat().map(async ([method, path, body]) => await timed(user.call(method, path, body, token))))
+    const answers = await Promise.all(
+      Array.from({ length: 3 }, () => calls).flat().map(async ([method, path, body]) => await timed(user.call(method, path, body, token)))
+    )
     for (const { status, body, text, headers, seconds } of answers) {
       t.match({ status, body }, { status: 503, body: { type: 'urn:headless-mfa:problem:unavailable', code: 'unavailable' } })
       t.match(headers.get('content-type'), /^application\/problem\+json/)
@@ -127,7 +133,12 @@ t.test('a lock on the table of factors: 503 within seconds, other calls go on, a
     const live = await timed(service.call('GET', '/health/live'))
     t.equal(live.status, 200)
     t.ok(live.seconds < 1, `alive in ${live.seconds} seconds`)
-    for (const { status, seconds } of await Promise.all([...calls, timed(user.call('DELETE', '/mfa/factors/00000000-0000-4000-8000-000000000000', {}, token))])) {
+    for (
+      const { status, seconds } of await Promise.all([
+        ...calls,
+        timed(user.call('DELETE', '/mfa/factors/00000000-0000-4000-8000-000000000000', {}, token))
+      ])
+    ) {
       t.ok(status === 503 || status === 404, `${mode}: ${status}`)
       t.ok(seconds <= 4.5, `${mode}: ${seconds} seconds`)
     }

@@ -16,7 +16,15 @@ const direct = await startService(t, { ...service.env, DATABASE_URL: url }, serv
 const { clock, db } = service
 const { body: specification } = await service.call('GET', '/openapi.json')
 const operations = Object.entries(specification.paths as Record<string, Record<string, any>>)
-  .flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), id: operation.operationId as string, ifUnknown: operation['x-outcome-unknown'] as string | undefined, operation })))
+  .flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({
+      path,
+      method: method.toUpperCase(),
+      id: operation.operationId as string,
+      ifUnknown: operation['x-outcome-unknown'] as string | undefined,
+      operation
+    }))
+  )
 
 /** Once each service has new connections, as far as it needs them. */
 async function healed (): Promise<void> {
@@ -39,9 +47,16 @@ async function losing (call: () => Promise<Answer>): Promise<Answer> {
   return answer
 }
 
-interface Action { by: User, path: string, body?: object, token?: string, /** By the other way: was it done? */ look: () => Promise<boolean> }
+interface Action {
+  by: User
+  path: string
+  body?: object
+  token?: string /** By the other way: was it done? */
+  look: () => Promise<boolean>
+}
 
-const on = (user: User, method: string, path: string, body?: object, token = user.token()): Promise<Answer> => direct.call(method, path, { token, body })
+const on = (user: User, method: string, path: string, body?: object, token = user.token()): Promise<Answer> =>
+  direct.call(method, path, { token, body })
 const enrolled = async () => {
   const by = service.user({ sid: 's1' })
   return { by, ...await by.enroll() }
@@ -89,7 +104,12 @@ const actions: Record<string, () => Promise<Action>> = {
   },
   async recover () {
     const { by, recoveryCodes } = await enrolled()
-    return { by, path: '/mfa/recovery', body: { code: recoveryCodes?.[0] }, look: async () => (await on(by, 'GET', '/mfa/status')).body.recoveryCodes.remaining === 9 }
+    return {
+      by,
+      path: '/mfa/recovery',
+      body: { code: recoveryCodes?.[0] },
+      look: async () => (await on(by, 'GET', '/mfa/status')).body.recoveryCodes.remaining === 9
+    }
   },
   async replaceRecoveryCodes () {
     const { by, token } = await enrolled()
@@ -111,15 +131,30 @@ const actions: Record<string, () => Promise<Action>> = {
   },
   async endSession () {
     const { by } = await enrolled()
-    return { by, path: '/mfa/session', look: async () => (await on(by, 'DELETE', '/mfa/session')).status === 204 && (await on(by, 'POST', '/mfa/token')).status === 401 }
+    return {
+      by,
+      path: '/mfa/session',
+      look: async () => (await on(by, 'DELETE', '/mfa/session')).status === 204 && (await on(by, 'POST', '/mfa/token')).status === 401
+    }
   },
   async endAllSessions () {
     const { by, token } = await enrolled()
-    return { by, path: '/mfa/sessions', token, look: async () => (await on(by, 'GET', '/mfa/status', undefined, token)).body.code === 'invalid_token' }
+    return {
+      by,
+      path: '/mfa/sessions',
+      token,
+      look: async () => (await on(by, 'GET', '/mfa/status', undefined, token)).body.code === 'invalid_token'
+    }
   },
   async renameFactor () {
     const { by, factorId, token } = await enrolled()
-    return { by, path: `/mfa/factors/${factorId}`, body: { label: 'Tablet' }, token, look: async () => (await on(by, 'GET', '/mfa/factors')).body.items[0].label === 'Tablet' }
+    return {
+      by,
+      path: `/mfa/factors/${factorId}`,
+      body: { label: 'Tablet' },
+      token,
+      look: async () => (await on(by, 'GET', '/mfa/factors')).body.items[0].label === 'Tablet'
+    }
   },
   async removeFactor () {
     const { by, factorId, token } = await enrolled()
@@ -127,22 +162,46 @@ const actions: Record<string, () => Promise<Action>> = {
   },
   async setPolicy () {
     const { admin: by, token } = await administrator(service)
-    return { by, path: '/admin/policy', body: { enforcement: 'required' }, token, look: async () => (await on(by, 'GET', '/admin/policy', undefined, token)).body.version === 1 }
+    return {
+      by,
+      path: '/admin/policy',
+      body: { enforcement: 'required' },
+      token,
+      look: async () => (await on(by, 'GET', '/admin/policy', undefined, token)).body.version === 1
+    }
   },
   async syncUsers () {
     const { admin: by, token } = await administrator(service)
     const body = { users: [{ subject: 'new', groups: ['staff'] }] }
     // Over a connection that is open by then.
     await by.call('PUT', '/admin/users', { users: [{ subject: 'before' }] }, token)
-    return { by, path: '/admin/users', body, token, look: async () => (await on(by, 'PUT', '/admin/users', body, token)).body.unchanged === 1 }
+    return {
+      by,
+      path: '/admin/users',
+      body,
+      token,
+      look: async () => (await on(by, 'PUT', '/admin/users', body, token)).body.unchanged === 1
+    }
   },
   async setExemption () {
     const { by, token, id, read } = await helped()
-    return { by, path: `/admin/users/${id}/exemption`, body: { exempt: true, reason: 'x' }, token, look: async () => (await read()).exemption !== null }
+    return {
+      by,
+      path: `/admin/users/${id}/exemption`,
+      body: { exempt: true, reason: 'x' },
+      token,
+      look: async () => (await read()).exemption !== null
+    }
   },
   async setGrace () {
     const { by, token, id, read } = await helped()
-    return { by, path: `/admin/users/${id}/grace`, body: { until: '2199-01-01T00:00:00Z', reason: 'x' }, token, look: async () => (await read()).graceUntil !== null }
+    return {
+      by,
+      path: `/admin/users/${id}/grace`,
+      body: { until: '2199-01-01T00:00:00Z', reason: 'x' },
+      token,
+      look: async () => (await read()).graceUntil !== null
+    }
   },
   async resetUser () {
     const { by, token, id, read, body } = await helped()
@@ -151,7 +210,8 @@ const actions: Record<string, () => Promise<Action>> = {
       path: `/admin/users/${id}/reset`,
       body: { ...body, requireCode: true },
       token,
-      look: async () => (await read()).factors.length === 0 && (await on(by, 'POST', `/admin/users/${id}/bypass`, body, token)).status === 201
+      look: async () =>
+        (await read()).factors.length === 0 && (await on(by, 'POST', `/admin/users/${id}/bypass`, body, token)).status === 201
     }
   },
   async unlockUser () {
@@ -166,23 +226,43 @@ const actions: Record<string, () => Promise<Action>> = {
       path: `/admin/users/${id}/bypass`,
       body,
       token,
-      look: async () => (await on(user, 'POST', '/mfa/recovery', { code: (await on(by, 'POST', `/admin/users/${id}/bypass`, body, token)).body.code })).status === 200
+      look: async () =>
+        (await on(user, 'POST', '/mfa/recovery', { code: (await on(by, 'POST', `/admin/users/${id}/bypass`, body, token)).body.code }))
+          .status === 200
     }
   },
   async signOutUser () {
     const { by, token, id, body } = await helped()
-    return { by, path: `/admin/users/${id}/sign-out`, body, token, look: async () => (await on(by, 'POST', `/admin/users/${id}/sign-out`, body, token)).status === 204 }
+    return {
+      by,
+      path: `/admin/users/${id}/sign-out`,
+      body,
+      token,
+      look: async () => (await on(by, 'POST', `/admin/users/${id}/sign-out`, body, token)).status === 204
+    }
   },
   async eraseUser () {
     const { by, token, id, body } = await helped()
-    return { by, path: `/admin/users/${id}/erase`, body, token, look: async () => (await on(by, 'GET', `/admin/users/${id}`, undefined, token)).status === 404 }
+    return {
+      by,
+      path: `/admin/users/${id}/erase`,
+      body,
+      token,
+      look: async () => (await on(by, 'GET', `/admin/users/${id}`, undefined, token)).status === 404
+    }
   },
   async retryWebhookEvent () {
     const { admin: by, token } = await administrator(service)
     await db.settle('want_webhook_events', sql``)
     await by.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
-    const [{ id }] = await db.rows`UPDATE webhook_events SET parked_at = now(), failure = 'x' WHERE tenant = ${by.tenant} RETURNING id::text` as [{ id: string }]
-    return { by, path: `/admin/notices/${id}/retry`, token, look: async () => !(await on(by, 'GET', '/admin/notices', undefined, token)).body.items.some((item: any) => item.status === 'parked') }
+    const [{ id }] = await db
+      .rows`UPDATE webhook_events SET parked_at = now(), failure = 'x' WHERE tenant = ${by.tenant} RETURNING id::text` as [{ id: string }]
+    return {
+      by,
+      path: `/admin/notices/${id}/retry`,
+      token,
+      look: async () => !(await on(by, 'GET', '/admin/notices', undefined, token)).body.items.some((item: any) => item.status === 'parked')
+    }
   }
 }
 
@@ -190,7 +270,10 @@ t.test('each operation that changes something says in the specification what an 
   const acting = operations.filter(({ ifUnknown }) => ifUnknown !== undefined)
   t.same(acting.map(({ id }) => id).sort(), Object.keys(actions).sort())
   // A new token for what is remembered already, and a question about a draft.
-  t.same(operations.filter(({ method, ifUnknown }) => method !== 'GET' && ifUnknown === undefined).map(({ id }) => id).sort(), ['previewPolicy', 'renewToken'])
+  t.same(operations.filter(({ method, ifUnknown }) => method !== 'GET' && ifUnknown === undefined).map(({ id }) => id).sort(), [
+    'previewPolicy',
+    'renewToken'
+  ])
   for (const { id, ifUnknown, operation } of operations) {
     const { examples } = operation.responses['503']?.content['application/problem+json'] ?? {}
     t.equal(examples?.outcome_unknown?.value.detail, ifUnknown, id)

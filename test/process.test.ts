@@ -18,13 +18,26 @@ import { until } from './helpers/until.ts'
 
 const { NODE_OPTIONS: _, ...inherited } = process.env
 
-interface Running { child: ChildProcessByStdio<null, Readable, Readable | null>, port: number, call: ReturnType<typeof callTo>, isUp: (path?: string) => Promise<boolean>, ended: Promise<unknown[]> }
+interface Running {
+  child: ChildProcessByStdio<null, Readable, Readable | null>
+  port: number
+  call: ReturnType<typeof callTo>
+  isUp: (path?: string) => Promise<boolean>
+  ended: Promise<unknown[]>
+}
 
 /** The service as a process of its own, when it is ready. */
-async function startProcess (t: Test, env: Record<string, string> = {}, { stdout = 'pipe', stderr = 'inherit' }: { stdout?: 'pipe' | number, stderr?: 'inherit' | 'pipe' } = {}): Promise<Running> {
+async function startProcess (
+  t: Test,
+  env: Record<string, string> = {},
+  { stdout = 'pipe', stderr = 'inherit' }: { stdout?: 'pipe' | number, stderr?: 'inherit' | 'pipe' } = {}
+): Promise<Running> {
   const { url: DATABASE_URL } = await ownDatabase(t)
   const port = await freePort()
-  const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { ...inherited, ...testEnvironment(), DATABASE_URL, PORT: String(port), ...env }, stdio: ['ignore', stdout, stderr] }) as Running['child']
+  const child = spawn(process.execPath, nodeArguments('src/server.ts'), {
+    env: { ...inherited, ...testEnvironment(), DATABASE_URL, PORT: String(port), ...env },
+    stdio: ['ignore', stdout, stderr]
+  }) as Running['child']
   const ended = once(child, 'exit')
   t.teardown(() => child.kill('SIGKILL'))
   const call = callTo(`http://127.0.0.1:${port}`)
@@ -34,7 +47,10 @@ async function startProcess (t: Test, env: Record<string, string> = {}, { stdout
 }
 
 t.test('SIGUSR1 opens no inspector, and what an operator should know of the configuration stands in the log', async t => {
-  const { child, isUp } = await startProcess(t, { POLICY_FLOOR: '{"enforcement":"required"}', JWT_SECRET: 'super-secret-jwt-token-with-at-least-32-characters-long' }, { stderr: 'pipe' })
+  const { child, isUp } = await startProcess(t, {
+    POLICY_FLOOR: '{"enforcement":"required"}',
+    JWT_SECRET: 'super-secret-jwt-token-with-at-least-32-characters-long'
+  }, { stderr: 'pipe' })
   let [log, stderr] = ['', '']
   child.stdout.on('data', chunk => { log += String(chunk) })
   child.stderr?.on('data', chunk => { stderr += String(chunk) })
@@ -53,7 +69,10 @@ t.test('a program that npm\'s scripts start opens no inspector either', async t 
   t.ok(programs.length > 10)
   t.same(programs.filter(script => !/node --import=\.\/scripts\/run\.mjs (src|examples)\//.test(script)), [])
   const dir = t.testdir({ 'waits.ts': 'process.stdin.resume()\nprocess.stdout.write("up" satisfies string)\n' })
-  const child = spawn(process.execPath, ['--import=./scripts/run.mjs', `${dir}/waits.ts`], { env: inherited, stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['--import=./scripts/run.mjs', `${dir}/waits.ts`], {
+    env: inherited,
+    stdio: ['pipe', 'pipe', 'pipe']
+  })
   let stderr = ''
   child.stderr.on('data', chunk => { stderr += String(chunk) })
   await once(child.stdout, 'data')
@@ -69,9 +88,11 @@ async function fillLog (call: Running['call']): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 10 }, () => call('GET', path)))
 }
 
-const lostLines = async (call: Running['call']): Promise<number> => Number(/^mfa_log_lines_lost_total (\d+)$/m.exec((await call('GET', '/metrics')).text)?.[1])
+const lostLines = async (call: Running['call']): Promise<number> =>
+  Number(/^mfa_log_lines_lost_total (\d+)$/m.exec((await call('GET', '/metrics')).text)?.[1])
 /** How often a log says that lines of it are lost, and how many. */
-const told = (log: string): number[] => [...log.matchAll(/"level":40,.*"lost":(\d+),"msg":"lines of the log are lost/g)].map(([, lost]) => Number(lost))
+const told = (log: string): number[] =>
+  [...log.matchAll(/"level":40,.*"lost":(\d+),"msg":"lines of the log are lost/g)].map(([, lost]) => Number(lost))
 
 t.test('a log that is not read holds up no request; when it is read again, it says once how many lines are lost', async t => {
   const { child, call, isUp } = await startProcess(t)
@@ -145,7 +166,11 @@ t.test('at SIGTERM a call under way is answered, and the process ends by itself'
   const now = Math.floor(Date.now() / 1000)
   const token = signToken({ iss: ISSUER, aud: AUDIENCE, sub: 'slow', iat: now, exp: now + 60 })
   const body = '{"code":"123456"}'
-  const head = request('POST /mfa/verify', [`Authorization: Bearer ${token}`, 'Content-Type: application/json', `Content-Length: ${body.length}`])
+  const head = request('POST /mfa/verify', [
+    `Authorization: Bearer ${token}`,
+    'Content-Type: application/json',
+    `Content-Length: ${body.length}`
+  ])
   slow.write(head)
   await sleep(100)
   child.kill('SIGTERM')
@@ -170,14 +195,18 @@ t.test('told to stop, it serves on for as long as it was told to, not ready any 
   t.ok(performance.now() - start > 2900)
 })
 
-t.test('without its database it is not ready and does not listen, and starts by itself when that is there; a signal ends it before', async t => {
+t.test('without its database it is not ready and does not listen, and starts by itself when that is there; a signal ends it ' +
+  'before', async t => {
   const { url } = await ownDatabase(t)
   const proxy = await startProxy(t, url)
   await proxy.refuse()
   for (const isThere of [false, true]) {
     const port = await freePort()
     // A process that migrates first would wait for the database there.
-    const child = spawn(process.execPath, nodeArguments('test/helpers/serve-process.ts'), { env: { ...inherited, ...testEnvironment(), DATABASE_URL: proxy.url, PORT: String(port) }, stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, nodeArguments('test/helpers/serve-process.ts'), {
+      env: { ...inherited, ...testEnvironment(), DATABASE_URL: proxy.url, PORT: String(port) },
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
     t.teardown(() => child.kill('SIGKILL'))
     const ended = once(child, 'exit')
     let log = ''

@@ -6,11 +6,18 @@ import { DATABASE } from '../src/cli/explain.ts'
 import { PROBLEMS } from '../src/http/problem.ts'
 
 const PAGE = readFileSync('docs/troubleshooting.md', 'utf8')
-const sources = (dir: string): string[] => readdirSync(dir, { recursive: true }).map(name => join(dir, String(name))).filter(name => name.endsWith('.ts') && !name.includes('generated'))
+const sources = (dir: string): string[] =>
+  readdirSync(dir, { recursive: true }).map(name => join(dir, String(name))).filter(name =>
+    name.endsWith('.ts') && !name.includes('generated')
+  )
 
 /** The texts of these calls, up to what differs from one to the next: a value in it, or what follows a colon. */
 function textsOf (files: string[], call: RegExp): string[] {
-  const texts = files.flatMap(file => [...readFileSync(file, 'utf8').matchAll(new RegExp(`(?:${call.source})(['\`])((?:\\\\.|(?!\\1).)+)\\1`, 'g'))].map(([, , text]) => (text as string).replaceAll("\\'", "'")))
+  const texts = files.flatMap(file =>
+    [...readFileSync(file, 'utf8').matchAll(new RegExp(`(?:${call.source})(['\`])((?:\\\\.|(?!\\1).)+)\\1`, 'g'))].map(([, , text]) =>
+      (text as string).replaceAll("\\'", "'")
+    )
+  )
   return [...new Set(texts.map(text => (text.split(/\$\{|[:;,(]/, 1)[0] as string).trim()).filter(text => text.split(' ').length > 1))]
 }
 
@@ -26,18 +33,44 @@ t.test('every code of an answer', t => {
 
 t.test('every line that stops a start', t => {
   const configuration = ['src/keys/keys.sql.ts', 'src/platform/db/database-url.ts', ...sources('src/config')]
-  isThere(t, textsOf(configuration, /(?:ConfigError|KeyError|faults\.add|fail)\([^'`\n]*?,\s*|throw new Error\(|const BLANK = |const A_TIME = /), 55, 'configuration')
-  isThere(t, textsOf([...sources('src/platform/embedded-postgres'), 'src/platform/db/distribute.ts', 'src/cli/disposable.ts', 'src/cli/maintain.ts'], /throw new Error\(/), 9, 'the embedded database')
+  isThere(
+    t,
+    textsOf(configuration, /(?:ConfigError|KeyError|faults\.add|fail)\([^'`\n]*?,\s*|throw new Error\(|const BLANK = |const A_TIME = /),
+    55,
+    'configuration'
+  )
+  isThere(
+    t,
+    textsOf(
+      [...sources('src/platform/embedded-postgres'), 'src/platform/db/distribute.ts', 'src/cli/disposable.ts', 'src/cli/maintain.ts'],
+      /throw new Error\(/
+    ),
+    9,
+    'the embedded database'
+  )
   t.end()
 })
 
 t.test('everything that a database may say', t => {
   isThere(t, Object.keys(DATABASE), 20, 'codes of the database')
-  isThere(t, Object.values(DATABASE).map(text => (text.split('. ', 1)[0] as string).replace(/^the server's certificate is /, '')), 20, 'and what they mean')
+  isThere(
+    t,
+    Object.values(DATABASE).map(text => (text.split('. ', 1)[0] as string).replace(/^the server's certificate is /, '')),
+    20,
+    'and what they mean'
+  )
   t.end()
 })
 
 t.test('every warning and error of the log', t => {
-  isThere(t, textsOf(sources('src'), /\blog\.(?:warn|error|fatal)\((?:\{[^\n]*?\}, )?|log\('(?:warn|error)', |^ {2}(?:broken|moved|read_only|unreachable|no_writes|unbounded): /), 18, 'lines')
+  isThere(
+    t,
+    textsOf(
+      sources('src'),
+      /\blog\.(?:warn|error|fatal)\(\s*(?:\{[^\n]*?\},\s+)?|log\('(?:warn|error)', |^ {2}(?:broken|moved|read_only|unreachable|no_writes|unbounded):\s+/
+    ),
+    18,
+    'lines'
+  )
   t.end()
 })

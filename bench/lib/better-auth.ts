@@ -22,13 +22,32 @@ export interface Peer {
 /** @throws where it cannot be installed */
 export async function startBetterAuth (databaseUrl: string, users: number): Promise<Peer> {
   if (!existsSync(`${peers}node_modules/better-auth`)) {
-    execFileSync('npm', ['install', '--no-package-lock', '--ignore-scripts', '--no-audit', '--no-fund', '--omit=dev', '--omit=optional', '--omit=peer'], { cwd: peers, stdio: 'pipe' })
+    execFileSync('npm', [
+      'install',
+      '--no-package-lock',
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      '--omit=dev',
+      '--omit=optional',
+      '--omit=peer'
+    ], { cwd: peers, stdio: 'pipe' })
   }
   const port = await freePort()
-  const child = fork(`${peers}better-auth.mjs`, { env: { PATH: process.env.PATH, NODE_ENV: 'production', PORT: String(port), DATABASE_URL: databaseUrl }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const child = fork(`${peers}better-auth.mjs`, {
+    env: { PATH: process.env.PATH, NODE_ENV: 'production', PORT: String(port), DATABASE_URL: databaseUrl },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+  })
   const answer = async <T>(): Promise<T> => {
     const done = new AbortController()
-    const [report] = await Promise.race([once(child, 'message', { signal: done.signal }), once(child, 'exit', { signal: done.signal }).then(() => { throw new Error('better-auth ended') })]).finally(() => { done.abort() })
+    const [report] = await Promise.race([
+      once(child, 'message', { signal: done.signal }),
+      once(child, 'exit', { signal: done.signal }).then(() => {
+        throw new Error('better-auth ended')
+      })
+    ]).finally(() => {
+      done.abort()
+    })
     return report
   }
   const { url, secret } = await answer<{ url: string, secret: string }>()
@@ -43,7 +62,14 @@ export async function startBetterAuth (databaseUrl: string, users: number): Prom
       child.send({ signIns: Array.from({ length: count }, () => 1 + next++ % users) })
       const { cookies } = await answer<{ cookies: string[] }>()
       return {
-        requests: cookies.map(cookie => request({ method: 'POST', path: '/api/auth/two-factor/verify-totp', body: { code: CODE_PLACE }, headers: { cookie, origin: url } })),
+        requests: cookies.map(cookie =>
+          request({
+            method: 'POST',
+            path: '/api/auth/two-factor/verify-totp',
+            body: { code: CODE_PLACE },
+            headers: { cookie, origin: url }
+          })
+        ),
         codes: { firstStep: currentStep(), codes: Array.from({ length: 120 }, (_, index) => code(currentStep() + index)) }
       }
     },

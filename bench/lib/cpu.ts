@@ -15,7 +15,8 @@ function stat (pid: number): string[] | undefined {
 const parentOf = (pid: number): number => Number(stat(pid)?.[1])
 
 /** User and system time of a process and of those of its children that have ended, in ms. */
-const spent = (pid: number): number => (stat(pid) ?? []).slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) * 1000 / TICKS_PER_SECOND
+const spent = (pid: number): number =>
+  (stat(pid) ?? []).slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) * 1000 / TICKS_PER_SECOND
 
 /** A server and its processes. */
 const family = (pid: number): number[] => [pid, ...readdirSync('/proc').map(Number).filter(each => each > 0 && parentOf(each) === pid)]
@@ -34,7 +35,8 @@ export function meter (nodes: number[], postmasters: number | number[]): () => S
   }
 }
 
-const memory = (pid: number, name: string): number => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+const memory = (pid: number, name: string): number =>
+  Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 
 /** Memory of a process that is in RAM, in MiB. */
 export const residentMiB = (pid: number): number => memory(pid, 'VmRSS')

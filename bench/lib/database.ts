@@ -4,7 +4,13 @@ import pg from 'pg'
 import { startEmbedded } from '../../src/platform/embedded-postgres/embedded.ts'
 import { applyMigrations } from '../../src/platform/db/migrate.ts'
 
-export const SETTINGS = { shared_buffers: '2GB', max_wal_size: '8GB', checkpoint_timeout: '1h', max_connections: '200', maintenance_work_mem: '512MB' }
+export const SETTINGS = {
+  shared_buffers: '2GB',
+  max_wal_size: '8GB',
+  checkpoint_timeout: '1h',
+  max_connections: '200',
+  maintenance_work_mem: '512MB'
+}
 
 export interface Server {
   /** Of PostgreSQL. */
@@ -33,7 +39,9 @@ export async function startServer (dataDir: string): Promise<Server> {
   await applyMigrations(url(TEMPLATE))
   const owner = new pg.Client({ connectionString: url('postgres') })
   await owner.connect()
-  const { rows: [{ version, file }] } = await owner.query("SELECT split_part(version(), ' ', 2) AS version, pg_read_file('postmaster.pid') AS file")
+  const { rows: [{ version, file }] } = await owner.query(
+    "SELECT split_part(version(), ' ', 2) AS version, pg_read_file('postmaster.pid') AS file"
+  )
   return {
     version,
     pid: Number(file.split('\n')[0]),

@@ -64,8 +64,21 @@ export function spread (count: number, of: number): number[] {
 }
 
 /** Verifies of these users, each by the right code of its moment. */
-export const verifies = (numbers: number[], claims: (n: number) => object = () => ({}), sign?: Sign, headers: (n: number) => Record<string, string> = () => ({})): Pick<Group, 'requests' | 'codes'> => ({
-  requests: numbers.map(n => request({ method: 'POST', path: '/mfa/verify', token: firstToken(TENANT, subjectOf(n), claims(n), sign), body: { code: CODE_PLACE }, headers: headers(n) })),
+export const verifies = (
+  numbers: number[],
+  claims: (n: number) => object = () => ({}),
+  sign?: Sign,
+  headers: (n: number) => Record<string, string> = () => ({})
+): Pick<Group, 'requests' | 'codes'> => ({
+  requests: numbers.map(n =>
+    request({
+      method: 'POST',
+      path: '/mfa/verify',
+      token: firstToken(TENANT, subjectOf(n), claims(n), sign),
+      body: { code: CODE_PLACE },
+      headers: headers(n)
+    })
+  ),
   codes: { firstStep: currentStep(), codes: Array.from({ length: 120 }, (_, index) => code(currentStep() + index)) }
 })
 
@@ -74,7 +87,11 @@ export const sessionOf = (n: number): object => ({ sid: `session-${n}` })
 
 /** What a remembered login is worth. */
 export async function mfaToken (url: string, token: string): Promise<string> {
-  const response = await fetch(`${url}/mfa/token`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: '{}' })
+  const response = await fetch(`${url}/mfa/token`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: '{}'
+  })
   if (!response.ok) throw new Error(`token: ${await response.text()}`)
   return (await response.json() as { token: string }).token
 }
@@ -91,14 +108,24 @@ export async function fillEnrolled ({ client }: Database, dir: string, count: nu
   await client.query('SET LOCAL work_mem = \'1GB\'')
   await client.query(`
     INSERT INTO users (tenant, id, namespace, subject, account, sources, enrolled_at)
-    SELECT $1, ${idInSql('user', 'n')}, '${ISSUER}', 'user-' || n, 'user-' || n, '{"${ISSUER}": {"local": true, "sso": false}}', now() - interval '9 days'
+    SELECT $1, ${
+      idInSql('user', 'n')
+    }, '${ISSUER}', 'user-' || n, 'user-' || n, '{"${ISSUER}": {"local": true, "sso": false}}', now() - interval '9 days'
     FROM generate_series(1, $2::int) AS n ORDER BY 2`, [TENANT, count])
   await client.query(`INSERT INTO throttles (tenant, user_id, kind)
     SELECT tenant, id, k FROM users CROSS JOIN unnest(ARRAY['enroll', 'totp']) AS k WHERE tenant = $1 ORDER BY id`, [TENANT])
-  await client.query(`COPY factors (tenant, user_id, id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at, confirmed_at) FROM '${file}' (FORMAT csv)`)
-  await client.query('INSERT INTO recovery_sets (tenant, user_id, id) SELECT tenant, id, gen_random_uuid() FROM users WHERE tenant = $1 ORDER BY id', [TENANT])
+  await client.query(
+    'COPY factors (tenant, user_id, id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at, confirmed_at) ' +
+    `FROM '${file}' (FORMAT csv)`
+  )
+  await client.query(
+    'INSERT INTO recovery_sets (tenant, user_id, id) SELECT tenant, id, gen_random_uuid() FROM users WHERE tenant = $1 ORDER BY id',
+    [TENANT]
+  )
   await client.query(`INSERT INTO recovery_codes (tenant, user_id, slot, hash, tag, pepper_id)
-    SELECT tenant, id, slot, '$2b$10$', -1, 'p1' FROM users CROSS JOIN generate_series(0, 9) AS slot WHERE tenant = $1 ORDER BY id, slot`, [TENANT])
+    SELECT tenant, id, slot, '$2b$10$', -1, 'p1' FROM users CROSS JOIN generate_series(0, 9) AS slot WHERE tenant = $1 ORDER BY id, slot`,
+  [TENANT]
+  )
   await client.query('COMMIT')
   await client.query('SELECT recount_users($1)', [TENANT])
   await client.query('SELECT fold_tallies($1, 1000000)', [TENANT])
@@ -112,8 +139,14 @@ async function writeFactors (file: string, order: number[]): Promise<void> {
   const stream = createWriteStream(file)
   let lines = ''
   for (const [index, n] of order.entries()) {
-    const { sealed } = seal(ring, { ...DEFAULT_PARAMETERS, kind: TOTP_KIND, tenant: TENANT, userId: userId(n), factorId: factorId(n) }, SECRET)
-    lines += `${TENANT},${userId(n)},${factorId(n)},totp,Authenticator 1,\\x${sealed.toString('hex')},k1,SHA1,6,30,1,2026-01-01,2026-01-01\n`
+    const { sealed } = seal(
+      ring,
+      { ...DEFAULT_PARAMETERS, kind: TOTP_KIND, tenant: TENANT, userId: userId(n), factorId: factorId(n) },
+      SECRET
+    )
+    lines += `${TENANT},${userId(n)},${factorId(n)},totp,Authenticator 1,\\x${
+      sealed.toString('hex')
+    },k1,SHA1,6,30,1,2026-01-01,2026-01-01\n`
     if (index % 5000 === 4999 || index === order.length - 1) {
       if (!stream.write(lines)) await once(stream, 'drain')
       lines = ''
@@ -128,6 +161,9 @@ async function writeFactors (file: string, order: number[]): Promise<void> {
 export async function refill (database: Database): Promise<void> {
   const { client } = database
   await client.query('UPDATE factors SET counter = 1, last_used_at = NULL WHERE counter > 1')
-  await client.query("UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}' WHERE failures > 0 OR tries > 0 OR recent <> '{}'")
+  await client.query(
+    "UPDATE throttles SET failures = 0, tries = 0, wait_until = NULL, locked_at = NULL, recent = '{}' WHERE failures > 0 OR tries > 0 " +
+    "OR recent <> '{}'"
+  )
   await database.settle('factors, throttles, audit_events, audit_pending, audit_chain, audit_heads, mfa_sessions')
 }

@@ -1,8 +1,23 @@
 /** What results.json holds: each a number, or null where it was not measured. */
 export const FIGURES = [
   'verifyOfPgbench', 'verifyOfBetterAuth', 'verifyCpuMs', 'verifyMillionOfThousand', 'p99MillionOfThousand', 'authorizeOfBareFastify',
-  'authorizeSessionOfBareFastify', 'recoveryOfBcrypt', 'verifyP99UnderRecovery', 'confirmBlockMs', 'confirmUnderAttack', 'othersP99UnderAttack',
-  'floodMiB', 'authorizeP99UnderFlood', 'fourReplicasOfOne', 'readyMs', 'idleMiB', 'busyMiB', 'previewMs', 'usersPageMs', 'statsMs', 'auditPageMs', 'citusVerifyOfUpdate'
+  'authorizeSessionOfBareFastify',
+  'recoveryOfBcrypt',
+  'verifyP99UnderRecovery',
+  'confirmBlockMs',
+  'confirmUnderAttack',
+  'othersP99UnderAttack',
+  'floodMiB',
+  'authorizeP99UnderFlood',
+  'fourReplicasOfOne',
+  'readyMs',
+  'idleMiB',
+  'busyMiB',
+  'previewMs',
+  'usersPageMs',
+  'statsMs',
+  'auditPageMs',
+  'citusVerifyOfUpdate'
 ] as const
 
 export type FigureName = typeof FIGURES[number]
@@ -14,7 +29,11 @@ export function median (values: number[]): number {
 }
 
 /** Of sorted values. */
-export const percentile = (sorted: ArrayLike<number>, percent: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * percent / 100))] ?? NaN
+export const percentile = (sorted: ArrayLike<number>, percent: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * percent / 100))] ?? NaN
 
 /** Three digits that say something. */
-export const short = (value: number): string => Number.isInteger(value) || Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en').replaceAll(',', ' ') : value.toPrecision(value >= 10 ? 3 : 2)
+export const short = (value: number): string =>
+  Number.isInteger(value) || Math.abs(value) >= 100
+    ? Math.round(value).toLocaleString('en').replaceAll(',', ' ')
+    : value.toPrecision(value >= 10 ? 3 : 2)

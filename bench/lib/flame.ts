@@ -4,7 +4,11 @@ import { SourceMap } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { escape } from './chart.ts'
 
-interface ProfileNode { id: number, callFrame: { functionName: string, url: string, lineNumber: number, columnNumber: number }, children?: number[] }
+interface ProfileNode {
+  id: number
+  callFrame: { functionName: string, url: string, lineNumber: number, columnNumber: number }
+  children?: number[]
+}
 interface Profile { nodes: ProfileNode[], samples: number[], timeDeltas: number[] }
 
 /** A function where it was called from, and the time in it and in what it called. */

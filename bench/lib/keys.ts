@@ -42,7 +42,9 @@ export function firstToken (tenant: string, subject: string, claims: object = {}
   const now = Math.floor(Date.now() / 1000)
   const header = HEADERS.get(sign) ?? encode({ alg: sign === undefined ? 'HS256' : 'ES256', typ: 'JWT' })
   HEADERS.set(sign, header)
-  const input = `${header}.${encode({ iss: ISSUER, aud: AUDIENCE, sub: subject, tenant, amr: ['pwd'], auth_time: now, iat: now, exp: now + 3600, ...claims })}`
+  const input = `${header}.${
+    encode({ iss: ISSUER, aud: AUDIENCE, sub: subject, tenant, amr: ['pwd'], auth_time: now, iat: now, exp: now + 3600, ...claims })
+  }`
   return `${input}.${sign === undefined ? createHmac('sha256', key).update(input).digest('base64url') : sign(input)}`
 }
 

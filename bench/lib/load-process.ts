@@ -61,7 +61,11 @@ class Connection {
   }
 }
 
-async function runGroup ({ name, connections, requests, isRepeated = false, perSecond, codes }: Group, sockets: Socket[], state: { pending: number, endsAt: number }): Promise<GroupResult> {
+async function runGroup (
+  { name, connections, requests, isRepeated = false, perSecond, codes }: Group,
+  sockets: Socket[],
+  state: { pending: number, endsAt: number }
+): Promise<GroupResult> {
   const buffers = requests.map(request => Buffer.from(request, 'latin1'))
   const places = codes === undefined ? [] : buffers.map(buffer => buffer.lastIndexOf(CODE_PLACE))
   const statuses: Record<number, number> = {}
@@ -80,7 +84,9 @@ async function runGroup ({ name, connections, requests, isRepeated = false, perS
       const sentAt = perSecond === undefined ? performance.now() : due
       const index = next++ % buffers.length
       const request = buffers[index] as Buffer
-      if (codes !== undefined) request.write(codes.codes[Math.floor(Date.now() / STEP_MS) - codes.firstStep] as string, places[index] as number, 'latin1')
+      if (codes !== undefined) {
+        request.write(codes.codes[Math.floor(Date.now() / STEP_MS) - codes.firstStep] as string, places[index] as number, 'latin1')
+      }
       const status = await connection.ask(request)
       end = performance.now()
       latencies.push(end - sentAt)

@@ -11,7 +11,14 @@ export type { Group }
 export const CODE_PLACE = '______'
 
 /** Times in ms. `p50` and `p99` of one group. */
-export interface Answers { count: number, perSecond: number, p50: number, p99: number, statuses: Record<number, number>, latencies: Float64Array }
+export interface Answers {
+  count: number
+  perSecond: number
+  p50: number
+  p99: number
+  statuses: Record<number, number>
+  latencies: Float64Array
+}
 
 export interface Loaded { groups: Record<string, Answers>, seconds: number, cpuMs: number }
 
@@ -29,10 +36,17 @@ export function startLoad (): LoadGenerator {
       child.send({ host: hostname, port: Number(port), groups, seconds })
       const answered = new AbortController()
       const { signal } = answered
-      const [result] = await Promise.race([once(child, 'message', { signal }), once(child, 'exit', { signal }).then(() => [{ error: 'the process ended' }])])
+      const [result] = await Promise.race([
+        once(child, 'message', { signal }),
+        once(child, 'exit', { signal }).then(() => [{ error: 'the process ended' }])
+      ])
         .finally(() => { answered.abort() }) as [LoadResult | { error: string }]
       if ('error' in result) throw new Error(`load: ${result.error}`)
-      return { groups: Object.fromEntries(result.groups.map(group => [group.name, answersOf([group])])), seconds: result.seconds, cpuMs: result.cpuMs }
+      return {
+        groups: Object.fromEntries(result.groups.map(group => [group.name, answersOf([group])])),
+        seconds: result.seconds,
+        cpuMs: result.cpuMs
+      }
     },
     stop () { child.disconnect() }
   }
@@ -41,9 +55,18 @@ export function startLoad (): LoadGenerator {
 function answersOf (parts: GroupResult[]): Answers {
   const latencies = Float64Array.from(parts.flatMap(part => [...part.latencies])).sort()
   const statuses: Record<number, number> = {}
-  for (const part of parts) for (const [status, count] of Object.entries(part.statuses)) statuses[Number(status)] = (statuses[Number(status)] ?? 0) + count
+  for (const part of parts) {
+    for (const [status, count] of Object.entries(part.statuses)) statuses[Number(status)] = (statuses[Number(status)] ?? 0) + count
+  }
   const count = latencies.length
-  return { count, perSecond: count / parts.reduce((sum, { seconds }) => sum + seconds, 0), p50: percentile(latencies, 50), p99: percentile(latencies, 99), statuses, latencies }
+  return {
+    count,
+    perSecond: count / parts.reduce((sum, { seconds }) => sum + seconds, 0),
+    p50: percentile(latencies, 50),
+    p99: percentile(latencies, 99),
+    statuses,
+    latencies
+  }
 }
 
 let isBusyForgiven = false
@@ -53,10 +76,18 @@ export function forgiveBusy (): void { isBusyForgiven = true }
 /** A measurement that was not of what it says is none. */
 export function demand ({ statuses, count }: Answers, status: number, what: string): void {
   const good = (statuses[status] ?? 0) + (isBusyForgiven ? statuses[503] ?? 0 : 0)
-  if (good !== count || statuses[status] === undefined) throw new Error(`${what}: not all of ${count} answers were ${status}: ${JSON.stringify(statuses)}`)
+  if (good !== count || statuses[status] === undefined) {
+    throw new Error(`${what}: not all of ${count} answers were ${status}: ${JSON.stringify(statuses)}`)
+  }
 }
 
-export interface RequestParts { method?: string, path: string, token?: string | undefined, body?: unknown, headers?: Record<string, string> }
+export interface RequestParts {
+  method?: string
+  path: string
+  token?: string | undefined
+  body?: unknown
+  headers?: Record<string, string>
+}
 
 /** As bytes. */
 export function request ({ method = 'GET', path, token, body, headers = {} }: RequestParts): string {

@@ -1,7 +1,16 @@
 import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 
-export interface Machine { cpu: string, cores: number, memoryGiB: number, kernel: string, node: string, postgres: string, pgbench: string, loadBefore: number }
+export interface Machine {
+  cpu: string
+  cores: number
+  memoryGiB: number
+  kernel: string
+  node: string
+  postgres: string
+  pgbench: string
+  loadBefore: number
+}
 
 export const machine = (postgres: string, pgbench: string): Machine => ({
   cpu: cpus()[0]?.model.trim() ?? 'unknown',

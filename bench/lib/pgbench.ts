@@ -33,7 +33,8 @@ async function statementsOf (work: (db: Statements) => Promise<unknown>): Promis
   return statements
 }
 
-const inSql = (value: unknown): string => Array.isArray(value) ? `ARRAY[${value.map(String).join()}]` : value === null ? 'NULL' : String(value)
+const inSql = (value: unknown): string =>
+  Array.isArray(value) ? `ARRAY[${value.map(String).join()}]` : value === null ? 'NULL' : String(value)
 
 /** What a login asks of the database: to read the user, and to accept the code. */
 export type Part = 'read' | 'accept'
@@ -41,7 +42,14 @@ export type Part = 'read' | 'accept'
 /** Each client has users of its own. */
 async function script (parts: Part[]): Promise<string> {
   const acceptance: Record<keyof Acceptance, unknown> = {
-    tenant: ':tenant', userId: idInSql('user', ':n'), kind: ':kind', epoch: 1, factorId: idInSql('factor', ':n'), counter: ':step', authentication: 'NULL', by: ':by'
+    tenant: ':tenant',
+    userId: idInSql('user', ':n'),
+    kind: ':kind',
+    epoch: 1,
+    factorId: idInSql('factor', ':n'),
+    counter: ':step',
+    authentication: 'NULL',
+    by: ':by'
   }
   const lines = await statementsOf(async db => {
     if (parts.includes('read')) await findUser(db, { tenant: ':tenant', namespace: ':issuer', subject: "'user-' || :n" } as never, PEPPERS)
@@ -51,7 +59,11 @@ async function script (parts: Part[]): Promise<string> {
 }
 
 /** Logins a second, or their parts: each at least once, with users of its own; `count` of them. */
-export async function pgbench (dir: string, databaseUrl: string, { clients, count, users, parts = ['read', 'accept'] }: { clients: number, count: number, users: number, parts?: Part[] }): Promise<number> {
+export async function pgbench (
+  dir: string,
+  databaseUrl: string,
+  { clients, count, users, parts = ['read', 'accept'] }: { clients: number, count: number, users: number, parts?: Part[] }
+): Promise<number> {
   const file = `${dir}/login.sql`
   writeFileSync(file, await script(parts))
   const variables = { i: 0, users, clients, base: 2, tenant: TENANT, issuer: ISSUER, kind: TOTP_KIND, by: JSON.stringify(BY) }

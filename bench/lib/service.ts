@@ -22,12 +22,21 @@ let replicas = 0
 /** Of a benchmark that failed. */
 export function endReplicas (): void { for (const child of running) child.kill('SIGKILL') }
 
-export async function startReplica (dir: string, databaseUrl: string, env: Record<string, string | undefined> = {}, nodeArguments: string[] = []): Promise<Replica> {
+export async function startReplica (
+  dir: string,
+  databaseUrl: string,
+  env: Record<string, string | undefined> = {},
+  nodeArguments: string[] = []
+): Promise<Replica> {
   const port = await freePort()
   const logFile = `${dir}/replica-${++replicas}.log`
   const log = openSync(logFile, 'w')
   const start = performance.now()
-  const child = spawn(process.execPath, [...memoryArguments(), ...nodeArguments, fileURLToPath(new URL('../../dist/server.js', import.meta.url))], {
+  const child = spawn(process.execPath, [
+    ...memoryArguments(),
+    ...nodeArguments,
+    fileURLToPath(new URL('../../dist/server.js', import.meta.url))
+  ], {
     env: { PATH: process.env.PATH, ...environment(databaseUrl, port), ...env }, stdio: ['ignore', log, log]
   })
   closeSync(log)
@@ -35,7 +44,9 @@ export async function startReplica (dir: string, databaseUrl: string, env: Recor
   child.once('exit', () => running.delete(child))
   const url = `http://127.0.0.1:${port}`
   while (!await isReady(url)) {
-    if (child.exitCode !== null || performance.now() - start > 120_000) throw new Error(`the service does not start: ${readFileSync(logFile, 'utf8').slice(-2000)}`)
+    if (child.exitCode !== null || performance.now() - start > 120_000) {
+      throw new Error(`the service does not start: ${readFileSync(logFile, 'utf8').slice(-2000)}`)
+    }
     await sleep(5)
   }
   return {

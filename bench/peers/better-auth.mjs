@@ -16,7 +16,10 @@ const auth = betterAuth({
   secret: 'a secret of the benchmark, 32 characters and more',
   database: pool,
   // The first step is not what is measured: its hash need not take its time.
-  emailAndPassword: { enabled: true, password: { hash: async password => `plain:${password}`, verify: async ({ hash, password }) => hash === `plain:${password}` } },
+  emailAndPassword: {
+    enabled: true,
+    password: { hash: async password => `plain:${password}`, verify: async ({ hash, password }) => hash === `plain:${password}` }
+  },
   rateLimit: { enabled: false },
   telemetry: { enabled: false },
   plugins: [twoFactor()]
@@ -41,9 +44,18 @@ const secret = new URL(totpURI).searchParams.get('secret')
 process.on('message', async ({ enrolled, copies, signIns }) => {
   if (enrolled) {
     await call('/two-factor/verify-totp', { code: enrolled }, cookie)
-    await pool.query(`INSERT INTO "user" SELECT c.* FROM "user" u, generate_series(1, ${copies}) AS n, LATERAL jsonb_populate_record(u, jsonb_build_object('id', 'copy-' || n, 'email', 'user-' || n || '@example.com')) AS c WHERE u.email = $1`, [emailOf(0)])
+    await pool.query(
+      `INSERT INTO "user" SELECT c.* FROM "user" u, generate_series(1, ${copies}) AS n,
+        LATERAL jsonb_populate_record(u, jsonb_build_object('id', 'copy-' || n, 'email', 'user-' || n || '@example.com')) AS c
+        WHERE u.email = $1`,
+      [emailOf(0)]
+    )
     for (const table of ['account', 'twoFactor']) {
-      await pool.query(`INSERT INTO "${table}" SELECT c.* FROM "${table}" a, generate_series(1, ${copies}) AS n, LATERAL jsonb_populate_record(a, jsonb_build_object('id', '${table}-' || n, 'userId', 'copy-' || n, 'accountId', 'copy-' || n)) AS c`)
+      await pool.query(
+        `INSERT INTO "${table}" SELECT c.* FROM "${table}" a, generate_series(1, ${copies}) AS n,
+          LATERAL jsonb_populate_record(a, jsonb_build_object('id', '${table}-' || n, 'userId', 'copy-' || n, 'accountId',
+          'copy-' || n)) AS c`
+      )
     }
     process.send({})
   } else {

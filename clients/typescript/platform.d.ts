@@ -11,6 +11,9 @@ interface Response {
   text (): Promise<string>
 }
 
-declare function fetch (url: string, init?: { method?: string, headers?: Record<string, string>, body?: string, signal?: AbortSignal }): Promise<Response>
+declare function fetch (
+  url: string,
+  init?: { method?: string, headers?: Record<string, string>, body?: string, signal?: AbortSignal }
+): Promise<Response>
 declare function setTimeout (action: () => void, milliseconds: number): number
 declare function clearTimeout (timer: number | undefined): void

@@ -42,7 +42,15 @@ export async function startExample ({ port, clock, say }: ExampleOptions): Promi
     // Two issuers of one namespace: the same name is the same user, whichever way they came.
     const common = { namespace: 'example', tenant: 'example', sessionClaim: 'sid' }
     const issuers = [
-      { ...common, issuer, audience: 'headless-mfa', secret: tokenSecret, algorithms: ['HS256'], loginType: 'local', grants: ['mfa:admin'] },
+      {
+        ...common,
+        issuer,
+        audience: 'headless-mfa',
+        secret: tokenSecret,
+        algorithms: ['HS256'],
+        loginType: 'local',
+        grants: ['mfa:admin']
+      },
       { ...common, issuer: provider, audience: SSO_AUDIENCE, jwksUrl: `${provider}/jwks`, algorithms: ['RS256'], loginType: 'sso' }
     ]
     const issuersFile = join(directory, 'issuers.json')
@@ -64,7 +72,18 @@ export async function startExample ({ port, clock, say }: ExampleOptions): Promi
     service.ignoreSignals()
     ends.push(service.stop)
     ends.push((await startProvider(providerPort, client)).stop)
-    ends.push((await startApplication(applicationPort, { origin, provider, client, issuer, audience: 'headless-mfa', tokenSecret, ...(clock !== undefined && { now: clock }), ...(say !== undefined && { say }) })).stop)
+    ends.push(
+      (await startApplication(applicationPort, {
+        origin,
+        provider,
+        client,
+        issuer,
+        audience: 'headless-mfa',
+        tokenSecret,
+        ...(clock !== undefined && { now: clock }),
+        ...(say !== undefined && { say })
+      })).stop
+    )
     ends.push(await startNginx(directory, port, { MFA: mfaPort, APPLICATION: applicationPort, PAGES: pages }))
     return { origin, stop }
   } catch (error) {
@@ -74,10 +93,24 @@ export async function startExample ({ port, clock, say }: ExampleOptions): Promi
 }
 
 async function startNginx (directory: string, port: number, places: Record<string, string | number>): Promise<() => Promise<void>> {
-  const values: Record<string, string | number> = { ...places, DIR: directory, PORT: port, GATEWAY: join(HERE, '../gateways/nginx'), USER: process.getuid?.() === 0 ? 'user root;' : '' }
+  const values: Record<string, string | number> = {
+    ...places,
+    DIR: directory,
+    PORT: port,
+    GATEWAY: join(HERE, '../gateways/nginx'),
+    USER: process.getuid?.() === 0 ? 'user root;' : ''
+  }
   const file = join(directory, 'nginx.conf')
-  writeFileSync(file, readFileSync(join(HERE, 'nginx.conf'), 'utf8').replace(/@([A-Z]+)@/g, (_, name: string) => String(values[name]).replace(/["\\]/g, '\\$&')))
-  const child = spawn('nginx', ['-c', file, '-e', 'stderr'], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }, stdio: ['ignore', 'ignore', 'pipe'], detached: true })
+  writeFileSync(
+    file,
+    readFileSync(join(HERE, 'nginx.conf'), 'utf8').replace(/@([A-Z]+)@/g, (_, name: string) =>
+      String(values[name]).replace(/["\\]/g, '\\$&'))
+  )
+  const child = spawn('nginx', ['-c', file, '-e', 'stderr'], {
+    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true
+  })
   let stderr = ''
   child.stderr.on('data', chunk => { stderr += String(chunk) })
   let end: string | undefined

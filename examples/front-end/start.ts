@@ -24,7 +24,13 @@ const asked = new Promise<void>(resolve => {
 })
 try {
   const { origin, stop } = await startExample({ port })
-  const lines = ACCOUNTS.map(({ name, password, hasSso, roles }) => `  ${name.padEnd(6)} ${[password !== undefined ? `password "${password}"` : '', hasSso === true ? 'company sign-in' : ''].filter(text => text !== '').join(', or by ')}${roles === undefined ? '' : ' (administrator)'}`)
+  const lines = ACCOUNTS.map(({ name, password, hasSso, roles }) =>
+    `  ${name.padEnd(6)} ${
+      [password !== undefined ? `password "${password}"` : '', hasSso === true ? 'company sign-in' : ''].filter(text => text !== '').join(
+        ', or by '
+      )
+    }${roles === undefined ? '' : ' (administrator)'}`
+  )
   if (!isAsked) process.stdout.write(`\n  ${origin}\n\n${lines.join('\n')}\n\n  Ctrl-C ends it, and all that it holds.\n`)
   await asked
   await stop()

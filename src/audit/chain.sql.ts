@@ -12,10 +12,11 @@ export const CHAINED = sql`e.tenant, to_char(e.at AT TIME ZONE 'UTC', ${UTC}) AS
 
 /** Tenants with events that are not in their chain yet. */
 export const findUnchained = async (db: Database): Promise<string[]> =>
-  (await db.chores<{ tenant: string }>`SELECT DISTINCT tenant FROM audit_pending`).map(({ tenant }) => tenant)
+  (await db.reports<{ tenant: string }>`SELECT DISTINCT tenant FROM audit_pending`).map(({ tenant }) => tenant)
 
 const findHead = async (db: Database, tenant: string): Promise<Head> =>
-  (await db.rows<Head>`SELECT count::float8, encode(hash, 'hex') AS digest FROM audit_heads WHERE tenant = ${tenant}`)[0] ?? { count: 0, digest: START }
+  (await db.rows<Head>`SELECT count::float8, encode(hash, 'hex') AS digest FROM audit_heads WHERE tenant = ${tenant}`)[0] ??
+    { count: 0, digest: START }
 
 export interface ChainTenantOptions {
   /** Looks at events before they are chained. Those that it fails on, or that a killed replica had in hand, come again. */
@@ -35,7 +36,7 @@ export async function chainTenant (db: Database, tenant: string, { look, onChain
   while (isMore) {
     const head = await findHead(db, tenant)
     // Planned anew each time: what was planned for a few events would never end with a backlog of many.
-    const events = await db.chores<ChainedEvent>`
+    const events = await db.reports<ChainedEvent>`
       SELECT ${CHAINED} FROM audit_pending p JOIN audit_events e ON e.tenant = p.tenant AND e.at = p.at AND e.id = p.id
       WHERE p.tenant = ${tenant} AND NOT EXISTS (SELECT 1 FROM audit_chain c WHERE c.tenant = p.tenant AND c.at = p.at AND c.id = p.id)
       ORDER BY p.at, p.id LIMIT ${BATCH}::int`
@@ -83,7 +84,7 @@ export interface Waiting { tenant: string, since: string, seconds: number }
 export const STALLED_SECONDS = 30
 
 /** The event that has waited for the longest, of all tenants. Who holds the lease does not matter: that may be what is wrong. */
-export const findWaiting = async (db: Database): Promise<Waiting | undefined> => (await db.chores<Waiting>`
+export const findWaiting = async (db: Database): Promise<Waiting | undefined> => (await db.reports<Waiting>`
   SELECT p.tenant, to_char(min(p.at) AT TIME ZONE 'UTC', ${UTC}) AS since,
     extract(epoch FROM clock_timestamp() - min(p.at))::float8 AS seconds
   FROM audit_pending p WHERE NOT EXISTS (SELECT 1 FROM audit_chain c WHERE c.tenant = p.tenant AND c.at = p.at AND c.id = p.id)

@@ -57,7 +57,7 @@ export async function checkSigned (db: Database, options: Omit<CheckingOptions, 
   for (const tenant of [...await findChanged(db, memory.all()), ...await findNew(db, memory)]) await check(tenant).catch(onError)
 }
 
-const findNewest = async (db: Database, tenant: string): Promise<CheckpointRow | null> => (await db.chores<CheckpointRow>`
+const findNewest = async (db: Database, tenant: string): Promise<CheckpointRow | null> => (await db.reports<CheckpointRow>`
   SELECT count::float8, jws FROM audit_checkpoints WHERE tenant = ${tenant} ORDER BY count DESC LIMIT 1`)[0] ?? null
 
 /** Tenants whose newest checkpoint is another than the one that is remembered, or gone. */
@@ -65,7 +65,7 @@ async function findChanged (db: Database, known: Checkpoint[]): Promise<string[]
   const changed: string[] = []
   for (let from = 0; from < known.length; from += PAGE) {
     const page = known.slice(from, from + PAGE)
-    const rows = await db.chores<Pick<Checkpoint, 'tenant' | 'count' | 'at'>>`
+    const rows = await db.reports<Pick<Checkpoint, 'tenant' | 'count' | 'at'>>`
       SELECT c.tenant, c.count::float8, to_char(c.at AT TIME ZONE 'UTC', ${UTC}) AS at
       FROM unnest(${page.map(({ tenant }) => tenant)}::text[], ${page.map(({ count }) => count)}::bigint[]) AS k (tenant, count)
       JOIN audit_checkpoints c ON c.tenant = k.tenant AND c.count >= k.count ORDER BY c.count`
@@ -81,7 +81,7 @@ async function findNew (db: Database, memory: AuditMemory): Promise<string[]> {
   const found: string[] = []
   let after: string | undefined = ''
   while (after !== undefined) {
-    const page: Array<{ tenant: string }> = await db.chores<{ tenant: string }>`
+    const page: Array<{ tenant: string }> = await db.reports<{ tenant: string }>`
       SELECT tenant FROM audit_heads WHERE tenant > ${after} ORDER BY tenant LIMIT ${PAGE}::int`
     found.push(...page.map(({ tenant }) => tenant).filter(tenant => memory.newest(tenant) === undefined && memory.hasRoomFor(tenant)))
     after = page.length < PAGE ? undefined : page.at(-1)?.tenant

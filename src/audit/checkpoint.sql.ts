@@ -16,7 +16,11 @@ export interface Signing {
 export interface CheckpointRow { count: number, jws: string }
 
 /** What a row says if one of our keys has signed it, and for this place. */
-export async function readCheckpoint (tenant: string, { count, jws }: CheckpointRow, keys: readonly CheckpointKey[]): Promise<Checkpoint | null> {
+export async function readCheckpoint (
+  tenant: string,
+  { count, jws }: CheckpointRow,
+  keys: readonly CheckpointKey[]
+): Promise<Checkpoint | null> {
   const checkpoint = await openCheckpoint(jws, keys)
   return checkpoint?.tenant === tenant && checkpoint.count === count ? checkpoint : null
 }
@@ -25,7 +29,7 @@ export async function readCheckpoint (tenant: string, { count, jws }: Checkpoint
  * Tenants whose chain has grown since it was signed, or whose newest checkpoint is gone or says another retention; and all
  * once a day, so that what is older than the retention is signed as such.
  */
-export const findUnsigned = async (db: Database, retentionDays: number): Promise<string[]> => (await db.chores<{ tenant: string }>`
+export const findUnsigned = async (db: Database, retentionDays: number): Promise<string[]> => (await db.reports<{ tenant: string }>`
   SELECT h.tenant FROM audit_heads h LEFT JOIN audit_checkpoints c ON c.tenant = h.tenant AND c.count = h.count
   WHERE c.at IS NULL OR c.at < statement_timestamp() - interval '24 hours'
     OR c.at - c.kept_since <> ${retentionDays}::int * interval '24 hours'`).map(({ tenant }) => tenant)
@@ -59,7 +63,7 @@ export async function signTenant (db: Database, tenant: string, { keys, retentio
 }
 
 /** Where a chain ends, and its newest two checkpoints, the newest first, with the digest that the chain has there. */
-const findState = async (db: Database, tenant: string, retentionDays: number): Promise<Unsigned | undefined> => (await db.chores<Unsigned>`
+const findState = async (db: Database, tenant: string, retentionDays: number): Promise<Unsigned | undefined> => (await db.reports<Unsigned>`
   SELECT h.count::float8, encode(h.hash, 'hex') AS digest,
     to_char(statement_timestamp() AT TIME ZONE 'UTC', ${UTC}) AS now,
     to_char((statement_timestamp() - ${retentionDays}::int * interval '24 hours') AT TIME ZONE 'UTC', ${UTC}) AS "keptSince",
@@ -105,7 +109,7 @@ async function findFork (db: Database, last: Checkpoint, known: Checkpoint): Pro
 }
 
 async function putBack (db: Database, known: Checkpoint, keys: readonly CheckpointKey[]): Promise<void> {
-  const [row] = await db.chores<CheckpointRow>`
+  const [row] = await db.reports<CheckpointRow>`
     SELECT count::float8, jws FROM audit_checkpoints WHERE tenant = ${known.tenant} AND count = ${known.count}::bigint`
   const there = row === undefined ? null : await readCheckpoint(known.tenant, row, keys)
   if (there === null || there.at > known.at) await settleCheckpoint(db, known, keys[0] as CheckpointKey)
@@ -113,14 +117,16 @@ async function putBack (db: Database, known: Checkpoint, keys: readonly Checkpoi
 
 const settleCheckpoint = async (db: Database, checkpoint: Checkpoint, key: CheckpointKey): Promise<unknown> => {
   const { tenant, count, until, at, keptSince } = checkpoint
-  return await db.settle('put_checkpoint', sql`${tenant}, ${count}::bigint, ${until}::timestamptz, ${at}::timestamptz, ${keptSince}::timestamptz,
+  return await db.settle(
+    'put_checkpoint',
+    sql`${tenant}, ${count}::bigint, ${until}::timestamptz, ${at}::timestamptz, ${keptSince}::timestamptz,
     ${key.kid}, ${await signCheckpoint(checkpoint, key)}`)
 }
 
 /** Signs with the first key what an older one has signed, while that is still there to open it. Answers how many. */
 export async function signAnew (db: Database, keys: readonly CheckpointKey[]): Promise<number> {
   const [first] = keys as [CheckpointKey]
-  const rows = await db.chores<CheckpointRow & { tenant: string }>`
+  const rows = await db.reports<CheckpointRow & { tenant: string }>`
     SELECT tenant, count::float8, jws FROM audit_checkpoints WHERE kid = ANY(${keys.slice(1).map(({ kid }) => kid)}::text[]) LIMIT 1000`
   for (const { tenant, count, jws } of rows) {
     const checkpoint = await readCheckpoint(tenant, { count, jws }, keys)

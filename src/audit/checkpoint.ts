@@ -15,14 +15,21 @@ export interface Checkpoint extends Head {
   previous: Head
 }
 
-export interface CheckpointKey { readonly kid: string, readonly algorithm: 'ES256' | 'EdDSA', readonly privatePem: string, readonly publicPem: string }
+export interface CheckpointKey {
+  readonly kid: string
+  readonly algorithm: 'ES256' | 'EdDSA'
+  readonly privatePem: string
+  readonly publicPem: string
+}
 
 /** Never taken for a token, nor a token for it. */
 const TYPE = 'audit-checkpoint+jws'
 
 /** A compact JWS (RFC 7515 §7.1). */
 export const signCheckpoint = async (checkpoint: Checkpoint, { algorithm, kid, privatePem }: CheckpointKey): Promise<string> =>
-  await new CompactSign(Buffer.from(JSON.stringify(checkpoint))).setProtectedHeader({ alg: algorithm, typ: TYPE, kid }).sign(createPrivateKey(privatePem))
+  await new CompactSign(Buffer.from(JSON.stringify(checkpoint))).setProtectedHeader({ alg: algorithm, typ: TYPE, kid }).sign(
+    createPrivateKey(privatePem)
+  )
 
 /** What was signed by one of the keys; null for anything else. */
 export async function openCheckpoint (jws: string, keys: readonly CheckpointKey[]): Promise<Checkpoint | null> {

@@ -22,5 +22,10 @@ export async function recordEvent (db: Database, { tenant, subject, action, outc
 }
 
 /** A secret that does not open is an attack or a lost key: an operator must look at it. */
-export const recordUnreadable = (db: Database, { tenant, userId }: { tenant: string, userId: string }, by: By, kind: string, details: Record<string, unknown>): Promise<void> =>
-  recordEvent(db, { tenant, subject: userId, action: 'secret.unreadable', outcome: 'failure', kind, by, details })
+export const recordUnreadable = (
+  db: Database,
+  { tenant, userId }: { tenant: string, userId: string },
+  by: By,
+  kind: string,
+  details: Record<string, unknown>
+): Promise<void> => recordEvent(db, { tenant, subject: userId, action: 'secret.unreadable', outcome: 'failure', kind, by, details })

@@ -24,13 +24,23 @@ function registerEvents (app: FastifyInstance, { db, guard, kinds: { all: kinds,
       id: 'listAuditEvents',
       tag: 'Audit',
       summary: 'What happened in the tenant, newest first',
-      description: 'Filters are combined (AND). Results are paged, 50 by default. Ask for `Accept: application/x-ndjson` to stream everything, one per line; then `limit` caps the total. Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
+      description:
+        'Filters are combined (AND). Results are paged, 50 by default. Ask for `Accept: application/x-ndjson` to stream everything, ' +
+        'one per line; then `limit` caps the total. Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token. ' +
+        'A machine with `mfa:auditor` needs no MFA.',
       querystring: auditQuery(kinds),
       answers: {
         200: {
           schema: Type.Ref('AuditPage'),
           description: 'A page, and the cursor of the next one.',
-          contentTypes: { [NDJSON]: { schema: Type.String({ description: 'An `AuditEvent` on each line', examples: [`${JSON.stringify(auditEventExample(kind as string))}\n`] }) } }
+          contentTypes: {
+            [NDJSON]: {
+              schema: Type.String({
+                description: 'An `AuditEvent` on each line',
+                examples: [`${JSON.stringify(auditEventExample(kind as string))}\n`]
+              })
+            }
+          }
         }
       },
       errors: ['step_up_required', 'not_enrolled']
@@ -66,8 +76,17 @@ function registerVerify (app: FastifyInstance, { db, guard, memory, secrets }: S
       id: 'verifyAudit',
       tag: 'Audit',
       summary: 'Check that the audit was not changed',
-      description: 'Computes the tenant\'s hash chain again and compares it with the signed checkpoints, and with the newest one that this replica saw. `brokenAt` is the first event that was changed, moved, removed or inserted. It reads every event: about a hundred thousand in the time that a call may take, more are `unavailable`. For more, use `npm run audit:verify`. Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
-      answers: { 200: { schema: Type.Ref('AuditVerdict'), description: 'The result. If it is not `ok`, `brokenAt` or `waitingSince` says where or since when.' } },
+      description:
+        "Computes the tenant's hash chain again and compares it with the signed checkpoints, and with the newest one that this replica " +
+        'saw. `brokenAt` is the first event that was changed, moved, removed or inserted. It reads every event: about a hundred ' +
+        'thousand in the time that a call may take, more are `unavailable`. For more, use `npm run audit:verify`. Needs the role ' +
+        '`mfa:admin` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
+      answers: {
+        200: {
+          schema: Type.Ref('AuditVerdict'),
+          description: 'The result. If it is not `ok`, `brokenAt` or `waitingSince` says where or since when.'
+        }
+      },
       errors: ['step_up_required', 'not_enrolled']
     })
   }, async ({ caller: { tenant }, budget }) => {
@@ -82,9 +101,5 @@ const whileInTime = (db: Database, budget: FastifyRequest['budget']): Database =
   reports: async (...statement) => {
     budget.check()
     return await db.reports(...statement)
-  },
-  chores: async (...statement) => {
-    budget.check()
-    return await db.chores(...statement)
   }
 })

@@ -37,13 +37,18 @@ const nameOf = (tenant: string, id: Sql): Sql => sql`CASE WHEN ${id} ~ '^[0-9a-f
 
 /** The users who have this `sub`, one at most in each namespace. */
 const findIds = async (db: Database, tenant: string, subject: string): Promise<string[]> =>
-  (await db.reports<{ id: string }>`SELECT id::text FROM users WHERE tenant = ${tenant} AND subject = ${subject}`).map(({ id }) => id)
+  (await db.models(({ user }) => user.findMany({ where: { tenant, subject }, select: { id: true } }))).map(({ id }) => id)
 
 /**
  * The newest events first, after the one that `cursor` names. What is added meanwhile comes before the first page and
  * moves no later one.
  */
-export async function findEvents (db: Database, { tenant, userId, subject, actorId, action, from, to }: EventFilter, cursor: string | undefined, limit: number): Promise<EventRow[]> {
+export async function findEvents (
+  db: Database,
+  { tenant, userId, subject, actorId, action, from, to }: EventFilter,
+  cursor: string | undefined,
+  limit: number
+): Promise<EventRow[]> {
   const [micros, id] = cursor?.split('_') ?? []
   // Only what is asked for stands in the statement: an index serves what is there, not what may be there.
   const conditions = [
@@ -62,7 +67,9 @@ export async function findEvents (db: Database, { tenant, userId, subject, actor
       (extract(epoch FROM p.at) * 1000000)::bigint || '_' || p.id AS cursor
     FROM (
       SELECT * FROM audit_events
-      WHERE tenant = ${tenant} ${conditions[0]} ${conditions[1]} ${conditions[2]} ${conditions[3]} ${conditions[4]} ${conditions[5]} ${conditions[6]}
+      WHERE tenant = ${tenant} ${conditions[0]} ${conditions[1]} ${conditions[2]} ${conditions[3]} ${conditions[4]} ${conditions[5]} ${
+    conditions[6]
+  }
       ORDER BY at DESC, id DESC
       LIMIT ${limit}::int
     ) p

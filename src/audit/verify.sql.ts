@@ -54,7 +54,14 @@ const findWaitingSince = async (db: Database, tenant: string): Promise<string | 
 /** What is known by its time, oldest first; then what is known by its position alone. */
 const byTime = (one: Break, other: Break): number => (one.at ?? '~') < (other.at ?? '~') ? -1 : 1
 
-async function followChain (db: Database, tenant: string, head: State, signed: Checkpoint[], keptSince: string, known: Head | undefined): Promise<Break | null> {
+async function followChain (
+  db: Database,
+  tenant: string,
+  head: State,
+  signed: Checkpoint[],
+  keptSince: string,
+  known: Head | undefined
+): Promise<Break | null> {
   const { count, digest, first } = head
   const removed = first === null ? count : first - 1
   // Only what was older than the retention, at a time for which that is signed, may be gone from the beginning.
@@ -72,7 +79,8 @@ async function findState (db: Database, tenant: string): Promise<State> {
   const [row] = await db.reports<{ head: Head | null, first: number | null, checkpoints: CheckpointRow[] }>`
     SELECT (SELECT jsonb_build_object('count', count, 'digest', encode(hash, 'hex')) FROM audit_heads WHERE tenant = ${tenant}) AS head,
       (SELECT min(position)::float8 FROM audit_chain WHERE tenant = ${tenant}) AS first,
-      (SELECT coalesce(jsonb_agg(jsonb_build_object('count', count, 'jws', jws) ORDER BY count), '[]') FROM audit_checkpoints WHERE tenant = ${tenant}) AS checkpoints`
+      (SELECT coalesce(jsonb_agg(jsonb_build_object('count', count, 'jws', jws) ORDER BY count), '[]') FROM audit_checkpoints
+        WHERE tenant = ${tenant}) AS checkpoints`
   const { head, first, checkpoints } = row as NonNullable<typeof row>
   return { ...(head ?? { count: 0, digest: START }), first, checkpoints }
 }

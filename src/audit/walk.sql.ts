@@ -29,7 +29,14 @@ const PAGE = 1000
  * @param keptSince events that are older may be gone (the link has their digest and time, and is in the next one's)
  * @param signed digests that are known otherwise, by position
  */
-export async function walkChain (db: Database, tenant: string, from: Head, to: number, keptSince: string, signed: ReadonlyMap<number, string>): Promise<Walked> {
+export async function walkChain (
+  db: Database,
+  tenant: string,
+  from: Head,
+  to: number,
+  keptSince: string,
+  signed: ReadonlyMap<number, string>
+): Promise<Walked> {
   let { count: position, digest } = from
   let until: string | null = null
   const stop = (cause: Break['cause'], row?: LinkRow): Walked =>
@@ -54,9 +61,10 @@ export async function walkChain (db: Database, tenant: string, from: Head, to: n
   return { digest, until, broken: null }
 }
 
-const findLinks = (db: Database, tenant: string, after: number, to: number): Promise<LinkRow[]> => db.chores<LinkRow>`
+const findLinks = (db: Database, tenant: string, after: number, to: number): Promise<LinkRow[]> => db.reports<LinkRow>`
   SELECT c.position::float8, encode(c.hash, 'hex') AS digest, encode(c.event, 'hex') AS "eventDigest",
     c.id::text AS "linkId", to_char(c.at AT TIME ZONE 'UTC', ${UTC}) AS "linkAt", ${CHAINED}
-  FROM (SELECT * FROM audit_chain WHERE tenant = ${tenant} AND position > ${after}::bigint AND position <= ${to}::bigint ORDER BY position LIMIT ${PAGE}::int) c
+  FROM (SELECT * FROM audit_chain WHERE tenant = ${tenant} AND position > ${after}::bigint AND position <= ${to}::bigint
+    ORDER BY position LIMIT ${PAGE}::int) c
   LEFT JOIN audit_events e ON e.tenant = ${tenant} AND e.at = c.at AND e.id = c.id
   ORDER BY c.position`

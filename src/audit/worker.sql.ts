@@ -22,7 +22,10 @@ export interface SigningOptions extends Signing {
 export type ChainingOptions = SigningOptions & ChainTenantOptions
 
 /** Chains the events of all tenants that are not chained yet. One tenant's trouble stops no other's. */
-export async function chainAll (db: Database, { onError, ...options }: Pick<ChainingOptions, 'onError' | 'look' | 'onChained'>): Promise<void> {
+export async function chainAll (
+  db: Database,
+  { onError, ...options }: Pick<ChainingOptions, 'onError' | 'look' | 'onChained'>
+): Promise<void> {
   for (const tenant of await findUnchained(db)) await chainTenant(db, tenant, options).catch(onError)
 }
 
@@ -30,7 +33,10 @@ export async function chainAll (db: Database, { onError, ...options }: Pick<Chai
  * Signs the chains of all tenants that are due.
  * @throws UnavailableError, when the others are signed, where the database has kept one from it: that one is due soon again
  */
-export async function signAll (db: Database, { onSigned, onUnsigned, onBroken, ...signing }: Omit<SigningOptions, 'onError'>): Promise<void> {
+export async function signAll (
+  db: Database,
+  { onSigned, onUnsigned, onBroken, ...signing }: Omit<SigningOptions, 'onError'>
+): Promise<void> {
   const { memory } = signing
   let unavailable: UnavailableError | undefined
   await signAnew(db, signing.keys)
@@ -52,7 +58,12 @@ export async function signAll (db: Database, { onSigned, onUnsigned, onBroken, .
  * Chains every second and signs every minute, each by itself: a chain that takes long to be followed holds up no other. Two replicas that
  * both think they hold the lease would only be in each other's way: what is appended to a chain is decided by its head.
  */
-export function startChaining (db: Database, lease: Lease, options: ChainingOptions, { chainMs, signMs } = { chainMs: CHAIN_MS, signMs: SIGN_MS }): void {
+export function startChaining (
+  db: Database,
+  lease: Lease,
+  options: ChainingOptions,
+  { chainMs, signMs } = { chainMs: CHAIN_MS, signMs: SIGN_MS }
+): void {
   lease.every(chainMs, options.onError, () => chainAll(db, options))
   lease.every(signMs, options.onError, () => signAll(db, options))
 }

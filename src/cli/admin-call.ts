@@ -75,7 +75,9 @@ export interface Call {
 export function readCall (args: string[]): Call | null {
   const { values: options, positionals: [command = '', ...more] } = parsed(USAGE, () => parse(args))
   if (options.help === true) return null
-  const allowed = Object.hasOwn(ALLOWED, command) ? ALLOWED[command] as ReadonlyArray<keyof Options> : wrong(command === '' ? 'Which command?' : `There is no command ${JSON.stringify(command)}`)
+  const allowed = Object.hasOwn(ALLOWED, command)
+    ? ALLOWED[command] as ReadonlyArray<keyof Options>
+    : wrong(command === '' ? 'Which command?' : `There is no command ${JSON.stringify(command)}`)
   for (const option of Object.keys(options) as Array<keyof Options>) if (!allowed.includes(option)) wrong(`${command} has no --${option}`)
   const { tenant = 'default', user = '', namespace, reason = '', seconds = '900' } = options
   if (reason === '') wrong('--reason "why" is missing: it is kept in the audit')

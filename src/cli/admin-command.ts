@@ -16,7 +16,15 @@ import { OutcomeUnknownError, UnavailableError } from '../platform/unavailable.t
 import { fieldsBelow } from '../policy/floor.ts'
 import { settlePolicy } from '../policy/store.ts'
 import { decisionSettings } from '../services.ts'
-import { type AdminAction, type NewBypass, settleEnabled, settleIssued, settleReset, settleSignOut, settleUnlocked } from '../users/admin/actions/store.ts'
+import {
+  type AdminAction,
+  type NewBypass,
+  settleEnabled,
+  settleIssued,
+  settleReset,
+  settleSignOut,
+  settleUnlocked
+} from '../users/admin/actions/store.ts'
 import { findByAccount, findBySubject, hasUsers, type Named } from '../users/user.sql.ts'
 import { type Call, readCall, refuse, USAGE, wrong } from './admin-call.ts'
 import { explain } from './explain.ts'
@@ -44,11 +52,17 @@ export async function adminCommand (args: string[], terminal: Terminal): Promise
 }
 
 function lineOf (error: Error, { env }: Terminal): string {
-  if (error instanceof OutcomeUnknownError) return `It may have been done. ${explain(error, env)} The audit says whether it was; look before you repeat it.`
+  if (error instanceof OutcomeUnknownError) {
+    return `It may have been done. ${explain(error, env)} The audit says whether it was; look before you repeat it.`
+  }
   return `${error instanceof UnavailableError ? 'Nothing was done. ' : ''}${explain(error, env)}`
 }
 
-interface Site { db: Database, config: Config, makeCode: (owner: CodeOwner, seconds: number) => Promise<{ shown: string, kept: NewBypass }> }
+interface Site {
+  db: Database
+  config: Config
+  makeCode: (owner: CodeOwner, seconds: number) => Promise<{ shown: string, kept: NewBypass }>
+}
 
 async function withSite (terminal: Terminal, work: (site: Site) => Promise<Done>): Promise<Done> {
   const config = readConfig(terminal.env)
@@ -57,7 +71,17 @@ async function withSite (terminal: Terminal, work: (site: Site) => Promise<Done>
   const db = connect(() => secrets.databaseUrl ?? embedded?.url as string, 2)
   const makeCode: Site['makeCode'] = async ({ tenant, userId }, seconds) => {
     // Only for a code must the keys be those of the database: who is locked out is unlocked without.
-    const keeper = new SecretKeeper({ env: terminal.env, secrets, db, log: (_level, text) => { terminal.note(text) }, onUnfit: error => { throw error } })
+    const keeper = new SecretKeeper({
+      env: terminal.env,
+      secrets,
+      db,
+      log: (_level, text) => {
+        terminal.note(text)
+      },
+      onUnfit: error => {
+        throw error
+      }
+    })
     await keeper.check()
     const hasher = new Hasher(bcryptThreads, config.BCRYPT_COST)
     const { shown, hashed } = await createBypass(text => hasher.hash(text), secrets.peppers, { tenant, userId })
@@ -88,15 +112,27 @@ async function reach (db: Database): Promise<void> {
 async function findOne (db: Database, { tenant, user, namespace }: Call): Promise<Named> {
   const all = await findBySubject(db, tenant, user)
   const found = all.filter(each => namespace === undefined || each.namespace === namespace)
-  if (found.length > 1) wrong(`Several users of tenant ${tenant} have the sub ${user}: add --namespace, one of ${found.map(each => each.namespace).join(', ')}`)
+  if (found.length > 1) {
+    wrong(`Several users of tenant ${tenant} have the sub ${user}: add --namespace, one of ${found.map(each => each.namespace).join(', ')}`)
+  }
   if (found[0] !== undefined) return found[0]
-  if (all[0] !== undefined) refuse(`No user of tenant ${tenant} and that namespace has the sub ${user}: --namespace ${all.map(each => each.namespace).join(' or ')}`)
+  if (all[0] !== undefined) {
+    refuse(
+      `No user of tenant ${tenant} and that namespace has the sub ${user}: --namespace ${all.map(each => each.namespace).join(' or ')}`
+    )
+  }
   const [shown] = await findByAccount(db, tenant, user)
-  return refuse(`No user of tenant ${tenant} has the sub ${user}${shown === undefined ? '' : `: it is the account of --user ${shown.subject}`}.`)
+  return refuse(
+    `No user of tenant ${tenant} has the sub ${user}${shown === undefined ? '' : `: it is the account of --user ${shown.subject}`}.`
+  )
 }
 
 /** What the settlement answered; `text` goes on from the name. */
-interface ActionResult { settled: Settled<'reset_user' | 'unlock_user' | 'sign_out_user' | 'issue_bypass' | 'enable_user'>, code?: string, text: string }
+interface ActionResult {
+  settled: Settled<'reset_user' | 'unlock_user' | 'sign_out_user' | 'issue_bypass' | 'enable_user'>
+  code?: string
+  text: string
+}
 
 async function resetUser ({ db, makeCode }: Site, target: AdminAction, { isCodeRequired, seconds }: Call): Promise<ActionResult> {
   const bypass = isCodeRequired ? await makeCode(target, seconds) : null
@@ -104,7 +140,9 @@ async function resetUser ({ db, makeCode }: Site, target: AdminAction, { isCodeR
   if (settled.outcome !== 'reset') return { settled, text: 'has no authenticators and no codes.' }
   return {
     settled,
-    text: `was reset: ${settled.factors} authenticators and all codes are gone. At the next login a new one is set up${bypass === null ? '' : ', with this code'}.`,
+    text: `was reset: ${settled.factors} authenticators and all codes are gone. At the next login a new one is set up${
+      bypass === null ? '' : ', with this code'
+    }.`,
     ...(bypass !== null && { code: bypass.shown })
   }
 }
@@ -132,14 +170,28 @@ const ACTIONS = { reset: resetUser, unlock: unlockUser, 'sign-out': signOutUser,
 async function actOn (site: Site, call: Call): Promise<Done> {
   const { command, tenant, user, reason } = call
   const found = await findOne(site.db, call)
-  const { settled, code, text } = await ACTIONS[command as keyof typeof ACTIONS](site, { tenant, userId: found.userId, reason, isSupport: false, by: OPERATOR }, call)
+  const { settled, code, text } = await ACTIONS[command as keyof typeof ACTIONS](site, {
+    tenant,
+    userId: found.userId,
+    reason,
+    isSupport: false,
+    by: OPERATOR
+  }, call)
   if (settled.outcome === 'gone') refuse(`${user} was erased meanwhile.`)
   if (settled.outcome === 'nothing') refuse(`Nothing to do: ${user} ${text}`)
   const expiresAt = code === undefined ? undefined : new Date((settled as { expiresAt: string }).expiresAt).toISOString()
-  const shown = code === undefined ? '' : `\n${code}  for POST /mfa/recovery, once, until ${expiresAt as string}. It is not shown again: hand it over face to face.`
+  const shown = code === undefined
+    ? ''
+    : `\n${code}  for POST /mfa/recovery, once, until ${expiresAt as string}. It is not shown again: hand it over face to face.`
   const { outcome } = settled
   return {
-    result: { outcome, tenant, ...found, ...(outcome === 'reset' && { factors: settled.factors }), ...(code !== undefined && { code, expiresAt }) },
+    result: {
+      outcome,
+      tenant,
+      ...found,
+      ...(outcome === 'reset' && { factors: settled.factors }),
+      ...(code !== undefined && { code, expiresAt })
+    },
     text: `${user} of ${tenant} ${text}${shown}`
   }
 }
@@ -150,5 +202,8 @@ async function setPolicy ({ db, config }: Site, { tenant, enforcement, reason }:
   const result = await settlePolicy(db, { tenant, expected: null, change: { enforcement }, reason, by: OPERATOR })
   const { from, policy } = result as Extract<typeof result, { outcome: 'changed' }>
   const isChanged = policy.version !== from
-  return { result: { outcome: isChanged ? 'changed' : 'unchanged', tenant, policy }, text: `The policy of ${tenant} ${isChanged ? 'is' : 'already was'} ${enforcement}.` }
+  return {
+    result: { outcome: isChanged ? 'changed' : 'unchanged', tenant, policy },
+    text: `The policy of ${tenant} ${isChanged ? 'is' : 'already was'} ${enforcement}.`
+  }
 }

@@ -8,7 +8,13 @@ import { explain } from './explain.ts'
 const note = (line: string): void => { process.stderr.write(`${line}\n`) }
 
 try {
-  process.exitCode = await adminCommand(process.argv.slice(2), { env: environmentOf(process.env), say: text => { process.stdout.write(`${text}\n`) }, note })
+  process.exitCode = await adminCommand(process.argv.slice(2), {
+    env: environmentOf(process.env),
+    say: text => {
+      process.stdout.write(`${text}\n`)
+    },
+    note
+  })
 } catch (error) {
   note(explain(error, process.env))
   process.exitCode = 2

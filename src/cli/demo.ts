@@ -51,7 +51,14 @@ async function tell (origin: string): Promise<void> {
 
   title('She types the six digits that her app shows. Now it counts, and she gets her recovery codes, once.')
   const used = code()
-  const confirmed = await call(origin, 'POST', '/mfa/enroll/confirm', alice, { factorId: started.body.factorId, code: used }, ({ body }) => `acr: ${body.acr}, amr: ${body.amr.join(' ')}`)
+  const confirmed = await call(
+    origin,
+    'POST',
+    '/mfa/enroll/confirm',
+    alice,
+    { factorId: started.body.factorId, code: used },
+    ({ body }) => `acr: ${body.acr}, amr: ${body.amr.join(' ')}`
+  )
   for (const recoveryCode of confirmed.body.recoveryCodes) say(`    ${recoveryCode}`)
   await call(origin, 'POST', '/mfa/recovery/acknowledge', alice, undefined, () => 'she has saved them')
 
@@ -64,7 +71,14 @@ async function tell (origin: string): Promise<void> {
 
   title('She has lost her phone: a recovery code, typed as users type. It works once.')
   const [first] = confirmed.body.recoveryCodes as string[]
-  await call(origin, 'POST', '/mfa/recovery', alice, { code: (first as string).toLowerCase().replaceAll('-', ' ') }, ({ body }) => `acr: ${body.acr}, ${body.remaining} codes left`)
+  await call(
+    origin,
+    'POST',
+    '/mfa/recovery',
+    alice,
+    { code: (first as string).toLowerCase().replaceAll('-', ' ') },
+    ({ body }) => `acr: ${body.acr}, ${body.remaining} codes left`
+  )
   await call(origin, 'POST', '/mfa/recovery', alice, { code: first }, refused)
 
   ahead += 30
@@ -74,7 +88,15 @@ async function tell (origin: string): Promise<void> {
 
 /** The flag's story: which users it would hit, which it does, and which it leaves alone. */
 async function tellFlag (origin: string, admin: string): Promise<void> {
-  const put = (policy: object): Promise<Answer> => call(origin, 'PUT', '/admin/policy', admin, policy, ({ body }) => `enforcement: ${body.enforcement}, ${body.gracePeriodDays} days, version ${body.version}`)
+  const put = (policy: object): Promise<Answer> =>
+    call(
+      origin,
+      'PUT',
+      '/admin/policy',
+      admin,
+      policy,
+      ({ body }) => `enforcement: ${body.enforcement}, ${body.gracePeriodDays} days, version ${body.version}`
+    )
   const bob = token('bob', { accounts: ['local', 'sso'] })
   const carol = token('carol', { accounts: ['sso'] })
   const dave = token('dave', { accounts: ['local'] })
@@ -88,7 +110,14 @@ async function tellFlag (origin: string, admin: string): Promise<void> {
   await decisionOf(origin, 'Bob', bob)
 
   title('Who would have to enroll? A preview, which changes nothing.')
-  await call(origin, 'POST', '/admin/policy/preview', admin, { enforcement: 'required' }, ({ body }) => `of ${body.users}: ${body.enrolled} enrolled, ${body.mustEnroll} must enroll, ${body.exempt} left to SSO`)
+  await call(
+    origin,
+    'POST',
+    '/admin/policy/preview',
+    admin,
+    { enforcement: 'required' },
+    ({ body }) => `of ${body.users}: ${body.enrolled} enrolled, ${body.mustEnroll} must enroll, ${body.exempt} left to SSO`
+  )
 
   title('Required, with two weeks for each user, counted from the first time the policy applies to them.')
   await put({ enforcement: 'required', gracePeriodDays: 14 })
@@ -107,7 +136,10 @@ async function tellFlag (origin: string, admin: string): Promise<void> {
 
 async function decisionOf (origin: string, name: string, bearer: string): Promise<void> {
   await call(origin, 'GET', '/mfa/status', bearer, undefined, ({ body: { decision: { action, reason, deadline, wouldBe } } }) =>
-    `${name}: ${action} (${reason}${deadline === undefined ? '' : ` until ${deadline}`})${wouldBe === undefined ? '' : `; would be: ${wouldBe.action}`}`)
+      `${name}: ${action} (${reason}${deadline === undefined ? '' : ` until ${deadline}`})${
+        wouldBe === undefined ? '' : `; would be: ${wouldBe.action}`
+      }`
+  )
 }
 
 function refused ({ status, body }: Answer): string { return `${status} ${body.code}: ${body.detail}` }
@@ -117,12 +149,32 @@ function title (line: string): void { say(`\n${line}`) }
 function token (sub: string, claims: Record<string, unknown>): string {
   const now = Math.floor(clock().getTime() / 1000)
   const { MFA_TEST_TOKEN_SECRET: key, MFA_TEST_ISSUER: iss, MFA_TEST_AUDIENCE: aud } = (service as Disposable).access
-  return createSigner({ key, algorithm: 'HS256' })({ iss, aud, sub, tenant: 'acme', amr: ['pwd'], auth_time: now, iat: now, exp: now + 900, ...claims })
+  return createSigner({ key, algorithm: 'HS256' })({
+    iss,
+    aud,
+    sub,
+    tenant: 'acme',
+    amr: ['pwd'],
+    auth_time: now,
+    iat: now,
+    exp: now + 900,
+    ...claims
+  })
 }
 
-async function call (origin: string, method: string, path: string, bearer: string, body: unknown, tellAnswer: (answer: Answer) => string, expected?: number): Promise<Answer> {
+async function call (
+  origin: string,
+  method: string,
+  path: string,
+  bearer: string,
+  body: unknown,
+  tellAnswer: (answer: Answer) => string,
+  expected?: number
+): Promise<Answer> {
   const response = await fetch(origin + path, {
-    method, headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' }, ...(body !== undefined && { body: JSON.stringify(body) })
+    method,
+    headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' },
+    ...(body !== undefined && { body: JSON.stringify(body) })
   })
   const text = await response.text()
   const answer = { status: response.status, body: text === '' ? {} : JSON.parse(text) as Record<string, any> }

@@ -43,7 +43,9 @@ const QUIET = { RATE_LIMIT_PER_MINUTE: '0', LOG_LEVEL: 'silent' }
  * @throws Interrupted if a signal comes during the start, which is waited for: half of it could not be cleared away
  */
 export async function startDisposable (settings: Record<string, string> = {}, clock?: () => Date): Promise<Disposable> {
-  if (process.env.NODE_ENV === 'production' || settings.NODE_ENV === 'production') throw new Error('A disposable service is refused where NODE_ENV is production.')
+  if (process.env.NODE_ENV === 'production' || settings.NODE_ENV === 'production') {
+    throw new Error('A disposable service is refused where NODE_ENV is production.')
+  }
   let signal: NodeJS.Signals | undefined
   const keepSignal = (each: NodeJS.Signals): void => { signal = each }
   for (const each of SIGNALS) process.on(each, keepSignal)
@@ -92,7 +94,12 @@ async function start (settings: Record<string, string>, clock?: () => Date): Pro
     })
     await fetch(`${origin}/health/ready`) // the first connection, so that no test waits for it
     return {
-      access: { MFA_TEST_URL: origin, MFA_TEST_TOKEN_SECRET: env.JWT_SECRET ?? secret, MFA_TEST_ISSUER: env.JWT_ISSUER ?? TEST_ISSUER, MFA_TEST_AUDIENCE: env.JWT_AUDIENCE ?? DEV_AUDIENCE },
+      access: {
+        MFA_TEST_URL: origin,
+        MFA_TEST_TOKEN_SECRET: env.JWT_SECRET ?? secret,
+        MFA_TEST_ISSUER: env.JWT_ISSUER ?? TEST_ISSUER,
+        MFA_TEST_AUDIENCE: env.JWT_AUDIENCE ?? DEV_AUDIENCE
+      },
       stop: () => stop(),
       ignoreSignals
     }

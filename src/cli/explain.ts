@@ -3,7 +3,15 @@ import { isGivenIn } from '../config/names.ts'
 import { ConfigError } from '../config/readers.ts'
 import { UnavailableError } from '../platform/unavailable.ts'
 
-interface Known extends Error { code?: unknown, syscall?: string, path?: string, port?: number, hostname?: string, severity?: string, errors?: unknown[] }
+interface Known extends Error {
+  code?: unknown
+  syscall?: string
+  path?: string
+  port?: number
+  hostname?: string
+  severity?: string
+  errors?: unknown[]
+}
 
 type Env = Record<string, string | undefined>
 
@@ -40,9 +48,15 @@ export const DATABASE: Record<string, string> = {
 
 /** What the driver says without a code. */
 const DRIVER: Array<[RegExp, string]> = [
-  [/^(timeout expired|timeout exceeded when trying to connect|Connection terminated due to connection timeout)/, DATABASE.ETIMEDOUT as string],
+  [
+    /^(timeout expired|timeout exceeded when trying to connect|Connection terminated due to connection timeout)/,
+    DATABASE.ETIMEDOUT as string
+  ],
   [/^Connection terminated unexpectedly/, DATABASE.ECONNRESET as string],
-  [/^The server does not support SSL connections/, 'the server speaks no TLS. Turn on its ssl, or say sslmode=disable if no one can listen in on the way'],
+  [
+    /^The server does not support SSL connections/,
+    'the server speaks no TLS. Turn on its ssl, or say sslmode=disable if no one can listen in on the way'
+  ],
   [/^SASL: .*password must be a/, `it has no password, and the server wants one. ${ENCODE}`]
 ]
 
@@ -80,14 +94,17 @@ const lastLine = ({ message }: Error): string => `${message.trim().split('\n').a
 
 function aboutPort ({ code, syscall, port, hostname }: Known, env: Env): string | undefined {
   const isOf = (host: string): boolean => hostname !== undefined && env[host] === hostname
-  if (syscall === 'getaddrinfo' && (isOf('HOST') || isOf('ADMIN_HOST'))) return `${isOf('HOST') ? 'HOST' : 'ADMIN_HOST'} is no address of this machine (${code as string}).`
+  if (syscall === 'getaddrinfo' && (isOf('HOST') || isOf('ADMIN_HOST'))) {
+    return `${isOf('HOST') ? 'HOST' : 'ADMIN_HOST'} is no address of this machine (${code as string}).`
+  }
   if (syscall !== 'listen') return undefined
   const isAdmin = String(port) === env.ADMIN_PORT
   const [host, variable] = isAdmin ? ['ADMIN_HOST', 'ADMIN_PORT'] : ['HOST', 'PORT']
   switch (code) {
     case 'EADDRINUSE': return `Port ${port as number} is taken (EADDRINUSE): stop what uses it, or set ${variable} to another.`
     case 'EACCES': return `This user may not listen on port ${port as number} (EACCES): set ${variable} to one from 1024 on.`
-    case 'EADDRNOTAVAIL': return `${host} is no address of this machine (EADDRNOTAVAIL): set it to one, or to 0.0.0.0 for all in production.`
+    case 'EADDRNOTAVAIL':
+      return `${host} is no address of this machine (EADDRNOTAVAIL): set it to one, or to 0.0.0.0 for all in production.`
     default: return undefined
   }
 }
@@ -95,8 +112,11 @@ function aboutPort ({ code, syscall, port, hostname }: Known, env: Env): string 
 /** Where development has its keys and its database. */
 function aboutFolder ({ code, syscall, path }: Known): string | undefined {
   if (syscall === undefined || path === undefined || !`${path}/`.startsWith(DATA_DIR)) return undefined
-  if (code === 'ENOSPC' || code === 'EDQUOT') return `There is no room left for .data (${code}): make some on that disk, or set DATABASE_URL.`
-  return `.data cannot be written here (${code as string}): make the folder yours (sudo chown -R "$(id -u)" .data), or set DATABASE_URL and the keys (JWT_SECRET, MFA_SIGNING_KEYS, MFA_ENCRYPTION_KEYS, MFA_PEPPERS).`
+  if (
+    code === 'ENOSPC' || code === 'EDQUOT'
+  ) { return `There is no room left for .data (${code}): make some on that disk, or set DATABASE_URL.` }
+  return `.data cannot be written here (${code as string}): make the folder yours (sudo chown -R "$(id -u)" .data), or set ` +
+         'DATABASE_URL and the keys (JWT_SECRET, MFA_SIGNING_KEYS, MFA_ENCRYPTION_KEYS, MFA_PEPPERS).'
 }
 
 function aboutDatabase ({ code, syscall, severity, path, message }: Known, variable: string): string | undefined {
@@ -105,10 +125,14 @@ function aboutDatabase ({ code, syscall, severity, path, message }: Known, varia
   if (isConnection || isCertificate || severity !== undefined) {
     const why = DATABASE[String(code)]
     // Of what it refuses to do the server names the thing, which is ours.
-    if (why !== undefined) return `${variable}: ${why.replace(/\. |$/, rest => ` (${severity === 'ERROR' ? message : String(code)})${rest}`)}.`
+    if (why !== undefined) {
+      return `${variable}: ${why.replace(/\. |$/, rest => ` (${severity === 'ERROR' ? message : String(code)})${rest}`)}.`
+    }
     if (severity !== undefined) return `${variable}: the server says: ${message} (${String(code)}).`
   }
-  if (syscall === 'open' && /\.(pem|crt|cer|key)$/.test(String(path))) return `${variable}: sslrootcert, sslcert or sslkey names a file that cannot be read (${code as string}).`
+  if (
+    syscall === 'open' && /\.(pem|crt|cer|key)$/.test(String(path))
+  ) { return `${variable}: sslrootcert, sslcert or sslkey names a file that cannot be read (${code as string}).` }
   // As the engine of the migrations has it, without its code.
   const denied = /^\s*ERROR: (permission denied for .*)/.exec(message)?.[1]
   if (denied !== undefined) return aboutDatabase(Object.assign(new Error(denied), { code: '42501', severity: 'ERROR' }), variable)

@@ -48,7 +48,9 @@ function pair (text: string): [string, string] {
 
 function print ({ access }: Disposable, isJson: boolean): void {
   const { MFA_TEST_URL: url, MFA_TEST_TOKEN_SECRET: tokenSecret, MFA_TEST_ISSUER: issuer, MFA_TEST_AUDIENCE: audience } = access
-  const lines = isJson ? [JSON.stringify({ url, tokenSecret, issuer, audience })] : Object.entries(access).map(([name, value]) => `${name}=${value}`)
+  const lines = isJson
+    ? [JSON.stringify({ url, tokenSecret, issuer, audience })]
+    : Object.entries(access).map(([name, value]) => `${name}=${value}`)
   process.stdout.write(`${lines.join('\n')}\n`)
 }
 

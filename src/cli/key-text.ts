@@ -1,5 +1,17 @@
 import { generateKeyPairSync, type JsonWebKey, randomBytes } from 'node:crypto'
-import { closeSync, fchmodSync, fchownSync, fsyncSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync
+} from 'node:fs'
 import type { Purpose } from '../keys/keys.ts'
 
 /** A key as the variable has it: one part of a ring, or one JWK of a set. */
@@ -42,7 +54,9 @@ export function replaceKeyFile (path: string, text: string, isNew: boolean): voi
   let file
   try { file = openSync(draft, 'wx', 0o600) } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') throw new Error(`${draft} exists: another command is changing the keys now, or was stopped while it did. Look at it, then remove it.`)
+    if (code === 'EEXIST') {
+      throw new Error(`${draft} exists: another command is changing the keys now, or was stopped while it did. Look at it, then remove it.`)
+    }
     throw new Error(`${target} cannot be replaced (${code}): run this with --print, and put what it prints there yourself.`)
   }
   try {

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { OPERATOR } from '../audit/record.sql.ts'
-import { type Config, readConfig, variables } from '../config/config.ts'
+import { type Config, readConfig } from '../config/config.ts'
 import { DATA_DIR } from '../config/development.ts'
 import { variableOf } from '../config/keys.ts'
 import { keySet } from '../config/secrets.ts'
+import { variables } from '../config/variables.ts'
 import { findKeyStates, findKeyUses, forgetKey, type KeyUse } from '../keys/keys.sql.ts'
 import { markKeys, type Purpose } from '../keys/keys.ts'
 import { resealAll } from '../keys/reseal.sql.ts'
@@ -49,13 +50,23 @@ export async function keysCommand (args: string[], terminal: Terminal): Promise<
   const isOfPurpose = PURPOSES.some(each => each === purpose)
   if (command === 'status' && purpose === undefined) return await withDatabase(terminal, status)
   if (command === 'add' && isOfPurpose && id === undefined) return add(terminal, purpose as Purpose, print)
-  if (command === 'rotate' && isOfPurpose && id === undefined) return await withDatabase(terminal, site => rotate(site, purpose as Purpose, print))
-  if (command === 'retire' && isOfPurpose && id !== undefined && more.length === 0) return await withDatabase(terminal, site => retire(site, purpose as Purpose, id, print))
-  if (command === 'forget' && isOfPurpose && id !== undefined && more.length === 0) return await withDatabase(terminal, site => forget(site, purpose as Purpose, id))
+  if (command === 'rotate' && isOfPurpose && id === undefined) {
+    return await withDatabase(terminal, site =>
+      rotate(site, purpose as Purpose, print))
+  }
+  if (command === 'retire' && isOfPurpose && id !== undefined && more.length === 0) {
+    return await withDatabase(terminal, site =>
+      retire(site, purpose as Purpose, id, print))
+  }
+  if (command === 'forget' && isOfPurpose && id !== undefined && more.length === 0) {
+    return await withDatabase(terminal, site =>
+      forget(site, purpose as Purpose, id))
+  }
   throw new Refusal(`${wrongWith(command, purpose)}\n\n${USAGE}`, 2)
 }
 
-const parse = (args: string[]) => parseArgs({ args, allowPositionals: true, options: { print: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
+const parse = (args: string[]) =>
+  parseArgs({ args, allowPositionals: true, options: { print: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
 
 const COMMANDS = ['status', 'add', 'rotate', 'retire', 'forget']
 
@@ -63,7 +74,9 @@ function wrongWith (command: string | undefined, purpose: string | undefined): s
   if (command === undefined) return 'Which command?'
   if (!COMMANDS.includes(command)) return `There is no command ${JSON.stringify(command)}.`
   if (command === 'status') return 'status takes nothing else.'
-  return PURPOSES.some(each => each === purpose) ? `${command} takes ${command === 'add' || command === 'rotate' ? 'a purpose alone' : 'a purpose and one id'}.` : `${command} needs a purpose: ${PURPOSES.join(', ')}.`
+  return PURPOSES.some(each => each === purpose)
+    ? `${command} takes ${command === 'add' || command === 'rotate' ? 'a purpose alone' : 'a purpose and one id'}.`
+    : `${command} needs a purpose: ${PURPOSES.join(', ')}.`
 }
 
 /** A terminal beside a database and what is configured. */
@@ -97,13 +110,22 @@ async function status ({ db, config, say }: Site): Promise<void> {
 
 const usesOf = (uses: KeyUse[], purpose: Purpose, id: string): KeyUse[] => uses.filter(use => use.purpose === purpose && use.id === id)
 const rowsOf = (uses: KeyUse[], purpose: Purpose, id: string): number => usesOf(uses, purpose, id).reduce((sum, { rows }) => sum + rows, 0)
-const needs = (uses: KeyUse[], purpose: Purpose, id: string): string => usesOf(uses, purpose, id).map(({ what, rows }) => `${rows} ${what}`).join(', ') || 'nothing needs it'
+const needs = (uses: KeyUse[], purpose: Purpose, id: string): string =>
+  usesOf(uses, purpose, id).map(({ what, rows }) => `${rows} ${what}`).join(', ') || 'nothing needs it'
 
 function next (purpose: Purpose, ids: string[], states: KeyState[], uses: KeyUse[], lost: string[]): string {
-  if (lost.length > 0) return `put ${lost.join(', ')} back behind the others: ${purpose === 'signing' ? 'the audit does not verify' : 'the service does not start'} without it. If it is lost: docs/keys.md`
+  if (lost.length > 0) {
+    return `put ${lost.join(', ')} back behind the others: ${
+      purpose === 'signing' ? 'the audit does not verify' : 'the service does not start'
+    } without it. If it is lost: docs/keys.md`
+  }
   const decision = decideRotate(purpose, ids, states)
   if (decision.outcome === 'switch') return `npm run keys -- rotate ${purpose}`
-  if (decision.outcome === 'wait') return decision.seconds === null ? `a replica must read ${decision.id} first` : `rotate ${purpose}, in ${decision.seconds} s: until then a replica or client may not have ${decision.id}`
+  if (decision.outcome === 'wait') {
+    return decision.seconds === null
+      ? `a replica must read ${decision.id} first`
+      : `rotate ${purpose}, in ${decision.seconds} s: until then a replica or client may not have ${decision.id}`
+  }
   const older = ids.slice(1)
   const idle = older.find(id => decideRetire(purpose, id, ids, states, rowsOf(uses, purpose, id)).outcome === 'retire')
   if (idle !== undefined) return `npm run keys -- retire ${purpose} ${idle}`
@@ -139,7 +161,11 @@ function add (terminal: Terminal, purpose: Purpose, isPrinted: boolean): void {
   const entries = text === undefined ? [] : entriesOf(purpose, text)
   const made = makeEntry(purpose, new Date(), entries[0])
   const isWritten = put(terminal, purpose, [...entries, made], isPrinted)
-  terminal.note(`${made.id} ${isWritten ? 'was added' : 'is made: give the value above to every replica'}.${entries.length > 0 ? ` Then: npm run keys -- rotate ${purpose}` : ''}`)
+  terminal.note(
+    `${made.id} ${isWritten ? 'was added' : 'is made: give the value above to every replica'}.${
+      entries.length > 0 ? ` Then: npm run keys -- rotate ${purpose}` : ''
+    }`
+  )
 }
 
 async function rotate (site: Site, purpose: Purpose, isPrinted: boolean): Promise<void> {
@@ -152,9 +178,14 @@ async function rotate (site: Site, purpose: Purpose, isPrinted: boolean): Promis
       : `Not every replica or client can have ${decision.id} yet: do this again in ${decision.seconds} seconds.`)
   }
   if (decision.outcome === 'switch') {
-    const isWritten = put(site, purpose, [...entries.filter(({ id }) => id === decision.id), ...entries.filter(({ id }) => id !== decision.id)], isPrinted)
+    const isWritten = put(site, purpose, [
+      ...entries.filter(({ id }) => id === decision.id),
+      ...entries.filter(({ id }) => id !== decision.id)
+    ], isPrinted)
     note(`${decision.id} is first${isWritten ? '' : ' in the value above: give it to every replica'}.`)
-    if (!isWritten) return note(purpose === 'sealing' ? 'Then do this again, with the new value: it seals what older keys have sealed.' : '')
+    if (!isWritten) {
+      return note(purpose === 'sealing' ? 'Then do this again, with the new value: it seals what older keys have sealed.' : '')
+    }
   }
   if (purpose === 'sealing') await reseal({ ...site, config: readConfig(site.env) })
   else if (decision.outcome === 'none') note('There is no newer key that was not in use yet: npm run keys -- add makes one.')
@@ -171,7 +202,9 @@ async function reseal ({ db, config: { MFA_ENCRYPTION_KEYS: ring }, say, note }:
       total += batch.resealed
       for (const id of batch.unreadable) unreadable.add(id)
     }
-    const late = (await findKeyStates(db)).filter(({ purpose, id, firstAge }) => purpose === 'sealing' && id !== ring.primary && firstAge !== null && firstAge < 15)
+    const late = (await findKeyStates(db)).filter(({ purpose, id, firstAge }) =>
+      purpose === 'sealing' && id !== ring.primary && firstAge !== null && firstAge < 15
+    )
     if (late.length === 0) break
     if (performance.now() - start > PATIENCE_SECONDS * 1000) {
       note(`A replica seals with ${late.map(({ id }) => id).join(', ')} still: do this again when it has read the new value.`)
@@ -180,7 +213,9 @@ async function reseal ({ db, config: { MFA_ENCRYPTION_KEYS: ring }, say, note }:
     await sleep(2000)
   }
   say(`${total} rows were sealed with ${ring.primary}.`)
-  if (unreadable.size > 0) throw new Error(`These authenticators do not open and stay as they are: ${[...unreadable].join(', ')}. Their owners must be reset.`)
+  if (unreadable.size > 0) {
+    throw new Error(`These authenticators do not open and stay as they are: ${[...unreadable].join(', ')}. Their owners must be reset.`)
+  }
 }
 
 async function retire (site: Site, purpose: Purpose, id: string, isPrinted: boolean): Promise<void> {
@@ -201,7 +236,9 @@ async function retire (site: Site, purpose: Purpose, id: string, isPrinted: bool
 }
 
 async function forget (site: Site, purpose: Purpose, id: string): Promise<void> {
-  if (entriesOf(purpose, sourceOf(site, purpose).text as string).some(entry => entry.id === id)) throw new Error(`${variableOf[purpose]} has ${id}: it is not lost.`)
+  if (entriesOf(purpose, sourceOf(site, purpose).text as string).some(entry => entry.id === id)) {
+    throw new Error(`${variableOf[purpose]} has ${id}: it is not lost.`)
+  }
   if (!await forgetKey(site.db, purpose, id)) throw new Error(`This database knows no key ${id} that could be lost.`)
   site.note(`${id} is lost. What it sealed or hashed never opens again: docs/keys.md.`)
 }

@@ -17,7 +17,9 @@ const migrations = join(dir, 'migrations')
 try {
   mkdirSync(migrations, { recursive: true })
   const later = readdirSync(migrations).filter(entry => entry > BASELINE && existsSync(join(migrations, entry, 'migration.sql')))
-  if (later.length > 0) throw new Error(`${later[0]} comes after the baseline, which stays as it is: npm run migrate:new writes the next one.`)
+  if (later.length > 0) {
+    throw new Error(`${later[0]} comes after the baseline, which stays as it is: npm run migrate:new writes the next one.`)
+  }
   const file = join(migrations, BASELINE, 'migration.sql')
   const sql = await baselineSql(dir)
   mkdirSync(join(migrations, BASELINE), { recursive: true })

@@ -18,7 +18,8 @@ changed in baseline.sql. For contributors. CONTRIBUTING.md says when.
 
   NAME   in lower case, with underscores, such as add_passkeys`
 
-const { positionals: [name = '', dir = prismaDir] } = readOptions(USAGE, { allowPositionals: true }) // another folder than prisma/: for the tests
+// Another folder than prisma/ is for the tests.
+const { positionals: [name = '', dir = prismaDir] } = readOptions(USAGE, { allowPositionals: true })
 if (!/^[a-z][a-z0-9_]*$/.test(name)) refuseCall(USAGE, 'Name the migration, in lower case, with underscores.')
 
 const migrations = join(dir, 'migrations')
@@ -40,7 +41,9 @@ const file = join(migrations, folder, 'migration.sql')
 mkdirSync(join(migrations, folder))
 writeFileSync(file, text)
 for (const [name, text] of Object.entries(copiesOf(dir))) writeFileSync(join(migrations, name), text)
-const hint = parts.length > 0 ? 'Read it before you commit it.' : 'There is no difference in the model or the functions: the file holds only a comment.'
+const hint = parts.length > 0
+  ? 'Read it before you commit it.'
+  : 'There is no difference in the model or the functions: the file holds only a comment.'
 process.stdout.write(`${file}\n${hint}\n`)
 
 function fail (message: string): never {

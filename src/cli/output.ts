@@ -1,7 +1,10 @@
 import { fstatSync, write, writeSync } from 'node:fs'
 import type { DestinationStream } from 'pino'
 
-/** How much of the log waits for a reader that stands still, or for a disk with room, in bytes: beyond it lines are lost, and memory stays. */
+/**
+ * How much of the log waits for a reader that stands still, or for a disk with room, in bytes: beyond it lines are lost, and
+ * memory stays.
+ */
 const MOST_WAITING = 1024 * 1024
 /** How much is written at a time. */
 const CHUNK = 64 * 1024

@@ -18,7 +18,9 @@ const { values: { yes = false } } = readOptions(USAGE, { options: { yes: { type:
 
 async function isMeant (): Promise<boolean> {
   if (yes) return true
-  if (!process.stdin.isTTY) throw new Error('Nothing was thrown away, because there is no terminal to ask on. Add --yes: npm run reset -- --yes')
+  if (!process.stdin.isTTY) {
+    throw new Error('Nothing was thrown away, because there is no terminal to ask on. Add --yes: npm run reset -- --yes')
+  }
   const terminal = createInterface({ input: process.stdin, output: process.stdout })
   const answer = await terminal.question(`Throw away all users, factors and keys in ${DATA_DIR}? (yes or no) `)
   terminal.close()

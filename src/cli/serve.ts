@@ -59,7 +59,17 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
     onLost: () => { metrics.logLineLost() },
     onWritable: lost => { app.log.warn({ lost }, 'lines of the log are lost: it could not be written') }
   })
-  const app = await createApp({ config, secrets, db, memory, skew, metrics, logStream, ...(tracing !== undefined && { tracing }), ...(clock !== undefined && { clock }) })
+  const app = await createApp({
+    config,
+    secrets,
+    db,
+    memory,
+    skew,
+    metrics,
+    logStream,
+    ...(tracing !== undefined && { tracing }),
+    ...(clock !== undefined && { clock })
+  })
   for (const warning of config.WARNINGS) app.log.warn(warning)
 
   const keeper = new SecretKeeper({ env, secrets, db, log: (level, text, err) => { app.log[level]({ err }, text) }, onUnfit })
@@ -76,7 +86,10 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
   }
   let stopping: Promise<void> | undefined
   const stop = (error?: Error): Promise<void> => (stopping ??= end(error))
-  const signals = closeWithGrace({ skip: FAULTS, delay: END_MS + config.PRE_STOP_SECONDS * 1000, logger: undefined }, ({ err }) => stop(err))
+  const signals = closeWithGrace(
+    { skip: FAULTS, delay: END_MS + config.PRE_STOP_SECONDS * 1000, logger: undefined },
+    ({ err }) => stop(err)
+  )
 
   await keeper.prove()
   // A signal came meanwhile, and ends the process.
@@ -87,7 +100,9 @@ export async function serve ({ env, config, database, onUnfit, clock }: ServeOpt
     startAudit({ config, secrets, db, memory, metrics, log: app.log }),
     startWebhooks({ config, secrets, db, metrics, log: app.log, version: VERSION })
   )
-  const onNews = (news: ClockNews, seconds: number): void => { app.log[news === 'healed' ? 'info' : 'warn']({ seconds }, CLOCK_TEXTS[news]) }
+  const onNews = (news: ClockNews, seconds: number): void => {
+    app.log[news === 'healed' ? 'info' : 'warn']({ seconds }, CLOCK_TEXTS[news])
+  }
   // One that is given is not meant to be the machine's.
   if (clock === undefined) workers.push(await startComparingClocks(db, skew, { onNews }))
   await app.listen({ host: config.HOST, port: config.PORT })

@@ -35,8 +35,15 @@ export interface Terminal {
 }
 
 /** @returns the exit code. @throws ConfigError */
-export async function checkToken (args: string[], { env: given, input, say, note, now = new Date(), dataDir = DATA_DIR }: Terminal): Promise<number> {
-  const { values: { 'env-file': file }, positionals: [argument = '-', ...more] } = readOptions(USAGE, { args, allowPositionals: true, options: { 'env-file': { type: 'string' } } })
+export async function checkToken (
+  args: string[],
+  { env: given, input, say, note, now = new Date(), dataDir = DATA_DIR }: Terminal
+): Promise<number> {
+  const { values: { 'env-file': file }, positionals: [argument = '-', ...more] } = readOptions(USAGE, {
+    args,
+    allowPositionals: true,
+    options: { 'env-file': { type: 'string' } }
+  })
   if (more.length > 0) refuseCall(USAGE, 'That is more than one token: check one at a time, without white space in it.')
   const env = file === undefined ? environmentOf(given) : readEnvFile('--env-file', file)
   const rules = readTokenRules(env)
@@ -48,7 +55,15 @@ export async function checkToken (args: string[], { env: given, input, say, note
   say('')
   for (const line of checkLines(report)) say(line)
   const { caller, issuer } = report
-  if (caller !== undefined && issuer !== undefined) for (const line of ['', report.isAccepted ? 'It says' : 'It says, and it would count if all were ✓', ...table(whatItSays(caller, issuer, now))]) say(line)
+  if (caller !== undefined && issuer !== undefined) {
+    for (
+      const line of [
+        '',
+        report.isAccepted ? 'It says' : 'It says, and it would count if all were ✓',
+        ...table(whatItSays(caller, issuer, now))
+      ]
+    ) say(line)
+  }
   let { isAccepted } = report
   if (caller !== undefined) {
     say('')
@@ -65,7 +80,16 @@ export async function runCheck (args: string[]): Promise<never> {
   const note = (line: string): void => { process.stderr.write(`${line}\n`) }
   try {
     // What is open still, as connections to keys that are kept alive, would keep the process for seconds.
-    process.exit(await checkToken(args, { env: process.env, input: process.stdin, say: line => { process.stdout.write(`${line}\n`) }, note }))
+    process.exit(
+      await checkToken(args, {
+        env: process.env,
+        input: process.stdin,
+        say: line => {
+          process.stdout.write(`${line}\n`)
+        },
+        note
+      })
+    )
   } catch (error) {
     note(explain(error, process.env))
     process.exit(2)
@@ -107,20 +131,45 @@ function whatItSays (caller: Caller, issuer: Issuer, now: Date): Row[] {
   const names = (list: readonly string[]): string => list.length === 0 ? 'none' : list.map(clip).join(', ')
   return [
     ['user', kind === 'service' ? `none: it is a machine's (${clip(subject)})` : `${clip(subject)}, of the namespace ${namespace}`],
-    ...(issuerClaims === undefined ? [] : [['account', issuerClaims.account === undefined ? 'the same' : clip(issuerClaims.account)] satisfies Row]),
+    ...(issuerClaims === undefined
+      ? []
+      : [['account', issuerClaims.account === undefined ? 'the same' : clip(issuerClaims.account)] satisfies Row]),
     ['tenant', clip(tenant)],
-    ['roles', `${names(caller.roles)}${issuer.grants.length === 0 ? '; its issuer may grant none that begins with mfa: (grants)' : `; of mfa: roles its issuer may grant ${issuer.grants.join(', ')}`}`],
-    ['groups', `${caller.groups === undefined ? 'not said' : names(caller.groups)}${issuerClaims?.areGroupsUnknown === true ? '; some are left out or cannot be read, so a policy for groups covers the user' : ''}`],
-    ...(issuerClaims === undefined ? [] : [['accounts', issuerClaims.accounts === undefined ? `not said: ${issuer.loginType}, by the login type` : names(issuerClaims.accounts)] satisfies Row]),
+    [
+      'roles',
+      `${names(caller.roles)}${
+        issuer.grants.length === 0
+          ? '; its issuer may grant none that begins with mfa: (grants)'
+          : `; of mfa: roles its issuer may grant ${issuer.grants.join(', ')}`
+      }`
+    ],
+    [
+      'groups',
+      `${caller.groups === undefined ? 'not said' : names(caller.groups)}${
+        issuerClaims?.areGroupsUnknown === true ? '; some are left out or cannot be read, so a policy for groups covers the user' : ''
+      }`
+    ],
+    ...(issuerClaims === undefined
+      ? []
+      : [
+        [
+          'accounts',
+          issuerClaims.accounts === undefined ? `not said: ${issuer.loginType}, by the login type` : names(issuerClaims.accounts)
+        ] satisfies Row
+        ]),
     ['session', sessionOf(caller, issuer)],
     ['login', loginOf(caller, issuer, now)],
-    ...(issuer.mfa === undefined ? [] : [['own MFA', caller.isIdpMfa ? 'counts' : 'does not count: amr, acr or the time of the login does not fit'] satisfies Row])
+    ...(issuer.mfa === undefined
+      ? []
+      : [['own MFA', caller.isIdpMfa ? 'counts' : 'does not count: amr, acr or the time of the login does not fit'] satisfies Row])
   ]
 }
 
 function sessionOf ({ session }: Caller, { sessionClaims }: Issuer): string {
   if (session?.isRemembered === true) return `${clip(session.id)}: a code counts for all of it`
-  return sessionClaims.length === 0 ? 'none is configured (sessionClaim): a code counts until the MFA token ends' : `not said in ${sessionClaims.join(' or ')}: a code counts until the MFA token ends`
+  return sessionClaims.length === 0
+    ? 'none is configured (sessionClaim): a code counts until the MFA token ends'
+    : `not said in ${sessionClaims.join(' or ')}: a code counts until the MFA token ends`
 }
 
 function loginOf ({ authTime, kind }: Caller, { claims, isIatLogin }: Issuer, now: Date): string {
@@ -129,7 +178,14 @@ function loginOf ({ authTime, kind }: Caller, { claims, isIatLogin }: Issuer, no
   return `not known (${claims.authTime.join('.')}${isIatLogin ? '' : ', iatIsLogin'}): the user can't set up a first factor with it`
 }
 
-interface Deciding { caller: Caller, rules: TokenRules, url: string | undefined, now: Date, env: NodeJS.ProcessEnv, say: (line: string) => void }
+interface Deciding {
+  caller: Caller
+  rules: TokenRules
+  url: string | undefined
+  now: Date
+  env: NodeJS.ProcessEnv
+  say: (line: string) => void
+}
 
 /** Whether it counts still, by the database; true where that cannot be asked. */
 async function sayDecision ({ caller, rules, url, now, env, say }: Deciding): Promise<boolean> {
@@ -150,6 +206,10 @@ async function sayDecision ({ caller, rules, url, now, env, say }: Deciding): Pr
     }
   }
   say(`Decision, without the database: ${why}`)
-  for (const line of caller.mfa === undefined ? decisionWithout(caller as FirstFactor, rules, now) : ['allow (mfa_verified), unless it was ended: the database knows']) say(`  ${line}`)
+  for (
+    const line of caller.mfa === undefined
+      ? decisionWithout(caller as FirstFactor, rules, now)
+      : ['allow (mfa_verified), unless it was ended: the database knows']
+  ) say(`  ${line}`)
   return true
 }

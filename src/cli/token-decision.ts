@@ -36,12 +36,22 @@ function ofOwn (user: User | null, caller: Caller, { epoch, generation }: NonNul
 
 async function ofFirst (db: Database, user: User | null, caller: FirstFactor, rules: TokenRules, now: Date): Promise<Following> {
   const { issuerClaims } = caller
-  if (user !== null && user.tokensSince !== null && issuerClaims.issuedAt * 1000 <= user.tokensSince.getTime()) return { isRevoked: true, lines: ['it is of before its user was erased'] }
+  if (user !== null && user.tokensSince !== null && issuerClaims.issuedAt * 1000 <= user.tokensSince.getTime()) {
+    return { isRevoked: true, lines: ['it is of before its user was erased'] }
+  }
   const known = user?.sources[issuerClaims.issuer]
   const sources = { ...user?.sources, [issuerClaims.issuer]: joined(known, caller) }
   const input: DecisionInput = user === null ? newcomer(sources, await findPolicy(db, caller.tenant), now) : { ...user, sources }
   const decision = decide(input, caller, now, decisionSettings(rules))
-  return { isRevoked: false, lines: [written(decision), user === null ? 'The database does not know this user yet.' : `The user is ${user.userId}${user.factors.length > 0 ? ', and has an authenticator' : ', and has no authenticator'}.`] }
+  return {
+    isRevoked: false,
+    lines: [
+      written(decision),
+      user === null
+        ? 'The database does not know this user yet.'
+        : `The user is ${user.userId}${user.factors.length > 0 ? ', and has an authenticator' : ', and has no authenticator'}.`
+    ]
+  }
 }
 
 /** Without the `accounts` claim the login type is added to what was claimed before. */
@@ -52,8 +62,17 @@ function joined (known: SourceClaims | undefined, caller: FirstFactor): SourceCl
 }
 
 /** A user that the database does not know yet. */
-const newcomer = (sources: DecisionInput['sources'], policy: Policy, now: Date): DecisionInput =>
-  ({ isDisabled: false, sources, policyMetAt: null, graceUntil: null, exemption: null, readAt: now, policy, factors: [], session: { authentication: null } })
+const newcomer = (sources: DecisionInput['sources'], policy: Policy, now: Date): DecisionInput => ({
+  isDisabled: false,
+  sources,
+  policyMetAt: null,
+  graceUntil: null,
+  exemption: null,
+  readAt: now,
+  policy,
+  factors: [],
+  session: { authentication: null }
+})
 
 /** As far as it can be said without the database: what it would add are a factor, the policy, and who is disabled or exempt. */
 export function decisionWithout (caller: FirstFactor, rules: TokenRules, now: Date): string[] {

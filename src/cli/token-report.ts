@@ -35,7 +35,9 @@ export async function inspectToken (token: string, rules: TokenRules, now: Date)
   const isAccepted = 'value' in verdict
   const form = await outcomeOf((async () => peek(parseBearer(`Bearer ${token}`)))())
   const length = checkLength(token)
-  if (!('value' in form)) return { entry: undefined, issuer: undefined, checks: [length, toCheck(form, '')], isAccepted: false, caller: undefined }
+  if (!('value' in form)) {
+    return { entry: undefined, issuer: undefined, checks: [length, toCheck(form, '')], isAccepted: false, caller: undefined }
+  }
   const { header, payload } = form.value
   const caller = 'value' in verdict ? verdict.value : undefined
   const isOwn = payload.iss === rules.MFA_ISSUER
@@ -49,14 +51,29 @@ export async function inspectToken (token: string, rules: TokenRules, now: Date)
 function checkLength ({ length }: string): Check {
   return length <= MAX_TOKEN_LENGTH
     ? { isOk: true, text: `it has ${length} characters` }
-    : { isOk: false, text: `it has ${length} characters, and ${MAX_TOKEN_LENGTH} are read (431 token_too_large): let it name fewer groups or roles` }
+    : {
+        isOk: false,
+        text: `it has ${length} characters, and ${MAX_TOKEN_LENGTH} are read (431 token_too_large): let it name fewer groups or roles`
+      }
 }
 
 function ownReport (verdict: Outcome<Caller>, caller: Caller | undefined): Omit<Report, 'isAccepted'> {
-  return { entry: 'our own keys (MFA_SIGNING_KEYS)', issuer: undefined, checks: [toCheck(verdict, 'it is an MFA token of this service, and has not ended')], caller }
+  return {
+    entry: 'our own keys (MFA_SIGNING_KEYS)',
+    issuer: undefined,
+    checks: [toCheck(verdict, 'it is an MFA token of this service, and has not ended')],
+    caller
+  }
 }
 
-async function firstReport (token: string, header: JwsHeader, payload: Claims, rules: TokenRules, now: Date, caller: Caller | undefined): Promise<Omit<Report, 'isAccepted'>> {
+async function firstReport (
+  token: string,
+  header: JwsHeader,
+  payload: Claims,
+  rules: TokenRules,
+  now: Date,
+  caller: Caller | undefined
+): Promise<Omit<Report, 'isAccepted'>> {
   const { ISSUERS } = rules
   const entries = ISSUERS.map(issuer => ({ issuer }))
   const picked = await outcomeOf((async () => pickEntry(payload, entries).issuer)())
@@ -87,7 +104,8 @@ async function firstReport (token: string, header: JwsHeader, payload: Claims, r
 /** Of issuers that do not fit: the one that is meant. */
 function likeliest ({ iss }: Claims, issuers: readonly Issuer[]): Issuer | undefined {
   const bare = (name: unknown): string => String(name).toLowerCase().replace(/\/+$/, '')
-  return issuers.find(({ issuer }) => issuer === iss) ?? issuers.find(({ issuer }) => bare(issuer) === bare(iss)) ?? (issuers.length === 1 ? issuers[0] : undefined)
+  return issuers.find(({ issuer }) => issuer === iss) ?? issuers.find(({ issuer }) => bare(issuer) === bare(iss)) ??
+    (issuers.length === 1 ? issuers[0] : undefined)
 }
 
 function checkNames (picked: Outcome<Issuer>, payload: Claims, issuer: Issuer | undefined): Check[] {
@@ -105,16 +123,25 @@ function audienceCheck (payload: Claims, issuer: Issuer): Check {
     : toCheck({ refusal: { cause: 'audience', claim, value, expected, setting: settingOf(issuer, 'audience') } }, '')
 }
 
-const namedAudiences = (payload: Claims, { audienceClaim }: Issuer): string[] => [payload[audienceClaim]].flat().filter(each => typeof each === 'string')
+const namedAudiences = (payload: Claims, { audienceClaim }: Issuer): string[] =>
+  [payload[audienceClaim]].flat().filter(each => typeof each === 'string')
 
 /** What is wrong besides the signature is looked at after it, so that the signature is right then. */
 function checkSignature (signed: Outcome<Claims> | undefined, header: JwsHeader, issuer: Issuer): Check[] {
   if (signed === undefined) return [{ isOk: undefined, text: 'its signature is not looked at, as it names no issuer or no audience' }]
   const algorithm = { isOk: true, text: `alg is ${shown(header.alg)}` }
-  if ('trouble' in signed) return [algorithm, { isOk: undefined, text: `${signed.trouble.message} (${keySettingOf(issuer)}): ${(signed.trouble.cause as Error).message}` }]
+  if ('trouble' in signed) {
+    return [algorithm, {
+      isOk: undefined,
+      text: `${signed.trouble.message} (${keySettingOf(issuer)}): ${(signed.trouble.cause as Error).message}`
+    }]
+  }
   if ('refusal' in signed && signed.refusal.cause === 'algorithm') return [toCheck(signed, '')]
   if ('refusal' in signed && ['key', 'signature', 'malformed'].includes(signed.refusal.cause)) return [algorithm, toCheck(signed, '')]
-  return [algorithm, { isOk: true, text: `it is signed by ${header.kid === undefined ? 'a key' : `the key ${shown(header.kid)}`} of its issuer (${keySettingOf(issuer)})` }]
+  return [algorithm, {
+    isOk: true,
+    text: `it is signed by ${header.kid === undefined ? 'a key' : `the key ${shown(header.kid)}`} of its issuer (${keySettingOf(issuer)})`
+  }]
 }
 
 /** Most tokens that an operator looks at have ended: it is read as of its last second. */
@@ -156,7 +183,10 @@ async function outcomeOf<T> (work: Promise<T>, payload: Claims = {}): Promise<Ou
 }
 
 /** The checks of the service read a request: it is made, and goes nowhere. */
-async function withRequest<T> (token: string, prepare: (app: FastifyInstance) => Promise<(request: FastifyRequest) => Promise<T>>): Promise<T> {
+async function withRequest<T> (
+  token: string,
+  prepare: (app: FastifyInstance) => Promise<(request: FastifyRequest) => Promise<T>>
+): Promise<T> {
   const app = Fastify() as unknown as FastifyInstance
   const answer = await prepare(app)
   return await new Promise<T>((resolve, reject) => {

@@ -4,7 +4,11 @@ import { isDevelopmentKey } from '../config/development-key.ts'
 /** What a developer needs after a start: where it is, what its tokens and those that it takes say, and lines that work when pasted. */
 export function printWelcome (origin: string, config: Config, env: NodeJS.ProcessEnv): void {
   const { DOCS, MFA_ISSUER, MFA_AUDIENCE, MFA_APPLICATION_AUDIENCES: applications, ISSUERS } = config
-  const taken = ISSUERS.map((issuer, index) => `${index === 0 ? 'It takes        ' : '                '}iss ${issuer.issuer}   aud ${issuer.audiences.join(' or ')}   ${keyOf(issuer, env)}`)
+  const taken = ISSUERS.map((issuer, index) =>
+    `${index === 0 ? 'It takes        ' : '                '}iss ${issuer.issuer}   aud ${issuer.audiences.join(' or ')}   ${
+      keyOf(issuer, env)
+    }`
+  )
   const lines = [
     '',
     `  Headless MFA    ${origin}`,
@@ -29,5 +33,7 @@ function keyOf ({ algorithms, jwksUrl }: Config['ISSUERS'][number], env: NodeJS.
   if (jwksUrl !== undefined) return `keys at ${jwksUrl}`
   const file = env.TRUSTED_ISSUERS_FILE ?? env.JWT_PUBLIC_KEY_FILE ?? env.JWT_SECRET_FILE
   if (file !== undefined) return `${algorithms.join(', ')}, key of ${file}`
-  return `${algorithms.join(', ')}, key JWT_SECRET${isDevelopmentKey(Buffer.from(env.JWT_SECRET as string, 'base64')) ? ' of .data/keys.json' : ''}`
+  return `${algorithms.join(', ')}, key JWT_SECRET${
+    isDevelopmentKey(Buffer.from(env.JWT_SECRET as string, 'base64')) ? ' of .data/keys.json' : ''
+  }`
 }

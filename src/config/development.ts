@@ -38,7 +38,9 @@ export function developmentKeys (dataDir = DATA_DIR): Record<string, string> {
   }
   if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600)
   try { return JSON.parse(readFileSync(path, 'utf8')) as Record<string, string> } catch (error) {
-    throw error instanceof SyntaxError ? new ConfigError('.data/keys.json', 'is not JSON: put back what it held, or begin anew (npm run reset)') : error
+    throw error instanceof SyntaxError
+      ? new ConfigError('.data/keys.json', 'is not JSON: put back what it held, or begin anew (npm run reset)')
+      : error
   }
 }
 
@@ -47,7 +49,14 @@ function makeSigningKey (): Record<string, string> {
   const pair = createECDH('prime256v1')
   pair.setPrivateKey(d)
   const point = pair.getPublicKey()
-  return { kty: 'EC', crv: 'P-256', d: d.toString('base64url'), x: point.subarray(1, 33).toString('base64url'), y: point.subarray(33).toString('base64url'), kid: DEVELOPMENT_KID }
+  return {
+    kty: 'EC',
+    crv: 'P-256',
+    d: d.toString('base64url'),
+    x: point.subarray(1, 33).toString('base64url'),
+    y: point.subarray(33).toString('base64url'),
+    kid: DEVELOPMENT_KID
+  }
 }
 
 /** What the environment leaves open, filled with what is good on a developer's machine. Where it leaves no key open, none is made. */
@@ -56,7 +65,10 @@ export function developmentEnvironment (env: NodeJS.ProcessEnv, dataDir = DATA_D
   const areSeveral = env.TRUSTED_ISSUERS_FILE !== undefined
   const hasIssuerKey = areSeveral || isGiven('JWT_SECRET') || isGiven('JWT_PUBLIC_KEY') || isGiven('JWT_JWKS_URL')
   const host = env.HOST ?? '127.0.0.1'
-  const wanted = [...(hasIssuerKey ? [] : ['JWT_SECRET']), ...['MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS'].filter(name => !isGiven(name))]
+  const wanted = [
+    ...(hasIssuerKey ? [] : ['JWT_SECRET']),
+    ...['MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS'].filter(name => !isGiven(name))
+  ]
   const keys = wanted.length > 0 ? developmentKeys(dataDir) : {}
   return {
     ...Object.fromEntries(wanted.map(name => [name, keys[name]])),
@@ -68,13 +80,15 @@ export function developmentEnvironment (env: NodeJS.ProcessEnv, dataDir = DATA_D
 }
 
 /** Development's own is what no other is said to be; what is neither is judged as production. */
-export const isDevelopment = ({ NODE_ENV }: NodeJS.ProcessEnv): boolean => NODE_ENV === undefined || NODE_ENV === 'development' || NODE_ENV === 'test'
+export const isDevelopment = ({ NODE_ENV }: NodeJS.ProcessEnv): boolean =>
+  NODE_ENV === undefined || NODE_ENV === 'development' || NODE_ENV === 'test'
 
 /**
  * What a process is configured by. In production its environment alone; in development with `.env` beside package.json, and
  * with what is good on a developer's machine.
  */
-export const environmentOf = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => isDevelopment(env) ? developmentEnvironment(withDotEnv(env)) : env
+export const environmentOf = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
+  isDevelopment(env) ? developmentEnvironment(withDotEnv(env)) : env
 
 /** The environment goes before `.env`. A test's is its own alone. */
 export function withDotEnv (env: NodeJS.ProcessEnv, path = DOT_ENV): NodeJS.ProcessEnv {
@@ -87,7 +101,9 @@ export function withDotEnv (env: NodeJS.ProcessEnv, path = DOT_ENV): NodeJS.Proc
 function readDotEnv (path: string): Record<string, string | undefined> {
   if (!existsSync(path)) return {}
   const values = readEnvFile('.env', path)
-  if (!isDevelopment(values)) throw new ConfigError('NODE_ENV', 'stands in .env, which is read in development alone: set it in the environment')
+  if (!isDevelopment(values)) {
+    throw new ConfigError('NODE_ENV', 'stands in .env, which is read in development alone: set it in the environment')
+  }
   return values
 }
 
@@ -95,7 +111,10 @@ function readDotEnv (path: string): Record<string, string | undefined> {
 export function readEnvFile (name: string, path: string): Record<string, string | undefined> {
   const text = readText(name, path)
   // The parser drops what it cannot read, and at times what follows.
-  const withoutQuoted = text.replace(/^(\s*(?:export\s+)?\w+\s*=)\s*("[^"]*"|'[^']*'|`[^`]*`)/gm, (all, name: string) => name + all.slice(name.length).replace(/[^\n]/g, ''))
+  const withoutQuoted = text.replace(
+    /^(\s*(?:export\s+)?\w+\s*=)\s*("[^"]*"|'[^']*'|`[^`]*`)/gm,
+    (all, name: string) => name + all.slice(name.length).replace(/[^\n]/g, '')
+  )
   const bad = withoutQuoted.split('\n').findIndex(line => !/^\s*(#|$)|^\s*(export\s+)?[A-Za-z_]\w*\s*=/.test(line))
   if (bad !== -1) throw new ConfigError(name, `has a line ${bad + 1} that is not NAME=value`)
   const values = parseEnv(text)

@@ -8,7 +8,11 @@ import { ConfigError } from './readers.ts'
  */
 export function readText (variable: string, path: string): string {
   let bytes: Buffer
-  try { bytes = readFileSync(path) } catch (error) { throw new ConfigError(variable, `cannot be read (${(error as NodeJS.ErrnoException).code as string})`) }
+  try {
+    bytes = readFileSync(path)
+  } catch (error) {
+    throw new ConfigError(variable, `cannot be read (${(error as NodeJS.ErrnoException).code as string})`)
+  }
   if (/^(fffe|feff)/.test(bytes.subarray(0, 2).toString('hex'))) throw new ConfigError(variable, 'is UTF-16: save it as UTF-8')
   try {
     return decodeText(bytes)

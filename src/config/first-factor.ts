@@ -6,7 +6,17 @@ import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './public-key.ts
 import { ConfigError } from './readers.ts'
 
 const KEYS = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_JWKS_URL'] as const
-const PLAIN = ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_SECRET_FILE', ...KEYS, 'JWT_ALGORITHMS', 'JWT_LOGIN_TYPE', 'JWT_SESSION_CLAIM', 'JWT_IAT_IS_LOGIN', 'JWT_GRANTS']
+const PLAIN = [
+  'JWT_ISSUER',
+  'JWT_AUDIENCE',
+  'JWT_SECRET_FILE',
+  ...KEYS,
+  'JWT_ALGORITHMS',
+  'JWT_LOGIN_TYPE',
+  'JWT_SESSION_CLAIM',
+  'JWT_IAT_IS_LOGIN',
+  'JWT_GRANTS'
+]
 
 /** Of two places that say which issuers to trust, one would not be read. */
 export function refusePlainIssuer (env: Record<string, string | undefined>, faults: Faults): void {
@@ -26,7 +36,9 @@ export function readFirstFactor (values: Record<string, any>, isGiven: (name: st
   if (algorithms.some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) {
     throw new ConfigError('JWT_ALGORITHMS', isSymmetric ? 'must be HS… with JWT_SECRET' : 'must not be HS… with a public key')
   }
-  if (fitting !== undefined && !algorithms.every(algorithm => fitting.includes(algorithm))) throw new ConfigError('JWT_ALGORITHMS', 'does not fit the key of JWT_PUBLIC_KEY_FILE')
+  if (fitting !== undefined && !algorithms.every(algorithm => fitting.includes(algorithm))) {
+    throw new ConfigError('JWT_ALGORITHMS', 'does not fit the key of JWT_PUBLIC_KEY_FILE')
+  }
   const entry = {
     issuer: values.JWT_ISSUER,
     audience: values.JWT_AUDIENCE,

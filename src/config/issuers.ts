@@ -7,7 +7,21 @@ import { readText } from './files.ts'
 import { algorithmsOf, defaultAlgorithms, parsePublicKey } from './public-key.ts'
 import { ConfigError, type Reader, secret, text, url } from './readers.ts'
 
-export const ALGORITHMS = ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const
+export const ALGORITHMS = [
+  'HS256',
+  'HS384',
+  'HS512',
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA'
+] as const
 export const ROLES = ['mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync'] as const
 const MACHINE_ROLES: readonly string[] = ['mfa:auditor', 'mfa:sync']
 
@@ -16,7 +30,9 @@ const TAKEN_HEADERS = new Set(['authorization', 'cookie', 'host', 'content-type'
 
 /** Claims that say when: two logins of one second would be one session, so an attacker with the password would share its second factor. */
 const TIMES = ['auth_time', 'iat', 'exp', 'nbf']
-const A_TIME = 'names a time, which two logins may share: name a claim that is another for each login, or leave it out, and no second factor is remembered'
+const A_TIME =
+  'names a time, which two logins may share: name a claim that is another for each login, or leave it out, and no second factor is ' +
+  'remembered'
 
 const FILE = 'TRUSTED_ISSUERS_FILE'
 
@@ -46,7 +62,13 @@ const Entry = Type.Object({
   claims: Type.Optional(Type.Object({
     subject: Path, account: Path, tenant: Path, groups: Path, roles: Path, accounts: Path, amr: Path, acr: Path, authTime: Path
   }, strict)),
-  mfa: Type.Optional(Type.Object({ amr: Type.Optional(OneOrMore), acr: Type.Optional(OneOrMore), maxAgeSeconds: Type.Integer({ minimum: 1, maximum: 2592000 }) }, strict)),
+  mfa: Type.Optional(
+    Type.Object({
+      amr: Type.Optional(OneOrMore),
+      acr: Type.Optional(OneOrMore),
+      maxAgeSeconds: Type.Integer({ minimum: 1, maximum: 2592000 })
+    }, strict)
+  ),
   sessionClaim: Type.Optional(Type.Union([Text(255), Texts(255), Type.Null()])),
   iatIsLogin: Type.Optional(Type.Boolean()),
   maxTokenSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 366 * DAY_SECONDS })),
@@ -70,7 +92,9 @@ export function readIssuers (path: string, surroundings: Surroundings, faults: F
   try { entries = JSON.parse(text) } catch { throw new ConfigError(FILE, 'is not JSON') }
   if (!Array.isArray(entries) || entries.length === 0) throw new ConfigError(FILE, 'is not an array with an entry')
   const isOneOfSeveral = entries.length > 1
-  const issuers = entries.flatMap((entry: unknown, index) => faults.try(() => readEntry(entry, `[${index}]`, isOneOfSeveral, surroundings)) ?? [])
+  const issuers = entries.flatMap((entry: unknown, index) =>
+    faults.try(() => readEntry(entry, `[${index}]`, isOneOfSeveral, surroundings)) ?? []
+  )
   issuers.forEach((issuer, index) => { faults.try(() => { refuseTwins(issuer, issuers.slice(0, index), `[${index}]`) }) })
   return issuers
 }
@@ -81,10 +105,16 @@ function readEntry (entry: unknown, where: string, isOneOfSeveral: boolean, { ow
   checkShape(Entry, entry, FILE, where)
   if (entry.issuer === ownIssuer) fail(`${where}.issuer`, 'equals MFA_ISSUER: a first-factor token must not look like ours')
   if (entry.tenant !== undefined && entry.tenants !== undefined) fail(where, 'has tenant, and tenants too: one of them')
-  if (isOneOfSeveral && entry.tenant === undefined && entry.tenants === undefined) fail(where, 'has neither tenant nor tenants: with several issuers, each must say which tenants it speaks for')
+  if (isOneOfSeveral && entry.tenant === undefined && entry.tenants === undefined) {
+    fail(where, 'has neither tenant nor tenants: with several issuers, each must say which tenants it speaks for')
+  }
   if (entry.mfa !== undefined && entry.mfa.amr === undefined && entry.mfa.acr === undefined) fail(`${where}.mfa`, 'has neither amr nor acr')
-  if (entry.loginType === 'service' && entry.grants?.some(role => !MACHINE_ROLES.includes(role)) === true) fail(`${where}.grants`, `holds a role that no machine may have: with the login type service only ${MACHINE_ROLES.join(' and ')}`)
-  if (sessionClaimsOf(entry).some(claim => [...TIMES, ...[entry.claims?.authTime ?? []].flat()].includes(claim))) fail(`${where}.sessionClaim`, A_TIME)
+  if (entry.loginType === 'service' && entry.grants?.some(role => !MACHINE_ROLES.includes(role)) === true) {
+    fail(`${where}.grants`, `holds a role that no machine may have: with the login type service only ${MACHINE_ROLES.join(' and ')}`)
+  }
+  if (sessionClaimsOf(entry).some(claim => [...TIMES, ...[entry.claims?.authTime ?? []].flat()].includes(claim))) {
+    fail(`${where}.sessionClaim`, A_TIME)
+  }
   checkHeader(entry, where, trustedProxies)
   if (entry.loginUrl !== undefined) url(['https:'], { isLoopbackHttpAllowed: true })(`${FILE} ${where}.loginUrl`, entry.loginUrl)
   return toIssuer(entry, checkKey(entry, where), `${FILE} ${where}`)
@@ -93,27 +123,36 @@ function readEntry (entry: unknown, where: string, isOneOfSeveral: boolean, { ow
 /** Exactly one key, and algorithms that go with it: a public key is never an HMAC secret. */
 function checkKey (entry: IssuerEntry, where: string): readonly string[] {
   const given = (['secret', 'publicKey', 'jwksUrl'] as const).filter(name => entry[name] !== undefined)
-  if (given.length !== 1) fail(where, `has ${given.length === 0 ? 'none' : 'more than one'} of secret, publicKey and jwksUrl: one is needed`)
+  if (given.length !== 1) {
+    fail(where, `has ${given.length === 0 ? 'none' : 'more than one'} of secret, publicKey and jwksUrl: one is needed`)
+  }
   if (entry.secret !== undefined) secret(32)(`${FILE} ${where}.secret`, entry.secret)
   const fitting = entry.publicKey === undefined ? undefined : algorithmsOf(parsePublicKey(`${FILE} ${where}.publicKey`, entry.publicKey))
   if (entry.jwksUrl !== undefined) url(['https:'], { isLoopbackHttpAllowed: true })(`${FILE} ${where}.jwksUrl`, entry.jwksUrl)
   const isSymmetric = entry.secret !== undefined
   const algorithms = entry.algorithms ?? defaultAlgorithms(isSymmetric, fitting)
-  if (algorithms.some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) fail(`${where}.algorithms`, isSymmetric ? 'must be HS… with a secret' : 'must not be HS… with a public key')
-  if (fitting !== undefined && !algorithms.every(algorithm => fitting.includes(algorithm))) fail(`${where}.algorithms`, 'does not fit the publicKey')
+  if (algorithms.some(algorithm => algorithm.startsWith('HS') !== isSymmetric)) {
+    fail(`${where}.algorithms`, isSymmetric ? 'must be HS… with a secret' : 'must not be HS… with a public key')
+  }
+  if (fitting !== undefined && !algorithms.every(algorithm => fitting.includes(algorithm))) {
+    fail(`${where}.algorithms`, 'does not fit the publicKey')
+  }
   return algorithms
 }
 
 function checkHeader (entry: IssuerEntry, where: string, trustedProxies: readonly string[]): void {
   if (entry.header === undefined) return
   if (TAKEN_HEADERS.has(entry.header.toLowerCase())) fail(`${where}.header`, 'is a header that means something else')
-  if (entry.sessionClaim === undefined) fail(where, 'has a header and no sessionClaim: name one, or null where the application brings our token in a cookie of its own')
+  if (entry.sessionClaim === undefined) {
+    fail(where, 'has a header and no sessionClaim: name one, or null where the application brings our token in a cookie of its own')
+  }
   if (trustedProxies.length === 0) fail(`${where}.header`, 'is read only from TRUSTED_PROXIES, which is empty')
 }
 
 /** A token of one issuer must fit one entry at most. */
 function refuseTwins ({ issuer, audienceClaim, audiences }: Issuer, others: Issuer[], where: string): void {
-  const isTwin = (other: Issuer): boolean => other.issuer === issuer && (other.audienceClaim !== audienceClaim || other.audiences.some(audience => audiences.includes(audience)))
+  const isTwin = (other: Issuer): boolean =>
+    other.issuer === issuer && (other.audienceClaim !== audienceClaim || other.audiences.some(audience => audiences.includes(audience)))
   if (others.some(isTwin)) fail(`${where}.audience`, 'is another entry\'s too, of the same issuer: the audience picks the entry')
 }
 
@@ -156,7 +195,13 @@ export function toIssuer (entry: IssuerEntry, algorithms: readonly string[], pla
       acr: pathOf(claims.acr, 'acr'),
       authTime: pathOf(claims.authTime, 'auth_time')
     },
-    mfa: mfa === undefined ? undefined : { amr: mfa.amr === undefined ? undefined : listOf(mfa.amr), acr: mfa.acr === undefined ? undefined : listOf(mfa.acr), maxAgeSeconds: mfa.maxAgeSeconds },
+    mfa: mfa === undefined
+      ? undefined
+      : {
+          amr: mfa.amr === undefined ? undefined : listOf(mfa.amr),
+          acr: mfa.acr === undefined ? undefined : listOf(mfa.acr),
+          maxAgeSeconds: mfa.maxAgeSeconds
+        },
     sessionClaims: sessionClaimsOf(entry),
     isIatLogin: entry.iatIsLogin ?? false,
     // What lives for longer is no login's. A personal token is meant to.

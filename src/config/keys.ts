@@ -6,7 +6,10 @@ import { ConfigError, type Reader } from './readers.ts'
 import type { SigningKey } from './signing-keys.ts'
 import { secretBytes } from './webhook.ts'
 
-export const variableOf = { sealing: 'MFA_ENCRYPTION_KEYS', pepper: 'MFA_PEPPERS', signing: 'MFA_SIGNING_KEYS' } as const satisfies Record<Purpose, string>
+export const variableOf = { sealing: 'MFA_ENCRYPTION_KEYS', pepper: 'MFA_PEPPERS', signing: 'MFA_SIGNING_KEYS' } as const satisfies Record<
+  Purpose,
+  string
+>
 
 /** `id:base64,…` with 32 bytes each. */
 const readRing = (purpose: 'sealing' | 'pepper'): Reader<KeyRing> => (name, raw) => {
@@ -41,7 +44,9 @@ export function refuseReused (values: Record<string, unknown>, faults: Faults): 
 
 /** All keys, as bytes, each with the variable that has it. */
 export function * materialsOf (values: Record<string, unknown>): Generator<[name: string, material: Buffer]> {
-  for (const name of ['MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) for (const key of (values[name] as KeyRing | undefined)?.keys.values() ?? []) yield [name, key]
+  for (const name of ['MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) {
+    for (const key of (values[name] as KeyRing | undefined)?.keys.values() ?? []) yield [name, key]
+  }
   for (const key of values.MFA_SIGNING_KEYS as SigningKey[] | undefined ?? []) yield ['MFA_SIGNING_KEYS', key.material]
   for (const secret of values.WEBHOOK_SECRET as string[] | undefined ?? []) yield ['WEBHOOK_SECRET', secretBytes(secret)]
   // What first-factor tokens are signed with, where that is a secret. One that several issuers share is theirs alone.
@@ -56,5 +61,7 @@ export function * materialsOf (values: Record<string, unknown>): Generator<[name
 /** The secrets of issuers, each with where it stands. */
 export function issuerSecrets (values: Record<string, unknown>): Array<[name: string, secret: string]> {
   if (values.JWT_SECRET !== undefined) return [['JWT_SECRET', values.JWT_SECRET as string]]
-  return (values.ISSUERS as Issuer[] | undefined ?? []).flatMap(({ algorithms, key }, index) => isSymmetric(algorithms) && key !== undefined ? [[`TRUSTED_ISSUERS_FILE [${index}].secret`, key]] : [])
+  return (values.ISSUERS as Issuer[] | undefined ?? []).flatMap(({ algorithms, key }, index) =>
+    isSymmetric(algorithms) && key !== undefined ? [[`TRUSTED_ISSUERS_FILE [${index}].secret`, key]] : []
+  )
 }

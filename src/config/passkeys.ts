@@ -39,11 +39,15 @@ const texts: Reader<string[]> = (_name, raw) => raw.split(',').map(part => part.
 export const passkeyVariables = {
   PASSKEY_RP_ID: {
     read: text(253),
-    about: 'the domain that passkeys are bound to: your front end\'s, or one above it. Without it there are no passkeys. It is for ever: passkeys of another domain stay, and open nothing. See [Passkeys](passkeys.md)'
+    about:
+      "the domain that passkeys are bound to: your front end's, or one above it. Without it there are no passkeys. It is for ever: " +
+      'passkeys of another domain stay, and open nothing. See [Passkeys](passkeys.md)'
   },
   PASSKEY_ORIGINS: {
     read: texts,
-    about: 'the exact origins of the pages and apps that may use passkeys: `https://…` at that domain or below it, `android:apk-key-hash:` with its 43 characters, and outside production `http://localhost:…`'
+    about:
+      'the exact origins of the pages and apps that may use passkeys: `https://…` at that domain or below it, `android:apk-key-hash:` ' +
+      'with its 43 characters, and outside production `http://localhost:…`'
   },
   PASSKEY_RELATED_ORIGINS: {
     read: texts,
@@ -57,7 +61,9 @@ export const passkeyVariables = {
   },
   PASSKEYS_FILE: {
     read: text(4096),
-    about: 'a JSON file with a domain for each of several tenants. It replaces the `PASSKEY_…` variables. See [Passkeys](passkeys.md#several-front-ends)'
+    about:
+      'a JSON file with a domain for each of several tenants. It replaces the `PASSKEY_…` variables. ' +
+      'See [Passkeys](passkeys.md#several-front-ends)'
   }
 } as const
 
@@ -73,13 +79,24 @@ export function readPasskeys (values: Record<string, any>, isGiven: (name: strin
   }
   const { PASSKEY_RP_ID: rpId, PASSKEY_ORIGINS: origins, PASSKEY_RELATED_ORIGINS: relatedOrigins } = values
   if (!isGiven('PASSKEY_RP_ID')) {
-    for (const each of PLAIN.filter(name => isGiven(name) && name !== 'PASSKEY_USER_VERIFICATION')) faults.add(each, 'is set, and PASSKEY_RP_ID is not: name the domain that passkeys are bound to')
+    for (const each of PLAIN.filter(name => isGiven(name) && name !== 'PASSKEY_USER_VERIFICATION')) {
+      faults.add(each, 'is set, and PASSKEY_RP_ID is not: name the domain that passkeys are bound to')
+    }
     return []
   }
   if (rpId === undefined) return []
-  if (!isGiven('PASSKEY_ORIGINS')) throw new ConfigError('PASSKEY_ORIGINS', 'is missing: name the pages that may use the passkeys of PASSKEY_RP_ID')
+  if (!isGiven('PASSKEY_ORIGINS')) {
+    throw new ConfigError('PASSKEY_ORIGINS', 'is missing: name the pages that may use the passkeys of PASSKEY_RP_ID')
+  }
   if (origins === undefined) return []
-  const entry = { tenants: '*' as const, rpId, origins, relatedOrigins, name: values.PASSKEY_RP_NAME, userVerification: values.PASSKEY_USER_VERIFICATION }
+  const entry = {
+    tenants: '*' as const,
+    rpId,
+    origins,
+    relatedOrigins,
+    name: values.PASSKEY_RP_NAME,
+    userVerification: values.PASSKEY_USER_VERIFICATION
+  }
   return [toParty(entry, name, isProduction, member => VARIABLES[member])]
 }
 
@@ -93,7 +110,9 @@ function readFile (path: string, name: string, isProduction: boolean): RelyingPa
   if (!Array.isArray(entries) || entries.length === 0) throw new ConfigError(FILE, 'is not an array with an entry')
   return (entries as unknown[]).map((entry, index) => {
     checkShape(Entry, entry, FILE, `[${index}]`)
-    if (entry.tenants === '*' && index < entries.length - 1) throw new ConfigError(`${FILE} [${index}].tenants`, 'is "*", which leaves nothing to the entries below it: put it last')
+    if (entry.tenants === '*' && index < entries.length - 1) {
+      throw new ConfigError(`${FILE} [${index}].tenants`, 'is "*", which leaves nothing to the entries below it: put it last')
+    }
     return toParty(entry, name, isProduction, member => `${FILE} [${index}].${member}`)
   })
 }
@@ -113,8 +132,11 @@ function checkDomain (name: string, rpId: string, isProduction: boolean): void {
     if (isProduction) throw new ConfigError(name, 'is localhost, which is not for production')
     return
   }
-  const isDomain = /^[a-z0-9.-]+\.[a-z0-9-]*[a-z][a-z0-9-]*$/.test(rpId) && URL.canParse(`https://${rpId}`) && new URL(`https://${rpId}`).hostname === rpId
-  if (!isDomain || rpId.startsWith('.') || rpId.includes('..')) throw new ConfigError(name, 'is not a domain in small letters, as example.com, without scheme and port')
+  const isDomain = /^[a-z0-9.-]+\.[a-z0-9-]*[a-z][a-z0-9-]*$/.test(rpId) && URL.canParse(`https://${rpId}`) &&
+    new URL(`https://${rpId}`).hostname === rpId
+  if (!isDomain || rpId.startsWith('.') || rpId.includes('..')) {
+    throw new ConfigError(name, 'is not a domain in small letters, as example.com, without scheme and port')
+  }
 }
 
 const isWithin = (host: string, rpId: string): boolean => host === rpId || host.endsWith(`.${rpId}`)
@@ -123,14 +145,28 @@ const isExact = (origin: string): boolean => URL.canParse(origin) && new URL(ori
 function checkOrigin (name: string, origin: string, rpId: string, isProduction: boolean): void {
   if (/^android:apk-key-hash:[A-Za-z0-9_-]{43}$/.test(origin)) return
   if (origin === ANY_LOCALHOST && rpId === 'localhost') return
-  if (!isExact(origin)) throw new ConfigError(name, 'holds something that is not an exact origin, as https://app.example.com or android:apk-key-hash: with its 43 characters')
+  if (!isExact(origin)) {
+    throw new ConfigError(
+      name,
+      'holds something that is not an exact origin, as https://app.example.com or android:apk-key-hash: with its 43 characters'
+    )
+  }
   const { protocol, hostname } = new URL(origin)
   const isSecure = protocol === 'https:' || (protocol === 'http:' && hostname === 'localhost' && !isProduction)
   if (!isSecure) throw new ConfigError(name, 'holds an origin that is not https: no browser gives it a passkey')
-  if (!isWithin(hostname, rpId)) throw new ConfigError(name, 'holds an origin that is neither the relying party\'s domain nor below it: if it is yours too, it is a related origin')
+  if (!isWithin(hostname, rpId)) {
+    throw new ConfigError(
+      name,
+      "holds an origin that is neither the relying party's domain nor below it: if it is yours too, it is a related origin"
+    )
+  }
 }
 
 function checkRelated (name: string, origin: string, rpId: string): void {
-  if (!isExact(origin) || !origin.startsWith('https://')) throw new ConfigError(name, 'holds something that is not an exact https origin, as https://app.example.org')
-  if (isWithin(new URL(origin).hostname, rpId)) throw new ConfigError(name, 'holds an origin at the relying party\'s own domain, which is no related one: put it among the origins')
+  if (!isExact(origin) || !origin.startsWith('https://')) {
+    throw new ConfigError(name, 'holds something that is not an exact https origin, as https://app.example.org')
+  }
+  if (isWithin(new URL(origin).hostname, rpId)) {
+    throw new ConfigError(name, "holds an origin at the relying party's own domain, which is no related one: put it among the origins")
+  }
 }

@@ -1,7 +1,10 @@
 import { ConfigError } from './readers.ts'
 
 /** What guides, samples and people in a hurry write where a key should be. Long enough that no random key has it. */
-const WORDS = /change.?(me|this)|replace.?(me|this|with)|example|sample|secret|passw[o0]rd|placeholder|your.{0,9}(key|jwt|token)|test.?key|dummy|insecure|default|development|supabase|at.?least|characters/i
+const WORDS = new RegExp([
+  'change.?(me|this)', 'replace.?(me|this|with)', 'example', 'sample', 'secret', 'passw[o0]rd', 'placeholder', 'your.{0,9}(key|jwt|token)',
+  'test.?key', 'dummy', 'insecure', 'default', 'development', 'supabase', 'at.?least', 'characters'
+].join('|'), 'i')
 const SEQUENCES = /01234567|12345678|abcdefgh|qwertyui/i
 const REPEATED = /^([^]{1,16})\1+[^]{0,15}$/
 

@@ -62,7 +62,9 @@ export const origins: Reader<string[]> = (name, raw) => raw === ''
   ? []
   : raw.split(',').map(part => {
     const origin = part.trim()
-    if (!isOrigin(origin)) throw new ConfigError(name, 'holds something that is not an exact origin, as https://app.example.com, without a slash at its end')
+    if (!isOrigin(origin)) {
+      throw new ConfigError(name, 'holds something that is not an exact origin, as https://app.example.com, without a slash at its end')
+    }
     return origin
   })
 
@@ -96,7 +98,9 @@ export const hosts: Reader<string[]> = (name, raw) => raw === ''
   ? []
   : raw.split(',').map(part => {
     const host = part.trim()
-    if (!URL.canParse(`https://${host}`) || new URL(`https://${host}`).host !== host || host.includes('*')) throw new ConfigError(name, 'holds something that is not a host, as app.example.com or app.example.com:8443')
+    if (!URL.canParse(`https://${host}`) || new URL(`https://${host}`).host !== host || host.includes('*')) {
+      throw new ConfigError(name, 'holds something that is not a host, as app.example.com or app.example.com:8443')
+    }
     return host
   })
 

@@ -6,8 +6,19 @@ import type { SigningKey } from './signing-keys.ts'
 
 /** What is read once: everything but the keys, of which `Secrets` has the present ones. */
 export type Settings =
-  Omit<Config, 'DATABASE_URL' | 'DATABASE_OWNER_URL' | 'JWT_SECRET' | 'JWT_PUBLIC_KEY' | 'MFA_SIGNING_KEYS' | 'MFA_ENCRYPTION_KEYS' | 'MFA_PEPPERS' | 'WEBHOOK_SECRET' | 'ISSUERS'> &
-  Readonly<{ ISSUERS: ReadonlyArray<Omit<Issuer, 'key'>> }>
+  & Omit<
+    Config,
+    | 'DATABASE_URL'
+    | 'DATABASE_OWNER_URL'
+    | 'JWT_SECRET'
+    | 'JWT_PUBLIC_KEY'
+    | 'MFA_SIGNING_KEYS'
+    | 'MFA_ENCRYPTION_KEYS'
+    | 'MFA_PEPPERS'
+    | 'WEBHOOK_SECRET'
+    | 'ISSUERS'
+  >
+  & Readonly<{ ISSUERS: ReadonlyArray<Omit<Issuer, 'key'>> }>
 
 /** The keys as they are now. Ask at each use and keep nothing of it: a file may have changed since. */
 export class Secrets {
@@ -40,7 +51,11 @@ export class Secrets {
     const isDatabaseOther = placeOf(next.DATABASE_URL) !== placeOf(DATABASE_URL)
     this.#config = { ...next, ...(areIssuersOther && { ISSUERS }), ...(isDatabaseOther && { DATABASE_URL }) }
     this.#areProved = true
-    return [...(areIssuersOther ? ['the issuers'] : []), ...(arePasskeysOther ? ['PASSKEYS_FILE'] : []), ...(isDatabaseOther ? ['DATABASE_URL'] : [])]
+    return [
+      ...(areIssuersOther ? ['the issuers'] : []),
+      ...(arePasskeysOther ? ['PASSKEYS_FILE'] : []),
+      ...(isDatabaseOther ? ['DATABASE_URL'] : [])
+    ]
   }
 
   #proved (): Config {
@@ -49,10 +64,15 @@ export class Secrets {
   }
 }
 
-export const keySet = ({ MFA_ENCRYPTION_KEYS, MFA_PEPPERS, MFA_SIGNING_KEYS }: Config): KeySet => ({ sealing: MFA_ENCRYPTION_KEYS, peppers: MFA_PEPPERS, signing: MFA_SIGNING_KEYS })
+export const keySet = ({ MFA_ENCRYPTION_KEYS, MFA_PEPPERS, MFA_SIGNING_KEYS }: Config): KeySet => ({
+  sealing: MFA_ENCRYPTION_KEYS,
+  peppers: MFA_PEPPERS,
+  signing: MFA_SIGNING_KEYS
+})
 
 /** All of the issuers but their secrets. A public key is none: its provider publishes several at a JWKS URL. */
-const shapeOf = (issuers: readonly Issuer[]): string => JSON.stringify(issuers.map(({ key, ...rest }) => isSymmetric(rest.algorithms) ? rest : { key, ...rest }))
+const shapeOf = (issuers: readonly Issuer[]): string =>
+  JSON.stringify(issuers.map(({ key, ...rest }) => isSymmetric(rest.algorithms) ? rest : { key, ...rest }))
 
 /** All of a database's URL but who signs in: half of the connections must not be to another database. */
 const placeOf = (databaseUrl: string | undefined): string | undefined => databaseUrl?.replace(/^([^/]*\/\/)[^/?#]*@/, '$1')

@@ -34,14 +34,24 @@ function readKey (name: string, jwk: JsonWebKey & { kid?: string }): SigningKey 
   const publicKey = createPublicKey(privateKey)
   // Of a P-256 key the public half is taken as it is given: with another's, no one could verify what is signed.
   const hash = algorithm === 'ES256' ? 'sha256' : null
-  if (!verify(hash, PROBE, publicKey, sign(hash, PROBE, privateKey))) throw new ConfigError(name, 'has a key whose private and public part do not fit')
+  if (!verify(hash, PROBE, publicKey, sign(hash, PROBE, privateKey))) {
+    throw new ConfigError(name, 'has a key whose private and public part do not fit')
+  }
   const { kty, crv, x, y } = publicKey.export({ format: 'jwk' }) as Record<string, string>
   return {
     kid: jwk.kid,
     algorithm,
     privatePem: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
     publicPem: publicKey.export({ format: 'pem', type: 'spki' }) as string,
-    publicJwk: { kty: kty as string, crv: crv as string, x: x as string, ...(y !== undefined && { y }), kid: jwk.kid, use: 'sig', alg: algorithm },
+    publicJwk: {
+      kty: kty as string,
+      crv: crv as string,
+      x: x as string,
+      ...(y !== undefined && { y }),
+      kid: jwk.kid,
+      use: 'sig',
+      alg: algorithm
+    },
     material: Buffer.from(jwk.d, 'base64url')
   }
 }

@@ -5,7 +5,16 @@ import type { Settled } from '../platform/db/settlements.ts'
 import type { ThrottleLimits } from './throttle/throttle.ts'
 
 /** A code whose counter is higher than any accepted one of this factor: of TOTP, of a newer step. */
-export interface Acceptance { tenant: string, userId: string, kind: string, epoch: number, factorId: string, counter: number, authentication: object | null, by: By }
+export interface Acceptance {
+  tenant: string
+  userId: string
+  kind: string
+  epoch: number
+  factorId: string
+  counter: number
+  authentication: object | null
+  by: By
+}
 
 export interface Refusal {
   tenant: string
@@ -61,25 +70,41 @@ function settleAll (db: Database, among: Among, attempts: Attempt[]): Promise<Ar
   return refusals.length === attempts.length ? refuseAll(db, among, refusals) : settleMixed(db, among, attempts)
 }
 
-const acceptAll = (db: Database, { tenant, kind }: Among, attempts: Array<Own<Acceptance>>): Promise<Array<Accepted | null>> => batched(attempts, {
-  single: async ({ userId, epoch, factorId, counter, authentication, by }) => resultOf(await db.rows<Result<Accepted>>`
-    SELECT accept_factor(${tenant}, ${userId}::uuid, ${kind}, ${epoch}::int, ${factorId}::uuid, ${counter}::bigint, ${authentication}::jsonb, ${by}::jsonb) AS result`),
-  batch: async sorted => resultOf(await db.rows<Result<Accepted[]>>`
-    SELECT accept_factors(${tenant}, ${kind}, ${valuesOf(sorted, 'userId')}::uuid[], ${valuesOf(sorted, 'epoch')}::int[], ${valuesOf(sorted, 'factorId')}::uuid[],
-      ${valuesOf(sorted, 'counter')}::bigint[], ${valuesOf(sorted, 'authentication')}::jsonb[], ${valuesOf(sorted, 'by')}::jsonb[]) AS result`)
-})
+const acceptAll = (db: Database, { tenant, kind }: Among, attempts: Array<Own<Acceptance>>): Promise<Array<Accepted | null>> =>
+  batched(attempts, {
+    single: async ({ userId, epoch, factorId, counter, authentication, by }) => resultOf(await db.rows<Result<Accepted>>`
+    SELECT accept_factor(${tenant}, ${userId}::uuid, ${kind}, ${epoch}::int, ${factorId}::uuid, ${counter}::bigint,
+      ${authentication}::jsonb, ${by}::jsonb) AS result`
+    ),
+    batch: async sorted => resultOf(await db.rows<Result<Accepted[]>>`
+    SELECT accept_factors(${tenant}, ${kind}, ${valuesOf(sorted, 'userId')}::uuid[], ${valuesOf(sorted, 'epoch')}::int[], ${
+          valuesOf(sorted, 'factorId')
+        }::uuid[],
+      ${valuesOf(sorted, 'counter')}::bigint[], ${valuesOf(sorted, 'authentication')}::jsonb[], ${
+          valuesOf(sorted, 'by')
+        }::jsonb[]) AS result`
+    )
+  })
 
-const refuseAll = (db: Database, { tenant, kind }: Among, attempts: Array<Own<Refusal>>): Promise<Array<Refused | null>> => batched(attempts, {
-  single: async ({ userId, weight, limits, pendingId, near, by }) => resultOf(await db.rows<Result<Refused>>`
-    SELECT refuse_factor(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid, ${near}::jsonb, ${by}::jsonb) AS result`),
-  // The limits are the deployment's, and so the same for all.
-  batch: async sorted => resultOf(await db.rows<Result<Refused[]>>`
-    SELECT refuse_factors(${tenant}, ${kind}, ${(sorted[0] as Own<Refusal>).limits}::jsonb, ${valuesOf(sorted, 'userId')}::uuid[], ${valuesOf(sorted, 'weight')}::int[],
+const refuseAll = (db: Database, { tenant, kind }: Among, attempts: Array<Own<Refusal>>): Promise<Array<Refused | null>> =>
+  batched(attempts, {
+    single: async ({ userId, weight, limits, pendingId, near, by }) => resultOf(await db.rows<Result<Refused>>`
+    SELECT refuse_factor(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${
+          pendingId ?? null
+        }::uuid, ${near}::jsonb, ${by}::jsonb) AS result`
+    ),
+    // The limits are the deployment's, and so the same for all.
+    batch: async sorted => resultOf(await db.rows<Result<Refused[]>>`
+    SELECT refuse_factors(${tenant}, ${kind}, ${(sorted[0] as Own<Refusal>).limits}::jsonb, ${valuesOf(sorted, 'userId')}::uuid[], ${
+          valuesOf(sorted, 'weight')
+        }::int[],
       ${valuesOf(sorted, 'pendingId')}::uuid[], ${valuesOf(sorted, 'near')}::jsonb[], ${valuesOf(sorted, 'by')}::jsonb[]) AS result`)
-})
+  })
 
 const settleMixed = (db: Database, { tenant, kind }: Among, attempts: Attempt[]): Promise<Array<Answer | null>> => byUser(attempts,
-  async sorted => resultOf(await db.rows<Result<Answer[]>>`SELECT settle_factors(${tenant}, ${kind}, ${JSON.stringify(sorted)}::jsonb) AS result`))
+  async sorted =>
+    resultOf(await db.rows<Result<Answer[]>>`SELECT settle_factors(${tenant}, ${kind}, ${JSON.stringify(sorted)}::jsonb) AS result`)
+)
 
 interface Result<T> { result: T | null }
 const resultOf = <T>([row]: Array<Result<T>>): T | null => (row as Result<T>).result

@@ -50,11 +50,24 @@ export interface FactorKind extends ProofKind {
   /** What a client sees of one besides what every kind has; `counter` is the newest that was accepted. */
   view: (factor: Pick<Factor, 'counter' | keyof SealedParameters>, now: Date) => { nextCodeAt?: string | null }
   /** A member of each factor that is null for other kinds; `credential` is null of a pending one. */
-  readonly details?: { readonly name: string, readonly schema: TSchema, make: (credential: Credential | null, tenant: string, config: Settings) => object | null }
+  readonly details?: {
+    readonly name: string,
+    readonly schema: TSchema,
+    make: (credential: Credential | null, tenant: string, config: Settings) => object | null
+  }
 }
 
 /** Of a call: its path and its part of the specification. `body` and `answer` name components. */
-export interface KindCall { path: string, id: string, summary: string, description: string, body: string, answer: string, answered: string, ifUnknown: string }
+export interface KindCall {
+  path: string
+  id: string
+  summary: string
+  description: string
+  body: string
+  answer: string
+  answered: string
+  ifUnknown: string
+}
 
 /** `session`: the login session that the caller's token names. */
 export interface KindContext { now: Date, ring: KeyRing, config: Settings, session: string | null }
@@ -70,7 +83,13 @@ export interface Started {
  * `near`: for the audit alone, what would have made a refused one right. `secret`: to be sealed in place of what was kept until now,
  * such as the public key that has answered a challenge; it is overwritten then. `name`: what it is called without a label.
  */
-export type Confirmed = { outcome: 'refused', near: object | null } | { outcome: 'match', counter: number, secret?: Buffer, credential?: Credential, name?: string | null }
+export type Confirmed = { outcome: 'refused', near: object | null } | {
+  outcome: 'match',
+  counter: number,
+  secret?: Buffer,
+  credential?: Credential,
+  name?: string | null
+}
 
 /** `unreadable`: those whose secret does not open. */
 export type Verified = { unreadable: Factor[] } & (

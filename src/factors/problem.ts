@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
-import type { FactorKind } from './factor-kind.ts'
 import { DETAILS, Problem, type ProblemCode } from '../http/problem.ts'
 import type { Services } from '../services.ts'
+import type { FactorKind } from './factor-kind.ts'
 
 /** What calls of a kind answer besides, where not every deployment has it. */
 export const unofferedCodes = ({ isOffered }: FactorKind): ProblemCode[] => isOffered === undefined ? [] : ['not_offered']

@@ -15,7 +15,7 @@ const MOST = 1000
 
 /** Reports those that no later one has reported within a minute. */
 export async function reportRefusals (db: Database): Promise<void> {
-  const due = await db.chores<{ tenant: string, userId: string, call: string }>`
+  const due = await db.reports<{ tenant: string, userId: string, call: string }>`
     SELECT tenant, user_id::text AS "userId", call FROM refusals WHERE reported_at <= now() - interval '1 minute' LIMIT ${MOST}::int`
   for (const { tenant, userId, call } of due) await db.settle('report_refusals', sql`${tenant}, ${userId}::uuid, ${call}`)
 }

@@ -3,8 +3,8 @@ import { type Acr, isAtLeast } from '../http/auth/caller.ts'
 import { UnavailableError } from '../platform/unavailable.ts'
 import type { Factor, User } from '../users/user.ts'
 import type { FactorKind, ProofKind } from './factor-kind.ts'
-import { recoveryCodes } from './recovery-codes/kind.ts'
 import { passkeys } from './passkeys/kind.ts'
+import { recoveryCodes } from './recovery-codes/kind.ts'
 import { totp } from './totp/kind.ts'
 
 /** All that there are: a new kind is a folder of its own, and a line here. */

@@ -18,7 +18,10 @@ type Found = { caller: Caller } & ({ proof: MfaProof, user: null } | { proof: nu
  * The answer to a gateway's question. An MFA token that is enough costs no look into the database, nor does a first-factor
  * token that has just passed by what its session remembers; any other one.
  */
-export function createAsk ({ auth, clock, config, kinds, revocations, guard }: Services, cache: AuthorizationCache): (request: FastifyRequest) => Promise<Outcome> {
+export function createAsk (
+  { auth, clock, config, kinds, revocations, guard }: Services,
+  cache: AuthorizationCache
+): (request: FastifyRequest) => Promise<Outcome> {
   const settings: AuthorizeSettings = { ...decisionSettings(config), canProve: (acr, user) => kinds.canProve(acr, user, config) }
 
   /** Of the tokens that may be taken, the first that is alive. */
@@ -78,7 +81,9 @@ async function orNull<T> (work: Promise<T>): Promise<T | null> {
 function readDemands (request: FastifyRequest): Demands {
   if (request.routeOptions.url?.endsWith('*') === true) return {}
   const isValid = request.getValidationFunction('querystring') as NonNullable<ReturnType<FastifyRequest['getValidationFunction']>>
-  if (isValid(request.query) !== true) throw Object.assign(new Error('the query is not well-formed'), { validation: isValid.errors, validationContext: 'querystring' })
+  if (isValid(request.query) !== true) {
+    throw Object.assign(new Error('the query is not well-formed'), { validation: isValid.errors, validationContext: 'querystring' })
+  }
   const { acr, maxAge } = request.query as AuthorizeQuery
   return { acr, maxAge: maxAge === undefined ? undefined : Number(maxAge) }
 }

@@ -26,7 +26,15 @@ export class AuthorizationCache {
 
   constructor ({ max, perUser }: AuthorizationLimits = LIMITS, ttlMs = CACHE_SECONDS * 1000) {
     this.#perUser = perUser
-    this.#authorizations = new LRUCache({ max, ttl: ttlMs, ttlAutopurge: true, noDisposeOnSet: true, dispose: ({ user }, token) => { this.#leave(user, token) } })
+    this.#authorizations = new LRUCache({
+      max,
+      ttl: ttlMs,
+      ttlAutopurge: true,
+      noDisposeOnSet: true,
+      dispose: ({ user }, token) => {
+        this.#leave(user, token)
+      }
+    })
   }
 
   get size (): number { return this.#authorizations.size }
@@ -45,7 +53,14 @@ export class AuthorizationCache {
         authTime: authentication.authTime,
         // Ends are judged by when it was made, which is now.
         expiresAt: nowSeconds + MAX_TOKEN_SECONDS,
-        mfa: { userId, epoch, acr: authentication.acr, factorId: authentication.factorId, generation, isBypass: authentication.isBypass === true }
+        mfa: {
+          userId,
+          epoch,
+          acr: authentication.acr,
+          factorId: authentication.factorId,
+          generation,
+          isBypass: authentication.isBypass === true
+        }
       },
       until: Math.min(nowSeconds + CACHE_SECONDS, authentication.endsAt)
     })

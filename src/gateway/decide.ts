@@ -31,7 +31,9 @@ export interface AuthorizeSettings extends DecisionSettings { canProve: (acr: Ac
 export function decideAuthorize (user: User, caller: Caller, demands: Demands, now: Date, settings: AuthorizeSettings): Answer {
   const decision = decide(user, caller, now, settings)
   if (decision.action === 'deny') return { action: 'deny' }
-  const authentication = [tokenAuthentication(caller), user.session.authentication, idpAuthentication(caller)].find(authentication => authentication !== null && meets(authentication, demands, now))
+  const authentication = [tokenAuthentication(caller), user.session.authentication, idpAuthentication(caller)].find(authentication =>
+    authentication !== null && meets(authentication, demands, now)
+  )
   if (authentication !== undefined && authentication !== null) return allowBy(authentication, demands)
   const isMoreDemanded = demands.acr !== undefined || demands.maxAge !== undefined
   if (decision.action === 'allow' && !isMoreDemanded) return { action: 'allow', acr: 'none', reason: decision.reason }
@@ -41,13 +43,15 @@ export function decideAuthorize (user: User, caller: Caller, demands: Demands, n
   return { action: 'enroll', login: 'fresh' }
 }
 
-const tokenAuthentication = ({ mfa, authTime }: Pick<Caller, 'mfa' | 'authTime'>): Authentication | null => mfa === undefined ? null : { acr: mfa.acr, authTime }
+const tokenAuthentication = ({ mfa, authTime }: Pick<Caller, 'mfa' | 'authTime'>): Authentication | null =>
+  mfa === undefined ? null : { acr: mfa.acr, authTime }
 
 /** The identity provider's, whose age is the login's. */
 const idpAuthentication = ({ isIdpMfa, authTime }: Caller): Authentication | null => isIdpMfa ? { acr: 'idp-mfa', authTime } : null
 
 const meets = ({ acr, authTime }: Authentication, demands: Demands, now: Date): boolean =>
-  (demands.acr === undefined || (acr !== 'idp-mfa' && isAtLeast(acr, demands.acr))) && (demands.maxAge === undefined || isFresh(authTime, now, demands.maxAge))
+  (demands.acr === undefined || (acr !== 'idp-mfa' && isAtLeast(acr, demands.acr))) &&
+  (demands.maxAge === undefined || isFresh(authTime, now, demands.maxAge))
 
 const allowBy = ({ acr }: Authentication, demands: Demands): Answer =>
   ({ action: 'allow', acr: acr === 'idp-mfa' ? acr : toldAcr(acr, demands.acr), reason: acr === 'idp-mfa' ? 'idp_mfa' : 'mfa_verified' })

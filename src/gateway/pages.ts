@@ -13,7 +13,9 @@ export interface Pages {
   login: (request: FastifyRequest, issuer: string | undefined, maxAge?: number) => string | undefined
 }
 
-export function createPages ({ ENROLL_PAGE_URL, VERIFY_PAGE_URL, LOGIN_PAGE_URL, RETURN_HOSTS, TRUSTED_PROXIES, ISSUERS }: Settings): Pages {
+export function createPages (
+  { ENROLL_PAGE_URL, VERIFY_PAGE_URL, LOGIN_PAGE_URL, RETURN_HOSTS, TRUSTED_PROXIES, ISSUERS }: Settings
+): Pages {
   const isTrustedPeer = peerIn(TRUSTED_PROXIES)
 
   function leadTo (page: string | undefined, request: FastifyRequest, parameters: Record<string, string> = {}): string | undefined {

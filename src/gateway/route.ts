@@ -11,9 +11,17 @@ import { headerValue, isPageRequest } from './forwarded.ts'
 import { createPages } from './pages.ts'
 import { AuthorizeQuery } from './schema.ts'
 
-const ABOUT = 'Takes any method, and any path below this one; there it ignores query, body and content type. A slash at the end makes no difference. `X-MFA-Action` (`verify`, `enroll` or `login`) and `X-MFA-Location` say where the user goes next. `return_to` in it is the URL that a trusted proxy gives in `X-Forwarded-Proto`, `-Host` and `-Uri` (or `X-Original-URL`), if its host is allowed (`RETURN_HOSTS`). A machine\'s token is 403. MFA tokens are checked without the database; remembered sessions cost one query every 30 seconds. A revoked token is dead within a second. There is no flood limit, and no answer to pages of other origins.'
+const ABOUT =
+  'Takes any method, and any path below this one; there it ignores query, body and content type. A slash at the end makes no ' +
+  'difference. `X-MFA-Action` (`verify`, `enroll` or `login`) and `X-MFA-Location` say where the user goes next. `return_to` in it is ' +
+  'the URL that a trusted proxy gives in `X-Forwarded-Proto`, `-Host` and `-Uri` (or `X-Original-URL`), if its host is allowed ' +
+  "(`RETURN_HOSTS`). A machine's token is 403. MFA tokens are checked without the database; remembered sessions cost one query every " +
+  '30 seconds. A revoked token is dead within a second. There is no flood limit, and no answer to pages of other origins.'
 
-const ALLOWED = 'Let it through. Has `X-MFA-User` (`userId`), `X-MFA-Subject`, `X-MFA-Namespace`, `X-MFA-Tenant`, `X-MFA-Acr` (`mfa`, `mfa-recovery`, `idp-mfa` or `none`; `phr` if you asked for it) and `X-MFA-Reason`, always all of them, percent-encoded (UTF-8) where they are not printable ASCII. Your application takes the user from these headers only.'
+const ALLOWED =
+  'Let it through. Has `X-MFA-User` (`userId`), `X-MFA-Subject`, `X-MFA-Namespace`, `X-MFA-Tenant`, `X-MFA-Acr` (`mfa`, ' +
+  '`mfa-recovery`, `idp-mfa` or `none`; `phr` if you asked for it) and `X-MFA-Reason`, always all of them, percent-encoded (UTF-8) ' +
+  'where they are not printable ASCII. Your application takes the user from these headers only.'
 
 /** One question of gateways: may this token pass? */
 export function registerAuthorize (app: FastifyInstance, services: Services, cache: AuthorizationCache): void {
@@ -30,7 +38,9 @@ export function registerAuthorize (app: FastifyInstance, services: Services, cac
   register(app, '/mfa/forward-auth', forwardAuth, {
     id: 'forwardAuth',
     summary: 'Ask whether a token may pass, for gateways that hand the answer to the browser',
-    description: `Like \`/mfa/authorize\`, but redirects a browser to \`X-MFA-Location\`, if there is one. A browser is a GET or HEAD (by a trusted proxy's \`X-Forwarded-Method\`, else the call's own) that accepts \`text/html\`. ${ABOUT}`,
+    description:
+      'Like `/mfa/authorize`, but redirects a browser to `X-MFA-Location`, if there is one. A browser is a GET or HEAD (by a ' +
+      `trusted proxy's \`X-Forwarded-Method\`, else the call's own) that accepts \`text/html\`. ${ABOUT}`,
     answers: { ...answers, 302: { description: 'To `X-MFA-Location`.' } }
   })
 }
@@ -38,9 +48,24 @@ export function registerAuthorize (app: FastifyInstance, services: Services, cac
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
 
 /** Answered before a body is looked at, whatever it is, and by any method; the specification names GET. */
-function register (app: FastifyInstance, url: string, handler: Handler, documented: Pick<Parameters<typeof operation>[0], 'id' | 'summary' | 'description' | 'answers'>): void {
+function register (
+  app: FastifyInstance,
+  url: string,
+  handler: Handler,
+  documented: Pick<Parameters<typeof operation>[0], 'id' | 'summary' | 'description' | 'answers'>
+): void {
   const route = { onRequest: handler, handler, config: { isForDisabled: true, isQuestion: true } }
-  app.get(url, { ...route, exposeHeadRoute: false, schema: operation({ ...documented, tag: 'Gateway', isUncounted: true, querystring: AuthorizeQuery, errors: ['step_up_required', 'enrollment_required', 'login_time_unknown'] }) })
+  app.get(url, {
+    ...route,
+    exposeHeadRoute: false,
+    schema: operation({
+      ...documented,
+      tag: 'Gateway',
+      isUncounted: true,
+      querystring: AuthorizeQuery,
+      errors: ['step_up_required', 'enrollment_required', 'login_time_unknown']
+    })
+  })
   app.route({ ...route, url, method: ALL_METHODS.filter(method => method !== 'GET'), schema: { hide: true, querystring: AuthorizeQuery } })
   app.route({ ...route, url: `${url}/*`, method: ALL_METHODS, schema: { hide: true } })
 }
@@ -48,7 +73,10 @@ function register (app: FastifyInstance, url: string, handler: Handler, document
 /** `reason`: what the action does not say, for gateways that hand on no body. */
 interface Refusal { problem: Problem, page: string | undefined, variable: string, reason?: string }
 
-function createAnswer (services: Services, cache: AuthorizationCache): (request: FastifyRequest, reply: FastifyReply, isPage: boolean) => Promise<FastifyReply> {
+function createAnswer (
+  services: Services,
+  cache: AuthorizationCache
+): (request: FastifyRequest, reply: FastifyReply, isPage: boolean) => Promise<FastifyReply> {
   const { auth, config, refusals, warnOfLoginTime } = services
   const ask = createAsk(services, cache)
   const pages = createPages(config)
@@ -90,7 +118,11 @@ function createAnswer (services: Services, cache: AuthorizationCache): (request:
   /** Once for each variable: it is no fault where only programs come by. */
   function warnOfMissing (request: FastifyRequest, variable: string, action: string): void {
     if (!isNew(variable)) return
-    request.log.warn(`a gateway asked about a user who must ${action.replace('login', 'log in')}, and there is no page to send them to: browsers see raw JSON. Set ${variable}`)
+    request.log.warn(
+      `a gateway asked about a user who must ${
+        action.replace('login', 'log in')
+      }, and there is no page to send them to: browsers see raw JSON. Set ${variable}`
+    )
   }
 
   return async (request, reply, isPage) => {
@@ -113,7 +145,9 @@ function createAnswer (services: Services, cache: AuthorizationCache): (request:
   }
 }
 
-function identityHeaders ({ caller: { subject, namespace, tenant }, userId, acr, reason }: Extract<Outcome, { action: 'allow' }>): Record<string, string> {
+function identityHeaders (
+  { caller: { subject, namespace, tenant }, userId, acr, reason }: Extract<Outcome, { action: 'allow' }>
+): Record<string, string> {
   return {
     'x-mfa-user': userId,
     'x-mfa-subject': headerValue(subject),

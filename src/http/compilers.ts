@@ -14,7 +14,8 @@ const buildValidator = AjvCompiler()
 export const compilersAtFirstUse: Factory = {
   buildSerializer: (schemas: object, options: unknown) => {
     const compile = buildSerializer(schemas, options as never)
-    return (definition: { httpStatus?: string }) => Number(definition.httpStatus) >= 400 ? String : atFirstUse(() => compile(definition as never)).call
+    return (definition: { httpStatus?: string }) =>
+      Number(definition.httpStatus) >= 400 ? String : atFirstUse(() => compile(definition as never)).call
   },
   buildValidator: (schemas: Parameters<typeof buildValidator>[0], options: unknown) => {
     const ajv = atFirstUse(() => buildValidator(schemas, options as never))

@@ -26,7 +26,11 @@ export function sendProblem (request: FastifyRequest, reply: FastifyReply, probl
 /** The same where the framework has no say any more. */
 export function writeProblem (request: FastifyRequest, reply: FastifyReply, problem: Problem): void {
   const { headers, body } = documentOf(request, problem)
-  reply.hijack().raw.writeHead(problem.status, { ...reply.getHeaders() as Record<string, string>, ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
+  reply.hijack().raw.writeHead(problem.status, {
+    ...reply.getHeaders() as Record<string, string>,
+    ...headers,
+    'content-length': Buffer.byteLength(body)
+  }).end(body)
 }
 
 function documentOf (request: FastifyRequest, problem: Problem, reason?: string): { headers: Record<string, string>, body: string } {
@@ -35,13 +39,19 @@ function documentOf (request: FastifyRequest, problem: Problem, reason?: string)
   if (status >= 500) request.log.error({ err: cause, code }, 'request failed')
   return {
     // The base's too: what the framework refuses before a route is found has met no hook.
-    headers: { ...BASE_HEADERS, 'x-request-id': request.id, ...problemHeaders(code, options), 'content-type': 'application/problem+json; charset=utf-8' },
+    headers: {
+      ...BASE_HEADERS,
+      'x-request-id': request.id,
+      ...problemHeaders(code, options),
+      'content-type': 'application/problem+json; charset=utf-8'
+    },
     body: JSON.stringify({ ...problemBody(code, request.id, options), ...(reason !== undefined && { cause: reason }) })
   }
 }
 
 /** What the operation says in the specification. */
-export const ifUnknownOf = (request: FastifyRequest | undefined): string => (request?.routeOptions.schema as { 'x-outcome-unknown': string })['x-outcome-unknown']
+export const ifUnknownOf = (request: FastifyRequest | undefined): string =>
+  (request?.routeOptions.schema as { 'x-outcome-unknown': string })['x-outcome-unknown']
 
 /** What the framework and its parser throw before our code runs, by their codes. */
 const FRAMEWORK: Record<string, Problem['code']> = {
@@ -60,7 +70,9 @@ export function toProblem (error: FastifyError, request?: FastifyRequest): Probl
   if (error instanceof ActorGoneError) return new RefusedToken({ cause: 'revoked' })
   if (error instanceof OutcomeUnknownError) return new Problem('outcome_unknown', { cause: error, detail: ifUnknownOf(request) })
   if (error instanceof UnavailableError) return new Problem('unavailable', { cause: error })
-  if (error.validation !== undefined) return new Problem('invalid_request', { errors: fieldErrors(error.validation, error.validationContext) })
+  if (error.validation !== undefined) {
+    return new Problem('invalid_request', { errors: fieldErrors(error.validation, error.validationContext) })
+  }
   const code = FRAMEWORK[error.code] ?? (error.statusCode === 400 || error instanceof SyntaxError ? 'invalid_request' : 'internal')
   switch (code) {
     case 'internal': return new Problem(code, { cause: error })
@@ -82,7 +94,9 @@ function fieldErrors (failures: NonNullable<FastifyError['validation']>, part: F
     const path = instancePath.slice(1).replaceAll('/', '.')
     if (keyword === 'required') return { field: place + join(path, String(params.missingProperty)), message: 'is required' }
     // The name of an unknown field is the caller's text too: it is shortened to what a field name may be.
-    if (keyword === 'additionalProperties') return { field: place + join(path, fieldName(String(params.additionalProperty))), message: 'is unknown' }
+    if (keyword === 'additionalProperties') {
+      return { field: place + join(path, fieldName(String(params.additionalProperty))), message: 'is unknown' }
+    }
     const listed = keyword === 'enum' ? params.allowedValues as string[] : keyword === 'const' ? [params.allowedValue as string] : undefined
     const text = listed === undefined ? message as string : `must be ${listed.length > 1 ? 'one of ' : ''}${listed.join(', ')}`
     return { field: place + (path === '' ? 'body' : path), message: parentSchema?.['x-message'] ?? text }
@@ -107,13 +121,20 @@ const PARSER: Record<string, [status: number, reason: string, code: ProblemCode,
 }
 
 /** Answers it, if the caller is still there. */
-export function answerClientError (error: Error & { code?: string }, socket: Socket, onRefused: (socket: Socket, status: number) => void): void {
+export function answerClientError (
+  error: Error & { code?: string },
+  socket: Socket,
+  onRefused: (socket: Socket, status: number) => void
+): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   const [status, reason, code, detail] = PARSER[String(error.code)] ?? [400, 'Bad Request', 'invalid_request', DETAILS.http]
   const body = JSON.stringify(problemBody(code, 'unparsed', { status, ...(detail !== undefined && { detail }) }))
   if (socket.writable) {
     onRefused(socket, status)
-    socket.write(`HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
+    socket.write(
+      `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: ${
+        Buffer.byteLength(body)
+      }\r\n` +
       `${Object.entries(BASE_HEADERS).map(([name, value]) => `${name}: ${value}\r\n`).join('')}Connection: close\r\n\r\n${body}`)
   }
   socket.destroySoon()

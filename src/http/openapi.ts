@@ -14,17 +14,38 @@ export const ProblemSchema = Type.Object({
   detail: Type.String({ description: 'What to do next.' }),
   instance: Type.String({ description: 'Carries the request id.' }),
   code: Type.Enum(Object.keys(PROBLEMS) as [string, ...string[]]),
-  errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }), { description: 'With `invalid_request`, and with `required_by_policy` for a policy: the fields. Never their values.' })),
+  errors: Type.Optional(
+    Type.Array(Type.Object({ field: Type.String(), message: Type.String() }), {
+      description: 'With `invalid_request`, and with `required_by_policy` for a policy: the fields. Never their values.'
+    })
+  ),
   action: Type.Optional(Type.Enum(['verify', 'login', 'recovery'], { description: 'With `step_up_required`: what helps.' })),
   acr: Type.Optional(Type.Enum(['phr'], { description: 'With `step_up_required`: only a passkey counts.' })),
-  cause: Type.Optional(Type.String({ description: 'With `invalid_token`, only outside production: what did not fit, and what was expected.', examples: ['aud is "account", expected "headless-mfa" (JWT_AUDIENCE)'] }))
+  cause: Type.Optional(
+    Type.String({
+      description: 'With `invalid_token`, only outside production: what did not fit, and what was expected.',
+      examples: ['aud is "account", expected "headless-mfa" (JWT_AUDIENCE)']
+    })
+  )
 }, { $id: 'Problem', description: 'An error (RFC 9457).' })
 
 interface Answer { schema?: TSchema, description: string, contentTypes?: Record<string, { schema: TSchema }> }
 
 interface Operation {
   id: string
-  tag: 'Enroll' | 'Verify' | 'Recovery' | 'Session' | 'Factors' | 'Gateway' | 'Status' | 'Policy' | 'Users' | 'Audit' | 'Webhooks' | 'Operation'
+  tag:
+    | 'Enroll'
+    | 'Verify'
+    | 'Recovery'
+    | 'Session'
+    | 'Factors'
+    | 'Gateway'
+    | 'Status'
+    | 'Policy'
+    | 'Users'
+    | 'Audit'
+    | 'Webhooks'
+    | 'Operation'
   summary: string
   description?: string
   /** No token needed. */
@@ -53,8 +74,31 @@ const WITH_BODY: ProblemCode[] = ['payload_too_large', 'unsupported_media_type']
 export const NO_QUERY = Type.Object({}, { additionalProperties: false })
 
 /** A route's schema and its part of the specification at once: what is documented is what is checked. */
-export function operation ({ id, tag, summary, description, isPublic, isUncounted, body, params, querystring = NO_QUERY, headers, answers, ifUnknown, errors, details = {} }: Operation): FastifySchema {
-  const codes = new Set([...EVERYWHERE, ...(isPublic === undefined ? WITH_TOKEN : []), ...(body === undefined ? [] : WITH_BODY), ...errors, ...(ifUnknown === undefined ? [] : ['outcome_unknown' as const])])
+export function operation (
+  {
+    id,
+    tag,
+    summary,
+    description,
+    isPublic,
+    isUncounted,
+    body,
+    params,
+    querystring = NO_QUERY,
+    headers,
+    answers,
+    ifUnknown,
+    errors,
+    details = {}
+  }: Operation
+): FastifySchema {
+  const codes = new Set([
+    ...EVERYWHERE,
+    ...(isPublic === undefined ? WITH_TOKEN : []),
+    ...(body === undefined ? [] : WITH_BODY),
+    ...errors,
+    ...(ifUnknown === undefined ? [] : ['outcome_unknown' as const])
+  ])
   const unknown = ifUnknown === undefined ? {} : { outcome_unknown: `It may have been done. ${ifUnknown}` }
   if (isUncounted) codes.delete('too_many_attempts')
   return {
@@ -68,14 +112,22 @@ export function operation ({ id, tag, summary, description, isPublic, isUncounte
     ...(headers !== undefined && { headers: withoutExamples(headers) }),
     querystring: withoutExamples(querystring),
     ...(ifUnknown !== undefined && { 'x-outcome-unknown': unknown.outcome_unknown }),
-    response: { ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, toResponse(answer)])), ...problemResponses([...codes], { ...details, ...unknown }) }
+    response: {
+      ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, toResponse(answer)])),
+      ...problemResponses([...codes], { ...details, ...unknown })
+    }
   } as FastifySchema
 }
 
 /** Consoles fill in what has an example, and an optional filter that the user did not choose would find nothing. */
 const withoutExamples = (schema: TSchema): TSchema => {
   const { properties } = schema as { properties: Record<string, TSchema> }
-  return { ...schema, properties: Object.fromEntries(Object.entries(properties).map(([name, { examples: _, ...rest }]: [string, TSchema & { examples?: unknown }]) => [name, rest])) }
+  return {
+    ...schema,
+    properties: Object.fromEntries(
+      Object.entries(properties).map(([name, { examples: _, ...rest }]: [string, TSchema & { examples?: unknown }]) => [name, rest])
+    )
+  }
 }
 
 const toResponse = ({ schema, description, contentTypes }: Answer): object => schema === undefined && contentTypes === undefined
@@ -88,7 +140,16 @@ function problemResponses (codes: ProblemCode[], details: NonNullable<Operation[
     content: {
       'application/problem+json': {
         schema: Type.Ref('Problem'),
-        examples: Object.fromEntries(some.map(code => [code, { value: problemBody(code, EXAMPLE_REQUEST, { ...exampleOptions(code), ...(details[code] !== undefined && { detail: details[code] }) }) }]))
+        examples: Object.fromEntries(
+          some.map(
+            code => [code, {
+              value: problemBody(code, EXAMPLE_REQUEST, {
+                ...exampleOptions(code),
+                ...(details[code] !== undefined && { detail: details[code] })
+              })
+            }]
+          )
+        )
       }
     }
   }]))
@@ -130,13 +191,31 @@ export async function registerOpenapi (app: FastifyInstance, version: string, we
         title: 'Headless MFA',
         version,
         summary: 'A second factor for the login you already have.',
-        description: 'Send the access token of your login. After the user proves a second factor, you get an MFA token. Every error is a problem document (RFC 9457): `code` is one of a short list, and `detail` says what to do next. Calls are limited per minute and address (`too_many_attempts`). An address also has a share of the calls that are answered at a time: if too many of its calls wait, more are `unavailable`. Every call is answered within ten seconds. A call that can\'t begin in time is `unavailable`, and nothing is decided. On a connection, one request at a time is answered; others wait, and are answered in order. A *fresh* MFA token is one of the last 15 minutes, unless the operator sets another time (`MFA_FRESH_SECONDS`). A fresh login is the same, by `LOGIN_FRESH_SECONDS`.',
+        description:
+          'Send the access token of your login. After the user proves a second factor, you get an MFA token. Every error is a problem ' +
+          'document (RFC 9457): `code` is one of a short list, and `detail` says what to do next. Calls are limited per minute and ' +
+          'address (`too_many_attempts`). An address also has a share of the calls that are answered at a time: if too many of its ' +
+          "calls wait, more are `unavailable`. Every call is answered within ten seconds. A call that can't begin in time is " +
+          '`unavailable`, and nothing is decided. On a connection, one request at a time is answered; others wait, and are answered in ' +
+          'order. A *fresh* MFA token is one of the last 15 minutes, unless the operator sets another time (`MFA_FRESH_SECONDS`). A ' +
+          'fresh login is the same, by `LOGIN_FRESH_SECONDS`.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
       },
       servers: [{ url: '/', description: 'This service' }],
       tags: TAGS,
       webhooks,
-      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A first-factor token of the configured issuer, or an MFA token. Paste it without `Bearer` before it. Administrators need a fresh MFA token: `POST /mfa/verify` gives one.' } } }
+      components: {
+        securitySchemes: {
+          bearer: {
+            type: 'http',
+            scheme: 'bearer',
+            bearerFormat: 'JWT',
+            description:
+              'A first-factor token of the configured issuer, or an MFA token. Paste it without `Bearer` before it. ' +
+              'Administrators need a fresh MFA token: `POST /mfa/verify` gives one.'
+          }
+        }
+      }
     },
     hideUntagged: true,
     refResolver: { buildLocalReference: json => json.$id as string }

@@ -22,7 +22,9 @@ export function readBetterAuth (file: string, secrets: BetterAuthSecrets): Found
   const users = readUsers(tables.user ?? tables.users)
   return [
     ...numbered(rows).flatMap(({ number, entry }) => readRow(plainNames(entry, `Row ${number} of twoFactor`), number, users, keys)),
-    ...numbered(tables.passkey ?? tables.passkeys).map(({ number, entry }) => readPasskey(plainNames(entry, `Row ${number} of passkey`), number, users))
+    ...numbered(tables.passkey ?? tables.passkeys).map(({ number, entry }) =>
+      readPasskey(plainNames(entry, `Row ${number} of passkey`), number, users)
+    )
   ]
 }
 
@@ -75,7 +77,13 @@ function readRow (row: Json, number: string, users: Map<string, User>, keys: Map
 /** A site that has them has their table: that they stay behind is said, too. */
 function readPasskey ({ id, userid }: Json, number: string, users: Map<string, User>): Found {
   const user = users.get(nameOf(userid) ?? '')
-  return { row: nameOf(id) ?? `passkey/${number}`, id: nameOf(userid), username: user?.username, email: user?.email, content: { reason: 'passkey' } }
+  return {
+    row: nameOf(id) ?? `passkey/${number}`,
+    id: nameOf(userid),
+    username: user?.username,
+    email: user?.email,
+    content: { reason: 'passkey' }
+  }
 }
 
 function readSecret (sealed: string, keys: Map<string, Buffer>): Found['content'] {

@@ -15,7 +15,13 @@ export interface Known {
 }
 
 /** Who of these is known here, with what an import depends on. */
-export const findKnown = (db: Database, tenant: string, namespace: string, users: Array<{ subject: string, ids: string[] }>): Promise<Known[]> => db.reports<Known>`
+export const findKnown = (
+  db: Database,
+  tenant: string,
+  namespace: string,
+  users: Array<{ subject: string, ids: string[] }>
+): Promise<Known[]> =>
+  db.reports<Known>`
   SELECT u.subject, u.id::text AS "userId", u.disabled_at IS NOT NULL AS "isDisabled",
     ARRAY(SELECT f.id::text FROM factors f WHERE f.tenant = ${tenant} AND f.user_id = u.id) AS factors,
     EXISTS (SELECT 1 FROM audit_events e WHERE e.tenant = ${tenant} AND e.subject = u.id::text AND e.action = 'factor.confirmed'
@@ -39,6 +45,14 @@ export interface Import {
 }
 
 /** Decides whether a user gets what is imported: `imported`, or why not; `moved` if it was sealed for another user. */
-export const settleImported = (db: Database, { tenant, namespace, subject, account, userId, kind, keyId, factors, counter, source, peppers }: Import): Promise<Settled<'import_user'>> =>
-  db.settle('import_user', sql`${tenant}, ${userId}::uuid, ${kind}, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
-    ${counter}::bigint, ${source}, ${JSON.stringify(tombstoneOf(peppers, { tenant, namespace, subject }).hashes)}::jsonb, ${OPERATOR}::jsonb`)
+export const settleImported = (
+  db: Database,
+  { tenant, namespace, subject, account, userId, kind, keyId, factors, counter, source, peppers }: Import
+): Promise<Settled<'import_user'>> =>
+  db.settle(
+    'import_user',
+    sql`${tenant}, ${userId}::uuid, ${kind}, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
+    ${counter}::bigint, ${source}, ${
+      JSON.stringify(tombstoneOf(peppers, { tenant, namespace, subject }).hashes)
+    }::jsonb, ${OPERATOR}::jsonb`
+  )

@@ -99,7 +99,12 @@ export class SecretKeeper {
       await prove(db, next)
       const isFirst = this.#seen === undefined
       const left = secrets.use(next)
-      if (!isFirst) log('info', `secrets were read again${left.length > 0 ? `; what else changed of ${left.join(' and ')} counts after a restart` : ''}`)
+      if (!isFirst) {
+        log(
+          'info',
+          `secrets were read again${left.length > 0 ? `; what else changed of ${left.join(' and ')} counts after a restart` : ''}`
+        )
+      }
       this.#reportedAt = performance.now()
     } catch (error) {
       if (!(error instanceof ConfigError) || !secrets.areProved) throw error

@@ -21,7 +21,9 @@ const SAMPLES = 10
  * @throws KeyError if they do not
  */
 export async function proveKeys (db: Database, marks: readonly KeyMark[], ring: KeyRing): Promise<void> {
-  const known = await db.rows<{ purpose: Purpose, id: string, fingerprint: string, isLost: boolean }>`SELECT purpose, id, fingerprint, lost_at IS NOT NULL AS "isLost" FROM keys`
+  const known = await db.rows<
+    { purpose: Purpose, id: string, fingerprint: string, isLost: boolean }
+  >`SELECT purpose, id, fingerprint, lost_at IS NOT NULL AS "isLost" FROM keys`
   for (const { purpose, id, fingerprint } of known) {
     const mark = marks.find(isOf(purpose, id))
     if (mark !== undefined && mark.fingerprint !== fingerprint) refuseOther(purpose, id)
@@ -41,13 +43,18 @@ export async function proveKeys (db: Database, marks: readonly KeyMark[], ring: 
 const isOf = (purpose: Purpose, id: string) => (key: { purpose: Purpose, id: string }): boolean => key.purpose === purpose && key.id === id
 
 const refuseOther = (purpose: Purpose, id: string): never => {
-  throw new KeyError(purpose, `has another key under the id ${JSON.stringify(id)} than the one that this database was used with: give a new key an id of its own`)
+  throw new KeyError(
+    purpose,
+    `has another key under the id ${JSON.stringify(id)} than the one that this database was used with: give a new key an id of its own`
+  )
 }
 
 async function proveByRows (db: Database, ring: KeyRing, keyId: string): Promise<void> {
   const rows = await db.rows<SealContext & { sealed: Uint8Array }>`
-    (SELECT tenant, user_id::text AS "userId", id::text AS "factorId", kind, algorithm, digits, period, sealed FROM factors WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)
-    UNION ALL (SELECT tenant, user_id::text, factor_id::text, kind, algorithm, digits, period, sealed FROM enrollments WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)`
+    (SELECT tenant, user_id::text AS "userId", id::text AS "factorId", kind, algorithm, digits, period, sealed FROM factors
+      WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)
+    UNION ALL (SELECT tenant, user_id::text, factor_id::text, kind, algorithm, digits, period, sealed FROM enrollments
+      WHERE key_id = ${keyId} LIMIT ${SAMPLES}::int)`
   const doesOpen = ({ sealed, ...context }: typeof rows[number]): boolean => {
     try {
       open(ring, context, { keyId, sealed: Buffer.from(sealed) }, () => {})
@@ -75,7 +82,8 @@ export async function forgetKey (db: Database, purpose: Purpose, id: string): Pr
 
 export const findKeyStates = (db: Database): Promise<KeyState[]> => db.rows<KeyState>`
   SELECT purpose, id, extract(epoch FROM clock_timestamp() - added_at)::float8 AS "addedAge",
-    extract(epoch FROM clock_timestamp() - absent_at)::float8 AS "absentAge", extract(epoch FROM clock_timestamp() - first_at)::float8 AS "firstAge"
+    extract(epoch FROM clock_timestamp() - absent_at)::float8 AS "absentAge",
+    extract(epoch FROM clock_timestamp() - first_at)::float8 AS "firstAge"
   FROM keys ORDER BY added_at`
 
 /** Rows that need a key; `what` is text for the operator. */
@@ -83,7 +91,8 @@ export interface KeyUse { purpose: Purpose, id: string, what: string, rows: numb
 
 export const findKeyUses = (db: Database): Promise<KeyUse[]> => db.reports<KeyUse>`
   SELECT 'sealing' AS purpose, key_id AS id, 'authenticators' AS what, count(*)::float8 AS rows FROM factors GROUP BY key_id
-  UNION ALL SELECT 'sealing', key_id, 'enrollments under way', count(*)::float8 FROM enrollments WHERE expires_at > clock_timestamp() GROUP BY key_id
+  UNION ALL SELECT 'sealing', key_id, 'enrollments under way', count(*)::float8 FROM enrollments WHERE expires_at > clock_timestamp()
+    GROUP BY key_id
   UNION ALL SELECT 'pepper', pepper_id, 'users with recovery codes', count(*)::float8 FROM recovery_codes WHERE slot = 0 GROUP BY pepper_id
   UNION ALL SELECT 'pepper', pepper_id, 'codes of administrators', count(*)::float8 FROM bypasses GROUP BY pepper_id
   UNION ALL SELECT 'pepper', pepper_id, 'tombstones of erased users', count(*)::float8 FROM tombstones GROUP BY pepper_id

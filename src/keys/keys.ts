@@ -18,7 +18,12 @@ export interface KeySet {
 export const markKeys = ({ sealing, peppers, signing }: KeySet): KeyMark[] => [
   ...markRing('sealing', sealing),
   ...markRing('pepper', peppers),
-  ...signing.map(({ kid, publicJwk }, index) => ({ purpose: 'signing' as const, id: kid, fingerprint: thumbprint(publicJwk), isFirst: index === 0 }))
+  ...signing.map(({ kid, publicJwk }, index) => ({
+    purpose: 'signing' as const,
+    id: kid,
+    fingerprint: thumbprint(publicJwk),
+    isFirst: index === 0
+  }))
 ]
 
 const markRing = (purpose: Purpose, { primary, keys }: KeyRing): KeyMark[] =>

@@ -34,7 +34,7 @@ export async function * resealAll (db: Database, ring: KeyRing, by: By, size = B
 
 /** The next tenant that has something of a key, by its name. */
 async function findTenant (db: Database, from: string, after: string): Promise<string | null> {
-  const [row] = await db.chores<{ tenant: string | null }>`SELECT min(tenant) AS tenant FROM (
+  const [row] = await db.reports<{ tenant: string | null }>`SELECT min(tenant) AS tenant FROM (
     SELECT min(tenant) AS tenant FROM factors WHERE key_id = ${from} AND tenant > ${after}
     UNION ALL SELECT min(tenant) FROM enrollments WHERE key_id = ${from} AND tenant > ${after}) AS each`
   return (row as { tenant: string | null }).tenant
@@ -42,7 +42,7 @@ async function findTenant (db: Database, from: string, after: string): Promise<s
 
 type Row = Omit<SealContext, 'tenant'> & { sealed: Uint8Array }
 
-const findRows = (db: Database, from: string, tenant: string, except: readonly string[], size: number): Promise<Row[]> => db.chores<Row>`
+const findRows = (db: Database, from: string, tenant: string, except: readonly string[], size: number): Promise<Row[]> => db.reports<Row>`
   (SELECT user_id::text AS "userId", id::text AS "factorId", kind, algorithm, digits, period, sealed FROM factors
     WHERE tenant = ${tenant} AND key_id = ${from} AND id <> ALL(${except}::uuid[]) LIMIT ${size}::int)
   UNION ALL (SELECT user_id::text, factor_id::text, kind, algorithm, digits, period, sealed FROM enrollments

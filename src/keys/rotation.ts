@@ -46,7 +46,13 @@ export function decideRotate (purpose: Purpose, ids: readonly string[], states: 
 export type RetireDecision = { outcome: 'retire' | 'unknown' | 'first' | 'needed' } | { outcome: 'wait', seconds: number }
 
 /** May a key go? Not while a row needs it, a replica may still use it, or a token that it has signed may still count. */
-export function decideRetire (purpose: Purpose, id: string, ids: readonly string[], states: readonly KeyState[], rows: number): RetireDecision {
+export function decideRetire (
+  purpose: Purpose,
+  id: string,
+  ids: readonly string[],
+  states: readonly KeyState[],
+  rows: number
+): RetireDecision {
   if (!ids.includes(id)) return { outcome: 'unknown' }
   if (ids[0] === id) return { outcome: 'first' }
   if (rows > 0) return { outcome: 'needed' }

@@ -6,9 +6,20 @@ import { JWKS_SECONDS } from './rotation.ts'
 
 const JwkSet = Type.Object({
   keys: Type.Array(Type.Object({
-    kty: Type.String(), crv: Type.String(), x: Type.String(), y: Type.Optional(Type.String()), kid: Type.String(), use: Type.Literal('sig'), alg: Type.String()
+    kty: Type.String(),
+    crv: Type.String(),
+    x: Type.String(),
+    y: Type.Optional(Type.String()),
+    kid: Type.String(),
+    use: Type.Literal('sig'),
+    alg: Type.String()
   }))
-}, { $id: 'JwkSet', examples: [{ keys: [{ kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo', kid: '2026-11', use: 'sig', alg: 'EdDSA' }] }] })
+}, {
+  $id: 'JwkSet',
+  examples: [{
+    keys: [{ kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo', kid: '2026-11', use: 'sig', alg: 'EdDSA' }]
+  }]
+})
 
 /** Public keys of our tokens (RFC 7517): a verifier needs nothing else of us. */
 export function registerJwks (app: FastifyInstance, keys: () => ReadonlyArray<{ publicJwk: Readonly<Record<string, string>> }>): void {

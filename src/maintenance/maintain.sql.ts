@@ -42,7 +42,10 @@ export async function maintain (databaseUrl: string, retentionDays: number): Pro
 
 /** The first month (UTC) of which not everything is that many days old. */
 async function findStart (client: pg.Client, days: number): Promise<Date> {
-  const { rows } = await client.query<{ since: Date }>("SELECT date_trunc('month', (now() - $1 * interval '24 hours') AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS since", [days])
+  const { rows } = await client.query<{ since: Date }>(
+    "SELECT date_trunc('month', (now() - $1 * interval '24 hours') AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS since",
+    [days]
+  )
   return (rows[0] as { since: Date }).since
 }
 
@@ -50,7 +53,10 @@ async function addPartitions (client: pg.Client): Promise<number> {
   let added = 0
   for (let month = 0; month <= MONTHS_AHEAD; month++) {
     const { rows } = await retried(() => client.query<{ added: boolean }>(
-      "SELECT add_audit_partition((date_trunc('month', now() AT TIME ZONE 'UTC') + $1 * interval '1 month') AT TIME ZONE 'UTC') AS added", [month]))
+      `SELECT add_audit_partition(
+        (date_trunc('month', now() AT TIME ZONE 'UTC') + $1 * interval '1 month') AT TIME ZONE 'UTC') AS added`,
+      [month]
+    ))
     if ((rows[0] as { added: boolean }).added) added++
   }
   return added
@@ -88,7 +94,10 @@ async function dropOlder (client: pg.Client, since: Date): Promise<string[]> {
   await client.query('DELETE FROM audit_events_default WHERE at < $1', [since])
   await client.query('DELETE FROM audit_pending WHERE at < $1', [since])
   // From its beginning up to a checkpoint of which every event is gone: that is where the chain begins from now on.
-  const { rows: ends } = await client.query<{ tenant: string, count: string }>('SELECT tenant, max(count) AS count FROM audit_checkpoints WHERE until < $1 GROUP BY tenant', [since])
+  const { rows: ends } = await client.query<{ tenant: string, count: string }>(
+    'SELECT tenant, max(count) AS count FROM audit_checkpoints WHERE until < $1 GROUP BY tenant',
+    [since]
+  )
   for (const { tenant, count } of ends) {
     await client.query('BEGIN')
     await client.query('DELETE FROM audit_chain WHERE tenant = $1 AND position <= $2', [tenant, count])

@@ -14,13 +14,15 @@ const WEBHOOK_EVENT_DAYS = 30
  * codes that were not reported yet, and keeps the changes few that reports add up.
  */
 export async function sweep (db: Database): Promise<number> {
-  const sessions = await db.chores`DELETE FROM mfa_sessions WHERE expires_at < now() RETURNING 1`
-  const enrollments = await db.chores`DELETE FROM enrollments WHERE expires_at < now() RETURNING 1`
-  const bypasses = await db.chores`DELETE FROM bypasses WHERE expires_at < now() RETURNING 1`
-  const revocations = await db.chores`DELETE FROM revocations WHERE at < now() - ${REVOCATION_SECONDS}::int * interval '1 second' RETURNING 1`
-  const webhookEvents = await db.chores`DELETE FROM webhook_events WHERE at < now() - ${WEBHOOK_EVENT_DAYS}::int * interval '24 hours' RETURNING 1`
-  const failures = await db.chores`DELETE FROM failures WHERE at < now() - interval '24 hours' RETURNING 1`
-  const suspicions = await db.chores`DELETE FROM suspicions WHERE at < now() - interval '24 hours' RETURNING 1`
+  const sessions = await db.reports`DELETE FROM mfa_sessions WHERE expires_at < now() RETURNING 1`
+  const enrollments = await db.reports`DELETE FROM enrollments WHERE expires_at < now() RETURNING 1`
+  const bypasses = await db.reports`DELETE FROM bypasses WHERE expires_at < now() RETURNING 1`
+  const revocations = await db
+    .reports`DELETE FROM revocations WHERE at < now() - ${REVOCATION_SECONDS}::int * interval '1 second' RETURNING 1`
+  const webhookEvents = await db
+    .reports`DELETE FROM webhook_events WHERE at < now() - ${WEBHOOK_EVENT_DAYS}::int * interval '24 hours' RETURNING 1`
+  const failures = await db.reports`DELETE FROM failures WHERE at < now() - interval '24 hours' RETURNING 1`
+  const suspicions = await db.reports`DELETE FROM suspicions WHERE at < now() - interval '24 hours' RETURNING 1`
   await reportRefusals(db)
   await foldTallies(db)
   return [sessions, enrollments, bypasses, revocations, webhookEvents, failures, suspicions].reduce((count, rows) => count + rows.length, 0)

@@ -12,5 +12,10 @@ export const readChange = ({ enforceFrom, ...fields }: PolicyChange): Partial<Po
 /** A tenant can only tighten what the deployment asks. */
 export function refuseBelow (change: Partial<PolicyFields>, floor: Floor | null): void {
   const below = fieldsBelow(change, floor)
-  if (below.length > 0) throw new Problem('required_by_policy', { detail: DETAILS.floor, errors: below.map(field => ({ field, message: 'asks less than the deployment\'s floor does' })) })
+  if (below.length > 0) {
+    throw new Problem('required_by_policy', {
+      detail: DETAILS.floor,
+      errors: below.map(field => ({ field, message: "asks less than the deployment's floor does" }))
+    })
+  }
 }

@@ -13,7 +13,8 @@ export const STRICTNESS = { notRequired: 0, exempt: 1, reportOnly: 2, grace: 3, 
 export interface Facts { isCovered?: Sql, isExempt?: Sql, isGraced?: Sql, deadline?: Sql }
 
 /** The entries in `accounts` and `groups` with which any of the sources claims one of the values. */
-const entries = (sources: readonly string[], values: readonly string[]): string[] => sources.flatMap(source => values.map(value => `${source}\n${value}`))
+const entries = (sources: readonly string[], values: readonly string[]): string[] =>
+  sources.flatMap(source => values.map(value => `${source}\n${value}`))
 
 export const isSsoOnly = (sources: readonly string[]): Sql =>
   sql`(accounts && ${entries(sources, ['sso'])}::text[] AND NOT accounts && ${entries(sources, ['local'])}::text[])`
@@ -26,7 +27,8 @@ export const isInGroup = (sources: readonly string[], group: string): Sql => sql
  */
 export const distinctGroups = (sources: readonly string[]): Sql => sql`
   CASE WHEN split_part(groups[1], E'\n', 1) IS NOT DISTINCT FROM split_part(groups[cardinality(groups)], E'\n', 1) THEN groups
-  ELSE ARRAY(SELECT DISTINCT E'\n' || split_part(w, E'\n', 2) FROM unnest(groups) AS w WHERE strpos(w, E'\n') > 0 AND split_part(w, E'\n', 1) = ANY(${sources}::text[])) END`
+  ELSE ARRAY(SELECT DISTINCT E'\n' || split_part(w, E'\n', 2) FROM unnest(groups) AS w WHERE strpos(w, E'\n') > 0
+    AND split_part(w, E'\n', 1) = ANY(${sources}::text[])) END`
 
 /** The group that an `entry` names, if its source counts; else null. */
 export const groupOf = (sources: readonly string[]): Sql =>
@@ -46,9 +48,15 @@ export const isExempt = ({ maxExemptionDays }: Rule): Sql => maxExemptionDays ==
   : sql`(exempt_since IS NOT NULL AND least(exempt_until, exempt_since + ${days(maxExemptionDays)}) > statement_timestamp())`
 
 /** The later of the user's own deadline and the policy's date; a user that no policy has met yet is met now. */
-export function deadline ({ gracePeriodDays, enforceFrom, maxGraceDays }: Rule, graceUntil = sql`grace_until`, policyMetAt = sql`policy_met_at`): Sql {
+export function deadline (
+  { gracePeriodDays, enforceFrom, maxGraceDays }: Rule,
+  graceUntil = sql`grace_until`,
+  policyMetAt = sql`policy_met_at`
+): Sql {
   const given = sql`coalesce(${graceUntil}, statement_timestamp() + ${days(gracePeriodDays)})`
-  const own = maxGraceDays === undefined ? given : sql`least(${given}, coalesce(${policyMetAt}, statement_timestamp()) + ${days(maxGraceDays)})`
+  const own = maxGraceDays === undefined
+    ? given
+    : sql`least(${given}, coalesce(${policyMetAt}, statement_timestamp()) + ${days(maxGraceDays)})`
   return enforceFrom === null ? own : sql`greatest(${own}, ${enforceFrom}::timestamptz)`
 }
 
@@ -59,11 +67,15 @@ export const firstDeadline = (rule: Rule): Sql => deadline(rule, sql`NULL::times
 export function strictness (rule: Rule, sources: readonly string[], facts: Facts = {}): Sql {
   const asked = rule.enforcement === 'report_only'
     ? sql`${STRICTNESS.reportOnly}::int`
-    : sql`CASE WHEN ${facts.isGraced ?? sql`${facts.deadline ?? deadline(rule)} > statement_timestamp()`} THEN ${STRICTNESS.grace}::int ELSE ${STRICTNESS.required}::int END`
+    : sql`CASE WHEN ${
+      facts.isGraced ?? sql`${facts.deadline ?? deadline(rule)} > statement_timestamp()`
+    } THEN ${STRICTNESS.grace}::int ELSE ${STRICTNESS.required}::int END`
   const byAccounts = rule.ssoRule === 'exempt_sso_only' ? sql` OR ${isSsoOnly(sources)}` : sql``
   const covered = rule.enforcement === 'optional'
     ? sql`${STRICTNESS.notRequired}::int`
     : sql`CASE WHEN NOT (${facts.isCovered ?? isCovered(rule, sources)}) THEN ${STRICTNESS.notRequired}::int
         WHEN ${facts.isExempt ?? isExempt(rule)}${byAccounts} THEN ${STRICTNESS.exempt}::int ELSE ${asked} END`
-  return rule.ssoRule === 'exempt_sso_session' ? sql`CASE WHEN ${isSsoOnly(sources)} THEN ${STRICTNESS.exempt}::int ELSE ${covered} END` : covered
+  return rule.ssoRule === 'exempt_sso_session'
+    ? sql`CASE WHEN ${isSsoOnly(sources)} THEN ${STRICTNESS.exempt}::int ELSE ${covered} END`
+    : covered
 }

@@ -40,7 +40,11 @@ function decideUnder (rule: Rule, user: DecisionInput, proof: Proof, now: Date, 
   if (rule.ssoRule === 'exempt_sso_only' && isSsoOnly(user.sources, settings.issuers)) return { action: 'allow', reason: 'exempt_sso' }
   if (isExempt(rule, user)) return { action: 'allow', reason: 'exempt_user' }
   if (rule.enforcement === 'report_only') {
-    return { action: 'allow', reason: 'report_only', wouldBe: decideUnder({ ...rule, enforcement: 'required' }, user, proof, now, settings) }
+    return {
+      action: 'allow',
+      reason: 'report_only',
+      wouldBe: decideUnder({ ...rule, enforcement: 'required' }, user, proof, now, settings)
+    }
   }
   const deadline = deadlineOf(rule, user)
   if (deadline > user.readAt) return { action: 'allow', reason: 'grace', deadline: deadline.toISOString() }
@@ -51,7 +55,11 @@ function decideUnder (rule: Rule, user: DecisionInput, proof: Proof, now: Date, 
   }
 }
 
-const LOGIN_HINT: Record<LoginAge, Pick<Decision, 'loginFirst' | 'loginTimeUnknown'>> = { fresh: {}, old: { loginFirst: true }, unknown: { loginTimeUnknown: true } }
+const LOGIN_HINT: Record<LoginAge, Pick<Decision, 'loginFirst' | 'loginTimeUnknown'>> = {
+  fresh: {},
+  old: { loginFirst: true },
+  unknown: { loginTimeUnknown: true }
+}
 
 /** A policy for groups covers the users in one of them, and those whose groups are not all known. */
 function isCovered ({ groups }: Rule, { sources }: DecisionInput, { issuers }: DecisionSettings): boolean {
@@ -62,7 +70,10 @@ const addDays = (date: Date, days: number): Date => new Date(date.getTime() + da
 const earlier = (one: Date, other: Date): Date => one < other ? one : other
 
 /** Until when an exemption counts: its own end, or the floor's; null for none. */
-export function exemptionEnd ({ maxExemptionDays }: Pick<Rule, 'maxExemptionDays'>, { since, until }: NonNullable<User['exemption']>): Date | null {
+export function exemptionEnd (
+  { maxExemptionDays }: Pick<Rule, 'maxExemptionDays'>,
+  { since, until }: NonNullable<User['exemption']>
+): Date | null {
   if (maxExemptionDays === undefined) return until
   const bound = addDays(since, maxExemptionDays)
   return until === null ? bound : earlier(until, bound)
@@ -96,8 +107,12 @@ export function firstGraceDays (user: User, proof: Proof, now: Date, settings: D
 }
 
 /** The session of a user who has proved no second factor: by SSO if that is all they have, and just now. */
-export const usualSession = ({ sources }: Pick<User, 'sources'>, now: Date, { issuers }: DecisionSettings): Proof =>
-  ({ mfa: undefined, isIdpMfa: false, authTime: Math.floor(now.getTime() / 1000), issuerClaims: { loginType: isSsoOnly(sources, issuers) ? 'sso' : 'local' } })
+export const usualSession = ({ sources }: Pick<User, 'sources'>, now: Date, { issuers }: DecisionSettings): Proof => ({
+  mfa: undefined,
+  isIdpMfa: false,
+  authTime: Math.floor(now.getTime() / 1000),
+  issuerClaims: { loginType: isSsoOnly(sources, issuers) ? 'sso' : 'local' }
+})
 
 /** Would this user have to have a factor? What forbids the removal of the last one. */
 export const isMfaRequired = (user: User, now: Date, settings: DecisionSettings): boolean =>

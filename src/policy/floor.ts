@@ -26,7 +26,15 @@ export function rulesOf (policy: Policy, floor: Floor | null): Rule[] {
 type Allowance = Omit<Decision, 'wouldBe'>
 
 /** Reasons by how much they ask. A user with a factor and one without are never compared. */
-const BY_STRICTNESS: Array<Decision['reason']> = ['not_required', 'exempt_sso', 'exempt_user', 'report_only', 'grace', 'factor_enrolled', 'required_by_policy']
+const BY_STRICTNESS: Array<Decision['reason']> = [
+  'not_required',
+  'exempt_sso',
+  'exempt_user',
+  'report_only',
+  'grace',
+  'factor_enrolled',
+  'required_by_policy'
+]
 
 /** The stricter of two decisions about the same session; the first where they ask the same. */
 export function stricter (one: Decision, other: Decision): Decision {

@@ -23,12 +23,29 @@ export interface Rule extends Policy { maxGraceDays?: number, maxExemptionDays?:
 
 /** What counts for a tenant whose administrators have set nothing. */
 export const DEFAULT_POLICY: Readonly<Policy> = {
-  enforcement: 'optional', groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule: 'exempt_sso_only', version: 0, updatedAt: null, updatedBy: null
+  enforcement: 'optional',
+  groups: null,
+  gracePeriodDays: 0,
+  enforceFrom: null,
+  ssoRule: 'exempt_sso_only',
+  version: 0,
+  updatedAt: null,
+  updatedBy: null
 }
 
 export interface Decision {
   action: 'allow' | 'verify' | 'enroll' | 'deny'
-  reason: 'mfa_verified' | 'idp_mfa' | 'not_required' | 'exempt_sso' | 'exempt_user' | 'grace' | 'report_only' | 'factor_enrolled' | 'required_by_policy' | 'user_disabled'
+  reason:
+    | 'mfa_verified'
+    | 'idp_mfa'
+    | 'not_required'
+    | 'exempt_sso'
+    | 'exempt_user'
+    | 'grace'
+    | 'report_only'
+    | 'factor_enrolled'
+    | 'required_by_policy'
+    | 'user_disabled'
   /** With `grace`: until when, RFC 3339. */
   deadline?: string
   /** With `report_only`: what `required` would say. */

@@ -34,7 +34,10 @@ export function registerPolicy (app: FastifyInstance, { config, db, guard }: Ser
       id: 'setPolicy',
       tag: 'Policy',
       summary: 'Set who must have MFA',
-      description: 'Fields that you leave out stay as they are. The change counts on every replica with the next request. You can\'t go below the deployment\'s `floor`. Users with an authenticator are asked for a code even if MFA is optional. Needs the role `mfa:admin` and a fresh MFA token.',
+      description:
+        "Fields that you leave out stay as they are. The change counts on every replica with the next request. You can't go below the " +
+        "deployment's `floor`. Users with an authenticator are asked for a code even if MFA is optional. Needs the role `mfa:admin` " +
+        'and a fresh MFA token.',
       headers: IfMatch,
       body: Type.Ref('PolicyChange'),
       answers: { 200: { schema: Type.Ref('Policy'), description: 'The new policy, with its `ETag`.' } },
@@ -44,7 +47,17 @@ export function registerPolicy (app: FastifyInstance, { config, db, guard }: Ser
   }, async (request, reply) => {
     const change = readChange(request.body as PolicyChange)
     refuseBelow(change, floor)
-    const result = await forCaller(request, () => settlePolicy(db, { tenant: request.caller.tenant, expected: expectedVersion(request.headers['if-match']), change, reason: null, by: byOf(request) }))
+    const result = await forCaller(
+      request,
+      () =>
+        settlePolicy(db, {
+          tenant: request.caller.tenant,
+          expected: expectedVersion(request.headers['if-match']),
+          change,
+          reason: null,
+          by: byOf(request)
+        })
+    )
     if (result.outcome === 'stale') throw new Problem('precondition_failed')
     return answer(reply, toPolicy(result.policy), floor)
   })

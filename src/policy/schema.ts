@@ -1,25 +1,53 @@
 import { type Static, Type } from 'typebox'
 import { MAX_LENGTH, Name, NullableGivenTime, NullableTime } from '../http/schema.ts'
 
-const Enforcement = Type.Enum(['optional', 'report_only', 'required'], { description: '`required`: users that the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ask. `optional`: no one must' })
-const SsoRule = Type.Enum(['exempt_sso_only', 'exempt_sso_session', 'none'], { description: 'Which users are left to the identity provider. `exempt_sso_only`: users who can only sign in by SSO. `exempt_sso_session`: every session that came in by SSO. `none`: no one' })
+const Enforcement = Type.Enum(['optional', 'report_only', 'required'], {
+  description:
+    '`required`: users that the policy covers must enroll. `report_only`: no one must, and each decision says what `required` would ' +
+    'ask. `optional`: no one must'
+})
+const SsoRule = Type.Enum(['exempt_sso_only', 'exempt_sso_session', 'none'], {
+  description:
+    'Which users are left to the identity provider. `exempt_sso_only`: users who can only sign in by SSO. ' +
+    '`exempt_sso_session`: every session that came in by SSO. `none`: no one'
+})
 const Group = Name(MAX_LENGTH.group, 'A group, as tokens name it')
-const Groups = Type.Union([Type.Array(Group), Type.Null()], { description: 'Only users in one of these groups are covered. Null: everyone' })
-const GracePeriodDays = Type.Integer({ minimum: 0, maximum: 365, description: 'Days to enroll, counted from the first time the policy applies to a user. Each user gets them once' })
+const Groups = Type.Union([Type.Array(Group), Type.Null()], {
+  description: 'Only users in one of these groups are covered. Null: everyone'
+})
+const GracePeriodDays = Type.Integer({
+  minimum: 0,
+  maximum: 365,
+  description: 'Days to enroll, counted from the first time the policy applies to a user. Each user gets them once'
+})
 const MaxExemptionDays = Type.Integer({ description: 'How many days an exemption may last' })
 
 const changes = {
   enforcement: Type.Optional(Enforcement),
-  groups: Type.Optional(Type.Union([Type.Array(Group, { minItems: 1, maxItems: 500, uniqueItems: true }), Type.Null()], { description: 'Only users in one of these groups are covered. Null: everyone', 'x-message': 'must be a list of 1 to 500 different groups, or null' })),
+  groups: Type.Optional(
+    Type.Union([Type.Array(Group, { minItems: 1, maxItems: 500, uniqueItems: true }), Type.Null()], {
+      description: 'Only users in one of these groups are covered. Null: everyone',
+      'x-message': 'must be a list of 1 to 500 different groups, or null'
+    })
+  ),
   gracePeriodDays: Type.Optional(GracePeriodDays),
   enforceFrom: Type.Optional({ ...NullableGivenTime, description: 'No one must enroll before this time' }),
   ssoRule: Type.Optional(SsoRule)
 }
 
-export const PolicyChange = Type.Object(changes, { $id: 'PolicyChange', additionalProperties: false, minProperties: 1, examples: [{ enforcement: 'report_only', gracePeriodDays: 14 }] })
+export const PolicyChange = Type.Object(changes, {
+  $id: 'PolicyChange',
+  additionalProperties: false,
+  minProperties: 1,
+  examples: [{ enforcement: 'report_only', gracePeriodDays: 14 }]
+})
 export type PolicyChange = Static<typeof PolicyChange>
 
-export const PolicyDraft = Type.Object(changes, { $id: 'PolicyDraft', additionalProperties: false, examples: [{ enforcement: 'required', groups: ['staff'] }] })
+export const PolicyDraft = Type.Object(changes, {
+  $id: 'PolicyDraft',
+  additionalProperties: false,
+  examples: [{ enforcement: 'required', groups: ['staff'] }]
+})
 
 export const PolicyFloor = Type.Object({
   enforcement: Type.Optional(Enforcement),
@@ -28,7 +56,11 @@ export const PolicyFloor = Type.Object({
   enforceFrom: Type.Optional(NullableTime),
   ssoRule: Type.Optional(SsoRule),
   maxExemptionDays: Type.Optional(MaxExemptionDays)
-}, { $id: 'PolicyFloor', description: 'What the deployment requires at least. Only the fields it has are enforced. The stricter of the two decisions counts.', examples: [{ enforcement: 'required', groups: ['admins'], maxExemptionDays: 30 }] })
+}, {
+  $id: 'PolicyFloor',
+  description: 'What the deployment requires at least. Only the fields it has are enforced. The stricter of the two decisions counts.',
+  examples: [{ enforcement: 'required', groups: ['admins'], maxExemptionDays: 30 }]
+})
 
 export const Policy = Type.Object({
   enforcement: Enforcement,
@@ -42,9 +74,21 @@ export const Policy = Type.Object({
   floor: Type.Union([Type.Ref('PolicyFloor'), Type.Null()])
 }, {
   $id: 'Policy',
-  examples: [{ enforcement: 'required', groups: ['staff'], gracePeriodDays: 14, enforceFrom: null, ssoRule: 'exempt_sso_only', version: 1, updatedAt: '2026-11-24T12:00:00.000Z', updatedBy: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', floor: null }]
+  examples: [{
+    enforcement: 'required',
+    groups: ['staff'],
+    gracePeriodDays: 14,
+    enforceFrom: null,
+    ssoRule: 'exempt_sso_only',
+    version: 1,
+    updatedAt: '2026-11-24T12:00:00.000Z',
+    updatedBy: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3',
+    floor: null
+  }]
 })
 
 export const POLICY_SCHEMAS = [PolicyFloor, Policy, PolicyChange, PolicyDraft]
 
-export const IfMatch = Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 64, description: 'The `ETag` that you read', examples: ['"1"'] })) })
+export const IfMatch = Type.Object({
+  'if-match': Type.Optional(Type.String({ maxLength: 64, description: 'The `ETag` that you read', examples: ['"1"'] }))
+})

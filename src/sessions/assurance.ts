@@ -17,10 +17,23 @@ export const decideChange = (caller: Caller, now: Date, { mfaFreshSeconds }: Ass
 /** A new login would not help where the issuer's tokens do not say when a login was. */
 export type SetUpRefusal = StepUp | 'login_time_unknown'
 
-/** May the caller set up a factor? With an active one that takes a second factor of the last minutes; the first one takes a login of the last minutes. */
-export function decideSetUp (user: User, caller: Caller, needsCode: boolean, now: Date, { loginFreshSeconds, mfaFreshSeconds }: AssuranceSettings): SetUpRefusal | null {
+/**
+ * May the caller set up a factor? With an active one that takes a second factor of the last minutes; the first one takes a login
+ * of the last minutes.
+ */
+export function decideSetUp (
+  user: User,
+  caller: Caller,
+  needsCode: boolean,
+  now: Date,
+  { loginFreshSeconds, mfaFreshSeconds }: AssuranceSettings
+): SetUpRefusal | null {
   if (user.factors.length > 0) return hasFreshMfa(caller, now, mfaFreshSeconds) ? null : { action: 'verify', maxAge: mfaFreshSeconds }
-  if (needsCode) return hasFreshMfa(caller, now, mfaFreshSeconds) && caller.mfa?.isBypass === true ? null : { action: 'recovery', maxAge: mfaFreshSeconds }
+  if (needsCode) {
+    return hasFreshMfa(caller, now, mfaFreshSeconds) && caller.mfa?.isBypass === true
+      ? null
+      : { action: 'recovery', maxAge: mfaFreshSeconds }
+  }
   switch (loginAge(caller.authTime, now, loginFreshSeconds)) {
     case 'fresh': return null
     case 'old': return { action: 'login', maxAge: loginFreshSeconds }

@@ -17,7 +17,14 @@ export interface RenewSettings extends DecisionSettings { secondMethods: Readonl
  * What token does this session get? Renewing never makes the authentication fresh: it is the authentication's own time that goes on.
  * @param acr only an authentication of this rank will do
  */
-export function decideRenew (user: User, caller: Caller, audience: string | undefined, acr: Acr | undefined, now: Date, settings: RenewSettings): RenewDecision {
+export function decideRenew (
+  user: User,
+  caller: Caller,
+  audience: string | undefined,
+  acr: Acr | undefined,
+  now: Date,
+  settings: RenewSettings
+): RenewDecision {
   const authentication = renewableAuthentication(caller, user.session.authentication, acr, settings.secondMethods)
   if (authentication !== null) return { outcome: 'renew', authentication }
   if (acr !== undefined) return { outcome: settings.canProve(acr, user) ? 'step_up' : 'not_enrolled' }

@@ -11,27 +11,47 @@ export interface TokenWish { audience?: string | undefined, acr?: Acr | undefine
 
 /** An MFA token for the caller after `authentication`, as every call answers it. */
 export function issueToken (
-  { auth, config, clock, kinds, metrics }: Services, caller: Caller, subject: TokenSubject, authentication: Authentication, { audience, acr }: TokenWish = {}
+  { auth, config, clock, kinds, metrics }: Services,
+  caller: Caller,
+  subject: TokenSubject,
+  authentication: Authentication,
+  { audience, acr }: TokenWish = {}
 ): TokenAnswer {
   const told = audience === undefined ? authentication : { ...authentication, acr: toldAcr(authentication.acr, acr) }
   const claims = mfaTokenClaims(caller, subject, told, clock(), {
-    issuer: config.MFA_ISSUER, audience: audience ?? config.MFA_AUDIENCE, tokenSeconds: config.MFA_TOKEN_SECONDS, secondMethods: kinds.methods
+    issuer: config.MFA_ISSUER,
+    audience: audience ?? config.MFA_AUDIENCE,
+    tokenSeconds: config.MFA_TOKEN_SECONDS,
+    secondMethods: kinds.methods
   })
   const token = metrics.time('sign_token', () => auth.sign(claims))
   return { token, tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
 }
 
 /** The authentication as its settlement is to remember it, or null; `epoch` is the user's once it is settled. */
-export const remembered = ({ config, secrets }: Services, { tenant, userId, epoch }: Pick<User, 'tenant' | 'userId' | 'epoch'>, caller: Caller, authentication: Authentication): object | null =>
+export const remembered = (
+  { config, secrets }: Services,
+  { tenant, userId, epoch }: Pick<User, 'tenant' | 'userId' | 'epoch'>,
+  caller: Caller,
+  authentication: Authentication
+): object | null =>
   authenticationToRemember({ tenant, userId, epoch }, caller, authentication, config.MFA_SESSION_MAX_AGE_SECONDS, secrets.peppers)
 
 /** The token of a settlement that has remembered `authentication`. */
-export const issueSettled = (services: Services, caller: Caller, { userId, epoch }: { userId: string, epoch: number }, authentication: Authentication, { generation }: { generation: number | null }, wish?: TokenWish): TokenAnswer =>
-  issueToken(services, caller, { userId, epoch, generation: generation ?? 0 }, authentication, wish)
+export const issueSettled = (
+  services: Services,
+  caller: Caller,
+  { userId, epoch }: { userId: string, epoch: number },
+  authentication: Authentication,
+  { generation }: { generation: number | null },
+  wish?: TokenWish
+): TokenAnswer => issueToken(services, caller, { userId, epoch, generation: generation ?? 0 }, authentication, wish)
 
 /** Which audience a token is for: us, or one of the configured applications. */
 export function checkAudience ({ config }: Services, audience: string | undefined): void {
   if (audience !== undefined && !config.MFA_APPLICATION_AUDIENCES.includes(audience)) {
-    throw new Problem('invalid_request', { errors: [{ field: 'audience', message: 'is none of the configured applications (MFA_APPLICATION_AUDIENCES)' }] })
+    throw new Problem('invalid_request', {
+      errors: [{ field: 'audience', message: 'is none of the configured applications (MFA_APPLICATION_AUDIENCES)' }]
+    })
   }
 }

@@ -32,7 +32,13 @@ const provedBefore = ({ amr, isIdpMfa }: Caller, secondMethods: ReadonlySet<stri
  * token's, unless its issuer is configured to lift that.
  * `amr` is what was really proved, as each kind of factor has it.
  */
-export function mfaTokenClaims (caller: Caller, subject: TokenSubject, authentication: Authentication, now: Date, settings: TokenSettings): MfaTokenClaims {
+export function mfaTokenClaims (
+  caller: Caller,
+  subject: TokenSubject,
+  authentication: Authentication,
+  now: Date,
+  settings: TokenSettings
+): MfaTokenClaims {
   const iat = Math.floor(now.getTime() / 1000)
   // A renewal of what is remembered is no authentication of its own: there the cap is never lifted.
   const isCapped = caller.isTokenCapped || authentication.endsAt !== undefined
@@ -49,7 +55,11 @@ export function mfaTokenClaims (caller: Caller, subject: TokenSubject, authentic
 }
 
 /** Who it is and what they may do: the verified token's claims, and our own name for them. */
-const identityClaims = (caller: Caller, { userId, epoch, generation }: TokenSubject, { issuer, audience }: Pick<TokenSettings, 'issuer' | 'audience'>): Omit<MfaTokenClaims, 'auth_time' | 'amr' | 'acr' | 'fid' | 'bypass' | 'iat' | 'exp'> => ({
+const identityClaims = (
+  caller: Caller,
+  { userId, epoch, generation }: TokenSubject,
+  { issuer, audience }: Pick<TokenSettings, 'issuer' | 'audience'>
+): Omit<MfaTokenClaims, 'auth_time' | 'amr' | 'acr' | 'fid' | 'bypass' | 'iat' | 'exp'> => ({
   iss: issuer,
   aud: audience,
   sub: caller.subject,
@@ -65,41 +75,68 @@ const identityClaims = (caller: Caller, { userId, epoch, generation }: TokenSubj
 })
 
 /** What an MFA token was earned by, to carry it on. */
-export const authenticationOf = (caller: Caller, secondMethods: ReadonlySet<string>): Authentication | null => caller.mfa === undefined || caller.authTime === undefined
-  ? null
-  : {
-      acr: caller.mfa.acr,
-      methods: caller.amr.filter(method => secondMethods.has(method)),
-      factorId: caller.mfa.factorId,
-      authTime: caller.authTime,
-      isBypass: caller.mfa.isBypass
-    }
+export const authenticationOf = (caller: Caller, secondMethods: ReadonlySet<string>): Authentication | null =>
+  caller.mfa === undefined || caller.authTime === undefined
+    ? null
+    : {
+        acr: caller.mfa.acr,
+        methods: caller.amr.filter(method => secondMethods.has(method)),
+        factorId: caller.mfa.factorId,
+        authTime: caller.authTime,
+        isBypass: caller.mfa.isBypass
+      }
 
 /** A session that is not remembered is named too, but a log-out of it cannot be known. */
-const sessionClaims = ({ session }: Caller, generation: number): Pick<MfaTokenClaims, 'sid' | 'sid_iss' | 'sid_gen'> => session === undefined
-  ? {}
-  : { sid: session.id, sid_iss: session.issuer, ...(session.isRemembered && { sid_gen: generation }) }
+const sessionClaims = ({ session }: Caller, generation: number): Pick<MfaTokenClaims, 'sid' | 'sid_iss' | 'sid_gen'> =>
+  session === undefined
+    ? {}
+    : { sid: session.id, sid_iss: session.issuer, ...(session.isRemembered && { sid_gen: generation }) }
 
 /** Among the methods of a remembered authentication, and nowhere else: it rests on a code of an administrator. */
 const BYPASS = 'bypass'
 
 /** The authentication as the database remembers it for the caller's login session; null where nothing is remembered. */
-export function authenticationToRemember (user: Pick<SessionOwner, 'tenant' | 'userId' | 'epoch'>, { session }: Caller, { acr, methods, factorId, authTime, isBypass }: Authentication, maxAgeSeconds: number, peppers: KeyRing): object | null {
+export function authenticationToRemember (
+  user: Pick<SessionOwner, 'tenant' | 'userId' | 'epoch'>,
+  { session }: Caller,
+  { acr, methods, factorId, authTime, isBypass }: Authentication,
+  maxAgeSeconds: number,
+  peppers: KeyRing
+): object | null {
   if (session?.isRemembered !== true) return null
   const owner = { ...user, issuer: session.issuer, session: session.id }
-  const authentication = { acr, methods: isBypass === true ? [...methods, BYPASS] : methods, factorId, authTime, endsAt: authTime + maxAgeSeconds }
-  return { issuer: session.issuer, session: session.id, ...authentication, epoch: user.epoch, mac: macOf(peppers, owner, authentication).toString('hex') }
+  const authentication = {
+    acr,
+    methods: isBypass === true ? [...methods, BYPASS] : methods,
+    factorId,
+    authTime,
+    endsAt: authTime + maxAgeSeconds
+  }
+  return {
+    issuer: session.issuer,
+    session: session.id,
+    ...authentication,
+    epoch: user.epoch,
+    mac: macOf(peppers, owner, authentication).toString('hex')
+  }
 }
 
 /** The same as it was read. */
-export const rememberedAuthentication = (authentication: RememberedAuthentication): RememberedAuthentication =>
-  ({ ...authentication, methods: authentication.methods.filter(method => method !== BYPASS), isBypass: authentication.methods.includes(BYPASS) })
+export const rememberedAuthentication = (authentication: RememberedAuthentication): RememberedAuthentication => ({
+  ...authentication,
+  methods: authentication.methods.filter(method => method !== BYPASS),
+  isBypass: authentication.methods.includes(BYPASS)
+})
 
-/** The authentication that a renewal carries on: an MFA token's own, else what is remembered for the session; with `acr`, one that is enough. */
+/**
+ * The authentication that a renewal carries on: an MFA token's own, else what is remembered for the session; with `acr`, one
+ * that is enough.
+ */
 export const renewableAuthentication = (
   caller: Caller, remembered: RememberedAuthentication | null, acr: Acr | undefined, secondMethods: ReadonlySet<string>
 ): Authentication | null =>
-  [authenticationOf(caller, secondMethods), remembered].find(each => each !== null && (acr === undefined || isAtLeast(each.acr, acr))) ?? null
+  [authenticationOf(caller, secondMethods), remembered].find(each => each !== null && (acr === undefined || isAtLeast(each.acr, acr))) ??
+    null
 
 const APPLICATION_TOKEN_SECONDS = 300
 
@@ -107,7 +144,13 @@ const APPLICATION_TOKEN_SECONDS = 300
  * Claims for an application where MFA was not asked for: so that it need know our key alone. `acr` says that no second
  * factor was proved, `mfa_reason` why that is enough. Never past the grace that it rests on.
  */
-export function allowedTokenClaims (caller: Caller, { userId, epoch, generation }: TokenSubject, decision: { reason: string, deadline?: string }, now: Date, settings: Omit<TokenSettings, 'tokenSeconds'>): Omit<MfaTokenClaims, 'acr' | 'fid' | 'bypass' | 'auth_time'> & { acr: string, mfa_reason: string, auth_time?: number } {
+export function allowedTokenClaims (
+  caller: Caller,
+  { userId, epoch, generation }: TokenSubject,
+  decision: { reason: string, deadline?: string },
+  now: Date,
+  settings: Omit<TokenSettings, 'tokenSeconds'>
+): Omit<MfaTokenClaims, 'acr' | 'fid' | 'bypass' | 'auth_time'> & { acr: string, mfa_reason: string, auth_time?: number } {
   const iat = Math.floor(now.getTime() / 1000)
   const graceEnds = decision.deadline === undefined ? Infinity : Math.floor(Date.parse(decision.deadline) / 1000)
   return {

@@ -8,7 +8,8 @@ const LATE_SECONDS = 10
 const INTERVAL_MS = 300
 
 /** What ended in the last `seconds`, the newest first. All of it takes time: there may be a hundred thousand. */
-const findRevocations = (db: Database, seconds: number, limit: number): Promise<Revocation[]> => db.polls({ isWhole: seconds >= REVOCATION_SECONDS })<Revocation>`
+const findRevocations = (db: Database, seconds: number, limit: number): Promise<Revocation[]> =>
+  db.polls({ isWhole: seconds >= REVOCATION_SECONDS })<Revocation>`
   SELECT tenant, user_id::text AS "userId", issuer, session, epoch, generation, extract(epoch FROM now() - at)::float8 AS "ageSeconds"
   FROM revocations WHERE at > now() - ${seconds}::float8 * interval '1 second' ORDER BY at DESC LIMIT ${limit}::int`
 
@@ -65,7 +66,8 @@ export class RevocationPoll {
   async #read (): Promise<void> {
     const startedAt = performance.now()
     const switches = this.#db.switches()
-    // At first all of it, and of another server too: this replica may have been the last to come there. Infinity is more than a token's life.
+    // At first all of it, and of another server too: this replica may have been the last to come there. Infinity is more than a
+    // token's life.
     const since = switches === this.#switches ? this.#readAt : -Infinity
     const seconds = Math.min((startedAt - since) / 1000 + LATE_SECONDS, REVOCATION_SECONDS)
     try {

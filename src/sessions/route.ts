@@ -22,7 +22,11 @@ export function registerSession (app: FastifyInstance, services: Services): void
 
 function registerToken (app: FastifyInstance, services: Services): void {
   const { auth, config, clock, guard, kinds } = services
-  const settings: RenewSettings = { ...decisionSettings(config), secondMethods: kinds.methods, canProve: (acr, user) => kinds.canProve(acr, user, config) }
+  const settings: RenewSettings = {
+    ...decisionSettings(config),
+    secondMethods: kinds.methods,
+    canProve: (acr, user) => kinds.canProve(acr, user, config)
+  }
 
   app.post('/mfa/token', {
     onRequest: guard.user,
@@ -30,7 +34,12 @@ function registerToken (app: FastifyInstance, services: Services): void {
       id: 'renewToken',
       tag: 'Session',
       summary: 'Get a new MFA token without a new code',
-      description: 'Send the first-factor token of a login session whose second factor is remembered, or a good MFA token. The new token keeps `auth_time`, `acr` and `amr` of the original code, so sensitive calls still ask for a new one. It never outlives the session or the token that it was made from. With an application\'s `audience`, users who are allowed without MFA get a token too, for five minutes. Its `acr` is `none` (`idp-mfa` if the identity provider\'s MFA counted), and `mfa_reason` says why. With `acr` `phr` only a passkey of this token or its session counts.',
+      description:
+        'Send the first-factor token of a login session whose second factor is remembered, or a good MFA token. The new token keeps ' +
+        '`auth_time`, `acr` and `amr` of the original code, so sensitive calls still ask for a new one. It never outlives the session ' +
+        "or the token that it was made from. With an application's `audience`, users who are allowed without MFA get a token too, for " +
+        "five minutes. Its `acr` is `none` (`idp-mfa` if the identity provider's MFA counted), and `mfa_reason` says why. With `acr` " +
+        '`phr` only a passkey of this token or its session counts.',
       body: Type.Ref('TokenRequest'),
       answers: { 200: { schema: Type.Ref('SessionToken'), description: 'The token.' } },
       errors: ['not_enrolled', 'step_up_required']
@@ -44,10 +53,18 @@ function registerToken (app: FastifyInstance, services: Services): void {
     const renewal = decideRenew(user, caller, audience, acr, now, settings)
     if (renewal.outcome === 'not_enrolled') throw new Problem('not_enrolled', acr === undefined ? {} : { detail: DETAILS.noPasskey })
     if (renewal.outcome === 'step_up') {
-      throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_SESSION_MAX_AGE_SECONDS, ...(acr !== undefined && { acr, detail: DETAILS.phr }) })
+      throw new Problem('step_up_required', {
+        action: 'verify',
+        maxAge: config.MFA_SESSION_MAX_AGE_SECONDS,
+        ...(acr !== undefined && { acr, detail: DETAILS.phr })
+      })
     }
     if (renewal.outcome === 'renew') return issueToken(services, caller, subject, renewal.authentication, { audience, acr })
-    const claims = allowedTokenClaims(caller, subject, renewal.decision, now, { issuer: config.MFA_ISSUER, audience: audience as string, secondMethods: kinds.methods })
+    const claims = allowedTokenClaims(caller, subject, renewal.decision, now, {
+      issuer: config.MFA_ISSUER,
+      audience: audience as string,
+      secondMethods: kinds.methods
+    })
     return { token: auth.sign(claims), tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
   })
 }
@@ -59,7 +76,9 @@ function registerEnd (app: FastifyInstance, { config, db, guard }: Services): vo
       id: 'endSession',
       tag: 'Session',
       summary: 'Log out: forget the second factor of this session',
-      description: 'Ends the MFA tokens that were issued for this session so far, on every replica. A later code counts again. The answer is the same if there was none.',
+      description:
+        'Ends the MFA tokens that were issued for this session so far, on every replica. A later code counts again. ' +
+        'The answer is the same if there was none.',
       body: EMPTY,
       answers: { 204: { description: 'Forgotten.' } },
       ifUnknown: 'Repeat the call: that does no harm.',
@@ -68,7 +87,10 @@ function registerEnd (app: FastifyInstance, { config, db, guard }: Services): vo
   }, async (request, reply) => {
     const { caller: { session }, storedUser: { tenant, userId } } = request
     if (session?.isRemembered === true) {
-      await evenIfGone(request, () => settleSessionEnded(db, { tenant, userId, issuer: session.issuer, session: session.id, by: byOf(request) }))
+      await evenIfGone(
+        request,
+        () => settleSessionEnded(db, { tenant, userId, issuer: session.issuer, session: session.id, by: byOf(request) })
+      )
     }
     return reply.code(204).send()
   })

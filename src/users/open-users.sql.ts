@@ -39,7 +39,9 @@ export async function findOpenUsers (db: Database, open: OpenUsers): Promise<Sql
   const first = await findFirstUsers(db, { tenant, conditions, cursor, limit })
   if (first !== null) return first
   const [row] = await db.reports<{ cohorts: number }>`
-    SELECT count(*)::int AS cohorts FROM (SELECT 1 FROM user_tallies WHERE tenant = ${open.tenant} AND NOT is_enrolled LIMIT ${MAX_COHORTS + 1}::int) AS first`
+    SELECT count(*)::int AS cohorts FROM (SELECT 1 FROM user_tallies WHERE tenant = ${open.tenant} AND NOT is_enrolled LIMIT ${
+    MAX_COHORTS + 1
+  }::int) AS first`
   return (row as { cohorts: number }).cohorts <= MAX_COHORTS
     ? byCohort(open)
     : sql`SELECT id FROM users WHERE ${conditions} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
@@ -61,13 +63,16 @@ function byCohort ({ tenant, rules, sources, wanted, alsoInGroup, also, cursor, 
     WITH RECURSIVE cohorts (cohort) AS (
       (SELECT cohort FROM users WHERE ${users} ORDER BY cohort LIMIT 1)
       UNION ALL
-      SELECT (SELECT cohort FROM users WHERE ${users} AND users.cohort > cohorts.cohort ORDER BY cohort LIMIT 1) FROM cohorts WHERE cohorts.cohort IS NOT NULL
+      SELECT (SELECT cohort FROM users WHERE ${users} AND users.cohort > cohorts.cohort ORDER BY cohort LIMIT 1) FROM cohorts
+        WHERE cohorts.cohort IS NOT NULL
     )
     SELECT found.id FROM cohorts
     CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${users} AND cohort = cohorts.cohort LIMIT 1) AS member
     CROSS JOIN LATERAL (
       SELECT id FROM (
-        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${users} AND cohort = cohorts.cohort ${after(cursor)} ${also}) AS timed
+        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${users} AND cohort = cohorts.cohort ${
+      after(cursor)
+    } ${also}) AS timed
       WHERE ${isUserWanted} ORDER BY id LIMIT ${limit}::int) AS found
     WHERE ${isCohortWanted} ${alsoInGroup}`
   return sql`
@@ -86,7 +91,9 @@ function judge (rules: readonly Rule[], sources: readonly string[], wanted: Want
   const conditions = [sql`true`]
   if (wanted.strictness !== undefined) conditions.push(sql`greatest(${join(levels)}) = ${wanted.strictness}::int`)
   if (wanted.deadlineBefore !== undefined) {
-    const deadlines = rules.map((rule, index) => sql`CASE WHEN ${levels[index] as Sql} >= ${STRICTNESS.grace}::int THEN ${facts[index]?.deadline ?? deadline(rule)} END`)
+    const deadlines = rules.map((rule, index) =>
+      sql`CASE WHEN ${levels[index] as Sql} >= ${STRICTNESS.grace}::int THEN ${facts[index]?.deadline ?? deadline(rule)} END`
+    )
     // The earliest is the stricter rule's.
     conditions.push(sql`least(${join(deadlines)}) < ${wanted.deadlineBefore}::timestamptz`)
   }

@@ -10,7 +10,9 @@ const BATCH = 1000
  * on it: a report adds those that are left. Answers how many were folded in.
  */
 export async function foldTallies (db: Database): Promise<number> {
-  const tenants = await db.rows<{ tenant: string }>`SELECT tenant FROM user_tally_changes GROUP BY tenant HAVING count(*) >= ${FOLD_FROM}::int`
+  const tenants = await db.rows<
+    { tenant: string }
+  >`SELECT tenant FROM user_tally_changes GROUP BY tenant HAVING count(*) >= ${FOLD_FROM}::int`
   let folded = 0
   for (const { tenant } of tenants) {
     let changes: number

@@ -13,7 +13,9 @@ import { foldAccount } from './account.ts'
 import { recordedClaims, claimedAccounts, claimedGroups } from './issuer-claims.ts'
 import type { Credential, Factor, Pending, User, RecoverySet, RememberedSession, Throttle, WholeUser } from './user.ts'
 
-type Json<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K] }
+type Json<T> = {
+  [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K]
+}
 
 /** What `find_users` answers: rows as they are, each with whose it is. */
 interface Answer {
@@ -42,22 +44,35 @@ type UserRow = Pick<Json<User>, 'namespace' | 'subject' | 'account' | 'epoch' | 
 }
 
 /** Without `acr` no authentication counts for the session. */
-type SessionRow = Of<Omit<StoredAuthentication, 'acr'>> & { issuer: string, session: string, acr: StoredAuthentication['acr'] | null, generation: number, epoch: number | null, mac: string }
+type SessionRow = Of<Omit<StoredAuthentication, 'acr'>> & {
+  issuer: string,
+  session: string,
+  acr: StoredAuthentication['acr'] | null,
+  generation: number,
+  epoch: number | null,
+  mac: string
+}
 
 /** Everything that a decision about the caller needs, in one statement; null if no user was seen by this name yet. */
 export const findUser = (db: Database, caller: Caller, peppers: KeyRing): Promise<User | null> => find(db, caller, peppers, false)
 
 /** As `findUser`, with what a login does not ask about. */
-export const findWholeUser = (db: Database, caller: Caller, peppers: KeyRing): Promise<WholeUser | null> => find<WholeUser>(db, caller, peppers, true)
+export const findWholeUser = (db: Database, caller: Caller, peppers: KeyRing): Promise<WholeUser | null> =>
+  find<WholeUser>(db, caller, peppers, true)
 
 /** A user of a tenant, as an administrator names them: of no session. */
 export const findUserById = (db: Database, tenant: string, userId: string): Promise<WholeUser | null> =>
   findAmong<WholeUser>(db, { tenant, namespace: null, isWhole: true }, { name: userId, session: null })
 
 /** One of the two finds them, each by a unique index: our own tokens name the user, others the subject. */
-const find = <P extends User>(db: Database, { tenant, namespace, subject, session, mfa }: Caller, peppers: KeyRing, isWhole: boolean): Promise<P | null> =>
-  findAmong<P>(db, { tenant, namespace: mfa === undefined ? namespace : null, isWhole },
-    { name: mfa?.userId ?? subject, session: session?.isRemembered === true ? { ...session, peppers } : null })
+const find = <P extends User>(
+  db: Database,
+  { tenant, namespace, subject, session, mfa }: Caller,
+  peppers: KeyRing,
+  isWhole: boolean
+): Promise<P | null> =>
+    findAmong<P>(db, { tenant, namespace: mfa === undefined ? namespace : null, isWhole },
+      { name: mfa?.userId ?? subject, session: session?.isRemembered === true ? { ...session, peppers } : null })
 
 /** Users that are read together: of one tenant and namespace; without a namespace they are named by their ids. */
 interface Among { tenant: string, namespace: string | null, isWhole: boolean }
@@ -70,7 +85,10 @@ const findAmong = <P extends User>(db: Database, among: Among, wanted: Wanted): 
 async function findBatch (db: Database, { tenant, namespace, isWhole }: Among, users: Wanted[]): Promise<Array<User | null>> {
   const names = [...new Set(users.map(({ name }) => name))]
   const sessions = users.flatMap(({ session }) => session === null ? [] : [session.id])
-  const [{ users: answer }] = await db.rows`SELECT find_users(${tenant}, ${namespace}, ${names}::text[], ${sessions}::text[], ${isWhole}) AS users` as [{ users: Answer | null }]
+  const [{ users: answer }] = await db
+    .rows`SELECT find_users(${tenant}, ${namespace}, ${names}::text[], ${sessions}::text[], ${isWhole}) AS users` as [
+    { users: Answer | null }
+  ]
   return users.map(({ name, session }) => {
     const user = answer?.users.find(({ id, subject }) => name === (namespace === null ? id : subject))
     return answer === null || user === undefined ? null : toUser(tenant, user, answer, session, isWhole)
@@ -80,14 +98,16 @@ async function findBatch (db: Database, { tenant, namespace, isWhole }: Among, u
 /** A user as people name them. */
 export interface Named { userId: string, namespace: string, subject: string }
 
-/** Who has a `sub`: one for each namespace. */
-export const findBySubject = (db: Database, tenant: string, subject: string): Promise<Named[]> => db.rows<Named>`
-  SELECT id::text AS "userId", namespace, subject FROM users WHERE tenant = ${tenant} AND subject = ${subject} ORDER BY namespace`
+const NAMED = { id: true, namespace: true, subject: true } as const
+const toNamed = ({ id, ...names }: { id: string, namespace: string, subject: string }): Named => ({ userId: id, ...names })
 
-/** Who is shown under a name, in whatever case: no index knows that. */
-export const findByAccount = (db: Database, tenant: string, account: string): Promise<Named[]> => db.reports<Named>`
-  SELECT id::text AS "userId", namespace, subject FROM users WHERE tenant = ${tenant} AND account_fold = ${foldAccount(account)}
-  ORDER BY id LIMIT 3`
+/** Who has a `sub`: one for each namespace. */
+export const findBySubject = async (db: Database, tenant: string, subject: string): Promise<Named[]> =>
+  (await db.models(({ user }) => user.findMany({ where: { tenant, subject }, select: NAMED, orderBy: { namespace: 'asc' } }))).map(toNamed)
+
+/** Who is shown under a name, in whatever case; three of them at most, as more than one is too many already. */
+export const findByAccount = async (db: Database, tenant: string, account: string): Promise<Named[]> => (await db.models(({ user }) =>
+  user.findMany({ where: { tenant, accountFold: foldAccount(account) }, select: NAMED, orderBy: { id: 'asc' }, take: 3 }))).map(toNamed)
 
 export const hasUsers = async (db: Database, tenant: string): Promise<boolean> =>
   (await db.rows`SELECT 1 FROM users WHERE tenant = ${tenant} LIMIT 1`).length > 0
@@ -109,16 +129,35 @@ export function hasNewClaims ({ account, sources }: User, { issuerClaims, groups
  * Records the first sight, or the issuer's newer claims: `seen`, or `erased` where the token is older than the user's
  * erasure. `id` is for a new user, `known` is the user before, `hashes` are what their tombstone would be.
  */
-export async function upsertUser (db: Database, first: FirstFactor, id: string, known: User | null, hashes: string[]): Promise<Settled<'upsert_user'>> {
+export async function upsertUser (
+  db: Database,
+  first: FirstFactor,
+  id: string,
+  known: User | null,
+  hashes: string[]
+): Promise<Settled<'upsert_user'>> {
   const { tenant, namespace, subject, issuerClaims } = first
   const claims = recordedClaims(first, known?.sources[issuerClaims.issuer])
-  return await db.settle('upsert_user', sql`${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${issuerClaims.account ?? null}, ${issuerClaims.issuer},
-    ${issuerClaims.accounts !== undefined}, ${claims}::jsonb, to_timestamp(${issuerClaims.issuedAt}::float8), ${JSON.stringify(hashes)}::jsonb`)
+  return await db.settle(
+    'upsert_user',
+    sql`${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${issuerClaims.account ?? null}, ${issuerClaims.issuer},
+    ${issuerClaims.accounts !== undefined}, ${claims}::jsonb, to_timestamp(${issuerClaims.issuedAt}::float8), ${
+      JSON.stringify(hashes)
+    }::jsonb`
+  )
 }
 
 /** Records a user's contact with the policy. Decides which of parallel first calls gives them their deadline. */
-export async function recordPolicyContact (db: Database, { tenant, userId, policy }: User, { graceDays, wouldBe, isAdministrator }: PolicyContact, by: By): Promise<void> {
-  await db.settle('record_policy_contact', sql`${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb`)
+export async function recordPolicyContact (
+  db: Database,
+  { tenant, userId, policy }: User,
+  { graceDays, wouldBe, isAdministrator }: PolicyContact,
+  by: By
+): Promise<void> {
+  await db.settle(
+    'record_policy_contact',
+    sql`${tenant}, ${userId}::uuid, ${policy.version}::int, ${graceDays}::int, ${wouldBe}::jsonb, ${isAdministrator}, ${by}::jsonb`
+  )
 }
 
 const date = (value: string | null): Date | null => value === null ? null : new Date(value)
@@ -127,7 +166,9 @@ const bytes = (value: string): Buffer => Buffer.from(value, 'hex')
 function toUser (tenant: string, row: UserRow, answer: Answer, session: Wanted['session'], isWhole: boolean): User {
   const of = <Row>(rows: Array<Of<Row>> | null): Array<Of<Row>> => rows?.filter(({ userId }) => userId === row.id) ?? []
   const readAt = new Date(answer.readAt)
-  const remembered = session === null ? undefined : of(answer.sessions).find(known => known.issuer === session.issuer && known.session === session.id)
+  const remembered = session === null
+    ? undefined
+    : of(answer.sessions).find(known => known.issuer === session.issuer && known.session === session.id)
   const user: User = {
     tenant,
     userId: row.id,
@@ -145,7 +186,9 @@ function toUser (tenant: string, row: UserRow, answer: Answer, session: Wanted['
     readAt,
     policyMetAt: date(row.policyMetAt),
     graceUntil: date(row.graceUntil),
-    exemption: row.exemptSince === null ? null : { since: new Date(row.exemptSince), until: date(row.exemptUntil), reason: row.exemptReason, by: row.exemptBy },
+    exemption: row.exemptSince === null
+      ? null
+      : { since: new Date(row.exemptSince), until: date(row.exemptUntil), reason: row.exemptReason, by: row.exemptBy },
     reportedVersion: row.reportedVersion,
     factors: of(answer.factors).map(toFactor),
     session: toSession(tenant, row.epoch, remembered, session?.peppers),
@@ -153,15 +196,30 @@ function toUser (tenant: string, row: UserRow, answer: Answer, session: Wanted['
     policy: toPolicy(answer.policy)
   }
   if (!isWhole) return user
-  const whole: WholeUser = { ...user, pending: of(answer.pending).map(toPending), recovery: toRecovery(of(answer.sets)[0], of(answer.codes)) }
+  const whole: WholeUser = {
+    ...user,
+    pending: of(answer.pending).map(toPending),
+    recovery: toRecovery(of(answer.sets)[0], of(answer.codes))
+  }
   return whole
 }
 
-const toPending = ({ userId, ...row }: Of<Json<Pending>>): Pending => ({ ...row, sealed: bytes(row.sealed), createdAt: new Date(row.createdAt) })
+const toPending = ({ userId, ...row }: Of<Json<Pending>>): Pending => ({
+  ...row,
+  sealed: bytes(row.sealed),
+  createdAt: new Date(row.createdAt)
+})
 
-const toRecovery = (set: NonNullable<Answer['sets']>[number] | undefined, codes: Array<{ isUsed: boolean }>): RecoverySet | null => set === undefined
-  ? null
-  : { id: set.id, generatedAt: new Date(set.generatedAt), acknowledgedAt: date(set.acknowledgedAt), total: codes.length, remaining: codes.filter(({ isUsed }) => !isUsed).length }
+const toRecovery = (set: NonNullable<Answer['sets']>[number] | undefined, codes: Array<{ isUsed: boolean }>): RecoverySet | null =>
+  set === undefined
+    ? null
+    : {
+        id: set.id,
+        generatedAt: new Date(set.generatedAt),
+        acknowledgedAt: date(set.acknowledgedAt),
+        total: codes.length,
+        remaining: codes.filter(({ isUsed }) => !isUsed).length
+      }
 
 const toFactor = ({ userId, credential, ...row }: FactorRow): Factor => ({
   ...row,
@@ -189,5 +247,9 @@ const NO_SESSION: RememberedSession = { generation: 0, authentication: null, isF
 function toThrottle (row: NonNullable<Answer['throttles']>[number], now: Date): Throttle {
   const until = date(row.waitUntil)
   const ms = until === null ? 0 : until.getTime() - now.getTime()
-  return { failures: row.failures, lockedAt: date(row.lockedAt), ...(ms > 0 ? { waitUntil: until, waitSeconds: Math.ceil(ms / 1000) } : { waitUntil: null, waitSeconds: null }) }
+  return {
+    failures: row.failures,
+    lockedAt: date(row.lockedAt),
+    ...(ms > 0 ? { waitUntil: until, waitSeconds: Math.ceil(ms / 1000) } : { waitUntil: null, waitSeconds: null })
+  }
 }

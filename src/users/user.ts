@@ -91,7 +91,14 @@ export interface Pending extends SealedSecret, SealedParameters {
 export interface RememberedSession { generation: number, authentication: RememberedAuthentication | null, isForged: boolean }
 
 /** Times in unix seconds. */
-export interface RememberedAuthentication { acr: Acr, methods: string[], factorId: string, authTime: number, endsAt: number, isBypass?: boolean }
+export interface RememberedAuthentication {
+  acr: Acr
+  methods: string[]
+  factorId: string
+  authTime: number
+  endsAt: number
+  isBypass?: boolean
+}
 
 export interface RecoverySet { id: string, total: number, remaining: number, generatedAt: Date, acknowledgedAt: Date | null }
 

@@ -10,7 +10,9 @@ export type AlarmType = `${string}.locked` | `${string}.suspected`
 export type WebhookEventType = CommonWebhookEventType | AlarmType
 
 /** Audit actions that are sent as webhook events: those, and what the kinds of factor have. `audit` has the same list. */
-export const webhookEventTypes = (kinds: ReadonlyArray<{ audit: { told: readonly AlarmType[] } }>): WebhookEventType[] => [...COMMON_TYPES, ...kinds.flatMap(({ audit }) => audit.told)]
+export const webhookEventTypes = (
+  kinds: ReadonlyArray<{ audit: { told: readonly AlarmType[] } }>
+): WebhookEventType[] => [...COMMON_TYPES, ...kinds.flatMap(({ audit }) => audit.told)]
 
 /** What happened, to which user, and who did it from where. */
 export interface WebhookEvent {
@@ -33,5 +35,10 @@ export interface WebhookEvent {
 }
 
 /** A Standard Webhooks payload: `type` and `timestamp` of the event, and what else there is of it in `data`. */
-export const webhookBody = ({ type, timestamp, tenant, userId, namespace, subject, account, outcome, actorId, factorKind, address, requestId, details }: WebhookEvent): object =>
-  ({ type, timestamp, data: { tenant, userId, namespace, subject, account, outcome, actorId, factorKind, address, requestId, details } })
+export const webhookBody = (
+  { type, timestamp, tenant, userId, namespace, subject, account, outcome, actorId, factorKind, address, requestId, details }: WebhookEvent
+): object => ({
+  type,
+  timestamp,
+  data: { tenant, userId, namespace, subject, account, outcome, actorId, factorKind, address, requestId, details }
+})

@@ -57,8 +57,15 @@ export interface Failure {
 }
 
 /** `waiting` for its next try, `parked` if that was the last one, or `stale`. */
-export const settleFailed = async (db: Database, { tenant, id, attempt }: ClaimedWebhookEvent, { text, isFinal, isInterrupted }: Failure): Promise<Delivered> =>
-  toDelivered(tenant, await db.settle('fail_webhook_event', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${text}, ${isFinal}, ${isInterrupted}`))
+export const settleFailed = async (
+  db: Database,
+  { tenant, id, attempt }: ClaimedWebhookEvent,
+  { text, isFinal, isInterrupted }: Failure
+): Promise<Delivered> =>
+  toDelivered(
+    tenant,
+    await db.settle('fail_webhook_event', sql`${tenant}, ${id}::uuid, ${attempt}::int, ${text}, ${isFinal}, ${isInterrupted}`)
+  )
 
 /** How many wait for their first try, wait for another, or are parked. */
 export async function countWebhookEvents (db: Database): Promise<{ waiting: number, retrying: number, parked: number }> {

@@ -19,7 +19,9 @@ export function registerWebhooks (app: FastifyInstance, { db, guard }: Services)
       id: 'listUndeliveredWebhookEvents',
       tag: 'Webhooks',
       summary: 'List webhook events that were not delivered, newest first',
-      description: 'While all is well, the list is empty or has events of the last second. They are kept for thirty days. Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
+      description:
+        'While all is well, the list is empty or has events of the last second. They are kept for thirty days. ' +
+        'Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
       querystring: UndeliveredQuery,
       answers: { 200: { schema: Type.Ref('UndeliveredPage'), description: 'A page, and the cursor of the next one.' } },
       errors: ['step_up_required', 'not_enrolled']
@@ -38,7 +40,9 @@ export function registerWebhooks (app: FastifyInstance, { db, guard }: Services)
       id: 'retryWebhookEvent',
       tag: 'Webhooks',
       summary: 'Retry a webhook event',
-      description: 'Tries at once, and for another day. Later events of the same user that still wait come after it. Needs the role `mfa:admin` and a fresh MFA token.',
+      description:
+        'Tries at once, and for another day. Later events of the same user that still wait come after it. ' +
+        'Needs the role `mfa:admin` and a fresh MFA token.',
       params: WebhookEventParams,
       body: Type.Object({}, { additionalProperties: false }),
       answers: { 204: { description: 'It will be tried now.' } },

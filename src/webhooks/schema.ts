@@ -2,12 +2,26 @@ import { type Static, Type } from 'typebox'
 import { EventCursor, Limit, NullableTime, Uuid } from '../http/schema.ts'
 
 const Nullable = (description: string) => Type.Union([Type.String(), Type.Null()], { description })
-const EventTime = Type.String({ format: 'date-time', description: 'RFC 3339, UTC, to the microsecond: when it happened', examples: ['2026-11-24T12:00:00.123456Z'] })
+const EventTime = Type.String({
+  format: 'date-time',
+  description: 'RFC 3339, UTC, to the microsecond: when it happened',
+  examples: ['2026-11-24T12:00:00.123456Z']
+})
 
 export const WebhookEventParams = Type.Object({ id: Uuid }, { additionalProperties: false })
 export type WebhookEventParams = Static<typeof WebhookEventParams>
 
-const undeliveredExample = { id: '3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20', at: '2026-11-24T12:00:00.123456Z', type: 'user.reset', userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', status: 'parked', attempts: 31, failure: 'answered 503', lastTriedAt: '2026-11-25T12:00:00.000Z', nextTryAt: null }
+const undeliveredExample = {
+  id: '3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20',
+  at: '2026-11-24T12:00:00.123456Z',
+  type: 'user.reset',
+  userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3',
+  status: 'parked',
+  attempts: 31,
+  failure: 'answered 503',
+  lastTriedAt: '2026-11-25T12:00:00.000Z',
+  nextTryAt: null
+}
 
 /** Of the outbox; what has been delivered is in it no more. */
 export const UndeliveredWebhookEvent = Type.Object({
@@ -15,14 +29,18 @@ export const UndeliveredWebhookEvent = Type.Object({
   at: EventTime,
   type: Type.String({ description: 'The audit\'s action', examples: ['user.reset'] }),
   userId: Nullable('The user it is about. Null if it is about the whole tenant'),
-  status: Type.Enum(['waiting', 'retrying', 'parked'], { description: '`waiting`: not tried yet. `retrying`: the last attempt failed. `parked`: no more attempts' }),
+  status: Type.Enum(['waiting', 'retrying', 'parked'], {
+    description: '`waiting`: not tried yet. `retrying`: the last attempt failed. `parked`: no more attempts'
+  }),
   attempts: Type.Integer(),
   failure: Nullable('Why the last attempt failed'),
   lastTriedAt: NullableTime,
   nextTryAt: NullableTime
 }, { $id: 'UndeliveredWebhookEvent', description: 'The audit event with the same `id` has the details.', examples: [undeliveredExample] })
 
-export const UndeliveredQuery = Type.Object({ cursor: Type.Optional(EventCursor), limit: Type.Optional(Limit) }, { additionalProperties: false })
+export const UndeliveredQuery = Type.Object({ cursor: Type.Optional(EventCursor), limit: Type.Optional(Limit) }, {
+  additionalProperties: false
+})
 export type UndeliveredQuery = Static<typeof UndeliveredQuery>
 
 export const UndeliveredPage = Type.Object({

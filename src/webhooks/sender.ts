@@ -34,7 +34,10 @@ class TimeoutError extends Error {}
  * Sends messages as Standard Webhooks has it. The address is checked where it is used: each that the name resolves to, and
  * exactly those are connected to. No redirect is followed, no proxy asked, no connection kept.
  */
-export function createWebhook ({ url, secrets, isPrivateAllowed, userAgent }: WebhookEndpoint, timeout = TIMEOUT): (message: Message, signal: AbortSignal) => Promise<Delivery> {
+export function createWebhook (
+  { url, secrets, isPrivateAllowed, userAgent }: WebhookEndpoint,
+  timeout = TIMEOUT
+): (message: Message, signal: AbortSignal) => Promise<Delivery> {
   const target = new URL(url)
   const { request, Agent } = target.protocol === 'https:' ? https : http
   const host = target.hostname.replace(/^\[|\]$/g, '')

@@ -22,7 +22,12 @@ export interface WebhooksOptions {
 /** Delivers webhook events, where there is an endpoint. The log names an event, never its content. Answers how to stop it. */
 export function startWebhooks ({ config, secrets, db, metrics, log, version, roundMs, timeout }: WebhooksOptions): () => Promise<void> {
   if (config.WEBHOOK_URL === undefined) return async () => {}
-  const send = createWebhook({ url: config.WEBHOOK_URL, secrets: () => secrets.webhook, isPrivateAllowed: config.WEBHOOK_ALLOW_PRIVATE, userAgent: `headless-mfa/${version}` }, timeout)
+  const send = createWebhook({
+    url: config.WEBHOOK_URL,
+    secrets: () => secrets.webhook,
+    isPrivateAllowed: config.WEBHOOK_ALLOW_PRIVATE,
+    userAgent: `headless-mfa/${version}`
+  }, timeout)
 
   async function deliver ({ id, event }: ClaimedWebhookEvent, signal: AbortSignal): Promise<Failure | null> {
     const { outcome, text } = await send({ id, body: JSON.stringify(webhookBody(event)) }, signal)
@@ -34,7 +39,13 @@ export function startWebhooks ({ config, secrets, db, metrics, log, version, rou
   return startDelivering(db, {
     deliver,
     onError: error => { log.warn({ err: error }, 'delivering webhook events failed') },
-    onParked: ({ tenant, id, attempt }, { text }) => { log.warn({ tenant, eventId: id, attempts: attempt, cause: text }, 'a webhook event is parked: see GET /admin/notices') },
-    onEndpoint: failure => { failure === null ? log.info('the webhook endpoint accepts events again') : log.warn({ cause: failure.text }, 'the webhook endpoint accepts no events') }
+    onParked: ({ tenant, id, attempt }, { text }) => {
+      log.warn({ tenant, eventId: id, attempts: attempt, cause: text }, 'a webhook event is parked: see GET /admin/notices')
+    },
+    onEndpoint: failure => {
+      failure === null
+        ? log.info('the webhook endpoint accepts events again')
+        : log.warn({ cause: failure.text }, 'the webhook endpoint accepts no events')
+    }
   }, roundMs)
 }

@@ -22,13 +22,18 @@ export async function findUndelivered (db: Database, tenant: string, cursor: str
   const [micros, id] = cursor?.split('_') ?? []
   return await db.reports<UndeliveredRow>`
     SELECT n.id::text, to_char(n.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
-      coalesce((SELECT e.action FROM audit_events e WHERE e.tenant = ${tenant} AND e.at = n.at AND e.id = n.id), 'unknown') AS type, nullif(n.subject, '') AS "userId",
-      CASE WHEN n.parked_at IS NOT NULL THEN 'parked' WHEN n.failure IS NOT NULL THEN 'retrying' ELSE 'waiting' END AS status, n.attempts, n.failure,
+      coalesce((SELECT e.action FROM audit_events e WHERE e.tenant = ${tenant} AND e.at = n.at
+        AND e.id = n.id), 'unknown') AS type, nullif(n.subject, '') AS "userId",
+      CASE WHEN n.parked_at IS NOT NULL THEN 'parked' WHEN n.failure IS NOT NULL THEN 'retrying'
+        ELSE 'waiting' END AS status, n.attempts, n.failure,
       to_char(n.tried_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "lastTriedAt",
-      CASE WHEN n.parked_at IS NULL THEN to_char(greatest(n.due_at, n.leased_until) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS "nextTryAt",
+      CASE WHEN n.parked_at IS NULL THEN to_char(greatest(n.due_at, n.leased_until) AT TIME ZONE 'UTC',
+        'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS "nextTryAt",
       (extract(epoch FROM n.at) * 1000000)::bigint || '_' || n.id AS cursor
     FROM webhook_events n
-    WHERE n.tenant = ${tenant} ${id === undefined ? sql`` : sql`AND (n.at, n.id) < ('epoch'::timestamptz + ${micros}::bigint * interval '1 microsecond', ${id}::uuid)`}
+    WHERE n.tenant = ${tenant} ${
+    id === undefined ? sql`` : sql`AND (n.at, n.id) < ('epoch'::timestamptz + ${micros}::bigint * interval '1 microsecond', ${id}::uuid)`
+  }
     ORDER BY n.at DESC, n.id DESC LIMIT ${limit}::int`
 }
 

@@ -1,6 +1,17 @@
 import type { Database } from '../platform/db/client.ts'
 import { startRounds } from '../platform/rounds.ts'
-import { CERTAIN_MS, type ClaimedWebhookEvent, type Failure, findDueWebhookEvents, type WebhookEventKey, settleClaimed, settleDelivered, settleFailed, settleRenewed, settleWanted } from './outbox.sql.ts'
+import {
+  CERTAIN_MS,
+  type ClaimedWebhookEvent,
+  type Failure,
+  findDueWebhookEvents,
+  type WebhookEventKey,
+  settleClaimed,
+  settleDelivered,
+  settleFailed,
+  settleRenewed,
+  settleWanted
+} from './outbox.sql.ts'
 
 const ROUND_MS = 1000
 const BATCH = 100
@@ -26,7 +37,11 @@ export interface DeliveringOptions {
  * order. A delivery that hangs holds up the events of its own user only. An endpoint that has accepted nothing for a while gets one
  * event a round, until it accepts one. Answers how to stop it.
  */
-export function startDelivering (db: Database, { deliver, onError, onParked, onEndpoint }: DeliveringOptions, roundMs = ROUND_MS): () => Promise<void> {
+export function startDelivering (
+  db: Database,
+  { deliver, onError, onParked, onEndpoint }: DeliveringOptions,
+  roundMs = ROUND_MS
+): () => Promise<void> {
   const stopping = new AbortController()
   const deliveries = new Set<AbortController>()
   const lanes = new Set<Promise<void>>()

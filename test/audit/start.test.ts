@@ -23,7 +23,13 @@ t.teardown(() => owner.close())
 
 interface Line { level: string, fields: any, text: string }
 
-interface Replica { lines: Line[], memory: AuditMemory, breaks: () => Promise<number>, waiting: () => Promise<number>, stop: () => Promise<void> }
+interface Replica {
+  lines: Line[]
+  memory: AuditMemory
+  breaks: () => Promise<number>
+  waiting: () => Promise<number>
+  stop: () => Promise<void>
+}
 
 /** The audit's workers of one replica, all of whose work is done within some rounds. */
 function startReplica (t: Test, { memory = new AuditMemory(), checkMs = 50, db = service.db } = {}): Replica {
@@ -32,7 +38,15 @@ function startReplica (t: Test, { memory = new AuditMemory(), checkMs = 50, db =
   const write = (level: string) => (fields: any, text: string): void => { lines.push({ level, fields, text }) }
   const log = { info: write('info'), warn: write('warn'), error: write('error') } as unknown as Parameters<typeof startAudit>[0]['log']
   const { config, secrets } = service
-  const stop = startAudit({ config, secrets, db, memory, metrics, log, times: { leaseMs: 20, chainMs: 20, signMs: 50, watchMs: 50, lookMs: 20, checkMs } })
+  const stop = startAudit({
+    config,
+    secrets,
+    db,
+    memory,
+    metrics,
+    log,
+    times: { leaseMs: 20, chainMs: 20, signMs: 50, watchMs: 50, lookMs: 20, checkMs }
+  })
   t.teardown(stop)
   const read = async (name: string): Promise<number> => ((await metrics.registry.getSingleMetric(name)?.get())?.values[0]?.value ?? NaN)
   return { lines, memory, breaks: () => read('mfa_audit_breaks_total'), waiting: () => read('mfa_audit_waiting_seconds'), stop }
@@ -41,11 +55,17 @@ function startReplica (t: Test, { memory = new AuditMemory(), checkMs = 50, db =
 const NOT_SIGNED = 'the audit is not signed'
 /** But for what a busy machine had no time for. */
 const errorsOf = ({ lines }: Replica, tenant: string): Line[] =>
-  lines.filter(({ level, fields, text }) => level === 'error' && fields.tenant === tenant && (text !== NOT_SIGNED || fields.err.name !== 'UnavailableError'))
-const signedOf = ({ lines }: Replica, tenant: string): any[] => lines.filter(({ fields, text }) => text === 'audit checkpoint' && fields.tenant === tenant).map(({ fields }) => fields)
+  lines.filter(({ level, fields, text }) =>
+    level === 'error' && fields.tenant === tenant && (text !== NOT_SIGNED || fields.err.name !== 'UnavailableError')
+  )
+const signedOf = ({ lines }: Replica, tenant: string): any[] =>
+  lines.filter(({ fields, text }) => text === 'audit checkpoint' && fields.tenant === tenant).map(({ fields }) => fields)
 
 /** An auditor with some events of others in the tenant, all of them signed by `replica`. */
-async function signed (replica: Replica, events = 10): Promise<{ auditor: User, token: string, tenant: string, verify: () => Promise<Answer> }> {
+async function signed (
+  replica: Replica,
+  events = 10
+): Promise<{ auditor: User, token: string, tenant: string, verify: () => Promise<Answer> }> {
   const auditor = service.user({ roles: ['mfa:auditor'] })
   const { token } = await auditor.enroll()
   await write(auditor.tenant, events - 2)
@@ -57,7 +77,9 @@ const sign = (tenant: string, memory: AuditMemory): ReturnType<typeof signTenant
   signTenant(service.db, tenant, { keys: service.secrets.signing, retentionDays: 400, memory })
 
 const write = (tenant: string, count: number): Promise<unknown> =>
-  service.db.rows`SELECT count(audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{"address": "192.0.2.1"}', '{}')::text) FROM generate_series(1, ${count}::int)`
+  service.db
+    .rows`SELECT count(audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{"address": "192.0.2.1"}', '{}')::text)
+      FROM generate_series(1, ${count}::int)`
 
 /** The chain by the recipe of docs/audit.md, over the events that there are now. At once, as replicas chain meanwhile. */
 async function rechain (tenant: string): Promise<void> {
@@ -68,9 +90,13 @@ async function rechain (tenant: string): Promise<void> {
 }
 
 async function cut (tenant: string, to: number): Promise<void> {
-  await owner.rows`DELETE FROM audit_events e USING audit_chain c WHERE e.tenant = ${tenant} AND c.tenant = e.tenant AND c.at = e.at AND c.id = e.id AND c.position > ${to}::int`
+  await owner
+    .rows`DELETE FROM audit_events e USING audit_chain c WHERE e.tenant = ${tenant} AND c.tenant = e.tenant AND c.at = e.at
+      AND c.id = e.id AND c.position > ${to}::int`
   await owner.rows`DELETE FROM audit_chain WHERE tenant = ${tenant} AND position > ${to}::int`
-  await owner.rows`UPDATE audit_heads h SET count = ${to}::int, hash = c.hash FROM audit_chain c WHERE h.tenant = ${tenant} AND c.tenant = h.tenant AND c.position = ${to}::int`
+  await owner
+    .rows`UPDATE audit_heads h SET count = ${to}::int, hash = c.hash FROM audit_chain c WHERE h.tenant = ${tenant}
+      AND c.tenant = h.tenant AND c.position = ${to}::int`
 }
 
 const empty = (tenant: string): Promise<void> =>
@@ -96,7 +122,8 @@ const forgeries: Array<[what: string, forge: (tenant: string) => Promise<void>]>
   ['the tail is cut off, and other events are put in its place', async tenant => {
     await owner.rows`DELETE FROM audit_checkpoints WHERE tenant = ${tenant}`
     await cut(tenant, 8)
-    await owner.rows`SELECT count(audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, 2)`
+    await owner
+      .rows`SELECT count(audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, 2)`
     await chainTenant(owner, tenant)
   }],
   ['all tables of the audit are emptied', async tenant => {
@@ -104,7 +131,8 @@ const forgeries: Array<[what: string, forge: (tenant: string) => Promise<void>]>
   }],
   ['all of it is replaced by another chain', async tenant => {
     await empty(tenant)
-    await owner.rows`SELECT count(audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, 12)`
+    await owner
+      .rows`SELECT count(audit(${tenant}, 'someone', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, 12)`
     await chainTenant(owner, tenant)
   }]
 ]
@@ -205,17 +233,20 @@ t.test('a checkpoint that was deleted is put back and told of; the chain is whol
 t.test('a checkpoint that no replica has signed, in the place of the one that is remembered or behind it, is reported', async t => {
   for (const count of [6, 9]) {
     const { tenant, witness } = await seen()
-    await owner.rows`INSERT INTO audit_checkpoints SELECT tenant, ${count}::bigint, until, now(), kept_since, kid, 'x.y.z' FROM audit_checkpoints WHERE tenant = ${tenant}
+    await owner
+      .rows`INSERT INTO audit_checkpoints SELECT tenant, ${count}::bigint, until, now(), kept_since, kid, 'x.y.z'
+        FROM audit_checkpoints WHERE tenant = ${tenant}
       ON CONFLICT (tenant, count) DO UPDATE SET jws = excluded.jws, at = excluded.at`
     t.same(await check(witness), [{ tenant, cause: 'checkpoint' }])
     t.same((await check(new AuditMemory())).filter(found => found.tenant === tenant), count === 6 ? [] : [{ tenant, cause: 'checkpoint' }])
   }
 })
 
-t.test('what another replica signs on top of what is remembered needs no look at the events; where more lies between, they are followed', async t => {
+t.test('what another replica signs on top of what is remembered needs no look at the events; where more lies between, they are ' +
+  'followed', async t => {
   const { tenant, signer, witness } = await seen()
-  const { chores } = service.db
-  t.teardown(() => { service.db.chores = chores })
+  const { reports } = service.db
+  t.teardown(() => { service.db.reports = reports })
   for (const signings of [1, 2]) {
     for (let n = 0; n < signings; n++) {
       await write(tenant, 2)
@@ -223,12 +254,12 @@ t.test('what another replica signs on top of what is remembered needs no look at
       await sign(tenant, signer)
     }
     let walked = false
-    service.db.chores = async (strings, ...values) => {
+    service.db.reports = async (strings, ...values) => {
       if (strings.join().includes('FROM audit_chain')) walked = true
-      return await chores(strings, ...values)
+      return await reports(strings, ...values)
     }
     t.same(await check(witness), [])
-    service.db.chores = chores
+    service.db.reports = reports
     t.equal(walked, signings > 1)
     t.match(witness.newest(tenant), signer.newest(tenant))
   }
@@ -245,7 +276,11 @@ t.test('many tenants are remembered, in pages, while there is room; what has non
   await asOwner(url, [`INSERT INTO audit_checkpoints SELECT 'known-' || n, count, until, at, kept_since, kid, jws
     FROM audit_checkpoints, generate_series(0, 1098) AS n WHERE tenant = '${tenant}'`])
   t.teardown(() => asOwner(url, ["DELETE FROM audit_checkpoints WHERE tenant LIKE 'known-%'"]))
-  t.same((await check(memory)).filter(({ tenant }) => tenant.startsWith('known-')), [{ tenant: 'known-1099', cause: 'checkpoint' }], 'the one that is gone')
+  t.same(
+    (await check(memory)).filter(({ tenant }) => tenant.startsWith('known-')),
+    [{ tenant: 'known-1099', cause: 'checkpoint' }],
+    'the one that is gone'
+  )
   t.match(memory.newest(tenant), { count: 6 }, 'and the one that is new')
 
   const full = startReplica(t, { memory: new AuditMemory(0) })
@@ -259,14 +294,17 @@ t.test('many tenants are remembered, in pages, while there is room; what has non
 async function age (tenant: string, seconds: number): Promise<void> {
   await owner.rows`UPDATE audit_events e SET at = (e.at AT TIME ZONE 'UTC' - ${seconds}::int * interval '1 second') AT TIME ZONE 'UTC'
     FROM audit_pending p WHERE p.tenant = ${tenant} AND e.tenant = p.tenant AND e.id = p.id`
-  await owner.rows`UPDATE audit_pending SET at = (at AT TIME ZONE 'UTC' - ${seconds}::int * interval '1 second') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
+  await owner
+    .rows`UPDATE audit_pending SET at = (at AT TIME ZONE 'UTC' - ${seconds}::int * interval '1 second') AT TIME ZONE 'UTC'
+      WHERE tenant = ${tenant}`
 }
 
 t.test('a link that the service\'s login puts at the next place stops the chain: told within a minute, and it is not ok', async t => {
   const replica = startReplica(t)
   const { tenant, verify } = await signed(replica)
   t.equal(await replica.waiting(), 0)
-  await service.db.rows`INSERT INTO audit_chain (tenant, position, at, id, event, hash) VALUES (${tenant}, 11, now(), gen_random_uuid(), '', '')`
+  await service.db
+    .rows`INSERT INTO audit_chain (tenant, position, at, id, event, hash) VALUES (${tenant}, 11, now(), gen_random_uuid(), '', '')`
   await write(tenant, 1)
   await until(async () => await replica.waiting() > 0)
   t.match((await verify()).body, { ok: true })
@@ -287,7 +325,7 @@ t.test('a link that the service\'s login puts at the next place stops the chain:
 })
 
 t.test('where the database does not answer, the log says what could not be done', async t => {
-  const replica = startReplica(t, { db: { ...service.db, chores: () => Promise.reject(new Error('gone')) } })
+  const replica = startReplica(t, { db: { ...service.db, reports: () => Promise.reject(new Error('gone')) } })
   for (const text of ['chaining the audit failed', 'looking for attacks failed']) {
     await until(() => replica.lines.some(line => line.level === 'warn' && line.text === text && line.fields.err.message === 'gone'))
   }

@@ -24,7 +24,8 @@ await settleWanted(db)
 const chain = (tenant: string): Promise<number> => chainTenant(db, tenant, { look: events => watchAttempts(db, events) })
 const suspected = async (tenant: string): Promise<any[]> => await db.rows`
   SELECT e.action, e.outcome, e.actor, e.subject, e.factor_kind, e.address, e.request_id, e.details, n.id IS NOT NULL AS sent
-  FROM audit_events e LEFT JOIN webhook_events n USING (tenant, at, id) WHERE e.tenant = ${tenant} AND e.action LIKE '%.suspected' ORDER BY e.at, e.id`
+  FROM audit_events e LEFT JOIN webhook_events n USING (tenant, at, id) WHERE e.tenant = ${tenant} AND e.action LIKE '%.suspected'
+    ORDER BY e.at, e.id`
 
 async function fail (user: User, secret: string, times: number): Promise<void> {
   for (let n = 0; n < times; n++) {
@@ -36,7 +37,8 @@ async function fail (user: User, secret: string, times: number): Promise<void> {
 
 /** Attempts of `users` users of a tenant, the n-th from `192.0.2.n` or another address that `address` gives. */
 const attempts = (tenant: string, action: string, users: number, address: string, details = {}): Promise<unknown> => db.reports`
-  SELECT count(audit(${tenant}, 'user-' || n, ${action}, 'failure', 'totp', jsonb_build_object('actor', 'x', 'address', replace(${address}, '*', to_hex(n))), ${details}::jsonb)::text)
+  SELECT count(audit(${tenant}, 'user-' || n, ${action}, 'failure', 'totp', jsonb_build_object('actor', 'x', 'address',
+    replace(${address}, '*', to_hex(n))), ${details}::jsonb)::text)
   FROM generate_series(1, ${users}::int) AS n`
 
 t.test('five failures on one user within a day are told, once, with from where', async t => {
@@ -49,7 +51,17 @@ t.test('five failures on one user within a day are told, once, with from where',
   await fail(user, secret, 1)
   await chain(user.tenant)
   const refused = (await user.events()).filter(({ action }) => action === 'totp.refused')
-  t.same(await suspected(user.tenant), [{ action: 'guessing.suspected', outcome: 'failure', actor: null, subject: id, factor_kind: 'totp', address: '127.0.0.1', request_id: refused.at(-1)!.request_id, details: { failures: 5, hours: 24 }, sent: true }])
+  t.same(await suspected(user.tenant), [{
+    action: 'guessing.suspected',
+    outcome: 'failure',
+    actor: null,
+    subject: id,
+    factor_kind: 'totp',
+    address: '127.0.0.1',
+    request_id: refused.at(-1)!.request_id,
+    details: { failures: 5, hours: 24 },
+    sent: true
+  }])
   await fail(user, secret, 3)
   await chain(user.tenant)
   t.equal((await suspected(user.tenant)).length, 1, 'once')
@@ -73,7 +85,13 @@ t.test('a success after them is told, once, whatever was used; one after few is 
     if (means === 'totp') await user.verify(secret)
     else await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
     await chain(user.tenant)
-    t.match(await suspected(user.tenant), [{ outcome: 'failure' }, { action: 'guessing.suspected', outcome: 'success', factor_kind: means, details: { failures: 5 }, sent: true }], means)
+    t.match(await suspected(user.tenant), [{ outcome: 'failure' }, {
+      action: 'guessing.suspected',
+      outcome: 'success',
+      factor_kind: means,
+      details: { failures: 5 },
+      sent: true
+    }], means)
     await user.verify(secret)
     await chain(user.tenant)
     t.equal((await suspected(user.tenant)).length, 2, 'once')
@@ -86,23 +104,42 @@ t.test('what costs no attempt, is of yesterday, or of another user does not coun
   for (let n = 0; n < 6; n++) await attempts(tenant, 'recovery.refused', 1, '192.0.2.9', { cause: 'checksum' })
   for (let n = 0; n < 4; n++) await attempts(tenant, 'recovery.refused', 1, '192.0.2.9')
   await attempts(tenant, 'totp.refused', 3, '192.0.2.9')
-  await db.rows`UPDATE audit_events SET at = (at AT TIME ZONE 'UTC' - interval '25 hours') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND action = 'totp.refused' AND subject = 'user-1'`
+  await db
+    .rows`UPDATE audit_events SET at = (at AT TIME ZONE 'UTC' - interval '25 hours') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}
+      AND action = 'totp.refused' AND subject = 'user-1'`
   await db.rows`UPDATE audit_pending p SET at = e.at FROM audit_events e WHERE p.tenant = ${tenant} AND e.tenant = p.tenant AND e.id = p.id`
   await attempts(tenant, 'totp.accepted', 1, '192.0.2.9')
   await chain(tenant)
   t.same(await suspected(tenant), [])
-  t.same(await db.rows`SELECT user_id AS "userId", source FROM failures WHERE tenant = ${tenant} ORDER BY 1`, ['user-1', 'user-2', 'user-3'].map(userId => ({ userId, source: '192.0.2.9' })))
-  await db.rows`SELECT audit(${tenant}, 'unknown', 'totp.refused', 'failure', 'totp', '{}', '{}')::text, audit(${tenant}, NULL, 'totp.refused', 'failure', 'totp', '{"address": "192.0.2.1"}', '{}')::text`
+  t.same(
+    await db.rows`SELECT user_id AS "userId", source FROM failures WHERE tenant = ${tenant} ORDER BY 1`,
+    ['user-1', 'user-2', 'user-3'].map(userId => ({ userId, source: '192.0.2.9' }))
+  )
+  await db
+    .rows`SELECT audit(${tenant}, 'unknown', 'totp.refused', 'failure', 'totp', '{}', '{}')::text, audit(${tenant}, NULL,
+      'totp.refused', 'failure', 'totp', '{"address": "192.0.2.1"}', '{}')::text`
   t.equal(await chain(tenant), 2, 'an event without a user or an address is chained like any other')
 })
 
 t.test('of any number that suspect at once one tells of it', async t => {
   const { tenant } = service.user()
   for (let n = 0; n < 5; n++) await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
-  const answers = await Promise.all(Array.from({ length: 20 }, () => db.settle('suspect_guessing', sql`${tenant}, 'user-1', clock_timestamp(), 'failure', 'totp', ${['totp.refused', 'recovery.refused']}::text[], '{}'`)))
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, () =>
+      db.settle(
+        'suspect_guessing',
+        sql`${tenant}, 'user-1', clock_timestamp(), 'failure', 'totp', ${['totp.refused', 'recovery.refused']}::text[], '{}'`
+      ))
+  )
   t.same(answers.map(({ outcome }) => outcome).sort(), [...Array(19).fill('known'), 'suspected'])
   t.equal((await suspected(tenant)).length, 1)
-  t.same(await db.settle('suspect_guessing', sql`${tenant}, 'user-2', clock_timestamp(), 'failure', 'totp', ${['totp.refused', 'recovery.refused']}::text[], '{}'`), { outcome: 'few' })
+  t.same(
+    await db.settle(
+      'suspect_guessing',
+      sql`${tenant}, 'user-2', clock_timestamp(), 'failure', 'totp', ${['totp.refused', 'recovery.refused']}::text[], '{}'`
+    ),
+    { outcome: 'few' }
+  )
 })
 
 t.test('one wrong code on each of two hundred users from one /64 is spraying, told once an hour', async t => {
@@ -115,7 +152,17 @@ t.test('one wrong code on each of two hundred users from one /64 is spraying, to
   await attempts(tenant, 'totp.refused', 200, '2001:db8:1:2:ffff::*')
   await chain(tenant)
   await watchSprays(db)
-  t.same(await suspected(tenant), [{ action: 'spray.suspected', outcome: 'failure', actor: null, subject: null, factor_kind: null, address: null, request_id: null, details: { source: '2001:db8:1:2::/64', users: 200, hours: 1 }, sent: true }])
+  t.same(await suspected(tenant), [{
+    action: 'spray.suspected',
+    outcome: 'failure',
+    actor: null,
+    subject: null,
+    factor_kind: null,
+    address: null,
+    request_id: null,
+    details: { source: '2001:db8:1:2::/64', users: 200, hours: 1 },
+    sent: true
+  }])
   await watchSprays(db)
   t.equal((await suspected(tenant)).length, 1)
   await db.rows`UPDATE suspicions SET at = (at AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
@@ -253,7 +300,15 @@ t.test('an append that failed is none, and what could not be looked at is not ch
   const counted: unknown[] = []
   await t.rejects(chainTenant(db, tenant, { onChained: events => { counted.push(events) } }), { code: '23505' })
   await db.rows`DELETE FROM audit_chain WHERE tenant = ${tenant}`
-  await t.rejects(chainTenant(db, tenant, { look: () => Promise.reject(new Error('not now')), onChained: events => { counted.push(events) } }), /not now/)
+  await t.rejects(
+    chainTenant(db, tenant, {
+      look: () => Promise.reject(new Error('not now')),
+      onChained: events => {
+        counted.push(events)
+      }
+    }),
+    /not now/
+  )
   t.same(counted, [])
   t.equal(await waiting(tenant), 1)
   t.equal(await chain(tenant), 1)
@@ -262,7 +317,9 @@ t.test('an append that failed is none, and what could not be looked at is not ch
 t.test('no event keeps the others from being looked at, whatever the service\'s login has written into it', async t => {
   const { tenant } = service.user()
   for (let n = 0; n < 5; n++) await attempts(tenant, 'totp.refused', 1, '192.0.2.9')
-  await db.rows`SELECT audit(${tenant}, 'x', 'totp.refused', 'failure', 'totp', '{"address": "no address"}', '5')::text, audit(${tenant}, 'x', 'totp.refused', 'failure', 'totp', '{"address": ""}', 'null')::text`
+  await db
+    .rows`SELECT audit(${tenant}, 'x', 'totp.refused', 'failure', 'totp', '{"address": "no address"}', '5')::text, audit(${tenant}, 'x',
+      'totp.refused', 'failure', 'totp', '{"address": ""}', 'null')::text`
   t.equal(await chain(tenant), 7)
   t.match(await suspected(tenant), [{ action: 'guessing.suspected', subject: 'user-1' }])
 })

@@ -71,13 +71,17 @@ t.test('of two replicas one works; the other when the first has gone; a broken c
   t.equal((await verifyTenant(db, two.tenant, config.MFA_SIGNING_KEYS)).broken, null)
 })
 
-t.test('a tenant that the database kept from being signed is reported when the others are signed, so that it is soon tried again', async t => {
+t.test('a tenant that the database kept from being signed is reported when the others are signed, so that it is soon tried ' +
+  'again', async t => {
   const [one, other] = [service.user(), service.user()]
   for (const user of [one, other]) await user.enroll()
   const options = watch()
   for (const { tenant } of [one, other]) await chainTenant(db, tenant)
   const gone = new UnavailableError('gone')
-  const failing: Database = { ...db, settle: async (name, call) => (call as Sql).values.includes(one.tenant) ? await Promise.reject(gone) : await db.settle(name, call) }
+  const failing: Database = {
+    ...db,
+    settle: async (name, call) => (call as Sql).values.includes(one.tenant) ? await Promise.reject(gone) : await db.settle(name, call)
+  }
   await t.rejects(signAll(failing, options), gone)
   t.same(options.errors, [gone])
   t.ok(options.signed.some(({ tenant }) => tenant === other.tenant))

@@ -50,7 +50,9 @@ t.test('where Citus would keep a plan for each use of a statement, a tenant\'s f
     WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' AND proargnames[1] = 'p_tenant' ORDER BY 1`)).rows
   const { rows: [{ version }] } = await client.query("SELECT current_setting('citus.version') AS version")
   const hoards = hoardsPlans(version)
-  const expected = hoards ? [{ set: ['plan_cache_mode=force_custom_plan'] }] : [{ set: [] }, { set: ['plan_cache_mode=force_generic_plan'] }]
+  const expected = hoards
+    ? [{ set: ['plan_cache_mode=force_custom_plan'] }]
+    : [{ set: [] }, { set: ['plan_cache_mode=force_generic_plan'] }]
   t.same(await settings(), expected)
   // As after an update, and after a migration that made one of them anew.
   for (const name of ['accept_factor', 'find_users']) {

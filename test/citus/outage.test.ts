@@ -32,7 +32,9 @@ async function login (some: Someone[]): Promise<number[][]> {
 
 const ONCE = [200, 422]
 const acceptedInAudit = async ({ db }: Service, { tenant }: User): Promise<number> =>
-  (await db.rows<{ count: number }>`SELECT count(*)::int AS count FROM audit_events WHERE tenant = ${tenant} AND action = 'totp.accepted'`)[0]?.count as number
+  (await db.rows<{ count: number }>`SELECT count(*)::int AS count FROM audit_events WHERE tenant = ${tenant} AND action = 'totp.accepted'`)[
+    0
+  ]?.count as number
 
 t.test('a worker is lost under load and comes back: no code is accepted twice, none is lost, and other tenants go on', async t => {
   const [lost, other] = ports
@@ -62,7 +64,10 @@ t.test('a worker is lost under load and comes back: no code is accepted twice, n
     const answered = [...steps.values()].reduce((sum, times) => sum + times, 0) + (late.some(each => each.user === user) ? 1 : 0)
     const written = await acceptedInAudit(service, user)
     // The answer of the moment of the crash may have been lost after its commit; one that was given is there.
-    t.ok(written === answered || (late.some(each => each.user === user) && written === answered + 1), `${written} written, ${answered} answered`)
+    t.ok(
+      written === answered || (late.some(each => each.user === user) && written === answered + 1),
+      `${written} written, ${answered} answered`
+    )
   }
 })
 
@@ -75,7 +80,10 @@ t.test('a tenant moves to the other worker while its users log in: each code cou
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   t.teardown(() => client.end())
-  const move = client.query("SELECT citus_move_shard_placement($1, '127.0.0.1', $2, '127.0.0.1', $3, 'force_logical')", [shard, from, to]).finally(() => { progress.isDone = true })
+  const move = client.query("SELECT citus_move_shard_placement($1, '127.0.0.1', $2, '127.0.0.1', $3, 'force_logical')", [shard, from, to])
+    .finally(() => {
+      progress.isDone = true
+    })
   let rounds = 0
   while (!progress.isDone) {
     // Those whose answer is 503 ask again, as a front end does: at the very moment of the move, writes wait.

@@ -21,7 +21,11 @@ interface Program { child: ChildProcess, output: () => string, closed: Promise<u
 
 /** In a process group of its own, as a terminal gives it one. */
 function start (path: string, ...args: string[]): Program {
-  const child = spawn(process.execPath, nodeArguments(path, ...args), { env: { ...inherited, TMPDIR }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = spawn(process.execPath, nodeArguments(path, ...args), {
+    env: { ...inherited, TMPDIR },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true
+  })
   t.teardown(() => { child.kill('SIGKILL') })
   let text = ''
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', chunk => { text += String(chunk) })
@@ -32,7 +36,8 @@ function start (path: string, ...args: string[]): Program {
 const MOMENTS: Record<string, () => boolean> = {
   folder: () => left().length > 0,
   initdb: () => left().some(name => readdirSync(join(TMPDIR, name), { recursive: true }).some(file => String(file).includes('pgdata.'))),
-  server: () => left().some(name => readdirSync(join(TMPDIR, name), { recursive: true }).some(file => String(file).endsWith('postmaster.pid')))
+  server: () =>
+    left().some(name => readdirSync(join(TMPDIR, name), { recursive: true }).some(file => String(file).endsWith('postmaster.pid')))
 }
 
 t.test('Ctrl-C and SIGTERM in the midst of a start end it without a word, and leave nothing', { timeout: 200_000 }, async t => {

@@ -11,10 +11,19 @@ import { nodeArguments } from '../helpers/program.ts'
 import { serviceRole } from '../helpers/role.ts'
 import { type Answer, headerOf, type User, signingKey } from '../helpers/service.ts'
 
-const NAMES = { MFA_ENCRYPTION_KEYS: () => `k1:${key()}`, MFA_PEPPERS: () => `p1:${key()}`, MFA_SIGNING_KEYS: () => JSON.stringify({ keys: [signingKey('s1')] }) }
+const NAMES = {
+  MFA_ENCRYPTION_KEYS: () => `k1:${key()}`,
+  MFA_PEPPERS: () => `p1:${key()}`,
+  MFA_SIGNING_KEYS: () => JSON.stringify({ keys: [signingKey('s1')] })
+}
 
 interface Output { out: string[], notes: string[], error: string | undefined }
-interface Deployment extends Kept { env: Record<string, string | undefined>, keys: (...args: string[]) => Promise<Output>, file: (name: keyof typeof NAMES) => string, age: (seconds: number) => Promise<void> }
+interface Deployment extends Kept {
+  env: Record<string, string | undefined>
+  keys: (...args: string[]) => Promise<Output>
+  file: (name: keyof typeof NAMES) => string
+  age: (seconds: number) => Promise<void>
+}
 
 /** A service as it is deployed: its role, its secrets in files, of a database of its own. */
 async function deploy (t: Test): Promise<Deployment> {
@@ -30,34 +39,58 @@ async function deploy (t: Test): Promise<Deployment> {
     file: name => `${dir}/${name}`,
     keys: (...args) => run(kept.service.env, args),
     /** Lets so much time pass, as the database knows it. */
-    age: async seconds => { await kept.service.db.rows`UPDATE keys SET added_at = added_at - ${seconds}::int * interval '1 second', absent_at = absent_at - ${seconds}::int * interval '1 second', first_at = first_at - ${seconds}::int * interval '1 second'` }
+    age: async seconds => {
+      await kept.service.db
+        .rows`UPDATE keys SET added_at = added_at - ${seconds}::int * interval '1 second',
+          absent_at = absent_at - ${seconds}::int * interval '1 second', first_at = first_at - ${seconds}::int * interval '1 second'`
+    }
   }
 }
 
 async function run (env: Record<string, string | undefined>, args: string[]): Promise<Output> {
   const output: Output = { out: [], notes: [], error: undefined }
-  await keysCommand(args, { env, say: line => { output.out.push(line) }, note: line => { output.notes.push(line) } }).catch((error: unknown) => { output.error = (error as Error).message })
+  await keysCommand(args, {
+    env,
+    say: line => {
+      output.out.push(line)
+    },
+    note: line => {
+      output.notes.push(line)
+    }
+  }).catch((error: unknown) => {
+    output.error = (error as Error).message
+  })
   return output
 }
 
 const idsOf = (path: string): string[] => readFileSync(path, 'utf8').trim().split(',').map(part => part.split(':', 1)[0] as string)
 const kidsOf = (path: string): string[] => JSON.parse(readFileSync(path, 'utf8')).keys.map((each: { kid: string }) => each.kid)
-const rotations = async (user: User): Promise<unknown[]> => (await user.events()).filter(({ action }) => action === 'key.rotated').map(({ actor, subject, details }) => ({ actor, subject, details }))
+const rotations = async (user: User): Promise<unknown[]> =>
+  (await user.events()).filter(({ action }) => action === 'key.rotated').map(({ actor, subject, details }) => ({ actor, subject, details }))
 
-t.test('a sealing key: added it only opens, rotated it seals and what was sealed comes to it, and the old one goes when nothing needs it', async t => {
+t.test('a sealing key: added it only opens, rotated it seals and what was sealed comes to it, and the old one goes when ' +
+  'nothing needs it', async t => {
   const { service, keeper, keys, file, age } = await deploy(t)
   const path = file('MFA_ENCRYPTION_KEYS')
   const [alice, bob] = [service.user({ tenant: 'one' }), service.user({ tenant: 'two' })]
   const [{ secret }, ofBob] = [await alice.enroll(), await bob.enroll()]
   for (const { tenant } of [alice, bob]) await chainTenant(service.db, tenant)
   await service.user({ tenant: 'two' }).call('POST', '/mfa/enroll')
-  t.match(await keys('status'), { out: ['MFA_ENCRYPTION_KEYS', /^ {2}k1 +seals +2 authenticators, 1 enrollments under way$/, '  Next: nothing. To rotate: npm run keys -- add sealing'] })
+  t.match(await keys('status'), {
+    out: [
+      'MFA_ENCRYPTION_KEYS',
+      /^ {2}k1 +seals +2 authenticators, 1 enrollments under way$/,
+      '  Next: nothing. To rotate: npm run keys -- add sealing'
+    ]
+  })
 
   const added = await keys('add', 'sealing')
   t.match(added, { out: [], notes: [/^\d{4}-\d\d-\d\d-\d{6} was added\. Then: npm run keys -- rotate sealing$/], error: undefined })
   const [first, fresh] = idsOf(path) as [string, string]
   t.equal(first, 'k1', 'the new one is behind the others')
-  t.match(await keys('rotate', 'sealing'), { error: `${fresh} is not known to any replica yet: give it to all of them, and do this again half a minute later.` })
+  t.match(await keys('rotate', 'sealing'), {
+    error: `${fresh} is not known to any replica yet: give it to all of them, and do this again half a minute later.`
+  })
   t.match((await keys('status')).out[3], `a replica must read ${fresh} first`)
   await keeper.check()
   t.match(await keys('rotate', 'sealing'), { error: /^Not every replica or client can have .* yet: do this again in (29|30) seconds\.$/ })
@@ -82,7 +115,11 @@ t.test('a sealing key: added it only opens, rotated it seals and what was sealed
     { actor: 'operator', subject: null, details: { purpose: 'sealing', from: 'k1', to: fresh } }
   ])
   t.match(await rotations(bob), [{ details: { resealed: 2 } }, { details: { to: fresh } }])
-  t.match(await keys('rotate', 'sealing'), { out: [`0 rows were sealed with ${fresh}.`], error: undefined }, 'again: there is nothing to do')
+  t.match(
+    await keys('rotate', 'sealing'),
+    { out: [`0 rows were sealed with ${fresh}.`], error: undefined },
+    'again: there is nothing to do'
+  )
 
   t.match(await keys('retire', 'sealing', fresh), { error: `${fresh} is the first key: npm run keys -- add sealing, and rotate.` })
   t.match(await keys('retire', 'sealing', 'k9'), { error: 'MFA_ENCRYPTION_KEYS has no key k9.' })
@@ -103,8 +140,13 @@ t.test('what still needs the old key keeps it, also while a replica may be using
   await keeper.check()
   await age(31)
   const [, fresh] = idsOf(file('MFA_ENCRYPTION_KEYS')) as [string, string]
-  t.match(await keys('rotate', 'sealing'), { out: [`1 rows were sealed with ${fresh}.`], error: `These authenticators do not open and stay as they are: ${factorId}. Their owners must be reset.` })
-  t.match(await keys('retire', 'sealing', 'k1'), { error: 'k1 is needed: 1 authenticators. npm run keys -- rotate sealing, to seal the rest with the first key.' })
+  t.match(await keys('rotate', 'sealing'), {
+    out: [`1 rows were sealed with ${fresh}.`],
+    error: `These authenticators do not open and stay as they are: ${factorId}. Their owners must be reset.`
+  })
+  t.match(await keys('retire', 'sealing', 'k1'), {
+    error: 'k1 is needed: 1 authenticators. npm run keys -- rotate sealing, to seal the rest with the first key.'
+  })
   await service.db.rows`DELETE FROM factors WHERE tenant = ${broken.tenant}`
   await service.db.rows`UPDATE keys SET first_at = now() WHERE id = 'k1'`
   t.match(await keys('retire', 'sealing', 'k1'), { error: /^k1 may be in use still: do this again in (29|30) seconds\.$/ })
@@ -113,7 +155,11 @@ t.test('what still needs the old key keeps it, also while a replica may be using
   t.equal((await keys('status')).out[3], '  Next: npm run keys -- retire sealing k1')
   writeFileSync(file('MFA_ENCRYPTION_KEYS'), `other:${key()}`)
   const status = await keys('status')
-  t.match(status.out.slice(1, 4), [/^ {2}other +seals +nothing needs it$/, new RegExp(`^  ${fresh} +MISSING 1 authenticators$`), new RegExp(`Next: put ${fresh} back behind the others: the service does not start without it`)])
+  t.match(status.out.slice(1, 4), [
+    /^ {2}other +seals +nothing needs it$/,
+    new RegExp(`^  ${fresh} +MISSING 1 authenticators$`),
+    new RegExp(`Next: put ${fresh} back behind the others: the service does not start without it`)
+  ])
 })
 
 t.test('a signing key: published, then it signs, then the old one goes when its last token has ended', async t => {
@@ -134,10 +180,18 @@ t.test('a signing key: published, then it signs, then the old one goes when its 
   await keys('add', 'signing')
   const [, fresh] = kidsOf(path) as [string, string]
   await keeper.check()
-  t.same((await service.call('GET', '/.well-known/jwks.json')).body.keys.map((each: { kid: string }) => each.kid), ['s1', fresh], 'published')
+  t.same(
+    (await service.call('GET', '/.well-known/jwks.json')).body.keys.map((each: { kid: string }) => each.kid),
+    ['s1', fresh],
+    'published'
+  )
   t.equal(headerOf(await alice.verify(secret)).kid, 's1')
   await age(200)
-  t.match(await keys('rotate', 'signing'), { error: /^Not every replica or client can have .* yet: do this again in (129|130) seconds\.$/ }, 'who keeps our key set has it not yet')
+  t.match(
+    await keys('rotate', 'signing'),
+    { error: /^Not every replica or client can have .* yet: do this again in (129|130) seconds\.$/ },
+    'who keeps our key set has it not yet'
+  )
   await age(131)
   t.match(await keys('rotate', 'signing'), { notes: [`${fresh} is first.`], out: [], error: undefined })
   t.equal(headerOf(await alice.verify(secret)).kid, 's1', 'until it is read')
@@ -149,7 +203,9 @@ t.test('a signing key: published, then it signs, then the old one goes when its 
   t.match(await rotations(alice), [{ actor: 'operator', details: { purpose: 'signing', from: 's1', to: fresh } }])
   t.match(await keys('rotate', 'signing'), { notes: ['There is no newer key that was not in use yet: npm run keys -- add makes one.'] })
 
-  t.match(await keys('retire', 'signing', 's1'), { error: 's1 is needed: 1 audit checkpoints. nothing: within a minute the service signs the checkpoints again.' })
+  t.match(await keys('retire', 'signing', 's1'), {
+    error: 's1 is needed: 1 audit checkpoints. nothing: within a minute the service signs the checkpoints again.'
+  })
   await sign()
   t.match(await keys('retire', 'signing', 's1'), { error: /^s1 may be in use still: do this again in \d+ seconds\.$/ })
   await age(1000)
@@ -174,14 +230,24 @@ t.test('a pepper: new codes take the new one, old codes work, and it says how ma
   t.equal((await alice.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
   t.equal((await alice.call('POST', '/mfa/recovery/codes', {}, await alice.verify(secret))).status, 201)
   const pepper = (await keys('status')).out.slice(3, 7)
-  t.match(pepper, ['MFA_PEPPERS', new RegExp(`^  ${fresh} +hashes +1 users with recovery codes$`), /^ {2}p1 +1 users with recovery codes$/, /Next: keep the older one: a code can't be hashed again/])
+  t.match(pepper, [
+    'MFA_PEPPERS',
+    new RegExp(`^  ${fresh} +hashes +1 users with recovery codes$`),
+    /^ {2}p1 +1 users with recovery codes$/,
+    /Next: keep the older one: a code can't be hashed again/
+  ])
   t.match(await keys('retire', 'pepper', 'p1'), { error: /^p1 is needed: 1 users with recovery codes\. keep the older one/ })
 })
 
 t.test('a file keeps its mode and its place, is never half written, and a link to it stays one', async t => {
   const dir = t.testdir({ real: { MFA_PEPPERS: `p1:${key()}\n` } })
   symlinkSync('real/MFA_PEPPERS', `${dir}/link`)
-  const env = { NODE_ENV: 'production', MFA_PEPPERS_FILE: `${dir}/link`, MFA_SIGNING_KEYS_FILE: `${dir}/real/signing`, MFA_ENCRYPTION_KEYS_FILE: `${dir}/no/such/place` }
+  const env = {
+    NODE_ENV: 'production',
+    MFA_PEPPERS_FILE: `${dir}/link`,
+    MFA_SIGNING_KEYS_FILE: `${dir}/real/signing`,
+    MFA_ENCRYPTION_KEYS_FILE: `${dir}/no/such/place`
+  }
   const mode = (path: string): number => statSync(path).mode & 0o777
   const before = mode(`${dir}/real/MFA_PEPPERS`)
   t.match(await run(env, ['add', 'pepper']), { error: undefined })
@@ -194,15 +260,26 @@ t.test('a file keeps its mode and its place, is never half written, and a link t
   t.equal(mode(`${dir}/real/signing`), 0o600)
   writeFileSync(`${dir}/real/signing`, JSON.stringify({ keys: [signingKey('ed', 'ed25519')] }))
   await run(env, ['add', 'signing'])
-  t.same(JSON.parse(readFileSync(`${dir}/real/signing`, 'utf8')).keys.map((each: { crv: string }) => each.crv), ['Ed25519', 'Ed25519'], 'of the kind that signs now')
+  t.same(
+    JSON.parse(readFileSync(`${dir}/real/signing`, 'utf8')).keys.map((each: { crv: string }) => each.crv),
+    ['Ed25519', 'Ed25519'],
+    'of the kind that signs now'
+  )
 
   writeFileSync(`${dir}/real/signing`, JSON.stringify({ keys: [signingKey('s1')] }))
   writeFileSync(`${dir}/real/signing.new`, '')
   t.match(await run(env, ['add', 'signing']), { error: /signing\.new exists: another command is changing the keys now/ })
   t.match(await run(env, ['add', 'sealing']), { error: /cannot be replaced \(ENOENT\): run this with --print/ })
-  t.match(await run(env, ['add', 'sealing', '--print']), { out: [/^\d{4}-\d\d-\d\d-\d{6}:[A-Za-z0-9+/]{43}=$/], notes: [/is made: give the value above to every replica\.$/] })
+  t.match(await run(env, ['add', 'sealing', '--print']), {
+    out: [/^\d{4}-\d\d-\d\d-\d{6}:[A-Za-z0-9+/]{43}=$/],
+    notes: [/is made: give the value above to every replica\.$/]
+  })
   writeFileSync(`${dir}/real/MFA_PEPPERS`, 'p1:short')
-  t.match(await run(env, ['add', 'pepper']), { error: /^MFA_PEPPERS has a key of \d bytes where 32 are needed$/ }, 'what is no ring is left alone')
+  t.match(
+    await run(env, ['add', 'pepper']),
+    { error: /^MFA_PEPPERS has a key of \d bytes where 32 are needed$/ },
+    'what is no ring is left alone'
+  )
   mkdirSync(`${dir}/folder`)
   t.match(await run({ ...env, MFA_PEPPERS_FILE: `${dir}/folder` }, ['add', 'pepper']), { error: /EISDIR/ })
 })
@@ -220,7 +297,11 @@ t.test('keys of the environment are printed, whole, and nothing else is on that 
   await service.db.rows`UPDATE keys SET added_at = now() - interval '1 hour'`
   t.match(await run(rolled.service.env, ['rotate', 'sealing']), { error: undefined })
   await keeper.check()
-  t.match(await run(rolled.service.env, ['rotate', 'sealing']), { error: /^Not every replica or client can have/ }, 'the first replica was not restarted yet')
+  t.match(
+    await run(rolled.service.env, ['rotate', 'sealing']),
+    { error: /^Not every replica or client can have/ },
+    'the first replica was not restarted yet'
+  )
   await keeper.stop()
   await service.db.rows`UPDATE keys SET absent_at = now() - interval '1 hour'`
   const rotated = await run(rolled.service.env, ['rotate', 'sealing'])
@@ -232,7 +313,10 @@ t.test('keys of the environment are printed, whole, and nothing else is on that 
   await last.keeper.check()
   await service.db.rows`UPDATE keys SET first_at = now() - interval '1 hour' WHERE id = 'k1'`
   t.match(await run(last.service.env, ['rotate', 'sealing']), { out: [/^1 rows were sealed/], error: undefined })
-  t.match(await run(last.service.env, ['retire', 'sealing', 'k1']), { out: [/^MFA_ENCRYPTION_KEYS=\d{4}/], notes: [/^k1 is not in the value above/] })
+  t.match(await run(last.service.env, ['retire', 'sealing', 'k1']), {
+    out: [/^MFA_ENCRYPTION_KEYS=\d{4}/],
+    notes: [/^k1 is not in the value above/]
+  })
 })
 
 t.test('a key that is lost: the service starts again, no one is let in for it, and its users help themselves', async t => {
@@ -261,9 +345,18 @@ t.test('a key that is lost: the service starts again, no one is let in for it, a
 
 t.test('as a command: what it does not understand it does not do', async t => {
   const command = (...args: string[]): Promise<{ code: unknown, stderr: string }> => new Promise(resolve => {
-    execFile(process.execPath, nodeArguments('src/cli/keys.ts', ...args), { env: { PATH: process.env.PATH, NODE_ENV: 'production' } }, (error, _stdout, stderr) => { resolve({ code: error?.code ?? 0, stderr }) })
+    execFile(
+      process.execPath,
+      nodeArguments('src/cli/keys.ts', ...args),
+      { env: { PATH: process.env.PATH, NODE_ENV: 'production' } },
+      (error, _stdout, stderr) => {
+        resolve({ code: error?.code ?? 0, stderr })
+      }
+    )
   })
   t.match(await command('rotate', 'everything'), { code: 2, stderr: /^rotate needs a purpose: .*\n\nnpm run keys -- COMMAND/ })
-  for (const args of [[], ['status', 'sealing'], ['add'], ['retire', 'sealing'], ['retire', 'sealing', 'k1', 'k2'], ['forget', 'sealing']]) t.match(await run({}, args), { error: /\n\nnpm run keys -- COMMAND/ })
+  for (
+    const args of [[], ['status', 'sealing'], ['add'], ['retire', 'sealing'], ['retire', 'sealing', 'k1', 'k2'], ['forget', 'sealing']]
+  ) { t.match(await run({}, args), { error: /\n\nnpm run keys -- COMMAND/ }) }
   t.match(await run({}, ['status', '--force']), { error: /^Unknown option '--force'\.\n\nnpm run keys/ })
 })

@@ -7,7 +7,9 @@ import { asOwner } from '../helpers/role.ts'
 const { url } = await ownDatabase(t)
 
 const run = (env: Record<string, string> = {}): Promise<{ code: number, stdout: string, stderr: string }> => new Promise(resolve => {
-  execFile(process.execPath, nodeArguments('src/cli/maintain.ts'), { env: { PATH: process.env.PATH, DATABASE_OWNER_URL: url, DATABASE_URL: 'postgresql://none@127.0.0.1:1/none', ...env } }, (error, stdout, stderr) => {
+  execFile(process.execPath, nodeArguments('src/cli/maintain.ts'), {
+    env: { PATH: process.env.PATH, DATABASE_OWNER_URL: url, DATABASE_URL: 'postgresql://none@127.0.0.1:1/none', ...env }
+  }, (error, stdout, stderr) => {
     resolve({ code: (error?.code ?? 0) as number, stdout, stderr })
   })
 })
@@ -21,5 +23,9 @@ t.test('npm run maintain, as the owner, says what it made and dropped', async t 
 t.test('and what stands against it', async t => {
   t.match(await run({ AUDIT_RETENTION_DAYS: '0' }), { code: 1, stdout: '', stderr: /^configuration: AUDIT_RETENTION_DAYS / })
   await asOwner(url, ["INSERT INTO audit_heads (tenant, count, hash) VALUES ('acme', 1, sha256(''))"])
-  t.match(await run(), { code: 1, stdout: 'Partitions made: 0. Dropped: none. Counts of users put right: 0.\n', stderr: /^Nothing was dropped: .* for 1 tenants, as "acme"\. / })
+  t.match(await run(), {
+    code: 1,
+    stdout: 'Partitions made: 0. Dropped: none. Counts of users put right: 0.\n',
+    stderr: /^Nothing was dropped: .* for 1 tenants, as "acme"\. /
+  })
 })

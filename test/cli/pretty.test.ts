@@ -13,9 +13,21 @@ async function started (isTerminal: boolean, more: Record<string, string> = {}):
   const { url: DATABASE_URL } = await ownDatabase(t)
   const port = await freePort()
   const command = [process.execPath, ...nodeArguments('src/server.ts')]
-  const env = { PATH: process.env.PATH, ...testEnvironment(), NODE_ENV: 'development', BCRYPT_COST: '10', LOG_LEVEL: 'info', DATABASE_URL, PORT: String(port), ...more }
+  const env = {
+    PATH: process.env.PATH,
+    ...testEnvironment(),
+    NODE_ENV: 'development',
+    BCRYPT_COST: '10',
+    LOG_LEVEL: 'info',
+    DATABASE_URL,
+    PORT: String(port),
+    ...more
+  }
   const child = isTerminal
-    ? spawn('script', ['--quiet', '--return', '--command', command.map(word => `'${word}'`).join(' '), '/dev/null'], { env, stdio: ['pipe', 'pipe', 'inherit'] })
+    ? spawn('script', ['--quiet', '--return', '--command', command.map(word => `'${word}'`).join(' '), '/dev/null'], {
+      env,
+      stdio: ['pipe', 'pipe', 'inherit']
+    })
     : spawn(command[0] as string, command.slice(1), { env, stdio: ['pipe', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   let output = ''

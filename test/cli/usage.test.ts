@@ -9,19 +9,36 @@ const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { script
 /** npm's commands that run a program of `src`, and the program that has a name of its own. */
 const PROGRAMS = Object.entries(scripts).flatMap(([name, script]) => {
   const [, file] = / (src\/\S+\.ts)\b/.exec(script) ?? []
-  return file === undefined ? [] : [{ name, file, called: file.endsWith('headless-mfa.ts') ? 'headless-mfa --test' : name === 'start' ? 'npm start' : `npm run ${name}` }]
+  return file === undefined
+    ? []
+    : [{
+        name,
+        file,
+        called: file.endsWith('headless-mfa.ts') ? 'headless-mfa --test' : name === 'start' ? 'npm start' : `npm run ${name}`
+      }]
 })
 
 interface Output { code: number, stdout: string, stderr: string }
 const run = (file: string, ...args: string[]): Promise<Output> => new Promise(resolve => {
-  execFile(process.execPath, nodeArguments(file, ...args), { env: { PATH: process.env.PATH, NODE_ENV: 'production' } }, (error, stdout, stderr) => {
-    resolve({ code: (error?.code ?? 0) as number, stdout, stderr })
-  })
+  execFile(
+    process.execPath,
+    nodeArguments(file, ...args),
+    { env: { PATH: process.env.PATH, NODE_ENV: 'production' } },
+    (error, stdout, stderr) => {
+      resolve({ code: (error?.code ?? 0) as number, stdout, stderr })
+    })
 })
 
-t.test('every command says with --help what it does, in lines that fit, and with an option that is none what is wrong and the same', async t => {
+t.test('every command says with --help what it does, in lines that fit, and with an option that is none what is wrong and the ' +
+  'same', async t => {
   t.ok(PROGRAMS.length > 12)
-  t.same(readdirSync('src/cli').filter(name => /^(admin|audit-verify|code|demo|headless-mfa|import|keys|maintain|migrate.*|openapi|reset|token)\.ts$/.test(name)).length + 1, PROGRAMS.length, 'the service, and each of the programs')
+  t.same(
+    readdirSync('src/cli').filter(name =>
+      /^(admin|audit-verify|code|demo|headless-mfa|import|keys|maintain|migrate.*|openapi|reset|token)\.ts$/.test(name)
+    ).length + 1,
+    PROGRAMS.length,
+    'the service, and each of the programs'
+  )
   const hadData = existsSync(DATA_DIR)
   for (const { file, called } of PROGRAMS) {
     const help = await run(file, '--help')
@@ -51,7 +68,11 @@ t.test('a call that lacks something says what', async t => {
     ['src/cli/keys.ts', ['add', 'sealing', 'x'], /^add takes a purpose alone\.\n\n/],
     ['src/cli/keys.ts', ['status', 'sealing'], /^status takes nothing else\.\n\n/],
     ['src/cli/migrate.ts', ['--rolled-back'], /^Option '--rolled-back <value>' argument missing\.\n\nnpm run migrate/],
-    ['src/cli/audit-verify.ts', ['--checkpoint', `1:${'0'.repeat(64)}`], /^--checkpoint is of one tenant: add --tenant\.\n\nnpm run audit:verify/],
+    [
+      'src/cli/audit-verify.ts',
+      ['--checkpoint', `1:${'0'.repeat(64)}`],
+      /^--checkpoint is of one tenant: add --tenant\.\n\nnpm run audit:verify/
+    ],
     ['src/cli/headless-mfa.ts', [], /^--test is missing\.\n\nheadless-mfa --test/],
     ['src/cli/headless-mfa.ts', ['--test', '--set', 'FOO=bar'], /^--set: FOO is not known/],
     ['src/cli/reset.ts', ['now'], /^Unexpected argument 'now'\.\n\nnpm run reset/]
@@ -64,5 +85,9 @@ t.test('a call that lacks something says what', async t => {
 })
 
 t.test('nothing is thrown away where no one can be asked', async t => {
-  t.match(await run('src/cli/reset.ts'), { code: 1, stdout: '', stderr: 'Nothing was thrown away, because there is no terminal to ask on. Add --yes: npm run reset -- --yes\n' })
+  t.match(await run('src/cli/reset.ts'), {
+    code: 1,
+    stdout: '',
+    stderr: 'Nothing was thrown away, because there is no terminal to ask on. Add --yes: npm run reset -- --yes\n'
+  })
 })

@@ -9,7 +9,12 @@ t.test('keys are made once, are the owner\'s alone, and fill what the environmen
   const first = developmentEnvironment({}, dir)
   t.same(developmentEnvironment({}, dir), first)
   t.equal(statSync(`${dir}/keys.json`).mode & 0o777, 0o600)
-  t.match(readConfig(first), { MFA_ISSUER: 'http://127.0.0.1:3000', MFA_AUDIENCE: 'headless-mfa', JWT_ISSUER: 'http://localhost/development-issuer', JWT_AUDIENCE: 'headless-mfa' })
+  t.match(readConfig(first), {
+    MFA_ISSUER: 'http://127.0.0.1:3000',
+    MFA_AUDIENCE: 'headless-mfa',
+    JWT_ISSUER: 'http://localhost/development-issuer',
+    JWT_AUDIENCE: 'headless-mfa'
+  })
   t.equal(developmentEnvironment({ HOST: '::1', PORT: '3500' }, dir).MFA_ISSUER, 'http://[::1]:3500')
   t.equal(developmentEnvironment({ JWT_JWKS_URL: 'https://id.test/jwks' }, dir).JWT_SECRET, undefined, 'an issuer has one key')
   t.equal(developmentEnvironment({ MFA_PEPPERS_FILE: '/x' }, dir).MFA_PEPPERS, undefined)
@@ -33,11 +38,24 @@ t.test('.env fills what the environment leaves open, in development', async t =>
     return withDotEnv(env, path)
   }
   t.same(withDotEnv({ PORT: '1' }, path), { PORT: '1' }, 'there need not be one')
-  const text = '\ufeff# Ours\r\nPORT=3500\r\nexport JWT_ISSUER = https://id.test\n\nJWT_PUBLIC_KEY_FILE="two\nlines" # so\nCORS_ORIGINS=\'https://a.test\'\nNODE_ENV=development\nMINE=x'
-  const values = { PORT: '3500', JWT_ISSUER: 'https://id.test', JWT_PUBLIC_KEY_FILE: 'two\nlines', CORS_ORIGINS: 'https://a.test', NODE_ENV: 'development', MINE: 'x' }
+  const text =
+    '\ufeff# Ours\r\nPORT=3500\r\nexport JWT_ISSUER = https://id.test\n\nJWT_PUBLIC_KEY_FILE="two\nlines" # ' +
+    'so\nCORS_ORIGINS=\'https://a.test\'\nNODE_ENV=development\nMINE=x'
+  const values = {
+    PORT: '3500',
+    JWT_ISSUER: 'https://id.test',
+    JWT_PUBLIC_KEY_FILE: 'two\nlines',
+    CORS_ORIGINS: 'https://a.test',
+    NODE_ENV: 'development',
+    MINE: 'x'
+  }
   t.same(read(text), values)
   t.same(read(text, { PORT: '1', NODE_ENV: 'development' }), { ...values, PORT: '1' }, 'the environment goes before it')
-  t.same(read('JWT_SECRET=x\nMFA_PEPPERS_FILE=y', { JWT_SECRET_FILE: '/x', MFA_PEPPERS: 'z' }), { JWT_SECRET_FILE: '/x', MFA_PEPPERS: 'z' }, 'in either form')
+  t.same(
+    read('JWT_SECRET=x\nMFA_PEPPERS_FILE=y', { JWT_SECRET_FILE: '/x', MFA_PEPPERS: 'z' }),
+    { JWT_SECRET_FILE: '/x', MFA_PEPPERS: 'z' },
+    'in either form'
+  )
   t.same(read(text, { NODE_ENV: 'test' }), { NODE_ENV: 'test' })
   t.same(read('JWT_AUDIENCE='), { JWT_AUDIENCE: '' }, 'what is blank is not left out')
   t.same(read(readFileSync(new URL('../../.env.example', import.meta.url))), {}, '.env.example, as it is, says nothing')

@@ -26,7 +26,11 @@ t.test('bytes that are not UTF-8 stop the start, by the variable and the place',
   t.equal(issuers(Buffer.from(ENTRIES)), 'accepted')
   t.equal(issuers(Buffer.from(`\ufeff${ENTRIES}`)), 'accepted', 'with a byte order mark')
   t.equal(issuers(Buffer.from(ENTRIES, 'latin1')), 'TRUSTED_ISSUERS_FILE is not UTF-8 at line 3, column 17')
-  t.equal(issuers(Buffer.concat([Buffer.from(ENTRIES), Buffer.from([0xc3])])), 'TRUSTED_ISSUERS_FILE is not UTF-8 at line 4, column 2', 'cut short')
+  t.equal(
+    issuers(Buffer.concat([Buffer.from(ENTRIES), Buffer.from([0xc3])])),
+    'TRUSTED_ISSUERS_FILE is not UTF-8 at line 4, column 2',
+    'cut short'
+  )
   t.equal(issuers(Buffer.from(`\ufeff${ENTRIES}`, 'utf16le')), 'TRUSTED_ISSUERS_FILE is UTF-16: save it as UTF-8')
   t.equal(issuers(Buffer.from(`\ufeff${ENTRIES}`, 'utf16le').swap16()), 'TRUSTED_ISSUERS_FILE is UTF-16: save it as UTF-8')
   t.equal(issuers(Buffer.from([])), 'TRUSTED_ISSUERS_FILE is not JSON')
@@ -35,11 +39,22 @@ t.test('bytes that are not UTF-8 stop the start, by the variable and the place',
 t.test('so do those of a secret and of a key', async t => {
   const secret = `${SECRET}é`
   t.equal(startWith(t, 'JWT_SECRET_FILE', Buffer.from(secret), { JWT_SECRET: undefined }), 'accepted')
-  t.equal(startWith(t, 'JWT_SECRET_FILE', Buffer.from(secret, 'latin1'), { JWT_SECRET: undefined }), `JWT_SECRET_FILE is not UTF-8 at line 1, column ${SECRET.length + 1}`)
-  t.equal(startWith(t, 'JWT_SECRET_FILE', Buffer.from(`\ufeff${secret}`, 'utf16le'), { JWT_SECRET: undefined }), 'JWT_SECRET_FILE is UTF-16: save it as UTF-8')
+  t.equal(
+    startWith(t, 'JWT_SECRET_FILE', Buffer.from(secret, 'latin1'), { JWT_SECRET: undefined }),
+    `JWT_SECRET_FILE is not UTF-8 at line 1, column ${SECRET.length + 1}`
+  )
+  t.equal(
+    startWith(t, 'JWT_SECRET_FILE', Buffer.from(`\ufeff${secret}`, 'utf16le'), { JWT_SECRET: undefined }),
+    'JWT_SECRET_FILE is UTF-16: save it as UTF-8'
+  )
   const pem = rsaPair().publicKey.export({ format: 'pem', type: 'spki' }) as string
-  for (const text of [pem, `\ufeff${pem}`]) t.equal(startWith(t, 'JWT_PUBLIC_KEY_FILE', Buffer.from(text), { JWT_SECRET: undefined }), 'accepted')
-  t.equal(startWith(t, 'JWT_PUBLIC_KEY_FILE', Buffer.from(`\ufeff${pem}`, 'utf16le'), { JWT_SECRET: undefined }), 'JWT_PUBLIC_KEY_FILE is UTF-16: save it as UTF-8')
+  for (const text of [pem, `\ufeff${pem}`]) {
+    t.equal(startWith(t, 'JWT_PUBLIC_KEY_FILE', Buffer.from(text), { JWT_SECRET: undefined }), 'accepted')
+  }
+  t.equal(
+    startWith(t, 'JWT_PUBLIC_KEY_FILE', Buffer.from(`\ufeff${pem}`, 'utf16le'), { JWT_SECRET: undefined }),
+    'JWT_PUBLIC_KEY_FILE is UTF-16: save it as UTF-8'
+  )
 })
 
 t.test('and what Node could not read of the environment', async t => {

@@ -11,7 +11,8 @@ const HOSTILE = 'canary-4711'
 
 const withFile = (t: Test, entries: unknown, env: Record<string, string | undefined> = {}): Record<string, string | undefined> =>
   ({ ...testEnvironment(), ...issuersEnvironment(t, entries), ...env })
-const read = (t: Test, entries: unknown, env: Record<string, string | undefined> = {}): ReturnType<typeof readConfig> => readConfig(withFile(t, entries, env))
+const read = (t: Test, entries: unknown, env: Record<string, string | undefined> = {}): ReturnType<typeof readConfig> =>
+  readConfig(withFile(t, entries, env))
 
 t.test('an entry of four members has the defaults of the documentation', async t => {
   t.same(read(t, [A]).ISSUERS, [{
@@ -30,7 +31,15 @@ t.test('an entry of four members has the defaults of the documentation', async t
     tenants: '*',
     grants: [],
     claims: {
-      subject: ['sub'], account: [['preferred_username'], ['email']], tenant: ['tenant'], groups: ['groups'], roles: ['roles'], accounts: ['accounts'], amr: ['amr'], acr: ['acr'], authTime: ['auth_time']
+      subject: ['sub'],
+      account: [['preferred_username'], ['email']],
+      tenant: ['tenant'],
+      groups: ['groups'],
+      roles: ['roles'],
+      accounts: ['accounts'],
+      amr: ['amr'],
+      acr: ['acr'],
+      authTime: ['auth_time']
     },
     mfa: undefined,
     sessionClaims: [],
@@ -53,7 +62,17 @@ t.test('every member is read', async t => {
     namespace: 'users',
     tenants: ['acme', 'other'],
     grants: ['mfa:support'],
-    claims: { subject: 'oid', account: 'upn', tenant: ['org', 'id'], groups: 'g', roles: ['realm_access', 'roles'], accounts: 'acc', amr: 'methods', acr: 'level', authTime: 'at' },
+    claims: {
+      subject: 'oid',
+      account: 'upn',
+      tenant: ['org', 'id'],
+      groups: 'g',
+      roles: ['realm_access', 'roles'],
+      accounts: 'acc',
+      amr: 'methods',
+      acr: 'level',
+      authTime: 'at'
+    },
     mfa: { amr: 'mfa', acr: ['2', '3'], maxAgeSeconds: 3600 },
     sessionClaim: ['sid', 'session_id'],
     iatIsLogin: true,
@@ -73,7 +92,17 @@ t.test('every member is read', async t => {
     isTenantRequired: true,
     tenants: ['acme', 'other'],
     grants: ['mfa:support'],
-    claims: { subject: ['oid'], account: [['upn']], tenant: ['org', 'id'], groups: ['g'], roles: ['realm_access', 'roles'], accounts: ['acc'], amr: ['methods'], acr: ['level'], authTime: ['at'] },
+    claims: {
+      subject: ['oid'],
+      account: [['upn']],
+      tenant: ['org', 'id'],
+      groups: ['g'],
+      roles: ['realm_access', 'roles'],
+      accounts: ['acc'],
+      amr: ['methods'],
+      acr: ['level'],
+      authTime: ['at']
+    },
     mfa: { amr: ['mfa'], acr: ['2', '3'], maxAgeSeconds: 3600 },
     sessionClaims: ['sid', 'session_id'],
     isIatLogin: true,
@@ -82,7 +111,12 @@ t.test('every member is read', async t => {
     loginUrl: 'https://a.test/login',
     header: 'x-token'
   }])
-  t.match(['local', 'sso', 'api', 'service'].map(loginType => read(t, [{ ...A, loginType }]).ISSUERS[0]?.maxTokenSeconds), [86400, 86400, 366 * 86400, 86400])
+  t.match(['local', 'sso', 'api', 'service'].map(loginType => read(t, [{ ...A, loginType }]).ISSUERS[0]?.maxTokenSeconds), [
+    86400,
+    86400,
+    366 * 86400,
+    86400
+  ])
   t.match(read(t, [{ ...A, tenant: 'acme', claims: { tenant: 'org' }, mfa: { acr: 'high', maxAgeSeconds: 60 } }]).ISSUERS, [{
     tenant: 'acme', tenants: ['acme'], isTenantRequired: false, mfa: { amr: undefined, acr: ['high'] }
   }])
@@ -116,12 +150,16 @@ t.test('what is wrong with the file stops the start, named by entry and member, 
     [[{ ...A, algorithms: ['none'] }], '[0].algorithms.0 must be one of '],
     [[{ ...A, algorithms: [] }], '[0].algorithms must not have fewer than 1 items'],
     [[{ ...A, sessionClaim: [] }], '[0].sessionClaim has none of the shapes'],
-    ...['auth_time', 'iat', 'exp', 'nbf', ['sid', 'auth_time'], ['iat', 'sid']].map((sessionClaim): [unknown, string] => [[{ ...A, sessionClaim }], '[0].sessionClaim names a time']),
+    ...['auth_time', 'iat', 'exp', 'nbf', ['sid', 'auth_time'], ['iat', 'sid']].map((
+      sessionClaim
+    ): [unknown, string] => [[{ ...A, sessionClaim }], '[0].sessionClaim names a time']),
     [[{ ...A, tenant: 'a' }, { ...B, sessionClaim: 'login', claims: { authTime: 'login' } }], '[1].sessionClaim names a time'],
     [[{ ...A, claims: { roles: [] } }], '[0].claims.roles has none of the shapes'],
     [[{ ...A, iatIsLogin: 'true' }], '[0].iatIsLogin must be boolean'],
     [[{ ...A, mfa: { amr: 'mfa', maxAgeSeconds: 0 } }], '[0].mfa.maxAgeSeconds must be'],
-    ...[0, 366 * 86400 + 1, 1.5, '3600'].map((maxTokenSeconds): [unknown, string] => [[{ ...A, maxTokenSeconds }], '[0].maxTokenSeconds must be']),
+    ...[0, 366 * 86400 + 1, 1.5, '3600'].map((
+      maxTokenSeconds
+    ): [unknown, string] => [[{ ...A, maxTokenSeconds }], '[0].maxTokenSeconds must be']),
     [[{ ...A, mfa: { maxAgeSeconds: 60 } }], '[0].mfa has neither amr nor acr'],
     [[{ ...A, issuer: 'https://mfa.test' }], '[0].issuer equals MFA_ISSUER'],
     [[{ ...A, tenant: 'a', tenants: ['a'] }], '[0] has tenant, and tenants too'],
@@ -133,7 +171,10 @@ t.test('what is wrong with the file stops the start, named by entry and member, 
     [[{ ...A, jwksUrl: undefined, secret: HOSTILE }], '[0].secret is shorter than 32 bytes'],
     [[{ ...A, jwksUrl: undefined, secret: 'change-me' }], '[0].secret is shorter than 32 bytes'],
     [[{ ...A, jwksUrl: undefined, publicKey: HOSTILE }], '[0].publicKey is not a PEM public key'],
-    [[{ ...A, jwksUrl: undefined, publicKey: '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n' }], '[0].publicKey holds a key that does not parse'],
+    [
+      [{ ...A, jwksUrl: undefined, publicKey: '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n' }],
+      '[0].publicKey holds a key that does not parse'
+    ],
     [[{ ...A, jwksUrl: undefined, publicKey: rsaPem, algorithms: ['RS256', 'ES256'] }], '[0].algorithms does not fit the publicKey'],
     [[{ ...A, jwksUrl: undefined, publicKey: rsaPem, algorithms: ['HS256'] }], '[0].algorithms must not be HS'],
     [[{ ...A, algorithms: ['RS256', 'HS256'] }], '[0].algorithms must not be HS'],
@@ -160,28 +201,58 @@ t.test('what is wrong with the file stops the start, named by entry and member, 
       t.notMatch(text, '\n')
     })
   }
-  t.throws(() => readConfig({ ...withFile(t, []), TRUSTED_ISSUERS_FILE: '/nowhere/issuers.json' }), { message: 'TRUSTED_ISSUERS_FILE cannot be read' })
+  t.throws(() => readConfig({ ...withFile(t, []), TRUSTED_ISSUERS_FILE: '/nowhere/issuers.json' }), {
+    message: 'TRUSTED_ISSUERS_FILE cannot be read'
+  })
 })
 
 t.test('a good key is taken, loopback by http too, and entries may share an issuer where the audience picks', async t => {
   const publicKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'pem', type: 'spki' })
   t.match(read(t, [{ ...A, jwksUrl: undefined, publicKey, algorithms: ['ES256'] }]).ISSUERS, [{ key: publicKey, algorithms: ['ES256'] }])
   t.match(read(t, [{ ...A, jwksUrl: undefined, secret: SECRET }]).ISSUERS, [{ key: SECRET, algorithms: ['HS256'] }])
-  t.match(read(t, [{ ...A, jwksUrl: 'http://127.0.0.1:1/jwks', loginUrl: 'http://localhost/login' }]).ISSUERS, [{ loginUrl: 'http://localhost/login' }])
-  t.equal(read(t, [{ ...A, tenants: '*' }, { ...A, tenants: '*', audience: 'machines', loginType: 'service', grants: ['mfa:sync', 'mfa:auditor'] }]).ISSUERS.length, 2)
+  t.match(read(t, [{ ...A, jwksUrl: 'http://127.0.0.1:1/jwks', loginUrl: 'http://localhost/login' }]).ISSUERS, [{
+    loginUrl: 'http://localhost/login'
+  }])
+  t.equal(
+    read(t, [{ ...A, tenants: '*' }, {
+      ...A,
+      tenants: '*',
+      audience: 'machines',
+      loginType: 'service',
+      grants: ['mfa:sync', 'mfa:auditor']
+    }]).ISSUERS.length,
+    2
+  )
 })
 
 t.test('the file and the plain variables exclude each other', async t => {
-  for (const [name, value] of [['JWT_ISSUER', 'https://id.test'], ['JWT_SECRET', SECRET], ['JWT_SECRET_FILE', '/x'], ['JWT_LOGIN_TYPE', 'sso'], ['JWT_GRANTS', 'mfa:admin'], ['JWT_PUBLIC_KEY_FILE', '/x']] as const) {
+  for (
+    const [name, value] of [
+      ['JWT_ISSUER', 'https://id.test'],
+      ['JWT_SECRET', SECRET],
+      ['JWT_SECRET_FILE', '/x'],
+      ['JWT_LOGIN_TYPE', 'sso'],
+      ['JWT_GRANTS', 'mfa:admin'],
+      ['JWT_PUBLIC_KEY_FILE', '/x']
+    ] as const
+  ) {
     t.throws(() => read(t, [A], { [name]: value }), { message: `${name} is set, and TRUSTED_ISSUERS_FILE too: one of them` })
   }
   t.throws(() => readConfig({ ...testEnvironment(), JWT_ISSUER: undefined }), { message: 'JWT_ISSUER is missing' })
-  t.match(readConfig(testEnvironment()).ISSUERS, [{ issuer: 'https://id.test', audiences: ['mfa'], key: SECRET, tenants: '*', grants: ['mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync'] }])
+  t.match(readConfig(testEnvironment()).ISSUERS, [{
+    issuer: 'https://id.test',
+    audiences: ['mfa'],
+    key: SECRET,
+    tenants: '*',
+    grants: ['mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync']
+  }])
 })
 
 t.test('a secret of the file serves no other purpose', async t => {
   const key = Buffer.from(SECRET).subarray(0, 32)
-  t.throws(() => read(t, [{ ...A, jwksUrl: undefined, secret: key.toString() }], { MFA_PEPPERS: `p1:${key.toString('base64')}` }), { message: 'TRUSTED_ISSUERS_FILE [0].secret holds a key of MFA_PEPPERS too: each purpose needs its own' })
+  t.throws(() => read(t, [{ ...A, jwksUrl: undefined, secret: key.toString() }], { MFA_PEPPERS: `p1:${key.toString('base64')}` }), {
+    message: 'TRUSTED_ISSUERS_FILE [0].secret holds a key of MFA_PEPPERS too: each purpose needs its own'
+  })
   const shared = { ...A, jwksUrl: undefined, secret: SECRET, tenant: 'a' }
   t.equal(read(t, [shared, { ...shared, audience: 'other' }]).ISSUERS.length, 2, 'but entries of one provider share it')
 })

@@ -13,7 +13,11 @@ t.test('a name that begins like ours and is none stops the start, with the one t
     t.throws(() => readConfig({ ...testEnvironment(), ...env }), { name: 'ConfigError', message: lines.join('\n') })
   }
   refuses({ JWT_ISUER: 'https://id.test' }, 'JWT_ISUER is not known; did you mean JWT_ISSUER?')
-  refuses({ MFA_ENCRYPTION_KEY: 'x', THROTTLE_LOCKS: '3' }, 'MFA_ENCRYPTION_KEY is not known; did you mean MFA_ENCRYPTION_KEYS?', 'THROTTLE_LOCKS is not known; did you mean THROTTLE_LOCK?')
+  refuses(
+    { MFA_ENCRYPTION_KEY: 'x', THROTTLE_LOCKS: '3' },
+    'MFA_ENCRYPTION_KEY is not known; did you mean MFA_ENCRYPTION_KEYS?',
+    'THROTTLE_LOCKS is not known; did you mean THROTTLE_LOCK?'
+  )
   refuses({ JWT_SECRET_FIL: '/run/x' }, 'JWT_SECRET_FIL is not known; did you mean JWT_SECRET_FILE?')
   refuses({ MFA_ISSUER_FILE: '/run/x' }, 'MFA_ISSUER_FILE is not known: MFA_ISSUER comes from no file')
   refuses({ ADMIN_EMAIL: 'root@localhost' }, 'ADMIN_EMAIL is not known: .env.example has all names')
@@ -42,11 +46,31 @@ t.test('what a platform makes of the names of services stops nothing', async t =
     ADMIN_PORT: 'tcp://10.0.0.7:80'
   }
   t.equal(readConfig({ ...testEnvironment(), ...OF_KUBERNETES }).ADMIN_PORT, undefined)
-  t.equal(readConfig({ ...testEnvironment(), MFA_TEST_URL: 'http://127.0.0.1:1', MFA_TEST_TOKEN_SECRET: 'x', MFA_TEST_ISSUER: 'x', MFA_TEST_AUDIENCE: 'x', LOG_FORMAT: 'json', PORTAL: 'x', NODE_OPTIONS: '', HOSTNAME: 'x', OTEL_SERVICE_NAME: 'x', MFA_UNSET: undefined }).NODE_ENV, 'test')
+  t.equal(
+    readConfig({
+      ...testEnvironment(),
+      MFA_TEST_URL: 'http://127.0.0.1:1',
+      MFA_TEST_TOKEN_SECRET: 'x',
+      MFA_TEST_ISSUER: 'x',
+      MFA_TEST_AUDIENCE: 'x',
+      LOG_FORMAT: 'json',
+      PORTAL: 'x',
+      NODE_OPTIONS: '',
+      HOSTNAME: 'x',
+      OTEL_SERVICE_NAME: 'x',
+      MFA_UNSET: undefined
+    }).NODE_ENV,
+    'test'
+  )
   t.throws(() => readConfig({ ...testEnvironment(), MFA_PORT: '3500' }), { message: /^MFA_PORT is not known/ })
 })
 
 t.test('in a file of our own any name is seen that hardly differs from one', async t => {
-  t.same(findMisspelt(['LOG_LEVLE', 'LOGLEVEL', 'PORTS', 'JWT_ISUER', 'PATH', 'LOG_LEVEL', 'COMPOSE_PROJECT_NAME'], NAMES), ['LOG_LEVLE', 'LOGLEVEL', 'PORTS', 'JWT_ISUER'])
+  t.same(findMisspelt(['LOG_LEVLE', 'LOGLEVEL', 'PORTS', 'JWT_ISUER', 'PATH', 'LOG_LEVEL', 'COMPOSE_PROJECT_NAME'], NAMES), [
+    'LOG_LEVLE',
+    'LOGLEVEL',
+    'PORTS',
+    'JWT_ISUER'
+  ])
   t.equal(unknown('LOG_LEVLE', NAMES), 'is not known; did you mean LOG_LEVEL?')
 })

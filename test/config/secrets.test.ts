@@ -13,7 +13,11 @@ t.test('what is taken over are keys; another database, and issuers that are othe
     [{ DATABASE_URL: 'postgresql://c:d@127.0.0.1/mfa' }, ['DATABASE_URL'], 'postgresql://c:d@localhost/mfa'],
     [{ DATABASE_URL: 'postgresql://c:d@localhost/mfa?sslmode=disable' }, ['DATABASE_URL'], 'postgresql://c:d@localhost/mfa'],
     [{ DATABASE_URL: undefined }, ['DATABASE_URL'], 'postgresql://c:d@localhost/mfa'],
-    [{ DATABASE_URL: 'postgresql://c:d@localhost/mfa', JWT_SECRET: undefined, JWT_JWKS_URL: 'https://id.test/jwks' }, ['the issuers'], 'postgresql://c:d@localhost/mfa']
+    [
+      { DATABASE_URL: 'postgresql://c:d@localhost/mfa', JWT_SECRET: undefined, JWT_JWKS_URL: 'https://id.test/jwks' },
+      ['the issuers'],
+      'postgresql://c:d@localhost/mfa'
+    ]
   ]
   for (const [env, left, url] of cases) {
     const next = read(env)

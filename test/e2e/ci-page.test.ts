@@ -31,11 +31,21 @@ function installed (): string {
   for (const [from, to, build] of [
     ['.', 'headless-mfa', ['scripts/build.mjs']],
     // Without the types, which are checked elsewhere, it takes a second.
-    ['clients/typescript', '@headless-mfa/client', ['node_modules/typescript/bin/tsc', '-p', 'clients/typescript/tsconfig.json', '--noCheck', '--declaration', 'false', '--outDir']]
+    ['clients/typescript', '@headless-mfa/client', [
+      'node_modules/typescript/bin/tsc',
+      '-p',
+      'clients/typescript/tsconfig.json',
+      '--noCheck',
+      '--declaration',
+      'false',
+      '--outDir'
+    ]]
   ] as const) {
     const { files } = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')) as { files: string[] }
     execFileSync(process.execPath, [...build, join(modules, to, 'dist')])
-    for (const file of ['package.json', ...files.filter(file => file !== 'dist')]) cpSync(join(from, file), join(modules, to, file), { recursive: true })
+    for (const file of ['package.json', ...files.filter(file => file !== 'dist')]) {
+      cpSync(join(from, file), join(modules, to, file), { recursive: true })
+    }
   }
   mkdirSync(join(modules, '.bin'), { recursive: true })
   const { bin } = JSON.parse(readFileSync('package.json', 'utf8')) as { bin: Record<string, string> }
@@ -47,7 +57,12 @@ function installed (): string {
 
 /** The reader's application: a page that asks for a code where it must, and hands /mfa/ on. */
 async function writeApplication (project: string, port: number): Promise<void> {
-  const { outputFiles: [client] } = await build({ entryPoints: ['clients/typescript/src/index.ts'], bundle: true, format: 'esm', write: false })
+  const { outputFiles: [client] } = await build({
+    entryPoints: ['clients/typescript/src/index.ts'],
+    bundle: true,
+    format: 'esm',
+    write: false
+  })
   writeFileSync(join(project, 'client.js'), client?.text as string)
   writeFileSync(join(project, 'page.html'), `<!doctype html><html lang="en"><title>App</title><h1>Sign in</h1>
     <form hidden><label>Code <input name="code"></label><button>Continue</button><p role="alert"></p></form>
@@ -83,41 +98,54 @@ async function writeApplication (project: string, port: number): Promise<void> {
     }).listen(${port}, '127.0.0.1')`)
 }
 
-t.test('the page\'s tests and suite pass by the command of its GitHub Actions job, and nothing is left of the service', { timeout: 235_000 }, async t => {
-  const project = installed()
-  const port = await freePort()
-  await writeApplication(project, port)
-  writeFileSync(join(project, 'package.json'), JSON.stringify({ type: 'module', scripts: { start: 'node app.mjs' } }))
-  // Two things are of this machine: a free port, and which Chromium.
-  const config = block('playwright.config.mjs').replaceAll('4173', String(port)).replace('use: {', `use: { launchOptions: ${JSON.stringify(BROWSER)},`)
-  writeFileSync(join(project, 'playwright.config.mjs'), config)
-  for (const file of ['tests/helper.test.mjs', 'tests/sign-in.spec.mjs']) writeFileSync(join(project, file), block(file))
-  const job = parse(block('the last step\'s command')) as { jobs: { browser: { steps: Array<{ run?: string }> } } }
-  const command = job.jobs.browser.steps.at(-1)?.run as string
-  t.match(command, /^npx headless-mfa --test -- /)
-  t.equal(JSON.parse(readFileSync('clients/typescript/package.json', 'utf8')).version, JSON.parse(readFileSync('package.json', 'utf8')).version)
-  const child = spawn('sh', ['-c', command.replace('npx headless-mfa', 'npx --no-install headless-mfa')], { cwd: project, env: { ...env, CI: 'true' }, stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { output += String(chunk) })
-  const code = await new Promise(resolve => { child.once('exit', resolve) })
-  t.equal(code, 0, output)
-  t.match(output, /# pass 1\b/)
-  t.match(output, /1 passed/)
-  t.same(left(), [])
+t.test(
+  "the page's tests and suite pass by the command of its GitHub Actions job, and nothing is left of the service",
+  { timeout: 235_000 },
+  async t => {
+    const project = installed()
+    const port = await freePort()
+    await writeApplication(project, port)
+    writeFileSync(join(project, 'package.json'), JSON.stringify({ type: 'module', scripts: { start: 'node app.mjs' } }))
+    // Two things are of this machine: a free port, and which Chromium.
+    const config = block('playwright.config.mjs').replaceAll('4173', String(port)).replace(
+      'use: {',
+      `use: { launchOptions: ${JSON.stringify(BROWSER)},`
+    )
+    writeFileSync(join(project, 'playwright.config.mjs'), config)
+    for (const file of ['tests/helper.test.mjs', 'tests/sign-in.spec.mjs']) writeFileSync(join(project, file), block(file))
+    const job = parse(block('the last step\'s command')) as { jobs: { browser: { steps: Array<{ run?: string }> } } }
+    const command = job.jobs.browser.steps.at(-1)?.run as string
+    t.match(command, /^npx headless-mfa --test -- /)
+    t.equal(
+      JSON.parse(readFileSync('clients/typescript/package.json', 'utf8')).version,
+      JSON.parse(readFileSync('package.json', 'utf8')).version
+    )
+    const child = spawn('sh', ['-c', command.replace('npx headless-mfa', 'npx --no-install headless-mfa')], {
+      cwd: project,
+      env: { ...env, CI: 'true' },
+      stdio: ['ignore', 'pipe', 'pipe']
+    })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { output += String(chunk) })
+    const code = await new Promise(resolve => { child.once('exit', resolve) })
+    t.equal(code, 0, output)
+    t.match(output, /# pass 1\b/)
+    t.match(output, /1 passed/)
+    t.same(left(), [])
 
-  const bin = join(project, 'node_modules/.bin/headless-mfa')
-  const run = (args: string[], more: Record<string, string> = {}): { code: number, text: string } => {
-    try {
-      return { code: 0, text: execFileSync(bin, args, { env: { ...env, ...more }, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }) }
-    } catch (error) {
-      const { status, stdout, stderr } = error as { status: number, stdout: string, stderr: string }
-      return { code: status, text: stdout + stderr }
+    const bin = join(project, 'node_modules/.bin/headless-mfa')
+    const run = (args: string[], more: Record<string, string> = {}): { code: number, text: string } => {
+      try {
+        return { code: 0, text: execFileSync(bin, args, { env: { ...env, ...more }, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }) }
+      } catch (error) {
+        const { status, stdout, stderr } = error as { status: number, stdout: string, stderr: string }
+        return { code: status, text: stdout + stderr }
+      }
     }
-  }
-  t.match(run(['--test'], { NODE_ENV: 'production' }), { code: 1, text: 'refused where NODE_ENV is production' })
-  t.match(run(['--test', '--set', 'NODE_ENV=production']), { code: 1, text: 'refused where NODE_ENV is production' })
-  const failing = run(['--test', '--json', '--', 'sh', '-c', 'exit 7'])
-  t.equal(failing.code, 7, 'it ends as its command ended')
-  t.same(Object.keys(JSON.parse(failing.text)), ['url', 'tokenSecret', 'issuer', 'audience'], 'one line of JSON and nothing else')
-  t.same(left(), [])
-})
+    t.match(run(['--test'], { NODE_ENV: 'production' }), { code: 1, text: 'refused where NODE_ENV is production' })
+    t.match(run(['--test', '--set', 'NODE_ENV=production']), { code: 1, text: 'refused where NODE_ENV is production' })
+    const failing = run(['--test', '--json', '--', 'sh', '-c', 'exit 7'])
+    t.equal(failing.code, 7, 'it ends as its command ended')
+    t.same(Object.keys(JSON.parse(failing.text)), ['url', 'tokenSecret', 'issuer', 'audience'], 'one line of JSON and nothing else')
+    t.same(left(), [])
+  })

@@ -8,7 +8,16 @@ import { startService } from '../helpers/service.ts'
 // The console in Debian's Chromium: what an administrator does at night, without curl.
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+const FLAGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync'
+]
 
 let browser: Browser
 t.before(async () => { browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS }) })
@@ -36,7 +45,12 @@ async function authorize (page: Page, token: string): Promise<void> {
 }
 
 /** Opens an operation, fills in what is given and leaves the rest as it is; the answer, once the console shows it. */
-async function tryOut (page: Page, operationId: string, parameters: Record<string, string> = {}, body?: object): Promise<{ status: number, body: any }> {
+async function tryOut (
+  page: Page,
+  operationId: string,
+  parameters: Record<string, string> = {},
+  body?: object
+): Promise<{ status: number, body: any }> {
   const operation = page.locator(`.opblock[id$="-${operationId}"]`)
   await operation.locator('.opblock-summary-control').click()
   for (const [name, value] of Object.entries(parameters)) await operation.locator(`tr[data-param-name="${name}"] input`).fill(value)
@@ -57,7 +71,9 @@ async function hindrances (page: Page, part: string): Promise<string[]> {
     const { violations } = await (globalThis as any).axe.run(part, { resultTypes: ['violations'] })
     const found = violations
       .filter(({ impact }: any) => impact === 'serious' || impact === 'critical')
-      .flatMap(({ id, nodes }: any) => nodes.map(({ html, any }: any) => `${id as string} ${JSON.stringify(any[0]?.data)} ${(html as string).slice(0, 120)}`))
+      .flatMap(({ id, nodes }: any) =>
+        nodes.map(({ html, any }: any) => `${id as string} ${JSON.stringify(any[0]?.data)} ${(html as string).slice(0, 120)}`)
+      )
     return [...new Set<string>(found)]
   }, part)
 }
@@ -73,13 +89,25 @@ t.test('an administrator reads the policy, turns the flag, finds a user, resets 
   await authorize(page, token)
 
   t.match(await tryOut(page, 'getPolicy'), { status: 200, body: { enforcement: 'optional' } })
-  t.match(await tryOut(page, 'setPolicy'), { status: 200, body: { enforcement: 'report_only' } }, 'what is filled in asks nothing of anyone')
+  t.match(
+    await tryOut(page, 'setPolicy'),
+    { status: 200, body: { enforcement: 'report_only' } },
+    'what is filled in asks nothing of anyone'
+  )
   t.match(await tryOut(page, 'listUsers', { subject: user.sub }), { status: 200, body: { items: [{ userId: id, enrolled: true }] } })
-  t.match(await tryOut(page, 'unlockUser', { userId: id }), { status: 400, body: { errors: [{ field: 'reason' }] } }, 'no reason is filled in for the audit')
+  t.match(
+    await tryOut(page, 'unlockUser', { userId: id }),
+    { status: 400, body: { errors: [{ field: 'reason' }] } },
+    'no reason is filled in for the audit'
+  )
   t.match(wrong.splice(0), [/status of 400/], 'as a browser says it')
   t.match(await tryOut(page, 'resetUser', { userId: id }, { reason: 'Called back, ticket 4712' }), { status: 204 })
   const { body: { items } } = await tryOut(page, 'listAuditEvents')
-  t.match(items.find(({ action }: any) => action === 'user.reset'), { action: 'user.reset', userId: id, details: { reason: 'Called back, ticket 4712' } }, 'no filter is filled in')
+  t.match(items.find(({ action }: any) => action === 'user.reset'), {
+    action: 'user.reset',
+    userId: id,
+    details: { reason: 'Called back, ticket 4712' }
+  }, 'no filter is filled in')
 
   t.same(await hindrances(page, '#swagger-ui'), [])
   t.same(wrong, [], 'nothing from elsewhere, and the policy for content holds')

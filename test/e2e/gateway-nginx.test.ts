@@ -11,7 +11,15 @@ const start = (site: string) => async (t: Test, { listen, mfa, application, isFi
   cpSync(join(EXAMPLES, 'nginx'), join(dir, 'mfa'), { recursive: true })
   change(join(dir, 'mfa/addresses.conf'), { '127.0.0.1:3000': mfa, '127.0.0.1:8080': application })
   change(join(dir, 'mfa/listen.conf'), { 'listen 80;': `listen ${listen};` })
-  if (isFilledIn) change(join(dir, 'mfa/outside.conf'), { '# 10.0.0.0/8': OUTER, '# set_real_ip_from 10.0.0.0/8': `set_real_ip_from ${OUTER}`, '# real_ip_header': 'real_ip_header', '# real_ip_recursive': 'real_ip_recursive', '# "https://pages.example.com"': `"${OTHER_ORIGIN}"` })
+  if (isFilledIn) {
+    change(join(dir, 'mfa/outside.conf'), {
+      '# 10.0.0.0/8': OUTER,
+      '# set_real_ip_from 10.0.0.0/8': `set_real_ip_from ${OUTER}`,
+      '# real_ip_header': 'real_ip_header',
+      '# real_ip_recursive': 'real_ip_recursive',
+      '# "https://pages.example.com"': `"${OTHER_ORIGIN}"`
+    })
+  }
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `${name}_temp_path ${dir}/${name};`)
   writeFileSync(join(dir, 'nginx.conf'), `
     daemon off; worker_processes 1; pid ${dir}/pid; error_log stderr; ${process.getuid?.() === 0 ? 'user root;' : ''}

@@ -9,20 +9,52 @@ import https from 'node:https'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { longPath, open, type Opened, OTHER_PROTOCOLS, proveEcho } from '../helpers/gateway-traffic.ts'
-import { type Arrival, change, EXAMPLES, freePort, gatewayDir, OUTER, startApplication, startCaddy, startGateway } from '../helpers/gateways.ts'
+import {
+  type Arrival,
+  change,
+  EXAMPLES,
+  freePort,
+  gatewayDir,
+  OUTER,
+  startApplication,
+  startCaddy,
+  startGateway
+} from '../helpers/gateways.ts'
 import { issuersEnvironment, newTenant } from '../helpers/issuers.ts'
 import { CLIENT_SECRET, CookieJar, MachineClock, RESOURCE, TestProvider } from '../helpers/provider.ts'
 import { type Service, startService } from '../helpers/service.ts'
 
 const MODULES = ['mpm_event', 'ssl', 'remoteip', 'authn_core', 'authz_core', 'authz_user', 'auth_openidc', 'headers', 'proxy', 'proxy_http']
-const PAGES = { ENROLL_PAGE_URL: 'https://id.example.com/set-up', VERIFY_PAGE_URL: 'https://id.example.com/code', LOGIN_PAGE_URL: 'https://id.example.com/login' }
+const PAGES = {
+  ENROLL_PAGE_URL: 'https://id.example.com/set-up',
+  VERIFY_PAGE_URL: 'https://id.example.com/code',
+  LOGIN_PAGE_URL: 'https://id.example.com/login'
+}
 const HTML = { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' }
 const JSON_TYPE = { 'content-type': 'application/json' }
 const API = { accept: 'application/json', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty', 'sec-fetch-site': 'same-origin' }
 
 /** Files of a certificate for 127.0.0.1. */
 function certify (dir: string): void {
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1', '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', join(dir, 'key.pem'), '-out', join(dir, 'cert.pem')], { stdio: 'ignore' })
+  execFileSync('openssl', [
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-nodes',
+    '-days',
+    '1',
+    '-subj',
+    '/CN=127.0.0.1',
+    '-addext',
+    'subjectAltName=IP:127.0.0.1',
+    '-keyout',
+    join(dir, 'key.pem'),
+    '-out',
+    join(dir, 'cert.pem')
+  ], { stdio: 'ignore' })
 }
 
 /** Starts it in that directory, where the certificate is. */
@@ -41,23 +73,51 @@ async function startApache (t: Test, dir: string, listen: string, values: Record
   })
   writeFileSync(join(dir, 'mfa/passphrase'), 'a passphrase of the test that is long enough')
   const loaded = MODULES.map(name => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`)
-  writeFileSync(join(dir, 'apache2.conf'), [`ServerRoot ${dir}`, `PidFile ${dir}/pid`, `ErrorLog ${dir}/error.log`, 'LogLevel warn', 'ServerName localhost', 'StartServers 1', 'ThreadsPerChild 25', ...loaded, 'User www-data', 'Group www-data', `Listen ${listen}`, 'Include mfa/site.conf'].join('\n'))
+  writeFileSync(
+    join(dir, 'apache2.conf'),
+    [
+      `ServerRoot ${dir}`,
+      `PidFile ${dir}/pid`,
+      `ErrorLog ${dir}/error.log`,
+      'LogLevel warn',
+      'ServerName localhost',
+      'StartServers 1',
+      'ThreadsPerChild 25',
+      ...loaded,
+      'User www-data',
+      'Group www-data',
+      `Listen ${listen}`,
+      'Include mfa/site.conf'
+    ].join('\n')
+  )
   await startGateway(t, listen, 'apache2', ['-D', 'FOREGROUND', '-f', join(dir, 'apache2.conf')])
 }
 
 /** A load balancer that ends TLS, at OUTER: what it adds is what load balancers add. */
 async function startBalancer (t: Test, dir: string, listen: string, to: string): Promise<void> {
-  const server = https.createServer({ cert: readFileSync(join(dir, 'cert.pem')), key: readFileSync(join(dir, 'key.pem')) }, (request, response) => {
-    const headers = { ...request.headers, 'x-forwarded-for': '203.0.113.7', 'x-forwarded-proto': 'https' }
-    const onward = http.request(`http://${to}${request.url}`, { method: request.method, headers, localAddress: OUTER }, answer => { response.writeHead(answer.statusCode as number, answer.headers); answer.pipe(response) })
-    request.pipe(onward.on('error', () => { response.destroy() }))
-  })
+  const server = https.createServer(
+    { cert: readFileSync(join(dir, 'cert.pem')), key: readFileSync(join(dir, 'key.pem')) },
+    (request, response) => {
+      const headers = { ...request.headers, 'x-forwarded-for': '203.0.113.7', 'x-forwarded-proto': 'https' }
+      const onward = http.request(`http://${to}${request.url}`, { method: request.method, headers, localAddress: OUTER }, answer => {
+        response.writeHead(answer.statusCode as number, answer.headers)
+        answer.pipe(response)
+      })
+      request.pipe(onward.on('error', () => { response.destroy() }))
+    })
   server.listen(Number(listen.split(':')[1]), '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => { server.closeAllConnections(); server.close() })
 }
 
-interface Stage { service: Service, provider: TestProvider, tenant: string, site: string, arrived: () => Arrival[], policy: (fields: Record<string, unknown>) => Promise<void> }
+interface Stage {
+  service: Service
+  provider: TestProvider
+  tenant: string
+  site: string
+  arrived: () => Arrival[]
+  policy: (fields: Record<string, unknown>) => Promise<void>
+}
 
 async function setUp (t: Test, isTlsBefore = false): Promise<Stage> {
   const [apache, caddy, balancer] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`]
@@ -70,8 +130,22 @@ async function setUp (t: Test, isTlsBefore = false): Promise<Stage> {
   provider.gateways = [`${site}/-/signed-in`]
   await provider.start(t)
   const tenant = newTenant()
-  const issuer = { issuer: provider.url, audience: 'mfa', jwksUrl: provider.jwksUrl, loginType: 'sso', tenant, grants: ['mfa:admin'], sessionClaim: 'sid', header: 'OIDC_access_token' }
-  const service = await startService(t, { ...issuersEnvironment(t, [issuer]), ...PAGES, TRUSTED_PROXIES: '127.0.0.1/32', RETURN_HOSTS: host }, new MachineClock())
+  const issuer = {
+    issuer: provider.url,
+    audience: 'mfa',
+    jwksUrl: provider.jwksUrl,
+    loginType: 'sso',
+    tenant,
+    grants: ['mfa:admin'],
+    sessionClaim: 'sid',
+    header: 'OIDC_access_token'
+  }
+  const service = await startService(t, {
+    ...issuersEnvironment(t, [issuer]),
+    ...PAGES,
+    TRUSTED_PROXIES: '127.0.0.1/32',
+    RETURN_HOSTS: host
+  }, new MachineClock())
   const application = await startApplication(t)
   const mfa = new URL(service.url).host
   await startCaddy(t, { listen: caddy, mfa, application: application.address, isFilledIn: false }, { BEHIND: '127.0.0.1/32' })
@@ -111,11 +185,20 @@ let certificate = ''
 /** `fetch` says `Sec-Fetch-Mode` by itself, and is no browser. */
 async function send (method: string, url: string, headers: Record<string, string>, body?: unknown): Promise<Seen> {
   const { request } = url.startsWith('https:') ? https : http
-  const sent = request(url, { method, ca: certificate, headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) } })
+  const sent = request(url, {
+    method,
+    ca: certificate,
+    headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) }
+  })
   sent.end(body === undefined ? undefined : JSON.stringify(body))
   const [answer] = await once(sent, 'response') as [IncomingMessage]
   const text = (await answer.toArray()).join('')
-  return { status: answer.statusCode as number, headers: answer.headers, text, body: /json/.test(answer.headers['content-type'] ?? '') ? JSON.parse(text) : undefined }
+  return {
+    status: answer.statusCode as number,
+    headers: answer.headers,
+    text,
+    body: /json/.test(answer.headers['content-type'] ?? '') ? JSON.parse(text) : undefined
+  }
 }
 
 /** A browser with its cookies, which follows where it is sent as long as that is on this machine. */
@@ -124,7 +207,8 @@ class Browser {
   constructor (readonly site: string) {}
 
   /** Asks for another protocol. */
-  open = (path: string, headers: OutgoingHttpHeaders = {}): Promise<Opened> => open(this.site + path, { cookie: this.#cookies.for(this.site + path), ...headers }, certificate)
+  open = (path: string, headers: OutgoingHttpHeaders = {}): Promise<Opened> =>
+    open(this.site + path, { cookie: this.#cookies.for(this.site + path), ...headers }, certificate)
 
   async go (method: string, path: string, headers: Record<string, string>, body?: unknown): Promise<Seen> {
     let url = this.site + path
@@ -142,13 +226,15 @@ class Browser {
   /** Opens a page. */
   see = (path: string, headers: Record<string, string> = {}): Promise<Seen> => this.go('GET', path, { ...HTML, ...headers })
   /** What a page of the site calls. */
-  api = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Seen> => this.go(method, path, { ...API, ...headers }, body)
+  api = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Seen> =>
+    this.go(method, path, { ...API, ...headers }, body)
 }
 
 t.test('behind the gateway that signs users in', async t => {
   const stage = await setUp(t)
   await stage.policy({ enforcement: 'required' })
-  await t.test('the second factor is asked once for each sign-in, and the application knows the user by X-MFA-User', t => proveSignIn(t, stage))
+  await t.test('the second factor is asked once for each sign-in, and the application knows the user by X-MFA-User', t =>
+    proveSignIn(t, stage))
   await t.test('who must enroll is led there from every page until it is done', t => proveEnrollment(t, stage))
   await t.test('neither a stranger\'s MFA token nor forged headers open anything', t => proveForgeries(t, stage))
   await t.test('WebSockets, long addresses, long tokens and odd calls', t => proveTraffic(t, stage))
@@ -173,7 +259,13 @@ t.test('TLS may end before the gateway, at a load balancer that says who the cli
   provider.user = 'frank'
   const other = new Browser(site)
   t.equal((await other.see('/page')).status, 200)
-  t.match(arrived(), [{ headers: { 'x-forwarded-proto': 'https', 'x-forwarded-for': /^203\.0\.113\.7(, 127\.0\.0\.1)?$/, 'x-forwarded-host': new URL(site).host } }])
+  t.match(arrived(), [{
+    headers: {
+      'x-forwarded-proto': 'https',
+      'x-forwarded-for': /^203\.0\.113\.7(, 127\.0\.0\.1)?$/,
+      'x-forwarded-host': new URL(site).host
+    }
+  }])
   const { body } = await other.api('GET', '/mfa/status')
   t.equal(body.subject, 'frank', 'and the session\'s cookie is one of a site with TLS')
 })
@@ -184,11 +276,19 @@ const led = (page: string, site: string, path: string): string => `${page}?retur
 async function proveSignIn (t: Test, { service, provider, site, tenant, arrived }: Stage): Promise<void> {
   provider.user = 'alice'
   const laptop = new Browser(site)
-  t.equal((await send('GET', `${site}/page`, HTML)).headers.location?.startsWith(`${provider.url}/auth?`), true, 'who has not signed in is led to the provider')
+  t.equal(
+    (await send('GET', `${site}/page`, HTML)).headers.location?.startsWith(`${provider.url}/auth?`),
+    true,
+    'who has not signed in is led to the provider'
+  )
   t.equal((await send('GET', `${site}/page`, API)).status, 401, 'a program is told')
   t.equal((await laptop.see('/page?x=1')).status, 200, 'who has SSO alone passes')
   const { id } = await service.user({ tenant, sub: 'alice' }).row()
-  t.match(arrived(), [{ user: id, url: '/page?x=1', headers: { 'x-mfa-subject': 'alice', 'x-mfa-acr': 'none', 'x-mfa-reason': 'exempt_sso' } }])
+  t.match(arrived(), [{
+    user: id,
+    url: '/page?x=1',
+    headers: { 'x-mfa-subject': 'alice', 'x-mfa-acr': 'none', 'x-mfa-reason': 'exempt_sso' }
+  }])
 
   const started = await laptop.api('POST', '/mfa/enroll', { label: 'Phone' })
   t.equal(started.status, 201)
@@ -203,13 +303,29 @@ async function proveSignIn (t: Test, { service, provider, site, tenant, arrived 
   t.equal(asked.status, 302)
   t.equal(asked.headers.location, led(PAGES.VERIFY_PAGE_URL, site, page))
   const told = await tablet.api('GET', '/data')
-  t.match(told, { status: 401, body: { code: 'step_up_required' }, headers: { 'x-mfa-action': 'verify', 'x-mfa-location': led(PAGES.VERIFY_PAGE_URL, site, '/data'), 'www-authenticate': /insufficient_user_authentication/ } })
-  t.match((await tablet.api('GET', '/mfa/status')).body, { subject: 'alice', decision: { action: 'verify' } }, 'the page that asks can call the service')
+  t.match(told, {
+    status: 401,
+    body: { code: 'step_up_required' },
+    headers: {
+      'x-mfa-action': 'verify',
+      'x-mfa-location': led(PAGES.VERIFY_PAGE_URL, site, '/data'),
+      'www-authenticate': /insufficient_user_authentication/
+    }
+  })
+  t.match(
+    (await tablet.api('GET', '/mfa/status')).body,
+    { subject: 'alice', decision: { action: 'verify' } },
+    'the page that asks can call the service'
+  )
   t.same(arrived(), [])
   t.equal((await tablet.api('POST', '/mfa/verify', { code: code(service, secret, 1) })).status, 200)
   for (const path of [page, '/another']) t.equal((await tablet.see(path)).status, 200)
   t.equal((await tablet.api('POST', '/data', { a: 1 })).status, 200)
-  t.match(arrived(), [{ user: id, url: page, headers: { 'x-mfa-acr': 'mfa' } }, { user: id, url: '/another' }, { user: id, method: 'POST', url: '/data' }])
+  t.match(arrived(), [{ user: id, url: page, headers: { 'x-mfa-acr': 'mfa' } }, { user: id, url: '/another' }, {
+    user: id,
+    method: 'POST',
+    url: '/data'
+  }])
   t.equal((await tablet.api('DELETE', '/mfa/session', undefined, JSON_TYPE)).status, 204)
   t.equal((await tablet.see('/page')).status, 302, 'logged out of the second factor')
   t.equal((await laptop.see('/page')).status, 200, 'the other sign-in goes on')
@@ -220,7 +336,9 @@ async function proveEnrollment (t: Test, { service, provider, site, policy, arri
   await policy({ ssoRule: 'none' })
   provider.user = 'bob'
   const browser = new Browser(site)
-  for (const path of ['/', '/page', '/page/deeper?x=1', '/page']) t.equal((await browser.see(path)).headers.location, led(PAGES.ENROLL_PAGE_URL, site, path))
+  for (const path of ['/', '/page', '/page/deeper?x=1', '/page']) {
+    t.equal((await browser.see(path)).headers.location, led(PAGES.ENROLL_PAGE_URL, site, path))
+  }
   t.match(await browser.api('GET', '/data'), { status: 403, body: { code: 'enrollment_required' }, headers: { 'x-mfa-action': 'enroll' } })
   t.same(arrived(), [])
   const { factorId, secret } = (await browser.api('POST', '/mfa/enroll', {})).body
@@ -246,7 +364,10 @@ async function proveTraffic (t: Test, { service, provider, site, tenant, policy,
     const { status, socket } = await browser.open('/socket', headers)
     socket?.destroy()
     const [arrival] = arrived()
-    t.ok([undefined, 'websocket'].includes(arrival?.headers.upgrade), `${String(headers.upgrade)}: ${status} ${arrival?.headers.upgrade ?? ''}`)
+    t.ok(
+      [undefined, 'websocket'].includes(arrival?.headers.upgrade),
+      `${String(headers.upgrade)}: ${status} ${arrival?.headers.upgrade ?? ''}`
+    )
   }
   t.match(await open(`${site}/socket`, { ...API }, certificate), { status: 401, socket: undefined }, 'not for who has not signed in')
 
@@ -274,7 +395,10 @@ async function proveForgeries (t: Test, { service, provider, site, tenant, arriv
   const sign = async (sub: string, offset: number): Promise<{ accessToken: string, mfaToken: string }> => {
     const { accessToken } = await provider.login(sub)
     const started = await service.call('POST', '/mfa/enroll', { token: accessToken, body: {} })
-    const confirmed = await service.call('POST', '/mfa/enroll/confirm', { token: accessToken, body: { factorId: started.body.factorId, code: code(service, started.body.secret, offset) } })
+    const confirmed = await service.call('POST', '/mfa/enroll/confirm', {
+      token: accessToken,
+      body: { factorId: started.body.factorId, code: code(service, started.body.secret, offset) }
+    })
     return { accessToken, mfaToken: confirmed.body.token }
   }
   const mallory = await sign('mallory', 0)
@@ -289,18 +413,36 @@ async function proveForgeries (t: Test, { service, provider, site, tenant, arriv
     ['a stranger\'s MFA token', bearer(mallory.mfaToken)],
     ['her own MFA token of another sign-in', bearer(carol.mfaToken)],
     ['a stranger\'s access token in Authorization', bearer(mallory.accessToken)],
-    ...['OIDC_access_token', 'oidc-access-token', 'OIDC_ACCESS_TOKEN', 'OIDC-access_token'].map(name => [`a stranger's token as ${name}`, { [name]: mallory.accessToken, ...bearer(mallory.mfaToken) }] as [string, Record<string, string>]),
+    ...['OIDC_access_token', 'oidc-access-token', 'OIDC_ACCESS_TOKEN', 'OIDC-access_token'].map(name =>
+      [`a stranger's token as ${name}`, { [name]: mallory.accessToken, ...bearer(mallory.mfaToken) }] as [string, Record<string, string>]
+    ),
     ['names', { 'x-mfa-user': malloryId, x_mfa_user: malloryId, 'x-mfa-acr': 'mfa', oidc_claim_sub: 'mallory' }],
-    ['another place', { 'x-forwarded-host': 'evil.test', 'x-forwarded-proto': 'https', 'x-forwarded-uri': '/evil', 'x-forwarded-for': '10.0.0.1', 'x-forwarded-server': 'evil.test', 'x-original-url': 'https://evil.test/', forwarded: 'host=evil.test' }]
+    ['another place', {
+      'x-forwarded-host': 'evil.test',
+      'x-forwarded-proto': 'https',
+      'x-forwarded-uri': '/evil',
+      'x-forwarded-for': '10.0.0.1',
+      'x-forwarded-server': 'evil.test',
+      'x-original-url': 'https://evil.test/',
+      forwarded: 'host=evil.test'
+    }]
   ]
   for (const [name, headers] of forged) {
     t.equal((await browser.see('/page', headers)).headers.location, led(PAGES.VERIFY_PAGE_URL, site, '/page'), `${name}: she is asked`)
     t.match(await browser.api('POST', '/data', {}, headers), { status: 401, body: { code: 'step_up_required' } }, name)
-    t.equal((await send('GET', `${site}/page`, { ...HTML, ...headers })).headers.location?.startsWith(provider.url), true, `${name}: no one who has not signed in`)
+    t.equal(
+      (await send('GET', `${site}/page`, { ...HTML, ...headers })).headers.location?.startsWith(provider.url),
+      true,
+      `${name}: no one who has not signed in`
+    )
   }
   t.same(arrived(), [])
   for (const headers of [{ 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site', 'content-type': 'text/plain' }]) {
-    t.match(await browser.api('POST', '/mfa/enroll', undefined, headers), { status: 403, body: { code: 'forbidden' } }, 'a page of another site changes nothing by the gateway\'s cookie')
+    t.match(
+      await browser.api('POST', '/mfa/enroll', undefined, headers),
+      { status: 403, body: { code: 'forbidden' } },
+      "a page of another site changes nothing by the gateway's cookie"
+    )
   }
 
   const laptop = new Browser(site)
@@ -314,7 +456,18 @@ async function proveForgeries (t: Test, { service, provider, site, tenant, arriv
   }
   for (const { headers } of arrived()) {
     const names = Object.keys(headers).filter(name => /^(oidc|x.mfa|x.forwarded|forwarded|x.original)/.test(name)).sort()
-    t.same(names, ['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-server', 'x-mfa-acr', 'x-mfa-namespace', 'x-mfa-reason', 'x-mfa-subject', 'x-mfa-tenant', 'x-mfa-user'])
+    t.same(names, [
+      'x-forwarded-for',
+      'x-forwarded-host',
+      'x-forwarded-proto',
+      'x-forwarded-server',
+      'x-mfa-acr',
+      'x-mfa-namespace',
+      'x-mfa-reason',
+      'x-mfa-subject',
+      'x-mfa-tenant',
+      'x-mfa-user'
+    ])
     t.equal(headers['x-forwarded-host'], new URL(site).host)
     t.equal(headers['x-forwarded-proto'], 'https')
     t.notMatch(JSON.stringify(headers), /evil|10\.0\.0\.1|mallory/)

@@ -24,7 +24,11 @@ t.test('a real Prometheus scrapes the service, takes the rules and answers each 
     rule_files: [resolve('ops/alerts.yaml')],
     scrape_configs: [{ job_name: 'headless-mfa', static_configs: [{ targets: [new URL(service.url).host] }] }]
   }))
-  const server = spawn('prometheus', [`--config.file=${join(directory, 'prometheus.yaml')}`, `--storage.tsdb.path=${join(directory, 'data')}`, `--web.listen-address=127.0.0.1:${port}`], { stdio: 'ignore' })
+  const server = spawn('prometheus', [
+    `--config.file=${join(directory, 'prometheus.yaml')}`,
+    `--storage.tsdb.path=${join(directory, 'data')}`,
+    `--web.listen-address=127.0.0.1:${port}`
+  ], { stdio: 'ignore' })
   t.teardown(async () => {
     server.kill('SIGKILL')
     if (server.exitCode === null && server.signalCode === null) await once(server, 'exit')
@@ -37,12 +41,18 @@ t.test('a real Prometheus scrapes the service, takes the rules and answers each 
   const user = service.user()
   const { secret } = await user.enroll()
   await user.verify(secret)
-  await until(() => isSo(async () => (await query('sum(mfa_codes_total{kind="totp",outcome="accepted"})')).data.result[0]?.value[1] === '1'))
+  await until(() =>
+    isSo(async () => (await query('sum(mfa_codes_total{kind="totp",outcome="accepted"})')).data.result[0]?.value[1] === '1')
+  )
   t.equal((await query('sum(mfa_codes_total{kind="totp",outcome="accepted"})')).data.result[0]?.value[1], '1')
 
-  await until(() => isSo(async () => (await ask('rules')).data.groups[0].rules.every(({ health }: { health: string }) => health !== 'unknown')))
+  await until(() =>
+    isSo(async () => (await ask('rules')).data.groups[0].rules.every(({ health }: { health: string }) => health !== 'unknown'))
+  )
   for (const { name, health, state } of (await ask('rules')).data.groups[0].rules) t.same([health, state], ['ok', 'inactive'], name)
-  const { panels } = JSON.parse(readFileSync('ops/dashboard.json', 'utf8')) as { panels: Array<{ title: string, targets: Array<{ expr: string }> }> }
+  const { panels } = JSON.parse(readFileSync('ops/dashboard.json', 'utf8')) as {
+    panels: Array<{ title: string, targets: Array<{ expr: string }> }>
+  }
   for (const { title, targets } of panels) {
     for (const { expr } of targets) t.equal((await query(expr.replace(/\$__(rate_interval|range)/g, '5m'))).status, 'success', title)
   }

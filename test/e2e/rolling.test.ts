@@ -76,7 +76,13 @@ async function haproxy (t: Test, replicas: Replica[]): Promise<{ send: Send, use
   writeFileSync(`${dir}/haproxy.cfg`, [
     'global', `  stats socket ${operator}`,
     // A check may take longer than the time between two: on a busy machine the one replica that is up would be taken for gone.
-    'defaults', '  mode http', '  timeout connect 2s', '  timeout client 30s', '  timeout server 30s', '  timeout check 5s', '  option redispatch',
+    'defaults',
+    '  mode http',
+    '  timeout connect 2s',
+    '  timeout client 30s',
+    '  timeout server 30s',
+    '  timeout check 5s',
+    '  option redispatch',
     'frontend public', `  bind 127.0.0.1:${port}`, '  default_backend mfa',
     'backend mfa', '  option httpchk GET /health/ready', '  http-reuse always',
     ...replicas.map(({ port }, index) => `  server r${index} 127.0.0.1:${port} check inter 500ms fall 3 rise 1`), ''
@@ -86,7 +92,9 @@ async function haproxy (t: Test, replicas: Replica[]): Promise<{ send: Send, use
     send: through(port),
     async usesAll () {
       const states = await textOf(connect(operator).end('show stat\n'))
-      return replicas.every((_, index) => states.split('\n').some(line => line.startsWith(`mfa,r${index},`) && line.split(',')[17] === 'UP'))
+      return replicas.every((_, index) =>
+        states.split('\n').some(line => line.startsWith(`mfa,r${index},`) && line.split(',')[17] === 'UP')
+      )
     }
   }
 }

@@ -27,7 +27,8 @@ t.test('a phone that is not ours reads the QR code and makes codes that are acce
   }
 
   const secret = new URL(read).searchParams.get('secret') as string
-  const code = (): string => execFileSync('oathtool', ['--totp', '--base32', '--now', `@${service.clock.seconds}`, secret], { encoding: 'utf8' }).trim()
+  const code = (): string =>
+    execFileSync('oathtool', ['--totp', '--base32', '--now', `@${service.clock.seconds}`, secret], { encoding: 'utf8' }).trim()
   t.equal((await user.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: code() })).status, 200)
   service.clock.advance(30)
   t.equal((await user.call('POST', '/mfa/verify', { code: code() })).status, 200)

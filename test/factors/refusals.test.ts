@@ -14,7 +14,8 @@ const bytesOf = ({ status, text, headers }: Answer): object => ({
   headers: Object.fromEntries([...headers].filter(([name]) => name !== 'x-request-id' && name !== 'date'))
 })
 
-t.test('wrong, replayed, expired, used, another\'s, of another kind: the refusals of one kind of code are the same bytes, and say what helps', async t => {
+t.test("wrong, replayed, expired, used, another's, of another kind: the refusals of one kind of code are the same bytes, and " +
+  'say what helps', async t => {
   const user = service.user()
   const { secret, recoveryCodes, token } = await user.enroll()
   const { body: pending } = await user.call('POST', '/mfa/enroll', {}, token)
@@ -33,7 +34,10 @@ t.test('wrong, replayed, expired, used, another\'s, of another kind: the refusal
   const recover = (who: User, code: string): Promise<Answer> => who.call('POST', '/mfa/recovery', { code })
   const wrong = clock.wrongCode(secret)
   const reference = bytesOf(await verify(user, { code: wrong }))
-  t.match(reference, { status: 422, text: /"detail":"[^"]*next code[^"]*date and time of the phone to automatic\.".*"code":"code_refused"/ })
+  t.match(reference, {
+    status: 422,
+    text: /"detail":"[^"]*next code[^"]*date and time of the phone to automatic\.".*"code":"code_refused"/
+  })
   const others: Array<[string, Promise<Answer>]> = [
     ['replayed', verify(user, { code: spent })],
     ['older than an accepted one', verify(user, { code: clock.code(secret, -1) })],
@@ -43,12 +47,18 @@ t.test('wrong, replayed, expired, used, another\'s, of another kind: the refusal
     ['with a factor id that no user has', verify(user, { code: clock.code(secret, 1), factorId: randomUUID() })],
     ['of a pending factor', verify(user, { code: clock.code(pending.secret) })],
     ['with a pending factor\'s id', verify(user, { code: clock.code(pending.secret), factorId: pending.factorId })],
-    ['wrong at confirm', newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })]
+    [
+      'wrong at confirm',
+      newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })
+    ]
   ]
   for (const [name, answer] of others) t.same(bytesOf(await answer), reference, name)
 
   const ofRecovery = bytesOf(await recover(user, used))
-  t.match(ofRecovery, { status: 422, text: /"detail":"Use another recovery code\. Each works once\. [^"]*typing errors[^"]*".*"code":"code_refused"/ })
+  t.match(ofRecovery, {
+    status: 422,
+    text: /"detail":"Use another recovery code\. Each works once\. [^"]*typing errors[^"]*".*"code":"code_refused"/
+  })
   const recoveries: Array<[string, Promise<Answer>]> = [
     ['a recovery code that never was', recover(user, generateCode(0))],
     ['of a slot that never was', recover(user, generateCode(31))],
@@ -65,11 +75,17 @@ t.test('who has no second factor is told so, whatever the code is, and it costs 
   const newcomer = service.user()
   const { body: started } = await newcomer.call('POST', '/mfa/enroll')
   const { factorId } = await service.user().enroll()
-  for (const [who, body] of [[notEnrolled, { code: '000000' }], [notEnrolled, { code: '000000', factorId }], [newcomer, { code: clock.code(started.secret) }], [newcomer, { code: clock.code(started.secret), factorId: started.factorId }]] as const) {
+  for (
+    const [who, body] of [[notEnrolled, { code: '000000' }], [notEnrolled, { code: '000000', factorId }], [newcomer, {
+      code: clock.code(started.secret)
+    }], [newcomer, { code: clock.code(started.secret), factorId: started.factorId }]] as const
+  ) {
     t.match(await who.call('POST', '/mfa/verify', body), { status: 409, body: { code: 'not_enrolled', detail: /POST \/mfa\/enroll/ } })
   }
   for (const who of [notEnrolled, newcomer]) t.same((await who.events()).filter(({ action }) => action.startsWith('totp.')), [])
-  for (let wrong = 0; wrong < 5; wrong++) await newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })
+  for (let wrong = 0; wrong < 5; wrong++) {
+    await newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.wrongCode(started.secret) })
+  }
   t.equal((await newcomer.call('POST', '/mfa/verify', { code: '000000' })).status, 409, 'after set-ups that failed, too')
 })
 
@@ -112,7 +128,9 @@ t.test('without a user\'s first factor no one burns their attempts', async t => 
     }
   }
   const { id } = await victim.row()
-  const rows = await service.db.rows<{ failures: number, recent: Date[] }>`SELECT failures, recent FROM throttles WHERE tenant = ${victim.tenant} AND user_id = ${id}::uuid AND kind <> 'enroll'`
+  const rows = await service.db.rows<
+    { failures: number, recent: Date[] }
+  >`SELECT failures, recent FROM throttles WHERE tenant = ${victim.tenant} AND user_id = ${id}::uuid AND kind <> 'enroll'`
   t.same(rows, [{ failures: 0, recent: [] }])
   t.equal((await victim.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
   t.equal((await victim.call('POST', '/mfa/recovery', { code: recoveryCodes?.[2] })).status, 200)

@@ -14,7 +14,14 @@ import { codeOf, pad } from './third-kind/kind.ts'
 const { url } = await ownDatabase(t)
 // The line of the registry.
 const kinds = new FactorKinds([...FACTOR_KINDS, pad])
-const service = await startService(t, { DATABASE_URL: url, JWT_SESSION_CLAIM: 'sid', THROTTLE_LOCK: '5', THROTTLE_WAITS: '0,0,0,0,0' }, undefined, undefined, undefined, kinds)
+const service = await startService(
+  t,
+  { DATABASE_URL: url, JWT_SESSION_CLAIM: 'sid', THROTTLE_LOCK: '5', THROTTLE_WAITS: '0,0,0,0,0' },
+  undefined,
+  undefined,
+  undefined,
+  kinds
+)
 const { clock, db } = service
 
 interface Pad { factorId: string, secret: Buffer, recoveryCodes: string[] | null, token: string }
@@ -24,7 +31,11 @@ async function enroll (user: User, token = user.token(), label?: string): Promis
   t.equal(started.status, 201, started.text)
   const { factorId, challenge } = started.body
   const secret = randomBytes(16)
-  const confirmed = await user.call('POST', '/mfa/pads/confirm', { factorId, key: secret.toString('hex'), answer: codeOf(secret, challenge) }, token)
+  const confirmed = await user.call('POST', '/mfa/pads/confirm', {
+    factorId,
+    key: secret.toString('hex'),
+    answer: codeOf(secret, challenge)
+  }, token)
   t.equal(confirmed.status, 200, confirmed.text)
   return { factorId, secret, recoveryCodes: confirmed.body.recoveryCodes, token: confirmed.body.token }
 }
@@ -37,17 +48,36 @@ t.test('it is set up, listed, proved and renamed, and a token says by what', asy
   t.equal(recoveryCodes?.length, 10, 'the first factor brings recovery codes')
   t.match(claimsOf(token), { acr: 'mfa', amr: ['pwd', 'pad', 'mfa'], fid: factorId })
   const factor = { id: factorId, kind: 'pad', label: 'My pad', status: 'active', lastUsedAt: null, nextCodeAt: null }
-  t.match((await user.call('GET', '/mfa/status')).body, { enrolled: true, factors: [factor], decision: { action: 'allow', reason: 'mfa_verified' } })
+  t.match((await user.call('GET', '/mfa/status')).body, {
+    enrolled: true,
+    factors: [factor],
+    decision: { action: 'allow', reason: 'mfa_verified' }
+  })
   t.same((await user.call('POST', '/mfa/pads/challenge', {})).body, { number: 1 })
   const verified = await user.call('POST', '/mfa/pads/verify', prove(secret, 2))
   t.same((await user.call('POST', '/mfa/pads/challenge', {})).body, { number: 3 })
   t.match(verified, { status: 200, body: { factorId, acr: 'mfa', amr: ['pwd', 'pad', 'mfa'] } })
-  t.match((await user.call('POST', '/mfa/token', {})).body.amr, ['pwd', 'pad', 'mfa'], 'and so does one that is renewed from what is remembered')
+  t.match(
+    (await user.call('POST', '/mfa/token', {})).body.amr,
+    ['pwd', 'pad', 'mfa'],
+    'and so does one that is renewed from what is remembered'
+  )
   t.match((await user.call('POST', '/mfa/token', {}, verified.body.token)).body.amr, ['pwd', 'pad', 'mfa'])
-  t.match(await user.call('PATCH', `/mfa/factors/${factorId}`, { label: 'Pad' }, token), { status: 200, body: { kind: 'pad', label: 'Pad' } })
+  t.match(await user.call('PATCH', `/mfa/factors/${factorId}`, { label: 'Pad' }, token), {
+    status: 200,
+    body: { kind: 'pad', label: 'Pad' }
+  })
   t.match((await user.call('GET', '/mfa/factors')).body.items, [{ id: factorId, kind: 'pad', label: 'Pad', lastUsedAt: /T/ }])
-  t.match(await user.call('POST', '/mfa/verify', { code: '123456' }), { status: 409, body: { code: 'not_enrolled' } }, 'it is none of another kind')
-  t.same(claimsOf((await user.call('POST', '/mfa/pads/verify', prove(secret, 3), user.token({ amr: ['pwd', 'pad'], sid: 's2' }))).body.token).amr, ['pwd', 'pad', 'mfa'])
+  t.match(
+    await user.call('POST', '/mfa/verify', { code: '123456' }),
+    { status: 409, body: { code: 'not_enrolled' } },
+    'it is none of another kind'
+  )
+  t.same(
+    claimsOf((await user.call('POST', '/mfa/pads/verify', prove(secret, 3), user.token({ amr: ['pwd', 'pad'], sid: 's2' }))).body.token)
+      .amr,
+    ['pwd', 'pad', 'mfa']
+  )
 })
 
 t.test('what proved it once proves nothing again: of parallel proofs one counts, and no older one', async t => {
@@ -56,7 +86,9 @@ t.test('what proved it once proves nothing again: of parallel proofs one counts,
   const answers = await Promise.all(Array.from({ length: 20 }, () => user.call('POST', '/mfa/pads/verify', prove(secret, 5))))
   t.same(answers.map(({ status }) => status).sort(), [200, ...Array(19).fill(422)])
   t.match(await user.call('POST', '/mfa/pads/verify', prove(secret, 4)), { status: 422, body: { code: 'code_refused' } })
-  t.match(await user.call('POST', '/mfa/pads/verify', { ...prove(secret, 6), factorId: '00000000-0000-4000-8000-000000000000' }), { status: 422 })
+  t.match(await user.call('POST', '/mfa/pads/verify', { ...prove(secret, 6), factorId: '00000000-0000-4000-8000-000000000000' }), {
+    status: 422
+  })
   t.equal((await user.call('POST', '/mfa/pads/verify', { ...prove(secret, 6), factorId })).status, 200)
 })
 
@@ -73,7 +105,10 @@ t.test('beside another kind: each has a pending one, its own throttle, and its p
   t.equal(recoveryCodes, null, 'a further one brings none')
   for (let time = 0; time < 5; time++) t.equal((await user.call('POST', '/mfa/pads/verify', wrong(secret))).status, 422)
   t.match(await user.call('POST', '/mfa/pads/verify', prove(secret, 2)), { status: 403, body: { code: 'factor_locked' } })
-  t.match((await user.call('GET', '/mfa/factors')).body.items.map(({ kind, status }: any) => [kind, status]).sort(), [['pad', 'locked'], ['totp', 'active'], ['totp', 'pending']])
+  t.match((await user.call('GET', '/mfa/factors')).body.items.map(({ kind, status }: any) => [kind, status]).sort(), [['pad', 'locked'], [
+    'totp',
+    'active'
+  ], ['totp', 'pending']])
   await user.verify(totp.secret)
   t.equal((await user.call('POST', '/mfa/recovery', { code: totp.recoveryCodes?.[0] })).status, 200)
   t.equal((await user.call('POST', '/mfa/pads/verify', prove(secret, 2))).status, 200, 'a recovery code ends the lock of every kind')
@@ -83,7 +118,9 @@ t.test('beside another kind: each has a pending one, its own throttle, and its p
 t.test('five wrong answers destroy a pending one', async t => {
   const user = service.user()
   const { body: { factorId } } = await user.call('POST', '/mfa/pads')
-  for (let time = 0; time < 5; time++) t.equal((await user.call('POST', '/mfa/pads/confirm', { factorId, key: '0'.repeat(32), answer: '00000000' })).status, 422)
+  for (let time = 0; time < 5; time++) {
+    t.equal((await user.call('POST', '/mfa/pads/confirm', { factorId, key: '0'.repeat(32), answer: '00000000' })).status, 422)
+  }
   t.equal((await db.rows`SELECT 1 FROM enrollments WHERE tenant = ${user.tenant}`).length, 0)
 })
 
@@ -105,7 +142,11 @@ t.test('an administrator sees, counts, unlocks and resets it, and the audit has 
   for (let time = 0; time < 5; time++) await user.call('POST', '/mfa/pads/verify', wrong(secret))
   const view = async (): Promise<any> => (await admin.call('GET', `/admin/users/${id}`, undefined, token)).body
   const open = { failures: 0, waitUntil: null, lockedAt: null }
-  t.match(await view(), { enrolled: true, factors: [{ id: factorId, kind: 'pad', status: 'locked' }], locks: { totp: open, pad: { failures: 5, lockedAt: /T/ } } })
+  t.match(await view(), {
+    enrolled: true,
+    factors: [{ id: factorId, kind: 'pad', status: 'locked' }],
+    locks: { totp: open, pad: { failures: 5, lockedAt: /T/ } }
+  })
   t.match((await admin.call('GET', '/admin/users?status=locked', undefined, token)).body.items, [{ userId: id, locked: true }])
   t.match((await admin.call('GET', '/admin/stats', undefined, token)).body, { users: 2, enrolled: 2, locked: 1 })
   t.equal((await actOn(id, 'unlock')).status, 204)
@@ -117,14 +158,22 @@ t.test('an administrator sees, counts, unlocks and resets it, and the audit has 
 
   await chain(await startChainer(t, url, admin.tenant))
   t.match((await admin.call('GET', '/admin/audit/verify', undefined, token)).body, { ok: true })
-  const of = async (action: string): Promise<any[]> => (await admin.call('GET', `/admin/audit?userId=${id}&action=${action}`, undefined, token)).body.items
-  for (const [action, times] of [['factor.started', 1], ['factor.confirmed', 1], ['pad.refused', 5], ['pad.locked', 1], ['pad.accepted', 1]] as const) {
+  const of = async (action: string): Promise<any[]> =>
+    (await admin.call('GET', `/admin/audit?userId=${id}&action=${action}`, undefined, token)).body.items
+  for (
+    const [action, times] of [['factor.started', 1], ['factor.confirmed', 1], ['pad.refused', 5], ['pad.locked', 1], [
+      'pad.accepted',
+      1
+    ]] as const
+  ) {
     const events = await of(action)
     t.equal(events.length, times, action)
     t.ok(events.every(({ factorKind }) => factorKind === 'pad'), action)
   }
   t.match(await of('user.reset'), [{ details: { factors: [{ factorId, kind: 'pad', label: 'Pad 1' }] } }])
-  const lines = await fetch(`${service.url}/admin/audit?userId=${id}`, { headers: { authorization: `Bearer ${token}`, accept: 'application/x-ndjson' } })
+  const lines = await fetch(`${service.url}/admin/audit?userId=${id}`, {
+    headers: { authorization: `Bearer ${token}`, accept: 'application/x-ndjson' }
+  })
   t.ok((await lines.text()).includes('"action":"pad.accepted"'), 'and so has its export')
 })
 

@@ -37,7 +37,8 @@ t.test('an MFA token costs no look into the database: it is answered while there
   t.equal(await ask(service, user.token()), 503, 'a first-factor token is asked about')
 })
 
-t.test('a first-factor token that has just passed by what its session remembers costs no look either, for half a minute and no other token', async t => {
+t.test('a first-factor token that has just passed by what its session remembers costs no look either, for half a minute and no ' +
+  'other token', async t => {
   const { proxy, service } = await start(t, { JWT_SESSION_CLAIM: 'sid', AUTHORIZE_STALE_SECONDS: '60' })
   const user = service.user({ sid: 's1' })
   await user.enroll()
@@ -135,6 +136,8 @@ t.test('more revocations than are remembered: the database is asked, and nothing
   await late.db.rows`SELECT bump_epoch(${user.tenant}, ${(await user.row()).id}::uuid)`
   // A machine that is not done with reading all those says 503: that lets no one pass, either.
   const answers = new Set<number>()
-  for (const begun = performance.now(); !answers.has(401) && performance.now() - begun < 30_000; await sleep(50)) answers.add(await ask(late, token))
+  for (const begun = performance.now(); !answers.has(401) && performance.now() - begun < 30_000; await sleep(50)) {
+    answers.add(await ask(late, token))
+  }
   t.ok(answers.has(401) && !answers.has(200), `at once: ${[...answers].join()}`)
 })

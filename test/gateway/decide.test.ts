@@ -8,23 +8,42 @@ import { type AuthorizeSettings, decideAuthorize, decideByToken, type Demands } 
 const NOW = new Date('2026-11-25T12:00:00Z')
 const ago = (seconds: number): number => NOW.getTime() / 1000 - seconds
 const SETTINGS: AuthorizeSettings = {
-  issuers: new Set(['https://id']), loginFreshSeconds: 900, floor: null, canProve: (_acr, { factors }) => factors.some(({ kind }) => kind === 'passkey')
+  issuers: new Set(['https://id']),
+  loginFreshSeconds: 900,
+  floor: null,
+  canProve: (_acr, { factors }) => factors.some(({ kind }) => kind === 'passkey')
 }
 
 const USER = {
-  isDisabled: false, factors: [], session: { generation: 0, authentication: null }, sources: {}, exemption: null, graceUntil: null, policyMetAt: null, readAt: NOW, policy: DEFAULT_POLICY
+  isDisabled: false,
+  factors: [],
+  session: { generation: 0, authentication: null },
+  sources: {},
+  exemption: null,
+  graceUntil: null,
+  policyMetAt: null,
+  readAt: NOW,
+  policy: DEFAULT_POLICY
 } as unknown as User
 const FACTORS = [{ id: 'f' }] as User['factors']
 const REQUIRED = { ...DEFAULT_POLICY, enforcement: 'required' as const }
-const authentication = (acr: Acr, seconds: number): User['session'] =>
-  ({ generation: 0, authentication: { acr, methods: [], factorId: 'f', authTime: ago(seconds), endsAt: ago(-9) } satisfies RememberedAuthentication, isForged: false })
+const authentication = (acr: Acr, seconds: number): User['session'] => ({
+  generation: 0,
+  authentication: { acr, methods: [], factorId: 'f', authTime: ago(seconds), endsAt: ago(-9) } satisfies RememberedAuthentication,
+  isForged: false
+})
 
 const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), issuerClaims: { loginType: 'local' } } as unknown as Caller
 const AGELESS = { ...LOGIN, authTime: undefined }
 const OLD_LOGIN = { ...LOGIN, authTime: ago(901) }
 const IDP = { ...LOGIN, isIdpMfa: true }
-const token = (acr: Acr, seconds: number): Caller =>
-  ({ ...LOGIN, kind: 'mfa', issuerClaims: undefined, authTime: ago(seconds), mfa: { userId: 'u', epoch: 1, acr, factorId: 'f', generation: 0, isBypass: false } })
+const token = (acr: Acr, seconds: number): Caller => ({
+  ...LOGIN,
+  kind: 'mfa',
+  issuerClaims: undefined,
+  authTime: ago(seconds),
+  mfa: { userId: 'u', epoch: 1, acr, factorId: 'f', generation: 0, isBypass: false }
+})
 
 const ENROLLED = { ...USER, factors: FACTORS }
 const WITH_PASSKEY = { ...USER, factors: [{ id: 'f', kind: 'passkey' }] as User['factors'] }
@@ -56,7 +75,13 @@ const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
   ['acr: a recovery\'s', ENROLLED, token('mfa-recovery', 1), ACR, 'verify'],
   ['acr: a remembered authentication', { ...ENROLLED, session: authentication('mfa', 9000) }, LOGIN, ACR, 'allow mfa mfa_verified'],
   ['acr: a remembered recovery', { ...ENROLLED, session: authentication('mfa-recovery', 1) }, LOGIN, ACR, 'verify'],
-  ['acr: a remembered authentication beside a recovery\'s token', { ...ENROLLED, session: authentication('mfa', 9000) }, token('mfa-recovery', 1), ACR, 'allow mfa mfa_verified'],
+  [
+    "acr: a remembered authentication beside a recovery's token",
+    { ...ENROLLED, session: authentication('mfa', 9000) },
+    token('mfa-recovery', 1),
+    ACR,
+    'allow mfa mfa_verified'
+  ],
   ['acr: the identity provider\'s', ENROLLED, IDP, ACR, 'verify'],
   ['acr: the identity provider\'s, without a factor', USER, IDP, ACR, 'enroll'],
 
@@ -67,18 +92,33 @@ const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
   ['maxAge: a fresh recovery\'s', ENROLLED, token('mfa-recovery', 1), AGE, 'allow mfa-recovery mfa_verified'],
   ['maxAge: a fresh remembered authentication', { ...ENROLLED, session: authentication('mfa', 300) }, LOGIN, AGE, 'allow mfa mfa_verified'],
   ['maxAge: an old remembered authentication', { ...ENROLLED, session: authentication('mfa', 301) }, LOGIN, AGE, 'verify'],
-  ['maxAge: a fresh remembered authentication beside an old token', { ...ENROLLED, session: authentication('mfa', 1) }, token('mfa', 301), AGE, 'allow mfa mfa_verified'],
+  [
+    'maxAge: a fresh remembered authentication beside an old token',
+    { ...ENROLLED, session: authentication('mfa', 1) },
+    token('mfa', 301),
+    AGE,
+    'allow mfa mfa_verified'
+  ],
   ['maxAge: the identity provider\'s, just now', ENROLLED, IDP, AGE, 'allow idp-mfa idp_mfa'],
   ['maxAge: the identity provider\'s, of then', ENROLLED, { ...IDP, authTime: ago(301) }, AGE, 'verify'],
   ['maxAge: none can be so young', ENROLLED, token('mfa', 1), { maxAge: 0 }, 'verify'],
-  ['both: each by another authentication is not both', { ...ENROLLED, session: authentication('mfa', 301) }, token('mfa-recovery', 1), { ...ACR, ...AGE }, 'verify'],
+  ['both: each by another authentication is not both', { ...ENROLLED, session: authentication('mfa', 301) }, token('mfa-recovery', 1), {
+    ...ACR,
+    ...AGE
+  }, 'verify'],
   ['both: a fresh one of ours', ENROLLED, token('mfa', 1), { ...ACR, ...AGE }, 'allow mfa mfa_verified'],
 
   ['a passkey, and it was not asked for', WITH_PASSKEY, token('phr', 800), {}, 'allow mfa mfa_verified'],
   ['acr=mfa: a passkey is enough', WITH_PASSKEY, token('phr', 800), ACR, 'allow mfa mfa_verified'],
   ['acr=phr: a passkey', WITH_PASSKEY, token('phr', 800), PHR, 'allow phr mfa_verified'],
   ['acr=phr: a remembered passkey', { ...WITH_PASSKEY, session: authentication('phr', 9000) }, LOGIN, PHR, 'allow phr mfa_verified'],
-  ['acr=phr: a remembered passkey beside a code\'s token', { ...WITH_PASSKEY, session: authentication('phr', 9000) }, token('mfa', 1), PHR, 'allow phr mfa_verified'],
+  [
+    "acr=phr: a remembered passkey beside a code's token",
+    { ...WITH_PASSKEY, session: authentication('phr', 9000) },
+    token('mfa', 1),
+    PHR,
+    'allow phr mfa_verified'
+  ],
   ['acr=phr: a code', WITH_PASSKEY, token('mfa', 1), PHR, 'verify'],
   ['acr=phr: a recovery', WITH_PASSKEY, token('mfa-recovery', 1), PHR, 'verify'],
   ['acr=phr: the identity provider\'s own', WITH_PASSKEY, IDP, PHR, 'verify'],
@@ -92,11 +132,15 @@ const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
 const shown = (answer: ReturnType<typeof decideAuthorize> | null): string => {
   if (answer === null) return 'ask'
   if (answer.action === 'allow') return `allow ${answer.acr} ${answer.reason}`
-  return answer.action === 'enroll' ? { fresh: 'enroll', old: 'enroll after login', unknown: 'enroll by no login' }[answer.login] : answer.action
+  return answer.action === 'enroll'
+    ? { fresh: 'enroll', old: 'enroll after login', unknown: 'enroll by no login' }[answer.login]
+    : answer.action
 }
 
 t.test('the answer is what the table says', async t => {
-  for (const [name, user, caller, demands, expected] of TABLE) t.equal(shown(decideAuthorize(user as User, caller, demands, NOW, SETTINGS)), expected, name)
+  for (const [name, user, caller, demands, expected] of TABLE) {
+    t.equal(shown(decideAuthorize(user as User, caller, demands, NOW, SETTINGS)), expected, name)
+  }
 })
 
 t.test('the token alone allows only what the snapshot would allow too, if the user is not disabled', async t => {

@@ -25,7 +25,8 @@ export async function administrator (service: Service, roles = ['mfa:admin'], te
   return {
     admin,
     token,
-    actOn: (id, what, body = {}, bearer = token) => admin.call('POST', `/admin/users/${id}/${what}`, { reason: 'Ticket 4711', ...body }, bearer),
+    actOn: (id, what, body = {}, bearer = token) =>
+      admin.call('POST', `/admin/users/${id}/${what}`, { reason: 'Ticket 4711', ...body }, bearer),
     seen,
     enrolled: async claims => {
       const { user, id } = await seen(claims)

@@ -19,14 +19,27 @@ const cborHead = (major: number, n: number): Buffer =>
   n < 24 ? Buffer.from([major << 5 | n]) : n < 256 ? Buffer.from([major << 5 | 24, n]) : Buffer.from([major << 5 | 25, n >> 8, n & 255])
 
 interface Keys { privateKey: KeyObject, publicKey: KeyObject }
-const bytesOf = ({ publicKey }: Keys, name: 'x' | 'y' | 'n' | 'e'): Buffer => Buffer.from(publicKey.export({ format: 'jwk' })[name] as string, 'base64url')
+const bytesOf = ({ publicKey }: Keys, name: 'x' | 'y' | 'n' | 'e'): Buffer =>
+  Buffer.from(publicKey.export({ format: 'jwk' })[name] as string, 'base64url')
 
 /** The COSE keys of new pairs, by their algorithm. */
 const ALGORITHMS: Record<number, () => [Keys, Map<number, unknown>]> = {
-  [-7]: () => { const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' }); return [pair, new Map<number, unknown>([[1, 2], [3, -7], [-1, 1], [-2, bytesOf(pair, 'x')], [-3, bytesOf(pair, 'y')]])] },
-  [-8]: () => { const pair = generateKeyPairSync('ed25519'); return [pair, new Map<number, unknown>([[1, 1], [3, -8], [-1, 6], [-2, bytesOf(pair, 'x')]])] },
-  [-257]: () => { const pair = generateKeyPairSync('rsa', { modulusLength: 2048 }); return [pair, new Map<number, unknown>([[1, 3], [3, -257], [-1, bytesOf(pair, 'n')], [-2, bytesOf(pair, 'e')]])] },
-  [-35]: () => { const pair = generateKeyPairSync('ec', { namedCurve: 'P-384' }); return [pair, new Map<number, unknown>([[1, 2], [3, -35], [-1, 2], [-2, bytesOf(pair, 'x')], [-3, bytesOf(pair, 'y')]])] }
+  [-7]: () => {
+    const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    return [pair, new Map<number, unknown>([[1, 2], [3, -7], [-1, 1], [-2, bytesOf(pair, 'x')], [-3, bytesOf(pair, 'y')]])]
+  },
+  [-8]: () => {
+    const pair = generateKeyPairSync('ed25519')
+    return [pair, new Map<number, unknown>([[1, 1], [3, -8], [-1, 6], [-2, bytesOf(pair, 'x')]])]
+  },
+  [-257]: () => {
+    const pair = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    return [pair, new Map<number, unknown>([[1, 3], [3, -257], [-1, bytesOf(pair, 'n')], [-2, bytesOf(pair, 'e')]])]
+  },
+  [-35]: () => {
+    const pair = generateKeyPairSync('ec', { namedCurve: 'P-384' })
+    return [pair, new Map<number, unknown>([[1, 2], [3, -35], [-1, 2], [-2, bytesOf(pair, 'x')], [-3, bytesOf(pair, 'y')]])]
+  }
 }
 
 /** How it is, and how it lies. */
@@ -51,7 +64,12 @@ export interface Traits {
 }
 
 interface Options { challenge: string }
-export interface CreationOptions extends Options { rp: { id: string }, user: { id: string }, pubKeyCredParams: Array<{ alg: number }>, excludeCredentials: Array<{ id: string }> }
+export interface CreationOptions extends Options {
+  rp: { id: string }
+  user: { id: string }
+  pubKeyCredParams: Array<{ alg: number }>
+  excludeCredentials: Array<{ id: string }>
+}
 export interface RequestOptions extends Options { rpId: string, allowCredentials: Array<{ id: string }> }
 
 interface Kept { privateKey: KeyObject, algorithm: number, counter: number, userHandle: string }
@@ -67,7 +85,20 @@ export class Authenticator {
 
   constructor (traits: Partial<Traits> = {}) {
     this.#traits = {
-      origin: 'https://app.example.com', isPresent: true, isVerified: true, isEligible: false, isBackedUp: false, counter: undefined, rpId: undefined, userHandle: undefined, aaguid: NO_AAGUID, idBytes: 32, id: undefined, algorithm: undefined, clientData: {}, ...traits
+      origin: 'https://app.example.com',
+      isPresent: true,
+      isVerified: true,
+      isEligible: false,
+      isBackedUp: false,
+      counter: undefined,
+      rpId: undefined,
+      userHandle: undefined,
+      aaguid: NO_AAGUID,
+      idBytes: 32,
+      id: undefined,
+      algorithm: undefined,
+      clientData: {},
+      ...traits
     }
   }
 
@@ -82,7 +113,11 @@ export class Authenticator {
     const attested = Buffer.concat([Buffer.from(traits.aaguid.replaceAll('-', ''), 'hex'), u16(id.length), id, cbor(key)])
     const authData = dataOf(traits, options.rp.id, counter, attested)
     const attestationObject = cbor(new Map<string, unknown>([['fmt', 'none'], ['attStmt', new Map()], ['authData', authData]]))
-    return credentialOf(text(id), { clientDataJSON: text(clientDataOf('webauthn.create', options, traits)), attestationObject: text(attestationObject), transports: ['internal'] })
+    return credentialOf(text(id), {
+      clientDataJSON: text(clientDataOf('webauthn.create', options, traits)),
+      attestationObject: text(attestationObject),
+      transports: ['internal']
+    })
   }
 
   get (options: RequestOptions, lies: Partial<Traits> = {}): CredentialJson {
@@ -95,16 +130,32 @@ export class Authenticator {
     const clientData = clientDataOf('webauthn.get', options, traits)
     const authData = dataOf(traits, options.rpId, counter)
     const signature = sign(kept.algorithm === -8 ? null : 'sha256', Buffer.concat([authData, sha256(clientData)]), kept.privateKey)
-    return credentialOf(id, { clientDataJSON: text(clientData), authenticatorData: text(authData), signature: text(signature), userHandle: traits.userHandle === undefined ? kept.userHandle : traits.userHandle })
+    return credentialOf(id, {
+      clientDataJSON: text(clientData),
+      authenticatorData: text(authData),
+      signature: text(signature),
+      userHandle: traits.userHandle === undefined ? kept.userHandle : traits.userHandle
+    })
   }
 }
 
-const credentialOf = (id: string, response: object): CredentialJson => ({ id, rawId: id, type: 'public-key', clientExtensionResults: {}, response })
+const credentialOf = (id: string, response: object): CredentialJson => ({
+  id,
+  rawId: id,
+  type: 'public-key',
+  clientExtensionResults: {},
+  response
+})
 
 const clientDataOf = (type: string, { challenge }: Options, { origin, clientData }: Traits): Buffer =>
   Buffer.from(JSON.stringify({ type, challenge, origin, crossOrigin: false, ...clientData }))
 
-function dataOf ({ rpId, isPresent, isVerified, isEligible, isBackedUp }: Traits, asked: string, counter: number, attested = Buffer.alloc(0)): Buffer {
+function dataOf (
+  { rpId, isPresent, isVerified, isEligible, isBackedUp }: Traits,
+  asked: string,
+  counter: number,
+  attested = Buffer.alloc(0)
+): Buffer {
   const flags = (isPresent ? 1 : 0) | (isVerified ? 4 : 0) | (isEligible ? 8 : 0) | (isBackedUp ? 16 : 0) | (attested.length > 0 ? 64 : 0)
   return Buffer.concat([sha256(rpId ?? asked), Buffer.from([flags]), u32(counter), attested])
 }

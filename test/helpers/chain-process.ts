@@ -7,5 +7,7 @@ const [url, tenant] = process.argv.slice(2) as [string, string]
 const db = connect(url, 2)
 await db.rows`SELECT 1`
 process.send?.('ready')
-process.on('message', () => { void chainTenant(db, tenant, { look: events => watchAttempts(db, events) }).then(count => process.send?.(count)) })
+process.on('message', () => {
+  void chainTenant(db, tenant, { look: events => watchAttempts(db, events) }).then(count => process.send?.(count))
+})
 process.once('disconnect', () => { void db.close() })

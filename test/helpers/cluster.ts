@@ -57,13 +57,27 @@ export async function crash (port: number): Promise<void> {
 /** Starts it again, which recovers from its log. */
 export async function revive (port: number): Promise<void> {
   const data = await dataOf(port)
-  await run('setpriv', ['--reuid=postgres', '--regid=postgres', '--init-groups', '/usr/lib/postgresql/15/bin/pg_ctl', '-D', data, '-l', `${data}.log`, '-w', '-s', 'start'], { cwd: '/' })
+  await run('setpriv', [
+    '--reuid=postgres',
+    '--regid=postgres',
+    '--init-groups',
+    '/usr/lib/postgresql/15/bin/pg_ctl',
+    '-D',
+    data,
+    '-l',
+    `${data}.log`,
+    '-w',
+    '-s',
+    'start'
+  ], { cwd: '/' })
 }
 
 /** Of the cluster that scripts/with-citus.sh started: of another one, the processes are not ours to end. */
 async function dataOf (port: number): Promise<string> {
   const dir = process.env.CITUS_DIR
-  if (dir === undefined) throw new Error('Only workers of a cluster that scripts/with-citus.sh started can be lost: without TEST_CITUS_URL, as root.')
+  if (dir === undefined) {
+    throw new Error('Only workers of a cluster that scripts/with-citus.sh started can be lost: without TEST_CITUS_URL, as root.')
+  }
   const ports = (await nodesOf(readRun().server)).map(node => Number(new URL(node).port))
   return join(dir, String(ports.indexOf(port)))
 }

@@ -18,7 +18,9 @@ export interface Drawn {
 
 // Days from now, never close to it: the two are asked at different moments.
 export const day = fc.constantFrom(-40, -9, -2, 2, 5, 40)
-const source = fc.record({ local: fc.boolean(), sso: fc.boolean(), groups: fc.subarray(['x', 'y', 'z']), groupsUnknown: fc.boolean() }, { requiredKeys: [] })
+const source = fc.record({ local: fc.boolean(), sso: fc.boolean(), groups: fc.subarray(['x', 'y', 'z']), groupsUnknown: fc.boolean() }, {
+  requiredKeys: []
+})
 export const oneIn = (count: number): fc.Arbitrary<boolean> => fc.integer({ min: 0, max: count - 1 }).map(number => number === 0)
 
 export const anyUser: fc.Arbitrary<Drawn> = fc.record({
@@ -39,21 +41,31 @@ const groups = fc.option(fc.subarray(['x', 'y', 'z', 'w'], { minLength: 1 }))
 const gracePeriodDays = fc.constantFrom(0, 7, 30)
 const enforceFrom = fc.option(day.map(days => new Date(Date.now() + days * 86_400_000)))
 export const policies = fc.record({ enforcement, ssoRule, groups, gracePeriodDays, enforceFrom })
-export const floors: fc.Arbitrary<Floor | null> = fc.option(fc.record({ enforcement, ssoRule, groups, gracePeriodDays, enforceFrom, maxExemptionDays: fc.constantFrom(0, 5, 30) }, { requiredKeys: [] }))
+export const floors: fc.Arbitrary<Floor | null> = fc.option(
+  fc.record({ enforcement, ssoRule, groups, gracePeriodDays, enforceFrom, maxExemptionDays: fc.constantFrom(0, 5, 30) }, {
+    requiredKeys: []
+  })
+)
 
 export async function settle<T extends Drawn> (db: Database, tenant: string, users: T[]): Promise<Array<T & { id: string }>> {
   const rows = users.map((user, index) => ({ ...user, id: randomUUID(), index }))
-  await db.rows`INSERT INTO users (tenant, id, namespace, subject, account, sources, disabled_at, policy_met_at, grace_until, exempt_since, exempt_until, exempt_reason, exempt_by)
+  await db
+    .rows`INSERT INTO users (tenant, id, namespace, subject, account, sources, disabled_at, policy_met_at, grace_until, exempt_since,
+      exempt_until, exempt_reason, exempt_by)
     SELECT ${tenant}, (p->>'id')::uuid, 'n', p->>'index', 'a', p->'sources', CASE WHEN (p->>'isDisabled')::boolean THEN now() END,
       now() + (p->'met'->>'at')::int * interval '24 hours', now() + (p->'met'->>'until')::int * interval '24 hours',
       now() + (p->'exempt'->>'since')::int * interval '24 hours', now() + (p->'exempt'->>'until')::int * interval '24 hours',
       CASE WHEN p->'exempt'->>'since' IS NOT NULL THEN 'r' END, CASE WHEN p->'exempt'->>'since' IS NOT NULL THEN 'b' END
     FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p`
-  await db.rows`INSERT INTO factors (tenant, id, user_id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at, confirmed_at)
+  await db
+    .rows`INSERT INTO factors (tenant, id, user_id, kind, label, sealed, key_id, algorithm, digits, period, counter, created_at,
+      confirmed_at)
     SELECT ${tenant}, gen_random_uuid(), (p->>'id')::uuid, 'totp', l, '\\x00', 'k', 'SHA1', 6, 30, 1, now(), now()
     FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p, unnest(ARRAY['one', 'two']) AS l WHERE (p->>'isEnrolled')::boolean`
   await db.rows`INSERT INTO throttles (tenant, user_id, kind, locked_at)
-    SELECT ${tenant}, (p->>'id')::uuid, 'totp', now() FROM jsonb_array_elements(${JSON.stringify(rows)}::jsonb) AS p WHERE (p->>'isLocked')::boolean`
+    SELECT ${tenant}, (p->>'id')::uuid, 'totp', now() FROM jsonb_array_elements(${
+    JSON.stringify(rows)
+  }::jsonb) AS p WHERE (p->>'isLocked')::boolean`
   await recount(db, tenant)
   return rows
 }

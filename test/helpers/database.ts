@@ -13,8 +13,14 @@ export function databaseUrl (): string {
   return urlOf(server, shared)
 }
 
-/** A fresh, migrated database on the same server, for tests of outages, tampering or locks, or the copy of another; dropped after the test. */
-export async function ownDatabase (t: Teardown, { isMigrated = true, template = readRun().template } = {}): Promise<{ url: string, drop (): Promise<void> }> {
+/**
+ * A fresh, migrated database on the same server, for tests of outages, tampering or locks, or the copy of another; dropped after
+ * the test.
+ */
+export async function ownDatabase (
+  t: Teardown,
+  { isMigrated = true, template = readRun().template } = {}
+): Promise<{ url: string, drop(): Promise<void> }> {
   const { server } = readRun()
   const name = uniqueName('own')
   await createDatabase(server, name, isMigrated ? template : undefined)
@@ -61,7 +67,10 @@ export async function createDatabase (server: string, name: string, template?: s
 export async function dropDatabase (server: string, name: string): Promise<void> {
   await Promise.all((await nodesOf(server)).map(async node => {
     // A client that is still connected would have Citus begin a daemon for it anew, in the moment in which it ends the one that there is.
-    await execute(node, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}' AND backend_type = 'client backend'`)
+    await execute(
+      node,
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}' AND backend_type = 'client backend'`
+    )
     await execute(node, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
   }))
 }
@@ -92,7 +101,9 @@ async function findNodes (server: string): Promise<string[]> {
   try {
     const { rowCount: isCitus } = await client.query("SELECT 1 FROM pg_extension WHERE extname = 'citus'")
     if (!isCitus) return [server]
-    const { rows } = await client.query<{ nodename: string, nodeport: number }>("SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0 AND noderole = 'primary' ORDER BY groupid")
+    const { rows } = await client.query<{ nodename: string, nodeport: number }>(
+      "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0 AND noderole = 'primary' ORDER BY groupid"
+    )
     return [server, ...rows.map(({ nodename, nodeport }) => {
       const url = new URL(server)
       url.hostname = nodename
@@ -110,7 +121,9 @@ export async function isSomebodyWaiting (url: string): Promise<boolean> {
     const client = new pg.Client({ connectionString: node })
     await client.connect()
     try {
-      const { rowCount } = await client.query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+      const { rowCount } = await client.query(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+      )
       if (rowCount !== 0) return true
     } finally {
       await client.end()
@@ -132,7 +145,10 @@ export async function execute (url: string, sql: string): Promise<void> {
 /** Ten hashes of an enrollment take half a second at the least cost that is allowed elsewhere. */
 export async function allowCheapHashes (url: string): Promise<void> {
   for (const table of ['recovery_codes', 'bypasses']) {
-    await execute(url, `ALTER TABLE ${table} DROP CONSTRAINT ${table}_bcrypt, ADD CONSTRAINT ${table}_bcrypt CHECK (hash ~ '^[$]2[aby][$][01][0-9][$]')`)
+    await execute(
+      url,
+      `ALTER TABLE ${table} DROP CONSTRAINT ${table}_bcrypt, ADD CONSTRAINT ${table}_bcrypt CHECK (hash ~ '^[$]2[aby][$][01][0-9][$]')`
+    )
   }
 }
 

@@ -2,8 +2,14 @@
 import { existsSync } from 'node:fs'
 import protobuf from 'protobufjs'
 
-const DEFINITIONS = ['envoy-api', 'googleapis', 'protoc-gen-validate', 'xds'].map(name => `node_modules/@grpc/grpc-js-xds/deps/${name}`).concat('node_modules/protobufjs')
-const EXTENSIONS = ['network/http_connection_manager/v3/http_connection_manager', 'http/ext_authz/v3/ext_authz', 'http/header_mutation/v3/header_mutation', 'http/router/v3/router']
+const DEFINITIONS = ['envoy-api', 'googleapis', 'protoc-gen-validate', 'xds'].map(name => `node_modules/@grpc/grpc-js-xds/deps/${name}`)
+  .concat('node_modules/protobufjs')
+const EXTENSIONS = [
+  'network/http_connection_manager/v3/http_connection_manager',
+  'http/ext_authz/v3/ext_authz',
+  'http/header_mutation/v3/header_mutation',
+  'http/router/v3/router'
+]
 
 const WRAPPERS: Record<string, (value: unknown) => boolean> = {
   '.google.protobuf.BoolValue': value => typeof value === 'boolean',
@@ -14,7 +20,9 @@ const WRAPPERS: Record<string, (value: unknown) => boolean> = {
 export async function mistakesOf (bootstrap: unknown): Promise<string[]> {
   const root = new protobuf.Root()
   root.resolvePath = (_origin, target) => DEFINITIONS.map(dir => `${dir}/${target}`).find(existsSync) as string
-  await root.load(['envoy/config/bootstrap/v3/bootstrap.proto', ...EXTENSIONS.map(path => `envoy/extensions/filters/${path}.proto`)], { keepCase: true })
+  await root.load(['envoy/config/bootstrap/v3/bootstrap.proto', ...EXTENSIONS.map(path => `envoy/extensions/filters/${path}.proto`)], {
+    keepCase: true
+  })
   root.resolveAll()
 
   function ofMessage (type: protobuf.Type, value: unknown, path: string): string[] {
@@ -33,7 +41,10 @@ export async function mistakesOf (bootstrap: unknown): Promise<string[]> {
         const field = type.fields[name]
         return field === undefined ? [`${path}.${name}: is no field of ${type.name}`] : ofField(field, each, `${path}.${name}`)
       }),
-      ...type.fieldsArray.filter(({ name, options }) => (options?.['(validate.rules).message.required'] === true || options?.['(validate.rules).string.min_len'] !== undefined) && !isGiven(name) && type.fields[name]?.partOf == null)
+      ...type.fieldsArray.filter(({ name, options }) =>
+        (options?.['(validate.rules).message.required'] === true || options?.['(validate.rules).string.min_len'] !== undefined) &&
+        !isGiven(name) && type.fields[name]?.partOf == null
+      )
         .map(({ name }) => `${path}.${name}: is missing`),
       ...type.oneofsArray.flatMap(({ name, oneof, options }) => {
         const count = oneof.filter(isGiven).length
@@ -43,7 +54,11 @@ export async function mistakesOf (bootstrap: unknown): Promise<string[]> {
   }
 
   function ofField (field: protobuf.Field, value: unknown, path: string): string[] {
-    if (field.repeated) return Array.isArray(value) ? value.flatMap((each, index) => ofValue(field, each, `${path}[${index}]`)) : [`${path}: is no list`]
+    if (field.repeated) {
+      return Array.isArray(value)
+        ? value.flatMap((each, index) => ofValue(field, each, `${path}[${index}]`))
+        : [`${path}: is no list`]
+    }
     if (field.map) return Object.entries(value as object).flatMap(([key, each]) => ofValue(field, each, `${path}.${key}`))
     return ofValue(field, value, path)
   }
@@ -51,7 +66,9 @@ export async function mistakesOf (bootstrap: unknown): Promise<string[]> {
   function ofValue ({ resolvedType, type }: protobuf.Field, value: unknown, path: string): string[] {
     if (resolvedType instanceof protobuf.Type) return ofMessage(resolvedType, value, path)
     const kind: string = typeof value
-    const isRight = resolvedType instanceof protobuf.Enum ? String(value) in resolvedType.values : kind === (({ string: 'string', bool: 'boolean' } as Record<string, string>)[type] ?? 'number')
+    const isRight = resolvedType instanceof protobuf.Enum
+      ? String(value) in resolvedType.values
+      : kind === (({ string: 'string', bool: 'boolean' } as Record<string, string>)[type] ?? 'number')
     return isRight ? [] : [`${path}: is no ${resolvedType?.name ?? type}`]
   }
 

@@ -5,7 +5,15 @@ import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { enforce, type Gateway, HTML, lines, PAGES, send, setUp, type Stage } from './gateway-stage.ts'
-import { proveLength, proveMethods, proveOtherOrigins, proveOuterProxy, proveOuterToken, proveUntold, proveUpgrades } from './gateway-traffic.ts'
+import {
+  proveLength,
+  proveMethods,
+  proveOtherOrigins,
+  proveOuterProxy,
+  proveOuterToken,
+  proveUntold,
+  proveUpgrades
+} from './gateway-traffic.ts'
 import type { Arrival } from './gateways.ts'
 import type { RawAnswer } from './raw.ts'
 import type { Answer } from './service.ts'
@@ -32,7 +40,8 @@ export function prove (gateway: Gateway): void {
     if (also !== undefined) await t.test(also[0], t => also[1](t, stage))
     await t.test('without the service it is closed, and opens again with it', t => proveOutage(t, stage, gateway.unavailable))
   })
-  t.test(`${name}, without a named proxy before it: it believes no one, and no preflight passes`, async t => proveUntold(t, await setUp(t, gateway, false)))
+  t.test(`${name}, without a named proxy before it: it believes no one, and no preflight passes`, async t =>
+    proveUntold(t, await setUp(t, gateway, false)))
 }
 
 async function proveEnrollment (t: Test, stage: Stage): Promise<void> {
@@ -49,7 +58,17 @@ async function proveEnrollment (t: Test, stage: Stage): Promise<void> {
   const { id } = await bob.row()
   for (const good of [token, mfaToken]) {
     t.equal((await stage.browse('/page', good)).text, `hello ${id}`)
-    t.match(stage.arrived(), [{ user: id, url: '/page', headers: { 'x-mfa-subject': bob.sub, 'x-mfa-tenant': bob.tenant, 'x-mfa-namespace': 'https://id.test', 'x-mfa-acr': 'mfa', 'x-mfa-reason': 'mfa_verified' } }])
+    t.match(stage.arrived(), [{
+      user: id,
+      url: '/page',
+      headers: {
+        'x-mfa-subject': bob.sub,
+        'x-mfa-tenant': bob.tenant,
+        'x-mfa-namespace': 'https://id.test',
+        'x-mfa-acr': 'mfa',
+        'x-mfa-reason': 'mfa_verified'
+      }
+    }])
   }
 }
 
@@ -74,16 +93,56 @@ async function proveAudiences (t: Test, stage: Stage): Promise<void> {
   await enrolled.enroll()
   const bob = (await enforce(stage))()
   const cases = [
-    { token: enrolled.token(), status: 401, code: 'step_up_required', action: 'verify', page: PAGES.VERIFY_PAGE_URL, challenge: 'Bearer error="insufficient_user_authentication", acr_values="mfa", max_age=43200' },
+    {
+      token: enrolled.token(),
+      status: 401,
+      code: 'step_up_required',
+      action: 'verify',
+      page: PAGES.VERIFY_PAGE_URL,
+      challenge: 'Bearer error="insufficient_user_authentication", acr_values="mfa", max_age=43200'
+    },
     { token: bob.token(), status: 403, code: 'enrollment_required', action: 'enroll', page: PAGES.ENROLL_PAGE_URL, challenge: null },
-    { token: bob.token({ auth_time: stage.service.clock.seconds - 1000 }), status: 403, code: 'enrollment_required', action: 'enroll', page: `${PAGES.LOGIN_PAGE_URL}?max_age=900`, challenge: null },
-    { token: bob.token({ auth_time: undefined }), status: 403, code: 'login_time_unknown', action: 'enroll', page: PAGES.ENROLL_PAGE_URL, challenge: null },
-    { token: undefined, status: 401, code: 'invalid_token', action: 'login', page: PAGES.LOGIN_PAGE_URL, challenge: 'Bearer error="invalid_token"' },
-    { token: bob.token({ exp: 1 }), status: 401, code: 'invalid_token', action: 'login', page: PAGES.LOGIN_PAGE_URL, challenge: 'Bearer error="invalid_token"' }
+    {
+      token: bob.token({ auth_time: stage.service.clock.seconds - 1000 }),
+      status: 403,
+      code: 'enrollment_required',
+      action: 'enroll',
+      page: `${PAGES.LOGIN_PAGE_URL}?max_age=900`,
+      challenge: null
+    },
+    {
+      token: bob.token({ auth_time: undefined }),
+      status: 403,
+      code: 'login_time_unknown',
+      action: 'enroll',
+      page: PAGES.ENROLL_PAGE_URL,
+      challenge: null
+    },
+    {
+      token: undefined,
+      status: 401,
+      code: 'invalid_token',
+      action: 'login',
+      page: PAGES.LOGIN_PAGE_URL,
+      challenge: 'Bearer error="invalid_token"'
+    },
+    {
+      token: bob.token({ exp: 1 }),
+      status: 401,
+      code: 'invalid_token',
+      action: 'login',
+      page: PAGES.LOGIN_PAGE_URL,
+      challenge: 'Bearer error="invalid_token"'
+    }
   ]
   for (const { token, status, code, action, page, challenge } of cases) {
     const led = `${page}${page.includes('?') ? '&' : '?'}return_to=${encodeURIComponent(`http://${stage.host}/data`)}`
-    for (const [method, headers] of [['GET', { accept: 'application/json' }], ['GET', { accept: '*/*' }], ['POST', HTML], ['DELETE', HTML]] as const) {
+    for (
+      const [method, headers] of [['GET', { accept: 'application/json' }], ['GET', { accept: '*/*' }], ['POST', HTML], [
+        'DELETE',
+        HTML
+      ]] as const
+    ) {
       const answer = await stage.go('/data', token, { method, headers, ...(method === 'POST' && { body: { a: 1 } }) })
       t.equal(answer.status, status, `${code} ${method}`)
       t.match(answer.headers.get('content-type'), /^application\/problem\+json/)
@@ -127,13 +186,31 @@ async function proveForgeries (t: Test, stage: Stage): Promise<void> {
   const { id: victimId } = await victim.row()
   const spellings = ['X-MFA-User', 'x-mfa-user', 'X_MFA_User', 'X-MFA_User', 'X.MFA.User', 'X-Mfa-User']
   const forged = [
-    ...spellings.map(spelling => `${spelling}: ${victimId}`), 'X-MFA-User: x', 'X-MFA-Subject: victim', 'X-MFA-Tenant: other', 'X-MFA-Namespace: other', 'X_MFA_Acr: mfa', 'X-MFA-Acr: mfa', 'X-MFA-Reason: forged', 'X-MFA-Action: allow', 'X-MFA-Location: /',
-    'X-Forwarded-For: 10.0.0.1', 'X-Forwarded-Proto: javascript', 'X-Forwarded-Host: evil.test', 'X-Forwarded-Uri: /forged', 'X-Forwarded-Method: POST', 'X-Original-URL: https://evil.test/', 'X-Original-Method: POST', 'Forwarded: for=10.0.0.1;host=evil.test'
+    ...spellings.map(spelling => `${spelling}: ${victimId}`),
+    'X-MFA-User: x',
+    'X-MFA-Subject: victim',
+    'X-MFA-Tenant: other',
+    'X-MFA-Namespace: other',
+    'X_MFA_Acr: mfa',
+    'X-MFA-Acr: mfa',
+    'X-MFA-Reason: forged',
+    'X-MFA-Action: allow',
+    'X-MFA-Location: /',
+    'X-Forwarded-For: 10.0.0.1',
+    'X-Forwarded-Proto: javascript',
+    'X-Forwarded-Host: evil.test',
+    'X-Forwarded-Uri: /forged',
+    'X-Forwarded-Method: POST',
+    'X-Original-URL: https://evil.test/',
+    'X-Original-Method: POST',
+    'Forwarded: for=10.0.0.1;host=evil.test'
   ]
   /** Values by the name as a CGI or WSGI application sees it, where `_`, `-` and `.` are one. */
   const folded = ({ headers }: Arrival): Map<string, unknown[]> => {
     const values = new Map<string, unknown[]>()
-    for (const [name, value] of Object.entries(headers)) values.set(name.replace(/[^a-z0-9]/g, '_'), [...values.get(name.replace(/[^a-z0-9]/g, '_')) ?? [], value])
+    for (const [name, value] of Object.entries(headers)) {
+      values.set(name.replace(/[^a-z0-9]/g, '_'), [...values.get(name.replace(/[^a-z0-9]/g, '_')) ?? [], value])
+    }
     return values
   }
 
@@ -142,7 +219,12 @@ async function proveForgeries (t: Test, stage: Stage): Promise<void> {
   t.equal(arrival?.user, id)
   const seen = folded(arrival as Arrival)
   t.same([...seen].filter(([name]) => name.startsWith('x_mfa_')).sort(), [
-    ['x_mfa_acr', ['mfa']], ['x_mfa_namespace', ['https://id.test']], ['x_mfa_reason', ['mfa_verified']], ['x_mfa_subject', [alice.sub]], ['x_mfa_tenant', [alice.tenant]], ['x_mfa_user', [id]]
+    ['x_mfa_acr', ['mfa']],
+    ['x_mfa_namespace', ['https://id.test']],
+    ['x_mfa_reason', ['mfa_verified']],
+    ['x_mfa_subject', [alice.sub]],
+    ['x_mfa_tenant', [alice.tenant]],
+    ['x_mfa_user', [id]]
   ], 'the application sees what the service said, by whatever name')
   t.notMatch(JSON.stringify(arrival?.headers), /evil\.test|10\.0\.0\.1|javascript|\/forged/, 'nor does it hear of another host')
 
@@ -160,7 +242,23 @@ async function proveForgeries (t: Test, stage: Stage): Promise<void> {
     else t.ok(answer.status >= 400, 'or none')
   }
   stage.arrived()
-  for (const line of ['GET /page', 'POST /page', 'OPTIONS /page', 'PROPFIND /page', 'GET //page', 'GET /a/../page', 'GET /%2e%2e/page', 'GET /-/mfa', 'GET /mfa/authorize', 'GET /.well-known/x', 'TRACE /page', 'GET http://evil.test/page', 'CONNECT /page']) {
+  for (
+    const line of [
+      'GET /page',
+      'POST /page',
+      'OPTIONS /page',
+      'PROPFIND /page',
+      'GET //page',
+      'GET /a/../page',
+      'GET /%2e%2e/page',
+      'GET /-/mfa',
+      'GET /mfa/authorize',
+      'GET /.well-known/x',
+      'TRACE /page',
+      'GET http://evil.test/page',
+      'CONNECT /page'
+    ]
+  ) {
     await send(stage, line, ['Content-Length: 0'])
     await send(stage, line, [...lines(carry('x.y.z')), 'Content-Length: 0', 'Upgrade: websocket', 'Connection: upgrade, close'])
   }
@@ -175,7 +273,16 @@ async function proveReturn (t: Test, stage: Stage): Promise<void> {
   const passing = lines(carry(alice.token()))
   const returnTo = (answer: RawAnswer): string | null => new URL(answer.headers.location as string).searchParams.get('return_to')
   const odd = [
-    '/', '/?', '/a?b?c', '/a%2Fb/%E4%BD%A0%E5%A5%BD/x%20y', "/~!$&'()*+,;=:@-._", '/a;v=1?q=a+b%26c%3D%23&r=1&return_to=x&max_age=0', '/?redirect=https%3A%2F%2Fevil.test%2F&x=%F0%9F%98%80', '//evil.test/x', '/%2F%2Fevil.test', '/@evil.test',
+    '/',
+    '/?',
+    '/a?b?c',
+    '/a%2Fb/%E4%BD%A0%E5%A5%BD/x%20y',
+    "/~!$&'()*+,;=:@-._",
+    '/a;v=1?q=a+b%26c%3D%23&r=1&return_to=x&max_age=0',
+    '/?redirect=https%3A%2F%2Fevil.test%2F&x=%F0%9F%98%80',
+    '//evil.test/x',
+    '/%2F%2Fevil.test',
+    '/@evil.test',
     '/https://evil.test/', '/x%0d%0aSet-Cookie:a=b', '/%C3%28', '/a%25zz', '/?q=%27%22%3C%3E'
   ]
   for (const path of odd) {
@@ -214,7 +321,12 @@ async function proveTransport (t: Test, stage: Stage): Promise<void> {
     const response = await fetch(`http://${stage.host}/in?a=b`, { method, body, headers: { ...types, ...headers, cookie } })
     t.equal(response.status, 200)
     t.equal(response.headers.get('x-application'), 'yes')
-    t.match(stage.arrived(), [{ method, url: '/in?a=b', body: digest(body), headers: { 'content-type': 'application/x-whatever', 'x-mine': 'mine', cookie } }])
+    t.match(stage.arrived(), [{
+      method,
+      url: '/in?a=b',
+      body: digest(body),
+      headers: { 'content-type': 'application/x-whatever', 'x-mine': 'mine', cookie }
+    }])
   }
   const chunked = await send(stage, 'POST /in', [...lines(carry(token)), 'Transfer-Encoding: chunked'], '5\r\nhello\r\n0\r\n\r\n')
   t.equal(chunked.status, 200)
@@ -243,7 +355,14 @@ async function proveOutage (t: Test, stage: Stage, unavailable: string): Promise
   const { service, proxy, go, browse } = stage
   const { token } = await service.user().enroll()
   const closed = async (name: string, status = /^50[234]$/): Promise<void> => {
-    for (const answer of await Promise.all([go('/page', token), browse('/page', token), go('/page', token, { method: 'POST', body: {} }), go('/page')])) {
+    for (
+      const answer of await Promise.all([
+        go('/page', token),
+        browse('/page', token),
+        go('/page', token, { method: 'POST', body: {} }),
+        go('/page')
+      ])
+    ) {
       t.match(String(answer.status), status, name)
     }
     t.same(stage.arrived(), [], `${name}: nothing arrives`)
@@ -273,7 +392,16 @@ async function proveOutage (t: Test, stage: Stage, unavailable: string): Promise
 async function lying (t: Test, { proxy }: Stage, closed: (name: string, status: RegExp) => Promise<void>): Promise<void> {
   const port = Number(new URL(proxy.url).port)
   await proxy.refuse()
-  for (const answer of ['HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n', 'HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n', 'HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n', 'HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n', 'nonsense\r\n\r\n', 'HTTP/1.1 200 OK\r\n']) {
+  for (
+    const answer of [
+      'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n',
+      'HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n',
+      'HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n',
+      'HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n',
+      'nonsense\r\n\r\n',
+      'HTTP/1.1 200 OK\r\n'
+    ]
+  ) {
     const sockets = new Set<net.Socket>()
     const server = net.createServer(socket => {
       sockets.add(socket)

@@ -37,9 +37,17 @@ export interface Stage {
 }
 
 export const HTML = { accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8' }
-export const PAGES = { ENROLL_PAGE_URL: 'https://id.example.com/set-up', VERIFY_PAGE_URL: 'https://id.example.com/code', LOGIN_PAGE_URL: 'https://id.example.com/login' }
+export const PAGES = {
+  ENROLL_PAGE_URL: 'https://id.example.com/set-up',
+  VERIFY_PAGE_URL: 'https://id.example.com/code',
+  LOGIN_PAGE_URL: 'https://id.example.com/login'
+}
 
-export async function setUp (t: Test, { start, carry = token => ({ authorization: `Bearer ${token}` }) }: Gateway, isFilledIn = true): Promise<Stage> {
+export async function setUp (
+  t: Test,
+  { start, carry = token => ({ authorization: `Bearer ${token}` }) }: Gateway,
+  isFilledIn = true
+): Promise<Stage> {
   const host = `127.0.0.1:${await freePort()}`
   const outer = await new TestIssuer('https://outer.test').start(t)
   const issuers = [
@@ -78,6 +86,20 @@ export async function enforce ({ service }: Stage): Promise<(claims?: Record<str
 
 /** A request as it is written: what no HTTP client would send, too. */
 export const send = ({ host }: Stage, line: string, headers: string[], body = '', ownHost = host, from?: string): Promise<RawAnswer> =>
-  raw(`http://${host}`, [`${line} HTTP/1.1`, `Host: ${ownHost}`, ...(headers.some(header => /^connection:/i.test(header)) ? [] : ['Connection: close']), ...headers, '', body].join('\r\n'), 0, from)
+  raw(
+    `http://${host}`,
+    [
+      `${line} HTTP/1.1`,
+      `Host: ${ownHost}`,
+      ...(headers.some(header => /^connection:/i.test(header))
+        ? []
+        : ['Connection: close']),
+      ...headers,
+      '',
+      body
+    ].join('\r\n'),
+    0,
+    from
+  )
 
 export const lines = (headers: Record<string, string>): string[] => Object.entries(headers).map(([name, value]) => `${name}: ${value}`)

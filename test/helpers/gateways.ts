@@ -53,12 +53,25 @@ export async function freePort (): Promise<number> {
 }
 
 /** What arrived at the application. */
-export interface Arrival { user: string | undefined, method: string, url: string, headers: IncomingHttpHeaders, names: string[], body: string }
+export interface Arrival {
+  user: string | undefined
+  method: string
+  url: string
+  headers: IncomingHttpHeaders
+  names: string[]
+  body: string
+}
 
 export interface Application { address: string, arrivals: Arrival[] }
 
-const arrivalOf = ({ method, url, headers, rawHeaders }: IncomingMessage, body: string): Arrival =>
-  ({ user: headers['x-mfa-user'] as string | undefined, method: method as string, url: url as string, headers, names: rawHeaders.filter((_, index) => index % 2 === 0), body })
+const arrivalOf = ({ method, url, headers, rawHeaders }: IncomingMessage, body: string): Arrival => ({
+  user: headers['x-mfa-user'] as string | undefined,
+  method: method as string,
+  url: url as string,
+  headers,
+  names: rawHeaders.filter((_, index) => index % 2 === 0),
+  body
+})
 
 /**
  * An application that takes the user from `X-MFA-User` alone, without which it serves preflights only, and keeps what
@@ -72,7 +85,9 @@ export async function startApplication (t: Teardown): Promise<Application> {
       const arrival = arrivalOf(request, hash.digest('hex'))
       arrivals.push(arrival)
       const { user } = arrival
-      if (request.headers['access-control-request-method'] !== undefined) return response.writeHead(204, { 'access-control-allow-origin': OTHER_ORIGIN }).end()
+      if (request.headers['access-control-request-method'] !== undefined) {
+        return response.writeHead(204, { 'access-control-allow-origin': OTHER_ORIGIN }).end()
+      }
       const isAnonymous = user === undefined || user === ''
       const status = isAnonymous ? 403 : Number(request.headers['x-please-answer'] ?? 200)
       const text = isAnonymous ? 'hello' : `hello ${user}`
@@ -84,8 +99,13 @@ export async function startApplication (t: Teardown): Promise<Application> {
     arrivals.push(arrivalOf(request, ''))
     upgraded.add(socket)
     socket.on('error', () => {}).on('close', () => upgraded.delete(socket))
-    const accepted = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${request.headers.upgrade}\r\nSec-WebSocket-Accept: ${accepted}\r\n\r\n`)
+    const accepted = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest(
+      'base64'
+    )
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${request.headers.upgrade}\r\nSec-WebSocket-Accept: ` +
+      `${accepted}\r\n\r\n`
+    )
     socket.pipe(socket)
   })
   await once(server, 'listening')
@@ -98,11 +118,26 @@ export async function startApplication (t: Teardown): Promise<Application> {
 }
 
 /** Starts a gateway and waits until it listens there; the answer is what it has printed so far. It ends with this process. */
-export async function startGateway (t: Teardown, listen: string, command: string, args: string[], env: Record<string, string> = {}): Promise<() => string> {
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', command, ...args], { env: { PATH: `${process.env.PATH}:/usr/sbin`, CI_RUN_MARK: process.env.CI_RUN_MARK ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+export async function startGateway (
+  t: Teardown,
+  listen: string,
+  command: string,
+  args: string[],
+  env: Record<string, string> = {}
+): Promise<() => string> {
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', command, ...args], {
+    env: { PATH: `${process.env.PATH}:/usr/sbin`, CI_RUN_MARK: process.env.CI_RUN_MARK ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { output += String(chunk) })
-  const ended = new Promise<string>(resolve => { child.once('error', error => { resolve(String(error)) }).once('exit', code => { resolve(`exit ${code}`) }) })
+  const ended = new Promise<string>(resolve => {
+    child.once('error', error => {
+      resolve(String(error))
+    }).once('exit', code => {
+      resolve(`exit ${code}`)
+    })
+  })
   t.teardown(() => stop(child, ended))
   let end: string | undefined
   void ended.then(text => { end = text })
@@ -134,10 +169,22 @@ async function accepts (address: string): Promise<boolean> {
 }
 
 /** Debian's Caddy, with examples/gateways/Caddyfile as it is; the addresses are in the environment. */
-export async function startCaddy (t: Teardown, { listen, mfa, application, isFilledIn }: Addresses, env: Record<string, string> = {}): Promise<() => string> {
+export async function startCaddy (
+  t: Teardown,
+  { listen, mfa, application, isFilledIn }: Addresses,
+  env: Record<string, string> = {}
+): Promise<() => string> {
   const dir = gatewayDir(t, 'caddy')
   return await startGateway(t, listen, 'caddy', ['run', '--adapter', 'caddyfile', '--config', join(EXAMPLES, 'Caddyfile')], {
     // Without a host, so that it answers to each that a test forges.
-    SITE: `http://:${listen.split(':')[1]}`, MFA_SERVICE: mfa, APPLICATION: application, ...(isFilledIn && { BEHIND: `${OUTER}/32`, ORIGINS: `https://other.example.com ${OTHER_ORIGIN}` }), CADDY_ADMIN: `unix//${dir}/admin.sock`, HOME: dir, XDG_CONFIG_HOME: dir, XDG_DATA_HOME: dir, ...env
+    SITE: `http://:${listen.split(':')[1]}`,
+    MFA_SERVICE: mfa,
+    APPLICATION: application,
+    ...(isFilledIn && { BEHIND: `${OUTER}/32`, ORIGINS: `https://other.example.com ${OTHER_ORIGIN}` }),
+    CADDY_ADMIN: `unix//${dir}/admin.sock`,
+    HOME: dir,
+    XDG_CONFIG_HOME: dir,
+    XDG_DATA_HOME: dir,
+    ...env
   })
 }

@@ -23,7 +23,9 @@ export class TestIssuer {
     const server = createServer((_request, response) => {
       this.asked++
       const { status = 200, body = JSON.stringify({ keys: this.keys.map(publicPart) }), location, delay = 0 } = this.answer?.() ?? {}
-      setTimeout(() => { response.writeHead(status, { 'content-type': 'application/json', ...(location !== undefined && { location }) }).end(body) }, delay)
+      setTimeout(() => {
+        response.writeHead(status, { 'content-type': 'application/json', ...(location !== undefined && { location }) }).end(body)
+      }, delay)
     }).listen(0, '127.0.0.1')
     await new Promise(resolve => server.once('listening', resolve))
     t.teardown(() => { server.closeAllConnections(); server.close() })
@@ -34,7 +36,11 @@ export class TestIssuer {
   /** A token of a login just now; `undefined` claims are left out. */
   sign (clock: TestClock, claims: Record<string, unknown> = {}, header: Record<string, unknown> = {}, key = this.keys[0] as Jwk): string {
     const now = clock.seconds
-    return signWithKey({ iss: this.iss, aud: 'mfa', sub: `user-${randomUUID()}`, auth_time: now, iat: now, exp: now + 900, ...claims }, key, { alg: this.algorithm, kid: key.kid, ...header })
+    return signWithKey(
+      { iss: this.iss, aud: 'mfa', sub: `user-${randomUUID()}`, auth_time: now, iat: now, exp: now + 900, ...claims },
+      key,
+      { alg: this.algorithm, kid: key.kid, ...header }
+    )
   }
 }
 
@@ -47,7 +53,10 @@ export const publicPart = ({ kty, crv, x, y, n, e, kid, alg, use }: Jwk): Jwk =>
 
 /** The environment with these entries in a file, and without the plain variables. */
 export const issuersEnvironment = (t: Teardown, entries: unknown): Record<string, string | undefined> => ({
-  JWT_ISSUER: undefined, JWT_AUDIENCE: undefined, JWT_SECRET: undefined, TRUSTED_ISSUERS_FILE: `${t.testdir({ 'issuers.json': typeof entries === 'string' ? entries : JSON.stringify(entries) })}/issuers.json`
+  JWT_ISSUER: undefined,
+  JWT_AUDIENCE: undefined,
+  JWT_SECRET: undefined,
+  TRUSTED_ISSUERS_FILE: `${t.testdir({ 'issuers.json': typeof entries === 'string' ? entries : JSON.stringify(entries) })}/issuers.json`
 })
 
 /** A service that trusts these. */

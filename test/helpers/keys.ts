@@ -38,18 +38,36 @@ export function secretFiles (dir: string, values: Record<string, string>): Secre
 
   put(values)
   for (const name of Object.keys(values)) symlinkSync(join('..data', name), path(name))
-  const env = Object.fromEntries(Object.keys(values).flatMap(name => [[name, undefined], [name.endsWith('_FILE') ? name : `${name}_FILE`, path(name)]]))
+  const env = Object.fromEntries(
+    Object.keys(values).flatMap(name => [[name, undefined], [name.endsWith('_FILE') ? name : `${name}_FILE`, path(name)]])
+  )
   return { env, put, path }
 }
 
 export interface Kept { service: Service, keeper: SecretKeeper, told: Array<[level: string, text: string]>, unfit: Error[] }
 
 /** A service whose secrets are kept as their files are; looked at when the test says so. */
-export async function startKept (t: Teardown, env: Record<string, string | undefined>, clock = new TestClock(), reportSeconds?: number): Promise<Kept> {
+export async function startKept (
+  t: Teardown,
+  env: Record<string, string | undefined>,
+  clock = new TestClock(),
+  reportSeconds?: number
+): Promise<Kept> {
   const service = await startService(t, env, clock, false)
   const told: Kept['told'] = []
   const unfit: Error[] = []
-  const keeper = new SecretKeeper({ env: service.env, secrets: service.secrets, db: service.db, log: (level, text) => { told.push([level, text]) }, onUnfit: error => { unfit.push(error) }, ...(reportSeconds !== undefined && { reportSeconds }) })
+  const keeper = new SecretKeeper({
+    env: service.env,
+    secrets: service.secrets,
+    db: service.db,
+    log: (level, text) => {
+      told.push([level, text])
+    },
+    onUnfit: error => {
+      unfit.push(error)
+    },
+    ...(reportSeconds !== undefined && { reportSeconds })
+  })
   t.teardown(() => keeper.stop())
   return { service, keeper, told, unfit }
 }

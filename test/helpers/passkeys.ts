@@ -4,7 +4,13 @@ import type { Answer, User } from './service.ts'
 
 export const PASSKEYS = { PASSKEY_RP_ID: 'example.com', PASSKEY_ORIGINS: 'https://app.example.com' }
 
-export interface EnrolledPasskey { authenticator: Authenticator, factorId: string, recoveryCodes: string[] | null, token: string, credentialId: string }
+export interface EnrolledPasskey {
+  authenticator: Authenticator
+  factorId: string
+  recoveryCodes: string[] | null
+  token: string
+  credentialId: string
+}
 
 /** Asks for a set-up: the options, and the factor that is not there yet. */
 export async function startPasskey (user: User, token = user.token(), label?: string): Promise<{ factorId: string, options: any }> {
@@ -14,7 +20,15 @@ export async function startPasskey (user: User, token = user.token(), label?: st
 }
 
 /** Sets one up, in an authenticator of its own or in the one given. */
-export async function enrollPasskey (user: User, { token = user.token(), label, authenticator = new Authenticator(), traits = {} }: { token?: string, label?: string, authenticator?: Authenticator, traits?: Partial<Traits> } = {}): Promise<EnrolledPasskey> {
+export async function enrollPasskey (
+  user: User,
+  { token = user.token(), label, authenticator = new Authenticator(), traits = {} }: {
+    token?: string,
+    label?: string,
+    authenticator?: Authenticator,
+    traits?: Partial<Traits>
+  } = {}
+): Promise<EnrolledPasskey> {
   const { factorId, options } = await startPasskey(user, token, label)
   const credential = authenticator.create(options, traits)
   const confirmed = await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential }, token)
@@ -23,12 +37,23 @@ export async function enrollPasskey (user: User, { token = user.token(), label, 
 }
 
 /** What the authenticator answers to a new challenge. */
-export async function answerChallenge (user: User, authenticator: Authenticator, lies: Partial<Traits> = {}, token = user.token()): Promise<CredentialJson> {
+export async function answerChallenge (
+  user: User,
+  authenticator: Authenticator,
+  lies: Partial<Traits> = {},
+  token = user.token()
+): Promise<CredentialJson> {
   const challenge = await user.call('POST', '/mfa/passkeys/challenge', {}, token)
   if (challenge.status !== 200) throw new Error(`challenge: ${challenge.text}`)
   return authenticator.get(challenge.body.options, lies)
 }
 
 /** A challenge, its answer, and what becomes of it. */
-export const provePasskey = async (user: User, authenticator: Authenticator, lies: Partial<Traits> = {}, token = user.token(), more: object = {}): Promise<Answer> =>
+export const provePasskey = async (
+  user: User,
+  authenticator: Authenticator,
+  lies: Partial<Traits> = {},
+  token = user.token(),
+  more: object = {}
+): Promise<Answer> =>
   await user.call('POST', '/mfa/passkeys/verify', { credential: await answerChallenge(user, authenticator, lies, token), ...more }, token)

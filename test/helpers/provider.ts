@@ -60,7 +60,9 @@ export class TestProvider {
 
   async start (t: { teardown: (action: () => unknown) => unknown }): Promise<this> {
     const server = createServer((request, response) => {
-      const handling = request.url?.startsWith('/sign-in/') === true ? this.#signIn(request, response) : this.#provider.callback()(request, response)
+      const handling = request.url?.startsWith('/sign-in/') === true
+        ? this.#signIn(request, response)
+        : this.#provider.callback()(request, response)
       Promise.resolve(handling).catch((error: unknown) => { response.writeHead(500).end(String(error)) })
     }).listen(0, '127.0.0.1')
     await new Promise(resolve => server.once('listening', resolve))
@@ -82,9 +84,21 @@ export class TestProvider {
     const client = { client_secret: CLIENT_SECRET, token_endpoint_auth_method: 'client_secret_post' }
     return new Provider(this.url, {
       clients: [
-        { ...client, client_id: 'app', redirect_uris: [`${this.url}/callback`], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] },
+        {
+          ...client,
+          client_id: 'app',
+          redirect_uris: [`${this.url}/callback`],
+          grant_types: ['authorization_code', 'refresh_token'],
+          response_types: ['code']
+        },
         // A gateway, which signs users in by itself.
-        ...this.gateways.map((uri, index) => ({ client_secret: CLIENT_SECRET, client_id: `gateway-${index}`, redirect_uris: [uri], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] })),
+        ...this.gateways.map((uri, index) => ({
+          client_secret: CLIENT_SECRET,
+          client_id: `gateway-${index}`,
+          redirect_uris: [uri],
+          grant_types: ['authorization_code', 'refresh_token'],
+          response_types: ['code']
+        })),
         { ...client, client_id: 'machine', redirect_uris: [], grant_types: ['client_credentials'], response_types: [] }
       ],
       jwks: { keys: this.keys },
@@ -99,11 +113,20 @@ export class TestProvider {
           enabled: true,
           defaultResource: () => RESOURCE,
           useGrantedResource: () => true,
-          getResourceServerInfo: () => ({ scope: 'api', audience: 'mfa', accessTokenTTL: 900, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } })
+          getResourceServerInfo: () => ({
+            scope: 'api',
+            audience: 'mfa',
+            accessTokenTTL: 900,
+            accessTokenFormat: 'jwt',
+            jwt: { sign: { alg: 'RS256' } }
+          })
         }
       },
       interactions: { url: (_context: unknown, { uid }: { uid: string }) => `/sign-in/${uid}` },
-      findAccount: (_context: unknown, accountId: string) => ({ accountId, claims: () => ({ sub: accountId, email: `${accountId}@example.com` }) }),
+      findAccount: (_context: unknown, accountId: string) => ({
+        accountId,
+        claims: () => ({ sub: accountId, email: `${accountId}@example.com` })
+      }),
       // What a provider must be told to put into access tokens.
       extraTokenClaims: (context: any, token: any) => {
         const source = context.oidc.entities.AuthorizationCode ?? context.oidc.entities.RefreshToken
@@ -117,14 +140,20 @@ export class TestProvider {
     const provider = this.#provider
     const { prompt, params, session, grantId } = await provider.interactionDetails(request, response)
     if (prompt.name === 'login') {
-      await provider.interactionFinished(request, response, { login: { accountId: params.login_hint ?? this.user, amr: this.amr } }, { mergeWithLastSubmission: false })
+      await provider.interactionFinished(request, response, { login: { accountId: params.login_hint ?? this.user, amr: this.amr } }, {
+        mergeWithLastSubmission: false
+      })
       return
     }
-    const grant = grantId === undefined ? new provider.Grant({ accountId: session.accountId, clientId: params.client_id }) : await provider.Grant.find(grantId)
+    const grant = grantId === undefined
+      ? new provider.Grant({ accountId: session.accountId, clientId: params.client_id })
+      : await provider.Grant.find(grantId)
     const { missingOIDCScope = [], missingOIDCClaims = [], missingResourceScopes = {} } = prompt.details
     grant.addOIDCScope(['openid', 'offline_access', ...missingOIDCScope].join(' '))
     grant.addOIDCClaims(missingOIDCClaims)
-    for (const [resource, scopes] of Object.entries({ [RESOURCE]: ['api'], ...missingResourceScopes })) grant.addResourceScope(resource, (scopes as string[]).join(' '))
+    for (const [resource, scopes] of Object.entries({ [RESOURCE]: ['api'], ...missingResourceScopes })) {
+      grant.addResourceScope(resource, (scopes as string[]).join(' '))
+    }
     await provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } }, { mergeWithLastSubmission: true })
   }
 
@@ -155,16 +184,26 @@ export class TestProvider {
     }
     const code = new URL(location).searchParams.get('code')
     if (code === null) throw new Error(`no code: ${location}`)
-    return await this.#token({ grant_type: 'authorization_code', code, redirect_uri: `${this.url}/callback`, code_verifier: verifier, client_id: 'app' })
+    return await this.#token({
+      grant_type: 'authorization_code',
+      code,
+      redirect_uri: `${this.url}/callback`,
+      code_verifier: verifier,
+      client_id: 'app'
+    })
   }
 
-  refresh = (refreshToken: string): Promise<Login> => this.#token({ grant_type: 'refresh_token', refresh_token: refreshToken, client_id: 'app' })
+  refresh = (refreshToken: string): Promise<Login> =>
+    this.#token({ grant_type: 'refresh_token', refresh_token: refreshToken, client_id: 'app' })
 
   /** A token of the client itself, without a user. */
   machine = (): Promise<Login> => this.#token({ grant_type: 'client_credentials', scope: 'api', client_id: 'machine' })
 
   async #token (body: Record<string, string>): Promise<Login> {
-    const response = await fetch(`${this.url}/token`, { method: 'POST', body: new URLSearchParams({ ...body, client_secret: CLIENT_SECRET }) })
+    const response = await fetch(`${this.url}/token`, {
+      method: 'POST',
+      body: new URLSearchParams({ ...body, client_secret: CLIENT_SECRET })
+    })
     const answer = await response.json() as Record<string, string>
     if (response.status !== 200) throw new Error(`token: ${JSON.stringify(answer)}`)
     return { accessToken: answer.access_token as string, idToken: answer.id_token as string, refreshToken: answer.refresh_token }

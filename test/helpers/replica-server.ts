@@ -37,12 +37,16 @@ export class Replica {
     this.#isToldToEnd = false
     child.once('exit', (code, signal) => { if (!this.#isToldToEnd) this.ends.push(`${this.name} ended by itself: ${signal ?? code}`) })
     for (let tries = 0; !await this.isReady(); tries++) {
-      if (tries > 300 || child.exitCode !== null) throw new Error(`${this.name} does not start: ${readFileSync(this.logFile, 'utf8').slice(-2000)}`)
+      if (tries > 300 || child.exitCode !== null) {
+        throw new Error(`${this.name} does not start: ${readFileSync(this.logFile, 'utf8').slice(-2000)}`)
+      }
       await sleep(50)
     }
   }
 
-  async isReady (): Promise<boolean> { return await fetch(`${this.url}/health/ready`, { signal: AbortSignal.timeout(2000) }).then(({ ok }) => ok, () => false) }
+  async isReady (): Promise<boolean> {
+    return await fetch(`${this.url}/health/ready`, { signal: AbortSignal.timeout(2000) }).then(({ ok }) => ok, () => false)
+  }
 
   /** SIGTERM, and what it ends with: the code, which must be 0, and the signal. */
   async stop (): Promise<unknown[]> {

@@ -62,8 +62,13 @@ export async function startReplicas (t: Teardown, service: Service, count = 1): 
     async race (user, count, call) {
       await syncClocks()
       // Sockets and pools are open before it starts.
-      await Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])('GET', '/health/ready')))
-      return await holding(user, () => Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])(...call(index)))))
+      await Promise.all(
+        Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])('GET', '/health/ready'))
+      )
+      return await holding(
+        user,
+        () => Promise.all(Array.from({ length: count }, (_, index) => (calls[index % calls.length] as Service['call'])(...call(index))))
+      )
     },
     async writeHeap (path) { await askAll({ heap: path }) },
     async keyNames () { return (await askAll<{ keys: string[] }>({ keys: true })).map(({ keys }) => keys) },

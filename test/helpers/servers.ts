@@ -37,7 +37,10 @@ export async function startPair (t: Test, { isStandby = false } = {}): Promise<{
   const signal = join(to, 'standby.signal')
   writeFileSync(signal, '')
   chownSync(signal, uid, gid)
-  return { first, second: await start('second', { primary_conninfo: `host=${hostname} port=${port} user=${username} password=${password}` }) }
+  return {
+    first,
+    second: await start('second', { primary_conninfo: `host=${hostname} port=${port} user=${username} password=${password}` })
+  }
 }
 
 /** As operators do before they move the name, so that nothing is written to the old server any more. */

@@ -24,7 +24,10 @@ const base64 = (): string => randomBytes(32).toString('base64')
 /** Keys of the test run; a test that needs others gives them in `env`. */
 export const SECRET = randomBytes(48).toString('base64url')
 export const signingKey = (kid = 'test-1', type: 'ec' | 'ed25519' = 'ec'): Record<string, unknown> => ({
-  ...(type === 'ec' ? generateKeyPairSync('ec', { namedCurve: 'P-256' }) : generateKeyPairSync('ed25519')).privateKey.export({ format: 'jwk' }), kid
+  ...(type === 'ec' ? generateKeyPairSync('ec', { namedCurve: 'P-256' }) : generateKeyPairSync('ed25519')).privateKey.export({
+    format: 'jwk'
+  }),
+  kid
 })
 
 export const testEnvironment = (): Record<string, string> => ({
@@ -88,22 +91,56 @@ export interface Service {
 }
 
 /** A service of its own process-wide state, closed after the test. */
-export async function startService (t: Teardown, env: Record<string, string | undefined> = {}, clock = new TestClock(), areKeysProved = true, skew = new ClockSkew(), kinds = new FactorKinds()): Promise<Service> {
-  const merged = Object.fromEntries(Object.entries({ ...testEnvironment(), ...env }).filter((entry): entry is [string, string] => entry[1] !== undefined))
+export async function startService (
+  t: Teardown,
+  env: Record<string, string | undefined> = {},
+  clock = new TestClock(),
+  areKeysProved = true,
+  skew = new ClockSkew(),
+  kinds = new FactorKinds()
+): Promise<Service> {
+  const merged = Object.fromEntries(
+    Object.entries({ ...testEnvironment(), ...env }).filter((entry): entry is [string, string] => entry[1] !== undefined)
+  )
   if (merged.DATABASE_URL !== undefined) merged.DATABASE_URL = pooled(merged.DATABASE_URL)
   const config = readConfig(merged)
   const log: string[] = []
   const secrets = new Secrets(config, areKeysProved)
   const db = connect(() => secrets.databaseUrl as string, 10)
   const memory = new AuditMemory()
-  const app = await createApp({ config, secrets, db, kinds, memory, skew, clock: clock.read, logStream: { write: line => { log.push(line) } } })
+  const app = await createApp({
+    config,
+    secrets,
+    db,
+    kinds,
+    memory,
+    skew,
+    clock: clock.read,
+    logStream: {
+      write: line => {
+        log.push(line)
+      }
+    }
+  })
   t.teardown(async () => {
     await app.close()
     await db.close()
   })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   const call = callTo(url)
-  const service: Service = { app, db, memory, config, secrets, env: merged, clock, url, log, call, user: options => new User(service, options) }
+  const service: Service = {
+    app,
+    db,
+    memory,
+    config,
+    secrets,
+    env: merged,
+    clock,
+    url,
+    log,
+    call,
+    user: options => new User(service, options)
+  }
   return service
 }
 
@@ -160,7 +197,18 @@ export class User {
   /** A first-factor token, of a login that was just now unless the claims say otherwise. `undefined` leaves a claim out. */
   token (claims: Record<string, unknown> = {}): string {
     const now = this.service.clock.seconds
-    return signToken({ iss: ISSUER, aud: AUDIENCE, amr: ['pwd'], auth_time: now, iat: now, exp: now + 900, ...this.options, sub: this.sub, tenant: this.tenant, ...claims })
+    return signToken({
+      iss: ISSUER,
+      aud: AUDIENCE,
+      amr: ['pwd'],
+      auth_time: now,
+      iat: now,
+      exp: now + 900,
+      ...this.options,
+      sub: this.sub,
+      tenant: this.tenant,
+      ...claims
+    })
   }
 
   call (method: string, path: string, body?: unknown, token = this.token()): Promise<Answer> {
@@ -190,17 +238,35 @@ export class User {
 
   /** The one row of `users`. */
   async row (): Promise<{ id: string, epoch: number, revision: number }> {
-    const [row] = await this.service.db.rows<{ id: string, epoch: number, revision: number }>`SELECT id::text, epoch, revision FROM users WHERE tenant = ${this.tenant} AND subject = ${this.sub}`
+    const [row] = await this.service.db.rows<
+      { id: string, epoch: number, revision: number }
+    >`SELECT id::text, epoch, revision FROM users WHERE tenant = ${this.tenant} AND subject = ${this.sub}`
     if (row === undefined) throw new Error('no such user')
     return row
   }
 
   /** Audit events of the tenant, oldest first. */
-  events (): Promise<Array<{ action: string, outcome: string, actor: string, subject: string, factor_kind: string, address: string, request_id: string, details: any, at: Date }>> {
+  events (): Promise<
+    Array<
+      {
+        action: string,
+        outcome: string,
+        actor: string,
+        subject: string,
+        factor_kind: string,
+        address: string,
+        request_id: string,
+        details: any,
+        at: Date
+      }
+    >
+  > {
     return this.service.db.rows`SELECT * FROM audit_events WHERE tenant = ${this.tenant} ORDER BY at, id`
   }
 
-  async throttle (kind: 'totp' | 'enroll' | 'renew'): Promise<{ failures: number, tries: number, wait_until: Date | null, locked_at: Date | null, recent: Date[] }> {
+  async throttle (
+    kind: 'totp' | 'enroll' | 'renew'
+  ): Promise<{ failures: number, tries: number, wait_until: Date | null, locked_at: Date | null, recent: Date[] }> {
     const [row] = await this.service.db.rows<any>`SELECT t.* FROM throttles t JOIN users u ON u.tenant = t.tenant AND u.id = t.user_id
       WHERE t.tenant = ${this.tenant} AND u.subject = ${this.sub} AND t.kind = ${kind}`
     return row

@@ -5,6 +5,7 @@ import { PRELUDES, type Settled } from '../../src/platform/db/settlements.ts'
 /** Each settlement, sent alone or in a batch, is what `around` makes of it, until the function it answers is called. */
 export function aroundSettling (db: Database, around: (send: () => Promise<Settled>) => Promise<Settled>): () => void {
   const { settle } = db
-  db.settle = (async (name, call) => PRELUDES.has(name) ? await settle(name, call) : await around(() => settle(name, call))) as typeof settle
+  db.settle =
+    (async (name, call) => PRELUDES.has(name) ? await settle(name, call) : await around(() => settle(name, call))) as typeof settle
   return () => { Object.assign(db, { settle }) }
 }

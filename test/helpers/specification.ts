@@ -17,11 +17,16 @@ export interface Answered { status: number, headers: Record<string, string | und
 
 export class Specification {
   readonly operations: Operation[]
-  readonly #ajv = new Ajv2020({ strict: false, formats: { uuid: true, uri: true, 'date-time': /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/, date: /^\d{4}-\d\d-\d\d$/ } })
+  readonly #ajv = new Ajv2020({
+    strict: false,
+    formats: { uuid: true, uri: true, 'date-time': /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/, date: /^\d{4}-\d\d-\d\d$/ }
+  })
 
   constructor (readonly spec: Spec) {
     this.#ajv.addSchema(spec, 'spec')
-    this.operations = Object.entries(spec.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, documented]) => ({ ...documented, path, method: method.toUpperCase() })))
+    this.operations = Object.entries(spec.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, documented]) => ({ ...documented, path, method: method.toUpperCase() }))
+    )
   }
 
   static async of (service: Service): Promise<Specification> {
@@ -32,7 +37,9 @@ export class Specification {
   example ({ requestBody }: Operation): Record<string, unknown> | undefined {
     const schema = requestBody?.content['application/json']?.schema
     if (schema === undefined) return undefined
-    const { examples } = (schema.$ref === undefined ? schema : this.spec.components.schemas[schema.$ref.split('/').at(-1) as string]) as { examples?: Array<Record<string, unknown>> }
+    const { examples } = (schema.$ref === undefined ? schema : this.spec.components.schemas[schema.$ref.split('/').at(-1) as string]) as {
+      examples?: Array<Record<string, unknown>>
+    }
     return structuredClone(examples?.[0] ?? {})
   }
 
@@ -45,14 +52,22 @@ export class Specification {
     if (documented.content === undefined) return body === '' ? undefined : `status ${status} has a body`
     const content = documented.content[type as string]
     if (content === undefined) return `status ${status} has the media type ${type ?? '(none)'}`
-    if (type === 'application/x-ndjson') return body.split('\n').slice(0, -1).every(line => parsed(line) !== undefined) ? undefined : 'a line is no JSON'
+    if (type === 'application/x-ndjson') {
+      return body.split('\n').slice(0, -1).every(line => parsed(line) !== undefined)
+        ? undefined
+        : 'a line is no JSON'
+    }
     if (type?.endsWith('json') !== true) return undefined
-    const pointer = ['paths', path, method.toLowerCase(), 'responses', String(status), 'content', type, 'schema'].map(part => part.replaceAll('~', '~0').replaceAll('/', '~1')).map(encodeURIComponent).join('/')
+    const pointer = ['paths', path, method.toLowerCase(), 'responses', String(status), 'content', type, 'schema'].map(part =>
+      part.replaceAll('~', '~0').replaceAll('/', '~1')
+    ).map(encodeURIComponent).join('/')
     const validate = this.#ajv.getSchema(`spec#/${pointer}`) as ValidateFunction
     const value = parsed(body) as { code: string } | undefined
     if (value === undefined) return `status ${status}: no JSON`
     if (!validate(value)) return `status ${status}: ${this.#ajv.errorsText(validate.errors)}`
-    return type === 'application/problem+json' && content.examples?.[value.code] === undefined ? `status ${status} has the code ${value.code}` : undefined
+    return type === 'application/problem+json' && content.examples?.[value.code] === undefined
+      ? `status ${status} has the code ${value.code}`
+      : undefined
   }
 
   /** An answer to what is no call of the specification: refused, as every error is. */

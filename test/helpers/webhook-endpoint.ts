@@ -35,7 +35,9 @@ export class TestEndpoint {
     return this
   }
 
-  get environment (): Record<string, string> { return { WEBHOOK_URL: this.url, WEBHOOK_SECRET: this.secret, WEBHOOK_ALLOW_PRIVATE: 'true' } }
+  get environment (): Record<string, string> {
+    return { WEBHOOK_URL: this.url, WEBHOOK_SECRET: this.secret, WEBHOOK_ALLOW_PRIVATE: 'true' }
+  }
 
   /** Takes everything from now on. */
   recover (): void { this.answer = accept }
@@ -52,7 +54,12 @@ export class TestEndpoint {
   async #take (request: IncomingMessage, response: ServerResponse): Promise<void> {
     let text = ''
     for await (const chunk of request) text += chunk as string
-    const received = { id: String(request.headers['webhook-id']), body: JSON.parse(text), text, headers: request.headers as Record<string, string> }
+    const received = {
+      id: String(request.headers['webhook-id']),
+      body: JSON.parse(text),
+      text,
+      headers: request.headers as Record<string, string>
+    }
     this.received.push(received)
     response.on('error', () => {})
     const { writeHead } = response

@@ -130,7 +130,11 @@ const sweeping: Worker = {
       ['webhook_events', 'tenant, id, at, due_at', `${one}, now() - interval '40 days', now() + interval '1 day'`],
       ['failures', 'tenant, user_id, source, at', `${one}, 'x', now() - interval '2 days'`],
       ['suspicions', 'tenant, action, key, at', `${one}, 'x', now() - interval '2 days'`],
-      ['refusals', 'tenant, user_id, call, kind, reported_at, unreported, made_by', `${one}, 'totp', 'totp', now() - interval '1 hour', 3, '{}'`]
+      [
+        'refusals',
+        'tenant, user_id, call, kind, reported_at, unreported, made_by',
+          `${one}, 'totp', 'totp', now() - interval '1 hour', 3, '{}'`
+      ]
     ]) await execute(config.DATABASE_URL as string, `INSERT INTO ${table} (${columns}) VALUES (${values})`)
     for (const tenant of ['acme', 'globex']) {
       await db.rows`INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change)

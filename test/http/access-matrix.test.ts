@@ -51,7 +51,8 @@ const CALLERS = {
     return asMfa({ ...enrolled, token: body.token })
   },
   auditor: async service => await prepared(service.user({ roles: ['mfa:auditor'] }), (_user, enrolled) => asMfa(enrolled)),
-  support: async service => await prepared(service.user({ roles: ['mfa:support', 'mfa:sync', 'admin'] }), (_user, enrolled) => asMfa(enrolled)),
+  support: async service =>
+    await prepared(service.user({ roles: ['mfa:support', 'mfa:sync', 'admin'] }), (_user, enrolled) => asMfa(enrolled)),
   otherTenant: async service => {
     const victim = await service.user().enroll()
     const enrolled = await service.user(ADMIN).enroll()
@@ -65,7 +66,8 @@ async function endTokens (user: User): Promise<void> {
   await sleep(600)
 }
 
-const prepared = async (user: User, as: (user: User, enrolled: Enrolled) => () => Asking): Promise<() => Asking> => as(user, await user.enroll())
+const prepared = async (user: User, as: (user: User, enrolled: Enrolled) => () => Asking): Promise<() => Asking> =>
+  as(user, await user.enroll())
 const asLogin = (user: User, enrolled?: Enrolled) => (): Asking => ({ ...enrolled, token: user.token() })
 const asMfa = ({ token, factorId, secret }: Enrolled) => (): Asking => ({ token, factorId, secret })
 
@@ -82,7 +84,16 @@ const users = (answer: string, others: Partial<Expected> = {}): Expected => ({
   ...every(answer), none: NO_TOKEN, malformed: NO_TOKEN, oldEpoch: NO_TOKEN, disabled: '403 forbidden', disabledMfa: NO_TOKEN, ...others
 })
 /** What a call for administrators answers all but them. */
-const admins = (others: Partial<Expected>): Expected => users('403 forbidden', { admin: '409 not_enrolled', adminLogin: STEP_UP, adminStale: STEP_UP, adminRecovery: STEP_UP, adminMfa: '200', otherTenant: '200', ...others })
+const admins = (others: Partial<Expected>): Expected =>
+  users('403 forbidden', {
+    admin: '409 not_enrolled',
+    adminLogin: STEP_UP,
+    adminStale: STEP_UP,
+    adminRecovery: STEP_UP,
+    adminMfa: '200',
+    otherTenant: '200',
+    ...others
+  })
 
 /** Of no user: a caller who may read learns that there is no such user. */
 const reading = admins({ adminMfa: '404 not_found', otherTenant: '404 not_found', auditor: '404 not_found', support: '404 not_found' })
@@ -91,7 +102,8 @@ const reading = admins({ adminMfa: '404 not_found', otherTenant: '404 not_found'
 const helping = admins({ adminMfa: '404 not_found', otherTenant: '404 not_found', support: '404 not_found' })
 
 /** What changes an active factor: a fresh second factor, a recovery's too. */
-const changing = (answer: string, others: Partial<Expected>): Expected => users(answer, { enrolledLogin: STEP_UP, adminLogin: STEP_UP, adminStale: STEP_UP, ...others })
+const changing = (answer: string, others: Partial<Expected>): Expected =>
+  users(answer, { enrolledLogin: STEP_UP, adminLogin: STEP_UP, adminStale: STEP_UP, ...others })
 const notEnrolled = { login: '409 not_enrolled', admin: '409 not_enrolled' }
 const notFound = { login: '404 not_found', admin: '404 not_found', otherTenant: '404 not_found' }
 const ofFactor = ({ factorId = UNKNOWN_FACTOR }: Asking): string => `/mfa/factors/${factorId}`
@@ -118,11 +130,17 @@ const MATRIX: Record<string, Row> = {
   'GET /mfa/recovery': { expected: users('200', notEnrolled) },
   'POST /mfa/enroll': { expected: changing('201', {}) },
   'POST /mfa/enroll/confirm': { expected: users('404 not_found'), body: () => ({ factorId: UNKNOWN_FACTOR, code: '000000' }) },
-  'POST /mfa/verify': { expected: users('422 code_refused', notEnrolled), body: ({ secret }, { clock }) => ({ code: secret === undefined ? '000000' : clock.wrongCode(secret) }) },
+  'POST /mfa/verify': {
+    expected: users('422 code_refused', notEnrolled),
+    body: ({ secret }, { clock }) => ({ code: secret === undefined ? '000000' : clock.wrongCode(secret) })
+  },
   'POST /mfa/passkeys': { expected: users('409 not_offered') },
   'POST /mfa/passkeys/confirm': {
     expected: users('409 not_offered'),
-    body: () => ({ factorId: UNKNOWN_FACTOR, credential: { id: 'x', type: 'public-key', response: { clientDataJSON: 'x', attestationObject: 'x' } } })
+    body: () => ({
+      factorId: UNKNOWN_FACTOR,
+      credential: { id: 'x', type: 'public-key', response: { clientDataJSON: 'x', attestationObject: 'x' } }
+    })
   },
   'POST /mfa/passkeys/challenge': { expected: users('409 not_offered') },
   'POST /mfa/passkeys/verify': {
@@ -140,15 +158,46 @@ const MATRIX: Record<string, Row> = {
   'GET /admin/audit': { expected: admins({ auditor: '200' }) },
   'GET /admin/audit/verify': { expected: admins({ auditor: '200' }) },
   'GET /admin/notices': { expected: admins({ auditor: '200' }) },
-  'POST /admin/notices/:id/retry': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/notices/${UNKNOWN_FACTOR}/retry` },
+  'POST /admin/notices/:id/retry': {
+    expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }),
+    path: () => `/admin/notices/${UNKNOWN_FACTOR}/retry`
+  },
   'GET /admin/users/:userId': { expected: reading, path: () => `/admin/users/${UNKNOWN_FACTOR}` },
-  'POST /admin/users/:userId/reset': { expected: helping, path: () => `/admin/users/${UNKNOWN_FACTOR}/reset`, body: () => ({ reason: 'x' }) },
-  'POST /admin/users/:userId/unlock': { expected: helping, path: () => `/admin/users/${UNKNOWN_FACTOR}/unlock`, body: () => ({ reason: 'x' }) },
-  'POST /admin/users/:userId/bypass': { expected: helping, path: () => `/admin/users/${UNKNOWN_FACTOR}/bypass`, body: () => ({ reason: 'x' }) },
-  'POST /admin/users/:userId/sign-out': { expected: helping, path: () => `/admin/users/${UNKNOWN_FACTOR}/sign-out`, body: () => ({ reason: 'x' }) },
-  'POST /admin/users/:userId/erase': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${UNKNOWN_FACTOR}/erase`, body: () => ({ reason: 'x' }) },
-  'PUT /admin/users/:userId/exemption': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${UNKNOWN_FACTOR}/exemption`, body: () => ({ exempt: true, reason: 'x' }) },
-  'PUT /admin/users/:userId/grace': { expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }), path: () => `/admin/users/${UNKNOWN_FACTOR}/grace`, body: () => ({ until: '2199-01-01T00:00:00Z', reason: 'x' }) },
+  'POST /admin/users/:userId/reset': {
+    expected: helping,
+    path: () => `/admin/users/${UNKNOWN_FACTOR}/reset`,
+    body: () => ({ reason: 'x' })
+  },
+  'POST /admin/users/:userId/unlock': {
+    expected: helping,
+    path: () => `/admin/users/${UNKNOWN_FACTOR}/unlock`,
+    body: () => ({ reason: 'x' })
+  },
+  'POST /admin/users/:userId/bypass': {
+    expected: helping,
+    path: () => `/admin/users/${UNKNOWN_FACTOR}/bypass`,
+    body: () => ({ reason: 'x' })
+  },
+  'POST /admin/users/:userId/sign-out': {
+    expected: helping,
+    path: () => `/admin/users/${UNKNOWN_FACTOR}/sign-out`,
+    body: () => ({ reason: 'x' })
+  },
+  'POST /admin/users/:userId/erase': {
+    expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }),
+    path: () => `/admin/users/${UNKNOWN_FACTOR}/erase`,
+    body: () => ({ reason: 'x' })
+  },
+  'PUT /admin/users/:userId/exemption': {
+    expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }),
+    path: () => `/admin/users/${UNKNOWN_FACTOR}/exemption`,
+    body: () => ({ exempt: true, reason: 'x' })
+  },
+  'PUT /admin/users/:userId/grace': {
+    expected: admins({ adminMfa: '404 not_found', otherTenant: '404 not_found' }),
+    path: () => `/admin/users/${UNKNOWN_FACTOR}/grace`,
+    body: () => ({ until: '2199-01-01T00:00:00Z', reason: 'x' })
+  },
   'GET /admin/users': { expected: admins({ auditor: '200', support: '200' }) },
   'PUT /admin/users': { expected: admins({ support: '200' }), body: () => ({ users: [{ subject: 'someone' }] }) },
   'GET /admin/stats': { expected: admins({ auditor: '200', support: '200' }) },
@@ -158,7 +207,10 @@ const MATRIX: Record<string, Row> = {
 }
 
 /** Starts a service and collects what its router is given. */
-async function startCollecting (t: Parameters<typeof startService>[0], env: Record<string, string>): Promise<{ service: Service, routes: RouteOptions[] }> {
+async function startCollecting (
+  t: Parameters<typeof startService>[0],
+  env: Record<string, string>
+): Promise<{ service: Service, routes: RouteOptions[] }> {
   const routes: RouteOptions[] = []
   const collect = (message: unknown): void => {
     (message as { fastify: FastifyInstance }).fastify.addHook('onRoute', route => { routes.push(route) })
@@ -188,8 +240,16 @@ t.test('any other method of a route is 405 for every caller', async t => {
   t.ok(others.length > 20 * 10, 'there are some')
   for (const [method, url] of others.map(other => other.split(' ') as [string, string])) {
     if (method === 'TRACE') continue // fetch does not send it; methods.test.ts does
-    for (const headers of /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$/.test(method) ? [{}, { authorization: `Bearer ${admin().token as string}` }] : [{}]) {
-      t.equal((await fetch(service.url + url.replace(/:(factor|user)Id/, UNKNOWN_FACTOR), { method, headers })).status, 405, `${method} ${url}`)
+    for (
+      const headers of /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$/.test(method)
+        ? [{}, { authorization: `Bearer ${admin().token as string}` }]
+        : [{}]
+    ) {
+      t.equal(
+        (await fetch(service.url + url.replace(/:(factor|user)Id/, UNKNOWN_FACTOR), { method, headers })).status,
+        405,
+        `${method} ${url}`
+      )
     }
   }
 })
@@ -212,7 +272,10 @@ t.test('each route answers each caller as the matrix says', async t => {
         if (anew && expected[name] === '204') asking = await prepare(service)
         const now = asking()
         const [method, url] = route.split(' ') as [string, string]
-        const answer = await service.call(method === 'ANY' ? 'PUT' : method, path?.(now) ?? url, { token: now.token, body: body?.(now, service) })
+        const answer = await service.call(method === 'ANY' ? 'PUT' : method, path?.(now) ?? url, {
+          token: now.token,
+          body: body?.(now, service)
+        })
         const code = answer.status < 400 ? '' : ` ${answer.body?.code as string}`
         t.equal(`${answer.status}${code}`, expected[name], route)
       }

@@ -15,9 +15,16 @@ t.test('a path that is none and an id that is no user\'s are not found for reaso
     return answer.body.detail
   }
   const path = 'There is no such path. GET /openapi.json lists all of them.'
-  for (const typo of ['/', '/mfa/enrol', '/mfa/status/', '/api/v1/mfa/status', '/mfa/%zz', '/admin/policy', '/metrics']) t.equal(await about('GET', typo), path, typo)
-  for (const [method, body] of [['PATCH', { label: 'x' }], ['DELETE', undefined]] as const) t.match(await about(method, `/mfa/factors/${SOME_ID}`, body), /nothing with this id, or it is not yours/)
-  t.match(await about('POST', '/mfa/enroll/confirm', { factorId: SOME_ID, code: '000000' }), /set-up is over: .* Start again: POST \/mfa\/enroll/)
+  for (const typo of ['/', '/mfa/enrol', '/mfa/status/', '/api/v1/mfa/status', '/mfa/%zz', '/admin/policy', '/metrics']) {
+    t.equal(await about('GET', typo), path, typo)
+  }
+  for (const [method, body] of [['PATCH', { label: 'x' }], ['DELETE', undefined]] as const) {
+    t.match(await about(method, `/mfa/factors/${SOME_ID}`, body), /nothing with this id, or it is not yours/)
+  }
+  t.match(
+    await about('POST', '/mfa/enroll/confirm', { factorId: SOME_ID, code: '000000' }),
+    /set-up is over: .* Start again: POST \/mfa\/enroll/
+  )
 })
 
 t.test('a role that is missing is named, and so is what administrators can\'t do to themselves', async t => {
@@ -57,10 +64,28 @@ t.test('a value that is none of a few, a date, an audience: the message says wha
     ['PUT', `/admin/users/${SOME_ID}/grace`, { until: 'tomorrow', reason: 'x' }, 'until', date],
     ['PUT', '/admin/users', { users: [{ subject: 'a', accounts: ['ldap'] }] }, 'users.0.accounts.0', 'must be one of local, sso'],
     ['POST', '/mfa/enroll', { label: ' x' }, 'label', 'must be text of 1 to 64 characters on one line, without a space at either end'],
-    ['POST', '/mfa/enroll/confirm', { factorId: 'mine', code: '000000' }, 'factorId', 'must be a UUID, such as 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11'],
+    [
+      'POST',
+      '/mfa/enroll/confirm',
+      { factorId: 'mine', code: '000000' },
+      'factorId',
+      'must be a UUID, such as 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11'
+    ],
     ['POST', '/mfa/verify', { code: 123456 }, 'code', 'must be six digits, as a string'],
-    ['POST', '/mfa/verify', { code: '000000', audience: 'shop' }, 'audience', 'is none of the configured applications (MFA_APPLICATION_AUDIENCES)'],
-    ['GET', '/admin/users?status=all', undefined, 'querystring.status', 'must be one of enrolled, not_enrolled, must_enroll, in_grace, exempt, locked, disabled'],
+    [
+      'POST',
+      '/mfa/verify',
+      { code: '000000', audience: 'shop' },
+      'audience',
+      'is none of the configured applications (MFA_APPLICATION_AUDIENCES)'
+    ],
+    [
+      'GET',
+      '/admin/users?status=all',
+      undefined,
+      'querystring.status',
+      'must be one of enrolled, not_enrolled, must_enroll, in_grace, exempt, locked, disabled'
+    ],
     ['GET', '/admin/users?limit=101', undefined, 'querystring.limit', 'must be a number from 1 to 100'],
     ['GET', '/admin/audit?from=yesterday', undefined, 'querystring.from', date],
     ['GET', '/admin/audit?cursor=2', undefined, 'querystring.cursor', 'must be the `nextCursor` of a page before, as it was'],
@@ -76,7 +101,10 @@ t.test('a value that is none of a few, a date, an audience: the message says wha
 t.test('no message asks anyone to read a regular expression', async t => {
   const service = await startService(t)
   const { body } = await service.call('GET', '/openapi.json')
-  const asked = [body.components.schemas, ...Object.values(body.paths).flatMap((methods: any) => Object.values(methods)).map(({ parameters }: any) => parameters)]
+  const asked = [
+    body.components.schemas,
+    ...Object.values(body.paths).flatMap((methods: any) => Object.values(methods)).map(({ parameters }: any) => parameters)
+  ]
   const mute: unknown[] = []
   // What only answers hold is never refused.
   const answers = /Answer$|^(Factor|Jwks|RecoveryStatus|NewRecoveryCodes|UserPage|AuditPage|UndeliveredPage|SessionToken)$/
@@ -89,12 +117,19 @@ t.test('no message asks anyone to read a regular expression', async t => {
   t.same(mute, [])
 })
 
-t.test('a policy below the floor and a last authenticator that must stay are told apart, and so is a user with nothing to reset', async t => {
+t.test('a policy below the floor and a last authenticator that must stay are told apart, and so is a user with nothing to ' +
+  'reset', async t => {
   const service = await startService(t, { POLICY_FLOOR: '{"enforcement":"required","groups":null,"gracePeriodDays":0}' })
   const { admin, token, actOn, seen } = await administrator(service)
   const { id: factorId } = (await admin.call('GET', '/mfa/factors')).body.items[0]
-  t.match((await admin.call('PUT', '/admin/policy', { enforcement: 'optional' }, token)).body, { code: 'required_by_policy', detail: /`floor` is in GET \/admin\/policy/ })
-  t.match((await admin.call('DELETE', `/mfa/factors/${factorId}`, undefined, token)).body, { code: 'required_by_policy', detail: /Add another authenticator/ })
+  t.match((await admin.call('PUT', '/admin/policy', { enforcement: 'optional' }, token)).body, {
+    code: 'required_by_policy',
+    detail: /`floor` is in GET \/admin\/policy/
+  })
+  t.match((await admin.call('DELETE', `/mfa/factors/${factorId}`, undefined, token)).body, {
+    code: 'required_by_policy',
+    detail: /Add another authenticator/
+  })
   const { id, user } = await seen()
   t.match((await actOn(id, 'reset')).body, { code: 'not_enrolled', detail: /nothing to reset/ })
   t.match((await user.call('GET', '/mfa/recovery')).body, { code: 'not_enrolled', detail: /no recovery codes/ })

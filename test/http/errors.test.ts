@@ -21,7 +21,13 @@ t.test('every error that a client can meet is a problem document', async t => {
   const ask = (method: string, path: string, body?: unknown, token = user.token()): Promise<Answer> => call(method, path, { token, body })
   check(t, await call('GET', '/mfa/status', { token: CANARY }), 401, 'invalid_token')
   check(t, await call('GET', `/mfa/${CANARY}`), 404, 'not_found', 'an unknown path')
-  check(t, await call('GET', '/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200'), 404, 'not_found', 'a well-known path')
+  check(
+    t,
+    await call('GET', '/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200'),
+    404,
+    'not_found',
+    'a well-known path'
+  )
   check(t, await call('GET', `/${CANARY}%zz`), 404, 'not_found', 'a path that does not decode')
   check(t, await ask('DELETE', `/mfa/factors/${CANARY}%zz`), 404, 'not_found', 'a parameter that does not decode')
   check(t, await ask('DELETE', `/mfa/factors/${CANARY.repeat(20)}`), 404, 'not_found', 'a parameter of 200 characters')
@@ -31,7 +37,12 @@ t.test('every error that a client can meet is a problem document', async t => {
   check(t, await ask('DELETE', `/mfa/factors/${CANARY}`), 400, 'invalid_request', 'a parameter')
   check(t, await ask('GET', `/mfa/status?a=${CANARY}`), 400, 'invalid_request', 'a query')
   check(t, await ask('POST', '/mfa/verify', { code: CANARY.repeat(2000) }), 413, 'payload_too_large')
-  check(t, await call('POST', '/mfa/verify', { token: user.token(), body: CANARY, headers: { 'content-type': `text/${CANARY}` } }), 415, 'unsupported_media_type')
+  check(
+    t,
+    await call('POST', '/mfa/verify', { token: user.token(), body: CANARY, headers: { 'content-type': `text/${CANARY}` } }),
+    415,
+    'unsupported_media_type'
+  )
   check(t, await ask('GET', '/admin/policy'), 409, 'not_enrolled')
   const { secret, factorId, token } = await user.enroll()
   check(t, await ask('GET', '/admin/policy'), 401, 'step_up_required')
@@ -39,7 +50,12 @@ t.test('every error that a client can meet is a problem document', async t => {
   check(t, await ask('PATCH', `/mfa/factors/${RANDOM_ID}`, { label: CANARY }), 404, 'not_found', 'an id')
   check(t, await ask('POST', '/mfa/verify', { code: service.clock.wrongCode(secret) }), 422, 'code_refused')
   check(t, await ask('POST', '/mfa/enroll', { label: 'Authenticator 1' }, token), 409, 'label_taken')
-  check(t, await call('PUT', '/admin/policy', { token, body: { enforcement: 'required' }, headers: { 'if-match': `"${CANARY}"` } }), 412, 'precondition_failed')
+  check(
+    t,
+    await call('PUT', '/admin/policy', { token, body: { enforcement: 'required' }, headers: { 'if-match': `"${CANARY}"` } }),
+    412,
+    'precondition_failed'
+  )
   await ask('PUT', '/admin/policy', { enforcement: 'required' }, token)
   check(t, await ask('DELETE', `/mfa/factors/${factorId}`, undefined, token), 409, 'required_by_policy')
   await service.db.rows`UPDATE throttles SET wait_until = now() + interval '1 hour' WHERE tenant = ${user.tenant} AND kind = 'totp'`
@@ -64,7 +80,11 @@ t.test('a fault of our own says nothing of its cause, in the answer or in the lo
   const service = await startService(t, {}, new Broken())
   check(t, await service.call('GET', '/mfa/status', { token: service.user().token() }), 500, 'internal')
   const line = service.log.find(line => line.includes('request failed')) as string
-  t.match(JSON.parse(line), { level: 50, code: 'internal', err: { name: 'Error', frames: [/errors\.test\.ts/], cause: { name: 'TypeError' } } }, 'the log has where it was')
+  t.match(JSON.parse(line), {
+    level: 50,
+    code: 'internal',
+    err: { name: 'Error', frames: [/errors\.test\.ts/], cause: { name: 'TypeError' } }
+  }, 'the log has where it was')
   t.notMatch(service.log.join(''), CANARY)
 })
 

@@ -19,12 +19,29 @@ const LANES = 4
 const PATIENCE = 15_000
 
 const ISSUERS = [
-  { issuer: ISSUER, audience: AUDIENCE, secret: SECRET, tenants: '*', grants: ['mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync'], sessionClaim: 'sid' },
+  {
+    issuer: ISSUER,
+    audience: AUDIENCE,
+    secret: SECRET,
+    tenants: '*',
+    grants: ['mfa:admin', 'mfa:support', 'mfa:auditor', 'mfa:sync'],
+    sessionClaim: 'sid'
+  },
   { issuer: ISSUER, audience: 'machines', secret: SECRET, tenants: '*', loginType: 'service', grants: ['mfa:auditor', 'mfa:sync'] }
 ]
 
 /** Who calls, and about which users. */
-interface Stage { adminToken: string, alice: User, enrolled: Enrolled, aliceId: string, bob: User, bobId: string, pending: { factorId: string, secret: string }, webhookEventId: string, machine: Record<string, unknown> }
+interface Stage {
+  adminToken: string
+  alice: User
+  enrolled: Enrolled
+  aliceId: string
+  bob: User
+  bobId: string
+  pending: { factorId: string, secret: string }
+  webhookEventId: string
+  machine: Record<string, unknown>
+}
 
 async function stage (service: Service): Promise<Stage> {
   const { admin, token, enrolled } = await administrator(service)
@@ -34,16 +51,42 @@ async function stage (service: Service): Promise<Stage> {
   const { body } = await bob.call('POST', '/mfa/enroll')
   const { body: { items: [undelivered] } } = await service.call('GET', '/admin/notices', { token })
   const now = service.clock.seconds
-  return { adminToken: token, alice, enrolled: factor, aliceId, bob, bobId: userId, pending: body, webhookEventId: undelivered.id, machine: { iss: ISSUER, aud: 'machines', sub: 'crm', tenant: admin.tenant, roles: ['mfa:auditor', 'mfa:sync'], iat: now, exp: now + 900 } }
+  return {
+    adminToken: token,
+    alice,
+    enrolled: factor,
+    aliceId,
+    bob,
+    bobId: userId,
+    pending: body,
+    webhookEventId: undelivered.id,
+    machine: {
+      iss: ISSUER,
+      aud: 'machines',
+      sub: 'crm',
+      tenant: admin.tenant,
+      roles: ['mfa:auditor', 'mfa:sync'],
+      iat: now,
+      exp: now + 900
+    }
+  }
 }
 
 /** A call as the specification shows it, by a caller who may, about users who are there. */
-function draftOf (operation: Operation, spec: Specification, { adminToken, alice, enrolled, aliceId, bob, bobId, pending, webhookEventId, machine }: Stage, service: Service, chance: Chance): Draft {
+function draftOf (
+  operation: Operation,
+  spec: Specification,
+  { adminToken, alice, enrolled, aliceId, bob, bobId, pending, webhookEventId, machine }: Stage,
+  service: Service,
+  chance: Chance
+): Draft {
   const { method, path, parameters = [] } = operation
   const body = spec.example(operation)
   if (body !== undefined && 'code' in body) {
     const { clock } = service
-    body.code = operation.operationId === 'recover' ? enrolled.recoveryCodes?.[chance.below(10)] : clock.code(operation.operationId === 'confirmEnrollment' ? pending.secret : enrolled.secret)
+    body.code = operation.operationId === 'recover'
+      ? enrolled.recoveryCodes?.[chance.below(10)]
+      : clock.code(operation.operationId === 'confirmEnrollment' ? pending.secret : enrolled.secret)
   }
   if (body !== undefined && 'factorId' in body) body.factorId = pending.factorId
   const byUser = operation.operationId === 'confirmEnrollment' || chance.is(0.3) ? bob : alice
@@ -67,7 +110,16 @@ function draftOf (operation: Operation, spec: Specification, { adminToken, alice
 
 t.test(`seed ${SEED}, ${CALLS} calls`, { timeout: 240_000 + CALLS * 100 }, async t => {
   const { url } = await ownDatabase(t)
-  const service = await startService(t, { ...issuersEnvironment(t, ISSUERS), DATABASE_URL: url, ENROLL_REQUIRES_CODE: 'never', MFA_APPLICATION_AUDIENCES: 'billing', TRUSTED_PROXIES: '127.0.0.1/32', RETURN_HOSTS: 'app.example.com', LOGIN_PAGE_URL: 'https://app.example.com/login', LOG_LEVEL: 'error' })
+  const service = await startService(t, {
+    ...issuersEnvironment(t, ISSUERS),
+    DATABASE_URL: url,
+    ENROLL_REQUIRES_CODE: 'never',
+    MFA_APPLICATION_AUDIENCES: 'billing',
+    TRUSTED_PROXIES: '127.0.0.1/32',
+    RETURN_HOSTS: 'app.example.com',
+    LOGIN_PAGE_URL: 'https://app.example.com/login',
+    LOG_LEVEL: 'error'
+  })
   await settleWanted(service.db)
   const spec = await Specification.of(service)
   const port = Number(new URL(service.url).port)
@@ -96,14 +148,26 @@ t.test(`seed ${SEED}, ${CALLS} calls`, { timeout: 240_000 + CALLS * 100 }, async
       for (let tries = 1; answer?.status === 503 && tries < 3; tries++) answer = await send(port, bytes, PATIENCE)
       if (answer !== undefined && answer.status < 300 && !draft.isElsewhere) reached.add(operation.operationId)
       const flaw = flawOf(spec, operation, draft, answer)
-      if (flaw !== undefined) flaws.push(`lane ${lane}, call ${index}, ${operation.operationId}: ${flaw}\n${JSON.stringify(bytes.toString('latin1').replaceAll(/(Bearer \S{20})\S+/g, '$1…').slice(0, 1500))}\n${answer?.body.slice(0, 500) ?? ''}`)
+      if (flaw !== undefined) {
+        flaws.push(
+          `lane ${lane}, call ${index}, ${operation.operationId}: ${flaw}\n${
+            JSON.stringify(bytes.toString('latin1').replaceAll(/(Bearer \S{20})\S+/g, '$1…').slice(0, 1500))
+          }\n${answer?.body.slice(0, 500) ?? ''}`
+        )
+      }
     }
   }
 
   await Promise.all(Array.from({ length: LANES }, (_, lane) => run(lane)))
   t.same(flaws, [])
   // Of few calls it is chance.
-  if (CALLS >= 20_000) t.same(spec.operations.map(({ operationId }) => operationId).filter(operationId => !reached.has(operationId)), [], 'each operation was done at least once')
+  if (CALLS >= 20_000) {
+    t.same(
+      spec.operations.map(({ operationId }) => operationId).filter(operationId => !reached.has(operationId)),
+      [],
+      'each operation was done at least once'
+    )
+  }
   t.same(service.log.filter(line => line.includes('"internal"')), [])
   t.equal((await service.call('GET', '/health/ready')).status, 200, 'and the service is well')
 })

@@ -28,14 +28,40 @@ t.test('a token has up to 32 KiB, and so have all other headers together; what i
   const bearer = (length: number): string => `Authorization: Bearer ${tokenOf(user, length)}`
   const filler = (length: number): string => `X-Filler: ${'x'.repeat(length)}`
 
-  for (const headers of [[token], [bearer(8200)], [bearer(16_500)], [`Authorization: Bearer ${longest}`], [`Authorization: Bearer ${longest}`, filler(31 * KIB)], [token, filler(31 * KIB)], [token, ...Array<string>(30).fill(filler(1000))]]) {
+  for (
+    const headers of [
+      [token],
+      [bearer(8200)],
+      [bearer(16_500)],
+      [`Authorization: Bearer ${longest}`],
+      [`Authorization: Bearer ${longest}`, filler(31 * KIB)],
+      [token, filler(31 * KIB)],
+      [token, ...Array<string>(30).fill(filler(1000))]
+    ]
+  ) {
     t.same(await ask(headers), [200, undefined], `${headers.join('').length} bytes`)
   }
-  for (const headers of [[bearer(32 * KIB + 1)], [bearer(33 * KIB)], [bearer(48 * KIB)], [bearer(MAX_HEADER_SIZE)], [`Authorization: Bearer ${longest}`, filler(33 * KIB)], [token, filler(33 * KIB)], [token, ...Array<string>(40).fill(filler(1000))], [token, filler(200_000)], [filler(33 * KIB)]]) {
+  for (
+    const headers of [
+      [bearer(32 * KIB + 1)],
+      [bearer(33 * KIB)],
+      [bearer(48 * KIB)],
+      [bearer(MAX_HEADER_SIZE)],
+      [`Authorization: Bearer ${longest}`, filler(33 * KIB)],
+      [token, filler(33 * KIB)],
+      [token, ...Array<string>(40).fill(filler(1000))],
+      [token, filler(200_000)],
+      [filler(33 * KIB)]
+    ]
+  ) {
     t.same(await ask(headers), [431, 'token_too_large'], `${headers.join('').length} bytes`)
   }
   t.same(await ask([bearer(33 * KIB)], '/mfa/authorize'), [431, 'token_too_large'], 'a gateway too')
-  t.equal((await raw(service.url, request(`GET /mfa/status?x=${'x'.repeat(70_000)}`, [token]))).status, 431, 'an address is a part of the head')
+  t.equal(
+    (await raw(service.url, request(`GET /mfa/status?x=${'x'.repeat(70_000)}`, [token]))).status,
+    431,
+    'an address is a part of the head'
+  )
 })
 
 t.test('a user in very many groups enrolls and passes: our token is not too long for us', async t => {
@@ -51,6 +77,10 @@ t.test('a user in very many groups enrolls and passes: our token is not too long
   const user = service.user({ groups })
   t.ok(user.token().length > 32 * KIB - 300, `${user.token().length} characters`)
   const { token } = await user.enroll()
-  t.match({ ...claimsOf(token), groups: claimsOf(token).groups }, { groups: undefined, hasgroups: true, sub: user.sub }, 'groups go where it would be too long, and it says so')
+  t.match(
+    { ...claimsOf(token), groups: claimsOf(token).groups },
+    { groups: undefined, hasgroups: true, sub: user.sub },
+    'groups go where it would be too long, and it says so'
+  )
   t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 200)
 })

@@ -30,7 +30,8 @@ async function hold (method: string, path: string, token: string, body: object):
   }
 }
 
-const countOf = async (tenant: string): Promise<unknown> => (await db.rows`SELECT count(*)::int FROM audit_events WHERE tenant = ${tenant}`)[0]
+const countOf = async (tenant: string): Promise<unknown> =>
+  (await db.rows`SELECT count(*)::int FROM audit_events WHERE tenant = ${tenant}`)[0]
 
 t.test('an administrator who is signed out, reset or disabled while a body is on its way does nothing more', async t => {
   for (const ending of ['sign-out', 'reset', 'disable'] as const) {
@@ -47,8 +48,9 @@ t.test('an administrator who is signed out, reset or disabled while a body is on
       hold('POST', `/admin/notices/${target}/retry`, token, {}),
       ...['bypass', 'reset', 'unlock', 'sign-out', 'erase'].map(what => hold('POST', `/admin/users/${target}/${what}`, token, { reason }))
     ])
-    if (ending === 'disable') t.equal((await admin.call('PUT', '/admin/users', { users: [{ subject: other.sub, disabled: true }] }, own)).status, 200)
-    else t.equal((await actOn(id, ending)).status, 204)
+    if (ending === 'disable') {
+      t.equal((await admin.call('PUT', '/admin/users', { users: [{ subject: other.sub, disabled: true }] }, own)).status, 200)
+    } else t.equal((await actOn(id, ending)).status, 204)
     const before = await countOf(admin.tenant)
     for (const { name, finish } of held) t.equal(await finish(), 401, `${ending}: ${name}`)
     t.same(await countOf(admin.tenant), before, 'nothing was done')
@@ -91,7 +93,12 @@ t.test('two administrators who act on each other at once do not wait for each ot
   const { id, token } = await enrolled({ roles: ['mfa:admin'] })
   const { id: adminId } = await admin.row()
   for (let round = 0; round < 10; round++) {
-    const statuses = await Promise.all([actOn(id, 'unlock'), actOn(adminId, 'unlock', {}, token), actOn(id, 'unlock'), actOn(adminId, 'unlock', {}, token)])
+    const statuses = await Promise.all([
+      actOn(id, 'unlock'),
+      actOn(adminId, 'unlock', {}, token),
+      actOn(id, 'unlock'),
+      actOn(adminId, 'unlock', {}, token)
+    ])
     t.same(statuses.map(({ status }) => status), [204, 204, 204, 204])
   }
 })

@@ -7,7 +7,8 @@ t.test('framing that two servers could read differently is refused, and nothing 
   const service = await startService(t)
   const user = service.user()
   const auth = `Authorization: Bearer ${user.token()}`
-  const post = (headers: string[], body: string): string => request('POST /mfa/enroll', [auth, 'Content-Type: application/json', ...headers], body)
+  const post = (headers: string[], body: string): string =>
+    request('POST /mfa/enroll', [auth, 'Content-Type: application/json', ...headers], body)
   const smuggled = 'GET /admin/policy HTTP/1.1\r\nHost: localhost\r\n\r\n'
   const cases: Record<string, string> = {
     'length and chunks': post([`Content-Length: ${smuggled.length + 5}`, 'Transfer-Encoding: chunked'], `0\r\n\r\n${smuggled}`),
@@ -33,7 +34,11 @@ t.test('framing that two servers could read differently is refused, and nothing 
     const answer = await raw(service.url, text)
     t.equal(answer.status, 400, name)
     t.equal(answer.text.match(/HTTP\/1\.1 \d/g)?.length, 1, `${name}: one answer`)
-    t.match(answer.headers, { connection: 'close', 'cache-control': 'no-store', 'content-type': /problem\+json/ }, `${name}: the connection ends`)
+    t.match(
+      answer.headers,
+      { connection: 'close', 'cache-control': 'no-store', 'content-type': /problem\+json/ },
+      `${name}: the connection ends`
+    )
   }
   const users = await service.db.rows`SELECT 1 FROM enrollments WHERE tenant = ${user.tenant}`
   t.equal(users.length, 0, 'nothing was started')
@@ -46,7 +51,12 @@ t.test('a client that sends a byte now and then is dropped in time, in its heade
   t.ok(app.server.timeout > 0 && app.server.timeout <= 15_000, 'silence: 15 s')
   t.ok(app.server.keepAliveTimeout > 0 && app.server.keepAliveTimeout <= 75_000, 'between two requests: 75 s')
   Object.assign(app.server, { headersTimeout: 300, requestTimeout: 600 })
-  for (const [where, start] of [['headers', 'GET /mfa/status HTTP/1.1\r\nHost: x\r\nX-A: '], ['body', 'POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n']] as const) {
+  for (
+    const [where, start] of [['headers', 'GET /mfa/status HTTP/1.1\r\nHost: x\r\nX-A: '], [
+      'body',
+      'POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n'
+    ]] as const
+  ) {
     const begin = performance.now()
     const { status } = await raw(url, [start, ...'x'.repeat(200)], 50)
     t.ok(performance.now() - begin < 5000, `${where}: dropped`)
@@ -66,7 +76,15 @@ t.test('what breaks off ends nothing but itself', async t => {
   const service = await startService(t)
   const user = service.user()
   const { hostname, port } = new URL(service.url)
-  for (const text of ['', 'G', 'GET /mfa/status HTTP/1.1\r\n', request('POST /mfa/enroll', [`Authorization: Bearer ${user.token()}`, 'Content-Type: application/json', 'Content-Length: 100'], '{'), '\u0016\u0003\u0001\u0002']) {
+  for (
+    const text of [
+      '',
+      'G',
+      'GET /mfa/status HTTP/1.1\r\n',
+      request('POST /mfa/enroll', [`Authorization: Bearer ${user.token()}`, 'Content-Type: application/json', 'Content-Length: 100'], '{'),
+      '\u0016\u0003\u0001\u0002'
+    ]
+  ) {
     await new Promise<void>(resolve => {
       const socket = net.connect(Number(port), hostname, () => { socket.write(text, () => { socket.resetAndDestroy() }) })
       socket.on('error', () => {}).on('close', () => { resolve() })

@@ -29,12 +29,22 @@ t.test('the ids of others are as ids that never were, to the byte, and nothing h
   const waiting = service.user({ tenant: victim.tenant })
   const { body: { factorId: pendingId } } = await waiting.call('POST', '/mfa/enroll')
   const stranger = service.user({ tenant: victim.tenant })
-  const strangers = [await stranger.enroll(), await service.user({ sub: victim.sub }).enroll(), await service.user({ roles: ['mfa:admin'] }).enroll()]
+  const strangers = [
+    await stranger.enroll(),
+    await service.user({ sub: victim.sub }).enroll(),
+    await service.user({ roles: ['mfa:admin'] }).enroll()
+  ]
   const before = await stored(service, victim.tenant)
   const bodies = { factors: new Set<string>(), confirm: new Set<string>() }
   for (const { token } of strangers) {
     for (const id of [factorId, pendingId, RANDOM_ID]) {
-      for (const [method, path, body] of [['PATCH', `/mfa/factors/${id as string}`, { label: 'mine' }], ['DELETE', `/mfa/factors/${id as string}`, undefined], ['POST', '/mfa/enroll/confirm', { factorId: id, code: '123456' }]] as const) {
+      for (
+        const [method, path, body] of [['PATCH', `/mfa/factors/${id as string}`, { label: 'mine' }], [
+          'DELETE',
+          `/mfa/factors/${id as string}`,
+          undefined
+        ], ['POST', '/mfa/enroll/confirm', { factorId: id, code: '123456' }]] as const
+      ) {
         const answer = await service.call(method, path, { token, body })
         t.equal(answer.status, 404, `${method} ${path}`)
         bodies[method === 'POST' ? 'confirm' : 'factors'].add(JSON.stringify(bare(answer)))
@@ -53,7 +63,9 @@ t.test('a code for another\'s factor is refused as one for a factor that never w
   const stranger = service.user()
   await stranger.enroll()
   const answers = []
-  for (const id of [factorId, RANDOM_ID]) answers.push(await stranger.call('POST', '/mfa/verify', { factorId: id, code: service.clock.code(secret) }))
+  for (const id of [factorId, RANDOM_ID]) {
+    answers.push(await stranger.call('POST', '/mfa/verify', { factorId: id, code: service.clock.code(secret) }))
+  }
   for (const answer of answers) t.equal(answer.status, 422)
   t.same(bare(answers[0] as never), bare(answers[1] as never))
   t.same(await stored(service, victim.tenant), before)
@@ -68,10 +80,19 @@ t.test('an administrator reads and changes the policy of the tenant in the token
   const headers = { 'x-tenant-id': other.tenant, 'x-tenant': other.tenant, 'x-forwarded-tenant': other.tenant, host: 'localhost' }
   t.match((await service.call('GET', '/admin/policy', { token, headers })).body, { enforcement: 'optional', version: 0 })
   for (const name of ['tenant', 'tenantId', 'tid']) {
-    t.match(await service.call('GET', `/admin/policy?${name}=${other.tenant}`, { token }), { status: 400, body: { code: 'invalid_request', errors: [{ field: `querystring.${name}` }] } })
-    t.match(await service.call('PUT', '/admin/policy', { token, body: { enforcement: 'optional', [name]: other.tenant } }), { status: 400, body: { code: 'invalid_request', errors: [{ field: name }] } })
+    t.match(await service.call('GET', `/admin/policy?${name}=${other.tenant}`, { token }), {
+      status: 400,
+      body: { code: 'invalid_request', errors: [{ field: `querystring.${name}` }] }
+    })
+    t.match(await service.call('PUT', '/admin/policy', { token, body: { enforcement: 'optional', [name]: other.tenant } }), {
+      status: 400,
+      body: { code: 'invalid_request', errors: [{ field: name }] }
+    })
   }
-  t.match(await service.call('PUT', '/admin/policy', { token, headers, body: { enforcement: 'required' } }), { status: 200, body: { version: 1 } })
+  t.match(await service.call('PUT', '/admin/policy', { token, headers, body: { enforcement: 'required' } }), {
+    status: 200,
+    body: { version: 1 }
+  })
   t.same(await stored(service, other.tenant), before, 'the other tenant is as it was')
   t.equal((await service.db.rows`SELECT 1 FROM policies WHERE tenant = ${admin.tenant}`).length, 1)
 })
@@ -84,7 +105,10 @@ t.test('a namesake of another tenant is another user', async t => {
   t.match((await namesake.call('GET', '/mfa/status')).body, { subject: user.sub, tenant: namesake.tenant, enrolled: false })
   t.not((await namesake.row()).id, (await user.row()).id)
   const headers = { 'x-tenant-id': user.tenant }
-  t.match((await service.call('GET', '/mfa/status', { token: namesake.token(), headers })).body, { tenant: namesake.tenant, enrolled: false })
+  t.match((await service.call('GET', '/mfa/status', { token: namesake.token(), headers })).body, {
+    tenant: namesake.tenant,
+    enrolled: false
+  })
 })
 
 t.test('no body can set what the service decides', async t => {
@@ -109,8 +133,31 @@ t.test('no body can set what the service decides', async t => {
   ]
   const before = await stored(service, admin.tenant)
   for (const [method, path, body] of bodies) {
-    for (const name of ['status', 'verifiedAt', 'confirmedAt', 'failCount', 'failures', 'lockedAt', 'tenant', 'tenantId', 'userId', 'role', 'roles', 'secret', 'epoch', 'acr', 'skip', 'mfaRequired', 'version']) {
-      t.match(await service.call(method, path, { token, body: { ...body, [name]: true } }), { status: 400, body: { code: 'invalid_request', errors: [{ field: name, message: 'is unknown' }] } }, `${method} ${path} ${name}`)
+    for (
+      const name of [
+        'status',
+        'verifiedAt',
+        'confirmedAt',
+        'failCount',
+        'failures',
+        'lockedAt',
+        'tenant',
+        'tenantId',
+        'userId',
+        'role',
+        'roles',
+        'secret',
+        'epoch',
+        'acr',
+        'skip',
+        'mfaRequired',
+        'version'
+      ]
+    ) {
+      t.match(await service.call(method, path, { token, body: { ...body, [name]: true } }), {
+        status: 400,
+        body: { code: 'invalid_request', errors: [{ field: name, message: 'is unknown' }] }
+      }, `${method} ${path} ${name}`)
     }
   }
   t.same(await stored(service, admin.tenant), before)
@@ -120,11 +167,31 @@ t.test('answers have exactly the fields that they promise', async t => {
   const service = await startService(t)
   const { admin, token } = await administrator(service)
   const { body } = await admin.call('GET', '/mfa/status')
-  t.same(Object.keys(body).sort(), ['account', 'decision', 'enrolled', 'factors', 'namespace', 'recoveryCodes', 'subject', 'tenant', 'userId'])
+  t.same(Object.keys(body).sort(), [
+    'account',
+    'decision',
+    'enrolled',
+    'factors',
+    'namespace',
+    'recoveryCodes',
+    'subject',
+    'tenant',
+    'userId'
+  ])
   t.same(Object.keys(body.factors[0]).sort(), ['confirmedAt', 'createdAt', 'id', 'kind', 'label', 'lastUsedAt', 'nextCodeAt', 'status'])
   t.same(Object.keys(body.recoveryCodes).sort(), ['acknowledgedAt', 'remaining', 'total'])
   t.same(Object.keys((await admin.call('GET', '/mfa/recovery')).body).sort(), ['acknowledgedAt', 'generatedAt', 'remaining', 'total'])
-  t.same(Object.keys((await admin.call('GET', '/admin/policy', undefined, token)).body).sort(), ['enforceFrom', 'enforcement', 'floor', 'gracePeriodDays', 'groups', 'ssoRule', 'updatedAt', 'updatedBy', 'version'])
+  t.same(Object.keys((await admin.call('GET', '/admin/policy', undefined, token)).body).sort(), [
+    'enforceFrom',
+    'enforcement',
+    'floor',
+    'gracePeriodDays',
+    'groups',
+    'ssoRule',
+    'updatedAt',
+    'updatedBy',
+    'version'
+  ])
   const started = await admin.call('POST', '/mfa/enroll', {}, token)
   t.same(Object.keys(started.body).sort(), ['expiresAt', 'factorId', 'otpauthUri', 'qrCode', 'secret'])
 })

@@ -26,7 +26,10 @@ t.test('a byte that is none of it is never replaced: the file is refused, and th
     [utf16('name\n\ud800x'), /^The file is not UTF-16: line 2, column 1\./],
     [utf16('name').subarray(0, 9), /^The file is not UTF-16: line 1, column 4\./],
     // UTF-16 without its mark is UTF-8 with many NULs.
-    [utf16('[1]').subarray(2), /^The file has a NUL character: line 1, column 2\. Export it as UTF-8, or as UTF-16 with a byte order mark\.$/],
+    [
+      utf16('[1]').subarray(2),
+      /^The file has a NUL character: line 1, column 2\. Export it as UTF-8, or as UTF-16 with a byte order mark\.$/
+    ],
     [Buffer.from('one\nt\0wo'), /: line 2, column 2\./],
     [latin1('\x1f\x8b\x08\x00'), /^The file is packed by gzip: unpack it first\.$/],
     [latin1('PK\x03\x04'), /packed by ZIP/]

@@ -14,14 +14,29 @@ const { clock } = service
 /** A file of one user, or of several, with secrets of their own. */
 function fileOf (...users: User[]): { file: string, secrets: string[] } {
   const secrets = users.map(() => new Secret({ size: 20 }).base32)
-  return { secrets, file: ['subject,account,otpauth', ...users.map(({ sub }, index) => `${sub},${sub}@example.com,otpauth://totp/x?secret=${secrets[index] as string}`)].join('\n') }
+  return {
+    secrets,
+    file: [
+      'subject,account,otpauth',
+      ...users.map(({ sub }, index) => `${sub},${sub}@example.com,otpauth://totp/x?secret=${secrets[index] as string}`)
+    ].join('\n')
+  }
 }
 
 async function run (file: string, tenant: string, options: { isDry?: boolean, on?: Service } = {}): Promise<Line[]> {
   const { isDry = false, on = service } = options
   const target: Target = { source: 'otpauth-csv', tenant, namespace: ISSUER, subject: 'id' }
   const lines: Line[] = []
-  for await (const line of importUsers(planImport(readOtpauthCsv(file), target).users, { db: on.db, ring: () => on.secrets.sealing, peppers: () => on.secrets.peppers, target, isDry, clock: clock.read })) lines.push(line)
+  for await (
+    const line of importUsers(planImport(readOtpauthCsv(file), target).users, {
+      db: on.db,
+      ring: () => on.secrets.sealing,
+      peppers: () => on.secrets.peppers,
+      target,
+      isDry,
+      clock: clock.read
+    })
+  ) lines.push(line)
   return lines
 }
 const outcomes = (lines: Line[]): string[] => lines.map(({ outcome }) => outcome)
@@ -33,8 +48,17 @@ t.test('an imported user logs in with the app that they have, and is told to mak
   t.same(await service.db.rows`SELECT 1 FROM users WHERE tenant = ${alice.tenant}`, [], 'dry: no user is written')
   const [line] = await run(file, alice.tenant)
   t.match(line, { outcome: 'imported', factorId: /^[0-9a-f-]{36}$/ })
-  t.equal((await alice.call('POST', '/mfa/verify', { code: clock.code(secret as string) })).status, 422, 'a code from before the import is spent')
-  t.match((await alice.call('GET', '/mfa/status')).body, { enrolled: true, account: `${alice.sub}@example.com`, recoveryCodes: null, decision: { action: 'verify', reason: 'factor_enrolled' } })
+  t.equal(
+    (await alice.call('POST', '/mfa/verify', { code: clock.code(secret as string) })).status,
+    422,
+    'a code from before the import is spent'
+  )
+  t.match((await alice.call('GET', '/mfa/status')).body, {
+    enrolled: true,
+    account: `${alice.sub}@example.com`,
+    recoveryCodes: null,
+    decision: { action: 'verify', reason: 'factor_enrolled' }
+  })
   t.equal((await alice.call('GET', '/mfa/recovery')).body.code, 'not_enrolled')
   t.equal((await alice.call('POST', '/mfa/recovery', { code: '0000-0000-0000-0000' })).status, 422)
   clock.advance(30)
@@ -44,9 +68,20 @@ t.test('an imported user logs in with the app that they have, and is told to mak
   t.equal(codes.status, 201)
   t.equal((await alice.call('POST', '/mfa/recovery', { code: codes.body.recoveryCodes[0] })).status, 200)
   const [event] = await alice.events()
-  t.match(event, { actor: 'operator', action: 'factor.confirmed', outcome: 'success', details: { factorId: line?.factorId, label: 'Authenticator 1', importedFrom: 'otpauth-csv' } })
+  t.match(event, {
+    actor: 'operator',
+    action: 'factor.confirmed',
+    outcome: 'success',
+    details: { factorId: line?.factorId, label: 'Authenticator 1', importedFrom: 'otpauth-csv' }
+  })
   t.equal(event?.subject, (await alice.row()).id)
-  t.same((await service.db.rows<{ is_enrolled: boolean, users: number }>`SELECT is_enrolled, sum(users)::int AS users FROM current_tallies WHERE tenant = ${alice.tenant} GROUP BY 1 HAVING sum(users) <> 0`), [{ is_enrolled: true, users: 1 }], 'and is counted')
+  t.same(
+    await service.db.rows<
+      { is_enrolled: boolean, users: number }
+    >`SELECT is_enrolled, sum(users)::int AS users FROM current_tallies WHERE tenant = ${alice.tenant} GROUP BY 1 HAVING sum(users) <> 0`,
+    [{ is_enrolled: true, users: 1 }],
+    'and is counted'
+  )
 })
 
 t.test('again: who is there already is left alone; a run that was cut off goes on', async t => {
@@ -65,7 +100,10 @@ t.test('several authenticators of one user come together, or not at all', async 
   const [one, two] = [fileOf(alice), fileOf(alice)]
   const file = `${one.file}\n${two.file.split('\n')[1] as string}`
   t.same(outcomes(await run(file, alice.tenant)), ['imported', 'imported'])
-  t.same((await alice.call('GET', '/mfa/status')).body.factors.map(({ label }: { label: string }) => label), ['Authenticator 1', 'Authenticator 2'])
+  t.same((await alice.call('GET', '/mfa/status')).body.factors.map(({ label }: { label: string }) => label), [
+    'Authenticator 1',
+    'Authenticator 2'
+  ])
   t.same(outcomes(await run(one.file, alice.tenant)), ['already'])
 })
 
@@ -80,7 +118,10 @@ t.test('one secret twice is one authenticator, whose codes work once; the row th
   t.equal((await alice.call('GET', '/mfa/status')).body.factors.length, 1)
   clock.advance(60)
   const code = clock.code(secret as string)
-  t.same([(await alice.call('POST', '/mfa/verify', { code })).status, (await alice.call('POST', '/mfa/verify', { code })).status], [200, 422])
+  t.same([(await alice.call('POST', '/mfa/verify', { code })).status, (await alice.call('POST', '/mfa/verify', { code })).status], [
+    200,
+    422
+  ])
   t.same(outcomes(await run(joined, alice.tenant)), ['already', 'already'])
   t.same(outcomes(await run(`${fileOf(alice).file}\n${file.split('\n')[1] as string}`, alice.tenant)), ['enrolled', 'enrolled'])
   const bob = service.user()
@@ -133,7 +174,9 @@ t.test('beside what happens meanwhile the statement decides, whatever was read b
   const ofCarol = fileOf(carol)
   t.same(outcomes(await overtaken(carol, () => run(ofCarol.file, carol.tenant), ofCarol.file)), ['already'])
   await dave.call('GET', '/mfa/status')
-  t.same(outcomes(await overtaken(dave, () => service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${dave.tenant}`)), ['disabled'])
+  t.same(outcomes(await overtaken(dave, () => service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${dave.tenant}`)), [
+    'disabled'
+  ])
   await service.db.rows`UPDATE users SET disabled_at = NULL WHERE tenant = ${dave.tenant}`
   const ofDave = fileOf(dave)
   const remove = async (): Promise<void> => {

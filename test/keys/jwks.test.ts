@@ -41,7 +41,12 @@ t.test('a new key signs, tokens of the one before count until it is retired, and
   const rotate = (...keys: object[]): ReturnType<typeof startService> => startService(t, { ...before.env, ...setOf(...keys) }, before.clock)
 
   const published = await rotate(old, fresh)
-  t.equal(headerOf((await published.call('POST', '/mfa/verify', { token: user.token(), body: { code: before.clock.code(secret) } })).body.token).kid, 'old', 'first it is published')
+  t.equal(
+    headerOf((await published.call('POST', '/mfa/verify', { token: user.token(), body: { code: before.clock.code(secret) } })).body.token)
+      .kid,
+    'old',
+    'first it is published'
+  )
   before.clock.advance(30)
 
   const rotated = await rotate(fresh, old)

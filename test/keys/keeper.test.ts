@@ -21,7 +21,12 @@ const jwks = (...keys: object[]): string => JSON.stringify({ keys })
 t.test('sealing keys, peppers, signing keys and the issuer\'s secret change with their files, in a running service', async t => {
   const { url } = await ownDatabase(t)
   const [k1, p1] = [`k1:${key()}`, `p1:${key()}`]
-  const files = secretFiles(t.testdir(), { MFA_ENCRYPTION_KEYS: k1, MFA_PEPPERS: p1, MFA_SIGNING_KEYS: jwks(signingKey('s1')), JWT_SECRET: `${SECRET}\n` })
+  const files = secretFiles(t.testdir(), {
+    MFA_ENCRYPTION_KEYS: k1,
+    MFA_PEPPERS: p1,
+    MFA_SIGNING_KEYS: jwks(signingKey('s1')),
+    JWT_SECRET: `${SECRET}\n`
+  })
   const { service, keeper, told } = await startKept(t, { ...files.env, DATABASE_URL: url })
   await keeper.check()
   const alice = service.user()
@@ -29,21 +34,45 @@ t.test('sealing keys, peppers, signing keys and the issuer\'s secret change with
   t.equal(headerOf(token).kid, 's1')
 
   const other = `${SECRET.slice(1)}x`
-  files.put({ MFA_ENCRYPTION_KEYS: `k2:${key()},${k1}`, MFA_PEPPERS: `p2:${key()},${p1}`, MFA_SIGNING_KEYS: jwks(signingKey('s2', 'ed25519'), signingKey('s3')), JWT_SECRET: other })
+  files.put({
+    MFA_ENCRYPTION_KEYS: `k2:${key()},${k1}`,
+    MFA_PEPPERS: `p2:${key()},${p1}`,
+    MFA_SIGNING_KEYS: jwks(signingKey('s2', 'ed25519'), signingKey('s3')),
+    JWT_SECRET: other
+  })
   t.equal((await alice.call('GET', '/mfa/status')).status, 200, 'until it is looked at')
   await keeper.check()
   t.same(told, [['info', 'secrets were read again']])
   t.equal((await alice.call('GET', '/mfa/status')).status, 401, 'the issuer\'s old secret')
-  const login = (): string => signToken({ iss: ISSUER, aud: AUDIENCE, sub: alice.sub, tenant: alice.tenant, auth_time: service.clock.seconds, iat: service.clock.seconds, exp: service.clock.seconds + 900 }, {}, other)
+  const login = (): string =>
+    signToken(
+      {
+        iss: ISSUER,
+        aud: AUDIENCE,
+        sub: alice.sub,
+        tenant: alice.tenant,
+        auth_time: service.clock.seconds,
+        iat: service.clock.seconds,
+        exp: service.clock.seconds + 900
+      },
+      {},
+      other
+    )
   const verified = await service.call('POST', '/mfa/verify', { token: login(), body: { code: service.clock.code(secret) } })
   t.equal(verified.status, 200, 'sealed by the older key')
   t.equal(headerOf(verified.body.token).kid, 's2')
   t.equal((await service.call('GET', '/mfa/status', { token })).status, 401, 'a key that is gone signs nothing')
   t.equal((await service.call('GET', '/mfa/status', { token: verified.body.token })).status, 200)
   t.same((await service.call('GET', '/.well-known/jwks.json')).body.keys.map((each: { kid: string }) => each.kid), ['s2', 's3'])
-  t.equal((await service.call('POST', '/mfa/recovery', { token: login(), body: { code: recoveryCodes?.[0] } })).status, 200, 'hashed with the older pepper')
+  t.equal(
+    (await service.call('POST', '/mfa/recovery', { token: login(), body: { code: recoveryCodes?.[0] } })).status,
+    200,
+    'hashed with the older pepper'
+  )
   service.clock.advance(30)
-  await service.call('POST', '/mfa/recovery/codes', { token: (await service.call('POST', '/mfa/verify', { token: login(), body: { code: service.clock.code(secret) } })).body.token })
+  await service.call('POST', '/mfa/recovery/codes', {
+    token: (await service.call('POST', '/mfa/verify', { token: login(), body: { code: service.clock.code(secret) } })).body.token
+  })
   const started = await service.call('POST', '/mfa/enroll', { token: verified.body.token })
   t.equal(started.status, 201)
   t.same(await service.db.rows`SELECT DISTINCT pepper_id FROM recovery_codes`, [{ pepper_id: 'p2' }])
@@ -61,7 +90,11 @@ t.test('a bad file is refused with a line, once, and what was there still counts
   const bad: Array<[string, Record<string, string>, RegExp]> = [
     ['half of it', { MFA_ENCRYPTION_KEYS: k1.slice(0, 30) }, /MFA_ENCRYPTION_KEYS has a key of \d+ bytes/],
     ['nothing', { MFA_ENCRYPTION_KEYS: '' }, /MFA_ENCRYPTION_KEYS is blank/],
-    ['a key of the other purpose', { MFA_ENCRYPTION_KEYS: `k1:${service.config.MFA_PEPPERS.keys.get('p1')?.toString('base64') as string}` }, /MFA_PEPPERS holds a key of MFA_ENCRYPTION_KEYS too/],
+    [
+      'a key of the other purpose',
+      { MFA_ENCRYPTION_KEYS: `k1:${service.config.MFA_PEPPERS.keys.get('p1')?.toString('base64') as string}` },
+      /MFA_PEPPERS holds a key of MFA_ENCRYPTION_KEYS too/
+    ],
     ['other bytes under the same id', { MFA_ENCRYPTION_KEYS: `k1:${key()}` }, /MFA_ENCRYPTION_KEYS has another key under the id "k1"/],
     ['a new key without the one that rows need', { MFA_ENCRYPTION_KEYS: `k2:${key()}` }, /MFA_ENCRYPTION_KEYS lacks the key "k1"/],
     ['a new pepper without the old', { MFA_ENCRYPTION_KEYS: k1, MFA_PEPPERS: `p2:${key()}` }, /MFA_PEPPERS lacks the key "p1"/]
@@ -81,7 +114,10 @@ t.test('a bad file is refused with a line, once, and what was there still counts
   await keeper.check()
   t.match(told, [['error', /MFA_PEPPERS_FILE cannot be read/]])
   await alice.verify(secret)
-  t.same(await service.db.rows`SELECT purpose, id FROM keys WHERE purpose <> 'signing' ORDER BY 1, 2`, [{ purpose: 'pepper', id: 'p1' }, { purpose: 'sealing', id: 'k1' }], 'what was refused is not known')
+  t.same(await service.db.rows`SELECT purpose, id FROM keys WHERE purpose <> 'signing' ORDER BY 1, 2`, [{ purpose: 'pepper', id: 'p1' }, {
+    purpose: 'sealing',
+    id: 'k1'
+  }], 'what was refused is not known')
 })
 
 t.test('it looks by itself, some times a minute, and reports which keys it has', async t => {
@@ -97,12 +133,17 @@ t.test('it looks by itself, some times a minute, and reports which keys it has',
   t.same([...service.secrets.sealing.keys.keys()], ['k1', 'k2'])
   await sleep(100)
   await keeper.stop()
-  const [states] = await service.db.rows<{ keys: unknown }>`SELECT jsonb_object_agg(id, jsonb_build_array(absent_at IS NOT NULL, first_at > now() - interval '1 minute') ORDER BY id) AS keys FROM keys WHERE purpose = 'sealing'`
+  const [states] = await service.db.rows<
+    { keys: unknown }
+  >`SELECT jsonb_object_agg(id, jsonb_build_array(absent_at IS NOT NULL, first_at > now() - interval '1 minute') ORDER BY id) AS keys
+    FROM keys WHERE purpose = 'sealing'`
   t.same(states?.keys, { k0: [true, false], k1: [false, true], k2: [false, null] }, 'which is missing, which is first')
 
   const other = await startKept(t, { ...service.env, ...files.env, MFA_ENCRYPTION_KEYS: k1, MFA_ENCRYPTION_KEYS_FILE: undefined })
   await other.keeper.check()
-  const [row] = await service.db.rows<{ is_absent: boolean }>`SELECT absent_at > now() - interval '1 minute' AS is_absent FROM keys WHERE id = 'k2'`
+  const [row] = await service.db.rows<
+    { is_absent: boolean }
+  >`SELECT absent_at > now() - interval '1 minute' AS is_absent FROM keys WHERE id = 'k2'`
   t.ok(row?.is_absent, 'another replica has it not yet')
 })
 
@@ -114,7 +155,10 @@ t.test('the proof: same ids and other bytes, and keys that are missing, are refu
   await again.keeper.check()
   t.equal((await again.service.call('GET', '/health/ready')).status, 200)
   const wrong: Array<[Record<string, string>, string]> = [
-    [{ MFA_ENCRYPTION_KEYS: `k1:${key()}` }, 'MFA_ENCRYPTION_KEYS has another key under the id "k1" than the one that this database was used with: give a new key an id of its own'],
+    [
+      { MFA_ENCRYPTION_KEYS: `k1:${key()}` },
+      'MFA_ENCRYPTION_KEYS has another key under the id "k1" than the one that this database was used with: give a new key an id of its own'
+    ],
     [{ MFA_PEPPERS: `p1:${key()}` }, 'MFA_PEPPERS has another key under the id "p1"'],
     [{ MFA_SIGNING_KEYS: jwks(signingKey('test-1')) }, 'MFA_SIGNING_KEYS has another key under the id "test-1"']
   ]
@@ -127,7 +171,12 @@ t.test('the proof: same ids and other bytes, and keys that are missing, are refu
     t.equal((await user.call('POST', '/mfa/enroll')).status, 503, 'nothing is sealed')
   }
   await first.service.user().enroll()
-  for (const [env, message] of [[{ MFA_ENCRYPTION_KEYS: `k2:${key()}` }, /^MFA_ENCRYPTION_KEYS lacks the key "k1", which the database needs$/], [{ MFA_PEPPERS: `p2:${key()}` }, /^MFA_PEPPERS lacks the key "p1"/]] as const) {
+  for (
+    const [env, message] of [
+      [{ MFA_ENCRYPTION_KEYS: `k2:${key()}` }, /^MFA_ENCRYPTION_KEYS lacks the key "k1", which the database needs$/],
+      [{ MFA_PEPPERS: `p2:${key()}` }, /^MFA_PEPPERS lacks the key "p1"/]
+    ] as const
+  ) {
     const { keeper } = await startKept(t, { ...first.service.env, ...env })
     await t.rejects(keeper.check(), { name: 'ConfigError', message })
   }
@@ -137,7 +186,14 @@ t.test('the process ends before it listens, with one line', async t => {
   const { url } = await ownDatabase(t)
   const { service, keeper } = await startKept(t, { DATABASE_URL: url })
   await keeper.check()
-  const env = { ...service.env, MFA_ENCRYPTION_KEYS: `k1:${key()}`, NODE_ENV: 'production', BCRYPT_COST: '10', PORT: '0', LOG_LEVEL: 'trace' }
+  const env = {
+    ...service.env,
+    MFA_ENCRYPTION_KEYS: `k1:${key()}`,
+    NODE_ENV: 'production',
+    BCRYPT_COST: '10',
+    PORT: '0',
+    LOG_LEVEL: 'trace'
+  }
   const child = spawn(process.execPath, nodeArguments('src/server.ts'), { env: { PATH: process.env.PATH, ...env } })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', data => { stdout += data })
@@ -158,7 +214,8 @@ t.test('a database from before the fingerprints: its rows say whether a key is t
   const wrong = await startKept(t, { ...before.service.env, MFA_ENCRYPTION_KEYS: `k1:${key()}` })
   await t.rejects(wrong.keeper.check(), /MFA_ENCRYPTION_KEYS has another key under the id "k1"/)
   t.same(await before.service.db.rows`SELECT * FROM keys`, [])
-  await before.service.db.rows`UPDATE factors SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE id IN (SELECT id FROM factors LIMIT 2)`
+  await before.service.db
+    .rows`UPDATE factors SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE id IN (SELECT id FROM factors LIMIT 2)`
   const right = await startKept(t, before.service.env)
   await right.keeper.check()
   t.ok(right.service.secrets.areProved)
@@ -173,7 +230,8 @@ t.test('of two that bring other bytes under one id at the same moment, one is re
   t.equal(kept.filter(({ service }) => service.secrets.areProved).length, 1)
 })
 
-t.test('no one is let in before the keys are checked against the database: that is asked again until it is there, or until the end', async t => {
+t.test('no one is let in before the keys are checked against the database: that is asked again until it is there, or until the ' +
+  'end', async t => {
   const { url } = await ownDatabase(t)
   const proxy = await startProxy(t, url)
   await proxy.refuse()
@@ -250,7 +308,13 @@ t.test('of the issuers\' file secrets are taken, and nothing else', async t => {
   const entry = { issuer: ISSUER, audience: AUDIENCE, secret: SECRET }
   const dir = t.testdir({ 'issuers.json': JSON.stringify([entry]) })
   const put = (...entries: object[]): void => { writeFileSync(`${dir}/issuers.json`, JSON.stringify(entries)) }
-  const { service, keeper, told } = await startKept(t, { DATABASE_URL: url, JWT_ISSUER: undefined, JWT_AUDIENCE: undefined, JWT_SECRET: undefined, TRUSTED_ISSUERS_FILE: `${dir}/issuers.json` })
+  const { service, keeper, told } = await startKept(t, {
+    DATABASE_URL: url,
+    JWT_ISSUER: undefined,
+    JWT_AUDIENCE: undefined,
+    JWT_SECRET: undefined,
+    TRUSTED_ISSUERS_FILE: `${dir}/issuers.json`
+  })
   await keeper.check()
   const alice = service.user()
   t.equal((await alice.call('GET', '/mfa/status')).status, 200)
@@ -259,7 +323,10 @@ t.test('of the issuers\' file secrets are taken, and nothing else', async t => {
   t.equal((await alice.call('GET', '/mfa/status')).status, 401)
   put({ ...entry, loginType: 'sso' })
   await keeper.check()
-  t.match(told, [['info', 'secrets were read again'], ['info', 'secrets were read again; what else changed of the issuers counts after a restart']])
+  t.match(told, [['info', 'secrets were read again'], [
+    'info',
+    'secrets were read again; what else changed of the issuers counts after a restart'
+  ]])
   t.equal((await alice.call('GET', '/mfa/status')).status, 401, 'all of that file waits')
   put({ ...entry, algorithms: ['HS256'] })
   await keeper.check()

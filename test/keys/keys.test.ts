@@ -28,6 +28,10 @@ t.test('a sealing key that is not known yet is the one that opens some of what i
 
 t.test('a key is forgotten once, if it is known', async t => {
   await t.rejects(prove({ MFA_PEPPERS: `p2:${key()}` }), { name: 'KeyError', purpose: 'pepper' })
-  t.same([await forgetKey(db, 'pepper', 'p7'), await forgetKey(db, 'pepper', 'p1'), await forgetKey(db, 'pepper', 'p1')], [false, true, false])
+  t.same([await forgetKey(db, 'pepper', 'p7'), await forgetKey(db, 'pepper', 'p1'), await forgetKey(db, 'pepper', 'p1')], [
+    false,
+    true,
+    false
+  ])
   await prove({ MFA_PEPPERS: `p2:${key()}` })
 })

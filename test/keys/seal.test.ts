@@ -26,7 +26,15 @@ t.test('what was opened is overwritten when it was used, whatever came of it', a
   let opened: Buffer | undefined
   t.equal(use(keys, context, sealed, found => { opened = found; return found.equals(secret) }), true)
   t.same(opened, Buffer.alloc(20))
-  t.throws(() => use(keys, context, sealed, found => { opened = found; throw new Error('of the user') }), { message: 'of the user' }, 'and an error of the user stays one')
+  t.throws(
+    () =>
+      use(keys, context, sealed, found => {
+        opened = found
+        throw new Error('of the user')
+      }),
+    { message: 'of the user' },
+    'and an error of the user stays one'
+  )
   t.same(opened, Buffer.alloc(20))
 })
 

@@ -18,15 +18,19 @@ async function start (t: Test): Promise<{ service: Service, url: string }> {
 /** An event of so many days ago, entered as the service does. */
 async function write ({ db }: Service, tenant: string, daysAgo: number): Promise<void> {
   await db.rows`
-    WITH event AS (INSERT INTO audit_events (tenant, at, action, outcome) VALUES (${tenant}, now() - ${daysAgo}::int * interval '24 hours', 'totp.accepted', 'success') RETURNING tenant, at, id)
+    WITH event AS (INSERT INTO audit_events (tenant, at, action, outcome)
+      VALUES (${tenant}, now() - ${daysAgo}::int * interval '24 hours', 'totp.accepted', 'success') RETURNING tenant, at, id)
     INSERT INTO audit_pending SELECT tenant, at, id FROM event`
 }
 
-const sign = ({ db, config }: Service, tenant: string, retentionDays = 400): Promise<unknown> => signTenant(db, tenant, { keys: config.MFA_SIGNING_KEYS, retentionDays, memory: new AuditMemory() })
-const verify = ({ db, config }: Service, tenant: string): ReturnType<typeof verifyTenant> => verifyTenant(db, tenant, config.MFA_SIGNING_KEYS)
+const sign = ({ db, config }: Service, tenant: string, retentionDays = 400): Promise<unknown> =>
+  signTenant(db, tenant, { keys: config.MFA_SIGNING_KEYS, retentionDays, memory: new AuditMemory() })
+const verify = ({ db, config }: Service, tenant: string): ReturnType<typeof verifyTenant> =>
+  verifyTenant(db, tenant, config.MFA_SIGNING_KEYS)
 
 /** As if the checkpoints so far were of days before. */
-const age = ({ db }: Service, tenant: string): Promise<unknown> => db.rows`UPDATE audit_checkpoints SET at = (at AT TIME ZONE 'UTC' - interval '48 hours') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
+const age = ({ db }: Service, tenant: string): Promise<unknown> =>
+  db.rows`UPDATE audit_checkpoints SET at = (at AT TIME ZONE 'UTC' - interval '48 hours') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}`
 
 /** Two events of long ago, signed as the end of that day; then a late one of long ago and two of now. */
 async function fill (service: Service, tenant: string): Promise<void> {
@@ -46,7 +50,9 @@ async function fill (service: Service, tenant: string): Promise<void> {
 }
 
 const positions = async ({ db }: Service, tenant: string): Promise<number[]> =>
-  (await db.rows<{ position: number }>`SELECT position::int FROM audit_chain WHERE tenant = ${tenant} ORDER BY position`).map(({ position }) => position)
+  (await db.rows<{ position: number }>`SELECT position::int FROM audit_chain WHERE tenant = ${tenant} ORDER BY position`).map((
+    { position }
+  ) => position)
 
 t.test('events that are older than the retention go, by the month, with their part of the chain; the rest verifies', async t => {
   const { service, url } = await start(t)
@@ -93,7 +99,8 @@ t.test('while no checkpoint says that so much may be gone, nothing is dropped', 
   const tenant = 'a'
   await fill(service, tenant)
   t.same(await findUnsigned(service.db, 400), [])
-  await service.db.rows`INSERT INTO audit_events (tenant, at, action, outcome) VALUES ('b', now() - interval '60 days', 'totp.accepted', 'success')`
+  await service.db
+    .rows`INSERT INTO audit_events (tenant, at, action, outcome) VALUES ('b', now() - interval '60 days', 'totp.accepted', 'success')`
   t.same(await maintain(url, 30), { added: 0, dropped: [], unsigned: [tenant], mended: 0 })
   t.equal((await verify(service, tenant)).broken, null)
   t.same(await findUnsigned(service.db, 30), [tenant], 'it is due when the retention changes')
@@ -109,7 +116,13 @@ t.test('while no checkpoint says that so much may be gone, nothing is dropped', 
 t.test('partitions of the months to come are made, also where events have come before them', async t => {
   const { service, url } = await start(t)
   const { db } = service
-  const month = async (months: number): Promise<string> => (await db.rows<{ name: string }>`SELECT to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + ${months}::int * interval '1 month', '"audit_events_"YYYY_MM') AS name`)[0]?.name as string
+  const month = async (months: number): Promise<string> =>
+    (await db.rows<
+      { name: string }
+    >`SELECT to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + ${months}::int * interval '1 month',
+      '"audit_events_"YYYY_MM') AS name`)[
+      0
+    ]?.name as string
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   t.teardown(() => client.end())

@@ -3,7 +3,8 @@ import { Semaphore, type Turn } from '../../src/platform/semaphore.ts'
 import { UnavailableError } from '../../src/platform/unavailable.ts'
 
 const REFUSAL = new UnavailableError('too many')
-const open = ({ atOnce = 1, maxWaiting = 2, maxWaitMs = 60_000 } = {}): Semaphore => new Semaphore({ atOnce, maxWaiting, maxWaitMs }, 'too many')
+const open = ({ atOnce = 1, maxWaiting = 2, maxWaitMs = 60_000 } = {}): Semaphore =>
+  new Semaphore({ atOnce, maxWaiting, maxWaitMs }, 'too many')
 
 /** Whose turn it is, in the order in which it came. */
 function watch (turns: Turn[]): number[] {

@@ -5,7 +5,13 @@ import { shared } from '../../src/platform/shared.ts'
 /** Work that ends when the test says so. */
 function controlled (): { work: () => Promise<string>, begun: Array<(answer: string | Error) => void> } {
   const begun: Array<(answer: string | Error) => void> = []
-  const work = (): Promise<string> => new Promise((resolve, reject) => { begun.push(answer => { if (typeof answer === 'string') resolve(answer); else reject(answer) }) })
+  const work = (): Promise<string> =>
+    new Promise((resolve, reject) => {
+      begun.push(answer => {
+        if (typeof answer === 'string') resolve(answer)
+        else reject(answer)
+      })
+    })
   return { work, begun }
 }
 

@@ -24,16 +24,52 @@ const EXEMPTIONS: Record<string, User['exemption']> = {
   over: { since: days(-40), until: days(-1), reason: 'r', by: 'admin' }
 }
 const TOKENS: Record<string, Partial<Proof> & { authentication?: true }> = {
-  login: { authTime: SECONDS - 900 }, old: { authTime: SECONDS - 901 }, ageless: { authTime: undefined }, mfa: { mfa, issuerClaims: undefined }, remembered: { authentication: true }, idp: { isIdpMfa: true }
+  login: { authTime: SECONDS - 900 },
+  old: { authTime: SECONDS - 901 },
+  ageless: { authTime: undefined },
+  mfa: { mfa, issuerClaims: undefined },
+  remembered: { authentication: true },
+  idp: { isIdpMfa: true }
 }
 
-interface Row { policy: Partial<Policy>, loginType: 'local' | 'sso' | 'api', token: keyof typeof TOKENS, accounts: keyof typeof ACCOUNTS, enrolled: keyof typeof FACTORS, grace: keyof typeof OWN_GRACE, exemption: keyof typeof EXEMPTIONS }
+interface Row {
+  policy: Partial<Policy>
+  loginType: 'local' | 'sso' | 'api'
+  token: keyof typeof TOKENS
+  accounts: keyof typeof ACCOUNTS
+  enrolled: keyof typeof FACTORS
+  grace: keyof typeof OWN_GRACE
+  exemption: keyof typeof EXEMPTIONS
+}
 
-function decided ({ policy, loginType, token, accounts, enrolled, grace, exemption }: Row, known: Partial<User> = {}, others: Partial<DecisionSettings> = {}): string {
+function decided (
+  { policy, loginType, token, accounts, enrolled, grace, exemption }: Row,
+  known: Partial<User> = {},
+  others: Partial<DecisionSettings> = {}
+): string {
   const { authentication, ...proof } = TOKENS[token] as Partial<Proof> & { authentication?: true }
-  const session = { generation: 0, authentication: authentication === undefined ? null : { acr: 'mfa' as const, methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }, isForged: false }
-  const user = aUser({ sources: ACCOUNTS[accounts] as User['sources'], factors: FACTORS[enrolled] as Factor[], ...OWN_GRACE[grace], exemption: EXEMPTIONS[exemption] ?? null, session, policy: { ...DEFAULT_POLICY, ...policy }, ...known })
-  return written(decide(user, { mfa: undefined, isIdpMfa: false, authTime: undefined, issuerClaims: { loginType }, ...proof }, NOW, { ...settings, ...others }))
+  const session = {
+    generation: 0,
+    authentication: authentication === undefined
+      ? null
+      : { acr: 'mfa' as const, methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 },
+    isForged: false
+  }
+  const user = aUser({
+    sources: ACCOUNTS[accounts] as User['sources'],
+    factors: FACTORS[enrolled] as Factor[],
+    ...OWN_GRACE[grace],
+    exemption: EXEMPTIONS[exemption] ?? null,
+    session,
+    policy: { ...DEFAULT_POLICY, ...policy },
+    ...known
+  })
+  return written(
+    decide(user, { mfa: undefined, isIdpMfa: false, authTime: undefined, issuerClaims: { loginType }, ...proof }, NOW, {
+      ...settings,
+      ...others
+    })
+  )
 }
 
 /** A decision in a word or two: `enroll`, `allow grace +2`, `allow report_only (enroll)`. */
@@ -89,26 +125,48 @@ t.test('may this session pass? the first rule that holds answers', async t => {
     ['optional', 'none', 'api', 'ageless', '-', '-', 'over', 'endless', 'allow not_required']
   ]
   for (const [enforcement, ssoRule, loginType, token, accounts, enrolled, grace, exemption, wanted] of table) {
-    const row = { policy: { enforcement, ssoRule, gracePeriodDays: 7 }, loginType, token, accounts, enrolled, grace, exemption } as unknown as Row
+    const row = {
+      policy: { enforcement, ssoRule, gracePeriodDays: 7 },
+      loginType,
+      token,
+      accounts,
+      enrolled,
+      grace,
+      exemption
+    } as unknown as Row
     t.equal(decided(row), wanted, [enforcement, ssoRule, loginType, token, accounts, enrolled, grace, exemption].join(' '))
     t.equal(decided(row, { isDisabled: true }), 'deny user_disabled')
   }
 })
 
-const local: Row = { policy: { enforcement: 'required' }, loginType: 'local', token: 'login', accounts: 'local', enrolled: '-', grace: 'over', exemption: '-' }
+const local: Row = {
+  policy: { enforcement: 'required' },
+  loginType: 'local',
+  token: 'login',
+  accounts: 'local',
+  enrolled: '-',
+  grace: 'over',
+  exemption: '-'
+}
 
 t.test('a policy for groups covers the users in one of them, and users whose groups were left out', async t => {
-  const inGroups = (sources: User['sources']): string => decided({ ...local, policy: { enforcement: 'required', groups: ['x', 'y'] } }, { sources })
+  const inGroups = (sources: User['sources']): string =>
+    decided({ ...local, policy: { enforcement: 'required', groups: ['x', 'y'] } }, { sources })
   t.equal(inGroups({ a: { local: true, groups: ['y', 'z'] } }), 'enroll')
   t.equal(inGroups({ a: { local: true, groups: ['z'] }, b: { groups: ['x'] } }), 'enroll', 'any source')
   t.equal(inGroups({ a: { local: true, groups: ['z'] } }), 'allow not_required')
   t.equal(inGroups({ a: { local: true } }), 'allow not_required')
   t.equal(inGroups({ a: { local: true, groups: ['z'], groupsUnknown: true } }), 'enroll')
-  t.equal(inGroups({ a: { local: true }, gone: { groups: ['x'], groupsUnknown: true } }), 'allow not_required', 'not of an issuer that is gone')
+  t.equal(
+    inGroups({ a: { local: true }, gone: { groups: ['x'], groupsUnknown: true } }),
+    'allow not_required',
+    'not of an issuer that is gone'
+  )
 })
 
 t.test('the deadline is the later of the user\'s own and the policy\'s date, and one that has come is over', async t => {
-  const by = (grace: Row['grace'], enforceFrom: Date): string => decided({ ...local, grace, policy: { enforcement: 'required', enforceFrom } })
+  const by = (grace: Row['grace'], enforceFrom: Date): string =>
+    decided({ ...local, grace, policy: { enforcement: 'required', enforceFrom } })
   t.equal(by('over', days(4)), 'allow grace +4', 'a second roll-out has a date')
   t.equal(by('running', days(4)), 'allow grace +4')
   t.equal(by('running', days(1)), 'allow grace +2')
@@ -130,11 +188,19 @@ t.test('the floor: of the two decisions the stricter counts', async t => {
   t.equal(under(local, { enforcement: 'report_only' }), 'enroll', 'the tenant\'s own is stricter')
   t.equal(under(optional, { ssoRule: 'none' }), 'allow not_required', 'what it omits binds nothing')
   t.equal(under({ ...local, accounts: 'sso' }, { ssoRule: 'none' }), 'enroll')
-  t.equal(under({ ...local, accounts: 'sso', policy: { enforcement: 'required', ssoRule: 'none' } }, { ssoRule: 'exempt_sso_only' }), 'enroll')
+  t.equal(
+    under({ ...local, accounts: 'sso', policy: { enforcement: 'required', ssoRule: 'none' } }, { ssoRule: 'exempt_sso_only' }),
+    'enroll'
+  )
   t.equal(under(optional, { enforcement: 'required', groups: ['x'] }), 'allow not_required')
   t.equal(under(optional, { enforcement: 'required', groups: ['x'] }, { sources: { a: { groups: ['x'] } } }), 'enroll')
   t.equal(under({ ...local, policy: { enforcement: 'required', groups: ['y'] } }, { groups: null }), 'enroll')
-  t.equal(under({ ...local, enrolled: 'yes', loginType: 'sso', policy: { enforcement: 'required', ssoRule: 'exempt_sso_session' } }, { ssoRule: 'exempt_sso_only' }), 'verify factor_enrolled')
+  t.equal(
+    under({ ...local, enrolled: 'yes', loginType: 'sso', policy: { enforcement: 'required', ssoRule: 'exempt_sso_session' } }, {
+      ssoRule: 'exempt_sso_only'
+    }),
+    'verify factor_enrolled'
+  )
 })
 
 t.test('the floor bounds grace from the first meeting and exemptions from their beginning, even if an administrator gave them', async t => {
@@ -142,15 +208,25 @@ t.test('the floor bounds grace from the first meeting and exemptions from their 
   const seven: Row = { ...local, policy: { enforcement: 'required', gracePeriodDays: 7 } }
   t.equal(under({ ...seven, grace: 'unmet' }, { gracePeriodDays: 3 }), 'allow grace +3')
   t.equal(under({ ...seven, grace: 'unmet' }, { gracePeriodDays: 30 }), 'allow grace +7')
-  t.equal(under(seven, { gracePeriodDays: 5 }, { policyMetAt: days(-3), graceUntil: days(300) }), 'allow grace +2', 'an administrator\'s extension, too')
+  t.equal(
+    under(seven, { gracePeriodDays: 5 }, { policyMetAt: days(-3), graceUntil: days(300) }),
+    'allow grace +2',
+    "an administrator's extension, too"
+  )
   t.equal(under(seven, { gracePeriodDays: 5 }, { policyMetAt: days(-6), graceUntil: days(300) }), 'enroll')
-  t.equal(under({ ...local, grace: 'over', policy: { enforcement: 'required', enforceFrom: days(9) } }, { enforceFrom: days(4) }), 'allow grace +4')
+  t.equal(
+    under({ ...local, grace: 'over', policy: { enforcement: 'required', enforceFrom: days(9) } }, { enforceFrom: days(4) }),
+    'allow grace +4'
+  )
   t.equal(under({ ...local, grace: 'over', policy: { enforcement: 'required', enforceFrom: days(9) } }, { enforceFrom: null }), 'enroll')
   t.equal(under({ ...local, exemption: 'endless' }, { maxExemptionDays: 41 }), 'allow exempt_user')
   t.equal(under({ ...local, exemption: 'endless' }, { maxExemptionDays: 40 }), 'enroll')
   t.equal(under({ ...local, exemption: 'running' }, { maxExemptionDays: 300 }), 'allow exempt_user')
   t.equal(under({ ...local, exemption: 'over' }, { maxExemptionDays: 300 }), 'enroll')
-  t.equal(under({ ...local, policy: { enforcement: 'report_only', gracePeriodDays: 7 }, grace: 'unmet' }, { gracePeriodDays: 3 }), 'allow report_only (allow grace +3)')
+  t.equal(
+    under({ ...local, policy: { enforcement: 'report_only', gracePeriodDays: 7 }, grace: 'unmet' }, { gracePeriodDays: 3 }),
+    'allow report_only (allow grace +3)'
+  )
 })
 
 t.test('every combination keeps the promises', async t => {
@@ -162,7 +238,17 @@ t.test('every combination keeps the promises', async t => {
           for (const enrolled of Object.keys(FACTORS)) {
             for (const grace of Object.keys(OWN_GRACE)) {
               for (const exemption of Object.keys(EXEMPTIONS)) {
-                for (const token of Object.keys(TOKENS)) cases.push({ policy: { enforcement, ssoRule, gracePeriodDays: 7 }, loginType, token, accounts, enrolled, grace, exemption })
+                for (const token of Object.keys(TOKENS)) {
+                  cases.push({
+                    policy: { enforcement, ssoRule, gracePeriodDays: 7 },
+                    loginType,
+                    token,
+                    accounts,
+                    enrolled,
+                    grace,
+                    exemption
+                  })
+                }
               }
             }
           }
@@ -173,20 +259,82 @@ t.test('every combination keeps the promises', async t => {
   t.equal(cases.length, 3 * 3 * 3 * 4 * 2 * 3 * 4 * 6)
   /** What is promised, each apart from the others: [which users it is about, what they may be told]. */
   const promises: Array<[string, (row: Row) => boolean, (decision: string, row: Row) => boolean]> = [
-    ['who proved a second factor passes, and no one else is told so', ({ token }) => token === 'mfa' || token === 'remembered', decision => decision === 'allow mfa_verified'],
-    ['whose identity provider proved one passes by that, whatever the policy', ({ token }) => token === 'idp', decision => decision === 'allow idp_mfa'],
-    ['a first-factor token alone was no second factor', ({ token }) => token !== 'mfa' && token !== 'remembered', decision => decision !== 'allow mfa_verified'],
-    ['with a factor a first-factor token is asked, or came by SSO where that decides', isPlain(({ enrolled }) => enrolled === 'yes'), (decision, { policy, loginType }) => decision === (policy.ssoRule === 'exempt_sso_session' && loginType === 'sso' ? 'allow exempt_sso' : 'verify factor_enrolled')],
-    ['without a factor no user is asked for a code', isPlain(({ enrolled }) => enrolled === '-'), decision => !decision.startsWith('verify')],
-    ['no user must enroll but by a policy that is required', isPlain(({ policy }) => policy.enforcement !== 'required'), decision => !decision.startsWith('enroll') && !decision.startsWith('allow grace')],
-    ['what is not required exempts no one, as there is nothing to be exempt from', isPlain(({ policy, loginType }) => policy.enforcement === 'optional' && !(policy.ssoRule === 'exempt_sso_session' && loginType === 'sso')), decision => ['allow not_required', 'verify factor_enrolled'].includes(decision)],
-    ['a personal token is never exempt by the session', isPlain(({ policy, loginType }) => loginType === 'api' && policy.ssoRule === 'exempt_sso_session'), decision => decision !== 'allow exempt_sso'],
-    ['the accounts\' rule does not exempt a user without a known account', isPlain(({ policy, accounts }) => accounts === '-' && policy.ssoRule === 'exempt_sso_only'), decision => decision !== 'allow exempt_sso'],
-    ['who has a local account too is enforced', isPlain(({ policy, accounts }) => accounts === 'both' && policy.ssoRule === 'exempt_sso_only'), decision => decision !== 'allow exempt_sso'],
-    ['without an SSO rule SSO exempts no one', isPlain(({ policy }) => policy.ssoRule === 'none'), decision => decision !== 'allow exempt_sso'],
-    ['an exemption that is over exempts no one', isPlain(({ exemption }) => exemption === 'over' || exemption === '-'), decision => !decision.includes('exempt_user')],
-    ['required, without factor, exemption, SSO or grace: enroll', isPlain(({ policy, accounts, loginType, enrolled, grace, exemption }) => policy.enforcement === 'required' && ['local', 'both', '-'].includes(accounts as string) && loginType !== 'sso' && enrolled === '-' && grace === 'over' && ['over', '-'].includes(exemption as string)), decision => decision.startsWith('enroll')],
-    ['a deadline is the user\'s own, or that of a user who is met now', isPlain(() => true), (decision, { grace }) => !decision.includes('grace') || decision.includes(grace === 'unmet' ? 'grace +7' : 'grace +2')],
+    [
+      'who proved a second factor passes, and no one else is told so',
+      ({ token }) => token === 'mfa' || token === 'remembered',
+      decision => decision === 'allow mfa_verified'
+    ],
+    [
+      'whose identity provider proved one passes by that, whatever the policy',
+      ({ token }) => token === 'idp',
+      decision => decision === 'allow idp_mfa'
+    ],
+    [
+      'a first-factor token alone was no second factor',
+      ({ token }) => token !== 'mfa' && token !== 'remembered',
+      decision => decision !== 'allow mfa_verified'
+    ],
+    [
+      'with a factor a first-factor token is asked, or came by SSO where that decides',
+      isPlain(({ enrolled }) => enrolled === 'yes'),
+      (decision, { policy, loginType }) =>
+        decision === (policy.ssoRule === 'exempt_sso_session' && loginType === 'sso' ? 'allow exempt_sso' : 'verify factor_enrolled')
+    ],
+    [
+      'without a factor no user is asked for a code',
+      isPlain(({ enrolled }) => enrolled === '-'),
+      decision => !decision.startsWith('verify')
+    ],
+    [
+      'no user must enroll but by a policy that is required',
+      isPlain(({ policy }) => policy.enforcement !== 'required'),
+      decision => !decision.startsWith('enroll') && !decision.startsWith('allow grace')
+    ],
+    [
+      'what is not required exempts no one, as there is nothing to be exempt from',
+      isPlain(({ policy, loginType }) =>
+        policy.enforcement === 'optional' && !(policy.ssoRule === 'exempt_sso_session' && loginType === 'sso')
+      ),
+      decision => ['allow not_required', 'verify factor_enrolled'].includes(decision)
+    ],
+    [
+      'a personal token is never exempt by the session',
+      isPlain(({ policy, loginType }) => loginType === 'api' && policy.ssoRule === 'exempt_sso_session'),
+      decision => decision !== 'allow exempt_sso'
+    ],
+    [
+      "the accounts' rule does not exempt a user without a known account",
+      isPlain(({ policy, accounts }) => accounts === '-' && policy.ssoRule === 'exempt_sso_only'),
+      decision => decision !== 'allow exempt_sso'
+    ],
+    [
+      'who has a local account too is enforced',
+      isPlain(({ policy, accounts }) => accounts === 'both' && policy.ssoRule === 'exempt_sso_only'),
+      decision => decision !== 'allow exempt_sso'
+    ],
+    [
+      'without an SSO rule SSO exempts no one',
+      isPlain(({ policy }) => policy.ssoRule === 'none'),
+      decision => decision !== 'allow exempt_sso'
+    ],
+    [
+      'an exemption that is over exempts no one',
+      isPlain(({ exemption }) => exemption === 'over' || exemption === '-'),
+      decision => !decision.includes('exempt_user')
+    ],
+    [
+      'required, without factor, exemption, SSO or grace: enroll',
+      isPlain(({ policy, accounts, loginType, enrolled, grace, exemption }) =>
+        policy.enforcement === 'required' && ['local', 'both', '-'].includes(accounts as string) && loginType !== 'sso' &&
+        enrolled === '-' && grace === 'over' && ['over', '-'].includes(exemption as string)
+      ),
+      decision => decision.startsWith('enroll')
+    ],
+    [
+      "a deadline is the user's own, or that of a user who is met now",
+      isPlain(() => true),
+      (decision, { grace }) => !decision.includes('grace') || decision.includes(grace === 'unmet' ? 'grace +7' : 'grace +2')
+    ],
     ['a deadline that is over is over', isPlain(({ grace }) => grace === 'over'), decision => !decision.includes('grace')],
     ['report-only says what required would', isPlain(({ policy }) => policy.enforcement === 'report_only'), (decision, row) => {
       const would = decided({ ...row, policy: { ...row.policy, enforcement: 'required' } })
@@ -206,19 +354,52 @@ function isPlain (condition: (row: Row) => boolean): (row: Row) => boolean {
 
 t.test('the last factor may go where the user without it might pass', async t => {
   const required = (known: Partial<User>, policy: Partial<Policy> = {}): boolean =>
-    isMfaRequired(aUser({ factors: [{} as Factor], sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, enforcement: 'required', ...policy } }), NOW, settings)
+    isMfaRequired(
+      aUser({
+        factors: [{} as Factor],
+        sources: ACCOUNTS.local as User['sources'],
+        ...known,
+        policy: { ...DEFAULT_POLICY, enforcement: 'required', ...policy }
+      }),
+      NOW,
+      settings
+    )
   t.equal(required({}), true)
   t.equal(required({ sources: ACCOUNTS.sso as User['sources'] }), false)
   t.equal(required({ sources: ACCOUNTS.sso as User['sources'] }, { ssoRule: 'exempt_sso_session' }), false, 'they come by SSO')
-  t.equal(required({ sources: ACCOUNTS.both as User['sources'] }, { ssoRule: 'exempt_sso_session' }), true, 'they may come by their password')
+  t.equal(
+    required({ sources: ACCOUNTS.both as User['sources'] }, { ssoRule: 'exempt_sso_session' }),
+    true,
+    'they may come by their password'
+  )
   t.equal(required(OWN_GRACE.running as Partial<User>), false)
-  t.equal(required({ session: { generation: 0, authentication: { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 1 }, isForged: false } }), true, 'a remembered session is no reason')
+  t.equal(
+    required({
+      session: {
+        generation: 0,
+        authentication: { acr: 'mfa', methods: ['otp'], factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 1 },
+        isForged: false
+      }
+    }),
+    true,
+    'a remembered session is no reason'
+  )
   t.equal(required({}, { enforcement: 'optional' }), false)
 })
 
 t.test('a policy meets a user when it first asks something of them', async t => {
-  const meets = (known: Partial<User>, policy: Partial<Policy>, floor: DecisionSettings['floor'] = null, loginType: 'local' | 'sso' | 'api' = 'local'): number | null =>
-    firstGraceDays(aUser({ sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, issuerClaims: { loginType } }, NOW, { ...settings, floor })
+  const meets = (
+    known: Partial<User>,
+    policy: Partial<Policy>,
+    floor: DecisionSettings['floor'] = null,
+    loginType: 'local' | 'sso' | 'api' = 'local'
+  ): number | null =>
+    firstGraceDays(
+      aUser({ sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }),
+      { mfa: undefined, isIdpMfa: false, authTime: SECONDS, issuerClaims: { loginType } },
+      NOW,
+      { ...settings, floor }
+    )
   t.equal(meets({}, { enforcement: 'required' }), 7)
   t.equal(meets({ factors: [{} as Factor] }, { enforcement: 'required' }), 7, 'with a factor too: a reset opens no new grace')
   t.equal(meets({}, { enforcement: 'required', gracePeriodDays: 0 }), 0)
@@ -236,7 +417,12 @@ t.test('a policy meets a user when it first asks something of them', async t => 
 
 t.test('as a user usually comes: by SSO if that is all they have, and just now', async t => {
   for (const [accounts, loginType] of [['sso', 'sso'], ['both', 'local'], ['local', 'local'], ['-', 'local']] as const) {
-    t.same(usualSession(aUser({ sources: ACCOUNTS[accounts] as User['sources'] }), NOW, settings), { mfa: undefined, isIdpMfa: false, authTime: SECONDS, issuerClaims: { loginType } })
+    t.same(usualSession(aUser({ sources: ACCOUNTS[accounts] as User['sources'] }), NOW, settings), {
+      mfa: undefined,
+      isIdpMfa: false,
+      authTime: SECONDS,
+      issuerClaims: { loginType }
+    })
   }
 })
 

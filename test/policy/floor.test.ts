@@ -30,7 +30,10 @@ t.test('a change is below the floor where a field of it asks less', async t => {
     [{ ssoRule: 'exempt_sso_session' }, { ssoRule: 'exempt_sso_only' }, ['ssoRule']],
     [{ ssoRule: 'exempt_sso_only' }, { ssoRule: 'none' }, ['ssoRule']],
     [{ ssoRule: 'none' }, { ssoRule: 'exempt_sso_only' }, []],
-    [{ enforcement: 'optional', gracePeriodDays: 9 }, { enforcement: 'required', gracePeriodDays: 1, ssoRule: 'none' }, ['enforcement', 'gracePeriodDays']]
+    [{ enforcement: 'optional', gracePeriodDays: 9 }, { enforcement: 'required', gracePeriodDays: 1, ssoRule: 'none' }, [
+      'enforcement',
+      'gracePeriodDays'
+    ]]
   ]
   for (const [change, floor, below] of table) t.same(fieldsBelow(change, floor), below, JSON.stringify([change, floor]))
 })

@@ -29,7 +29,17 @@ t.test('a tenant that has set nothing has the default, and its administrators ch
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const read = await admin.call('GET', '/admin/policy', undefined, token)
-  t.same(read.body, { enforcement: 'optional', groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule: 'exempt_sso_only', version: 0, updatedAt: null, updatedBy: null, floor: null })
+  t.same(read.body, {
+    enforcement: 'optional',
+    groups: null,
+    gracePeriodDays: 0,
+    enforceFrom: null,
+    ssoRule: 'exempt_sso_only',
+    version: 0,
+    updatedAt: null,
+    updatedBy: null,
+    floor: null
+  })
   t.equal(read.headers.get('etag'), '"0"')
   const other = service.user({ roles: ['mfa:admin'] })
   const { token: otherToken } = await other.enroll()
@@ -47,9 +57,18 @@ t.test('a change counts at once, says who made it, and leaves before and after i
   const changed = await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
   t.match(changed, { status: 200, body: { enforcement: 'required', version: 1, updatedAt: /Z$/, updatedBy: (await admin.row()).id } })
   t.equal(changed.headers.get('etag'), '"1"')
-  t.match((await replica.call('GET', '/mfa/status', { token: user.token() })).body.decision, { action: 'enroll', reason: 'required_by_policy' })
-  t.match((await admin.events()).find(event => event.action === 'policy.changed'), { details: { before: { enforcement: 'optional' }, after: { enforcement: 'required' } } })
-  t.equal((await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).body.version, 1, 'what changes nothing is no version')
+  t.match((await replica.call('GET', '/mfa/status', { token: user.token() })).body.decision, {
+    action: 'enroll',
+    reason: 'required_by_policy'
+  })
+  t.match((await admin.events()).find(event => event.action === 'policy.changed'), {
+    details: { before: { enforcement: 'optional' }, after: { enforcement: 'required' } }
+  })
+  t.equal(
+    (await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).body.version,
+    1,
+    'what changes nothing is no version'
+  )
 })
 
 t.test('making MFA optional again asks enrolled users all the same', async t => {
@@ -65,9 +84,12 @@ t.test('If-Match of another version is 412 and changes nothing', async t => {
   const service = await startService(t)
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
-  const put = (enforcement: string, match: string) => service.call('PUT', '/admin/policy', { token, body: { enforcement }, headers: { 'if-match': match } })
+  const put = (enforcement: string, match: string) =>
+    service.call('PUT', '/admin/policy', { token, body: { enforcement }, headers: { 'if-match': match } })
   t.equal((await put('required', '"0"')).status, 200)
-  for (const match of ['"0"', '"2"', '1', 'W/"1"', 'x']) t.match(await put('optional', match), { status: 412, body: { code: 'precondition_failed' } }, match)
+  for (const match of ['"0"', '"2"', '1', 'W/"1"', 'x']) {
+    t.match(await put('optional', match), { status: 412, body: { code: 'precondition_failed' } }, match)
+  }
   t.equal((await put('optional', '"1"')).status, 200)
   t.equal((await put('required', '*')).status, 200)
 })
@@ -77,14 +99,30 @@ t.test('values that are not offered are 400 and name the field', async t => {
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const wrong = [
-    ['enforcement', 'off'], ['enforcement', null], ['ssoRule', 'all'], ['groups', []], ['groups', ['']], ['groups', 'a'], ['groups', ['a', 'a']], ['groups', [1]],
+    ['enforcement', 'off'],
+    ['enforcement', null],
+    ['ssoRule', 'all'],
+    ['groups', []],
+    ['groups', ['']],
+    ['groups', 'a'],
+    ['groups', ['a', 'a']],
+    ['groups', [1]],
     ['gracePeriodDays', -1], ['gracePeriodDays', 366], ['gracePeriodDays', 1.5], ['gracePeriodDays', '7'], ['gracePeriodDays', null],
-    ['enforceFrom', '2027-01-01'], ['enforceFrom', '2027-02-30T00:00:00Z'], ['enforceFrom', '2026-12-31T23:59:60Z'], ['enforceFrom', '2027-01-01 00:00:00Z'], ['enforceFrom', 1], ['mfaRequired', false]
+    ['enforceFrom', '2027-01-01'],
+    ['enforceFrom', '2027-02-30T00:00:00Z'],
+    ['enforceFrom', '2026-12-31T23:59:60Z'],
+    ['enforceFrom', '2027-01-01 00:00:00Z'],
+    ['enforceFrom', 1],
+    ['mfaRequired', false]
   ] as const
   for (const path of ['/admin/policy', '/admin/policy/preview']) {
     for (const [field, value] of wrong) {
       const answer = await admin.call(path === '/admin/policy' ? 'PUT' : 'POST', path, { [field]: value }, token)
-      t.match(answer, { status: 400, body: { code: 'invalid_request', errors: [{ field: new RegExp(`^${field}`) }] } }, `${path} ${field} ${JSON.stringify(value)}`)
+      t.match(
+        answer,
+        { status: 400, body: { code: 'invalid_request', errors: [{ field: new RegExp(`^${field}`) }] } },
+        `${path} ${field} ${JSON.stringify(value)}`
+      )
     }
   }
   t.equal((await admin.call('PUT', '/admin/policy', {}, token)).status, 400)
@@ -96,10 +134,23 @@ t.test('each field is set by itself, the others stay, and the audit has before a
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const changes: Array<[object, object?]> = [
-    [{ enforcement: 'report_only' }], [{ groups: ['staff', '__proto__'] }], [{ gracePeriodDays: 14 }], [{ ssoRule: 'none' }], [{ ssoRule: 'exempt_sso_session' }],
-    [{ enforceFrom: '2027-01-01T02:00:00+02:00' }, { enforceFrom: '2027-01-01T00:00:00.000Z' }], [{ groups: null }], [{ enforceFrom: null }], [{ enforcement: 'required', gracePeriodDays: 0 }]
+    [{ enforcement: 'report_only' }],
+    [{ groups: ['staff', '__proto__'] }],
+    [{ gracePeriodDays: 14 }],
+    [{ ssoRule: 'none' }],
+    [{ ssoRule: 'exempt_sso_session' }],
+    [{ enforceFrom: '2027-01-01T02:00:00+02:00' }, { enforceFrom: '2027-01-01T00:00:00.000Z' }],
+    [{ groups: null }],
+    [{ enforceFrom: null }],
+    [{ enforcement: 'required', gracePeriodDays: 0 }]
   ]
-  let wanted: Record<string, unknown> = { enforcement: 'optional', groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule: 'exempt_sso_only' }
+  let wanted: Record<string, unknown> = {
+    enforcement: 'optional',
+    groups: null,
+    gracePeriodDays: 0,
+    enforceFrom: null,
+    ssoRule: 'exempt_sso_only'
+  }
   for (const [index, [change, shown = change]] of changes.entries()) {
     const before = wanted
     wanted = { ...wanted, ...shown }
@@ -114,17 +165,33 @@ t.test('each field is set by itself, the others stay, and the audit has before a
 })
 
 t.test('below the deployment\'s floor is 409 and names the field; a tenant can only tighten', async t => {
-  const service = await startService(t, { POLICY_FLOOR: JSON.stringify({ enforcement: 'report_only', groups: ['staff'], gracePeriodDays: 7, enforceFrom: '2027-01-01T00:00:00Z' }) })
+  const service = await startService(t, {
+    POLICY_FLOOR: JSON.stringify({ enforcement: 'report_only', groups: ['staff'], gracePeriodDays: 7, enforceFrom: '2027-01-01T00:00:00Z' })
+  })
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
-  t.match((await admin.call('GET', '/admin/policy', undefined, token)).body, { enforcement: 'optional', floor: { enforcement: 'report_only', groups: ['staff'], gracePeriodDays: 7, enforceFrom: '2027-01-01T00:00:00.000Z' } })
-  for (const [field, value] of [['enforcement', 'optional'], ['groups', ['other']], ['gracePeriodDays', 8], ['enforceFrom', '2027-01-01T00:00:01Z']]) {
+  t.match((await admin.call('GET', '/admin/policy', undefined, token)).body, {
+    enforcement: 'optional',
+    floor: { enforcement: 'report_only', groups: ['staff'], gracePeriodDays: 7, enforceFrom: '2027-01-01T00:00:00.000Z' }
+  })
+  for (
+    const [field, value] of [['enforcement', 'optional'], ['groups', ['other']], ['gracePeriodDays', 8], [
+      'enforceFrom',
+      '2027-01-01T00:00:01Z'
+    ]]
+  ) {
     for (const [method, path] of [['PUT', '/admin/policy'], ['POST', '/admin/policy/preview']] as const) {
       const answer = await service.call(method, path, { token, body: { [field as string]: value }, headers: { 'if-match': '"9"' } })
       t.match(answer, { status: 409, body: { code: 'required_by_policy', errors: [{ field }] } }, `${path} ${field as string}`)
     }
   }
-  const tight = { enforcement: 'required', groups: ['staff', 'other'], gracePeriodDays: 7, enforceFrom: null, ssoRule: 'exempt_sso_session' }
+  const tight = {
+    enforcement: 'required',
+    groups: ['staff', 'other'],
+    gracePeriodDays: 7,
+    enforceFrom: null,
+    ssoRule: 'exempt_sso_session'
+  }
   t.match(await admin.call('PUT', '/admin/policy', tight, token), { status: 200, body: tight })
 })
 

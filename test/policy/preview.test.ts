@@ -15,13 +15,16 @@ t.test('a draft is counted and changes nothing; what it leaves out is as it is s
   const service = await startService(t)
   const admin = service.user({ roles: ['mfa:admin'], groups: ['staff'] })
   const { token } = await admin.enroll()
-  const come = (claims: Record<string, unknown>): Promise<unknown> => service.user({ tenant: admin.tenant, ...claims }).call('GET', '/mfa/status')
+  const come = (claims: Record<string, unknown>): Promise<unknown> =>
+    service.user({ tenant: admin.tenant, ...claims }).call('GET', '/mfa/status')
   await come({ sub: 'local', groups: ['staff'], email: 'local@example.com' })
   await come({ sub: 'guest', groups: ['guests', '__proto__'] })
   await come({ sub: 'sso', accounts: ['sso'], groups: ['staff'] })
   await come({ sub: 'gone', groups: ['staff'] })
   await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${admin.tenant} AND subject = 'gone'`
-  await service.db.rows`UPDATE users SET sources = jsonb_set(sources, '{https://id.test,groupsUnknown}', 'true') WHERE tenant = ${admin.tenant} AND subject = 'guest'`
+  await service.db
+    .rows`UPDATE users SET sources = jsonb_set(sources, '{https://id.test,groupsUnknown}', 'true') WHERE tenant = ${admin.tenant}
+      AND subject = 'guest'`
   await recount(service.db, admin.tenant)
   const preview = async (draft: object): Promise<any> => (await admin.call('POST', '/admin/policy/preview', draft, token)).body
   const none = { users: 0, enrolled: 0, mustEnroll: 0, inGrace: 0, exempt: 0, notCovered: 0 }
@@ -40,22 +43,34 @@ t.test('a draft is counted and changes nothing; what it leaves out is as it is s
   t.match(await preview({ enforcement: 'required', ssoRule: 'exempt_sso_session' }), { mustEnroll: 2, exempt: 1 })
   t.match(await preview({ enforcement: 'required', gracePeriodDays: 7 }), { mustEnroll: 0, inGrace: 2, sample: [] })
   t.match(await preview({ enforcement: 'required', enforceFrom: '2199-01-01T00:00:00Z' }), { mustEnroll: 0, inGrace: 2 })
-  t.match(await preview({ enforcement: 'required', groups: ['none'] }), { mustEnroll: 1, notCovered: 2, enrolled: 1 }, 'groups that were left out may be any')
+  t.match(
+    await preview({ enforcement: 'required', groups: ['none'] }),
+    { mustEnroll: 1, notCovered: 2, enrolled: 1 },
+    'groups that were left out may be any'
+  )
   t.match(await preview({}), { users: 4, enrolled: 1, notCovered: 3, mustEnroll: 0, sample: [] })
   t.match((await admin.call('GET', '/admin/policy', undefined, token)).body, { version: 0, enforcement: 'optional' })
 
   await admin.call('PUT', '/admin/policy', { enforcement: 'required', groups: ['staff'] }, token)
   t.match(await preview({ gracePeriodDays: 3 }), { inGrace: 2, exempt: 1, notCovered: 0 })
-  t.equal((await service.db.rows`SELECT 1 FROM users WHERE tenant = ${admin.tenant} AND grace_until IS NOT NULL`).length, 0, 'and meets no user')
+  t.equal(
+    (await service.db.rows`SELECT 1 FROM users WHERE tenant = ${admin.tenant} AND grace_until IS NOT NULL`).length,
+    0,
+    'and meets no user'
+  )
 })
 
 t.test('in a tenant without other users there are none to count, and no more than twenty are shown', async t => {
   const service = await startService(t)
-  const empty = await countPreview(service.db, `tenant-${randomUUID()}`, [{ ...DEFAULT_POLICY, enforcement: 'required' }], ['https://id.test'])
+  const empty = await countPreview(service.db, `tenant-${randomUUID()}`, [{ ...DEFAULT_POLICY, enforcement: 'required' }], [
+    'https://id.test'
+  ])
   t.same(empty, { counts: [], groupsUnknown: 0, sample: [] })
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
-  await service.db.rows`INSERT INTO users (tenant, id, namespace, subject, account) SELECT ${admin.tenant}, gen_random_uuid(), 'n', 's' || n, 'a' FROM generate_series(1, 50) AS n`
+  await service.db
+    .rows`INSERT INTO users (tenant, id, namespace, subject, account) SELECT ${admin.tenant}, gen_random_uuid(), 'n', 's' || n, 'a'
+      FROM generate_series(1, 50) AS n`
   await recount(service.db, admin.tenant)
   const { body } = await admin.call('POST', '/admin/policy/preview', { enforcement: 'required' }, token)
   t.match(body, { users: 51, enrolled: 1, mustEnroll: 50, byGroup: {} })
@@ -71,16 +86,29 @@ t.test('an auditor previews, and support does not', async t => {
   }
 })
 
-const BUCKETS: Partial<Record<Decision['reason'], string>> = { not_required: 'notCovered', exempt_sso: 'exempt', exempt_user: 'exempt', grace: 'inGrace', required_by_policy: 'mustEnroll' }
+const BUCKETS: Partial<Record<Decision['reason'], string>> = {
+  not_required: 'notCovered',
+  exempt_sso: 'exempt',
+  exempt_user: 'exempt',
+  grace: 'inGrace',
+  required_by_policy: 'mustEnroll'
+}
 
 t.test('for any users, policy and floor it counts what the decision function decides of each, report-only as if required', async t => {
   const { db } = await startService(t)
   await fc.assert(fc.asyncProperty(fc.array(anyUser, { minLength: 1, maxLength: 25 }), policies, floors, async (users, drawn, floor) => {
     const tenant = `tenant-${randomUUID()}`
-    const asRequired = <T extends { enforcement?: Policy['enforcement'] }>(fields: T): T => ({ ...fields, ...(fields.enforcement === 'report_only' && { enforcement: 'required' }) })
+    const asRequired = <T extends { enforcement?: Policy['enforcement'] }>(fields: T): T => ({
+      ...fields,
+      ...(fields.enforcement === 'report_only' && { enforcement: 'required' })
+    })
     const policy: Policy = { ...DEFAULT_POLICY, ...drawn }
     const rows = await settle(db, tenant, users)
-    const settings: DecisionSettings = { issuers: new Set(SOURCES), loginFreshSeconds: 900, floor: floor === null ? null : asRequired(floor) }
+    const settings: DecisionSettings = {
+      issuers: new Set(SOURCES),
+      loginFreshSeconds: 900,
+      floor: floor === null ? null : asRequired(floor)
+    }
     const wanted = new Map<string, number>()
     const mustEnroll = new Set<string>()
     let unknown = 0

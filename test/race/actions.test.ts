@@ -48,7 +48,11 @@ t.test('parallel unlocks and sign-outs are each done, and each in the audit', as
   const { user, id, secret } = await enrolled()
   await user.call('POST', '/mfa/verify', { code: clock.wrongCode(secret) })
   const { epoch } = await user.row()
-  const answers = await race(user, 8, index => ['POST', `/admin/users/${id}/${index % 4 < 2 ? 'unlock' : 'sign-out'}`, { token, body: REASON }])
+  const answers = await race(
+    user,
+    8,
+    index => ['POST', `/admin/users/${id}/${index % 4 < 2 ? 'unlock' : 'sign-out'}`, { token, body: REASON }]
+  )
   t.same(tally(answers), { 204: done(answers) })
   const [unlocked, out] = [await rowsOf(user, 'user.unlocked'), await rowsOf(user, 'user.signed_out')]
   t.equal(unlocked + out, done(answers))
@@ -63,8 +67,14 @@ t.test('of bypasses that are made at once one opens a login', async t => {
   t.same(tally(answers), { 201: done(answers) })
   t.equal(await rowsOf(user, 'bypass.issued'), done(answers))
   const statuses = []
-  for (const { body } of answers.filter(({ status }) => status === 201)) statuses.push((await user.call('POST', '/mfa/recovery', { code: body.code })).status)
-  t.same([statuses.filter(status => status === 200).length, statuses.filter(status => status === 422).length], [1, statuses.length - 1], statuses.join())
+  for (const { body } of answers.filter(({ status }) => status === 201)) {
+    statuses.push((await user.call('POST', '/mfa/recovery', { code: body.code })).status)
+  }
+  t.same(
+    [statuses.filter(status => status === 200).length, statuses.filter(status => status === 422).length],
+    [1, statuses.length - 1],
+    statuses.join()
+  )
 })
 
 t.test('of 20 parallel uses of one bypass one succeeds', async t => {
@@ -91,12 +101,15 @@ t.test('a reset beside logins: a user who was let in before it is out after it, 
     t.ok(Object.keys(tally(answers)).every(status => [200, 204, 409, 422].includes(Number(status))), JSON.stringify(tally(answers)))
     t.equal(await rowsOf(user, 'user.reset'), 1)
     t.equal(await belongings(user, id), 0)
-    for (const { body } of answers) if (body?.token !== undefined) t.equal((await user.call('GET', '/mfa/status', undefined, body.token)).status, 401)
+    for (const { body } of answers) {
+      if (body?.token !== undefined) t.equal((await user.call('GET', '/mfa/status', undefined, body.token)).status, 401)
+    }
     t.match((await user.call('GET', '/mfa/status', undefined, user.token({ sid: 'a' }))).body, { enrolled: false, recoveryCodes: null })
   }
 })
 
-t.test('an erasure, or a reset, beside the confirmation of a factor: the one that comes after finds nothing to confirm, or takes it', async t => {
+t.test('an erasure, or a reset, beside the confirmation of a factor: the one that comes after finds nothing to confirm, or ' +
+  'takes it', async t => {
   for (const what of ['erase', 'reset', 'erase', 'reset'] as const) {
     const { token, seen } = await administrator(service)
     const { user, id } = await seen({ sid: 's' })
@@ -107,7 +120,10 @@ t.test('an erasure, or a reset, beside the confirmation of a factor: the one tha
     const [confirmed, ended] = answers as [typeof answers[0], typeof answers[0]]
     t.equal(ended?.status, 204, what)
     // If the user is erased between, rows are missed that must be there.
-    t.ok([200, 401, 404, 422, ...(what === 'erase' ? [503] : [])].includes(confirmed?.status as number), `${what}: ${confirmed?.text as string}`)
+    t.ok(
+      [200, 401, 404, 422, ...(what === 'erase' ? [503] : [])].includes(confirmed?.status as number),
+      `${what}: ${confirmed?.text as string}`
+    )
     t.equal(await belongings(user, id), 0, `${what} beside ${confirmed?.status as number}`)
     if (confirmed?.status === 200) t.equal((await user.call('GET', '/mfa/status', undefined, confirmed.body.token)).status, 401)
     t.equal(await rowsOf(user, what === 'erase' ? 'user.erased' : 'user.reset'), 1)
@@ -131,9 +147,18 @@ t.test('everything at once: no call fails by a deadlock, and the audit has what 
   ]
   const answers = await race(user, calls.length, index => calls[index] as RaceCall)
   // But for those that waited for too long on a busy machine: a deadlock would be in the log of one of the two.
-  t.ok(Object.keys(tally(answers)).every(status => [200, 201, 204, 401, 404, 409, 422].includes(Number(status))), answers.map(({ status }) => status).join())
+  t.ok(
+    Object.keys(tally(answers)).every(status => [200, 201, 204, 401, 404, 409, 422].includes(Number(status))),
+    answers.map(({ status }) => status).join()
+  )
   t.notOk(service.log.some(line => line.includes('40P01')))
   const actions = { unlock: 'user.unlocked', 'sign-out': 'user.signed_out', reset: 'user.reset', erase: 'user.erased' }
-  for (const [what, action] of Object.entries(actions)) t.equal(await rowsOf(user, action), done(answers.filter((_, index) => calls[index]?.[1].endsWith(`/${what}`))), what)
+  for (const [what, action] of Object.entries(actions)) {
+    t.equal(
+      await rowsOf(user, action),
+      done(answers.filter((_, index) => calls[index]?.[1].endsWith(`/${what}`))),
+      what
+    )
+  }
   t.equal(await belongings(user, id), 0)
 })

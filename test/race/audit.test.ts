@@ -12,7 +12,8 @@ const service = await startService(t)
 const { db, config } = service
 const url = config.DATABASE_URL as string
 
-const write = (tenant: string, count: number): Promise<unknown> => db.rows`SELECT count(audit(${tenant}, 's', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, ${count}::int)`
+const write = (tenant: string, count: number): Promise<unknown> =>
+  db.rows`SELECT count(audit(${tenant}, 's', 'totp.accepted', 'success', 'totp', '{}', '{}')::text) FROM generate_series(1, ${count}::int)`
 
 t.test('two processes that chain at once never fork the chain, nor chain an event twice or not at all', async t => {
   const { tenant } = service.user()
@@ -40,7 +41,9 @@ t.test('two processes that chain at once never fork the chain, nor chain an even
   }
   await chain(children[1])
   t.same(await verifyTenant(db, tenant, config.MFA_SIGNING_KEYS), { events: expected, broken: null })
-  const [row] = await db.rows<object>`SELECT count(*)::int AS links, max(position)::int AS last, count(DISTINCT id)::int AS events FROM audit_chain WHERE tenant = ${tenant}`
+  const [row] = await db.rows<
+    object
+  >`SELECT count(*)::int AS links, max(position)::int AS last, count(DISTINCT id)::int AS events FROM audit_chain WHERE tenant = ${tenant}`
   t.same(row, { links: expected, last: expected, events: expected })
 })
 

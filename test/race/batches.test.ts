@@ -42,7 +42,8 @@ t.test('of five parallel uses of each of 12 users\' codes one succeeds, and its 
     t.match(events, [{ actor: userId, details: { factorId } }])
     t.equal(events.length, 1)
     t.match(await user.throttle('totp'), { failures: 0, tries: 0 })
-    const sessions = await db.rows`SELECT factor_id::text FROM mfa_sessions WHERE tenant = ${user.tenant} AND user_id = ${userId}::uuid AND acr IS NOT NULL`
+    const sessions = await db
+      .rows`SELECT factor_id::text FROM mfa_sessions WHERE tenant = ${user.tenant} AND user_id = ${userId}::uuid AND acr IS NOT NULL`
     t.same(new Set(sessions.map(row => (row as { factor_id: string }).factor_id)), new Set([factorId]))
   }
 })
@@ -71,11 +72,17 @@ t.test('in one call: a good code, the same again, a spent one, one of an epoch t
     settleAccepted(db, { tenant, userId, kind: 'totp', epoch: 1, factorId, counter: step, authentication: null, by, ...changed })
   const { epoch } = await good.user.row()
   const results = await Promise.all([
-    accept(good, { epoch }), accept(good, { epoch }), accept(spent, { epoch, counter: 1 }), accept(over, { epoch: epoch - 1 }), accept(locked, { epoch })
+    accept(good, { epoch }),
+    accept(good, { epoch }),
+    accept(spent, { epoch, counter: 1 }),
+    accept(over, { epoch: epoch - 1 }),
+    accept(locked, { epoch })
   ])
   t.same(results.map(({ outcome }) => outcome).sort(), ['accepted', 'locked', 'spent', 'spent', 'spent'])
   t.same(results.slice(2).map(({ outcome }) => outcome), ['spent', 'spent', 'locked'])
-  const steps = await db.rows<{ id: string, moved: boolean }>`SELECT id::text, counter = ${step}::bigint AS moved FROM factors WHERE tenant = ${tenant} AND counter >= ${step}::bigint`
+  const steps = await db.rows<
+    { id: string, moved: boolean }
+  >`SELECT id::text, counter = ${step}::bigint AS moved FROM factors WHERE tenant = ${tenant} AND counter >= ${step}::bigint`
   t.same(steps, [{ id: good.factorId, moved: true }])
 })
 
@@ -85,9 +92,20 @@ t.test('a code that cannot be settled fails alone: the others of its call are ac
   const step = Math.floor(clock.seconds / 30)
   const results = await Promise.allSettled(users.map(async ({ user, userId, factorId }, index) => {
     const { epoch } = await user.row()
-    return await settleAccepted(db, { tenant, userId, kind: 'totp', epoch, factorId, counter: step, authentication: null, by: { ...by, actor: index === 1 ? '\0' : 'test' } })
+    return await settleAccepted(db, {
+      tenant,
+      userId,
+      kind: 'totp',
+      epoch,
+      factorId,
+      counter: step,
+      authentication: null,
+      by: { ...by, actor: index === 1 ? '\0' : 'test' }
+    })
   }))
-  t.match(results, [{ value: { outcome: 'accepted' } }, { status: 'rejected', reason: { name: 'UnavailableError' } }, { value: { outcome: 'accepted' } }])
+  t.match(results, [{ value: { outcome: 'accepted' } }, { status: 'rejected', reason: { name: 'UnavailableError' } }, {
+    value: { outcome: 'accepted' }
+  }])
 })
 
 t.test('users who are read together are each read as if alone', async t => {
@@ -111,7 +129,11 @@ t.test('users who are read together are each read as if alone', async t => {
     { userId: ids[3], recovery: { total: 10, remaining: 7 } },
     null
   ])
-  const named = await Promise.all([sub, 'unknown', users[2]!.user.sub].map(subject => findWholeUser(db, { tenant, namespace: found[0]!.namespace, subject } as Caller, peppers)))
+  const named = await Promise.all(
+    [sub, 'unknown', users[2]!.user.sub].map(subject =>
+      findWholeUser(db, { tenant, namespace: found[0]!.namespace, subject } as Caller, peppers)
+    )
+  )
   t.same(named.map(user => user?.userId ?? null), [ids[0], null, ids[2]])
 })
 
@@ -121,9 +143,20 @@ t.test('of users who are read together each has the login session that they ask 
   for (const { user, secret } of [one, other]) {
     t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) }, user.token({ sid: 'same' }))).status, 200)
   }
-  const [{ issuer }] = await db.rows`SELECT issuer FROM mfa_sessions WHERE tenant = ${tenant} AND user_id = ${one.userId}::uuid AND session = 'same'` as [{ issuer: string }]
+  const [{ issuer }] = await db
+    .rows`SELECT issuer FROM mfa_sessions WHERE tenant = ${tenant} AND user_id = ${one.userId}::uuid AND session = 'same'` as [
+    { issuer: string }
+  ]
   const { namespace } = await findUserById(db, tenant, one.userId) as { namespace: string }
-  const asked: Array<[Enrolled, string, string]> = [[one, issuer, 'same'], [other, issuer, 'same'], [none, issuer, 'same'], [one, issuer, 'another'], [one, 'another', 'same']]
-  const found = await Promise.all(asked.map(([{ user: { sub } }, issuer, id]) => findUser(db, { tenant, namespace, subject: sub, session: { issuer, id, isRemembered: true } } as Caller, peppers)))
+  const asked: Array<[Enrolled, string, string]> = [[one, issuer, 'same'], [other, issuer, 'same'], [none, issuer, 'same'], [
+    one,
+    issuer,
+    'another'
+  ], [one, 'another', 'same']]
+  const found = await Promise.all(
+    asked.map(([{ user: { sub } }, issuer, id]) =>
+      findUser(db, { tenant, namespace, subject: sub, session: { issuer, id, isRemembered: true } } as Caller, peppers)
+    )
+  )
   t.same(found.map(user => user?.session.authentication?.factorId ?? null), [one.factorId, other.factorId, null, null, null])
 })

@@ -70,12 +70,17 @@ t.test('a right code that comes behind wrong ones opens nothing when one of them
   const { tenant } = user
   const step = Math.floor(clock.seconds / 30)
   const wrong = (): Promise<{ outcome: string }> => settleRefused(db, { tenant, userId, kind: 'totp', weight: 1, limits, near: null, by })
-  const right = (): Promise<{ outcome: string }> => settleAccepted(db, { tenant, userId, kind: 'totp', epoch, factorId, counter: step, authentication: null, by })
+  const right = (): Promise<{ outcome: string }> =>
+    settleAccepted(db, { tenant, userId, kind: 'totp', epoch, factorId, counter: step, authentication: null, by })
   const outcomes = await Promise.all([wrong(), right(), wrong(), right()])
   t.same(outcomes.map(({ outcome }) => outcome), ['refused', 'waiting', 'waiting', 'waiting'])
   t.match(await user.throttle('totp'), { failures: 11, tries: 11 })
   await open(user)
-  t.same((await Promise.all([right(), wrong()])).map(({ outcome }) => outcome), ['accepted', 'refused'], 'the first of them is looked at, whichever it is')
+  t.same(
+    (await Promise.all([right(), wrong()])).map(({ outcome }) => outcome),
+    ['accepted', 'refused'],
+    'the first of them is looked at, whichever it is'
+  )
   t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 422)
 })
 

@@ -43,7 +43,10 @@ t.test('a confirmation beside the removal of the only factor: never a factor wit
     const first = await user.enroll()
     const { body: pending } = await user.call('POST', '/mfa/enroll', {}, first.token)
     const answers = await race(user, 2, index => index === round % 2
-      ? ['POST', '/mfa/enroll/confirm', { token: first.token, body: { factorId: pending.factorId, code: service.clock.code(pending.secret) } }]
+      ? ['POST', '/mfa/enroll/confirm', {
+          token: first.token,
+          body: { factorId: pending.factorId, code: service.clock.code(pending.secret) }
+        }]
       : ['DELETE', `/mfa/factors/${first.factorId}`, { token: first.token }])
     const { factors, codes } = await state(user)
     t.ok(factors === 0 ? codes === 0 : codes === 10, `${factors} factors, ${codes} codes; ${answers.map(({ status }) => status).join()}`)
@@ -56,7 +59,11 @@ t.test('new codes beside the removal of the only factor: never codes without a f
   for (let round = 0; round < 3; round++) {
     const user = service.user()
     const { factorId, token } = await user.enroll()
-    const answers = await race(user, 4, index => index === 3 ? ['DELETE', `/mfa/factors/${factorId}`, { token }] : ['POST', '/mfa/recovery/codes', { token, body: {} }])
+    const answers = await race(
+      user,
+      4,
+      index => index === 3 ? ['DELETE', `/mfa/factors/${factorId}`, { token }] : ['POST', '/mfa/recovery/codes', { token, body: {} }]
+    )
     t.same(await state(user), { factors: 0, codes: 0 }, answers.map(({ status }) => status).join())
     t.ok(Object.keys(tally(answers)).every(status => [201, 204, 401, 409, 429].includes(Number(status))), JSON.stringify(tally(answers)))
   }
@@ -109,7 +116,11 @@ t.test('of two changes of one version of the policy one counts, and the other is
   const { token } = await admin.enroll()
   for (let round = 0; round < 4; round++) {
     const [from, to] = round % 2 === 0 ? ['optional', 'required'] : ['required', 'optional']
-    const answers = await race(admin, 2, () => ['PUT', '/admin/policy', { token, body: { enforcement: to }, headers: { 'if-match': `"${round}"` } }])
+    const answers = await race(
+      admin,
+      2,
+      () => ['PUT', '/admin/policy', { token, body: { enforcement: to }, headers: { 'if-match': `"${round}"` } }]
+    )
     t.same(tally(answers), { 200: 1, 412: 1 })
     t.match((await admin.call('GET', '/admin/policy', undefined, token)).body, { enforcement: to, version: round + 1 })
     t.equal((await admin.events()).filter(event => event.action === 'policy.changed').length, round + 1, `from ${from as string} once`)

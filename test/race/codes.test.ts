@@ -36,7 +36,11 @@ t.test('a code that one replica accepted is dead on the other, by every call tha
 t.test('of 30 parallel uses of one recovery code over two replicas one succeeds, and one row is used', async t => {
   const user = service.user()
   const { recoveryCodes } = await user.enroll()
-  const answers = await race(user, 30, index => ['POST', '/mfa/recovery', { token: user.token({ sid: `login-${index}` }), body: { code: recoveryCodes?.[3] } }])
+  const answers = await race(
+    user,
+    30,
+    index => ['POST', '/mfa/recovery', { token: user.token({ sid: `login-${index}` }), body: { code: recoveryCodes?.[3] } }]
+  )
   t.ok(isOneOf(answers, 200, 422), JSON.stringify(tally(answers)))
   t.same((await recoveryRows(user.tenant)).filter(row => row.used_at !== null).map(row => row.slot), [3])
 })
@@ -44,7 +48,11 @@ t.test('of 30 parallel uses of one recovery code over two replicas one succeeds,
 t.test('two recovery codes used at once, each ten times, each open once, and the rest is counted right', async t => {
   const user = service.user()
   const { recoveryCodes } = await user.enroll()
-  const answers = await race(user, 20, index => ['POST', '/mfa/recovery', { token: user.token(), body: { code: recoveryCodes?.[index < 10 ? 2 : 7] } }])
+  const answers = await race(
+    user,
+    20,
+    index => ['POST', '/mfa/recovery', { token: user.token(), body: { code: recoveryCodes?.[index < 10 ? 2 : 7] } }]
+  )
   t.ok(isOneOf(answers.slice(0, 10), 200, 422), JSON.stringify(tally(answers)))
   t.ok(isOneOf(answers.slice(10), 200, 422), JSON.stringify(tally(answers)))
   t.same(answers.filter(({ status }) => status === 200).map(({ body }) => body.remaining).sort(), [8, 9])

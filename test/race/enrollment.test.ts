@@ -42,13 +42,18 @@ t.test('of 20 parallel starts one stays, and only its secret becomes active', as
   t.same(Object.keys(tally(answers)), ['201'])
   const rows = await service.db.rows<{ factor_id: string }>`SELECT factor_id::text FROM enrollments WHERE tenant = ${user.tenant}`
   t.equal(rows.length, 1)
-  for (const { body: { factorId, secret } } of answers.filter(({ status, body }) => status === 201 && body.factorId !== rows[0]?.factor_id)) {
+  for (
+    const { body: { factorId, secret } } of answers.filter(({ status, body }) => status === 201 && body.factorId !== rows[0]?.factor_id)
+  ) {
     t.equal((await user.call('POST', '/mfa/enroll/confirm', { factorId, code: service.clock.code(secret) })).status, 404)
   }
   const survivor = answers.find(({ body }) => body.factorId === rows[0]?.factor_id)?.body
   // A busy machine may have answered 503 before it knew that the last one was stored: no one has its secret then.
   if (survivor === undefined) return t.ok(answers.some(({ status }) => status === 503))
-  t.equal((await user.call('POST', '/mfa/enroll/confirm', { factorId: survivor.factorId, code: service.clock.code(survivor.secret) })).status, 200)
+  t.equal(
+    (await user.call('POST', '/mfa/enroll/confirm', { factorId: survivor.factorId, code: service.clock.code(survivor.secret) })).status,
+    200
+  )
 })
 
 t.test('of 30 parallel starts twenty are let through, and the others wait', async t => {
@@ -61,12 +66,16 @@ t.test('of 30 parallel starts twenty are let through, and the others wait', asyn
   t.equal((await user.throttle('enroll')).recent.length, 20)
 })
 
-t.test('of parallel renewals of the recovery codes over two replicas those that are made are made whole, and every set but the last is dead', async t => {
+t.test('of parallel renewals of the recovery codes over two replicas those that are made are made whole, and every set but the ' +
+  'last is dead', async t => {
   const user = service.user()
   const { token, recoveryCodes } = await user.enroll()
   const answers = await race(user, 6, () => ['POST', '/mfa/recovery/codes', { token, body: {} }])
   const made = answers.filter(({ status }) => status === 201)
-  t.ok(made.length >= 1 && Object.keys(tally(answers)).every(status => status === '201' || status === '429'), JSON.stringify(tally(answers)))
+  t.ok(
+    made.length >= 1 && Object.keys(tally(answers)).every(status => status === '201' || status === '429'),
+    JSON.stringify(tally(answers))
+  )
   t.equal(await count(user, 'recovery_codes'), 10)
   t.equal((await user.events()).filter(event => event.action === 'recovery.regenerated').length, made.length)
   const sets = [recoveryCodes as string[], ...made.map(({ body }) => body.recoveryCodes as string[])]
@@ -91,7 +100,11 @@ t.test('of a label taken by two at once, one gets it', async t => {
     const user = service.user()
     const first = await user.enroll()
     const second = await user.enroll(first.token)
-    const answers = await run(user, 2, index => ['PATCH', `/mfa/factors/${[first, second][index]?.factorId as string}`, { token: second.token, body: { label: 'Phone' } }])
+    const answers = await run(
+      user,
+      2,
+      index => ['PATCH', `/mfa/factors/${[first, second][index]?.factorId as string}`, { token: second.token, body: { label: 'Phone' } }]
+    )
     t.same(tally(answers), { 200: 1, 409: 1 })
     t.equal(answers.find(({ status }) => status === 409)?.body.code, 'label_taken')
     const { body: { items } } = await user.call('GET', '/mfa/factors')
@@ -105,7 +118,10 @@ t.test('a confirmation and a renaming that want one label at once: one gets it, 
     const first = await user.enroll()
     const { body: pending } = await user.call('POST', '/mfa/enroll', { label: 'Phone' }, first.token)
     const answers = await race(user, 2, index => index === 0
-      ? ['POST', '/mfa/enroll/confirm', { token: first.token, body: { factorId: pending.factorId, code: service.clock.code(pending.secret) } }]
+      ? ['POST', '/mfa/enroll/confirm', {
+          token: first.token,
+          body: { factorId: pending.factorId, code: service.clock.code(pending.secret) }
+        }]
       : ['PATCH', `/mfa/factors/${first.factorId}`, { token: first.token, body: { label: 'Phone' } }])
     t.same(tally(answers), { 200: 1, 409: 1 })
   }

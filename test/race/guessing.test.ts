@@ -29,7 +29,8 @@ t.test('of 200 parallel wrong codes over two replicas five are answered, and a r
   t.equal((await user.call('POST', '/mfa/verify', right)).status, 200, 'it stayed unused')
 })
 
-t.test('of 60 parallel wrong recovery codes over two replicas none costs a failure or a slow hash, one event tells of them, and a right one opens', async t => {
+t.test('of 60 parallel wrong recovery codes over two replicas none costs a failure or a slow hash, one event tells of them, ' +
+  'and a right one opens', async t => {
   const service = await startService(t)
   const { race, bcryptRuns } = await startReplicas(t, service)
   const user = service.user()
@@ -41,7 +42,9 @@ t.test('of 60 parallel wrong recovery codes over two replicas none costs a failu
   t.equal((await bcryptRuns()).compares, compares)
   t.equal((await user.throttle('totp')).failures, 0)
   t.match((await user.events()).filter(({ action }) => action === 'recovery.refused'), [{ details: { count: 1 } }])
-  const [{ unreported }] = await service.db.rows<{ unreported: number }>`SELECT unreported FROM refusals WHERE tenant = ${user.tenant}` as [{ unreported: number }]
+  const [{ unreported }] = await service.db.rows<{ unreported: number }>`SELECT unreported FROM refusals WHERE tenant = ${user.tenant}` as [
+    { unreported: number }
+  ]
   t.equal(unreported, (tally(answers)[422] as number) - 1)
   t.equal((await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
 })
@@ -120,6 +123,12 @@ async function send (url: string, user: User, code: string): Promise<Socket> {
   socket.on('error', () => {})
   await once(socket, 'connect')
   socket.pause()
-  await new Promise(resolve => socket.write(`POST /mfa/verify HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${user.token()}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`, resolve))
+  await new Promise(resolve =>
+    socket.write(
+      `POST /mfa/verify HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${user.token()}\r\nContent-Type: ` +
+      `application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      resolve
+    )
+  )
   return socket
 }

@@ -11,7 +11,8 @@ const service = await startService(t)
 const replicas = await startReplicas(t, service)
 const calls = replicas.urls.map(callTo)
 
-t.test('of imports and a confirmation at once either all imports find the user enrolled, or the confirmation needs a second factor', async t => {
+t.test('of imports and a confirmation at once either all imports find the user enrolled, or the confirmation needs a second ' +
+  'factor', async t => {
   const seen = new Set<string>()
   for (let round = 0; round < 6; round++) {
     const user = service.user()
@@ -20,10 +21,21 @@ t.test('of imports and a confirmation at once either all imports find the user e
     const target = { source: 'otpauth-csv', tenant: user.tenant, namespace: ISSUER, subject: 'id' as const }
     const bring = async (): Promise<string | undefined> => {
       const { users } = planImport(readOtpauthCsv(`subject,account,otpauth\n${user.sub},x,otpauth://totp/x?secret=${secret}`), target)
-      const lines = importUsers(users, { db: service.db, ring: () => service.secrets.sealing, peppers: () => service.secrets.peppers, target, isDry: false, clock: service.clock.read })
+      const lines = importUsers(users, {
+        db: service.db,
+        ring: () => service.secrets.sealing,
+        peppers: () => service.secrets.peppers,
+        target,
+        isDry: false,
+        clock: service.clock.read
+      })
       return (await lines.next()).value?.outcome
     }
-    const confirm = (index: number): Promise<number> => (calls[index % 2] as typeof service.call)('POST', '/mfa/enroll/confirm', { token: user.token(), body: { factorId, code: service.clock.code(own) } }).then(({ status }) => status)
+    const confirm = (index: number): Promise<number> =>
+      (calls[index % 2] as typeof service.call)('POST', '/mfa/enroll/confirm', {
+        token: user.token(),
+        body: { factorId, code: service.clock.code(own) }
+      }).then(({ status }) => status)
     await replicas.syncClocks()
     // Now the one has a head start, now the other.
     const [imports, confirms] = round % 2 === 0
@@ -36,7 +48,10 @@ t.test('of imports and a confirmation at once either all imports find the user e
       t.match([factors, sets.length], [[{ id: factorId }], 1])
       seen.add('confirmed')
     } else {
-      t.same([imports.filter(outcome => outcome === 'imported').length, imports.filter(outcome => outcome === 'already').length], [1, imports.length - 1])
+      t.same([imports.filter(outcome => outcome === 'imported').length, imports.filter(outcome => outcome === 'already').length], [
+        1,
+        imports.length - 1
+      ])
       t.ok(confirms.every(status => status === 401 || status === 422 || status === 503), confirms.join())
       t.equal(sets.length, 0)
       seen.add('imported')

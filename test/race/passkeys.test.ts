@@ -19,7 +19,10 @@ t.test('of 200 parallel uses of one assertion over two replicas one succeeds, wi
     const events = await user.events()
     t.equal(events.filter(({ action }) => action === 'passkey.accepted').length, 1)
     t.ok(events.filter(({ action }) => action === 'passkey.refused').every(({ details: { cause } }) => cause === 'spent'))
-    t.match(await db.rows`SELECT cardinality(spent) AS spent, counter::int FROM factors WHERE tenant = ${user.tenant}`, [{ spent: 1, counter: 1 }])
+    t.match(await db.rows`SELECT cardinality(spent) AS spent, counter::int FROM factors WHERE tenant = ${user.tenant}`, [{
+      spent: 1,
+      counter: 1
+    }])
     t.equal((await db.rows`SELECT 1 FROM mfa_sessions WHERE tenant = ${user.tenant} AND acr = 'phr'`).length, 1)
   }
 })
@@ -28,7 +31,11 @@ t.test('answers to different challenges of a synced passkey all count, in whatev
   const user = service.user()
   const { authenticator } = await enrollPasskey(user, { authenticator: new Authenticator({ isEligible: true }) })
   const credentials = await Promise.all(Array.from({ length: 20 }, () => answerChallenge(user, authenticator)))
-  const answers = await race(user, 20, index => ['POST', '/mfa/passkeys/verify', { token: user.token(), body: { credential: credentials[19 - index] } }])
+  const answers = await race(
+    user,
+    20,
+    index => ['POST', '/mfa/passkeys/verify', { token: user.token(), body: { credential: credentials[19 - index] } }]
+  )
   t.same(tally(answers), { 200: 20 })
 })
 
@@ -41,12 +48,16 @@ t.test('of 50 parallel confirmations one succeeds, and two users of a tenant do 
   t.match(await db.rows`SELECT count(*)::int AS factors FROM factors WHERE tenant = ${user.tenant}`, [{ factors: 1 }])
 
   const id = Buffer.from('the same credential of two users')
-  const pair = [service.user(), service.user()].map((one, index, all) => index === 0 ? one : service.user({ tenant: (all[0] as typeof one).tenant }))
+  const pair = [service.user(), service.user()].map((one, index, all) =>
+    index === 0 ? one : service.user({ tenant: (all[0] as typeof one).tenant })
+  )
   const bodies = await Promise.all(pair.map(async each => {
     const started = await startPasskey(each)
     return { factorId: started.factorId, credential: new Authenticator({ id }).create(started.options) }
   }))
-  const both = await Promise.all(pair.map((each, index) => service.call('POST', '/mfa/passkeys/confirm', { token: each.token(), body: bodies[index] })))
+  const both = await Promise.all(
+    pair.map((each, index) => service.call('POST', '/mfa/passkeys/confirm', { token: each.token(), body: bodies[index] }))
+  )
   t.same(both.map(({ status }) => status).sort(), [200, 422])
 })
 
@@ -62,17 +73,29 @@ t.test('beside erasures and removals nothing deadlocks, and nothing is left of w
     const [erased, ...answers] = await Promise.all([
       db.rows`SELECT erase_user(${user.tenant}, ${id}::uuid, 'x', ${tombstone}::jsonb, '{"actor": "operator"}') AS result`,
       ...[...credentials, spent, spent].map((credential, index) => fetch(`${urls[index % 2] as string}/mfa/passkeys/verify`, {
-        method: 'POST', headers: { authorization: `Bearer ${user.token()}`, 'content-type': 'application/json' }, body: JSON.stringify({ credential })
+        method: 'POST',
+        headers: { authorization: `Bearer ${user.token()}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ credential })
       }))
     ])
     t.match(erased, [{ result: { outcome: 'erased' } }])
     t.ok(answers.every(({ status }) => status < 500), answers.map(({ status }) => status).join())
-    t.same(await db.rows`SELECT 1 FROM factors WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid UNION ALL SELECT 1 FROM mfa_sessions WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`, [])
+    t.same(
+      await db
+        .rows`SELECT 1 FROM factors WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid UNION ALL SELECT 1 FROM mfa_sessions
+          WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid`,
+      []
+    )
   }
   const user = service.user()
   const passkey = await enrollPasskey(user)
   const { body: { token } } = await provePasskey(user, passkey.authenticator)
-  const [removed, verified] = await Promise.all([user.call('DELETE', `/mfa/factors/${passkey.factorId}`, {}, token), answerChallenge(user, passkey.authenticator).then(credential => user.call('POST', '/mfa/passkeys/verify', { credential })).catch(() => undefined)])
+  const [removed, verified] = await Promise.all([
+    user.call('DELETE', `/mfa/factors/${passkey.factorId}`, {}, token),
+    answerChallenge(user, passkey.authenticator).then(credential => user.call('POST', '/mfa/passkeys/verify', { credential })).catch(() =>
+      undefined
+    )
+  ])
   t.equal(removed.status, 204)
   t.ok([undefined, 200, 401, 409, 422].includes(verified?.status), String(verified?.status))
 })

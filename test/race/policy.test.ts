@@ -15,7 +15,9 @@ async function tenantWith (policy: object): Promise<string> {
 
 t.test('of 50 parallel first calls over two replicas one gives the deadline, and all answer it', async t => {
   for (const isKnown of [false, true]) {
-    const tenant = await tenantWith(isKnown ? { enforcement: 'optional', gracePeriodDays: 7 } : { enforcement: 'required', gracePeriodDays: 7 })
+    const tenant = await tenantWith(
+      isKnown ? { enforcement: 'optional', gracePeriodDays: 7 } : { enforcement: 'required', gracePeriodDays: 7 }
+    )
     const user = service.user({ tenant })
     if (isKnown) {
       await user.call('GET', '/mfa/status')
@@ -27,7 +29,9 @@ t.test('of 50 parallel first calls over two replicas one gives the deadline, and
     t.same(Object.keys(tally(answers)), ['200'])
     const deadlines = new Set(served.map(({ body }) => body.decision.deadline))
     t.equal(deadlines.size, 1, [...deadlines].join())
-    const [row] = await service.db.rows<{ grace_until: Date, policy_met_at: Date }>`SELECT grace_until, policy_met_at FROM users WHERE tenant = ${tenant} AND subject = ${user.sub}`
+    const [row] = await service.db.rows<
+      { grace_until: Date, policy_met_at: Date }
+    >`SELECT grace_until, policy_met_at FROM users WHERE tenant = ${tenant} AND subject = ${user.sub}`
     t.ok(deadlines.has(row?.grace_until.toISOString()))
     t.equal(Number(row?.grace_until) - Number(row?.policy_met_at), 7 * 86_400_000)
   }
@@ -48,8 +52,16 @@ t.test('what is set on one replica is what every replica decides by, within a se
   const user = service.user({ tenant: admin.tenant })
   await syncClocks()
   const decided = async (): Promise<string[]> => {
-    const answers = await Promise.all(replicas.flatMap(call => [call('GET', '/mfa/status', { token: user.token() }), call('GET', '/mfa/authorize', { token: user.token() })]))
-    return [...new Set(answers.map(({ status, headers, body }) => headers.get('x-mfa-reason') ?? body.decision?.reason ?? `${status} ${String(body.code)}`))].sort()
+    const answers = await Promise.all(
+      replicas.flatMap(
+        call => [call('GET', '/mfa/status', { token: user.token() }), call('GET', '/mfa/authorize', { token: user.token() })]
+      )
+    )
+    return [
+      ...new Set(answers.map(({ status, headers, body }) =>
+        headers.get('x-mfa-reason') ?? body.decision?.reason ?? `${status} ${String(body.code)}`
+      ))
+    ].sort()
   }
   t.same(await decided(), ['not_required'])
   const { userId } = (await user.call('GET', '/mfa/status')).body
@@ -77,8 +89,12 @@ t.test('of a policy that was changed since the decision no deadline is given', a
   const user = service.user({ tenant, accounts: ['sso'] })
   await user.call('GET', '/mfa/status')
   const { id } = await user.row()
-  const [{ result } = { result: undefined }] = await service.db.rows<{ result: unknown }>`SELECT record_policy_contact(${tenant}, ${id}::uuid, 0, 30, NULL, false, '{}') AS result`
+  const [{ result } = { result: undefined }] = await service.db.rows<
+    { result: unknown }
+  >`SELECT record_policy_contact(${tenant}, ${id}::uuid, 0, 30, NULL, false, '{}') AS result`
   t.same(result, { outcome: 'recorded' })
-  const [row] = await service.db.rows<{ grace_until: Date | null }>`SELECT grace_until FROM users WHERE tenant = ${tenant} AND subject = ${user.sub}`
+  const [row] = await service.db.rows<
+    { grace_until: Date | null }
+  >`SELECT grace_until FROM users WHERE tenant = ${tenant} AND subject = ${user.sub}`
   t.equal(row?.grace_until, null)
 })

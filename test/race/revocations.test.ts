@@ -57,11 +57,14 @@ t.test('a sign-out, a factor removed, a log-out, a reset: the tokens of before a
   const { factorId } = await second.user.enroll(second.token, 'Tablet')
   let carried = ''
   const acting = await second.user.verify(second.secret)
-  await dies(t, acting, async () => { carried = (await second.user.call('DELETE', `/mfa/factors/${factorId}`, {}, acting)).body.token }, 'a factor removed')
+  await dies(t, acting, async () => {
+    carried = (await second.user.call('DELETE', `/mfa/factors/${factorId}`, {}, acting)).body.token
+  }, 'a factor removed')
   t.same(await statuses(carried), [200, 200], 'the acting session goes on')
 
   const third = await enrolled()
-  const other = (await third.user.call('POST', '/mfa/verify', { code: service.clock.code(third.secret) }, third.user.token({ sid: 's2' }))).body.token as string
+  const other = (await third.user.call('POST', '/mfa/verify', { code: service.clock.code(third.secret) }, third.user.token({ sid: 's2' })))
+    .body.token as string
   service.clock.advance(30)
   await dies(t, third.token, () => third.user.call('DELETE', '/mfa/session'), 'log-out')
   t.same(await statuses(other), [200, 200], 'another session goes on')
@@ -76,7 +79,9 @@ t.test('a sign-out, a factor removed, a log-out, a reset: the tokens of before a
 t.test('what is remembered for a session ends with them: every replica asks its first-factor token again', async t => {
   const passes = async (user: User, claims = {}): Promise<number[]> => {
     await syncClocks()
-    return await Promise.all(replicas.map(async call => (await call('GET', '/mfa/authorize?acr=mfa', { token: user.token(claims) })).status))
+    return await Promise.all(
+      replicas.map(async call => (await call('GET', '/mfa/authorize?acr=mfa', { token: user.token(claims) })).status)
+    )
   }
   const ends: Array<[name: string, end: (one: Awaited<ReturnType<typeof enrolled>>) => Promise<unknown>, status?: number]> = [
     ['a log-out', ({ user }) => user.call('DELETE', '/mfa/session')],
@@ -84,7 +89,8 @@ t.test('what is remembered for a session ends with them: every replica asks its 
     ['a sign-out', ({ user, token }) => user.call('DELETE', '/mfa/sessions', {}, token)],
     ['another session removes a factor', async ({ user, secret, token }) => {
       const { factorId } = await user.enroll(token, 'Tablet')
-      const acting = (await user.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, user.token({ sid: 's2' }))).body.token as string
+      const acting = (await user.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, user.token({ sid: 's2' }))).body
+        .token as string
       await user.call('DELETE', `/mfa/factors/${factorId}`, {}, acting)
     }]
   ]
@@ -108,7 +114,11 @@ t.test('what further settlements end is known by the same function, and outlives
   }, 'an erasure')
   await sleep(700)
   t.same(await statuses(token), [401, 401])
-  t.same(await service.db.rows`SELECT bump_epoch(${user.tenant}, gen_random_uuid()) AS epoch`, [{ epoch: null }], 'without such a user there is nothing to end')
+  t.same(
+    await service.db.rows`SELECT bump_epoch(${user.tenant}, gen_random_uuid()) AS epoch`,
+    [{ epoch: null }],
+    'without such a user there is nothing to end'
+  )
 })
 
 t.test('a revocation that is committed late, after later ones were read, is not missed', async t => {

@@ -15,8 +15,14 @@ import { callTo, type User, signingKey, TestClock } from '../helpers/service.ts'
 const USERS = 12
 
 const { url } = await ownDatabase(t)
-const dir = t.testdir({ MFA_ENCRYPTION_KEYS: `k1:${key()}`, MFA_PEPPERS: `p1:${key()}`, MFA_SIGNING_KEYS: JSON.stringify({ keys: [signingKey('s1')] }) })
-const files = Object.fromEntries(['MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS', 'MFA_SIGNING_KEYS'].flatMap(name => [[name, undefined], [`${name}_FILE`, `${dir}/${name}`]]))
+const dir = t.testdir({
+  MFA_ENCRYPTION_KEYS: `k1:${key()}`,
+  MFA_PEPPERS: `p1:${key()}`,
+  MFA_SIGNING_KEYS: JSON.stringify({ keys: [signingKey('s1')] })
+})
+const files = Object.fromEntries(
+  ['MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS', 'MFA_SIGNING_KEYS'].flatMap(name => [[name, undefined], [`${name}_FILE`, `${dir}/${name}`]])
+)
 const { service, keeper } = await startKept(t, { ...files, DATABASE_URL: url, KEEP_SECRETS: 'yes' }, new TestClock(), 0)
 await keeper.start(50)
 const replicas = await startReplicas(t, service)
@@ -28,8 +34,12 @@ const keys = async (...args: string[]): Promise<string> => {
   await keysCommand(args, { env: service.env, say: tell, note: tell })
   return lines.join()
 }
-const age = (seconds: number): Promise<unknown> => service.db.rows`UPDATE keys SET added_at = added_at - ${seconds}::int * interval '1 second', absent_at = absent_at - ${seconds}::int * interval '1 second', first_at = first_at - ${seconds}::int * interval '1 second'`
-const rowsOfOld = async (): Promise<number> => (await service.db.rows`SELECT 1 FROM factors WHERE key_id = 'k1' UNION ALL SELECT 1 FROM enrollments WHERE key_id = 'k1'`).length
+const age = (seconds: number): Promise<unknown> =>
+  service.db
+    .rows`UPDATE keys SET added_at = added_at - ${seconds}::int * interval '1 second',
+      absent_at = absent_at - ${seconds}::int * interval '1 second', first_at = first_at - ${seconds}::int * interval '1 second'`
+const rowsOfOld = async (): Promise<number> =>
+  (await service.db.rows`SELECT 1 FROM factors WHERE key_id = 'k1' UNION ALL SELECT 1 FROM enrollments WHERE key_id = 'k1'`).length
 /** Until every replica has what the files hold: the half minute that this may take is only then put behind. */
 async function everywhere (): Promise<void> {
   const held = keyNames(new Secrets(readConfig(service.env))).join()
@@ -78,7 +88,10 @@ t.test('rotation of sealing and signing keys under load, with a crash in the mid
           const started = await (calls[round % 2] as typeof service.call)('POST', '/mfa/enroll', { token: newcomer.token() })
           if (started.status !== 201) return [started.status]
           const { factorId, secret } = started.body
-          const confirmed = await (calls[(round + 1) % 2] as typeof service.call)('POST', '/mfa/enroll/confirm', { token: newcomer.token(), body: { factorId, code: service.clock.code(secret) } })
+          const confirmed = await (calls[(round + 1) % 2] as typeof service.call)('POST', '/mfa/enroll/confirm', {
+            token: newcomer.token(),
+            body: { factorId, code: service.clock.code(secret) }
+          })
           users.push({ user: newcomer, secret })
           return [confirmed.status]
         })()
@@ -127,12 +140,17 @@ t.test('a row that changes beside the re-sealing is not put back, and two who re
   const user = service.user({ tenant: 'race' })
   const { factorId, token } = await user.enroll()
   await Promise.all([
-    ...Array.from({ length: 3 }, async () => { for await (const { unreadable } of resealAll(service.db, ring, OPERATOR, 5)) t.same(unreadable, []) }),
+    ...Array.from({ length: 3 }, async () => {
+      for await (const { unreadable } of resealAll(service.db, ring, OPERATOR, 5)) t.same(unreadable, [])
+    }),
     user.call('DELETE', `/mfa/factors/${factorId}`, {}, token)
   ])
   t.same(await service.db.rows`SELECT 1 FROM factors WHERE key_id = ${from}`, [])
   t.same(await service.db.rows`SELECT 1 FROM factors WHERE tenant = 'race'`, [], 'what was removed stays removed')
   const [{ rows, events }] = await service.db.rows`SELECT (SELECT count(*)::int FROM factors WHERE key_id = ${to}) AS rows,
-    (SELECT sum((details->>'resealed')::int)::int FROM audit_events WHERE action = 'key.rotated' AND details->>'to' = ${to} AND tenant = 'acme') AS events` as [{ rows: number, events: number }]
+    (SELECT sum((details->>'resealed')::int)::int FROM audit_events WHERE action = 'key.rotated' AND details->>'to' = ${to}
+      AND tenant = 'acme') AS events` as [
+    { rows: number, events: number }
+  ]
   t.equal(events, rows, 'each row is told of once')
 })

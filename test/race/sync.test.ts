@@ -16,14 +16,27 @@ async function administrator (): Promise<{ admin: User, token: string, sync: (..
   return { admin, token, sync: (...users) => ['PUT', '/admin/users', { token, body: { users } }] }
 }
 
-const users = (tenant: string): Promise<any[]> => db.rows`SELECT subject, account, sources, disabled_at IS NOT NULL AS is_disabled, epoch FROM users WHERE tenant = ${tenant} AND subject LIKE 's%' ORDER BY subject`
+const users = (tenant: string): Promise<any[]> =>
+  db.rows`SELECT subject, account, sources, disabled_at IS NOT NULL AS is_disabled, epoch FROM users WHERE tenant = ${tenant}
+    AND subject LIKE 's%' ORDER BY subject`
 /** Are as many counted as there are? */
 const isCounted = async (tenant: string): Promise<unknown> => (await db.settle('recount_users', sql`${tenant}`)).mended
 
 t.test('of many syncs of the same new users, listed in any order, one makes each; the last sync stands whole', async t => {
   const { admin, sync } = await administrator()
   const subjects = Array.from({ length: 30 }, (_, index) => `s${index}`)
-  const answers = await race(admin, 12, index => sync(...(index % 2 === 0 ? subjects : [...subjects].reverse()).map(subject => ({ subject, account: `by-${index}`, groups: [`g${index}`] }))))
+  const answers = await race(
+    admin,
+    12,
+    index =>
+      sync(
+        ...(index % 2 === 0 ? subjects : [...subjects].reverse()).map(subject => ({
+          subject,
+          account: `by-${index}`,
+          groups: [`g${index}`]
+        }))
+      )
+  )
   t.same(Object.keys(tally(answers)), ['200'], JSON.stringify(tally(answers)))
   const served = answers.filter(({ status }) => status === 200).map(({ body }) => body)
   t.equal(served.reduce((sum, { created }) => sum + (created as number), 0), 30)
@@ -46,7 +59,11 @@ t.test('a sync beside first sights and logins: there is one user of each, with w
     t.same(Object.keys(tally(answers)), ['200'])
     t.same(new Set(answers.filter(({ body }) => body?.userId !== undefined).map(({ body }) => body.userId)).size, 1)
     const rows = await users(admin.tenant)
-    t.match(rows, [{ subject: 's0' }, { subject: 's1', account: 'synced', sources: { 'https://id.test': { local: false, sso: true, groups: ['token'] } } }, { subject: 's2' }])
+    t.match(rows, [{ subject: 's0' }, {
+      subject: 's1',
+      account: 'synced',
+      sources: { 'https://id.test': { local: false, sso: true, groups: ['token'] } }
+    }, { subject: 's2' }])
     t.equal(await isCounted(admin.tenant), 0)
   }
 })
@@ -59,12 +76,18 @@ t.test('a sync that waits for a login\'s newer claims replaces those, too', asyn
   await client.connect()
   t.teardown(() => client.end())
   await client.query('BEGIN')
-  await client.query('SELECT record_claims($1, gen_random_uuid(), $2, $3, NULL, $2, true, $4)', [admin.tenant, 'https://id.test', 's1', { local: true, sso: true, groups: ['new'] }])
+  await client.query('SELECT record_claims($1, gen_random_uuid(), $2, $3, NULL, $2, true, $4)', [admin.tenant, 'https://id.test', 's1', {
+    local: true,
+    sso: true,
+    groups: ['new']
+  }])
   const syncing = admin.call('PUT', '/admin/users', { users: [{ subject: 's1', accounts: ['sso'], groups: ['mine'] }] }, token)
   await sleep(200)
   await client.query('COMMIT')
   t.match(await syncing, { status: 200, body: { updated: 1 } })
-  t.match(await users(admin.tenant), [{ sources: { '': { local: false, sso: true, groups: ['mine'] }, 'https://id.test': { sso: true, groups: [] } } }])
+  t.match(await users(admin.tenant), [{
+    sources: { '': { local: false, sso: true, groups: ['mine'] }, 'https://id.test': { sso: true, groups: [] } }
+  }])
   t.notOk((await users(admin.tenant))[0].sources['https://id.test'].local)
   t.equal(await isCounted(admin.tenant), 0)
 })
@@ -75,7 +98,8 @@ t.test('a user who is disabled by many is so once; every replica denies them wit
   const { token } = await user.enroll()
   const { epoch } = await user.row()
   await syncClocks()
-  const ask = (bearer: string): Promise<number[]> => Promise.all(urls.map(async url => (await callTo(url)('GET', '/mfa/authorize', { token: bearer })).status))
+  const ask = (bearer: string): Promise<number[]> =>
+    Promise.all(urls.map(async url => (await callTo(url)('GET', '/mfa/authorize', { token: bearer })).status))
   t.same(await ask(token), [200, 200])
   const answers = await race(user, 10, () => sync({ subject: 's1', disabled: true }))
   const end = performance.now()

@@ -51,7 +51,9 @@ t.test('two processes deliver each webhook event once, and those of one user in 
   t.equal(accepted.length, 110)
   t.equal(new Set(accepted.map(({ id }) => id)).size, 110)
   const orders = new Map<string, number[]>()
-  for (const { body: { data } } of accepted) orders.set(`${data.tenant} ${data.userId}`, [...orders.get(`${data.tenant} ${data.userId}`) ?? [], data.details.number])
+  for (const { body: { data } } of accepted) {
+    orders.set(`${data.tenant} ${data.userId}`, [...orders.get(`${data.tenant} ${data.userId}`) ?? [], data.details.number])
+  }
   t.equal(orders.size, 20)
   for (const [who, order] of orders) t.match(JSON.stringify(order), /^\[1,2,3,4,5(,1)?\]$/, who)
   t.same(await countWebhookEvents(db), { waiting: 0, retrying: 0, parked: 0 })
@@ -64,7 +66,12 @@ t.test('of any number of workers that want one at once, one has it, and none wai
   const claimed = await Promise.all(Array.from({ length: 20 }, () => settleClaimed(db, { tenant, id })))
   t.equal(claimed.filter(claimed => claimed !== null).length, 1)
   await write(tenant, 1, 1)
-  const [{ id: second }] = await db.rows<{ id: string }>`DELETE FROM webhook_events WHERE tenant = ${tenant} AND id = ${id}::uuid RETURNING (SELECT id::text FROM webhook_events WHERE tenant = ${tenant} AND id <> ${id}::uuid) AS id` as [{ id: string }]
+  const [{ id: second }] = await db.rows<
+    { id: string }
+  >`DELETE FROM webhook_events WHERE tenant = ${tenant} AND id = ${id}::uuid RETURNING (SELECT id::text FROM webhook_events
+    WHERE tenant = ${tenant} AND id <> ${id}::uuid) AS id` as [
+    { id: string }
+  ]
   const other = new pg.Client({ connectionString: url })
   await other.connect()
   await other.query('BEGIN')

@@ -1,5 +1,13 @@
 import t from 'tap'
-import { type AdminRefusal, type CodeMode, type CodeRule, decideAdmin, decideChange, decideCodeRule, decideSetUp } from '../../src/sessions/assurance.ts'
+import {
+  type AdminRefusal,
+  type CodeMode,
+  type CodeRule,
+  decideAdmin,
+  decideChange,
+  decideCodeRule,
+  decideSetUp
+} from '../../src/sessions/assurance.ts'
 import type { Acr, Caller } from '../../src/http/auth/caller.ts'
 import type { Factor, User } from '../../src/users/user.ts'
 
@@ -12,7 +20,9 @@ const LOGIN = { action: 'login', maxAge: 900 }
 
 /** Factors by id, with the seconds since the recovery that came before each was confirmed, or null. */
 const userWith = (factors: Record<string, number | null>): User => ({
-  factors: Object.entries(factors).map(([id, age]) => ({ id, afterRecoveryAt: age === null ? null : new Date(NOW.getTime() - age * 1000) }) as Factor)
+  factors: Object.entries(factors).map(([id, age]) =>
+    ({ id, afterRecoveryAt: age === null ? null : new Date(NOW.getTime() - age * 1000) }) as Factor
+  )
 }) as User
 
 const caller = (kind: 'first' | Acr, age: number | undefined, factorId = 'A', isBypass = false): Caller => ({
@@ -36,11 +46,16 @@ t.test('who may set up a factor: the first takes a fresh login, a further one a 
     [1, 'mfa-recovery', 601, VERIFY]
   ]
   for (const [factors, token, age, missing] of table) {
-    t.same(decideSetUp(userWith(factors === 0 ? {} : { A: null }), caller(token, age), false, NOW, settings), missing, `${factors} ${token} ${age}`)
+    t.same(
+      decideSetUp(userWith(factors === 0 ? {} : { A: null }), caller(token, age), false, NOW, settings),
+      missing,
+      `${factors} ${token} ${age}`
+    )
   }
 })
 
-t.test('where a code of an administrator is due, it alone sets up the first factor, while it is fresh, however old the login is', async t => {
+t.test('where a code of an administrator is due, it alone sets up the first factor, while it is fresh, however old the login ' +
+  'is', async t => {
   const RECOVERY = { action: 'recovery', maxAge: 600 }
   const due = (token: Caller, factors: Record<string, null> = {}): unknown => decideSetUp(userWith(factors), token, true, NOW, settings)
   t.same(due(caller('first', 0)), RECOVERY)
@@ -84,7 +99,9 @@ t.test('whose first factor needs a code', async t => {
 })
 
 t.test('who may administer: a fresh second factor, not a recovery\'s, by a factor that no recovery set up today', async t => {
-  const table: Array<[factors: Record<string, number | null>, token: 'first' | Acr, usedFactor: string, age: number, refusal: AdminRefusal | null | object]> = [
+  const table: Array<
+    [factors: Record<string, number | null>, token: 'first' | Acr, usedFactor: string, age: number, refusal: AdminRefusal | null | object]
+  > = [
     // factors and their recovery   token     by   age  refusal
     [{}, 'first', 'A', 0, 'not_enrolled'],
     [{}, 'mfa', 'A', 0, 'not_enrolled'],
@@ -106,7 +123,11 @@ t.test('who may administer: a fresh second factor, not a recovery\'s, by a facto
     [{ A: 0, B: null }, 'mfa-recovery', 'A', 0, VERIFY]
   ]
   for (const [factors, token, usedFactor, age, refusal] of table) {
-    t.same(decideAdmin(userWith(factors), caller(token, age, usedFactor), NOW, settings), refusal, `${JSON.stringify(factors)} ${token} ${usedFactor} ${age}`)
+    t.same(
+      decideAdmin(userWith(factors), caller(token, age, usedFactor), NOW, settings),
+      refusal,
+      `${JSON.stringify(factors)} ${token} ${usedFactor} ${age}`
+    )
   }
 })
 

@@ -7,7 +7,11 @@ t.test('each call that gives a token gives one for a configured application, whi
   const service = await startService(t, APPLICATIONS)
   const user = service.user()
   const { body: started } = await user.call('POST', '/mfa/enroll')
-  const confirmed = await user.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: service.clock.code(started.secret), audience: 'billing' })
+  const confirmed = await user.call('POST', '/mfa/enroll/confirm', {
+    factorId: started.factorId,
+    code: service.clock.code(started.secret),
+    audience: 'billing'
+  })
   service.clock.advance(30)
   const verified = await user.call('POST', '/mfa/verify', { code: service.clock.code(started.secret), audience: 'wiki' })
   const recovered = await user.call('POST', '/mfa/recovery', { code: confirmed.body.recoveryCodes[0], audience: 'billing' })
@@ -25,8 +29,16 @@ t.test('an application that is not configured is 400 and names the field', async
   const user = service.user()
   const { secret } = await user.enroll()
   const code = service.clock.code(secret)
-  for (const [path, body] of [['/mfa/verify', { code }], ['/mfa/token', {}], ['/mfa/recovery', { code: '0'.repeat(16) }], ['/mfa/enroll/confirm', { code, factorId: '00000000-0000-4000-8000-000000000000' }]] as const) {
-    t.match(await user.call('POST', path, { ...body, audience: 'mfa-own' }), { status: 400, body: { code: 'invalid_request', errors: [{ field: 'audience' }] } }, path)
+  for (
+    const [path, body] of [['/mfa/verify', { code }], ['/mfa/token', {}], ['/mfa/recovery', { code: '0'.repeat(16) }], [
+      '/mfa/enroll/confirm',
+      { code, factorId: '00000000-0000-4000-8000-000000000000' }
+    ]] as const
+  ) {
+    t.match(await user.call('POST', path, { ...body, audience: 'mfa-own' }), {
+      status: 400,
+      body: { code: 'invalid_request', errors: [{ field: 'audience' }] }
+    }, path)
   }
   t.equal((await user.call('POST', '/mfa/verify', { code })).status, 200, 'the code was not spent')
 })
@@ -38,9 +50,19 @@ t.test('a user who is allowed without MFA gets a token for an application that s
   t.equal(status, 200)
   t.match(body, { acr: 'none', amr: ['pwd'], expiresIn: 300 })
   const claims = claimsOf(body.token)
-  t.match(claims, { aud: 'billing', sub: user.sub, mfa_reason: 'not_required', acr: 'none', groups: ['a'], auth_time: service.clock.seconds })
+  t.match(claims, {
+    aud: 'billing',
+    sub: user.sub,
+    mfa_reason: 'not_required',
+    acr: 'none',
+    groups: ['a'],
+    auth_time: service.clock.seconds
+  })
   t.notOk('fid' in claims)
-  const late = claimsOf((await user.call('POST', '/mfa/token', { audience: 'billing' }, user.token({ auth_time: undefined, exp: service.clock.seconds + 60 }))).body.token)
+  const late = claimsOf(
+    (await user.call('POST', '/mfa/token', { audience: 'billing' }, user.token({ auth_time: undefined, exp: service.clock.seconds + 60 })))
+      .body.token
+  )
   t.notOk('auth_time' in late)
   t.equal(late.exp, service.clock.seconds + 60)
 })

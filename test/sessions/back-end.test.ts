@@ -9,8 +9,13 @@ const SNIPPET = /<!-- verify:.*-->\n```js\n([\s\S]*?)```/.exec(readFileSync('doc
 t.test('the five lines of docs/back-end.md accept our token for their application, and no other', async t => {
   const service = await startService(t, { MFA_ISSUER: 'https://mfa.example.com', MFA_APPLICATION_AUDIENCES: 'billing,other' })
   // The keys are where the service is; the rest is as it stands.
-  const code = SNIPPET.replace('https://mfa.example.com/.well-known', `${service.url}/.well-known`).replace('\'jose\'', JSON.stringify(import.meta.resolve('jose')))
-  const { verify } = await import(pathToFileURL(join(t.testdir({ 'verify.mjs': code }), 'verify.mjs')).href) as { verify: (token: string) => Promise<object> }
+  const code = SNIPPET.replace('https://mfa.example.com/.well-known', `${service.url}/.well-known`).replace(
+    "'jose'",
+    JSON.stringify(import.meta.resolve('jose'))
+  )
+  const { verify } = await import(pathToFileURL(join(t.testdir({ 'verify.mjs': code }), 'verify.mjs')).href) as {
+    verify: (token: string) => Promise<object>
+  }
 
   const user = service.user()
   const { token: own, recoveryCodes, secret } = await user.enroll()

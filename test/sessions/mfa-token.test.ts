@@ -1,6 +1,13 @@
 import t from 'tap'
 import type { Caller } from '../../src/http/auth/caller.ts'
-import { type Authentication, authenticationOf, rememberedAuthentication, authenticationToRemember, allowedTokenClaims, mfaTokenClaims } from '../../src/sessions/mfa-token.ts'
+import {
+  type Authentication,
+  authenticationOf,
+  rememberedAuthentication,
+  authenticationToRemember,
+  allowedTokenClaims,
+  mfaTokenClaims
+} from '../../src/sessions/mfa-token.ts'
 
 const NOW = new Date('2026-11-24T12:00:00.900Z')
 const SECONDS = 1795521600
@@ -25,7 +32,8 @@ const first: Caller = {
   mfa: undefined
 }
 const authentication = { acr: 'mfa' as const, methods: ['otp'], factorId: 'f1', authTime: SECONDS }
-const claims = (caller: Partial<Caller> = {}, more: Partial<Authentication> = {}) => mfaTokenClaims({ ...first, ...caller }, { userId: 'u1', epoch: 7, generation: 3 }, { ...authentication, ...more }, NOW, settings)
+const claims = (caller: Partial<Caller> = {}, more: Partial<Authentication> = {}) =>
+  mfaTokenClaims({ ...first, ...caller }, { userId: 'u1', epoch: 7, generation: 3 }, { ...authentication, ...more }, NOW, settings)
 
 t.test('the claims are the verified token\'s, the authentication\'s, and ours', async t => {
   const { jti, ...rest } = claims()
@@ -82,14 +90,29 @@ t.test('a remembered session is named with how often it was logged out of, and w
   t.match(claims({ session }), { sid: 's1', sid_iss: 'https://id.test', sid_gen: 3 })
   t.equal(claims({ session }, { endsAt: SECONDS + 60 }).exp, SECONDS + 60)
   const remember = (caller: Caller): object | null => authenticationToRemember(USER, caller, authentication, 600, PEPPERS)
-  t.match(remember({ ...first, session }), { issuer: 'https://id.test', session: 's1', ...authentication, epoch: 7, endsAt: authentication.authTime + 600, mac: /^[0-9a-f]{64}$/ })
+  t.match(remember({ ...first, session }), {
+    issuer: 'https://id.test',
+    session: 's1',
+    ...authentication,
+    epoch: 7,
+    endsAt: authentication.authTime + 600,
+    mac: /^[0-9a-f]{64}$/
+  })
   t.equal(remember(first), null)
   t.equal(remember({ ...first, session: undefined }), null)
 })
 
 t.test('a token for an application of a user who is allowed without MFA says no more than that', async t => {
-  const allowed = (caller: Partial<Caller>, decision: { reason: string, deadline?: string }) => allowedTokenClaims({ ...first, ...caller }, { userId: 'u1', epoch: 7, generation: 0 }, decision, NOW, { ...settings, audience: 'app' })
-  t.match(allowed({ amr: ['pwd', 'otp', 'mfa'] }, { reason: 'not_required' }), { aud: 'app', acr: 'none', mfa_reason: 'not_required', amr: ['pwd'], auth_time: SECONDS - 60, exp: SECONDS + 300 })
+  const allowed = (caller: Partial<Caller>, decision: { reason: string, deadline?: string }) =>
+    allowedTokenClaims({ ...first, ...caller }, { userId: 'u1', epoch: 7, generation: 0 }, decision, NOW, { ...settings, audience: 'app' })
+  t.match(allowed({ amr: ['pwd', 'otp', 'mfa'] }, { reason: 'not_required' }), {
+    aud: 'app',
+    acr: 'none',
+    mfa_reason: 'not_required',
+    amr: ['pwd'],
+    auth_time: SECONDS - 60,
+    exp: SECONDS + 300
+  })
   t.equal(allowed({}, { reason: 'idp_mfa' }).acr, 'idp-mfa')
   t.notOk('auth_time' in allowed({ authTime: undefined }, { reason: 'not_required' }))
   t.equal(allowed({}, { reason: 'grace', deadline: '2026-11-24T12:01:00.000Z' }).exp, SECONDS + 60, 'never past the grace')
@@ -108,19 +131,35 @@ t.test('carrying an authentication on makes it no stronger and no fresher', asyn
     authTime: SECONDS - 500,
     mfa: { userId: 'u1', epoch: 7, acr: 'mfa-recovery', factorId: 'set', generation: 0, isBypass: false }
   }
-  t.same(authenticationOf(mfa, settings.secondMethods), { acr: 'mfa-recovery', methods: ['recovery'], factorId: 'set', authTime: SECONDS - 500, isBypass: false })
-  t.match(mfaTokenClaims(mfa, { userId: 'u1', epoch: 8, generation: 0 }, authenticationOf(mfa, settings.secondMethods) as NonNullable<ReturnType<typeof authenticationOf>>, NOW, settings), {
-    acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], auth_time: SECONDS - 500, fid: 'set', epoch: 8
+  t.same(authenticationOf(mfa, settings.secondMethods), {
+    acr: 'mfa-recovery',
+    methods: ['recovery'],
+    factorId: 'set',
+    authTime: SECONDS - 500,
+    isBypass: false
   })
+  t.match(
+    mfaTokenClaims(
+      mfa,
+      { userId: 'u1', epoch: 8, generation: 0 },
+      authenticationOf(mfa, settings.secondMethods) as NonNullable<ReturnType<typeof authenticationOf>>,
+      NOW,
+      settings
+    ),
+    {
+      acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], auth_time: SECONDS - 500, fid: 'set', epoch: 8
+    })
   t.equal(authenticationOf(first, settings.secondMethods), null)
 })
 
-t.test('what rests on a code of an administrator says so in every token, also by way of a remembered session, and nothing else does', async t => {
+t.test('what rests on a code of an administrator says so in every token, also by way of a remembered session, and nothing else ' +
+  'does', async t => {
   const bypass: Authentication = { ...authentication, acr: 'mfa-recovery', methods: ['recovery'], isBypass: true }
   t.match(claims({}, bypass), { bypass: true, amr: ['pwd', 'recovery', 'mfa'] })
   t.notOk('bypass' in claims())
   const session = { id: 's', issuer: 'i', isRemembered: true }
-  const kept = (of: Authentication): string[] => (authenticationToRemember(USER, { ...first, session }, of, 60, PEPPERS) as { methods: string[] }).methods
+  const kept = (of: Authentication): string[] =>
+    (authenticationToRemember(USER, { ...first, session }, of, 60, PEPPERS) as { methods: string[] }).methods
   t.same(kept(bypass), ['recovery', 'bypass'])
   t.same(kept(authentication), authentication.methods)
   const remembered = { acr: 'mfa-recovery' as const, factorId: 'f', authTime: SECONDS, endsAt: SECONDS + 60 }
@@ -139,7 +178,14 @@ t.test('the identity provider\'s own MFA is told on where it counted, and nothin
   const amr = ['pwd', 'mfa', 'otp', 'recovery']
   t.same(claims({ amr }).amr, ['pwd', 'otp', 'mfa'])
   t.same(claims({ amr, isIdpMfa: true }).amr, amr)
-  const allowed = (isIdpMfa: boolean): string[] => allowedTokenClaims({ ...first, amr, isIdpMfa }, { userId: 'u1', epoch: 7, generation: 3 }, { reason: isIdpMfa ? 'idp_mfa' : 'not_required' }, NOW, settings).amr
+  const allowed = (isIdpMfa: boolean): string[] =>
+    allowedTokenClaims(
+      { ...first, amr, isIdpMfa },
+      { userId: 'u1', epoch: 7, generation: 3 },
+      { reason: isIdpMfa ? 'idp_mfa' : 'not_required' },
+      NOW,
+      settings
+    ).amr
   t.same(allowed(false), ['pwd'])
   t.same(allowed(true), amr)
 })

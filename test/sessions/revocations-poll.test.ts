@@ -41,7 +41,9 @@ t.test('a revocation is kept for as long as a token may be older, and its sessio
   await age(REVOCATION_SECONDS + 1)
   t.ok(await sweep(service.db) >= 1)
   t.same(await revocationsOf(user), [])
-  const [kept] = await service.db.rows<{ seconds: number }>`SELECT extract(epoch FROM expires_at - clock_timestamp())::int AS seconds FROM mfa_sessions WHERE tenant = ${user.tenant}`
+  const [kept] = await service.db.rows<
+    { seconds: number }
+  >`SELECT extract(epoch FROM expires_at - clock_timestamp())::int AS seconds FROM mfa_sessions WHERE tenant = ${user.tenant}`
   t.ok((kept?.seconds as number) > REVOCATION_SECONDS + 60)
 })
 
@@ -50,11 +52,14 @@ t.test('however busy the other connections are, gateways are answered', async t 
   const { token } = await service.user().enroll()
   // Ten connections of the pool, two of the reports, and a hundred calls that wait for each of them.
   const isOver = { now: false }
-  const busy = [...Array.from({ length: 110 }, () => service.db.rows), ...Array.from({ length: 102 }, () => service.db.chores)].map(async rows => {
-    while (!isOver.now) await rows`SELECT pg_sleep(0.5)`.catch(() => {})
-  })
+  const busy = [...Array.from({ length: 110 }, () => service.db.rows), ...Array.from({ length: 102 }, () => service.db.reports)].map(
+    async rows => {
+      while (!isOver.now) await rows`SELECT pg_sleep(0.5)`.catch(() => {})
+    })
   const statuses = new Set<number>()
-  for (const begun = performance.now(); performance.now() - begun < 4000; await sleep(50)) statuses.add((await service.call('GET', '/mfa/authorize', { token })).status)
+  for (const begun = performance.now(); performance.now() - begun < 4000; await sleep(50)) {
+    statuses.add((await service.call('GET', '/mfa/authorize', { token })).status)
+  }
   isOver.now = true
   await Promise.all(busy)
   t.same([...statuses], [200])

@@ -8,12 +8,27 @@ const seconds = NOW.getTime() / 1000
 /** Where the clock of the memory stands. */
 const AT = 10_000_000
 
-const revocation = (change: Partial<Revocation> = {}): Revocation => ({ tenant: 't', userId: 'u', issuer: '', session: '', epoch: 2, generation: 0, ageSeconds: 0, ...change })
+const revocation = (change: Partial<Revocation> = {}): Revocation => ({
+  tenant: 't',
+  userId: 'u',
+  issuer: '',
+  session: '',
+  epoch: 2,
+  generation: 0,
+  ageSeconds: 0,
+  ...change
+})
 
 /** An MFA token that was issued some seconds ago, of a remembered session. */
-const token = ({ epoch = 1, generation = 0, issuedAgo = 10, userId = 'u', tenant = 't', id = 's', isRemembered = true } = {}): Caller & { mfa: NonNullable<Caller['mfa']> } => ({
-  tenant, session: { issuer: 'i', id, isRemembered }, expiresAt: seconds - issuedAgo + 900, mfa: { userId, epoch, generation, acr: 'mfa', factorId: 'f' }
-}) as Caller & { mfa: NonNullable<Caller['mfa']> }
+const token = (
+  { epoch = 1, generation = 0, issuedAgo = 10, userId = 'u', tenant = 't', id = 's', isRemembered = true } = {}
+): Caller & { mfa: NonNullable<Caller['mfa']> } =>
+  ({
+    tenant,
+    session: { issuer: 'i', id, isRemembered },
+    expiresAt: seconds - issuedAgo + 900,
+    mfa: { userId, epoch, generation, acr: 'mfa', factorId: 'f' }
+  }) as Caller & { mfa: NonNullable<Caller['mfa']> }
 
 const judge = (revocations: Revocation[], caller: ReturnType<typeof token>): string => {
   const memory = new RevocationCache()
@@ -51,7 +66,8 @@ t.test('what is over is forgotten, and no sooner', async t => {
 
 t.test('memory is bounded; what is too old for it is asked of the database, and never passed', async t => {
   const memory = new RevocationCache(3)
-  const many = (count: number): Revocation[] => Array.from({ length: count }, (_, index) => revocation({ userId: `u${index}`, ageSeconds: 10 * index }))
+  const many = (count: number): Revocation[] =>
+    Array.from({ length: count }, (_, index) => revocation({ userId: `u${index}`, ageSeconds: 10 * index }))
   memory.add(many(2), AT)
   t.equal(memory.judge(token({ userId: 'x', issuedAgo: 899 }), NOW, AT), 'alive', 'all of it fits')
   memory.add(many(3), AT)
@@ -68,18 +84,21 @@ t.test('memory is bounded; what is too old for it is asked of the database, and 
 t.test('whatever comes in whatever order, a token that has ended is never alive', async () => {
   const names = fc.constantFrom('a', 'b', 'c', 'd')
   const events = fc.array(fc.record({ user: names, wait: fc.integer({ min: 0, max: 400 }) }), { maxLength: 40 })
-  fc.assert(fc.property(events, fc.integer({ min: 1, max: 4 }), names, fc.integer({ min: 0, max: 899 }), (events, capacity, userId, issuedAgo) => {
-    const memory = new RevocationCache(capacity)
-    let at = AT
-    const endedAt = new Map<string, number>()
-    for (const { user, wait } of events) {
-      at += wait * 1000
-      endedAt.set(user, at)
-      // A poll reads some of before again, and no more than fits.
-      const rows = [...endedAt].map(([user, ended]) => revocation({ userId: user, ageSeconds: (at - ended) / 1000 })).filter(({ ageSeconds }) => ageSeconds < 500)
-      memory.add(rows.sort((a, b) => a.ageSeconds - b.ageSeconds).slice(0, capacity), at)
-    }
-    const isEnded = (endedAt.get(userId) ?? -Infinity) >= at - issuedAgo * 1000
-    return !isEnded || memory.judge(token({ userId, issuedAgo }), NOW, at) !== 'alive'
-  }))
+  fc.assert(
+    fc.property(events, fc.integer({ min: 1, max: 4 }), names, fc.integer({ min: 0, max: 899 }), (events, capacity, userId, issuedAgo) => {
+      const memory = new RevocationCache(capacity)
+      let at = AT
+      const endedAt = new Map<string, number>()
+      for (const { user, wait } of events) {
+        at += wait * 1000
+        endedAt.set(user, at)
+        // A poll reads some of before again, and no more than fits.
+        const rows = [...endedAt].map(([user, ended]) => revocation({ userId: user, ageSeconds: (at - ended) / 1000 })).filter((
+          { ageSeconds }
+        ) => ageSeconds < 500)
+        memory.add(rows.sort((a, b) => a.ageSeconds - b.ageSeconds).slice(0, capacity), at)
+      }
+      const isEnded = (endedAt.get(userId) ?? -Infinity) >= at - issuedAgo * 1000
+      return !isEnded || memory.judge(token({ userId, issuedAgo }), NOW, at) !== 'alive'
+    }))
 })

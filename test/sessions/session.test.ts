@@ -8,7 +8,8 @@ t.test('a second factor counts for the login session that it was done in, and fo
   const user = service.user({ sid: 's1' })
   const { secret } = await user.enroll()
   await user.verify(secret)
-  const decision = async (claims = {}, who = user): Promise<string> => (await who.call('GET', '/mfa/status', undefined, who.token(claims))).body.decision.reason
+  const decision = async (claims = {}, who = user): Promise<string> =>
+    (await who.call('GET', '/mfa/status', undefined, who.token(claims))).body.decision.reason
   t.equal(await decision(), 'mfa_verified')
   t.equal((await user.call('POST', '/mfa/token')).status, 200)
   const others: Array<[string, Record<string, unknown>, typeof user]> = [
@@ -45,7 +46,9 @@ t.test('renewing a hundred times never makes it fresh, nor longer than its age o
     t.equal(status, 200)
     renewed = body.token
     const claims = claimsOf(renewed)
-    if (claims.auth_time !== authentication.auth_time || claims.exp > authentication.exp || claims.acr !== 'mfa') t.fail('the authentication moved')
+    if (claims.auth_time !== authentication.auth_time || claims.exp > authentication.exp || claims.acr !== 'mfa') {
+      t.fail('the authentication moved')
+    }
   }
   service.clock.advance(450)
   t.equal((await user.call('POST', '/mfa/token', {}, renewed)).status, 401, 'a stolen MFA token alone never outlives itself')
@@ -174,8 +177,9 @@ t.test('the service sweeps by itself, and survives a sweep that fails', async t 
   await service.db.rows`UPDATE mfa_sessions SET expires_at = now() WHERE tenant = ${user.tenant}`
   const failures: unknown[] = []
   const stop = startSweeping(service.db, error => { failures.push(error) }, 10)
-  const broken = startSweeping({ ...service.db, chores: () => Promise.reject(new Error('gone')) }, error => { failures.push(error) }, 10)
-  while (failures.length === 0 || (await service.db.rows`SELECT 1 FROM mfa_sessions WHERE tenant = ${user.tenant}`).length > 0) await new Promise(resolve => setTimeout(resolve, 10))
+  const broken = startSweeping({ ...service.db, reports: () => Promise.reject(new Error('gone')) }, error => { failures.push(error) }, 10)
+  while (failures.length === 0 || (await service.db.rows`SELECT 1 FROM mfa_sessions
+    WHERE tenant = ${user.tenant}`).length > 0) { await new Promise(resolve => setTimeout(resolve, 10)) }
   await stop()
   await broken()
   t.match(failures[0], { message: 'gone' })

@@ -22,7 +22,11 @@ t.test('SSO alone: every source that counts says SSO, none says local, and one a
 })
 
 t.test('accounts and groups are joined, and an issuer that is not configured any more says nothing', async t => {
-  const sources = { a: { sso: true, groups: ['y', 'x'] }, b: { local: true, groups: ['x', 'z'], groupsUnknown: false }, gone: { groups: ['w'], groupsUnknown: true } }
+  const sources = {
+    a: { sso: true, groups: ['y', 'x'] },
+    b: { local: true, groups: ['x', 'z'], groupsUnknown: false },
+    gone: { groups: ['w'], groupsUnknown: true }
+  }
   t.same(accountsOf(sources, settings.issuers), ['local', 'sso'])
   t.same(groupsOf(sources, settings.issuers), ['x', 'y', 'z'])
   t.equal(areGroupsUnknown(sources, settings.issuers), false)

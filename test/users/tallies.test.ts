@@ -13,9 +13,11 @@ const { db } = service
 
 /** What is kept, and what is there. */
 const kept = (tenant: string): Promise<unknown> => db.rows`
-  SELECT cohort::text, is_enrolled, accounts, groups, sum(users)::int AS users FROM current_tallies WHERE tenant = ${tenant} GROUP BY 1, 2, 3, 4 HAVING sum(users) <> 0 ORDER BY 1, 2`
+  SELECT cohort::text, is_enrolled, accounts, groups, sum(users)::int AS users FROM current_tallies WHERE tenant = ${tenant}
+    GROUP BY 1, 2, 3, 4 HAVING sum(users) <> 0 ORDER BY 1, 2`
 const there = (tenant: string): Promise<unknown> => db.rows`
-  SELECT cohort::text, EXISTS (SELECT 1 FROM factors f WHERE f.tenant = u.tenant AND f.user_id = u.id) AS is_enrolled, accounts, groups, count(*)::int AS users
+  SELECT cohort::text, EXISTS (SELECT 1 FROM factors f WHERE f.tenant = u.tenant
+    AND f.user_id = u.id) AS is_enrolled, accounts, groups, count(*)::int AS users
   FROM users u WHERE tenant = ${tenant} AND disabled_at IS NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2`
 
 t.test('whatever is done with users over the calls, as many are counted as there are', async t => {
@@ -30,7 +32,8 @@ t.test('whatever is done with users over the calls, as many are counted as there
     const admin = service.user({ roles: ['mfa:admin'] })
     const { tenant } = admin
     const { secret } = await admin.enroll()
-    const sync = async (user: object): Promise<unknown> => await admin.call('PUT', '/admin/users', { users: [user] }, await admin.verify(secret))
+    const sync = async (user: object): Promise<unknown> =>
+      await admin.call('PUT', '/admin/users', { users: [user] }, await admin.verify(secret))
     const enrolled = new Map<string, Enrolled>()
     for (const { sub, action, groups, accounts } of actions) {
       const user = service.user({ tenant, sub, groups, accounts })
@@ -55,13 +58,20 @@ t.test('whatever is done with users over the calls, as many are counted as there
       }
     }
     assert.deepEqual(await kept(tenant), await there(tenant))
-    assert.deepEqual(await db.rows`SELECT id FROM users u WHERE tenant = ${tenant} AND (enrolled_at IS NULL) = EXISTS (SELECT 1 FROM factors f WHERE f.tenant = u.tenant AND f.user_id = u.id)`, [])
+    assert.deepEqual(
+      await db
+        .rows`SELECT id FROM users u WHERE tenant = ${tenant} AND (enrolled_at IS NULL) = EXISTS (SELECT 1 FROM factors f
+          WHERE f.tenant = u.tenant AND f.user_id = u.id)`,
+      []
+    )
   }), { numRuns: 12 })
   t.pass('they are the same')
 })
 
 t.test('every statement that makes or erases users, disables them or gives them factors counts them', async t => {
-  const functions = await db.rows<{ name: string, body: string }>`SELECT proname::text AS name, prosrc AS body FROM pg_proc WHERE pronamespace = 'public'::regnamespace`
+  const functions = await db.rows<
+    { name: string, body: string }
+  >`SELECT proname::text AS name, prosrc AS body FROM pg_proc WHERE pronamespace = 'public'::regnamespace`
   const changes = /INSERT INTO (users|factors)\b|DELETE FROM (users|factors)\b|UPDATE users [^;]*\b(sources|disabled_at|enrolled_at) =/
   const counts = /tally_user|update_enrolled_at|INSERT INTO user_tally_changes/
   t.ok(functions.filter(({ body }) => changes.test(body)).length >= 4, 'they are found')
@@ -71,15 +81,22 @@ t.test('every statement that makes or erases users, disables them or gives them 
 async function tenantOf (count: number): Promise<string> {
   const admin = service.user({ roles: ['mfa:admin'] })
   await admin.enroll()
-  await db.rows`SELECT sync_users(${admin.tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', n::text, 'groups', jsonb_build_array('g' || n % 7))) FROM generate_series(1, ${count}::int) AS n), '{}')`
+  await db
+    .rows`SELECT sync_users(${admin.tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject',
+      n::text, 'groups', jsonb_build_array('g' || n % 7))) FROM generate_series(1, ${count}::int) AS n), '{}')`
   return admin.tenant
 }
 
-const changesOf = async (tenant: string): Promise<number> => (await db.rows`SELECT 1 FROM user_tally_changes WHERE tenant = ${tenant}`).length
+const changesOf = async (tenant: string): Promise<number> =>
+  (await db.rows`SELECT 1 FROM user_tally_changes WHERE tenant = ${tenant}`).length
 
 t.test('each change is added once, however many do it at a time, and a cohort without users is deleted', async t => {
   const tenant = await tenantOf(20)
-  for (let change = 0; change < 300; change++) await db.rows`INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change) SELECT ${tenant}, cohort, false, accounts, groups, 1 - 2 * (${change} % 2) FROM users WHERE tenant = ${tenant} AND subject = '1'`
+  for (let change = 0; change < 300; change++) {
+    await db
+      .rows`INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change) SELECT ${tenant}, cohort, false,
+        accounts, groups, 1 - 2 * (${change} % 2) FROM users WHERE tenant = ${tenant} AND subject = '1'`
+  }
   const before = await kept(tenant)
   const rounds = await Promise.all(Array.from({ length: 8 }, () => db.settle('fold_tallies', sql`${tenant}, 50`)))
   t.equal(rounds.reduce((sum, { changes }) => sum + changes, 0) + await changesOf(tenant), 300 + 7 + 3)
@@ -88,14 +105,18 @@ t.test('each change is added once, however many do it at a time, and a cohort wi
   await db.settle('fold_tallies', sql`${tenant}, 1000`)
   t.equal(await changesOf(tenant), 0)
   t.same(await kept(tenant), before)
-  await db.rows`SELECT sync_users(${tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject', subject, 'disabled', true)) FROM users WHERE tenant = ${tenant} AND namespace = 'n'), '{}')`
+  await db
+    .rows`SELECT sync_users(${tenant}, (SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'namespace', 'n', 'subject',
+      subject, 'disabled', true)) FROM users WHERE tenant = ${tenant} AND namespace = 'n'), '{}')`
   await db.settle('fold_tallies', sql`${tenant}, 1000`)
   t.equal((await db.rows`SELECT 1 FROM user_tallies WHERE tenant = ${tenant}`).length, 1)
 })
 
 t.test('many changes are folded in by the sweep, few are left to the next report', async t => {
   const [many, few] = [await tenantOf(1), await tenantOf(1)]
-  const add = (tenant: string, count: number): Promise<unknown> => db.rows`INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change) SELECT ${tenant}, gen_random_uuid(), false, '{}', '{}', 1 FROM generate_series(1, ${count}::int)`
+  const add = (tenant: string, count: number): Promise<unknown> =>
+    db.rows`INSERT INTO user_tally_changes (tenant, cohort, is_enrolled, accounts, groups, change) SELECT ${tenant}, gen_random_uuid(),
+      false, '{}', '{}', 1 FROM generate_series(1, ${count}::int)`
   await add(many, 1100)
   await add(few, 10)
   await foldTallies(db)

@@ -14,8 +14,20 @@ t.test('a tombstone is of one user and one pepper, and says nothing without it',
   t.equal(tombstone.hashes[0], tombstone.hash)
   t.same(tombstoneOf(ring, { ...who, account: 'x' } as typeof who), tombstone, 'who it was, and nothing else')
   t.equal(tombstoneOf({ primary: 'p1', keys }, who).hash, tombstone.hashes[1])
-  for (const other of [{ ...who, tenant: 'u' }, { ...who, namespace: 'o' }, { ...who, subject: 't' }, { tenant: 't', namespace: 'n,s', subject: '' }]) {
+  for (
+    const other of [{ ...who, tenant: 'u' }, { ...who, namespace: 'o' }, { ...who, subject: 't' }, {
+      tenant: 't',
+      namespace: 'n,s',
+      subject: ''
+    }]
+  ) {
     t.notOk(tombstoneOf(ring, other).hashes.some(hash => tombstone.hashes.includes(hash)))
   }
-  t.equal(new Set([...tombstone.hashes, Buffer.from(digest(keys.get('p2') as Buffer, { tenant: 't', userId: 'u' }, 's'), 'base64').toString('hex')]).size, 3)
+  t.equal(
+    new Set([
+      ...tombstone.hashes,
+      Buffer.from(digest(keys.get('p2') as Buffer, { tenant: 't', userId: 'u' }, 's'), 'base64').toString('hex')
+    ]).size,
+    3
+  )
 })

@@ -4,7 +4,15 @@ import t, { type Test } from 'tap'
 import { actionsOf } from '../../src/audit/schema.ts'
 import { FACTOR_KINDS } from '../../src/factors/registry.ts'
 import { webhookEventTypes } from '../../src/webhooks/event.ts'
-import { type ClaimedWebhookEvent, countWebhookEvents, findDueWebhookEvents, settleClaimed, settleDelivered, settleFailed, settleWanted } from '../../src/webhooks/outbox.sql.ts'
+import {
+  type ClaimedWebhookEvent,
+  countWebhookEvents,
+  findDueWebhookEvents,
+  settleClaimed,
+  settleDelivered,
+  settleFailed,
+  settleWanted
+} from '../../src/webhooks/outbox.sql.ts'
 import { sweep } from '../../src/maintenance/sweep.sql.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { startService } from '../helpers/service.ts'
@@ -17,9 +25,19 @@ const BY = { actor: 'a', address: '192.0.2.1', requestId: 'r' }
 const write = (tenant: string, subject: string | null, action: string, details: object = {}): Promise<unknown> =>
   db.rows`SELECT audit(${tenant}, ${subject}, ${action}, 'success', ${action.split('.')[0]}, ${BY}::jsonb, ${details}::jsonb)::text`
 
-interface Row { id: string, type: string, subject: string, attempts: number, failure: string | null, parked: boolean, seconds: number, leased: boolean }
+interface Row {
+  id: string
+  type: string
+  subject: string
+  attempts: number
+  failure: string | null
+  parked: boolean
+  seconds: number
+  leased: boolean
+}
 const outbox = (tenant: string): Promise<Row[]> => db.rows<Row>`
-  SELECT n.id::text, e.action AS type, n.subject, n.attempts, n.failure, n.parked_at IS NOT NULL AS parked, n.leased_until IS NOT NULL AS leased,
+  SELECT n.id::text, e.action AS type, n.subject, n.attempts, n.failure, n.parked_at IS NOT NULL AS parked,
+    n.leased_until IS NOT NULL AS leased,
     extract(epoch FROM n.due_at - clock_timestamp())::float8 AS seconds
   FROM webhook_events n JOIN audit_events e USING (tenant, at, id) WHERE n.tenant = ${tenant} ORDER BY n.at, n.id`
 
@@ -114,7 +132,12 @@ t.test('one that is claimed is no other worker\'s until the lease ends; an attem
 
 t.test('the webhook events of one user come one after the other; those of other users do not wait for them', async t => {
   const tenant = newTenant()
-  for (const [subject, action] of [['u', 'user.reset'], ['v', 'user.reset'], ['u', 'bypass.issued'], [null, 'policy.changed'], ['u', 'bypass.used']] as const) await write(tenant, subject, action)
+  for (
+    const [subject, action] of [['u', 'user.reset'], ['v', 'user.reset'], ['u', 'bypass.issued'], [null, 'policy.changed'], [
+      'u',
+      'bypass.used'
+    ]] as const
+  ) await write(tenant, subject, action)
   const [first, other, second, policy, third] = await outbox(tenant) as [Row, Row, Row, Row, Row]
   t.equal(await settleClaimed(db, { tenant, id: second.id }), null, 'an older one waits')
   t.ok((await outbox(tenant))[2]!.seconds > 0, 'and it is not asked for again at once')
@@ -129,7 +152,11 @@ t.test('the webhook events of one user come one after the other; those of other 
   await db.rows`UPDATE webhook_events SET due_at = now() WHERE tenant = ${tenant} AND id = ${third.id}::uuid`
   t.equal(await settleClaimed(db, { tenant, id: third.id }), null, 'while one is tried again and again the rest waits')
   await age(tenant, '2 days')
-  t.same(await settleFailed(db, await claim(tenant, second.id), FAILURE), { outcome: 'parked', next: { tenant, id: third.id } }, 'and goes on when it is given up')
+  t.same(
+    await settleFailed(db, await claim(tenant, second.id), FAILURE),
+    { outcome: 'parked', next: { tenant, id: third.id } },
+    'and goes on when it is given up'
+  )
   t.ok(await settleClaimed(db, { tenant, id: third.id }))
 })
 
@@ -183,8 +210,12 @@ t.test('they are counted, and those that could not be delivered stay for thirty 
   await settleFailed(db, await claim(tenant, a.id), FAILURE)
   await settleFailed(db, await claim(tenant, b.id), { ...FAILURE, isFinal: true })
   t.same(await countWebhookEvents(db), { waiting: 2, retrying: 1, parked: 1 })
-  await db.rows`UPDATE webhook_events SET at = (at AT TIME ZONE 'UTC' - interval '29 days') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND subject = 'c'`
-  await db.rows`UPDATE webhook_events SET at = (at AT TIME ZONE 'UTC' - interval '31 days') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND subject = 'b'`
+  await db
+    .rows`UPDATE webhook_events SET at = (at AT TIME ZONE 'UTC' - interval '29 days') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}
+      AND subject = 'c'`
+  await db
+    .rows`UPDATE webhook_events SET at = (at AT TIME ZONE 'UTC' - interval '31 days') AT TIME ZONE 'UTC' WHERE tenant = ${tenant}
+      AND subject = 'b'`
   t.equal(await sweep(db), 1)
   t.same(await countWebhookEvents(db), { waiting: 2, retrying: 1, parked: 0 })
 })

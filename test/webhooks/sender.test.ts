@@ -9,7 +9,11 @@ import { until } from '../helpers/until.ts'
 const never = new AbortController().signal
 const message = { id: '3c1f6f2e-2a43-4c8e-9d5e-7f0f6a1f4b20', body: JSON.stringify({ type: 'user.reset', data: { account: 'Ölaf' } }) }
 
-function sender (url: string, secrets: string[] = [webhookSecret()], { timeout = 400, isPrivateAllowed = true } = {}): (signal?: AbortSignal) => Promise<Delivery> {
+function sender (
+  url: string,
+  secrets: string[] = [webhookSecret()],
+  { timeout = 400, isPrivateAllowed = true } = {}
+): (signal?: AbortSignal) => Promise<Delivery> {
   const send = createWebhook({ url, secrets: () => secrets, isPrivateAllowed, userAgent: 'headless-mfa/test' }, timeout)
   return (signal = never) => send(message, signal)
 }
@@ -30,7 +34,13 @@ t.test('a message is signed as Standard Webhooks has it, by each secret, and any
   const older = webhookSecret()
   t.same(await sender(endpoint.url, [endpoint.secret, older])(), { outcome: 'delivered', text: 'answered 204' })
   const [received] = endpoint.received as [typeof endpoint.received[0]]
-  t.match(received.headers, { 'content-type': 'application/json', 'user-agent': 'headless-mfa/test', 'webhook-id': message.id, 'webhook-timestamp': /^\d{10}$/, connection: 'close' })
+  t.match(received.headers, {
+    'content-type': 'application/json',
+    'user-agent': 'headless-mfa/test',
+    'webhook-id': message.id,
+    'webhook-timestamp': /^\d{10}$/,
+    connection: 'close'
+  })
   t.same(endpoint.verify(received), JSON.parse(message.body))
   t.same(new Webhook(older).verify(received.text, received.headers), JSON.parse(message.body), 'the one from before, too')
   t.throws(() => new Webhook(webhookSecret()).verify(received.text, received.headers))
@@ -41,7 +51,24 @@ t.test('only 2xx is a delivery; a redirect is followed nowhere', async t => {
   const elsewhere = await new TestEndpoint().start(t)
   const endpoint = await new TestEndpoint().start(t)
   const send = sender(endpoint.url)
-  for (const [status, outcome] of [[200, 'delivered'], [202, 'delivered'], [301, 'redirect'], [302, 'redirect'], [304, 'redirect'], [307, 'redirect'], [308, 'redirect'], [400, 'refused'], [401, 'refused'], [404, 'refused'], [410, 'gone'], [429, 'refused'], [500, 'failed'], [503, 'failed']] as const) {
+  for (
+    const [status, outcome] of [
+      [200, 'delivered'],
+      [202, 'delivered'],
+      [301, 'redirect'],
+      [302, 'redirect'],
+      [304, 'redirect'],
+      [307, 'redirect'],
+      [308, 'redirect'],
+      [400, 'refused'],
+      [401, 'refused'],
+      [404, 'refused'],
+      [410, 'gone'],
+      [429, 'refused'],
+      [500, 'failed'],
+      [503, 'failed']
+    ] as const
+  ) {
     endpoint.answer = response => response.writeHead(status, { location: elsewhere.url, 'set-cookie': 'a=b' }).end()
     t.same(await send(), { outcome, text: `answered ${status}` }, String(status))
   }
@@ -53,10 +80,47 @@ t.test('an endpoint that hangs, in whichever part of its answer, is left in time
   const timedOut = { outcome: 'timeout', text: 'no answer within 0.4 seconds' }
   t.same(await sender(await listen(t, () => {}))(), timedOut, 'says nothing')
   t.same(await sender(await listen(t, write => { write('HTTP/1.1 200 OK\r\nContent-') }))(), timedOut, 'does not end its headers')
-  t.same(await sender(await listen(t, write => { write('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n') }))(), timedOut, 'says that it will answer')
-  t.same(await sender(await listen(t, write => { const timer = setInterval(() => { write('HTTP/1.1 '.charAt(0)) }, 20); t.teardown(() => { clearInterval(timer) }) }))(), { outcome: 'unreachable', text: 'not reached: HPE_INVALID_CONSTANT' }, 'speaks something else')
-  t.equal((await sender(await listen(t, write => { write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n') }))()).outcome, 'unreachable', 'would speak something else')
-  t.equal((await sender(await listen(t, write => { write(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`) }))()).outcome, 'unreachable', 'has headers without end')
+  t.same(
+    await sender(
+      await listen(t, write => {
+        write('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n')
+      })
+    )(),
+    timedOut,
+    'says that it will answer'
+  )
+  t.same(
+    await sender(
+      await listen(t, write => {
+        const timer = setInterval(() => {
+          write('HTTP/1.1 '.charAt(0))
+        }, 20)
+        t.teardown(() => {
+          clearInterval(timer)
+        })
+      })
+    )(),
+    { outcome: 'unreachable', text: 'not reached: HPE_INVALID_CONSTANT' },
+    'speaks something else'
+  )
+  t.equal(
+    (await sender(
+      await listen(t, write => {
+        write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n')
+      })
+    )()).outcome,
+    'unreachable',
+    'would speak something else'
+  )
+  t.equal(
+    (await sender(
+      await listen(t, write => {
+        write(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`)
+      })
+    )()).outcome,
+    'unreachable',
+    'has headers without end'
+  )
 })
 
 t.test('an answer that is huge or slow counts by its status, and holds no connection', async t => {
@@ -103,8 +167,28 @@ t.test('nothing is sent to an address that is not public, as such or behind a na
   const endpoint = await new TestEndpoint().start(t)
   const { port } = new URL(endpoint.url)
   const refused = { outcome: 'address', text: 'the address is not a public one' }
-  for (const host of ['127.0.0.1', '127.1', '0x7f000001', '2130706433', '[::1]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '0.0.0.0', '[::]', '169.254.169.254', '[fd00:ec2::254]', '10.0.0.1', '[64:ff9b::7f00:1]', 'localhost', 'LOCALHOST']) {
-    for (const scheme of ['http', 'https']) t.same(await sender(`${scheme}://${host}:${port}/`, undefined, { isPrivateAllowed: false })(), refused, `${scheme}://${host}`)
+  for (
+    const host of [
+      '127.0.0.1',
+      '127.1',
+      '0x7f000001',
+      '2130706433',
+      '[::1]',
+      '[::ffff:127.0.0.1]',
+      '[::ffff:7f00:1]',
+      '0.0.0.0',
+      '[::]',
+      '169.254.169.254',
+      '[fd00:ec2::254]',
+      '10.0.0.1',
+      '[64:ff9b::7f00:1]',
+      'localhost',
+      'LOCALHOST'
+    ]
+  ) {
+    for (const scheme of ['http', 'https']) {
+      t.same(await sender(`${scheme}://${host}:${port}/`, undefined, { isPrivateAllowed: false })(), refused, `${scheme}://${host}`)
+    }
   }
   t.equal((await sender('http://unknown.invalid/', undefined, { isPrivateAllowed: false })()).outcome, 'unreachable')
   t.equal(endpoint.connections, 0, 'it was not asked')

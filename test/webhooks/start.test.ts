@@ -14,7 +14,14 @@ import { until } from '../helpers/until.ts'
 
 interface Line { level: 'info' | 'warn', fields: any, text: string }
 
-interface Delivering { service: Service, endpoint: TestEndpoint, lines: Line[], metrics: Metrics, stop: () => Promise<void>, start: (options?: Partial<WebhooksOptions>) => void }
+interface Delivering {
+  service: Service
+  endpoint: TestEndpoint
+  lines: Line[]
+  metrics: Metrics
+  stop: () => Promise<void>
+  start: (options?: Partial<WebhooksOptions>) => void
+}
 
 /** A service with an endpoint and a database of its own, and a worker that looks for webhook events all the time. */
 async function startDelivering (t: Test, options: Partial<WebhooksOptions> = {}): Promise<Delivering> {
@@ -23,11 +30,22 @@ async function startDelivering (t: Test, options: Partial<WebhooksOptions> = {})
   const service = await startService(t, { DATABASE_URL: url, ...endpoint.environment })
   const lines: Line[] = []
   const metrics = new Metrics()
-  const log = { info: (...line: [any, string?]) => { note('info', line) }, warn: (...line: [any, string?]) => { note('warn', line) } } as WebhooksOptions['log']
-  const note = (level: Line['level'], line: [any, string?]): void => { lines.push(line.length === 1 ? { level, fields: {}, text: line[0] } : { level, fields: line[0], text: line[1] as string }) }
+  const log = {
+    info: (...line: [any, string?]) => {
+      note('info', line)
+    },
+    warn: (...line: [any, string?]) => {
+      note('warn', line)
+    }
+  } as WebhooksOptions['log']
+  const note = (level: Line['level'], line: [any, string?]): void => {
+    lines.push(line.length === 1 ? { level, fields: {}, text: line[0] } : { level, fields: line[0], text: line[1] as string })
+  }
   const { config, secrets, db } = service
   let stop = async (): Promise<void> => {}
-  const start = (more: Partial<WebhooksOptions> = {}): void => { stop = startWebhooks({ config, secrets, db, metrics, log, version: 'test', roundMs: 20, timeout: 5000, ...options, ...more }) }
+  const start = (more: Partial<WebhooksOptions> = {}): void => {
+    stop = startWebhooks({ config, secrets, db, metrics, log, version: 'test', roundMs: 20, timeout: 5000, ...options, ...more })
+  }
   start()
   await until(async () => (await db.rows`SELECT 1 FROM webhook_endpoints`).length === 1)
   t.teardown(() => stop())
@@ -37,11 +55,16 @@ async function startDelivering (t: Test, options: Partial<WebhooksOptions> = {})
 const typesOf = (endpoint: TestEndpoint): string[] => endpoint.accepted.map(({ body }) => body.type)
 /** Lets waits between tries be over, as time would. One after the other: all at once, in whatever order, could be a deadlock. */
 async function endWaits ({ db }: Service): Promise<void> {
-  for (const { tenant, id } of await db.rows<{ tenant: string, id: string }>`SELECT tenant, id::text FROM webhook_events WHERE parked_at IS NULL`) {
+  for (
+    const { tenant, id } of await db.rows<
+      { tenant: string, id: string }
+    >`SELECT tenant, id::text FROM webhook_events WHERE parked_at IS NULL`
+  ) {
     await db.rows`UPDATE webhook_events SET due_at = now() WHERE tenant = ${tenant} AND id = ${id}::uuid`
   }
 }
-const policyChange = ({ db }: Service, tenant: string): Promise<unknown> => db.rows`SELECT audit(${tenant}, NULL, 'policy.changed', 'success', NULL, '{}', '{}')::text`
+const policyChange = ({ db }: Service, tenant: string): Promise<unknown> =>
+  db.rows`SELECT audit(${tenant}, NULL, 'policy.changed', 'success', NULL, '{}', '{}')::text`
 
 t.test('each is told once, signed, in order, soon after it happened; and then it is gone', async t => {
   const { service, endpoint, lines } = await startDelivering(t)
@@ -53,16 +76,35 @@ t.test('each is told once, signed, in order, soon after it happened; and then it
   await user.call('DELETE', `/mfa/factors/${factorId}`, {}, token)
   await endpoint.until(12)
   const { id: userId } = await user.row()
-  t.same(typesOf(endpoint).filter(type => type !== 'policy.changed'), ['factor.confirmed', ...Array(7).fill('recovery.accepted'), 'recovery.low', 'recovery.regenerated', 'factor.removed'])
+  t.same(typesOf(endpoint).filter(type => type !== 'policy.changed'), [
+    'factor.confirmed',
+    ...Array(7).fill('recovery.accepted'),
+    'recovery.low',
+    'recovery.regenerated',
+    'factor.removed'
+  ])
   t.equal(typesOf(endpoint).length, 12)
   t.equal(endpoint.received.length, 12, 'once each')
   for (const received of endpoint.received) t.same(endpoint.verify(received), received.body)
   const events = new Map((await user.events() as any[]).map(event => [event.id, event]))
   for (const { id, body: { type, data, timestamp } } of endpoint.received) {
     const event = events.get(id)
-    t.match({ type, ...data }, { type: event.action, tenant: user.tenant, outcome: event.outcome, actorId: event.actor, requestId: event.request_id, address: '127.0.0.1', details: event.details })
+    t.match({ type, ...data }, {
+      type: event.action,
+      tenant: user.tenant,
+      outcome: event.outcome,
+      actorId: event.actor,
+      requestId: event.request_id,
+      address: '127.0.0.1',
+      details: event.details
+    })
     t.equal(new Date(timestamp).getTime(), event.at.getTime())
-    t.match(data, type === 'policy.changed' ? { userId: null, subject: null } : { userId, subject: user.sub, account: user.sub, namespace: 'https://id.test' })
+    t.match(
+      data,
+      type === 'policy.changed'
+        ? { userId: null, subject: null }
+        : { userId, subject: user.sub, account: user.sub, namespace: 'https://id.test' }
+    )
   }
   t.same(await countWebhookEvents(service.db), { waiting: 0, retrying: 0, parked: 0 })
   t.same(lines, [])
@@ -72,7 +114,10 @@ t.test('an endpoint that is down gets one event at a time, is in the log once, a
   const { service, endpoint, lines, metrics } = await startDelivering(t)
   const { tenant } = service.user()
   endpoint.answer = response => response.writeHead(503).end()
-  await Promise.all(Array.from({ length: 20 }, (_, index) => service.db.rows`SELECT audit(${tenant}, ${`user-${index}`}, 'user.reset', 'success', NULL, '{}', '{}')::text`))
+  await Promise.all(
+    Array.from({ length: 20 }, (_, index) =>
+      service.db.rows`SELECT audit(${tenant}, ${`user-${index}`}, 'user.reset', 'success', NULL, '{}', '{}')::text`)
+  )
   await until(() => lines.length > 0)
   await until(async () => (await countWebhookEvents(service.db)).retrying === 20)
   t.same(lines, [{ level: 'warn', fields: { cause: 'answered 503' }, text: 'the webhook endpoint accepts no events' }])
@@ -136,7 +181,11 @@ t.test('410 Gone parks a webhook event at once, and the log names it without its
   await user.enroll()
   await until(() => lines.length === 1)
   t.same(await countWebhookEvents(service.db), { waiting: 0, retrying: 0, parked: 1 })
-  t.match(lines[0], { level: 'warn', fields: { tenant: user.tenant, eventId: endpoint.received[0]!.id, attempts: 1, cause: 'answered 410' }, text: 'a webhook event is parked: see GET /admin/notices' })
+  t.match(lines[0], {
+    level: 'warn',
+    fields: { tenant: user.tenant, eventId: endpoint.received[0]!.id, attempts: 1, cause: 'answered 410' },
+    text: 'a webhook event is parked: see GET /admin/notices'
+  })
   t.notMatch(JSON.stringify(lines), /canary/)
 })
 
@@ -177,7 +226,15 @@ t.test('a database that goes away and comes back loses nothing', async t => {
   const db = connect(() => proxy.url, 4)
   const warnings: string[] = []
   const log = { info: () => {}, warn: (_fields: unknown, text: string) => { warnings.push(text) } } as unknown as WebhooksOptions['log']
-  const stop = startWebhooks({ config: service.config, secrets: service.secrets, db, metrics: new Metrics(), log, version: 'test', roundMs: 20 })
+  const stop = startWebhooks({
+    config: service.config,
+    secrets: service.secrets,
+    db,
+    metrics: new Metrics(),
+    log,
+    version: 'test',
+    roundMs: 20
+  })
   t.teardown(async () => {
     await stop()
     await db.close()
@@ -225,7 +282,16 @@ t.test('a worker that can not renew its claim, or has lost it, ends its delivery
   const service = await startService(t, { DATABASE_URL: url, ...endpoint.environment })
   const db = connect(() => proxy.url, 4)
   const { config, secrets } = service
-  const begin = (db: Database): () => Promise<void> => startWebhooks({ config, secrets, db, metrics: new Metrics(), log: { info: () => {}, warn: () => {} } as unknown as WebhooksOptions['log'], version: 'test', roundMs: 20 })
+  const begin = (db: Database): () => Promise<void> =>
+    startWebhooks({
+      config,
+      secrets,
+      db,
+      metrics: new Metrics(),
+      log: { info: () => {}, warn: () => {} } as unknown as WebhooksOptions['log'],
+      version: 'test',
+      roundMs: 20
+    })
   const stops = [begin(db)]
   t.teardown(async () => {
     await Promise.all(stops.map(stop => stop()))
@@ -263,13 +329,25 @@ t.test('a stop that comes while one is claimed gives it back', async t => {
   start({ roundMs: 1_000_000 })
   await until(() => stopping !== undefined)
   await stopping
-  t.same(await service.db.rows`SELECT attempts, failure, leased_until AS "claimedUntil" FROM webhook_events`, [{ attempts: 1, failure: 'interrupted', claimedUntil: null }])
+  t.same(await service.db.rows`SELECT attempts, failure, leased_until AS "claimedUntil" FROM webhook_events`, [{
+    attempts: 1,
+    failure: 'interrupted',
+    claimedUntil: null
+  }])
   t.same(endpoint.received, [])
 })
 
 t.test('without an endpoint nothing is delivered', async t => {
   const service = await startService(t)
-  const stop = startWebhooks({ config: service.config, secrets: service.secrets, db: service.db, metrics: new Metrics(), log: service.app.log, version: 'test', roundMs: 1 })
+  const stop = startWebhooks({
+    config: service.config,
+    secrets: service.secrets,
+    db: service.db,
+    metrics: new Metrics(),
+    log: service.app.log,
+    version: 'test',
+    roundMs: 1
+  })
   await sleep(50)
   t.same(await service.db.rows`SELECT 1 FROM webhook_endpoints`, [])
   await stop()

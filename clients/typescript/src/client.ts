@@ -35,20 +35,36 @@ export function createMfaClient ({ baseUrl, getToken, onToken, onStepUp, fetch: 
   const base = baseUrl.replace(/\/$/, '')
   const fetch: Fetch = (url, init) => (given ?? globalThis.fetch)(url, init)
   const firstFactor = async (): Promise<string | undefined> => await getToken?.() ?? undefined
-  const keeper = new TokenKeeper(async () => await exchange(fetch, 'POST', `${base}/mfa/token`, await firstFactor(), undefined, {}), onToken)
+  const keeper = new TokenKeeper(
+    async () => await exchange(fetch, 'POST', `${base}/mfa/token`, await firstFactor(), undefined, {}),
+    onToken
+  )
   let steppingUp: Promise<boolean> | undefined
   const stepUp = (problem: StepUp): Promise<boolean> => {
     steppingUp ??= Promise.resolve(problem).then(onStepUp).then(isDone => isDone === true).finally(() => { steppingUp = undefined })
     return steppingUp
   }
 
-  const send: Send = async <T>(method: string, path: string, options?: CallOptions & { ifMatch?: string }, body?: object, query?: object): Promise<T> => {
+  const send: Send = async <T>(
+    method: string,
+    path: string,
+    options?: CallOptions & { ifMatch?: string },
+    body?: object,
+    query?: object
+  ): Promise<T> => {
     const audience = (body as { audience?: string } | undefined)?.audience
     const isOfTheLogin = method === 'POST' && OF_THE_LOGIN.test(path) && !(audience !== undefined && path === '/mfa/token')
     let used: string | undefined
     const go = async (): Promise<Answer> => {
       used = isOfTheLogin ? undefined : (await keeper.current())?.token
-      return await exchange(fetch, method, base + path + queryString(query), used ?? await firstFactor() ?? keeper.held?.token, options, body)
+      return await exchange(
+        fetch,
+        method,
+        base + path + queryString(query),
+        used ?? await firstFactor() ?? keeper.held?.token,
+        options,
+        body
+      )
     }
     let answer = await go()
     // Ended before its time, somewhere else.

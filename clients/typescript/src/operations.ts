@@ -1,4 +1,5 @@
 // Written by `npm run client` from openapi.yaml: not to be edited.
+/* eslint-disable @stylistic/max-len */
 import type * as api from './schema.ts'
 import type { CallOptions, Send } from './send.ts'
 

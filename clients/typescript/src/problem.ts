@@ -53,5 +53,11 @@ export function problemOfAnswer (response: Response, body: AnyProblem): Problem 
 }
 
 export const unreachable = (status: number, cause?: unknown): Problem => ({
-  type: 'urn:headless-mfa:problem:unreachable', title: 'No answer of the service', status, detail: 'Ask the user to try again, and see whether `baseUrl` leads to the service.', instance: '', code: 'unreachable', cause
+  type: 'urn:headless-mfa:problem:unreachable',
+  title: 'No answer of the service',
+  status,
+  detail: 'Ask the user to try again, and see whether `baseUrl` leads to the service.',
+  instance: '',
+  code: 'unreachable',
+  cause
 })

@@ -47,8 +47,16 @@ const PERIOD = 30
 const seconds = (): number => Date.now() / 1000
 
 // Web Crypto is in Node and in browsers, and not in React Native, where no such tests run.
-interface Hmac { importKey: (format: 'raw', key: Uint8Array, algorithm: object, isExtractable: false, uses: ['sign']) => Promise<unknown>, sign: (algorithm: 'HMAC', key: unknown, data: Uint8Array) => Promise<ArrayBuffer> }
-const platform = globalThis as unknown as { crypto: { subtle: Hmac, randomUUID: () => string }, process?: { env: Record<string, string | undefined> }, TextEncoder: new () => { encode: (text: string) => Uint8Array }, btoa: (text: string) => string }
+interface Hmac {
+  importKey: (format: 'raw', key: Uint8Array, algorithm: object, isExtractable: false, uses: ['sign']) => Promise<unknown>
+  sign: (algorithm: 'HMAC', key: unknown, data: Uint8Array) => Promise<ArrayBuffer>
+}
+const platform = globalThis as unknown as {
+  crypto: { subtle: Hmac, randomUUID: () => string },
+  process?: { env: Record<string, string | undefined> },
+  TextEncoder: new() => { encode: (text: string) => Uint8Array },
+  btoa: (text: string) => string
+}
 
 /**
  * Everything that a test needs of the service. Without options, what `headless-mfa --test -- COMMAND` has set in the environment.
@@ -57,7 +65,9 @@ const platform = globalThis as unknown as { crypto: { subtle: Hmac, randomUUID: 
 export function createTesting (options: Partial<TestingOptions> = {}): { url: string, tenant: (name?: string) => TestTenant } {
   const given = (name: keyof TestingOptions, variable: string): string => {
     const value = options[name] ?? platform.process?.env[variable]
-    if (value === undefined) throw new Error(`${name} is missing, and so is ${variable}: run the tests by \`headless-mfa --test -- COMMAND\`.`)
+    if (value === undefined) {
+      throw new Error(`${name} is missing, and so is ${variable}: run the tests by \`headless-mfa --test -- COMMAND\`.`)
+    }
     return value
   }
   const url = given('url', 'MFA_TEST_URL')
@@ -73,7 +83,11 @@ export function createTesting (options: Partial<TestingOptions> = {}): { url: st
   }
 }
 
-function createUser (url: string, mint: (claims: object) => Promise<string>, user: { sub: string, tenant: string } & UserOptions): TestUser {
+function createUser (
+  url: string,
+  mint: (claims: object) => Promise<string>,
+  user: { sub: string, tenant: string } & UserOptions
+): TestUser {
   let secret: string | undefined
   let given = 0
   /** Each step after `from` that was not given out: the service takes this one's code, and one's of each side. */
@@ -86,7 +100,16 @@ function createUser (url: string, mint: (claims: object) => Promise<string>, use
   }
   const token = (claims: UserOptions = {}): Promise<string> => {
     const now = Math.floor(seconds())
-    return mint({ sid: platform.crypto.randomUUID(), amr: ['pwd'], accounts: ['local'], auth_time: now, iat: now, exp: now + 3600, ...user, ...claims })
+    return mint({
+      sid: platform.crypto.randomUUID(),
+      amr: ['pwd'],
+      accounts: ['local'],
+      auth_time: now,
+      iat: now,
+      exp: now + 3600,
+      ...user,
+      ...claims
+    })
   }
   const client = async (options: Partial<MfaClientOptions> = {}): Promise<MfaClient> => {
     const login = await token()
@@ -104,7 +127,10 @@ function createUser (url: string, mint: (claims: object) => Promise<string>, use
       given = 0
       // The code before this one, so that this one is left for the test; near a step's end it may be too old on arrival.
       const isLate = seconds() % PERIOD > PERIOD - 5
-      const { factorId, recoveryCodes, token } = await mfa.confirmEnrollment({ factorId: started.factorId, code: await next(step() - (isLate ? 0 : 1)) })
+      const { factorId, recoveryCodes, token } = await mfa.confirmEnrollment({
+        factorId: started.factorId,
+        code: await next(step() - (isLate ? 0 : 1))
+      })
       mfa.forget()
       return { factorId, secret, recoveryCodes: recoveryCodes ?? [], token }
     },
@@ -125,12 +151,14 @@ export async function codeOf (secret: string, at = step()): Promise<string> {
 }
 
 function fromBase32 (text: string): Uint8Array {
-  const bits = [...text.toUpperCase()].map(character => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(character).toString(2).padStart(5, '0')).join('')
+  const bits = [...text.toUpperCase()].map(character => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(character).toString(2).padStart(5, '0'))
+    .join('')
   return Uint8Array.from({ length: Math.floor(bits.length / 8) }, (_, i) => Number.parseInt(bits.slice(i * 8, i * 8 + 8), 2))
 }
 
 async function signToken (claims: object, secret: string): Promise<string> {
-  const encode = (bytes: Uint8Array): string => platform.btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+  const encode = (bytes: Uint8Array): string =>
+    platform.btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
   const bytes = (text: string): Uint8Array => new platform.TextEncoder().encode(text)
   const signed = [{ alg: 'HS256', typ: 'JWT' }, claims].map(part => encode(bytes(JSON.stringify(part)))).join('.')
   return `${signed}.${encode(await hmac('SHA-256', bytes(secret), bytes(signed)))}`

@@ -10,7 +10,13 @@ const service = await startService(t, { JWT_SESSION_CLAIM: 'sid', MFA_APPLICATIO
 t.test('the guide, from the QR code to a recovery code, with the client alone', async t => {
   const user = service.user({ sid: 's1' })
   const { mfa, received } = wire(user)
-  t.match(await mfa.getStatus(), { subject: user.sub, enrolled: false, factors: [], recoveryCodes: null, decision: { action: 'allow', reason: 'not_required' } })
+  t.match(await mfa.getStatus(), {
+    subject: user.sub,
+    enrolled: false,
+    factors: [],
+    recoveryCodes: null,
+    decision: { action: 'allow', reason: 'not_required' }
+  })
   const { factorId, secret, qrCode } = await mfa.startEnrollment({ label: 'My phone' })
   t.match(qrCode, /^data:image\/png;base64,/)
   const { recoveryCodes } = await mfa.confirmEnrollment({ factorId, code: service.clock.code(secret) })
@@ -39,7 +45,10 @@ t.test('an administrator\'s calls: lists with a query, and a change only of what
   await mfa.confirmEnrollment({ factorId, code: service.clock.code(secret) })
   const policy = await mfa.getPolicy()
   t.match(await mfa.setPolicy({ enforcement: 'required' }, { ifMatch: `"${policy.version}"` }), { enforcement: 'required' })
-  t.equal((await mfa.setPolicy({ enforcement: 'optional' }, { ifMatch: `"${policy.version}"` }).catch(problemOf) as Problem).code, 'precondition_failed')
+  t.equal(
+    (await mfa.setPolicy({ enforcement: 'optional' }, { ifMatch: `"${policy.version}"` }).catch(problemOf) as Problem).code,
+    'precondition_failed'
+  )
   t.match(await mfa.syncUsers({ users: [{ subject: 'bob & söhne', accounts: ['sso'] }] }), { created: 1 })
   const { items } = await mfa.listUsers({ subject: 'bob & söhne', limit: 1 })
   t.match(items, [{ subject: 'bob & söhne', decision: { reason: 'exempt_sso' } }])
@@ -66,9 +75,21 @@ t.test('a token for an application is handed on, and never used here', async t =
 
 t.test('each operation of the specification has one function, which sends its method and path', async t => {
   const { paths } = parse(readFileSync('openapi.yaml', 'utf8')) as { paths: Record<string, Record<string, { operationId: string }>> }
-  const specified = new Map(Object.entries(paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, { operationId }]) => [operationId, `${method.toUpperCase()} ${path}`])))
+  const specified = new Map(
+    Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, { operationId }]) => [operationId, `${method.toUpperCase()} ${path}`])
+    )
+  )
   let sent = ''
-  const client: Record<string, unknown> = { ...createMfaClient({ baseUrl: '', fetch: async (url, { method }) => { sent = `${method} ${url}`; return new Response(null, { status: 204 }) } }) }
+  const client: Record<string, unknown> = {
+    ...createMfaClient({
+      baseUrl: '',
+      fetch: async (url, { method }) => {
+        sent = `${method} ${url}`
+        return new Response(null, { status: 204 })
+      }
+    })
+  }
   t.same(Object.keys(client).filter(name => !specified.has(name)).sort(), ['forget', 'token'], 'and two of its own')
   for (const [operationId, route] of specified) {
     await (client[operationId] as (...args: unknown[]) => Promise<unknown>)(...(route.includes('{') ? ['a/b'] : []))

@@ -13,7 +13,11 @@ t.test('a refusal is a problem by its code, whose members are known by it', asyn
   const user = service.user()
   const { mfa } = wire(user)
   const { factorId, secret } = await mfa.startEnrollment()
-  t.match(await problem(mfa.confirmEnrollment({ factorId, code: 'abcdef' })), { code: 'invalid_request', status: 400, errors: [{ field: 'code' }] })
+  t.match(await problem(mfa.confirmEnrollment({ factorId, code: 'abcdef' })), {
+    code: 'invalid_request',
+    status: 400,
+    errors: [{ field: 'code' }]
+  })
   await mfa.confirmEnrollment({ factorId, code: service.clock.code(secret) })
   t.match(await problem(mfa.getPolicy()), { code: 'forbidden', status: 403 })
   t.match(await problem(mfa.renameFactor(randomUUID(), { label: 'x' })), { code: 'not_found', status: 404 })
@@ -22,7 +26,10 @@ t.test('a refusal is a problem by its code, whose members are known by it', asyn
   const wait = await problem(mfa.verify({ code }))
   t.ok(wait.code === 'too_many_attempts' && wait.retryAfter > 25 && wait.retryAfter <= 30, 'the wait is a number')
   t.equal((await problem(wire(user, { getToken: () => 'nonsense' }).mfa.getStatus())).code, 'invalid_token')
-  t.match(await problem(wire(user, { getToken: () => null }).mfa.getStatus()), { code: 'invalid_token', cause: 'there is no token in Authorization' })
+  t.match(await problem(wire(user, { getToken: () => null }).mfa.getStatus()), {
+    code: 'invalid_token',
+    cause: 'there is no token in Authorization'
+  })
 })
 
 t.test('a step-up says what helps, and how fresh it must be', async t => {
@@ -37,9 +44,17 @@ t.test('a step-up says what helps, and how fresh it must be', async t => {
 })
 
 t.test('no answer of the service is told apart from every answer of it', async t => {
-  const answers: Array<[status: number, type: string, body: string]> = [[200, 'text/html', '<h1>Log in</h1>'], [502, 'text/html', 'Bad gateway'], [403, 'application/json', '{}'], [200, 'application/json', '{'], [401, 'application/problem+json', 'oops']]
+  const answers: Array<[status: number, type: string, body: string]> = [
+    [200, 'text/html', '<h1>Log in</h1>'],
+    [502, 'text/html', 'Bad gateway'],
+    [403, 'application/json', '{}'],
+    [200, 'application/json', '{'],
+    [401, 'application/problem+json', 'oops']
+  ]
   let answer = answers[0] as typeof answers[0]
-  const server = createServer((_request, response) => { response.writeHead(answer[0], { 'content-type': answer[1] }).end(answer[2]) }).listen(0, '127.0.0.1')
+  const server = createServer((_request, response) => {
+    response.writeHead(answer[0], { 'content-type': answer[1] }).end(answer[2])
+  }).listen(0, '127.0.0.1')
   await new Promise(resolve => server.once('listening', resolve))
   t.teardown(() => { server.closeAllConnections(); server.close() })
   const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -52,7 +67,11 @@ t.test('no answer of the service is told apart from every answer of it', async t
 
 t.test('a problem of a kind that is newer than the client keeps its code, and other errors stay what they are', async t => {
   const body = { type: 't', title: 't', status: 418, detail: 'd', instance: 'i', code: 'new_one' }
-  const mfa = createMfaClient({ baseUrl: '', fetch: async () => new Response(JSON.stringify(body), { status: 418, headers: { 'content-type': 'application/problem+json; charset=utf-8' } }) })
+  const mfa = createMfaClient({
+    baseUrl: '',
+    fetch: async () =>
+      new Response(JSON.stringify(body), { status: 418, headers: { 'content-type': 'application/problem+json; charset=utf-8' } })
+  })
   t.match(await mfa.getStatus().catch((error: unknown) => error), { name: 'MfaError', message: 'new_one: d', problem: body })
   t.ok(await mfa.getStatus().catch((error: unknown) => error instanceof MfaError && error.stack !== undefined))
   t.throws(() => problemOf(new TypeError('a mistake')), TypeError)

@@ -19,7 +19,11 @@ t.test('an enrolled user has a code for the next login at once, and none twice',
   const { secret, recoveryCodes, token } = await alice.enroll('Phone')
   t.match(secret, /^[A-Z2-7]{32}$/)
   t.equal(recoveryCodes.length, 10)
-  t.match(await (await fetch(`${service.url}/mfa/status`, { headers: { authorization: `Bearer ${token}` } })).json(), { subject: 'alice', decision: { reason: 'mfa_verified' }, factors: [{ label: 'Phone' }] })
+  t.match(await (await fetch(`${service.url}/mfa/status`, { headers: { authorization: `Bearer ${token}` } })).json(), {
+    subject: 'alice',
+    decision: { reason: 'mfa_verified' },
+    factors: [{ label: 'Phone' }]
+  })
   const mfa = await alice.client()
   t.equal((await mfa.getStatus()).decision.action, 'verify')
   const code = await alice.code()
@@ -34,7 +38,11 @@ t.test('tenants are apart: the same name is another user, and the flag of one te
   const [one, other] = [testing.tenant(), testing.tenant()]
   const admin = one.user('alice', { roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
-  const put = await fetch(`${service.url}/admin/policy`, { method: 'PUT', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: '{"enforcement":"required"}' })
+  const put = await fetch(`${service.url}/admin/policy`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: '{"enforcement":"required"}'
+  })
   t.equal(put.status, 200)
   t.equal((await (await one.user('bob').client()).getStatus()).decision.action, 'enroll')
   t.match(await (await other.user('alice').client()).getStatus(), { enrolled: false, decision: { action: 'allow' } })

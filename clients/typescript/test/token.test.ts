@@ -108,7 +108,11 @@ t.test('where more is needed the user is asked once, however many calls wait for
       return true
     }
   })
-  const answers = await Promise.all([mfa.startEnrollment({ label: 'Second' }), mfa.replaceRecoveryCodes(), mfa.renameFactor((await mfa.listFactors()).items[0]?.id as string, { label: 'First' })])
+  const answers = await Promise.all([
+    mfa.startEnrollment({ label: 'Second' }),
+    mfa.replaceRecoveryCodes(),
+    mfa.renameFactor((await mfa.listFactors()).items[0]?.id as string, { label: 'First' })
+  ])
   t.match(answers, [{ secret: String }, { recoveryCodes: Array }, { label: 'First' }])
   t.match(asked, [{ action: 'verify', maxAge: 900 }])
   t.equal(sent().filter(line => line === 'POST /mfa/verify').length, 1)
@@ -186,7 +190,9 @@ t.test('a renewal that is overtaken by a code, or by the log-out, changes nothin
 t.test('while the service cannot be reached, what is held counts on', async t => {
   const { user, code } = await enrolled()
   let isGone = false
-  const { mfa, login, received } = wire(user, { fetch: async (url, init) => await fetch(isGone && url.endsWith('/mfa/token') ? 'http://127.0.0.1:1' : url, init) })
+  const { mfa, login, received } = wire(user, {
+    fetch: async (url, init) => await fetch(isGone && url.endsWith('/mfa/token') ? 'http://127.0.0.1:1' : url, init)
+  })
   login.token = endingIn(user, 2)
   const { token } = await mfa.verify({ code: code() })
   login.token = user.token()

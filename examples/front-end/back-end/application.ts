@@ -24,7 +24,11 @@ export interface ApplicationOptions {
   say?: (claims: Record<string, unknown>) => Record<string, unknown>
 }
 
-interface Route { method: string, path: string, handle: (request: IncomingMessage, response: ServerResponse, url: URL) => void | Promise<void> }
+interface Route {
+  method: string
+  path: string
+  handle: (request: IncomingMessage, response: ServerResponse, url: URL) => void | Promise<void>
+}
 
 /**
  * The application that is to get a second factor: it signs users in by password or by SSO, and what is behind the gateway it
@@ -40,7 +44,17 @@ export async function startApplication (port: number, options: ApplicationOption
   const tokenOf = (account: Account): string => {
     const time = Math.floor(now().getTime() / 1000)
     return sign(say({
-      iss: options.issuer, aud: options.audience, sub: account.name, preferred_username: account.name, accounts: loginTypesOf(account), roles: account.roles ?? [], amr: ['pwd'], sid: randomUUID(), auth_time: time, iat: time, exp: time + SESSION_SECONDS
+      iss: options.issuer,
+      aud: options.audience,
+      sub: account.name,
+      preferred_username: account.name,
+      accounts: loginTypesOf(account),
+      roles: account.roles ?? [],
+      amr: ['pwd'],
+      sid: randomUUID(),
+      auth_time: time,
+      iat: time,
+      exp: time + SESSION_SECONDS
     }))
   }
 
@@ -61,7 +75,15 @@ export async function startApplication (port: number, options: ApplicationOption
       handle: (_request, response, url) => {
         const state = randomBytes(16).toString('base64url')
         underWay.set(state, url.searchParams.get('return_to') ?? '')
-        const query = { client_id: client.id, response_type: 'code', redirect_uri: client.redirectUri, scope: 'openid api', resource: RESOURCE, state, prompt: 'login' }
+        const query = {
+          client_id: client.id,
+          response_type: 'code',
+          redirect_uri: client.redirectUri,
+          scope: 'openid api',
+          resource: RESOURCE,
+          state,
+          prompt: 'login'
+        }
         send(response, 302, { ...cookie(state, 600, STATE_COOKIE), location: `${provider}/auth?${new URLSearchParams(query).toString()}` })
       }
     },
@@ -71,12 +93,23 @@ export async function startApplication (port: number, options: ApplicationOption
       handle: async (request, response, url) => {
         const state = url.searchParams.get('state') ?? ''
         const returnTo = underWay.get(state)
-        if (returnTo === undefined || cookieOf(request, STATE_COOKIE) !== state || !underWay.delete(state)) return send(response, 302, { location: '/sign-in' })
-        const body = new URLSearchParams({ grant_type: 'authorization_code', code: url.searchParams.get('code') ?? '', redirect_uri: client.redirectUri, client_id: client.id, client_secret: client.secret })
+        if (returnTo === undefined || cookieOf(request, STATE_COOKIE) !== state || !underWay.delete(state)) {
+          return send(response, 302, { location: '/sign-in' })
+        }
+        const body = new URLSearchParams({
+          grant_type: 'authorization_code',
+          code: url.searchParams.get('code') ?? '',
+          redirect_uri: client.redirectUri,
+          client_id: client.id,
+          client_secret: client.secret
+        })
         const answer = await fetch(`${provider}/token`, { method: 'POST', body })
         if (!answer.ok) return send(response, 302, { location: '/sign-in' })
         const { access_token: token } = await answer.json() as { access_token: string }
-        send(response, 302, { ...cookie(token, SESSION_SECONDS), location: `/signed-in?${new URLSearchParams({ return_to: returnTo }).toString()}` })
+        send(response, 302, {
+          ...cookie(token, SESSION_SECONDS),
+          location: `/signed-in?${new URLSearchParams({ return_to: returnTo }).toString()}`
+        })
       }
     },
     {
@@ -97,7 +130,9 @@ export async function startApplication (port: number, options: ApplicationOption
       handle: (request, response) => {
         const user = request.headers['x-mfa-user']
         if (user === undefined || user === '') return send(response, 403)
-        response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify({ documents: ['Plans.pdf', 'Salaries.ods'], acr: request.headers['x-mfa-acr'] }))
+        response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(
+          JSON.stringify({ documents: ['Plans.pdf', 'Salaries.ods'], acr: request.headers['x-mfa-acr'] })
+        )
       }
     }
   ]
@@ -114,11 +149,16 @@ export async function startApplication (port: number, options: ApplicationOption
   return { stop: () => { server.closeAllConnections(); server.close() } }
 }
 
-const send = (response: ServerResponse, status: number, headers: Record<string, string> = {}): void => { response.writeHead(status, { 'cache-control': 'no-store', ...headers }).end() }
+const send = (response: ServerResponse, status: number, headers: Record<string, string> = {}): void => {
+  response.writeHead(status, { 'cache-control': 'no-store', ...headers }).end()
+}
 
-const cookieOf = ({ headers }: IncomingMessage, name: string): string | undefined => new RegExp(`(?:^|; *)${name}=([^;]+)`).exec(headers.cookie ?? '')?.[1]
+const cookieOf = ({ headers }: IncomingMessage, name: string): string | undefined =>
+  new RegExp(`(?:^|; *)${name}=([^;]+)`).exec(headers.cookie ?? '')?.[1]
 
-const cookie = (value: string, seconds: number, name = COOKIE): Record<string, string> => ({ 'set-cookie': `${name}=${value}; Secure; HttpOnly; SameSite=Lax; Path=/; Max-Age=${seconds}` })
+const cookie = (value: string, seconds: number, name = COOKIE): Record<string, string> => ({
+  'set-cookie': `${name}=${value}; Secure; HttpOnly; SameSite=Lax; Path=/; Max-Age=${seconds}`
+})
 
 function isSame (one: string, other: string): boolean {
   const [a, b] = [Buffer.from(one), Buffer.from(other)]

@@ -20,7 +20,14 @@ export async function startProvider (port: number, client: SsoClient): Promise<{
   const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' })
   const provider = new Provider(issuer, {
     adapter: createMemoryAdapter(0), // nothing of it outlives the process
-    clients: [{ client_id: client.id, client_secret: client.secret, redirect_uris: [client.redirectUri], grant_types: ['authorization_code'], response_types: ['code'], token_endpoint_auth_method: 'client_secret_post' }],
+    clients: [{
+      client_id: client.id,
+      client_secret: client.secret,
+      redirect_uris: [client.redirectUri],
+      grant_types: ['authorization_code'],
+      response_types: ['code'],
+      token_endpoint_auth_method: 'client_secret_post'
+    }],
     jwks: { keys: [{ ...key, kid: 'sso', use: 'sig', alg: 'RS256' }] },
     cookies: { keys: [randomBytes(32).toString('hex')] },
     scopes: ['openid', 'api'],
@@ -31,7 +38,13 @@ export async function startProvider (port: number, client: SsoClient): Promise<{
         enabled: true,
         defaultResource: () => RESOURCE,
         useGrantedResource: () => true,
-        getResourceServerInfo: () => ({ scope: 'api', audience: SSO_AUDIENCE, accessTokenTTL: 8 * HOURS, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } })
+        getResourceServerInfo: () => ({
+          scope: 'api',
+          audience: SSO_AUDIENCE,
+          accessTokenTTL: 8 * HOURS,
+          accessTokenFormat: 'jwt',
+          jwt: { sign: { alg: 'RS256' } }
+        })
       }
     },
     interactions: { url: (_context: unknown, { uid }: { uid: string }) => `/sign-in/${uid}` },
@@ -39,7 +52,12 @@ export async function startProvider (port: number, client: SsoClient): Promise<{
     // What the service wants to know of a login: which session, when, how, and which accounts this user has.
     extraTokenClaims: (context: any, token: any) => {
       const { authTime, amr } = context.oidc.entities.AuthorizationCode
-      return { sid: token.sessionUid, auth_time: authTime, amr, accounts: loginTypesOf(accountOf(token.accountId) ?? { name: token.accountId, hasSso: true }) }
+      return {
+        sid: token.sessionUid,
+        auth_time: authTime,
+        amr,
+        accounts: loginTypesOf(accountOf(token.accountId) ?? { name: token.accountId, hasSso: true })
+      }
     }
   })
 
@@ -48,10 +66,17 @@ export async function startProvider (port: number, client: SsoClient): Promise<{
     if (prompt.name === 'login') {
       const name = request.method === 'POST' ? new URLSearchParams(await bodyOf(request)).get('name') ?? '' : ''
       const account = accountOf(name)
-      if (account?.hasSso !== true) { response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(page(name !== '')); return }
-      return await provider.interactionFinished(request, response, { login: { accountId: account.name, amr: ['pwd'] } }, { mergeWithLastSubmission: false })
+      if (account?.hasSso !== true) {
+        response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(page(name !== ''))
+        return
+      }
+      return await provider.interactionFinished(request, response, { login: { accountId: account.name, amr: ['pwd'] } }, {
+        mergeWithLastSubmission: false
+      })
     }
-    const grant = grantId === undefined ? new provider.Grant({ accountId: session.accountId, clientId: params.client_id }) : await provider.Grant.find(grantId)
+    const grant = grantId === undefined
+      ? new provider.Grant({ accountId: session.accountId, clientId: params.client_id })
+      : await provider.Grant.find(grantId)
     grant.addOIDCScope(params.scope)
     grant.addResourceScope(RESOURCE, 'api')
     await provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } }, { mergeWithLastSubmission: true })
@@ -67,10 +92,14 @@ export async function startProvider (port: number, client: SsoClient): Promise<{
 
 const page = (isUnknown: boolean): string => `<!doctype html>
 <html lang="en"><meta name="viewport" content="width=device-width"><title>Example Company</title>
-<style>body { font: 1rem/1.5 system-ui; max-width: 22rem; margin: 4rem auto; padding: 0 1rem } input, button { font: inherit; padding: .5rem; width: 100%; box-sizing: border-box; margin-top: .5rem }</style>
-<main><h1>Example Company</h1><p>The company's sign-in: a name is enough here (${ACCOUNTS.filter(({ hasSso }) => hasSso).map(({ name }) => name).join(', ')}).</p>
+<style>body { font: 1rem/1.5 system-ui; max-width: 22rem; margin: 4rem auto; padding: 0 1rem }
+input, button { font: inherit; padding: .5rem; width: 100%; box-sizing: border-box; margin-top: .5rem }</style>
+<main><h1>Example Company</h1><p>The company's sign-in: a name is enough here (${
+    ACCOUNTS.filter(({ hasSso }) => hasSso).map(({ name }) => name).join(', ')
+  }).</p>
 ${isUnknown ? '<p role="alert">There is no user of that name here.</p>' : ''}
-<form method="post"><label>Name <input name="name" autocomplete="username" required autofocus></label><button>Sign in</button></form></main></html>`
+<form method="post"><label>Name <input name="name" autocomplete="username" required autofocus></label><button>Sign in</button></form>
+</main></html>`
 
 export async function bodyOf (request: IncomingMessage): Promise<string> {
   let text = ''

@@ -18,4 +18,6 @@ export const ACCOUNTS: readonly Account[] = [
 export const accountOf = (name: string): Account | undefined => ACCOUNTS.find(account => account.name === name.trim().toLowerCase())
 
 /** What the service is told of an account, so that it knows which users the flag leaves alone: those who have SSO and nothing else. */
-export const loginTypesOf = ({ password, hasSso }: Account): string[] => [...(password === undefined ? [] : ['local']), ...(hasSso === true ? ['sso'] : [])]
+export const loginTypesOf = (
+  { password, hasSso }: Account
+): string[] => [...(password === undefined ? [] : ['local']), ...(hasSso === true ? ['sso'] : [])]

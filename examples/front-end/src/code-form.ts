@@ -17,12 +17,17 @@ export interface CodeFormOptions {
 }
 
 const WORDS: CodeFormOptions['words'] = { outcome_unknown: 'code_unknown' satisfies keyof Texts }
-const RECOVERY_WORDS: CodeFormOptions['words'] = { code_refused: 'recovery_refused' satisfies keyof Texts, outcome_unknown: 'recovery_unknown' satisfies keyof Texts }
+const RECOVERY_WORDS: CodeFormOptions['words'] = {
+  code_refused: 'recovery_refused' satisfies keyof Texts,
+  outcome_unknown: 'recovery_unknown' satisfies keyof Texts
+}
 /** Once may be a typing error; from the second time on it is mostly the phone's clock. */
 const AGAIN: CodeFormOptions['words'] = { code_refused: 'code_refused_again' satisfies keyof Texts }
 
 /** A field for a code: the keyboard of digits, the phone's own suggestion, pasting in any form, and off it goes at the sixth digit. */
-export function codeForm ({ label, submit, hint, isRecovery = false, onCode, words = isRecovery ? RECOVERY_WORDS : WORDS }: CodeFormOptions): CodeForm {
+export function codeForm (
+  { label, submit, hint, isRecovery = false, onCode, words = isRecovery ? RECOVERY_WORDS : WORDS }: CodeFormOptions
+): CodeForm {
   const input = el('input', {
     name: 'code',
     required: true,

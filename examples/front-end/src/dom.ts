@@ -1,8 +1,14 @@
 /** What a page is made of: an element with its properties, and what is in it. */
-type Properties<K extends keyof HTMLElementTagNameMap> = Partial<Omit<HTMLElementTagNameMap[K], 'style' | 'children' | 'attributes'>> & { attributes?: Record<string, string> }
+type Properties<K extends keyof HTMLElementTagNameMap> = Partial<Omit<HTMLElementTagNameMap[K], 'style' | 'children' | 'attributes'>> & {
+  attributes?: Record<string, string>
+}
 type Child = Node | string | null | undefined | false
 
-export function el<K extends keyof HTMLElementTagNameMap> (name: K, properties: Properties<K> = {}, ...children: Child[]): HTMLElementTagNameMap[K] {
+export function el<K extends keyof HTMLElementTagNameMap> (
+  name: K,
+  properties: Properties<K> = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
   const { attributes = {}, ...rest } = properties
   const element = Object.assign(document.createElement(name), rest)
   for (const [key, value] of Object.entries<string>(attributes)) element.setAttribute(key, value)
@@ -19,9 +25,16 @@ export function field (label: string, input: HTMLInputElement, hint?: string): H
   input.id ||= newId()
   const hintId = newId()
   if (hint !== undefined) input.setAttribute('aria-describedby', hintId)
-  return el('div', { className: 'field' }, el('label', { htmlFor: input.id }, label), input, hint === undefined ? null : el('p', { id: hintId, className: 'hint' }, hint))
+  return el(
+    'div',
+    { className: 'field' },
+    el('label', { htmlFor: input.id }, label),
+    input,
+    hint === undefined ? null : el('p', { id: hintId, className: 'hint' }, hint)
+  )
 }
 
-export const button = (text: string, onclick: () => void, className = ''): HTMLButtonElement => el('button', { type: 'button', className, onclick }, text)
+export const button = (text: string, onclick: () => void, className = ''): HTMLButtonElement =>
+  el('button', { type: 'button', className, onclick }, text)
 
 export const link = (text: string, href: string, className = ''): HTMLAnchorElement => el('a', { href, className }, text)

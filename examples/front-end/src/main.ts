@@ -34,8 +34,19 @@ function header (): Node[] {
   const select = el('select', { attributes: { 'aria-label': 'Language / Sprache' }, onchange: () => { chooseLanguage(select.value) } },
     ...languages.map(({ code, name }) => el('option', { value: code, selected: code === language, lang: code }, name)))
   return [
-    isInside ? el('nav', { attributes: { 'aria-label': text('app') } }, link(text('profile'), '/app/'), link(text('settings'), '/app/settings')) : el('span', { className: 'brand' }, text('app')),
-    el('div', { className: 'tools' }, select, isInside || location.pathname.startsWith('/second-factor/') ? button(text('logOut'), () => { void logOut() }, 'quiet') : null)
+    isInside
+      ? el('nav', { attributes: { 'aria-label': text('app') } }, link(text('profile'), '/app/'), link(text('settings'), '/app/settings'))
+      : el('span', { className: 'brand' }, text('app')),
+    el(
+      'div',
+      { className: 'tools' },
+      select,
+      isInside || location.pathname.startsWith('/second-factor/')
+        ? button(text('logOut'), () => {
+          void logOut()
+        }, 'quiet')
+        : null
+    )
   ]
 }
 

@@ -75,5 +75,7 @@ export function complaint (form?: HTMLElement): Complaint {
 }
 
 function sleep (form: HTMLElement | undefined, isAsleep: boolean): void {
-  for (const control of form?.querySelectorAll<HTMLInputElement | HTMLButtonElement>('input, button:not(.awake)') ?? []) control.disabled = isAsleep
+  for (const control of form?.querySelectorAll<HTMLInputElement | HTMLButtonElement>('input, button:not(.awake)') ?? []) {
+    control.disabled = isAsleep
+  }
 }

@@ -4,12 +4,17 @@ import { askStepUp } from './step-up.ts'
 let login: Promise<string | null> | undefined
 
 /** The first-factor token, which our back end keeps in a cookie. It lives as long as the login. */
-const getToken = async (): Promise<string | null> => await (login ??= fetch('/auth/token').then(async answer => answer.ok ? (await answer.json() as { token: string }).token : null))
+const getToken = async (): Promise<string | null> =>
+  await (login ??= fetch('/auth/token').then(async answer => answer.ok ? (await answer.json() as { token: string }).token : null))
 
 export const mfa = createMfaClient({ baseUrl: '', getToken, onStepUp: stepUp => askStepUp(stepUp) })
 
 export async function signIn (name: string, password: string): Promise<boolean> {
-  const answer = await fetch('/auth/password', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ name, password }) })
+  const answer = await fetch('/auth/password', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name, password })
+  })
   login = undefined
   return answer.ok
 }

@@ -41,11 +41,15 @@ const en = {
   spent: 'The code that your app shows was used already. The next one appears in {seconds} seconds.',
   lost: 'Lost your phone?',
   recoveryTitle: 'Use a recovery code',
-  recoveryText: 'Type one of the codes that you saved when you set two-factor authentication up. Each works once. Your administrator can give you one, too.',
+  recoveryText:
+    'Type one of the codes that you saved when you set two-factor authentication up. Each works once. ' +
+    'Your administrator can give you one, too.',
   recoveryCode: 'Recovery code',
   backToCode: 'I have my phone',
   codesTitle: 'Save your recovery codes',
-  codesText: 'With these you get in without your phone. Each works once. They are shown this one time: keep them apart from your password, as a file and on paper.',
+  codesText:
+    'With these you get in without your phone. Each works once. They are shown this one time: keep them apart from your password, as a ' +
+    'file and on paper.',
   copy: 'Copy',
   copied: 'Copied.',
   notCopied: 'Copying did not work here: select it and copy it by hand.',
@@ -84,7 +88,8 @@ const en = {
   signedOutEverywhere: 'Done: every other device is asked for a code again.',
   policyText: 'Who has a password must have a second factor, too. Who signs in with the company alone is left to it.',
   require: 'Require two-factor authentication of everybody',
-  preview: 'Of {users} users that were here, {enrolled} have it, {mustEnroll} would have to set it up, and {exempt} are left to the company.',
+  preview:
+    'Of {users} users that were here, {enrolled} have it, {mustEnroll} would have to set it up, and {exempt} are left to the company.',
   policySaved: 'Saved. It counts from now on.',
   adminNeedsMfa: 'Who administers must have a second factor. Set it up first.',
   disabled: 'Your account is disabled',
@@ -102,7 +107,9 @@ const en = {
   not_found: 'This took too long, or was tried too often. Begin again with a new QR code.',
   invalid_request: 'That is not complete. Check what you typed.',
   not_enrolled: 'Two-factor authentication is not set up yet.',
-  login_time_unknown: 'Two-factor authentication cannot be set up with this sign-in, and signing in again will not help. Your administrator has to change how you sign in: tell them “login_time_unknown”.',
+  login_time_unknown:
+    'Two-factor authentication cannot be set up with this sign-in, and signing in again will not help. ' +
+    'Your administrator has to change how you sign in: tell them “login_time_unknown”.',
   precondition_failed: 'Someone else has changed this meanwhile. Load the page again.',
   step_up_required: 'First a code or a new sign-in is needed.',
   forbidden: 'You may not do this.',
@@ -147,7 +154,8 @@ const de: Texts = {
   labelHint: 'Zum Beispiel: Mein Telefon. Es darf leer bleiben.',
   next: 'Weiter',
   scan: 'Scannen Sie diesen Code mit einer Authenticator-App',
-  scanText: 'Jede App für sechsstellige Codes ist recht. Wenn Sie nicht scannen können, tippen Sie stattdessen den Schlüssel in die App.',
+  scanText: 'Jede App für sechsstellige Codes ist recht. ' +
+    'Wenn Sie nicht scannen können, tippen Sie stattdessen den Schlüssel in die App.',
   qrAlt: 'QR-Code des Schlüssels darunter',
   key: 'Schlüssel zum Abtippen',
   copyKey: 'Schlüssel kopieren',
@@ -160,11 +168,14 @@ const de: Texts = {
   spent: 'Der Code, den Ihre App zeigt, ist schon verbraucht. Der nächste erscheint in {seconds} Sekunden.',
   lost: 'Telefon verloren?',
   recoveryTitle: 'Wiederherstellungscode verwenden',
-  recoveryText: 'Tippen Sie einen der Codes, die Sie beim Einrichten aufbewahrt haben. Jeder gilt einmal. Auch Ihre Verwaltung kann Ihnen einen geben.',
+  recoveryText:
+    'Tippen Sie einen der Codes, die Sie beim Einrichten aufbewahrt haben. Jeder gilt einmal. Auch Ihre Verwaltung kann Ihnen einen geben.',
   recoveryCode: 'Wiederherstellungscode',
   backToCode: 'Ich habe mein Telefon',
   codesTitle: 'Bewahren Sie Ihre Wiederherstellungscodes auf',
-  codesText: 'Mit ihnen kommen Sie ohne Ihr Telefon hinein. Jeder gilt einmal. Sie werden nur dieses eine Mal gezeigt: Verwahren Sie sie getrennt vom Passwort, als Datei und auf Papier.',
+  codesText:
+    'Mit ihnen kommen Sie ohne Ihr Telefon hinein. Jeder gilt einmal. Sie werden nur dieses eine Mal gezeigt: ' +
+    'Verwahren Sie sie getrennt vom Passwort, als Datei und auf Papier.',
   copy: 'Kopieren',
   copied: 'Kopiert.',
   notCopied: 'Das Kopieren geht hier nicht: Markieren Sie es und kopieren Sie es von Hand.',
@@ -172,7 +183,9 @@ const de: Texts = {
   print: 'Drucken',
   saved: 'Ich habe sie sicher aufbewahrt',
   done: 'Fertig',
-  notSaved: 'Sie haben noch nicht gesagt, dass Ihre Wiederherstellungscodes aufbewahrt sind. Wenn Sie nicht sicher sind, holen Sie neue: Die alten gelten dann nicht mehr.',
+  notSaved:
+    'Sie haben noch nicht gesagt, dass Ihre Wiederherstellungscodes aufbewahrt sind. Wenn Sie nicht sicher sind, holen Sie neue: ' +
+    'Die alten gelten dann nicht mehr.',
   low: 'Nur noch {count} Wiederherstellungscodes sind übrig. Holen Sie neue, bevor Sie sie brauchen.',
   lowOne: 'Nur noch ein Wiederherstellungscode ist übrig. Holen Sie neue, bevor Sie sie brauchen.',
   lowNone: 'Kein Wiederherstellungscode ist übrig. Holen Sie neue, bevor Sie sie brauchen.',
@@ -203,7 +216,9 @@ const de: Texts = {
   signedOutEverywhere: 'Erledigt: Jedes andere Gerät wird wieder nach einem Code gefragt.',
   policyText: 'Wer ein Passwort hat, braucht auch einen zweiten Faktor. Wer sich nur über die Firma anmeldet, bleibt ihr überlassen.',
   require: 'Zwei-Faktor-Anmeldung von allen verlangen',
-  preview: 'Von {users} Menschen, die hier waren, haben {enrolled} sie, {mustEnroll} müssten sie einrichten, und {exempt} bleiben der Firma überlassen.',
+  preview:
+    'Von {users} Menschen, die hier waren, haben {enrolled} sie, {mustEnroll} müssten sie einrichten, und {exempt} bleiben der Firma ' +
+    'überlassen.',
   policySaved: 'Gespeichert. Es gilt ab jetzt.',
   adminNeedsMfa: 'Wer verwaltet, braucht einen zweiten Faktor. Richten Sie ihn zuerst ein.',
   disabled: 'Ihr Konto ist abgeschaltet',
@@ -211,25 +226,32 @@ const de: Texts = {
   deniedHere: 'Das ist nicht für Sie bestimmt.',
   notFound: 'Diese Seite gibt es nicht',
   code_refused: 'Dieser Code gilt nicht. Prüfen Sie ihn, oder warten Sie auf den nächsten.',
-  code_refused_again: 'Auch dieser Code gilt nicht. Stellen Sie Datum und Uhrzeit Ihres Telefons auf automatisch, und nehmen Sie dann den nächsten Code.',
+  code_refused_again:
+    'Auch dieser Code gilt nicht. Stellen Sie Datum und Uhrzeit Ihres Telefons auf automatisch, und nehmen Sie dann den nächsten Code.',
   recovery_refused: 'Dieser Code gilt nicht. Vergleichen Sie ihn mit Ihrer Liste; jeder gilt einmal.',
   too_many_attempts: 'Zu viele Versuche. In {seconds} Sekunden können Sie es wieder versuchen.',
-  factor_locked: 'Zu viele falsche Codes: Codes Ihrer App gelten nicht mehr. Nehmen Sie einen Wiederherstellungscode, oder fragen Sie Ihre Verwaltung.',
+  factor_locked:
+    'Zu viele falsche Codes: Codes Ihrer App gelten nicht mehr. Nehmen Sie einen Wiederherstellungscode, oder fragen Sie Ihre Verwaltung.',
   label_taken: 'Sie haben schon eine Authenticator-App dieses Namens. Wählen Sie einen anderen.',
   too_many_factors: 'Sie haben fünf Authenticator-Apps, mehr geht nicht. Entfernen Sie zuerst eine.',
-  required_by_policy: 'Ihre Organisation verlangt die Zwei-Faktor-Anmeldung, darum bleibt die letzte Authenticator-App. Fügen Sie zuerst eine hinzu.',
+  required_by_policy:
+    'Ihre Organisation verlangt die Zwei-Faktor-Anmeldung, darum bleibt die letzte Authenticator-App. Fügen Sie zuerst eine hinzu.',
   not_found: 'Das hat zu lange gedauert oder wurde zu oft versucht. Beginnen Sie mit einem neuen QR-Code.',
   invalid_request: 'Das ist nicht vollständig. Prüfen Sie, was Sie getippt haben.',
   not_enrolled: 'Die Zwei-Faktor-Anmeldung ist noch nicht eingerichtet.',
-  login_time_unknown: 'Mit dieser Anmeldung lässt sich die Zwei-Faktor-Anmeldung nicht einrichten, und neu anmelden hilft nicht. Ihre Verwaltung muss ändern, wie Sie sich anmelden: Nennen Sie ihr „login_time_unknown“.',
+  login_time_unknown:
+    'Mit dieser Anmeldung lässt sich die Zwei-Faktor-Anmeldung nicht einrichten, und neu anmelden hilft nicht. ' +
+    'Ihre Verwaltung muss ändern, wie Sie sich anmelden: Nennen Sie ihr „login_time_unknown“.',
   precondition_failed: 'Jemand anderes hat das inzwischen geändert. Laden Sie die Seite neu.',
   step_up_required: 'Zuerst braucht es einen Code oder eine neue Anmeldung.',
   forbidden: 'Das dürfen Sie nicht.',
   unavailable: 'Das geht gerade nicht. In {seconds} Sekunden können Sie es wieder versuchen.',
-  outcome_unknown: 'Ob das geschehen ist, ist nicht bekannt. Laden Sie die Seite neu und sehen Sie nach, bevor Sie es noch einmal versuchen.',
+  outcome_unknown:
+    'Ob das geschehen ist, ist nicht bekannt. Laden Sie die Seite neu und sehen Sie nach, bevor Sie es noch einmal versuchen.',
   code_unknown: 'Ob dieser Code gezählt hat, ist nicht bekannt. Nehmen Sie den nächsten.',
   recovery_unknown: 'Ob dieser Code gezählt hat, ist nicht bekannt. Nehmen Sie einen anderen von Ihrer Liste.',
-  codes_unknown: 'Ob Sie neue Wiederherstellungscodes haben, ist nicht bekannt. Die alten gelten vielleicht nicht mehr: Holen Sie noch einmal neue.',
+  codes_unknown:
+    'Ob Sie neue Wiederherstellungscodes haben, ist nicht bekannt. Die alten gelten vielleicht nicht mehr: Holen Sie noch einmal neue.',
   unreachable: 'Es gibt keine Verbindung. Prüfen Sie sie und versuchen Sie es wieder.',
   other: 'Das hat nicht geklappt. Versuchen Sie es noch einmal.'
 }
@@ -256,4 +278,5 @@ export function text (key: keyof Texts, values: Record<string, string | number> 
 }
 
 export const day = (time: string): string => new Intl.DateTimeFormat(language, { dateStyle: 'medium' }).format(new Date(time))
-export const moment = (time: string): string => new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(time))
+export const moment = (time: string): string =>
+  new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(time))

@@ -38,7 +38,10 @@ export async function stage (t: Test): Promise<Stage> {
   const clock = (): Date => new Date(Date.now() + ahead * 1000)
   const directory = mkdtempSync(join(tmpdir(), 'headless-mfa-browser-'))
   t.teardown(() => { rmSync(directory, { recursive: true, force: true }) })
-  const [example, browser] = await Promise.all([freePort().then(port => startExample({ port, clock, say: claims => ({ ...claims, ...changed }) })), chromium.launch(BROWSER)])
+  const [example, browser] = await Promise.all([
+    freePort().then(port => startExample({ port, clock, say: claims => ({ ...claims, ...changed }) })),
+    chromium.launch(BROWSER)
+  ])
   t.teardown(async () => { await browser.close(); await example.stop() })
   return {
     origin: example.origin,
@@ -46,10 +49,19 @@ export async function stage (t: Test): Promise<Stage> {
     advance: seconds => { ahead += seconds },
     say: claims => { changed = claims },
     visitor: async options => {
-      const context = await browser.newContext({ baseURL: example.origin, viewport: PHONE, locale: 'en', reducedMotion: 'reduce', ...options })
+      const context = await browser.newContext({
+        baseURL: example.origin,
+        viewport: PHONE,
+        locale: 'en',
+        reducedMotion: 'reduce',
+        ...options
+      })
       return { context, page: await context.newPage() }
     },
-    code: (secret, steps = 0) => execFileSync('oathtool', ['--totp', '--base32', '--now', `@${Math.floor(clock().getTime() / 1000) + steps * 30}`, secret], { encoding: 'utf8' }).trim(),
+    code: (secret, steps = 0) =>
+      execFileSync('oathtool', ['--totp', '--base32', '--now', `@${Math.floor(clock().getTime() / 1000) + steps * 30}`, secret], {
+        encoding: 'utf8'
+      }).trim(),
     picture: async (page, name) => {
       if (process.env.SCREENSHOTS !== undefined) await page.screenshot({ path: `docs/front-end/${name}.png`, fullPage: true })
     },
@@ -68,7 +80,9 @@ export async function faults (page: Page): Promise<string[]> {
   await page.evaluate(readFileSync('node_modules/axe-core/axe.min.js', 'utf8'))
   const { violations } = await page.evaluate('axe.run(document, { resultTypes: ["violations"] })') as AxeResults
   const width = await page.evaluate('document.documentElement.scrollWidth') as number
-  const found = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+  const found = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) =>
+    `${id}: ${nodes.map(({ html }) => html).join(' ')}`
+  )
   const { width: wanted = 0 } = page.viewportSize() ?? {}
   return [...found, ...(width > wanted ? [`${new URL(page.url()).pathname} is ${width} wide`] : [])]
 }

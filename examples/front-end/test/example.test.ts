@@ -196,7 +196,8 @@ t.test('codes that run low are shown; new ones that the user has not said to be 
   await context.close()
 })
 
-t.test('the flag leads every user with a password to the set-up, whatever page they open, and leaves users with SSO alone in peace', async t => {
+t.test('the flag leads every user with a password to the set-up, whatever page they open, and leaves users with SSO alone in ' +
+  'peace', async t => {
   const administrator = await visitor({ viewport: { width: 1100, height: 420 } })
   const alice = administrator.page
   await signIn(alice, 'alice')
@@ -265,7 +266,11 @@ t.test('the flag leads every user with a password to the set-up, whatever page t
   advance(30)
   await dora.keyboard.type(code(secret))
   await heading(dora, 'Save your recovery codes')
-  for (let tabs = 0; tabs < 10 && await dora.evaluate('document.activeElement.type') !== 'checkbox'; tabs++) await dora.keyboard.press('Tab')
+  for (let tabs = 0; tabs < 10 && await dora.evaluate('document.activeElement.type') !== 'checkbox'; tabs++) {
+    await dora.keyboard.press(
+      'Tab'
+    )
+  }
   await dora.keyboard.press('Space')
   await dora.keyboard.press('Tab')
   await dora.keyboard.press('Enter')
@@ -283,7 +288,8 @@ t.test('the flag leads every user with a password to the set-up, whatever page t
   for (const { context } of [administrator, employee, traveller]) await context.close()
 })
 
-t.test('too many wrong codes: from the second on the phone\'s clock is named, the wait is counted down, the form sleeps meanwhile, and wakes at its end', async t => {
+t.test("too many wrong codes: from the second on the phone's clock is named, the wait is counted down, the form sleeps " +
+  'meanwhile, and wakes at its end', async t => {
   const { page, context } = await visitor()
   await page.clock.install({ time: now() })
   await signIn(page, 'dora')
@@ -291,7 +297,11 @@ t.test('too many wrong codes: from the second on the phone\'s clock is named, th
   const field = page.getByLabel('Six-digit code')
   for (let tries = 1; tries <= 6; tries++) {
     await field.fill(`00000${tries}`)
-    const text = tries === 1 ? 'Check it, or wait for the next one.' : tries <= 5 ? 'Set the date and time of your phone to automatic' : 'Too many attempts.'
+    const text = tries === 1
+      ? 'Check it, or wait for the next one.'
+      : tries <= 5
+        ? 'Set the date and time of your phone to automatic'
+        : 'Too many attempts.'
     await page.getByRole('alert').filter({ hasText: text }).waitFor()
   }
   const left = page.getByRole('timer')

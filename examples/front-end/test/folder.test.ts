@@ -17,12 +17,27 @@ const TMPDIR = join(parent, 'tmp with space')
 for (const dir of [folder, TMPDIR]) mkdirSync(dir)
 
 t.test('it starts, serves its pages, and at Ctrl-C nothing is left', { timeout: 110_000 }, async t => {
-  const files = execFileSync('git', ['ls-files', '-z', 'src', 'examples', 'clients', 'scripts', 'prisma', 'package.json', 'tsconfig.json', 'prisma.config.ts'], { encoding: 'utf8' })
+  const files = execFileSync('git', [
+    'ls-files',
+    '-z',
+    'src',
+    'examples',
+    'clients',
+    'scripts',
+    'prisma',
+    'package.json',
+    'tsconfig.json',
+    'prisma.config.ts'
+  ], { encoding: 'utf8' })
   for (const file of files.split('\0').filter(name => name !== '')) cpSync(file, join(folder, file))
   cpSync('src/platform/db/generated', join(folder, 'src/platform/db/generated'), { recursive: true })
   symlinkSync(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
   const port = await freePort()
-  const child = spawn(process.execPath, ['--import=./scripts/run.mjs', 'examples/front-end/start.ts'], { cwd: folder, env: { ...inherited, TMPDIR, PORT: String(port) }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['--import=./scripts/run.mjs', 'examples/front-end/start.ts'], {
+    cwd: folder,
+    env: { ...inherited, TMPDIR, PORT: String(port) },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   t.teardown(() => { child.kill('SIGKILL') })
   const ended = once(child, 'exit')
   let text = ''
@@ -33,7 +48,11 @@ t.test('it starts, serves its pages, and at Ctrl-C nothing is left', { timeout: 
   t.match([page.status, await page.text()], [200, /<div id|<main|<!doctype html>/i])
   t.equal((await fetch(`http://127.0.0.1:${port}/app/api/documents`)).status, 401, 'the gateway asks')
 
-  const taken = spawn(process.execPath, ['--import=./scripts/run.mjs', 'examples/front-end/start.ts'], { cwd: folder, env: { ...inherited, TMPDIR, PORT: String(port) }, stdio: ['ignore', 'ignore', 'pipe'] })
+  const taken = spawn(process.execPath, ['--import=./scripts/run.mjs', 'examples/front-end/start.ts'], {
+    cwd: folder,
+    env: { ...inherited, TMPDIR, PORT: String(port) },
+    stdio: ['ignore', 'ignore', 'pipe']
+  })
   let why = ''
   taken.stderr.on('data', chunk => { why += String(chunk) })
   t.same(await once(taken, 'close'), [1, null])

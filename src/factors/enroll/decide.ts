@@ -13,12 +13,21 @@ export type Conflict = { outcome: 'too_many_factors' } | { outcome: 'label_taken
 export interface KindRules { kind: string, isThrottled: boolean, hasRoom: (factors: User['factors']) => boolean }
 
 /** May the caller start to set up a further factor, or the first? `needsCode`: the first needs a code of an administrator. */
-export function decideStart (user: User, caller: Caller, rules: KindRules, label: string | undefined, needsCode: boolean, now: Date, settings: AssuranceSettings): StartDecision {
+export function decideStart (
+  user: User,
+  caller: Caller,
+  rules: KindRules,
+  label: string | undefined,
+  needsCode: boolean,
+  now: Date,
+  settings: AssuranceSettings
+): StartDecision {
   const refusal = decideSetUp(user, caller, needsCode, now, settings)
   return refusal === null ? conflict(user, rules, label) ?? { outcome: 'start' } : refused(refusal)
 }
 
-const refused = (refusal: SetUpRefusal): Refused => typeof refusal === 'string' ? { outcome: refusal } : { outcome: 'step_up', stepUp: refusal }
+const refused = (refusal: SetUpRefusal): Refused =>
+  typeof refusal === 'string' ? { outcome: refusal } : { outcome: 'step_up', stepUp: refusal }
 
 function conflict ({ factors }: User, { hasRoom }: KindRules, label: string | null | undefined): Conflict | null {
   if (!hasRoom(factors)) return { outcome: 'too_many_factors' }
@@ -33,7 +42,15 @@ export type ConfirmDecision = { outcome: 'not_found' } | Refused | Conflict | Th
  * May the pending factor of this kind become active, once it is proved? The first factor's login was asked at its start, to
  * which the session is bound; a further one needs the second factor still, and so does a first one that needs a code.
  */
-export function decideConfirm (user: WholeUser, caller: Caller, rules: KindRules, factorId: string, needsCode: boolean, now: Date, settings: AssuranceSettings): ConfirmDecision {
+export function decideConfirm (
+  user: WholeUser,
+  caller: Caller,
+  rules: KindRules,
+  factorId: string,
+  needsCode: boolean,
+  now: Date,
+  settings: AssuranceSettings
+): ConfirmDecision {
   const { factors } = user
   const pending = user.pending.find(each => each.kind === rules.kind && each.factorId === factorId)
   if (pending === undefined || pending.session !== sessionKey(caller)) return { outcome: 'not_found' }

@@ -16,8 +16,8 @@ import { checkAudience, issueSettled, remembered } from '../../sessions/issue.ts
 import type { Authentication } from '../../sessions/mfa-token.ts'
 import type { Pending, User } from '../../users/user.ts'
 import type { Confirmed, FactorKind } from '../factor-kind.ts'
-import { detailsOf, problemOf, refuseUnoffered, unofferedCodes } from '../problem.ts'
 import { nextLabel } from '../labels.ts'
+import { detailsOf, problemOf, refuseUnoffered, unofferedCodes } from '../problem.ts'
 import { recoveryCodes } from '../recovery-codes/kind.ts'
 import { createRecoverySet, type RecoverySet } from '../recovery-codes/recovery-set.ts'
 import type { FactorKinds } from '../registry.ts'
@@ -71,7 +71,17 @@ function registerStart (app: FastifyInstance, services: Services, kind: FactorKi
         if (decision.outcome !== 'start') throw new Problem(decision.outcome)
 
         const sealed = seal(secrets.sealing, { ...sealedBy, tenant, userId, factorId }, secret)
-        const start = { ...sealedBy, ...sealed, tenant, userId, epoch, factorId, label: label ?? null, session: sessionKey(caller), by: byOf(request) }
+        const start = {
+          ...sealedBy,
+          ...sealed,
+          tenant,
+          userId,
+          epoch,
+          factorId,
+          label: label ?? null,
+          session: sessionKey(caller),
+          by: byOf(request)
+        }
         const started = await forCaller(request, () => settleStarted(db, start))
         refuseThrottled(started)
         if (started.outcome === 'started') {
@@ -101,7 +111,9 @@ const rulesOf = (kinds: FactorKinds, kind: FactorKind): KindRules =>
 /** What a confirmation proves: a factor of its kind; after a recovery it stays one, since that is how this session came in. */
 function confirmedAuthentication ({ mfa }: Caller, kind: FactorKind, factorId: string, now: Date): Authentication {
   const proved = kind.setUp ?? kind
-  const [acr, methods] = mfa?.acr === recoveryCodes.acr ? [recoveryCodes.acr, [...proved.amr, ...recoveryCodes.amr]] : [proved.acr, [...proved.amr]]
+  const [acr, methods] = mfa?.acr === recoveryCodes.acr
+    ? [recoveryCodes.acr, [...proved.amr, ...recoveryCodes.amr]]
+    : [proved.acr, [...proved.amr]]
   return { acr, methods, factorId, authTime: unixSeconds(now), isBypass: mfa?.isBypass === true }
 }
 
@@ -123,7 +135,15 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
       tag: 'Enroll',
       body: Type.Ref(body),
       answers: { 200: { schema: Type.Ref(answer), description: answered } },
-      errors: ['not_found', 'step_up_required', 'too_many_factors', 'label_taken', ...(isThrottled ? ['factor_locked' as const] : []), 'code_refused', ...unofferedCodes(kind)],
+      errors: [
+        'not_found',
+        'step_up_required',
+        'too_many_factors',
+        'label_taken',
+        ...(isThrottled ? ['factor_locked' as const] : []),
+        'code_refused',
+        ...unofferedCodes(kind)
+      ],
       details: { not_found: DETAILS.setUpOver, ...detailsOf(kind) }
     })
   }, async request => {
@@ -155,19 +175,39 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
       const { pending, isFirst } = decide(request, factorId, rule === 'required', now)
       const proof = await prove(request, pending, now)
       const refuse = async (near: object | null): Promise<never> => {
-        refuseThrottled(await forCaller(request, () => settlement.refuse(db, { ...ofKind, weight: 1, limits, pendingId: factorId, near, by })))
+        refuseThrottled(
+          await forCaller(request, () => settlement.refuse(db, { ...ofKind, weight: 1, limits, pendingId: factorId, near, by }))
+        )
         throw problemOf(kind, 'code_refused')
       }
       if (proof.outcome === 'refused') return await refuse(proof.near)
       const claimed = await settleClaimed(db, { ...ofKind, isThrottled, factorId, claim })
       refuseThrottled(claimed)
       if (claimed.outcome !== 'claimed') throw problemOf(kind, 'code_refused')
-      const codes = isFirst ? made ??= await createRecoverySet(text => hasher.hash(text, request.budget.beginBy), secrets.peppers, { tenant, userId }) : null
+      const codes = isFirst
+        ? made ??= await createRecoverySet(text => hasher.hash(text, request.budget.beginBy), secrets.peppers, { tenant, userId })
+        : null
       const { counter, credential = null, name } = proof
       const label = pending.label ?? nextLabel(user.factors, name ?? kind.noun, name ?? undefined)
       const kept = replaceSecret(pending, proof, user)
       const authentication = confirmedAuthentication(caller, kind, factorId, now)
-      const confirmation = { ...ofKind, isThrottled, ...kept, epoch, revision, factorId, claim, label, counter, credential, setId, codes: codes?.hashed ?? null, rule, authentication: remembered(services, user, caller, authentication), by }
+      const confirmation = {
+        ...ofKind,
+        isThrottled,
+        ...kept,
+        epoch,
+        revision,
+        factorId,
+        claim,
+        label,
+        counter,
+        credential,
+        setId,
+        codes: codes?.hashed ?? null,
+        rule,
+        authentication: remembered(services, user, caller, authentication),
+        by
+      }
       const result = await forCaller(request, () => settleConfirmed(db, confirmation))
       refuseThrottled(result)
       if (result.outcome === 'confirmed') {
@@ -182,7 +222,12 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
   }
 
   /** What remains is whether it is proved. */
-  function decide (request: FastifyRequest, factorId: string, needsCode: boolean, now: Date): Extract<ConfirmDecision, { outcome: 'prove' }> {
+  function decide (
+    request: FastifyRequest,
+    factorId: string,
+    needsCode: boolean,
+    now: Date
+  ): Extract<ConfirmDecision, { outcome: 'prove' }> {
     const decision = decideConfirm(wholeUser(request), request.caller, rules, factorId, needsCode, now, assurance)
     refuseThrottled(decision)
     if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
@@ -192,7 +237,11 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
   }
 
   /** What the confirmation itself has brought, sealed as the pending factor was; else that stays as it is. */
-  function replaceSecret (pending: Pending, { secret }: { secret?: Buffer }, { tenant, userId }: User): Sealed | { sealed: null, keyId: null } {
+  function replaceSecret (
+    pending: Pending,
+    { secret }: { secret?: Buffer },
+    { tenant, userId }: User
+  ): Sealed | { sealed: null, keyId: null } {
     if (secret === undefined) return { sealed: null, keyId: null }
     const sealed = seal(secrets.sealing, { ...pending, tenant, userId }, secret)
     secret.fill(0)
@@ -201,7 +250,12 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
 
   async function prove (request: FastifyRequest, pending: Pending, now: Date): Promise<Confirmed> {
     try {
-      return await kind.confirm(request.storedUser, pending, request.body, { now, ring: secrets.sealing, config, session: sessionKey(request.caller) })
+      return await kind.confirm(request.storedUser, pending, request.body, {
+        now,
+        ring: secrets.sealing,
+        config,
+        session: sessionKey(request.caller)
+      })
     } catch (cause) {
       await recordUnreadable(db, request.storedUser, byOf(request), kind.kind, { factorId: pending.factorId, keyId: pending.keyId })
       throw new UnavailableError('a sealed secret does not open', { cause })

@@ -8,7 +8,13 @@ type Refused = { outcome: 'not_found' } | { outcome: 'step_up', stepUp: StepUp }
 export type ChangeDecision = Refused | { outcome: 'active' } | { outcome: 'pending' }
 
 /** May the caller change this factor? A pending one takes its owner's login alone, an active one a fresh second factor. */
-export function decideFactorChange (user: WholeUser, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings): ChangeDecision {
+export function decideFactorChange (
+  user: WholeUser,
+  caller: Caller,
+  factorId: string,
+  now: Date,
+  settings: AssuranceSettings
+): ChangeDecision {
   if (user.pending.some(pending => pending.factorId === factorId && pending.session === sessionKey(caller))) return { outcome: 'pending' }
   if (!user.factors.some(factor => factor.id === factorId)) return { outcome: 'not_found' }
   const stepUp = decideChange(caller, now, settings)
@@ -19,7 +25,13 @@ export function decideFactorChange (user: WholeUser, caller: Caller, factorId: s
  * May it be removed, and does the acting session go on? Not without a factor, and not where it is this factor that
  * the session was earned by.
  */
-export function decideRemoval (user: WholeUser, caller: Caller, factorId: string, now: Date, settings: AssuranceSettings & DecisionSettings): Refused | { outcome: 'pending' } | { outcome: 'required_by_policy' } | { outcome: 'remove', isSessionKept: boolean } {
+export function decideRemoval (
+  user: WholeUser,
+  caller: Caller,
+  factorId: string,
+  now: Date,
+  settings: AssuranceSettings & DecisionSettings
+): Refused | { outcome: 'pending' } | { outcome: 'required_by_policy' } | { outcome: 'remove', isSessionKept: boolean } {
   const change = decideFactorChange(user, caller, factorId, now, settings)
   if (change.outcome !== 'active') return change
   const isLast = user.factors.length === 1

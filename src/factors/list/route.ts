@@ -80,14 +80,21 @@ function registerRemove (app: FastifyInstance, services: Services): void {
       id: 'removeFactor',
       tag: 'Factors',
       summary: 'Remove an authenticator',
-      description: 'Needs a fresh MFA token, unless it is not confirmed yet. All earlier MFA tokens of the user end. This session goes on with the token in the answer. Removing the last authenticator removes the recovery codes too.',
+      description:
+        'Needs a fresh MFA token, unless it is not confirmed yet. All earlier MFA tokens of the user end. ' +
+        'This session goes on with the token in the answer. Removing the last authenticator removes the recovery codes too.',
       params: FactorParams,
       body: Type.Object({}, { additionalProperties: false }),
       answers: {
         200: { schema: Type.Ref('TokenAnswer'), description: 'Removed. Has a new token for this session.' },
-        204: { description: 'Removed. It was not confirmed, was the last one, or was the one that this session proved. If a factor is left, verify again.' }
+        204: {
+          description:
+            'Removed. It was not confirmed, was the last one, or was the one that this session proved. If a factor is left, verify again.'
+        }
       },
-      ifUnknown: 'Look at GET /mfa/factors with a first-factor token. If the factor is gone, all earlier MFA tokens have ended, and a code gives a new one.',
+      ifUnknown:
+        'Look at GET /mfa/factors with a first-factor token. If the factor is gone, all earlier MFA tokens have ended, and a code ' +
+        'gives a new one.',
       errors: ['not_found', 'step_up_required', 'required_by_policy']
     })
   }, async (request, reply) => {
@@ -106,7 +113,21 @@ function registerRemove (app: FastifyInstance, services: Services): void {
       }
       if (decision.outcome !== 'remove') throw new Problem(decision.outcome)
       const authentication = decision.isSessionKept ? authenticationOf(caller, kinds.methods) : null
-      const result = await forCaller(request, () => settleRemoved(db, { tenant, userId, epoch, revision, factorId, authentication: authentication === null ? null : remembered(services, { tenant, userId, epoch: epoch + 1 }, caller, authentication), by }))
+      const result = await forCaller(
+        request,
+        () =>
+          settleRemoved(db, {
+            tenant,
+            userId,
+            epoch,
+            revision,
+            factorId,
+            authentication: authentication === null
+              ? null
+              : remembered(services, { tenant, userId, epoch: epoch + 1 }, caller, authentication),
+            by
+          })
+      )
       if (result.outcome === 'removed') {
         if (authentication === null) return reply.code(204).send()
         return issueSettled(services, caller, { userId, epoch: result.epoch }, authentication, result)

@@ -100,12 +100,17 @@ async function readAuthData (attestationObject: string): Promise<Buffer | null> 
   }
 }
 
-/** The library's part: it reads the key, and holds the rest against the same once more. What it throws is not told: the challenge is in it. */
+/**
+ * The library's part: it reads the key, and holds the rest against the same once more. What it throws is not told: the challenge
+ * is in it.
+ */
 async function register (
   id: string, clientDataJSON: string, client: Record<string, unknown>, authData: Buffer, { relyingParty }: Expected
 ): Promise<Omit<Registered, 'transports'> | 'signature'> {
   const [{ verifyRegistrationResponse }, { isoCBOR }] = await Promise.all([load(), loadHelpers()])
-  const bare = isoCBOR.encode(new Map<string, unknown>([['fmt', 'none'], ['attStmt', new Map()], ['authData', new Uint8Array(authData)]]) as never)
+  const bare = isoCBOR.encode(
+    new Map<string, unknown>([['fmt', 'none'], ['attStmt', new Map()], ['authData', new Uint8Array(authData)]]) as never
+  )
   const response = { clientDataJSON, attestationObject: toText(bare) }
   try {
     const { registrationInfo } = await verifyRegistrationResponse({
@@ -115,7 +120,13 @@ async function register (
     })
     const { credential, aaguid, credentialDeviceType } = registrationInfo as NonNullable<typeof registrationInfo>
     const { counter, publicKey } = credential
-    return { id: Buffer.from(credential.id, 'base64url'), publicKey: Buffer.from(publicKey), counter, isEligible: isEligible(credentialDeviceType), aaguid }
+    return {
+      id: Buffer.from(credential.id, 'base64url'),
+      publicKey: Buffer.from(publicKey),
+      counter,
+      isEligible: isEligible(credentialDeviceType),
+      aaguid
+    }
   } catch {
     return 'signature'
   }
@@ -123,7 +134,11 @@ async function register (
 
 /** The same. The counter is left to the statement, which knows the newest. */
 async function assert (
-  id: string, { clientDataJSON, authenticatorData, signature }: Assertion['response'], client: Record<string, unknown>, { publicKey }: Known, { relyingParty }: Expected
+  id: string,
+  { clientDataJSON, authenticatorData, signature }: Assertion['response'],
+  client: Record<string, unknown>,
+  { publicKey }: Known,
+  { relyingParty }: Expected
 ): Promise<Asserted | 'signature'> {
   const { verifyAuthenticationResponse } = await load()
   const response = { clientDataJSON, authenticatorData, signature }
@@ -152,4 +167,5 @@ const common = ({ challenge, origin }: Record<string, unknown>, { rpId, userVeri
 const isEligible = (deviceType: string): boolean => deviceType === 'multiDevice'
 
 /** What browsers ask an authenticator by: words of a list that grows. */
-const transportsOf = (transports: string[] = []): string[] => [...new Set(transports)].filter(name => /^[a-z-]{1,32}$/.test(name)).slice(0, 10)
+const transportsOf = (transports: string[] = []): string[] =>
+  [...new Set(transports)].filter(name => /^[a-z-]{1,32}$/.test(name)).slice(0, 10)

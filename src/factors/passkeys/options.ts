@@ -14,7 +14,12 @@ const refsOf = (passkeys: Passkey[]): RequestOptions['allowCredentials'] =>
 const shorten = (account: string): string => [...account].slice(0, 64).join('')
 
 /** For a new passkey. Those that are there are left out by name: an authenticator would else put the new one in the place of the old. */
-export function creationOptions ({ rpId, name, userVerification }: RelyingParty, { userId, account }: User, passkeys: Passkey[], challenge: Buffer): CreationOptions {
+export function creationOptions (
+  { rpId, name, userVerification }: RelyingParty,
+  { userId, account }: User,
+  passkeys: Passkey[],
+  challenge: Buffer
+): CreationOptions {
   const shown = shorten(account)
   return {
     rp: { id: rpId, name },

@@ -11,7 +11,20 @@ export const isPasskey = (factor: Factor): factor is Passkey => factor.kind === 
 
 /** Why an answer is refused: the audit says it, and the caller is not told. */
 export type Cause =
-  | 'unknown' | 'handle' | 'challenge' | 'expired' | 'origin' | 'frame' | 'rp' | 'user' | 'flags' | 'signature' | 'spent' | 'counter' | 'stale' | 'known'
+  | 'unknown'
+  | 'handle'
+  | 'challenge'
+  | 'expired'
+  | 'origin'
+  | 'frame'
+  | 'rp'
+  | 'user'
+  | 'flags'
+  | 'signature'
+  | 'spent'
+  | 'counter'
+  | 'stale'
+  | 'known'
 
 /** ES256, EdDSA, RS256, the most wanted first (RFC 9053, RFC 8812). */
 export const ALGORITHMS = [-7, -8, -257]

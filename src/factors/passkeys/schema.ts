@@ -1,8 +1,25 @@
 import { type Static, Type } from 'typebox'
-import { Audience, Label, NullableTime, Phr, recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields, Uuid } from '../../http/schema.ts'
+import {
+  Audience,
+  Label,
+  NullableTime,
+  Phr,
+  recoveryCodesExample,
+  RecoveryCodes,
+  Time,
+  tokenExample,
+  tokenFields,
+  Uuid
+} from '../../http/schema.ts'
 
 /** Base64url of bytes, which are looked at later: what does not open is refused like any other answer. */
-const Bytes = (description: string) => Type.String({ minLength: 1, maxLength: 16_384, description: `${description}, base64url`, 'x-message': 'must be base64url, and not empty' })
+const Bytes = (description: string) =>
+  Type.String({
+    minLength: 1,
+    maxLength: 16_384,
+    description: `${description}, base64url`,
+    'x-message': 'must be base64url, and not empty'
+  })
 const Transports = Type.Array(Type.String({ maxLength: 64 }), { maxItems: 32, description: 'How the browser reached the authenticator' })
 
 /** As a browser makes it (`toJSON()`): what else is in it is ignored. */
@@ -21,7 +38,9 @@ const Assertion = Type.Object({
     clientDataJSON,
     authenticatorData: Bytes('What the authenticator says of itself'),
     signature: Bytes('Over both'),
-    userHandle: Type.Optional(Type.Union([Type.String({ maxLength: 1024 }), Type.Null()], { description: 'The user, as the authenticator knows them' }))
+    userHandle: Type.Optional(
+      Type.Union([Type.String({ maxLength: 1024 }), Type.Null()], { description: 'The user, as the authenticator knows them' })
+    )
   })
 }, { description: 'What `navigator.credentials.get()` gave, by `toJSON()`' })
 export type Assertion = Static<typeof Assertion>
@@ -36,7 +55,11 @@ const CreationOptions = Type.Object({
   pubKeyCredParams: Type.Array(Type.Object({ type: Type.Literal('public-key'), alg: Type.Integer() })),
   timeout: Type.Integer(),
   excludeCredentials: Type.Array(CredentialRef),
-  authenticatorSelection: Type.Object({ residentKey: Type.Literal('preferred'), requireResidentKey: Type.Literal(false), userVerification: UserVerification }),
+  authenticatorSelection: Type.Object({
+    residentKey: Type.Literal('preferred'),
+    requireResidentKey: Type.Literal(false),
+    userVerification: UserVerification
+  }),
   attestation: Type.Literal('none')
 }, { description: 'For `navigator.credentials.create()`: a `PublicKeyCredentialCreationOptionsJSON`' })
 export type CreationOptions = Static<typeof CreationOptions>
@@ -56,7 +79,11 @@ const rp = { id: 'example.com', name: 'Headless MFA' }
 const proof = { ...tokenExample, acr: 'phr', amr: ['pwd', 'pop', 'user', 'mfa'] }
 const options = { timeout: 300_000, challenge: 'AMMPt4UxxGTStncdq417YDwBFi-khr6nDyg65VbhMMA' }
 
-const PasskeyRequest = Type.Object({ label: Type.Optional(Label) }, { $id: 'PasskeyRequest', additionalProperties: false, examples: [{ label: 'My laptop' }] })
+const PasskeyRequest = Type.Object({ label: Type.Optional(Label) }, {
+  $id: 'PasskeyRequest',
+  additionalProperties: false,
+  examples: [{ label: 'My laptop' }]
+})
 
 const PasskeyAnswer = Type.Object({ factorId: Uuid, options: CreationOptions, expiresAt: Time }, {
   $id: 'PasskeyAnswer',
@@ -80,7 +107,13 @@ const PasskeyConfirmRequest = Type.Object({ factorId: Uuid, credential: Registra
   additionalProperties: false,
   examples: [{
     factorId: FACTOR,
-    credential: { id, rawId: id, type: 'public-key', clientExtensionResults: {}, response: { clientDataJSON: 'eyJ0eXBlIjoid2ViYXV0aG4uY3JlYXRlIn0', attestationObject: 'o2NmbXRkbm9uZQ', transports: ['internal'] } }
+    credential: {
+      id,
+      rawId: id,
+      type: 'public-key',
+      clientExtensionResults: {},
+      response: { clientDataJSON: 'eyJ0eXBlIjoid2ViYXV0aG4uY3JlYXRlIn0', attestationObject: 'o2NmbXRkbm9uZQ', transports: ['internal'] }
+    }
   }]
 })
 export type PasskeyConfirmRequest = Static<typeof PasskeyConfirmRequest>
@@ -90,13 +123,24 @@ const PasskeyConfirmAnswer = Type.Object({
   recoveryCodes: Type.Union([RecoveryCodes, Type.Null()], { description: 'Ten with the first factor. Null with a further one' }),
   ...tokenFields,
   nextCodeAt: NullableTime
-}, { $id: 'PasskeyConfirmAnswer', examples: [{ factorId: FACTOR, recoveryCodes: recoveryCodesExample, ...tokenExample, amr: ['pwd', 'mfa'], nextCodeAt: null }] })
+}, {
+  $id: 'PasskeyConfirmAnswer',
+  examples: [{ factorId: FACTOR, recoveryCodes: recoveryCodesExample, ...tokenExample, amr: ['pwd', 'mfa'], nextCodeAt: null }]
+})
 
 const PasskeyChallengeRequest = Type.Object({}, { $id: 'PasskeyChallengeRequest', additionalProperties: false, examples: [{}] })
 
 const PasskeyChallenge = Type.Object({ options: RequestOptions, expiresAt: Time }, {
   $id: 'PasskeyChallenge',
-  examples: [{ options: { ...options, rpId: rp.id, allowCredentials: [{ type: 'public-key', id, transports: ['internal'] }], userVerification: 'required' }, expiresAt: '2026-11-24T12:05:00.000Z' }]
+  examples: [{
+    options: {
+      ...options,
+      rpId: rp.id,
+      allowCredentials: [{ type: 'public-key', id, transports: ['internal'] }],
+      userVerification: 'required'
+    },
+    expiresAt: '2026-11-24T12:05:00.000Z'
+  }]
 })
 
 const PasskeyVerifyRequest = Type.Object({
@@ -108,15 +152,36 @@ const PasskeyVerifyRequest = Type.Object({
   additionalProperties: false,
   examples: [{
     credential: {
-      id, rawId: id, type: 'public-key', clientExtensionResults: {}, response: { clientDataJSON: 'eyJ0eXBlIjoid2ViYXV0aG4uZ2V0In0', authenticatorData: 'v6vDdDKViwYzYNOtZGHJxHNa5_jt1GWSpeDwFFKy5LUZAAAAAA', signature: 'MEYCIQD1Ck4uRAkk', userHandle: 'jQ8aUpShTEyxtQL22KnT2Q' }
+      id,
+      rawId: id,
+      type: 'public-key',
+      clientExtensionResults: {},
+      response: {
+        clientDataJSON: 'eyJ0eXBlIjoid2ViYXV0aG4uZ2V0In0',
+        authenticatorData: 'v6vDdDKViwYzYNOtZGHJxHNa5_jt1GWSpeDwFFKy5LUZAAAAAA',
+        signature: 'MEYCIQD1Ck4uRAkk',
+        userHandle: 'jQ8aUpShTEyxtQL22KnT2Q'
+      }
     }
   }]
 })
 export type PasskeyVerifyRequest = Static<typeof PasskeyVerifyRequest>
 
-const PasskeyVerifyAnswer = Type.Object({ ...tokenFields, factorId: Uuid }, { $id: 'PasskeyVerifyAnswer', examples: [{ ...proof, factorId: FACTOR }] })
+const PasskeyVerifyAnswer = Type.Object({ ...tokenFields, factorId: Uuid }, {
+  $id: 'PasskeyVerifyAnswer',
+  examples: [{ ...proof, factorId: FACTOR }]
+})
 
-export const PASSKEY_SCHEMAS = [PasskeyRequest, PasskeyAnswer, PasskeyConfirmRequest, PasskeyConfirmAnswer, PasskeyChallengeRequest, PasskeyChallenge, PasskeyVerifyRequest, PasskeyVerifyAnswer]
+export const PASSKEY_SCHEMAS = [
+  PasskeyRequest,
+  PasskeyAnswer,
+  PasskeyConfirmRequest,
+  PasskeyConfirmAnswer,
+  PasskeyChallengeRequest,
+  PasskeyChallenge,
+  PasskeyVerifyRequest,
+  PasskeyVerifyAnswer
+]
 
 /** What a factor of this kind has besides. */
 export const PasskeyView = Type.Union([Type.Object({
@@ -124,5 +189,7 @@ export const PasskeyView = Type.Union([Type.Object({
   credentialId: Type.Union([Type.String(), Type.Null()], { description: 'As browsers know it. Null until it is confirmed' }),
   synced: Type.Union([Type.Boolean(), Type.Null()], { description: 'Whether it lives on several devices. Null until it is confirmed' }),
   provider: Type.Union([Type.String(), Type.Null()], { description: 'What keeps it, as that says itself. Nothing proves it' }),
-  usable: Type.Boolean({ description: 'False until it is confirmed, and if it was made for another domain than the one that is configured now' })
+  usable: Type.Boolean({
+    description: 'False until it is confirmed, and if it was made for another domain than the one that is configured now'
+  })
 }), Type.Null()], { description: 'Of a passkey. Null for any other kind' })

@@ -12,5 +12,8 @@ export interface Bypass {
 export async function createBypass (hash: Hashing['hash'], { primary, keys }: KeyRing, owner: CodeOwner): Promise<Bypass> {
   const code = generateCode(BYPASS_SLOT)
   const pepper = keys.get(primary) as Buffer
-  return { shown: formatCode(code), hashed: { hash: await hash(digest(pepper, owner, code)), tag: tagOf(pepper, owner, code), pepperId: primary } }
+  return {
+    shown: formatCode(code),
+    hashed: { hash: await hash(digest(pepper, owner, code)), tag: tagOf(pepper, owner, code), pepperId: primary }
+  }
 }

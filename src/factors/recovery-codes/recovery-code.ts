@@ -57,7 +57,8 @@ const mac = (pepper: Buffer, use: 'code' | 'tag', { tenant, userId }: CodeOwner,
   createHmac('sha256', pepper).update(JSON.stringify([use, tenant, userId, slotOf(canonical), canonical])).digest()
 
 /** What bcrypt gets: 44 characters whatever the code, and useless without the pepper. */
-export const digest = (pepper: Buffer, owner: CodeOwner, canonical: string): string => mac(pepper, 'code', owner, canonical).toString('base64')
+export const digest = (pepper: Buffer, owner: CodeOwner, canonical: string): string =>
+  mac(pepper, 'code', owner, canonical).toString('base64')
 
 /** 16 bits that stand beside the hash: of 65 536 codes that are not it, one is worth the slow hash. */
 export const tagOf = (pepper: Buffer, owner: CodeOwner, canonical: string): number => mac(pepper, 'tag', owner, canonical).readUInt16BE()

@@ -7,7 +7,11 @@ export interface HashedCode { slot: number, hash: string, tag: number, pepperId:
 export interface RecoverySet { shown: string[], hashed: HashedCode[] }
 
 /** A new set: the codes to show once, and what is kept of them. */
-export async function createRecoverySet (hash: (text: string) => Promise<string>, { primary, keys }: KeyRing, owner: CodeOwner): Promise<RecoverySet> {
+export async function createRecoverySet (
+  hash: (text: string) => Promise<string>,
+  { primary, keys }: KeyRing,
+  owner: CodeOwner
+): Promise<RecoverySet> {
   const codes = generateCodes()
   const pepper = keys.get(primary) as Buffer
   const hashed = await Promise.all(codes.map(async code => ({

@@ -20,7 +20,17 @@ import { refuseThrottled } from '../throttle/problem.ts'
 import { decideRecover } from './decide.ts'
 import { NOT_A_CODE, type RecoverRequest, RECOVERY_SCHEMAS } from './schema.ts'
 import { recoverySheet } from './sheet.ts'
-import { findBypass, findCode, releaseRenewal, settleAcknowledged, settleBypassed, settleRecovered, settleRenewalClaimed, settleReplaced, type StoredCode } from './store.ts'
+import {
+  findBypass,
+  findCode,
+  releaseRenewal,
+  settleAcknowledged,
+  settleBypassed,
+  settleRecovered,
+  settleRenewalClaimed,
+  settleReplaced,
+  type StoredCode
+} from './store.ts'
 
 export function registerRecovery (app: FastifyInstance, services: Services): void {
   for (const schema of RECOVERY_SCHEMAS) app.addSchema(schema)
@@ -38,10 +48,17 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       id: 'recover',
       tag: 'Recovery',
       summary: 'Prove the second factor with a recovery code, or a code from an administrator',
-      description: 'The code is used up. The token\'s `acr` is `mfa-recovery`. With it the user can set up a new authenticator, remove old ones and make new codes, but not administer. With a token from an administrator\'s code they can only set up an authenticator. The call ends the waits and the lock of the authenticators. Wrong codes cause no waits and no lock here: a right one is never refused because of them.',
+      description:
+        "The code is used up. The token's `acr` is `mfa-recovery`. With it the user can set up a new authenticator, remove old ones " +
+        "and make new codes, but not administer. With a token from an administrator's code they can only set up an authenticator. The " +
+        'call ends the waits and the lock of the authenticators. Wrong codes cause no waits and no lock here: a right one is never ' +
+        'refused because of them.',
       body: Type.Ref('RecoverRequest'),
       answers: { 200: { schema: Type.Ref('RecoverAnswer'), description: 'Accepted. Has the MFA token.' } },
-      ifUnknown: 'Look at GET /mfa/status. If one recovery code less is `remaining`, this one is used up and its token lost. POST /mfa/token gives a token if the session is remembered; otherwise use another code. An administrator\'s code is used up if it is refused now.',
+      ifUnknown:
+        'Look at GET /mfa/status. If one recovery code less is `remaining`, this one is used up and its token lost. POST /mfa/token ' +
+        "gives a token if the session is remembered; otherwise use another code. An administrator's code is used up if it is refused " +
+        'now.',
       errors: ['code_refused'],
       details: { code_refused: DETAILS.recoveryCode }
     })
@@ -71,8 +88,23 @@ function registerRecover (app: FastifyInstance, services: Services): void {
       await forCaller(request, () => settleUncharged(db, { tenant, userId, call: recoveryCodes.kind, kind, by }))
       throw new Problem('code_refused', refusal)
     }
-    const authentication = { acr: recoveryCodes.acr, methods: [...recoveryCodes.amr], factorId: stored.id, authTime: unixSeconds(clock()), isBypass: kind === 'bypass' }
-    const settling = { tenant, userId, epoch, slot, hash: stored.hash, kinds: kinds.throttled, authentication: remembered(services, user, caller, authentication), by }
+    const authentication = {
+      acr: recoveryCodes.acr,
+      methods: [...recoveryCodes.amr],
+      factorId: stored.id,
+      authTime: unixSeconds(clock()),
+      isBypass: kind === 'bypass'
+    }
+    const settling = {
+      tenant,
+      userId,
+      epoch,
+      slot,
+      hash: stored.hash,
+      kinds: kinds.throttled,
+      authentication: remembered(services, user, caller, authentication),
+      by
+    }
     const result = await forCaller(request, () => kind === 'bypass' ? settleBypassed(db, settling) : settleRecovered(db, settling))
     if (result.outcome !== 'accepted') throw new Problem('code_refused', refusal)
     return { ...issueSettled(services, caller, user, authentication, result, { audience }), remaining: result.remaining }
@@ -111,16 +143,24 @@ function registerCodes (app: FastifyInstance, { config, clock, db, guard, hasher
       id: 'replaceRecoveryCodes',
       tag: 'Recovery',
       summary: 'Make new recovery codes',
-      description: 'The old ones stop working. Needs a fresh MFA token that is not from an administrator\'s code. At most six times an hour, one at a time. With `Accept: text/plain` the answer is a sheet to print or save.',
+      description:
+        "The old ones stop working. Needs a fresh MFA token that is not from an administrator's code. At most six times an hour, one " +
+        'at a time. With `Accept: text/plain` the answer is a sheet to print or save.',
       body: Type.Object({}, { additionalProperties: false }),
       answers: {
         201: {
           schema: Type.Ref('NewRecoveryCodes'),
           description: 'The whole new set. It is shown only now.',
-          contentTypes: { 'text/plain': { schema: Type.String({ examples: [recoverySheet('Headless MFA', 'alice', ['0K7M-2Q9R-WX4T-BN3C'], new Date(0))] }) } }
+          contentTypes: {
+            'text/plain': {
+              schema: Type.String({ examples: [recoverySheet('Headless MFA', 'alice', ['0K7M-2Q9R-WX4T-BN3C'], new Date(0))] })
+            }
+          }
         }
       },
-      ifUnknown: 'Look at GET /mfa/status. If `recoveryCodes.acknowledgedAt` is null, the old codes may no longer work, and the new ones are lost: make new ones.',
+      ifUnknown:
+        'Look at GET /mfa/status. If `recoveryCodes.acknowledgedAt` is null, the old codes may no longer work, and the new ones are ' +
+        'lost: make new ones.',
       errors: ['not_enrolled', 'step_up_required', 'too_many_attempts']
     })
   }, async (request, reply) => {
@@ -142,8 +182,14 @@ function registerCodes (app: FastifyInstance, { config, clock, db, guard, hasher
   async function renew (request: FastifyRequest): Promise<string[]> {
     const { tenant, userId, epoch } = request.storedUser
     try {
-      const { shown, hashed } = await createRecoverySet(text => hasher.hashLast(text, request.budget.beginBy), secrets.peppers, { tenant, userId })
-      const result = await forCaller(request, () => settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) }))
+      const { shown, hashed } = await createRecoverySet(text => hasher.hashLast(text, request.budget.beginBy), secrets.peppers, {
+        tenant,
+        userId
+      })
+      const result = await forCaller(
+        request,
+        () => settleReplaced(db, { tenant, userId, epoch, setId: randomUUID(), codes: hashed, by: byOf(request) })
+      )
       if (result.outcome !== 'replaced') throw new Problem('not_enrolled')
       return shown
     } catch (error) {

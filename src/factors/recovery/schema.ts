@@ -9,7 +9,9 @@ export const RecoverRequest = Type.Object({
     minLength: 16,
     maxLength: 64,
     pattern: STORABLE,
-    description: 'Upper or lower case. Dashes, spaces, full-width characters and other scripts\' digits are fine. `O` is read as `0`, `I` and `L` as `1`',
+    description:
+      "Upper or lower case. Dashes, spaces, full-width characters and other scripts' digits are fine. `O` is read as `0`, `I` and `L` " +
+      'as `1`',
     'x-message': NOT_A_CODE,
     examples: ['0K7M-2Q9R-WX4T-BN3C', '0k7m 2q9r wx4t bn3c']
   }),
@@ -18,7 +20,10 @@ export const RecoverRequest = Type.Object({
 
 export type RecoverRequest = Static<typeof RecoverRequest>
 
-export const RecoverAnswer = Type.Object({ ...tokenFields, remaining: Type.Integer({ description: 'How many recovery codes are left. Offer new ones at 3 or fewer' }) }, {
+export const RecoverAnswer = Type.Object({
+  ...tokenFields,
+  remaining: Type.Integer({ description: 'How many recovery codes are left. Offer new ones at 3 or fewer' })
+}, {
   $id: 'RecoverAnswer', examples: [{ ...tokenExample, acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'], remaining: 9 }]
 })
 
@@ -29,6 +34,9 @@ export const RecoveryStatus = Type.Object({
   acknowledgedAt: Type.Union([Time, Type.Null()], { description: 'When the user said that they saved them' })
 }, { $id: 'RecoveryStatus', examples: [{ total: 10, remaining: 9, generatedAt: '2026-11-24T12:00:31.000Z', acknowledgedAt: null }] })
 
-export const NewRecoveryCodes = Type.Object({ recoveryCodes: RecoveryCodes }, { $id: 'NewRecoveryCodes', examples: [{ recoveryCodes: recoveryCodesExample }] })
+export const NewRecoveryCodes = Type.Object({ recoveryCodes: RecoveryCodes }, {
+  $id: 'NewRecoveryCodes',
+  examples: [{ recoveryCodes: recoveryCodesExample }]
+})
 
 export const RECOVERY_SCHEMAS = [RecoverRequest, RecoverAnswer, RecoveryStatus, NewRecoveryCodes]

@@ -1,5 +1,15 @@
 import { type Static, Type } from 'typebox'
-import { Audience, Label, NullableTime, recoveryCodesExample, RecoveryCodes, Time, tokenExample, tokenFields, Uuid } from '../../http/schema.ts'
+import {
+  Audience,
+  Label,
+  NullableTime,
+  recoveryCodesExample,
+  RecoveryCodes,
+  Time,
+  tokenExample,
+  tokenFields,
+  Uuid
+} from '../../http/schema.ts'
 import { SEPARATOR } from '../typed-code.ts'
 
 /** Six digits of any script, however they are spaced. A decision reads them before it compares or counts anything. */
@@ -26,7 +36,8 @@ const EnrollAnswer = Type.Object({
   examples: [{
     factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11',
     secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP',
-    otpauthUri: 'otpauth://totp/Headless%20MFA:alice?issuer=Headless%20MFA&secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&algorithm=SHA1&digits=6&period=30',
+    otpauthUri:
+      'otpauth://totp/Headless%20MFA:alice?issuer=Headless%20MFA&secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&algorithm=SHA1&digits=6&period=30',
     qrCode: 'data:image/png;base64,iVBORw0KGgo=',
     expiresAt: '2026-11-24T12:10:00.000Z'
   }]
@@ -45,7 +56,12 @@ const ConfirmAnswer = Type.Object({
   nextCodeAt: NullableTime
 }, {
   $id: 'ConfirmAnswer',
-  examples: [{ factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', recoveryCodes: recoveryCodesExample, ...tokenExample, nextCodeAt: '2026-11-24T12:00:30.000Z' }]
+  examples: [{
+    factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11',
+    recoveryCodes: recoveryCodesExample,
+    ...tokenExample,
+    nextCodeAt: '2026-11-24T12:00:30.000Z'
+  }]
 })
 
 export const VerifyRequest = Type.Object({

@@ -40,7 +40,13 @@ export function codeAt (secret: Uint8Array, step: number, { algorithm, digits } 
  * accepting the older would leave the same digits good for the other.
  * @param code six ASCII digits, as `readTyped` makes them
  */
-export function matchStep (secret: Uint8Array, code: string, now: Date, window: TotpWindow, parameters = DEFAULT_PARAMETERS): number | null {
+export function matchStep (
+  secret: Uint8Array,
+  code: string,
+  now: Date,
+  window: TotpWindow,
+  parameters = DEFAULT_PARAMETERS
+): number | null {
   const current = stepAt(now, parameters.period)
   const offset = lastMatch(secret, code, current, window === 'past' ? [-1, 0] : [-1, 0, 1], parameters)
   return offset === null ? null : current + offset
@@ -59,7 +65,13 @@ export const stepsAway = (secret: Uint8Array, code: string, now: Date, parameter
   lastMatch(secret, code, stepAt(now, parameters.period), FAR_OFFSETS, parameters)
 
 /** The last of these offsets whose code it is. Every one is computed, whichever matches: the time says nothing. */
-function lastMatch (secret: Uint8Array, code: string, current: number, offsets: readonly number[], { algorithm, digits }: TotpParameters): number | null {
+function lastMatch (
+  secret: Uint8Array,
+  code: string,
+  current: number,
+  offsets: readonly number[],
+  { algorithm, digits }: TotpParameters
+): number | null {
   const given = Buffer.from(code)
   const key = toSecret(secret)
   let match = null

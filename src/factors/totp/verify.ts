@@ -11,7 +11,13 @@ export interface VerifySettings { window: TotpWindow, ring: KeyRing }
 interface Near { factorId: string, stepsAway: number }
 
 /** Is it the code of the pending factor? */
-export const confirmCode = ({ tenant, userId }: User, pending: Pending, typed: string, now: Date, { window, ring }: VerifySettings): Confirmed =>
+export const confirmCode = (
+  { tenant, userId }: User,
+  pending: Pending,
+  typed: string,
+  now: Date,
+  { window, ring }: VerifySettings
+): Confirmed =>
   open(ring, { ...pending, tenant, userId }, pending, secret => {
     const code = readTyped(typed)
     const counter = matchStep(secret, code, now, window)

@@ -28,7 +28,12 @@ export function registerVerify (app: FastifyInstance, services: Services, kind: 
   const { settlement } = kind
   const limits = throttleLimits(config)
   registerChallenge(app, services, kind)
-  const contextOf = ({ caller }: FastifyRequest): KindContext => ({ now: clock(), ring: secrets.sealing, config, session: sessionKey(caller) })
+  const contextOf = ({ caller }: FastifyRequest): KindContext => ({
+    now: clock(),
+    ring: secrets.sealing,
+    config,
+    session: sessionKey(caller)
+  })
 
   app.post(path, {
     onRequest: guard.user,
@@ -53,7 +58,9 @@ export function registerVerify (app: FastifyInstance, services: Services, kind: 
     if (factors.length === 0) throw problemOf(kind, 'not_enrolled')
     const tried = factorId === undefined ? factors : factors.filter(({ id }) => id === factorId)
     const decision = await metrics.timeAsync(`check_${kind.kind}`, async () =>
-      (settlement.isThrottled ? throttledBy(throttleOf(user, kind.kind)) : null) ?? await kind.verify(user, tried, request.body, contextOf(request)))
+      (settlement.isThrottled ? throttledBy(throttleOf(user, kind.kind)) : null) ??
+          await kind.verify(user, tried, request.body, contextOf(request))
+    )
     refuseThrottled(decision)
     for (const factor of decision.unreadable) {
       await recordUnreadable(db, user, by, kind.kind, { factorId: factor.id, keyId: factor.keyId })
@@ -63,18 +70,31 @@ export function registerVerify (app: FastifyInstance, services: Services, kind: 
       const { factor, counter, drift, proof } = decision
       const now = clock()
       const authentication = { acr: kind.acr, methods: [...kind.amr], factorId: factor.id, authTime: unixSeconds(now) }
-      const acceptance = { ...ofKind, epoch, factorId: factor.id, counter, authentication: remembered(services, user, caller, authentication), by }
+      const acceptance = {
+        ...ofKind,
+        epoch,
+        factorId: factor.id,
+        counter,
+        authentication: remembered(services, user, caller, authentication),
+        by
+      }
       const result = await forCaller(request, () => settlement.accept(db, acceptance, proof))
       refuseThrottled(result)
       if (result.outcome !== 'accepted') throw problemOf(kind, 'code_refused')
       if (drift !== undefined) metrics.drift(drift)
-      return { ...issueSettled(services, caller, user, authentication, result, { audience, acr }), factorId: factor.id, ...kind.view({ ...factor, counter }, now) }
+      return {
+        ...issueSettled(services, caller, user, authentication, result, { audience, acr }),
+        factorId: factor.id,
+        ...kind.view({ ...factor, counter }, now)
+      }
     }
     if (decision.outcome === 'spent') {
       await forCaller(request, () => settleUncharged(db, { ...ofKind, call: kind.kind, cause: 'spent', by }))
       throw new Problem('code_refused')
     }
-    refuseThrottled(await forCaller(request, () => settlement.refuse(db, { ...ofKind, weight: decision.weight, limits, near: decision.near, by })))
+    refuseThrottled(
+      await forCaller(request, () => settlement.refuse(db, { ...ofKind, weight: decision.weight, limits, near: decision.near, by }))
+    )
     // It may have been the code of the one that does not open: the caller is not told that it was wrong.
     if (decision.unreadable.length > 0) throw new UnavailableError('a sealed secret does not open')
     throw problemOf(kind, 'code_refused')

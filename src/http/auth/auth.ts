@@ -47,7 +47,10 @@ const DISAGREE = { why: 'the tokens of the request name different users or login
  * Two kinds of token, told apart by `iss` and checked by rules that exclude each other (RFC 8725 §3.11): an issuer's, and
  * ours. Each has its own verifier with one list of algorithms and the keys of that issuer alone.
  */
-export async function registerAuth (app: FastifyInstance, { issuers, trustedProxies, issuerSecret, fetch, own, clock }: AuthOptions): Promise<Auth> {
+export async function registerAuth (
+  app: FastifyInstance,
+  { issuers, trustedProxies, issuerSecret, fetch, own, clock }: AuthOptions
+): Promise<Auth> {
   const ours = ownTokens(own)
   const verifiers = await issuedTokens(app, issuers, issuerSecret, fetch)
   const entries: Entry[] = issuers.map((issuer, index) => ({ issuer, verify: verifiers[index] as VerifyIssued }))
@@ -165,7 +168,9 @@ const ownCaller = (claims: MfaTokenClaims): Caller => ({
   roles: claims.roles,
   groups: claims.groups,
   clientId: claims.client_id,
-  session: claims.sid === undefined || claims.sid_iss === undefined ? undefined : { id: claims.sid, issuer: claims.sid_iss, isRemembered: claims.sid_gen !== undefined },
+  session: claims.sid === undefined || claims.sid_iss === undefined
+    ? undefined
+    : { id: claims.sid, issuer: claims.sid_iss, isRemembered: claims.sid_gen !== undefined },
   amr: claims.amr,
   authTime: claims.auth_time,
   expiresAt: claims.exp,
@@ -173,5 +178,12 @@ const ownCaller = (claims: MfaTokenClaims): Caller => ({
   isIdpMfa: false,
   isTokenCapped: true,
   issuerClaims: undefined,
-  mfa: { userId: claims.uid, epoch: claims.epoch, acr: claims.acr, factorId: claims.fid, generation: claims.sid_gen ?? 0, isBypass: claims.bypass === true }
+  mfa: {
+    userId: claims.uid,
+    epoch: claims.epoch,
+    acr: claims.acr,
+    factorId: claims.fid,
+    generation: claims.sid_gen ?? 0,
+    isBypass: claims.bypass === true
+  }
 })

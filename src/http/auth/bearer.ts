@@ -68,7 +68,9 @@ function parseObject (part: string): Record<string, unknown> {
   let value: unknown
   // The libraries put U+FFFD in the place of bytes that are not UTF-8: that would be another user's name.
   try { value = JSON.parse(decodeUtf8(Buffer.from(part, 'base64url'))) } catch { refuse('malformed', NO_OBJECT) }
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : refuse('malformed', NO_OBJECT)
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? value as Record<string, unknown>
+    : refuse('malformed', NO_OBJECT)
 }
 
 const NO_OBJECT = { why: 'its header or its payload is not a JSON object in UTF-8' }

@@ -45,7 +45,8 @@ function find (claims: Claims, path: ClaimPath): Reading<unknown> {
 }
 
 /** What is there, if it is only to be shown. */
-export const valueAt = (claims: Claims, path: ClaimPath): unknown => resolve(find(claims, path), { absent: () => undefined, unreadable: () => undefined })
+export const valueAt = (claims: Claims, path: ClaimPath): unknown =>
+  resolve(find(claims, path), { absent: () => undefined, unreadable: () => undefined })
 
 function read<T> (claims: Claims, path: ClaimPath, parse: (value: unknown) => T | undefined): Reading<T> {
   const found = find(claims, path)

@@ -2,7 +2,18 @@ import { createHash } from 'node:crypto'
 import { MAX_LENGTH } from '../../platform/text.ts'
 import { CLOCK_SKEW_SECONDS } from '../../platform/time.ts'
 import type { Caller, IssuerClaims, Session } from './caller.ts'
-import { type Claims, type ListReading, readId, readList, readName, readSeconds, readTime, resolve, valueAt, type JwsHeader } from './claims.ts'
+import {
+  type Claims,
+  type ListReading,
+  readId,
+  readList,
+  readName,
+  readSeconds,
+  readTime,
+  resolve,
+  valueAt,
+  type JwsHeader
+} from './claims.ts'
 import { type ClaimPath, entryOf, type Issuer, settingOf } from './issuer.ts'
 import { COME, EXPIRED, type Refusal, refuse, RefusedToken, written } from './refused-token.ts'
 import { refuseOtherKind } from './token-kind.ts'
@@ -27,7 +38,11 @@ export function pickEntry<E extends { issuer: Issuer }> (claims: Claims, among: 
   const claim = first.issuer.audienceClaim
   const about = { claim, value: valueAt(claims, [claim]), ...(another === undefined && { entry: entryOf(first.issuer) }) }
   if (entry === undefined) {
-    return refuse('audience', { ...about, expected: ofIssuer.flatMap(({ issuer }) => issuer.audiences), setting: settingOf(first.issuer, 'audience') })
+    return refuse('audience', {
+      ...about,
+      expected: ofIssuer.flatMap(({ issuer }) => issuer.audiences),
+      setting: settingOf(first.issuer, 'audience')
+    })
   }
   return others.length === 0 ? entry : refuse('ambiguous', { ...about, expected: 'the audience of only one entry' })
 }
@@ -64,7 +79,11 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
 }
 
 /** What must be there. */
-function required (claims: Claims, path: ClaimPath, about: Pick<Refusal, 'expected' | 'setting'>): { absent: () => never, unreadable: () => never } {
+function required (
+  claims: Claims,
+  path: ClaimPath,
+  about: Pick<Refusal, 'expected' | 'setting'>
+): { absent: () => never, unreadable: () => never } {
   const claim = written(path)
   return {
     absent: () => refuse('absent', { claim, ...about }),
@@ -99,10 +118,19 @@ export function readTimes (claims: Claims, issuer: Issuer, nowSeconds: number): 
   const expiresAt = resolve(readSeconds(claims, ['exp']), required(claims, ['exp'], A_TIME))
   refuseOver(expiresAt, nowSeconds)
   const issuedAt = resolve(readSeconds(claims, ['iat']), { ...required(claims, ['iat'], A_TIME), absent: nothing })
-  if (issuedAt !== undefined && issuedAt > nowSeconds + CLOCK_SKEW_SECONDS) refuse('not_yet', { claim: 'iat', value: issuedAt, expected: COME })
+  if (issuedAt !== undefined && issuedAt > nowSeconds + CLOCK_SKEW_SECONDS) {
+    refuse('not_yet', { claim: 'iat', value: issuedAt, expected: COME })
+  }
   const { maxTokenSeconds } = issuer
   const seconds = expiresAt - (issuedAt ?? nowSeconds)
-  if (seconds > maxTokenSeconds) refuse('lifetime', { claim: 'exp', why: `it lasts for ${Math.ceil(seconds)} seconds`, expected: `at most ${maxTokenSeconds}`, setting: settingOf(issuer, 'maxTokenSeconds') })
+  if (seconds > maxTokenSeconds) {
+    refuse('lifetime', {
+      claim: 'exp',
+      why: `it lasts for ${Math.ceil(seconds)} seconds`,
+      expected: `at most ${maxTokenSeconds}`,
+      setting: settingOf(issuer, 'maxTokenSeconds')
+    })
+  }
   return { issuedAt, expiresAt }
 }
 
@@ -114,9 +142,17 @@ const notAfter = (time: number | undefined, latest: number): number | undefined 
  */
 export function readTenant (claims: Claims, issuer: Issuer): string {
   const { claims: { tenant: path }, tenant, tenants, isTenantRequired } = issuer
-  const { absent, unreadable } = required(claims, path, { expected: nameOf(MAX_LENGTH.tenant), setting: settingOf(issuer, 'claims.tenant') })
-  const name = resolve(readName(claims, path, MAX_LENGTH.tenant), { absent: () => tenant ?? (isTenantRequired ? absent() : 'default'), unreadable })
-  return tenants === '*' || tenants.includes(name) ? name : refuse('not_allowed', { claim: written(path), value: name, expected: tenants, setting: settingOf(issuer, 'tenants') })
+  const { absent, unreadable } = required(claims, path, {
+    expected: nameOf(MAX_LENGTH.tenant),
+    setting: settingOf(issuer, 'claims.tenant')
+  })
+  const name = resolve(readName(claims, path, MAX_LENGTH.tenant), {
+    absent: () => tenant ?? (isTenantRequired ? absent() : 'default'),
+    unreadable
+  })
+  return tenants === '*' || tenants.includes(name)
+    ? name
+    : refuse('not_allowed', { claim: written(path), value: name, expected: tenants, setting: settingOf(issuer, 'tenants') })
 }
 
 /** Roles that are not ours pass; of ours those that were granted, to a client of a login type of users none. */
@@ -129,18 +165,23 @@ function readRoles (claims: Claims, { claims: paths, grants, loginType }: Issuer
  * A client that got a token for itself is no user (RFC 9068 §2.2, RFC 8725 §3.8), though it came by a login type of users:
  * its subject is the client, or the provider says so (Auth0 `gty`, Entra `idtyp`).
  */
-const isClientsOwn = (claims: Claims): boolean => mayHold(readList(claims, ['gty']), 'client-credentials') || mayHold(readList(claims, ['idtyp']), 'app') ||
+const isClientsOwn = (claims: Claims): boolean =>
+  mayHold(readList(claims, ['gty']), 'client-credentials') || mayHold(readList(claims, ['idtyp']), 'app') ||
   ['client_id', 'azp', 'cid'].some(name => Object.hasOwn(claims, name) && String(claims[name]) === claims.sub)
 
 /** Is it in the list, or may it be in what cannot be read of it? */
 const mayHold = (list: ListReading, item: string): boolean => list.state === 'present' && (!list.isWhole || list.items.includes(item))
 
-/** The provider's own MFA: each condition that is configured holds, of a list that is read whole, and it was not long ago, by `auth_time` alone. */
+/**
+ * The provider's own MFA: each condition that is configured holds, of a list that is read whole, and it was not long ago, by
+ * `auth_time` alone.
+ */
 function hasIdpMfa (claims: Claims, { mfa, claims: paths }: Issuer, loginAt: number | undefined, nowSeconds: number): boolean {
   if (mfa === undefined || loginAt === undefined || nowSeconds - loginAt > mfa.maxAgeSeconds) return false
   const amr = readList(claims, paths.amr)
   const acr = resolve(readName(claims, paths.acr, 255), optional)
-  return (mfa.amr === undefined || (amr.state === 'present' && amr.isWhole && mfa.amr.some(method => amr.items.includes(method)))) && (mfa.acr === undefined || (acr !== undefined && mfa.acr.includes(acr)))
+  return (mfa.amr === undefined || (amr.state === 'present' && amr.isWhole && mfa.amr.some(method => amr.items.includes(method)))) &&
+    (mfa.acr === undefined || (acr !== undefined && mfa.acr.includes(acr)))
 }
 
 /** The first of the session claims that is there, which is remembered, else `sid`, to which an enrollment is bound. */
@@ -154,7 +195,12 @@ function readSession (claims: Claims, { issuer, sessionClaims }: Issuer): Sessio
 
 const digestOf = (value: unknown): string => `sha256:${createHash('sha256').update(JSON.stringify(value)).digest('base64url')}`
 
-function readIssuerClaims (claims: Claims, { issuer, loginType, claims: paths }: Issuer, groups: ListReading, issuedAt: number): IssuerClaims {
+function readIssuerClaims (
+  claims: Claims,
+  { issuer, loginType, claims: paths }: Issuer,
+  groups: ListReading,
+  issuedAt: number
+): IssuerClaims {
   const accounts = readList(claims, paths.accounts)
   return {
     issuer,

@@ -33,5 +33,7 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
  */
 export function refuseCrossSite ({ method, headers }: FastifyRequest): void {
   if (SAFE_METHODS.has(method) || headers['sec-fetch-site'] === 'same-origin') return
-  if (!/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) throw new Problem('forbidden', { detail: FORBIDDEN['page of another site'] })
+  if (!/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) {
+    throw new Problem('forbidden', { detail: FORBIDDEN['page of another site'] })
+  }
 }

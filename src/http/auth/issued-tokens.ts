@@ -26,7 +26,12 @@ declare module 'fastify' {
  * call, as it may be withdrawn; that it signed this token, whole, is checked once.
  * @param secret the secret, as it is now, of the n-th issuer whose tokens are signed by one
  */
-export async function issuedTokens (app: FastifyInstance, issuers: readonly Issuer[], secret: (index: number) => string, fetch?: Fetch): Promise<VerifyIssued[]> {
+export async function issuedTokens (
+  app: FastifyInstance,
+  issuers: readonly Issuer[],
+  secret: (index: number) => string,
+  fetch?: Fetch
+): Promise<VerifyIssued[]> {
   const keySets = new Map<string, KeySet>()
   const checked = new CheckedTokens<string, Claims>()
   app.decorateRequest('toVerify', null as unknown as FastifyRequest['toVerify'])
@@ -57,9 +62,13 @@ export async function issuedTokens (app: FastifyInstance, issuers: readonly Issu
     }
 
     return async (request, header, token) => {
-      if (!issuer.algorithms.includes(header.alg as string)) refuse('algorithm', { claim: 'alg', value: header.alg, expected: issuer.algorithms, setting: settingOf(issuer, 'algorithms') })
+      if (!issuer.algorithms.includes(header.alg as string)) {
+        refuse('algorithm', { claim: 'alg', value: header.alg, expected: issuer.algorithms, setting: settingOf(issuer, 'algorithms') })
+      }
       const keys = await find(header)
-      if (keys.length === 0) refuse('key', { claim: 'kid', value: header.kid, expected: 'a key of the issuer\'s key set', setting: settingOf(issuer, 'jwksUrl') })
+      if (keys.length === 0) {
+        refuse('key', { claim: 'kid', value: header.kid, expected: "a key of the issuer's key set", setting: settingOf(issuer, 'jwksUrl') })
+      }
       const claims = await signedBy(keys, request, token)
       if (claims !== undefined) return claims
       // Where no token names its key, a new key shows by that alone that it has signed one.
@@ -75,7 +84,11 @@ const only = (key: () => string): KeySet => ({ find: async () => [key()], renew:
  * What a token says that a key has signed, undefined for one that it has not; throws for what is wrong besides. The library keeps
  * what it makes of a key only where it reads the request itself.
  */
-async function registerIssuer (app: FastifyInstance, { issuer, algorithms, audienceClaim, audiences }: Issuer, index: number): Promise<(request: FastifyRequest, key: string, token: string) => Promise<Claims | undefined>> {
+async function registerIssuer (
+  app: FastifyInstance,
+  { issuer, algorithms, audienceClaim, audiences }: Issuer,
+  index: number
+): Promise<(request: FastifyRequest, key: string, token: string) => Promise<Claims | undefined>> {
   const jwtVerify = `verifyIssued${index}`
   await app.register(fastifyJwt, {
     namespace: `issued${index}`,

@@ -8,6 +8,12 @@ export function loginTimeWarning (log: Pick<FastifyBaseLogger, 'warn'>): (caller
   return caller => {
     // Our own tokens say when: this is an issuer's.
     const { issuerClaims: { issuer } } = caller as FirstFactor
-    if (isNew(issuer)) log.warn({ issuer }, 'tokens of this issuer do not say when the login was, so their users can\'t set up a first factor: have it send auth_time, or set iatIsLogin (docs/issuers.md)')
+    if (isNew(issuer)) {
+      log.warn(
+        { issuer },
+        "tokens of this issuer do not say when the login was, so their users can't set up a first factor: have it send auth_time, or " +
+        'set iatIsLogin (docs/issuers.md)'
+      )
+    }
   }
 }

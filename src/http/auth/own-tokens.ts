@@ -4,7 +4,12 @@ import { CheckedTokens } from './checked-tokens.ts'
 import type { MfaTokenClaims } from './mfa-claims.ts'
 import { refuse } from './refused-token.ts'
 
-export interface OwnKey { readonly kid: string, readonly algorithm: 'ES256' | 'EdDSA', readonly privatePem: string, readonly publicPem: string }
+export interface OwnKey {
+  readonly kid: string
+  readonly algorithm: 'ES256' | 'EdDSA'
+  readonly privatePem: string
+  readonly publicPem: string
+}
 
 export interface OwnTokens {
   /** Signs with the first key (RFC 9068 §2.1); groups that make it too long are left out. */

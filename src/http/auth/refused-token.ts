@@ -72,7 +72,9 @@ export function refusalOf (error: unknown): Refusal {
   // It can't write down a time that far away.
   if (error instanceof RangeError) return { cause: 'unreadable', why: 'exp or nbf is not a time', expected: 'seconds since 1970' }
   const claim = code === 'FAST_JWT_INVALID_CLAIM_TYPE' ? /^The (\w+) claim/.exec(message)?.[1] : undefined
-  return claim === undefined ? LIBRARY[String(code)] ?? { cause: 'signature', setting: 'MFA_SIGNING_KEYS' } : { cause: 'unreadable', claim, expected: 'seconds since 1970' }
+  return claim === undefined
+    ? LIBRARY[String(code)] ?? { cause: 'signature', setting: 'MFA_SIGNING_KEYS' }
+    : { cause: 'unreadable', claim, expected: 'seconds since 1970' }
 }
 
 export function refuse (cause: RefusalCause, about: Omit<Refusal, 'cause'> = {}): never { throw new RefusedToken({ cause, ...about }) }
@@ -87,7 +89,8 @@ const WHY: Record<string, string> = {
 
 /** In one sentence what did not fit, and what would have: `aud is "account", expected "headless-mfa" (JWT_AUDIENCE)`. */
 export function explain ({ cause, claim, value, why, expected, setting }: Refusal): string {
-  const found = why ?? (claim === undefined ? WHY[cause] as string : `${claim} is ${value === undefined ? 'not there' : shown(value)}${timeOf(cause, value)}`)
+  const found = why ??
+    (claim === undefined ? WHY[cause] as string : `${claim} is ${value === undefined ? 'not there' : shown(value)}${timeOf(cause, value)}`)
   const wanted = expected === undefined ? '' : `, expected ${typeof expected === 'string' ? expected : anyOf(expected)}`
   return `${found}${wanted}${setting === undefined ? '' : ` (${setting})`}`
 }
@@ -98,12 +101,14 @@ const timeOf = (cause: RefusalCause, value: unknown): string =>
 
 const MOST_SHOWN = 5
 
-const anyOf = (values: readonly string[]): string => [...values.slice(0, MOST_SHOWN).map(shown), ...(values.length > MOST_SHOWN ? ['others'] : [])].join(' or ')
+const anyOf = (values: readonly string[]): string =>
+  [...values.slice(0, MOST_SHOWN).map(shown), ...(values.length > MOST_SHOWN ? ['others'] : [])].join(' or ')
 
 /** As much of a value as helps: a token may be 32 KiB of it, and nested without end. */
 export function shown (value: unknown): string {
-  if (Array.isArray(value)) return `[${[...value.slice(0, MOST_SHOWN).map(item), ...(value.length > MOST_SHOWN ? ['…'] : [])].join(', ')}]`
-  return item(value)
+  if (!Array.isArray(value)) return item(value)
+  const items = [...value.slice(0, MOST_SHOWN).map(item), ...(value.length > MOST_SHOWN ? ['…'] : [])]
+  return `[${items.join(', ')}]`
 }
 
 function item (value: unknown): string {
@@ -116,11 +121,16 @@ const MAX_SHOWN = 100
 /** Cut short, and without what ends a line or turns it around. */
 export function clip (text: string): string {
   const short = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
-  return short.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, character => `\\u${(character.codePointAt(0) as number).toString(16).padStart(4, '0')}`)
+  return short.replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
+    character => `\\u${(character.codePointAt(0) as number).toString(16).padStart(4, '0')}`
+  )
 }
 
 /** What an operator looks at first, from a token that is refused. */
 export function whatItSays ({ alg, kid, typ }: JwsHeader, { iss, aud, exp }: Claims): Presented {
   const presented = Object.entries({ iss, aud, alg, kid, typ, exp }).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(presented.map(([name, value]) => [name, typeof value === 'string' ? clip(value) : typeof value === 'number' ? value : shown(value)]))
+  return Object.fromEntries(
+    presented.map(([name, value]) => [name, typeof value === 'string' ? clip(value) : typeof value === 'number' ? value : shown(value)])
+  )
 }

@@ -1,7 +1,16 @@
 import { KeyObject, type webcrypto } from 'node:crypto'
 import { addAbortSignal, Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
-import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors, type FlattenedJWSInput, type JWKSCacheInput, jwksCache, type JWSHeaderParameters } from 'jose'
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  customFetch,
+  errors,
+  type FlattenedJWSInput,
+  type JWKSCacheInput,
+  jwksCache,
+  type JWSHeaderParameters
+} from 'jose'
 import { UnavailableError } from '../../platform/unavailable.ts'
 
 const MAX_BYTES = 256 * 1024
@@ -11,7 +20,10 @@ export const KEY_SET_LIMITS = {
   timeout: 5000,
   /** How often at most an unknown `kid` asks again, and a set that could not be renewed. */
   cooldown: 30_000,
-  /** For so long the failure to have a set for the first time is the answer to all who ask: who waited in vain is not followed by others. */
+  /**
+   * For so long the failure to have a set for the first time is the answer to all who ask: who waited in vain is not followed by
+   * others.
+   */
   firstCooldown: 1000,
   maxAge: 600_000,
   /** How old a set may become while it cannot be renewed: an outage must not keep a withdrawn key alive for ever. */
@@ -37,7 +49,11 @@ export const MAX_TRIED = 10
  * an answer, 256 KiB of it, no redirects. What is cached answers through an outage, for an hour.
  * @throws UnavailableError when the set cannot be had
  */
-export function remoteKeys (url: string, fetch: Fetch = globalThis.fetch, { timeout, cooldown, firstCooldown, maxAge, maxStale } = KEY_SET_LIMITS): KeySet {
+export function remoteKeys (
+  url: string,
+  fetch: Fetch = globalThis.fetch,
+  { timeout, cooldown, firstCooldown, maxAge, maxStale } = KEY_SET_LIMITS
+): KeySet {
   const cache: JWKSCacheInput = {}
   let failedAt = -Infinity
 
@@ -51,7 +67,13 @@ export function remoteKeys (url: string, fetch: Fetch = globalThis.fetch, { time
     return await limited(await fetch(url, { ...init, redirect: 'error' }), init.signal as AbortSignal)
   }
 
-  const set = createRemoteJWKSet(new URL(url), { timeoutDuration: timeout, cooldownDuration: cooldown, cacheMaxAge: maxAge, [customFetch]: ask, [jwksCache]: cache })
+  const set = createRemoteJWKSet(new URL(url), {
+    timeoutDuration: timeout,
+    cooldownDuration: cooldown,
+    cacheMaxAge: maxAge,
+    [customFetch]: ask,
+    [jwksCache]: cache
+  })
 
   async function findCached (header: JWSHeaderParameters, cause: unknown): Promise<string[]> {
     if (!hasSet(cache) || Date.now() - cache.uat > maxStale) throw unavailable(cause)

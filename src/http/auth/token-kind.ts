@@ -46,5 +46,7 @@ export const signOfOtherKind = ({ tokenUse }: Pick<Issuer, 'tokenUse'>, header: 
 
 export function refuseOtherKind (header: JwsHeader, claims: Claims, issuer: Issuer): void {
   const sign = signOfOtherKind(issuer, header, claims)
-  if (sign !== undefined) refuse('kind', { ...sign, expected: `an ${issuer.tokenUse === 'id' ? 'ID' : 'access'} token`, setting: settingOf(issuer, 'tokenUse') })
+  if (sign !== undefined) {
+    refuse('kind', { ...sign, expected: `an ${issuer.tokenUse === 'id' ? 'ID' : 'access'} token`, setting: settingOf(issuer, 'tokenUse') })
+  }
 }

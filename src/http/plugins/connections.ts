@@ -45,7 +45,10 @@ const HEAD_END = '\r\n\r\n'
  * An HTTP server with bounds for each connection, whatever it asks for: see `Connection`. Where all places are taken, a new
  * connection closes the one that has waited for its client the longest, so that idle and slow ones keep no one out.
  */
-export function createListener (handle: RequestListener, { maxConnections = MAX_CONNECTIONS, onRefused = () => {} }: ListenerOptions = {}): Listener {
+export function createListener (
+  handle: RequestListener,
+  { maxConnections = MAX_CONNECTIONS, onRefused = () => {} }: ListenerOptions = {}
+): Listener {
   const connections = new WeakMap<Socket, Connection>()
   /** Those that are open: who was answered last is the last. */
   const open = new Set<Connection>()

@@ -75,7 +75,8 @@ async function registerFloodLimit (app: FastifyInstance, requestsPerMinute: numb
     allowList: request => UNCOUNTED.test(request.url),
     addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
     addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
-    errorResponseBuilder: (_request, { ttl }) => new Problem('too_many_attempts', { detail: DETAILS.flood, retryAfter: Math.max(1, Math.ceil(ttl / 1000)) })
+    errorResponseBuilder: (_request, { ttl }) =>
+      new Problem('too_many_attempts', { detail: DETAILS.flood, retryAfter: Math.max(1, Math.ceil(ttl / 1000)) })
   })
   // For every request and before its route's hooks: a flood costs no look into the database.
   const limit = app.rateLimit()

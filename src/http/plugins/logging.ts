@@ -25,7 +25,21 @@ const pathOf = (url: string): string => url.split(/[?#]/, 1)[0] as string
 export const loggerOptions = (level: string): LoggerOptions => ({
   level,
   redact: {
-    paths: ['*.authorization', '*.cookie', '*["set-cookie"]', 'headers.authorization', 'req.headers', 'res.headers', '*.code_verifier', '*.password', '*.secret', '*.token', '*.recoveryCodes', '*.otpauthUri', '*.qrCode'],
+    paths: [
+      '*.authorization',
+      '*.cookie',
+      '*["set-cookie"]',
+      'headers.authorization',
+      'req.headers',
+      'res.headers',
+      '*.code_verifier',
+      '*.password',
+      '*.secret',
+      '*.token',
+      '*.recoveryCodes',
+      '*.otpauthUri',
+      '*.qrCode'
+    ],
     censor: '[Redacted]'
   },
   hooks: {
@@ -66,7 +80,10 @@ interface FromElsewhere { code?: unknown, severity?: string, syscall?: string }
  */
 const SAFE_STATES = /^(08|28|3D|53|57P)|^(42501|25006|42883|42P01)$/
 /** What the driver says of a connection. */
-const DRIVER = /^(Connection terminated|timeout expired|timeout exceeded when trying to connect|Query read timeout|The server does not support SSL|There was an error establishing an SSL|SASL: )/
+const DRIVER = new RegExp(`^(${[
+  'Connection terminated', 'timeout expired', 'timeout exceeded when trying to connect', 'Query read timeout',
+  'The server does not support SSL', 'There was an error establishing an SSL', 'SASL: '
+].join('|')})`)
 
 /** May the log have its message? Of the database, its driver and the network that which is about the connection alone. */
 const isSafe = ({ code, severity, syscall, message }: Error & FromElsewhere): boolean => severity !== undefined
@@ -96,7 +113,8 @@ export function registerLogging (app: FastifyInstance): RequestLog {
         method: request.method,
         path: pathOf(request.url),
         ...(isAnswered ? { status: statusCode } : { aborted: true }),
-        ...(problem !== undefined && { code: problem.code, errors: problem.options.errors?.map(({ field, message }) => `${field} ${message}`) }),
+        ...(problem !== undefined &&
+          { code: problem.code, errors: problem.options.errors?.map(({ field, message }) => `${field} ${message}`) }),
         ms: Math.round(reply.elapsedTime * 10) / 10,
         address: addressOf(request)
       }, 'request')

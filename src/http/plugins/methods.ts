@@ -31,7 +31,9 @@ export function registerMethods (app: FastifyInstance, origins: readonly string[
   const isNew = firstTime(MOST_TOLD)
   /** A browser says nothing of it to its user, and to the page only that there was no answer. */
   function tellRefused ({ headers: { origin = '' }, log }: FastifyRequest): void {
-    if (origin.length <= 255 && isOrigin(origin) && isNew(origin)) log.info(`a page of ${origin} may not call: CORS_ORIGINS does not name it`)
+    if (origin.length <= 255 && isOrigin(origin) && isNew(origin)) {
+      log.info(`a page of ${origin} may not call: CORS_ORIGINS does not name it`)
+    }
   }
 
   app.addHook('onRequest', async (request, reply) => {

@@ -26,20 +26,69 @@ const PAUSE_MS = 100
 /** What an operator sees of the service. No label names a user, a tenant, a path or anything else without bounds. */
 export class Metrics {
   readonly registry = new Registry()
-  readonly #requests = this.#histogram('mfa_http_request_duration_seconds', 'Requests, by route and by the status of the answer; `aborted` if the caller had gone.', ['method', 'route', 'status'])
+  readonly #requests = this.#histogram(
+    'mfa_http_request_duration_seconds',
+    'Requests, by route and by the status of the answer; `aborted` if the caller had gone.',
+    ['method', 'route', 'status']
+  )
+
   readonly #problems = this.#counter('mfa_problems_total', 'Errors that were answered, by their `code`.', ['code'])
-  readonly #refusedTokens = this.#counter('mfa_refused_tokens_total', 'Tokens that were refused, by the check that they failed; the log says more.', ['cause'])
+  readonly #refusedTokens = this.#counter(
+    'mfa_refused_tokens_total',
+    'Tokens that were refused, by the check that they failed; the log says more.',
+    ['cause']
+  )
+
   readonly #codes = this.#counter('mfa_codes_total', 'Codes that were sent: accepted, or the `code` of the error.', ['kind', 'outcome'])
-  readonly #events = this.#counter('mfa_events_total', 'Audit events, by the replica that chained them: locks, resets, changes of the policy.', ['action', 'outcome'])
+  readonly #events = this.#counter(
+    'mfa_events_total',
+    'Audit events, by the replica that chained them: locks, resets, changes of the policy.',
+    ['action', 'outcome']
+  )
+
   readonly #auditBreaks = this.#counter('mfa_audit_breaks_total', 'Times that the audit was found to be not what was written.', [])
-  readonly #auditWaiting = new Gauge({ name: 'mfa_audit_waiting_seconds', help: 'How long the oldest audit event has waited to be chained, when this replica last looked.', registers: [this.registry] })
-  readonly #drift = this.#counter('mfa_accepted_step_drift_total', 'Accepted TOTP codes by the distance of their time step from ours: where one side grows, a clock is wrong.', ['steps'])
-  readonly #wouldEnroll = this.#counter('mfa_would_enroll_total', 'Users that a report-only policy would ask, each once for each version of the policy.', [])
+  readonly #auditWaiting = new Gauge({
+    name: 'mfa_audit_waiting_seconds',
+    help: 'How long the oldest audit event has waited to be chained, when this replica last looked.',
+    registers: [this.registry]
+  })
+
+  readonly #drift = this.#counter(
+    'mfa_accepted_step_drift_total',
+    'Accepted TOTP codes by the distance of their time step from ours: where one side grows, a clock is wrong.',
+    ['steps']
+  )
+
+  readonly #wouldEnroll = this.#counter(
+    'mfa_would_enroll_total',
+    'Users that a report-only policy would ask, each once for each version of the policy.',
+    []
+  )
+
   readonly #deliveries = this.#counter('mfa_notice_deliveries_total', 'Tries to deliver a webhook event, by their outcome.', ['outcome'])
-  readonly #crypto = this.#histogram('mfa_crypto_duration_seconds', 'Opening and comparing, hashing (with its wait in the queue), signing.', ['operation'])
-  readonly #reconnects = this.#counter('mfa_database_reconnects_total', 'Connections that began anew: `broken` is one that broke while it was idle, `moved` and `read_only` are all, as another server has taken over or this one took no writes for a while.', ['cause'])
-  readonly #logLost = this.#counter('mfa_log_lines_lost_total', 'Lines of the log that are lost, as it could not be written: a full disk, or nothing that reads it.', [])
-  readonly #settlements = this.#histogram('mfa_settlement_duration_seconds', 'Settlements in the database, by what they decided.', ['settlement', 'outcome'])
+  readonly #crypto = this.#histogram(
+    'mfa_crypto_duration_seconds',
+    'Opening and comparing, hashing (with its wait in the queue), signing.',
+    ['operation']
+  )
+
+  readonly #reconnects = this.#counter(
+    'mfa_database_reconnects_total',
+    'Connections that began anew: `broken` is one that broke while it was idle, `moved` and `read_only` are all, as another server has ' +
+    'taken over or this one took no writes for a while.',
+    ['cause']
+  )
+
+  readonly #logLost = this.#counter(
+    'mfa_log_lines_lost_total',
+    'Lines of the log that are lost, as it could not be written: a full disk, or nothing that reads it.',
+    []
+  )
+
+  readonly #settlements = this.#histogram('mfa_settlement_duration_seconds', 'Settlements in the database, by what they decided.', [
+    'settlement',
+    'outcome'
+  ])
 
   /** What an alert waits for is there from the beginning, as 0: else its first time would be no increase. */
   constructor () {
@@ -71,10 +120,20 @@ export class Metrics {
 
   /** Seconds, read when they are asked for. */
   clockSkew (read: () => number): void {
-    const gauge = new Gauge({ name: 'mfa_clock_skew_seconds', help: 'How far the clock of this replica is ahead of the database\'s, or behind it where negative.', registers: [this.registry], collect: () => { gauge.set(read()) } })
+    const gauge = new Gauge({
+      name: 'mfa_clock_skew_seconds',
+      help: "How far the clock of this replica is ahead of the database's, or behind it where negative.",
+      registers: [this.registry],
+      collect: () => {
+        gauge.set(read())
+      }
+    })
   }
 
-  request (method: string, route: string, status: string, seconds: number): void { this.#requests.observe({ method, route, status }, seconds) }
+  request (method: string, route: string, status: string, seconds: number): void {
+    this.#requests.observe({ method, route, status }, seconds)
+  }
+
   problem (code: string): void { this.#problems.inc({ code }) }
   refusedToken (cause: RefusalCause): void { this.#refusedTokens.inc({ cause }) }
   code (kind: string, outcome: string): void { this.#codes.inc({ kind, outcome }) }
@@ -99,8 +158,13 @@ export class Metrics {
     try { return await work() } finally { end() }
   }
 
-  #counter (name: string, help: string, labelNames: string[]): Counter { return new Counter({ name, help, labelNames, registers: [this.registry] }) }
-  #histogram (name: string, help: string, labelNames: string[]): Histogram { return new Histogram({ name, help, labelNames, buckets: BUCKETS, registers: [this.registry] }) }
+  #counter (name: string, help: string, labelNames: string[]): Counter {
+    return new Counter({ name, help, labelNames, registers: [this.registry] })
+  }
+
+  #histogram (name: string, help: string, labelNames: string[]): Histogram {
+    return new Histogram({ name, help, labelNames, buckets: BUCKETS, registers: [this.registry] })
+  }
 }
 
 /** Counts every request. Register it before whatever may refuse one. */
@@ -133,9 +197,16 @@ export function registerMetrics (app: FastifyInstance, metrics: Metrics): void {
       id: 'getMetrics',
       tag: 'Operation',
       summary: 'Read the numbers for Prometheus',
-      description: 'In Prometheus\' text format. They have no user, tenant or code in them. They are computed at most ten times a second, for all callers together.',
+      description:
+        "In Prometheus' text format. They have no user, tenant or code in them. They are computed at most ten times a second, for all " +
+        'callers together.',
       isPublic: true,
-      answers: { 200: { description: 'The numbers.', contentTypes: { 'text/plain': { schema: Type.String({ examples: ['mfa_codes_total{kind="totp",outcome="accepted"} 1027\n'] }) } } } },
+      answers: {
+        200: {
+          description: 'The numbers.',
+          contentTypes: { 'text/plain': { schema: Type.String({ examples: ['mfa_codes_total{kind="totp",outcome="accepted"} 1027\n'] }) } }
+        }
+      },
       errors: []
     })
   }, async (_request, reply) => reply.type(metrics.registry.contentType).send(await render()))

@@ -34,7 +34,9 @@ export class Hasher implements Hashing {
 
   hash (text: string, until = Infinity): Promise<string> { return this.#run(this.#turns, until, () => this.bcrypt.hash(text, this.cost)) }
   hashLast (text: string, until = Infinity): Promise<string> { return this.#run(this.#last, until, () => this.hash(text, until)) }
-  compare (text: string, hash: string, until = Infinity): Promise<boolean> { return this.#run(this.#turns, until, () => this.bcrypt.compare(text, hash)) }
+  compare (text: string, hash: string, until = Infinity): Promise<boolean> {
+    return this.#run(this.#turns, until, () => this.bcrypt.compare(text, hash))
+  }
 
   /** The turn lasts for as long as a core is busy with it, even if the caller has left. */
   async #run<T> (turns: Semaphore, until: number, work: () => Promise<T>): Promise<T> {

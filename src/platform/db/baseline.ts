@@ -30,7 +30,10 @@ interface FunctionDigest { head: string, statement: string }
 function digestOf ({ text }: SqlFunction): FunctionDigest {
   const statement = text.slice(text.indexOf('CREATE OR REPLACE FUNCTION'))
   const head = statement.slice(statement.indexOf('('), statement.search(/\sLANGUAGE\s/))
-  return { head: head.replace(/\s+/g, ' ').replace(/(?<=\() | (?=\))/g, ''), statement: createHash('sha256').update(statement).digest('hex') }
+  return {
+    head: head.replace(/\s+/g, ' ').replace(/(?<=\() | (?=\))/g, ''),
+    statement: createHash('sha256').update(statement).digest('hex')
+  }
 }
 
 /** The SQL that leads from the functions of the last migration to those that are: '' if none changed. */

@@ -85,7 +85,10 @@ const isOfOne = (error: unknown): boolean => error instanceof UnavailableError &
 export interface Calls<Item, Answer> { single: (item: Item) => Promise<Answer | null>, batch: (sorted: Item[]) => Promise<Answer[] | null> }
 
 /** One call for a single user; what locks rows of several is `byUser`. */
-export async function batched<Item extends { userId: string }, Answer> (items: Item[], { single, batch }: Calls<Item, Answer>): Promise<Array<Answer | null>> {
+export async function batched<Item extends { userId: string }, Answer> (
+  items: Item[],
+  { single, batch }: Calls<Item, Answer>
+): Promise<Array<Answer | null>> {
   const [first, ...others] = items as [Item, ...Item[]]
   return others.length === 0 ? [await single(first)] : await byUser(items, batch)
 }
@@ -94,7 +97,10 @@ export async function batched<Item extends { userId: string }, Answer> (items: I
  * What locks rows of several users takes them in one order everywhere: no two calls then wait for each other. One user's are
  * decided in the order in which they came.
  */
-export async function byUser<Item extends { userId: string }, Answer> (items: Item[], batch: Calls<Item, Answer>['batch']): Promise<Array<Answer | null>> {
+export async function byUser<Item extends { userId: string }, Answer> (
+  items: Item[],
+  batch: Calls<Item, Answer>['batch']
+): Promise<Array<Answer | null>> {
   const sorted = [...items].sort((a, b) => Number(a.userId > b.userId) - Number(a.userId < b.userId))
   const answers = await batch(sorted) as Answer[]
   return items.map(item => answers[sorted.indexOf(item)] as Answer)

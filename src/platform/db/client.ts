@@ -7,7 +7,7 @@ import { type Send, Batcher } from './batcher.ts'
 import type { ConnectionEvent } from './connection-news.ts'
 import { Connections } from './connections.ts'
 import { readDatabaseUrl } from './database-url.ts'
-import type { Prisma, PrismaClient } from './generated/client.ts'
+import type { PrismaClient } from './generated/client.ts'
 import { LONG, PRELUDES, type Settled, type SettlementName } from './settlements.ts'
 import { isTakenBack } from './taken-back.ts'
 
@@ -22,24 +22,31 @@ const BULK_TIMEOUT = 5000
 /** One tagged statement; values are parameters. */
 type Query = <T>(strings: TemplateStringsArray, ...values: unknown[]) => Promise<T[]>
 
-/** A statement, by what it is for. Any trouble of the database becomes an UnavailableError, which says whether it is known that nothing was done. */
+/**
+ * A statement, by what it is for. Any trouble of the database becomes an UnavailableError, which says whether it is known that
+ * nothing was done.
+ */
 export interface Database {
-  /** What every replica asks all day the driver alone does, at half of what Prisma takes. */
+  /**
+   * What people look at, by Prisma's models: one of a thing, or a short list. On the connections of reports. Prisma is loaded when it
+   * is first wanted, as it takes as much memory as the rest of the service.
+   */
+  models: <T>(read: (models: PrismaClient) => Promise<T>) => Promise<T>
+  /** What every replica asks all day: by the driver alone, at half of what Prisma takes. */
   rows: Query
   /**
-   * What an administrator or an operator asks of many users: few at a time, with more time, and on connections of their own. By Prisma,
-   * which is loaded when it is first wanted, as it takes as much memory as the rest of the service.
+   * What is counted or listed over many rows, for people or for a worker: few at a time, with more time, and on connections of
+   * their own. Statements, since they need the database's clock, microseconds, or an index that a condition of a model has not.
    */
   reports: Query
-  /** With the time and the connections of reports, for what each replica does by itself. */
-  chores: Query
   /**
    * What every replica must know within a second: on a connection of its own, so that no load on the others keeps it waiting. With the
    * time of a report where all of it is read.
    */
   polls: (options: { isWhole: boolean }) => Query
   /**
-   * A call of a function that decides, with its arguments: `settle('sign_out', sql`${tenant}, …`)`; or what sends it together with others.
+   * A call of a function that decides, with its arguments: `settle('sign_out', sql`${tenant}, …`)`; or what sends it together
+   * with others.
    * @throws OutcomeUnknownError where it was sent, and it is not known whether it was done
    */
   settle: <Name extends SettlementName>(name: Name, call: Sql | (() => Promise<Settled<Name> | null>)) => Promise<Settled<Name>>
@@ -79,7 +86,7 @@ export function connect (url: string | (() => string), poolSize: number): Databa
   }, event => { database.onConnection(event) })
   type PoolName = Parameters<typeof connections.query>[0]
   const nameFor = (text: string): { name?: string } => isPooled ? {} : { name: nameOf(text) }
-  let models: { pool: pg.Pool, loaded: Promise<Models> } | undefined
+  let opened: { pool: pg.Pool, models: Promise<PrismaClient> } | undefined
 
   const run = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
@@ -88,7 +95,11 @@ export function connect (url: string | (() => string), poolSize: number): Databa
       if (error instanceof UnavailableError) throw error
       const cause = driverError(error)
       connections.failed(cause.code)
-      throw new UnavailableError('the database statement failed', { code: cause.code, cause, undone: isTakenBack(cause) ? 'taken back' : undefined })
+      throw new UnavailableError('the database statement failed', {
+        code: cause.code,
+        cause,
+        undone: isTakenBack(cause) ? 'taken back' : undefined
+      })
     }
   }
   type OptionsFor = (text: string) => { name?: string, query_timeout?: number }
@@ -104,24 +115,25 @@ export function connect (url: string | (() => string), poolSize: number): Databa
   const call = async <Name extends SettlementName>(name: Name, args: Sql): Promise<Settled<Name> | null> => {
     const statement = sql`SELECT ${raw(name)}(${args}) AS result`
     const from = LONG[name]
-    const [row] = await send<{ result: Settled<Name> | null }>(from ?? 'logins', statement, (from === undefined ? nameFor : unnamed)(statement.text))
+    const [row] = await send<{ result: Settled<Name> | null }>(
+      from ?? 'logins',
+      statement,
+      (from === undefined ? nameFor : unnamed)(statement.text)
+    )
     return (row as { result: Settled<Name> | null }).result
   }
   const batcher = new Batcher()
 
   const database: Database = {
     rows: over('logins', nameFor),
-    // Without names each is planned for what it asks: an index serves one group and not another.
-    chores: over('reports', unnamed),
-    polls: ({ isWhole }) => over('polls', isWhole ? unnamed : text => ({ ...nameFor(text), query_timeout: STATEMENT_TIMEOUT })),
-    reports: async <T>(strings: TemplateStringsArray, ...values: unknown[]) => await run(async () => {
+    models: async read => await run(async () => {
       const pool = await connections.pool('reports')
-      if (models?.pool !== pool) models = { pool, loaded: openModels(pool) }
-      const { prisma, Prisma } = await models.loaded
-      const statement = sql(strings, ...values)
-      // It takes none but its own copy of the same class.
-      return await prisma.$queryRaw<T[]>(Prisma.sql(statement.strings, ...statement.values))
+      if (opened?.pool !== pool) opened = { pool, models: openModels(pool) }
+      return await read(await opened.models)
     }),
+    // Without names each is planned for what it asks: an index serves one group and not another.
+    reports: over('reports', unnamed),
+    polls: ({ isWhole }) => over('polls', isWhole ? unnamed : text => ({ ...nameFor(text), query_timeout: STATEMENT_TIMEOUT })),
     async settle (name, work) {
       const start = performance.now()
       let result
@@ -142,7 +154,7 @@ export function connect (url: string | (() => string), poolSize: number): Databa
     connections: () => connections.count('logins'),
     switches: () => connections.switches,
     async close () {
-      await (await models?.loaded)?.prisma.$disconnect()
+      await (await opened?.models)?.$disconnect()
       await connections.close()
     }
   }
@@ -161,9 +173,7 @@ function nameOf (text: string): string {
 /** As many as a connection has statements. */
 const names = new Map<string, string>()
 
-interface Models { prisma: PrismaClient, Prisma: Pick<typeof Prisma, 'sql'> }
-
-async function openModels (pool: pg.Pool): Promise<Models> {
-  const [{ PrismaPg }, { Prisma, PrismaClient }] = await Promise.all([import('@prisma/adapter-pg'), import('./generated/client.ts')])
-  return { prisma: new PrismaClient({ adapter: new PrismaPg(pool) }), Prisma }
+async function openModels (pool: pg.Pool): Promise<PrismaClient> {
+  const [{ PrismaPg }, { PrismaClient }] = await Promise.all([import('@prisma/adapter-pg'), import('./generated/client.ts')])
+  return new PrismaClient({ adapter: new PrismaPg(pool) })
 }

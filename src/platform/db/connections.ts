@@ -82,7 +82,11 @@ export class Connections<Name extends string> {
     try {
       return await (await this.pool(name)).connect()
     } catch (cause) {
-      throw new UnavailableError('there is no connection to the database', { code: (cause as { code?: string }).code, cause, undone: 'unsent' })
+      throw new UnavailableError('there is no connection to the database', {
+        code: (cause as { code?: string }).code,
+        cause,
+        undone: 'unsent'
+      })
     }
   }
 
@@ -120,7 +124,9 @@ export class Connections<Name extends string> {
 
   #open (host: number): Generation<Name> {
     const servers = new Map<pg.ClientBase, string>()
-    const pools = Object.fromEntries(Object.entries<PoolOptions>(this.#options).map(([name, options]) => [name, this.#openPool(host, options, servers)]))
+    const pools = Object.fromEntries(
+      Object.entries<PoolOptions>(this.#options).map(([name, options]) => [name, this.#openPool(host, options, servers)])
+    )
     return (this.#generation = { host, pools: pools as Record<Name, pg.Pool>, servers })
   }
 

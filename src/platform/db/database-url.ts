@@ -25,10 +25,14 @@ export function readDatabaseUrl (url: string): DatabaseUrl {
   if (parts === null) throw new Error('must begin with postgres: or postgresql:, and two slashes')
   const [, scheme, authority, rest] = parts as unknown as [string, string, string, string]
   const end = authority.lastIndexOf('@') + 1
-  const servers = authority.slice(end).split(',').map(server => /^(\[[^\]]*\]|(?:[^\s:[\]%<>^|\\]|%[0-7][0-9a-f])*)(?::(\d*))?$/i.exec(server))
+  const servers = authority.slice(end).split(',').map(server =>
+    /^(\[[^\]]*\]|(?:[^\s:[\]%<>^|\\]|%[0-7][0-9a-f])*)(?::(\d*))?$/i.exec(server)
+  )
   // The driver wants to parse it too: with one host.
   const single = `${scheme}${authority.slice(0, end)}${end === 0 && authority === '' ? '' : 'localhost'}${rest}`
-  if (servers.includes(null) || !URL.canParse(single)) throw new Error('is not a URL: in the user name and the password write @ as %40, / as %2F, : as %3A, # as %23, ? as %3F and % as %25')
+  if (servers.includes(null) || !URL.canParse(single)) {
+    throw new Error('is not a URL: in the user name and the password write @ as %40, / as %2F, : as %3A, # as %23, ? as %3F and % as %25')
+  }
 
   const { searchParams } = new URL(single)
   // Of two, the driver takes the last.
@@ -43,7 +47,9 @@ export function readDatabaseUrl (url: string): DatabaseUrl {
 
   return {
     hosts,
-    urls: hosts.length === 1 ? [url] : hosts.map((host, index) => withHost(single, host, (ports.length === 1 ? ports[0] : ports[index]) as string)),
+    urls: hosts.length === 1
+      ? [url]
+      : hosts.map((host, index) => withHost(single, host, (ports.length === 1 ? ports[0] : ports[index]) as string)),
     attributes,
     isChoice: hosts.length > 1 || attributes !== 'any',
     sslMode: last('sslmode') ?? '',

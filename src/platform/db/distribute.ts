@@ -23,7 +23,12 @@ export async function distribute (databaseUrl: string, mode: CitusMode): Promise
     try {
       const { rowCount: isCitus } = await client.query("SELECT 1 FROM pg_extension WHERE extname = 'citus'")
       if (isCitus) return await distributeAll(client)
-      if (mode === 'on') throw new Error('CITUS is on, but the database has no extension citus: create it there and on every worker, and add the workers, before you migrate.')
+      if (mode === 'on') {
+        throw new Error(
+          'CITUS is on, but the database has no extension citus: create it there and on every worker, and add the workers, before you ' +
+          'migrate.'
+        )
+      }
       return []
     } finally {
       await client.end()
@@ -59,7 +64,10 @@ async function distributeTables (client: pg.Client): Promise<string[]> {
     WHERE NOT EXISTS (SELECT 1 FROM pg_dist_partition WHERE logicalrelid = own.oid)
     GROUP BY relname ORDER BY relname <> $1, max(depth), relname`, [FIRST_TABLE])
   for (const { name } of rows) {
-    await client.query("SELECT create_distributed_table($1, 'tenant', colocate_with => $2)", [name, name === FIRST_TABLE ? 'none' : FIRST_TABLE])
+    await client.query("SELECT create_distributed_table($1, 'tenant', colocate_with => $2)", [
+      name,
+      name === FIRST_TABLE ? 'none' : FIRST_TABLE
+    ])
   }
   // The rows that were there are on the workers now.
   for (const { name } of rows) await client.query('SELECT truncate_local_data_after_distributing_table($1)', [name])
@@ -68,7 +76,9 @@ async function distributeTables (client: pg.Client): Promise<string[]> {
 
 async function copyTables (client: pg.Client): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(`
-    SELECT name FROM unnest($1::text[]) AS name WHERE NOT EXISTS (SELECT 1 FROM pg_dist_partition WHERE logicalrelid = name::regclass)`, [REFERENCE_TABLES])
+    SELECT name FROM unnest($1::text[]) AS name WHERE NOT EXISTS (SELECT 1 FROM pg_dist_partition WHERE logicalrelid = name::regclass)`,
+  [REFERENCE_TABLES]
+  )
   for (const { name } of rows) await client.query('SELECT create_reference_table($1)', [name])
   return rows.map(({ name }) => name)
 }
@@ -105,7 +115,8 @@ async function distributeFunctions (client: pg.Client): Promise<void> {
 export async function settlePlans (client: pg.Client, isHoarding: boolean): Promise<void> {
   const { rows: functions } = await client.query<{ name: string, remember: string, kept: string | null }>(`
     SELECT oid::regprocedure::text AS name, obj_description(oid, 'pg_proc') AS kept,
-      format('COMMENT ON FUNCTION %s IS %L', oid::regprocedure, (SELECT setting FROM unnest(proconfig) AS setting WHERE setting LIKE 'plan_cache_mode=%')) AS remember
+      format('COMMENT ON FUNCTION %s IS %L', oid::regprocedure, (SELECT setting FROM unnest(proconfig) AS setting
+        WHERE setting LIKE 'plan_cache_mode=%')) AS remember
     FROM pg_proc
     WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' AND proargnames[1] = 'p_tenant'
       AND coalesce('plan_cache_mode=force_custom_plan' = ANY (proconfig), false) <> $1 ORDER BY 1`, [isHoarding])
@@ -132,7 +143,8 @@ async function grantViews (client: pg.Client): Promise<void> {
       FROM pg_class c CROSS JOIN aclexplode(c.relacl) AS a JOIN pg_roles r ON r.oid = a.grantee
       WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'v' AND a.grantee <> c.relowner
         AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) AS s
-    CROSS JOIN LATERAL run_command_on_workers('SET citus.enable_ddl_propagation = off; ' || statements) AS w JOIN pg_dist_node USING (nodename, nodeport)
+    CROSS JOIN LATERAL run_command_on_workers('SET citus.enable_ddl_propagation = off; ' || statements) AS w
+      JOIN pg_dist_node USING (nodename, nodeport)
     WHERE NOT success`)
   if (rows[0]) throw new Error(`The worker ${rows[0].node} was not told who may read the views: ${rows[0].failure}. Migrate again.`)
 }

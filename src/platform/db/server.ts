@@ -51,11 +51,19 @@ export async function findServer (databaseUrl: string, withinMs: number): Promis
     }
   }
   if (attributes === 'prefer-standby' && others[0] !== undefined) return others[0]
-  throw new UnavailableError(`the database is not there: ${reasons.join('; ')}`, { code: (cause as { code?: string } | undefined)?.code, cause })
+  throw new UnavailableError(`the database is not there: ${reasons.join('; ')}`, {
+    code: (cause as { code?: string } | undefined)?.code,
+    cause
+  })
 }
 
 async function ask (url: string, withinMs: number): Promise<Omit<Server, 'host'>> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: withinMs, query_timeout: withinMs, application_name: 'headless-mfa' })
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: withinMs,
+    query_timeout: withinMs,
+    application_name: 'headless-mfa'
+  })
   client.on('error', () => {}) // what waits for an answer hears of it
   try {
     await client.connect()

@@ -63,7 +63,9 @@ export interface Settlements {
   suspect_guessing: Suspected | { outcome: 'few' }
   suspect_spray: Suspected | { outcome: 'few' }
   want_webhook_events: { outcome: 'wanted' }
-  claim_webhook_event: { outcome: 'claimed', attempt: number, event: WebhookEvent } | { outcome: 'taken' } | { outcome: 'behind' } | { outcome: 'gone' }
+  claim_webhook_event: { outcome: 'claimed', attempt: number, event: WebhookEvent } | { outcome: 'taken' } | { outcome: 'behind' } | {
+    outcome: 'gone'
+  }
   deliver_webhook_event: { outcome: 'delivered', next: string | null } | { outcome: 'stale' }
   fail_webhook_event: { outcome: 'waiting' } | { outcome: 'parked', next: string | null } | { outcome: 'stale' }
   renew_webhook_event: { outcome: 'renewed' } | { outcome: 'stale' }
@@ -81,7 +83,12 @@ export type SettlementName = keyof Settlements
 export type Settled<Name extends SettlementName = SettlementName> = Settlements[Name]
 
 /** Nothing that the caller asked for: it goes before that, and if its answer is lost, nothing was accepted all the same. */
-export const PRELUDES: ReadonlySet<SettlementName> = new Set(['upsert_user', 'record_policy_contact', 'claim_confirmation', 'claim_renewal'])
+export const PRELUDES: ReadonlySet<SettlementName> = new Set([
+  'upsert_user',
+  'record_policy_contact',
+  'claim_confirmation',
+  'claim_renewal'
+])
 
 /** What takes longer than a request's: for many users at once, one at a time, which the caller sees to; and for every tenant. */
 export const LONG: Partial<Record<SettlementName, 'bulk' | 'reports'>> = { sync_users: 'bulk', begin_key: 'reports', forget_key: 'reports' }

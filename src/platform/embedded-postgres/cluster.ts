@@ -38,7 +38,7 @@ async function make (place: Place, dir: string, isPersistent: boolean) {
   mkdirSync(half, { mode: 0o700 })
   writeFileSync(passwordFile, randomBytes(24).toString('base64url'), { mode: 0o600 })
   /* c8 ignore next -- only root has to */
-  if (place.owner) for (const path of [half, passwordFile]) chownSync(path, place.owner.uid, place.owner.gid)
+  if (place.owner) { for (const path of [half, passwordFile]) chownSync(path, place.owner.uid, place.owner.gid) }
   await promisify(execFile)(join(place.binDir, 'initdb'), [
     `--pgdata=${half}`, '--username=postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`, '--encoding=UTF8',
     // PostgreSQL's own C.UTF-8, as not every system has one
@@ -123,7 +123,8 @@ export function registerUse (cluster: Cluster): { end (): boolean } {
     end () {
       rmSync(mine, { force: true })
       const alive = findProcesses(cluster.dataDir)
-      for (const name of readdirSync(dir)) if (!alive.includes(pidOf(name))) rmSync(join(dir, name), { force: true }) // killed before they could
+      // killed before they could
+      for (const name of readdirSync(dir)) if (!alive.includes(pidOf(name))) rmSync(join(dir, name), { force: true })
       return alive.length === 0
     }
   }

@@ -65,7 +65,9 @@ export function findRunning (dataDir: string, database = 'mfa'): string | undefi
   for (const each of dataDirs(dataDir)) {
     const dir = join(each, 'pgdata')
     const found = readPostmaster({ dir })
-    if (found?.isReady === true) return `postgresql://postgres:${readFileSync(join(dir, 'password'), 'utf8')}@127.0.0.1:${found.port}/${database}`
+    if (found?.isReady === true) {
+      return `postgresql://postgres:${readFileSync(join(dir, 'password'), 'utf8')}@127.0.0.1:${found.port}/${database}`
+    }
   }
   return undefined
 }

@@ -7,7 +7,7 @@ import {
 import { createRequire } from 'node:module'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 
-/* c8 ignore start -- which half of this file runs depends on whether root runs it; test/platform/embedded-postgres/embedded.test.ts tests both */
+/* c8 ignore start -- which half of this file runs depends on whether root runs it; embedded.test.ts tests both */
 
 /** Where an embedded PostgreSQL lives and who runs it. `owner` is undefined unless we are root, which PostgreSQL refuses. */
 export interface Place {

@@ -20,7 +20,9 @@ export function registerPreview (app: FastifyInstance, { config, db, guard }: Se
       id: 'previewPolicy',
       tag: 'Policy',
       summary: 'Count who would have to enroll under a draft policy',
-      description: 'Changes nothing. Fields that you leave out are those of the present policy. Counts every user as at their next login, without a second factor. `report_only` counts like `required`. Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token.',
+      description:
+        'Changes nothing. Fields that you leave out are those of the present policy. Counts every user as at their next login, without ' +
+        'a second factor. `report_only` counts like `required`. Needs the role `mfa:admin` or `mfa:auditor`, and a fresh MFA token.',
       body: Type.Ref('PolicyDraft'),
       answers: { 200: { schema: Type.Ref('PolicyPreview'), description: 'The numbers, in total and by group.' } },
       errors: ['step_up_required', 'not_enrolled', 'required_by_policy']
@@ -28,7 +30,12 @@ export function registerPreview (app: FastifyInstance, { config, db, guard }: Se
   }, async ({ caller: { tenant }, body }) => {
     const change = readChange(body as PolicyChange)
     refuseBelow(change, floor)
-    const { counts, groupsUnknown, sample } = await countPreview(db, tenant, rulesOf({ ...await findPolicy(db, tenant), ...change }, floor), [...issuers])
+    const { counts, groupsUnknown, sample } = await countPreview(
+      db,
+      tenant,
+      rulesOf({ ...await findPolicy(db, tenant), ...change }, floor),
+      [...issuers]
+    )
     const { all, byGroup } = sum(counts)
     return { ...all, byGroup: Object.fromEntries(byGroup), groupsUnknown, sample }
   })

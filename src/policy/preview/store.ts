@@ -43,13 +43,23 @@ export async function countPreview (db: Database, tenant: string, rules: Rule[],
 
 async function findSample (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Sampled[]> {
   const wanted = { strictness: STRICTNESS.required }
-  const found = await findOpenUsers(db, { tenant, rules, sources, wanted, alsoInGroup: sql``, also: sql``, cursor: undefined, limit: MAX_SAMPLE })
+  const found = await findOpenUsers(db, {
+    tenant,
+    rules,
+    sources,
+    wanted,
+    alsoInGroup: sql``,
+    also: sql``,
+    cursor: undefined,
+    limit: MAX_SAMPLE
+  })
   return await db.reports<Sampled>`
     SELECT id::text AS "userId", subject, account, namespace FROM users WHERE tenant = ${tenant} AND id IN (${found})`
 }
 
 async function countCohorts (db: Database, tenant: string, rules: Rule[], sources: readonly string[]): Promise<Omit<PreviewRow, 'sample'>> {
-  const timed = sql`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
+  const timed =
+    sql`tenant = ${tenant} AND enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
   const columns = COLUMNS.slice(0, rules.length)
   const names = join(columns.flatMap(({ isExempt, isGraced }) => [isExempt, isGraced]))
   const facts = (of: (rule: Rule) => [isExempt: Sql, deadline: Sql]): Sql => join(rules.flatMap((rule, index) => {
@@ -60,7 +70,9 @@ async function countCohorts (db: Database, tenant: string, rules: Rule[], source
   const [row] = await db.reports<Omit<PreviewRow, 'sample'>>`
     WITH timed AS MATERIALIZED (
       SELECT t.*, member.accounts, member.groups FROM (
-        SELECT cohort, ${facts(rule => [isExempt(rule), deadline(rule)])}, count(*) AS users FROM users WHERE ${timed} GROUP BY cohort, ${names}) AS t
+        SELECT cohort, ${
+    facts(rule => [isExempt(rule), deadline(rule)])
+  }, count(*) AS users FROM users WHERE ${timed} GROUP BY cohort, ${names}) AS t
       CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${timed} AND cohort = t.cohort LIMIT 1) AS member
     ), cohorts AS (
       SELECT accounts, groups, is_enrolled, ${untimed}, users FROM current_tallies WHERE tenant = ${tenant}
@@ -68,7 +80,10 @@ async function countCohorts (db: Database, tenant: string, rules: Rule[], source
       UNION ALL SELECT accounts, groups, false, ${names}, users FROM timed
     ), judged AS (
       -- Each cohort is judged once, and not once for each of its groups.
-      SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace', 'mustEnroll'])[1 + greatest(${join(rules.map((rule, index) => strictness(rule, sources, columns[index])))})] END AS bucket,
+      SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace',
+        'mustEnroll'])[1 + greatest(${
+    join(rules.map((rule, index) => strictness(rule, sources, columns[index])))
+  })] END AS bucket,
         ${distinctGroups(sources)} || ARRAY[${ALL_USERS}, CASE WHEN ${areGroupsUnknown(sources)} THEN ${UNKNOWN} END]::text[] AS entries
       FROM cohorts OFFSET 0
     ), counted AS MATERIALIZED (

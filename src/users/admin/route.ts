@@ -30,7 +30,9 @@ function registerUser (app: FastifyInstance, services: Services): void {
       id: 'getUser',
       tag: 'Users',
       summary: 'Read what is known about a user',
-      description: '`decision` is that of a session without a second factor. Needs the role `mfa:admin`, `mfa:auditor` or `mfa:support`, and a fresh MFA token. `mfa:support` sees the users who never had an `mfa:` role.',
+      description:
+        '`decision` is that of a session without a second factor. Needs the role `mfa:admin`, `mfa:auditor` or `mfa:support`, and a ' +
+        'fresh MFA token. `mfa:support` sees the users who never had an `mfa:` role.',
       params: UserParams,
       answers: { 200: { schema: Type.Ref('User'), description: 'The user. Never a secret.' } },
       errors: ['step_up_required', 'not_enrolled', 'not_found']
@@ -53,7 +55,9 @@ function registerExemption (app: FastifyInstance, services: Services): void {
       id: 'setExemption',
       tag: 'Users',
       summary: 'Exempt a user from the policy, or end the exemption',
-      description: 'Until `until`, or without an end. A user with an authenticator is still asked for a code. You can\'t exempt yourself. Needs the role `mfa:admin` and a fresh MFA token.',
+      description:
+        "Until `until`, or without an end. A user with an authenticator is still asked for a code. You can't exempt yourself. Needs " +
+        'the role `mfa:admin` and a fresh MFA token.',
       params: UserParams,
       body: Type.Ref('ExemptionChange'),
       answers: { 200: { schema: Type.Ref('User'), description: 'The user as they are now.' } },
@@ -65,9 +69,14 @@ function registerExemption (app: FastifyInstance, services: Services): void {
     const { tenant } = request.caller
     const userId = userIdOf(request)
     if (exempt) await refuseOneself(db, request)
-    if (!exempt && until !== undefined) throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
+    if (!exempt && until !== undefined) {
+      throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is of an exemption alone' }] })
+    }
     const end = until === undefined ? null : readTime('until', until)
-    refuseUnset(await forCaller(request, () => settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) })))
+    refuseUnset(
+      await forCaller(request, () =>
+        settleExemption(db, { tenant, userId, isExempt: exempt, until: end, reason, maxDays, by: byOf(request) }))
+    )
     return viewUser(services, await afterChange(findTarget(db, request)), clock(), settings)
   })
 }
@@ -95,7 +104,12 @@ function registerGrace (app: FastifyInstance, services: Services): void {
     const { tenant } = request.caller
     const userId = userIdOf(request)
     await refuseOneself(db, request)
-    refuseUnset(await forCaller(request, () => settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) })))
+    refuseUnset(
+      await forCaller(
+        request,
+        () => settleGrace(db, { tenant, userId, until: readTime('until', until), reason, maxDays, by: byOf(request) })
+      )
+    )
     return viewUser(services, await afterChange(findTarget(db, request)), clock(), settings)
   })
 }
@@ -103,5 +117,10 @@ function registerGrace (app: FastifyInstance, services: Services): void {
 function refuseUnset ({ outcome }: Settled<'exempt_user' | 'set_grace'>): void {
   if (outcome === 'gone') notFound()
   if (outcome === 'past') throw new Problem('invalid_request', { errors: [{ field: 'until', message: 'is over' }] })
-  if (outcome === 'below') throw new Problem('required_by_policy', { detail: DETAILS.floor, errors: [{ field: 'until', message: 'is later than the deployment\'s floor allows' }] })
+  if (outcome === 'below') {
+    throw new Problem('required_by_policy', {
+      detail: DETAILS.floor,
+      errors: [{ field: 'until', message: "is later than the deployment's floor allows" }]
+    })
+  }
 }

@@ -12,9 +12,23 @@ const Lock = Type.Object({
 })
 
 export const Exemption = Type.Union([
-  Type.Object({ since: Time, until: NullableTime, reason: Type.String(), by: Type.String({ description: 'The `userId` of an administrator' }) }),
+  Type.Object({
+    since: Time,
+    until: NullableTime,
+    reason: Type.String(),
+    by: Type.String({ description: 'The `userId` of an administrator' })
+  }),
   Type.Null()
-], { $id: 'Exemption', description: 'Null if there is none, or it is over', examples: [{ since: '2026-11-24T12:00:00.000Z', until: '2026-11-30T12:00:00.000Z', reason: 'New phone on Monday', by: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3' }] })
+], {
+  $id: 'Exemption',
+  description: 'Null if there is none, or it is over',
+  examples: [{
+    since: '2026-11-24T12:00:00.000Z',
+    until: '2026-11-30T12:00:00.000Z',
+    reason: 'New phone on Monday',
+    by: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3'
+  }]
+})
 
 const User = ({ throttled: kinds }: FactorKinds) => Type.Object({
   userId: Uuid,
@@ -36,7 +50,22 @@ const User = ({ throttled: kinds }: FactorKinds) => Type.Object({
 }, {
   $id: 'User',
   examples: [{
-    userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: 'alice', account: 'alice@example.com', namespace: 'https://id.example.com', tenant: 'acme', groups: ['staff'], accounts: ['local'], enrolled: false, factors: [], recoveryCodes: null, locks: Object.fromEntries(kinds.map(kind => [kind, { failures: 0, waitUntil: null, lockedAt: null }])), exemption: null, graceUntil: '2026-12-08T12:00:00.000Z', disabled: false, createdAt: '2026-11-24T12:00:00.000Z', decision: { action: 'allow', reason: 'grace', deadline: '2026-12-08T12:00:00.000Z' }
+    userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3',
+    subject: 'alice',
+    account: 'alice@example.com',
+    namespace: 'https://id.example.com',
+    tenant: 'acme',
+    groups: ['staff'],
+    accounts: ['local'],
+    enrolled: false,
+    factors: [],
+    recoveryCodes: null,
+    locks: Object.fromEntries(kinds.map(kind => [kind, { failures: 0, waitUntil: null, lockedAt: null }])),
+    exemption: null,
+    graceUntil: '2026-12-08T12:00:00.000Z',
+    disabled: false,
+    createdAt: '2026-11-24T12:00:00.000Z',
+    decision: { action: 'allow', reason: 'grace', deadline: '2026-12-08T12:00:00.000Z' }
   }]
 })
 
@@ -44,7 +73,11 @@ export const ExemptionChange = Type.Object({
   exempt: Type.Boolean(),
   reason: Reason,
   until: Type.Optional(GivenTime)
-}, { $id: 'ExemptionChange', additionalProperties: false, examples: [{ exempt: true, reason: 'New phone on Monday', until: '2030-01-07T12:00:00Z' }] })
+}, {
+  $id: 'ExemptionChange',
+  additionalProperties: false,
+  examples: [{ exempt: true, reason: 'New phone on Monday', until: '2030-01-07T12:00:00Z' }]
+})
 export type ExemptionChange = Static<typeof ExemptionChange>
 
 export const GraceChange = Type.Object({ until: GivenTime, reason: Reason }, {

@@ -28,6 +28,13 @@ export async function refuseOneself (db: Database, request: FastifyRequest): Pro
 }
 
 async function refuse (db: Database, request: FastifyRequest, cause: keyof typeof FORBIDDEN): Promise<never> {
-  await recordEvent(db, { tenant: request.caller.tenant, subject: userIdOf(request), action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause } })
+  await recordEvent(db, {
+    tenant: request.caller.tenant,
+    subject: userIdOf(request),
+    action: 'access.refused',
+    outcome: 'failure',
+    by: byOf(request),
+    details: { cause }
+  })
   throw new Problem('forbidden', { detail: FORBIDDEN[cause] })
 }

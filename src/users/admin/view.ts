@@ -17,7 +17,12 @@ export function viewExemption ({ exemption, readAt }: Pick<User, 'exemption' | '
 }
 
 /** What an administrator sees of a user, as of now: whether they could pass without a second factor, and never a secret. */
-export const viewUser = ({ kinds, config }: Pick<Services, 'kinds' | 'config'>, user: WholeUser, now: Date, settings: DecisionSettings): object => {
+export const viewUser = (
+  { kinds, config }: Pick<Services, 'kinds' | 'config'>,
+  user: WholeUser,
+  now: Date,
+  settings: DecisionSettings
+): object => {
   const { userId, subject, account, namespace, tenant, sources, factors, recovery } = user
   return {
     userId,
@@ -29,7 +34,9 @@ export const viewUser = ({ kinds, config }: Pick<Services, 'kinds' | 'config'>, 
     accounts: accountsOf(sources, settings.issuers),
     enrolled: factors.length > 0,
     factors: listFactors(kinds, user, now, config),
-    recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
+    recoveryCodes: recovery === null
+      ? null
+      : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
     locks: Object.fromEntries(kinds.throttled.map(kind => [kind, viewLock(throttleOf(user, kind))])),
     exemption: viewExemption(user, settings),
     graceUntil: user.graceUntil?.toISOString() ?? null,

@@ -19,7 +19,9 @@ export function registerStatus (app: FastifyInstance, { config, clock, guard, ki
       id: 'getStatus',
       tag: 'Status',
       summary: 'Ask what must happen next',
-      description: 'Call it after each login, and react to `decision.action`. `allow`: let the user in. `verify`: ask for a code. `enroll`: open the set-up page. `deny`: turn the user away. It also says who the user is and what they have set up.',
+      description:
+        'Call it after each login, and react to `decision.action`. `allow`: let the user in. `verify`: ask for a code. ' +
+        '`enroll`: open the set-up page. `deny`: turn the user away. It also says who the user is and what they have set up.',
       answers: { 200: { schema: Type.Ref('Status'), description: 'The user and the decision.' } },
       errors: []
     })
@@ -38,7 +40,9 @@ export function registerStatus (app: FastifyInstance, { config, clock, guard, ki
       enrolled: factors.length > 0,
       factors: listFactors(kinds, user, now, config),
       offers: kinds.offered(config, tenant).map(({ kind }) => kind),
-      recoveryCodes: recovery === null ? null : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
+      recoveryCodes: recovery === null
+        ? null
+        : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
       decision
     }
   })

@@ -3,10 +3,29 @@ import { NullableTime, Uuid } from '../../http/schema.ts'
 
 const decision = {
   action: Type.Enum(['allow', 'verify', 'enroll', 'deny']),
-  reason: Type.Enum(['mfa_verified', 'idp_mfa', 'not_required', 'exempt_sso', 'exempt_user', 'grace', 'report_only', 'factor_enrolled', 'required_by_policy', 'user_disabled']),
-  deadline: Type.Optional(Type.String({ format: 'date-time', description: 'With `grace`: until when the user may go on without a factor' })),
+  reason: Type.Enum([
+    'mfa_verified',
+    'idp_mfa',
+    'not_required',
+    'exempt_sso',
+    'exempt_user',
+    'grace',
+    'report_only',
+    'factor_enrolled',
+    'required_by_policy',
+    'user_disabled'
+  ]),
+  deadline: Type.Optional(
+    Type.String({ format: 'date-time', description: 'With `grace`: until when the user may go on without a factor' })
+  ),
   loginFirst: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the login is too old. Sign the user in again first' })),
-  loginTimeUnknown: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the token does not say when the login was, so the user can\'t enroll, and a new login would not help. Say so and stop: the operator must change the issuer' }))
+  loginTimeUnknown: Type.Optional(
+    Type.Literal(true, {
+      description:
+        "With `enroll`: the token does not say when the login was, so the user can't enroll, and a new login would not help. Say so " +
+        'and stop: the operator must change the issuer'
+    })
+  )
 }
 
 export const Decision = Type.Object({
@@ -31,6 +50,15 @@ export const Status = (kinds: readonly string[]) => Type.Object({
 }, {
   $id: 'Status',
   examples: [{
-    userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', subject: 'alice', account: 'alice@example.com', tenant: 'acme', namespace: 'https://id.example.com', enrolled: false, factors: [], offers: [...kinds], recoveryCodes: null, decision: { action: 'enroll', reason: 'required_by_policy' }
+    userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3',
+    subject: 'alice',
+    account: 'alice@example.com',
+    tenant: 'acme',
+    namespace: 'https://id.example.com',
+    enrolled: false,
+    factors: [],
+    offers: [...kinds],
+    recoveryCodes: null,
+    decision: { action: 'enroll', reason: 'required_by_policy' }
   }]
 })

@@ -10,7 +10,8 @@ const always = await startService(t, { ...service.env, ENROLL_REQUIRES_CODE: 'al
 const ADMIN = { roles: ['mfa:admin'] }
 const NEEDS_CODE = { status: 401, body: { code: 'step_up_required', action: 'recovery' } }
 
-const on = ({ call }: Service, user: User, method: string, path: string, body?: unknown, token = user.token()): Promise<Answer> => call(method, path, { token, body })
+const on = ({ call }: Service, user: User, method: string, path: string, body?: unknown, token = user.token()): Promise<Answer> =>
+  call(method, path, { token, body })
 /** The same user as another service sees them. */
 const at = (where: Service, { sub, options }: User, tenant: string): User => where.user({ ...options, sub, tenant })
 
@@ -54,7 +55,7 @@ t.test('the code may end unused: then a bypass helps, and a reset has nothing to
   const { body: { token } } = await user.call('POST', '/mfa/recovery', { code: bypass })
   clock.advance(901)
   t.equal((await user.call('POST', '/mfa/enroll', {}, token)).status, 401, 'the token has ended')
-  const again = (await user.call('POST', '/mfa/recovery', { code: (await administratorsBypass(user, id)) })).body.token
+  const again = (await user.call('POST', '/mfa/recovery', { code: await administratorsBypass(user, id) })).body.token
   t.equal((await user.enroll(again)).recoveryCodes?.length, 10)
 })
 
@@ -96,10 +97,15 @@ t.test('always: everyone needs one, and no fresh login', async t => {
   const mine = await at(always, user, admin.tenant).enroll(body.token)
   t.equal(mine.recoveryCodes?.length, 10)
   t.equal((await on(always, user, 'POST', '/mfa/enroll', {}, mine.token)).status, 201, 'a further one takes a second factor')
-  t.match(await on(always, always.user(ADMIN), 'POST', '/mfa/enroll'), NEEDS_CODE, 'the first administrator too: the break-glass command gives them one')
+  t.match(
+    await on(always, always.user(ADMIN), 'POST', '/mfa/enroll'),
+    NEEDS_CODE,
+    'the first administrator too: the break-glass command gives them one'
+  )
 })
 
-t.test('by default: an attacker with the password of a promoted user that support has reset sets up no factor, and administers nothing', async t => {
+t.test('by default: an attacker with the password of a promoted user that support has reset sets up no factor, and administers ' +
+  'nothing', async t => {
   t.equal(roles.config.ENROLL_REQUIRES_CODE, 'roles')
   const { admin: { tenant }, actOn, enrolled } = await administrator(roles, ['mfa:support'])
   const { user, id } = await enrolled()
@@ -148,10 +154,18 @@ t.test('roles: a first factor that was set up without a code administers after a
   const promoted = at(roles, user, tenant)
   promoted.options.roles = ['mfa:admin']
   for (const each of [secret, second.secret]) {
-    t.match(await promoted.call('GET', '/admin/policy', undefined, await promoted.verify(each)), { status: 403, body: { code: 'forbidden' } })
+    t.match(await promoted.call('GET', '/admin/policy', undefined, await promoted.verify(each)), {
+      status: 403,
+      body: { code: 'forbidden' }
+    })
   }
-  await db.rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND id = ${second.factorId}::uuid`
-  t.match(await promoted.call('GET', '/admin/policy', undefined, await promoted.verify(secret)), { status: 401, body: { code: 'step_up_required', action: 'verify' } }, 'an older one is asked for')
+  await db
+    .rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC'
+      WHERE tenant = ${tenant} AND id = ${second.factorId}::uuid`
+  t.match(await promoted.call('GET', '/admin/policy', undefined, await promoted.verify(secret)), {
+    status: 401,
+    body: { code: 'step_up_required', action: 'verify' }
+  }, 'an older one is asked for')
   t.equal((await promoted.call('GET', '/admin/policy', undefined, await promoted.verify(second.secret))).status, 200)
 
   // Where no user needed a code, no one waits.
@@ -168,7 +182,9 @@ t.test('roles: by a bypass a further administrator sets up, and administers afte
   const { body: { token } } = await second.call('POST', '/mfa/recovery', { code: (await actOn(userId, 'bypass')).body.code })
   const { secret } = await second.enroll(token)
   t.match(await second.call('GET', '/admin/policy', undefined, await second.verify(secret)), { status: 403 })
-  await db.rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC' WHERE tenant = ${admin.tenant}`
+  await db
+    .rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC'
+      WHERE tenant = ${admin.tenant}`
   t.equal((await second.call('GET', '/admin/policy', undefined, await second.verify(secret))).status, 200)
 })
 

@@ -10,7 +10,10 @@ t.test('a start answers a 160-bit secret, a key URI of exactly what the verifier
   t.equal(fromBase32(body.secret).length, 20)
   t.notMatch(body.secret, '=')
   const uri = new URL(body.otpauthUri)
-  t.same([...uri.searchParams].sort(), [['algorithm', 'SHA1'], ['digits', '6'], ['issuer', 'Acme & Co'], ['period', '30'], ['secret', body.secret]])
+  t.same([...uri.searchParams].sort(), [['algorithm', 'SHA1'], ['digits', '6'], ['issuer', 'Acme & Co'], ['period', '30'], [
+    'secret',
+    body.secret
+  ]])
   t.equal(decodeURIComponent(uri.pathname), '/Acme & Co:alice@example.com')
   t.match(body.qrCode, /^data:image\/png;base64,iVBORw0KGgo/)
   const lifetime = (new Date(body.expiresAt).getTime() - Date.now()) / 1000
@@ -36,7 +39,11 @@ t.test('200 starts give 200 different secrets whose bytes look random', async t 
   const service = await startService(t)
   const secrets: string[] = []
   // As many at once as a busy machine answers in time.
-  while (secrets.length < 200) secrets.push(...await Promise.all(Array.from({ length: 20 }, async () => (await service.user().call('POST', '/mfa/enroll')).body.secret as string)))
+  while (secrets.length < 200) {
+    secrets.push(
+      ...await Promise.all(Array.from({ length: 20 }, async () => (await service.user().call('POST', '/mfa/enroll')).body.secret as string))
+    )
+  }
   t.equal(new Set(secrets).size, 200)
   const counts = new Array<number>(16).fill(0)
   for (const secret of secrets) for (const byte of fromBase32(secret)) { counts[byte >> 4] = (counts[byte >> 4] ?? 0) + 1 }
@@ -70,7 +77,11 @@ t.test('nothing is active before a code is proven, and the pending secret verifi
   const user = service.user()
   const { body } = await user.call('POST', '/mfa/enroll')
   t.equal((await user.call('POST', '/mfa/verify', { code: service.clock.code(body.secret) })).body.code, 'not_enrolled')
-  t.match((await user.call('GET', '/mfa/status')).body, { enrolled: false, recoveryCodes: null, factors: [{ id: body.factorId, status: 'pending' }] })
+  t.match((await user.call('GET', '/mfa/status')).body, {
+    enrolled: false,
+    recoveryCodes: null,
+    factors: [{ id: body.factorId, status: 'pending' }]
+  })
 })
 
 t.test('the confirming code is spent, and the next one is good', async t => {
@@ -146,7 +157,12 @@ t.test('with an active factor a start needs a fresh MFA token, and leaves that f
   t.equal(refused.body.action, 'verify')
   const started = await user.call('POST', '/mfa/enroll', {}, token)
   t.equal(started.status, 201)
-  t.equal((await user.call('POST', '/mfa/enroll/confirm', { factorId: started.body.factorId, code: service.clock.code(started.body.secret) })).status, 401, 'the confirmation needs it too')
+  t.equal(
+    (await user.call('POST', '/mfa/enroll/confirm', { factorId: started.body.factorId, code: service.clock.code(started.body.secret) }))
+      .status,
+    401,
+    'the confirmation needs it too'
+  )
   t.equal((await user.call('POST', '/mfa/verify', { code: service.clock.code(secret) })).status, 200)
 })
 
@@ -170,7 +186,9 @@ t.test('each of several authenticators verifies, with or without its id', async 
   const code = service.clock.code(second.secret)
   t.equal((await user.call('POST', '/mfa/verify', { code, factorId: first.factorId })).status, 422, 'the code of another one')
   t.match((await user.call('POST', '/mfa/verify', { code })).body, { factorId: second.factorId })
-  t.match((await user.call('POST', '/mfa/verify', { code: service.clock.code(first.secret), factorId: first.factorId })).body, { factorId: first.factorId })
+  t.match((await user.call('POST', '/mfa/verify', { code: service.clock.code(first.secret), factorId: first.factorId })).body, {
+    factorId: first.factorId
+  })
 })
 
 t.test('under a recovery token the confirmation stays mfa-recovery', async t => {
@@ -179,7 +197,10 @@ t.test('under a recovery token the confirmation stays mfa-recovery', async t => 
   const { recoveryCodes } = await user.enroll()
   const { body } = await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
   const started = await user.call('POST', '/mfa/enroll', {}, body.token)
-  const confirmed = await user.call('POST', '/mfa/enroll/confirm', { factorId: started.body.factorId, code: service.clock.code(started.body.secret) }, body.token)
+  const confirmed = await user.call('POST', '/mfa/enroll/confirm', {
+    factorId: started.body.factorId,
+    code: service.clock.code(started.body.secret)
+  }, body.token)
   t.match(confirmed.body, { acr: 'mfa-recovery', amr: ['pwd', 'otp', 'recovery', 'mfa'], recoveryCodes: null })
 })
 

@@ -4,9 +4,11 @@ import { newTenant, startTrusting, TestIssuer } from '../../helpers/issuers.ts'
 import { checkProblem } from '../../helpers/problems.ts'
 import { type Answer, type User, type Service, startService } from '../../helpers/service.ts'
 
-const requireMfa = (service: Service, tenant: string, enforcement = 'required'): Promise<unknown> => service.db.rows`INSERT INTO policies (tenant, enforcement, version) VALUES (${tenant}, ${enforcement}, 1)`
+const requireMfa = (service: Service, tenant: string, enforcement = 'required'): Promise<unknown> =>
+  service.db.rows`INSERT INTO policies (tenant, enforcement, version) VALUES (${tenant}, ${enforcement}, 1)`
 const ageless = (user: User): string => user.token({ auth_time: undefined })
-const warnings = ({ log }: Service): any[] => log.map(line => JSON.parse(line)).filter(({ level, msg }) => level === 40 && /when the login was/.test(msg))
+const warnings = ({ log }: Service): any[] =>
+  log.map(line => JSON.parse(line)).filter(({ level, msg }) => level === 40 && /when the login was/.test(msg))
 const plain = (answer: Answer): any => ({ ...answer, headers: Object.fromEntries(answer.headers) })
 
 t.test('decision, call and gateway say so, and lead no user to the log-in page', async t => {
@@ -15,14 +17,25 @@ t.test('decision, call and gateway say so, and lead no user to the log-in page',
     const service = await startService(t, { ...pages, ...env })
     const user = service.user()
     await requireMfa(service, user.tenant)
-    t.same((await user.call('GET', '/mfa/status', undefined, ageless(user))).body.decision, { action: 'enroll', reason: 'required_by_policy', loginTimeUnknown: true })
+    t.same((await user.call('GET', '/mfa/status', undefined, ageless(user))).body.decision, {
+      action: 'enroll',
+      reason: 'required_by_policy',
+      loginTimeUnknown: true
+    })
     checkProblem(t, plain(await user.call('POST', '/mfa/enroll', {}, ageless(user))), 403, 'login_time_unknown', 'the call')
     const told = await service.call('GET', '/mfa/authorize', { token: ageless(user) })
     checkProblem(t, plain(told), status, 'login_time_unknown', 'a gateway')
-    t.match(Object.fromEntries(told.headers), { 'x-mfa-action': 'enroll', 'x-mfa-reason': 'login_time_unknown', 'x-mfa-location': pages.ENROLL_PAGE_URL })
+    t.match(Object.fromEntries(told.headers), {
+      'x-mfa-action': 'enroll',
+      'x-mfa-reason': 'login_time_unknown',
+      'x-mfa-location': pages.ENROLL_PAGE_URL
+    })
     const led = await service.call('GET', '/mfa/forward-auth', { token: ageless(user), headers: { accept: 'text/html' } })
     t.match(plain(led), { status: 302, headers: { location: pages.ENROLL_PAGE_URL } })
-    t.notOk((await service.call('GET', '/mfa/authorize', { token: user.token() })).headers.get('x-mfa-reason'), 'and says nothing of the sort of a token that has it')
+    t.notOk(
+      (await service.call('GET', '/mfa/authorize', { token: user.token() })).headers.get('x-mfa-reason'),
+      'and says nothing of the sort of a token that has it'
+    )
   }
 })
 
@@ -30,7 +43,10 @@ t.test('what a report-only policy would ask says so too', async t => {
   const service = await startService(t)
   const user = service.user()
   await requireMfa(service, user.tenant, 'report_only')
-  t.match((await user.call('GET', '/mfa/status', undefined, ageless(user))).body.decision, { reason: 'report_only', wouldBe: { action: 'enroll', loginTimeUnknown: true } })
+  t.match((await user.call('GET', '/mfa/status', undefined, ageless(user))).body.decision, {
+    reason: 'report_only',
+    wouldBe: { action: 'enroll', loginTimeUnknown: true }
+  })
   t.equal(warnings(service).length, 1, 'the operator knows before it counts')
 })
 

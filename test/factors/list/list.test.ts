@@ -7,7 +7,17 @@ t.test('a factor shows what it is and when it was used, never its secret', async
   const { secret } = await user.enroll(undefined, 'Phone')
   await user.verify(secret)
   const { body } = await user.call('GET', '/mfa/factors')
-  t.same(Object.keys(body.items[0]).sort(), ['confirmedAt', 'createdAt', 'id', 'kind', 'label', 'lastUsedAt', 'nextCodeAt', 'passkey', 'status'])
+  t.same(Object.keys(body.items[0]).sort(), [
+    'confirmedAt',
+    'createdAt',
+    'id',
+    'kind',
+    'label',
+    'lastUsedAt',
+    'nextCodeAt',
+    'passkey',
+    'status'
+  ])
   t.match(body.items, [{ kind: 'totp', label: 'Phone', status: 'active', lastUsedAt: /Z$/, nextCodeAt: null }])
 })
 
@@ -19,7 +29,10 @@ t.test('renaming needs a fresh second factor, and a label that no other has', as
   const path = `/mfa/factors/${factorId}`
   t.match(await user.call('PATCH', path, { label: 'Old phone' }), { status: 401, body: { code: 'step_up_required', action: 'verify' } })
   t.match(await user.call('PATCH', path, { label: 'Tablet' }, token), { status: 409, body: { code: 'label_taken' } })
-  t.match(await user.call('PATCH', path, { label: 'Old phone' }, token), { status: 200, body: { id: factorId, label: 'Old phone', status: 'active' } })
+  t.match(await user.call('PATCH', path, { label: 'Old phone' }, token), {
+    status: 200,
+    body: { id: factorId, label: 'Old phone', status: 'active' }
+  })
   t.match((await user.events()).at(-1), { action: 'factor.renamed', details: { label: 'Old phone' } })
 })
 
@@ -82,7 +95,10 @@ t.test('while MFA is enforced the last factor stays, and another one may go', as
   const user = service.user({ roles: ['mfa:admin'] })
   const first = await user.enroll()
   await user.call('PUT', '/admin/policy', { enforcement: 'required' }, first.token)
-  t.match(await user.call('DELETE', `/mfa/factors/${first.factorId}`, undefined, first.token), { status: 409, body: { code: 'required_by_policy' } })
+  t.match(await user.call('DELETE', `/mfa/factors/${first.factorId}`, undefined, first.token), {
+    status: 409,
+    body: { code: 'required_by_policy' }
+  })
   const second = await user.enroll(first.token)
   t.equal((await user.call('DELETE', `/mfa/factors/${second.factorId}`, undefined, first.token)).status, 200)
 })

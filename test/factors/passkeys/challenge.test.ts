@@ -5,7 +5,13 @@ import { type Asked, findChallengeFault, issueChallenge, numberOf } from '../../
 
 const NOW = new Date('2026-11-28T12:00:00.123Z')
 const later = (ms: number): Date => new Date(NOW.getTime() + ms)
-const ASKED: Asked = { tenant: 'acme', userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3', epoch: 3, session: '["https://id.test","s1"]', rpId: 'example.com' }
+const ASKED: Asked = {
+  tenant: 'acme',
+  userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3',
+  epoch: 3,
+  session: '["https://id.test","s1"]',
+  rpId: 'example.com'
+}
 const ring = (...ids: string[]) => ({ primary: ids[0] as string, keys: new Map(ids.map(id => [id, Buffer.alloc(32, id)])) })
 
 t.test('it is good for who asked, for five minutes, and under the keys that are there', async t => {
@@ -20,8 +26,17 @@ t.test('it is good for who asked, for five minutes, and under the keys that are 
 
 t.test('another user, tenant, epoch, session or relying party makes it a stranger\'s', async t => {
   const challenge = issueChallenge(ring('k1'), ASKED, NOW)
-  const others: Array<Partial<Asked>> = [{ tenant: 'other' }, { userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d4' }, { epoch: 4 }, { session: '["https://id.test","s2"]' }, { session: null }, { rpId: 'example.org' }]
-  for (const other of others) t.equal(findChallengeFault(ring('k1'), { ...ASKED, ...other }, challenge, NOW), 'challenge', JSON.stringify(other))
+  const others: Array<Partial<Asked>> = [
+    { tenant: 'other' },
+    { userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d4' },
+    { epoch: 4 },
+    { session: '["https://id.test","s2"]' },
+    { session: null },
+    { rpId: 'example.org' }
+  ]
+  for (const other of others) {
+    t.equal(findChallengeFault(ring('k1'), { ...ASKED, ...other }, challenge, NOW), 'challenge', JSON.stringify(other))
+  }
 })
 
 t.test('no bit of it may be another, and none may be missing', async t => {

@@ -5,15 +5,35 @@ import { Authenticator } from '../../helpers/authenticator.ts'
 import { answerChallenge, enrollPasskey, PASSKEYS, provePasskey, startPasskey } from '../../helpers/passkeys.ts'
 import { claimsOf, startService } from '../../helpers/service.ts'
 
-const service = await startService(t, { ...PASSKEYS, JWT_SESSION_CLAIM: 'sid', MFA_APPLICATION_AUDIENCES: 'billing', PASSKEY_RP_NAME: 'Example' })
+const service = await startService(t, {
+  ...PASSKEYS,
+  JWT_SESSION_CLAIM: 'sid',
+  MFA_APPLICATION_AUDIENCES: 'billing',
+  PASSKEY_RP_NAME: 'Example'
+})
 const { clock, db } = service
 const ICLOUD = 'fbfc3007-154e-4ecc-8c0b-6e020557d7bd'
 
 t.test('a first factor: set up, proved, and a token says so', async t => {
   const user = service.user({ sid: 's1', preferred_username: `${'x'.repeat(80)}@example.com` })
   t.match((await user.call('GET', '/mfa/status')).body, { enrolled: false, offers: ['totp', 'passkey'] })
-  t.match(await user.call('POST', '/mfa/passkeys/challenge', {}), { status: 409, body: { code: 'not_enrolled', detail: /POST \/mfa\/passkeys\.$/ } })
-  t.match(await user.call('POST', '/mfa/passkeys/verify', { credential: new Authenticator().create({ challenge: 'x', rp: { id: 'x' }, user: { id: 'x' }, pubKeyCredParams: [{ alg: -7 }], excludeCredentials: [] }) }), { status: 400 }, 'what is no answer to a challenge')
+  t.match(await user.call('POST', '/mfa/passkeys/challenge', {}), {
+    status: 409,
+    body: { code: 'not_enrolled', detail: /POST \/mfa\/passkeys\.$/ }
+  })
+  t.match(
+    await user.call('POST', '/mfa/passkeys/verify', {
+      credential: new Authenticator().create({
+        challenge: 'x',
+        rp: { id: 'x' },
+        user: { id: 'x' },
+        pubKeyCredParams: [{ alg: -7 }],
+        excludeCredentials: []
+      })
+    }),
+    { status: 400 },
+    'what is no answer to a challenge'
+  )
 
   const started = await user.call('POST', '/mfa/passkeys', { label: 'My laptop' })
   const { id } = await user.row()
@@ -35,7 +55,14 @@ t.test('a first factor: set up, proved, and a token says so', async t => {
     }
   })
   const { factorId, options } = started.body
-  const pending = { id: factorId, kind: 'passkey', label: 'My laptop', status: 'pending', nextCodeAt: null, passkey: { rpId: 'example.com', credentialId: null, synced: null, provider: null, usable: false } }
+  const pending = {
+    id: factorId,
+    kind: 'passkey',
+    label: 'My laptop',
+    status: 'pending',
+    nextCodeAt: null,
+    passkey: { rpId: 'example.com', credentialId: null, synced: null, provider: null, usable: false }
+  }
   t.match((await user.call('GET', '/mfa/factors')).body.items, [pending])
 
   const authenticator = new Authenticator({ aaguid: ICLOUD, isEligible: true, isBackedUp: true })
@@ -47,18 +74,44 @@ t.test('a first factor: set up, proved, and a token says so', async t => {
   t.match(await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential }), { status: 404 }, 'it is over')
   const passkey = { rpId: 'example.com', credentialId: credential.id, synced: true, provider: 'iCloud Keychain', usable: true }
   t.match((await user.call('GET', '/mfa/status')).body, {
-    enrolled: true, factors: [{ id: factorId, kind: 'passkey', label: 'My laptop', status: 'active', lastUsedAt: null, nextCodeAt: null, passkey }], decision: { action: 'allow', reason: 'mfa_verified' }
+    enrolled: true,
+    factors: [{ id: factorId, kind: 'passkey', label: 'My laptop', status: 'active', lastUsedAt: null, nextCodeAt: null, passkey }],
+    decision: { action: 'allow', reason: 'mfa_verified' }
   })
 
   const challenge = await user.call('POST', '/mfa/passkeys/challenge', {})
-  t.match(challenge, { status: 200, body: { expiresAt: /Z$/, options: { rpId: 'example.com', timeout: 300_000, userVerification: 'required', allowCredentials: [{ type: 'public-key', id: credential.id, transports: ['internal'] }] } } })
+  t.match(challenge, {
+    status: 200,
+    body: {
+      expiresAt: /Z$/,
+      options: {
+        rpId: 'example.com',
+        timeout: 300_000,
+        userVerification: 'required',
+        allowCredentials: [{ type: 'public-key', id: credential.id, transports: ['internal'] }]
+      }
+    }
+  })
   const verified = await user.call('POST', '/mfa/passkeys/verify', { credential: authenticator.get(challenge.body.options) })
-  t.same({ ...verified.body, token: '', expiresIn: 0 }, { token: '', tokenType: 'Bearer', expiresIn: 0, factorId, acr: 'phr', amr: ['pwd', 'pop', 'user', 'mfa'] })
+  t.same({ ...verified.body, token: '', expiresIn: 0 }, {
+    token: '',
+    tokenType: 'Bearer',
+    expiresIn: 0,
+    factorId,
+    acr: 'phr',
+    amr: ['pwd', 'pop', 'user', 'mfa']
+  })
   t.match(claimsOf(verified.body.token), { acr: 'phr', amr: ['pwd', 'pop', 'user', 'mfa'], fid: factorId })
   t.match((await user.call('GET', '/mfa/factors')).body.items, [{ lastUsedAt: /Z$/ }])
-  t.match(await user.call('PATCH', `/mfa/factors/${factorId}`, { label: 'Laptop' }, verified.body.token), { status: 200, body: { label: 'Laptop', passkey } })
+  t.match(await user.call('PATCH', `/mfa/factors/${factorId}`, { label: 'Laptop' }, verified.body.token), {
+    status: 200,
+    body: { label: 'Laptop', passkey }
+  })
   t.match((await user.events()).map(({ action, factor_kind: kind, details }) => [action, kind, details.factorId]), [
-    ['factor.started', 'passkey', factorId], ['factor.confirmed', 'passkey', factorId], ['passkey.accepted', 'passkey', factorId], ['factor.renamed', 'passkey', factorId]
+    ['factor.started', 'passkey', factorId],
+    ['factor.confirmed', 'passkey', factorId],
+    ['passkey.accepted', 'passkey', factorId],
+    ['factor.renamed', 'passkey', factorId]
   ])
 })
 
@@ -67,7 +120,11 @@ t.test('it may be the first factor, beside TOTP, and last; a passkey and codes k
   const totp = await user.enroll()
   const { authenticator, factorId, recoveryCodes } = await enrollPasskey(user, { token: totp.token })
   t.equal(recoveryCodes, null)
-  t.match((await user.call('GET', '/mfa/factors')).body.items.map(({ kind, label, passkey }: any) => [kind, label, passkey === null]), [['totp', 'Authenticator 1', true], ['passkey', 'Passkey 1', false]])
+  t.match((await user.call('GET', '/mfa/factors')).body.items.map(({ kind, label, passkey }: any) => [kind, label, passkey === null]), [[
+    'totp',
+    'Authenticator 1',
+    true
+  ], ['passkey', 'Passkey 1', false]])
   for (let time = 0; time < 5; time++) await user.call('POST', '/mfa/verify', { code: clock.wrongCode(totp.secret) })
   t.match(await user.call('POST', '/mfa/verify', { code: clock.code(totp.secret) }), { status: 429 })
   const verified = await provePasskey(user, authenticator)
@@ -131,7 +188,11 @@ t.test('acr: an application is told phr if it asks, and only for what was a pass
   t.match(await other.call('POST', '/mfa/token', { acr: 'phr' }), { status: 409, body: { code: 'not_enrolled', detail: /no passkey/ } })
   const passkey = await enrollPasskey(other, { token: totp.token })
   const refused = await other.call('POST', '/mfa/token', { acr: 'phr' })
-  t.match(refused, { status: 401, body: { code: 'step_up_required', action: 'verify', acr: 'phr', detail: /Only a passkey/ } }, 'a set-up is none')
+  t.match(
+    refused,
+    { status: 401, body: { code: 'step_up_required', action: 'verify', acr: 'phr', detail: /Only a passkey/ } },
+    'a set-up is none'
+  )
   t.match(refused.headers.get('www-authenticate'), /acr_values="phr"/)
   const code = await other.verify(totp.secret)
   t.match(await other.call('POST', '/mfa/token', { acr: 'phr' }, code), { status: 401 })
@@ -149,7 +210,12 @@ t.test('a recovery sets one up, which says so, and does not administer for a day
   const recovered = await user.call('POST', '/mfa/recovery', { code: totp.recoveryCodes?.[0] })
   const { factorId, options } = await startPasskey(user, recovered.body.token)
   const authenticator = new Authenticator()
-  const confirmed = await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential: authenticator.create(options) }, recovered.body.token)
+  const confirmed = await user.call(
+    'POST',
+    '/mfa/passkeys/confirm',
+    { factorId, credential: authenticator.create(options) },
+    recovered.body.token
+  )
   t.match(confirmed, { status: 200, body: { acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'] } })
   const verified = await provePasskey(user, authenticator)
   t.match(await user.call('GET', '/admin/stats', undefined, verified.body.token), { status: 401, body: { code: 'step_up_required' } })
@@ -166,7 +232,13 @@ t.test('a confirmation may be repeated until it has succeeded: the answer of a f
   const user = service.user()
   const { factorId, options } = await startPasskey(user)
   const credential = new Authenticator().create(options)
-  t.match(await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential: { ...credential, id: Buffer.from(randomBytes(32)).toString('base64url') } }), { status: 422, body: { code: 'code_refused' } })
+  t.match(
+    await user.call('POST', '/mfa/passkeys/confirm', {
+      factorId,
+      credential: { ...credential, id: Buffer.from(randomBytes(32)).toString('base64url') }
+    }),
+    { status: 422, body: { code: 'code_refused' } }
+  )
   t.equal((await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential })).status, 200)
 })
 
@@ -174,11 +246,24 @@ t.test('the fifth refused answer ends a set-up, and another login session never 
   const user = service.user({ sid: 's1' })
   const { factorId, options } = await startPasskey(user)
   const authenticator = new Authenticator()
-  t.equal((await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential: authenticator.create(options) }, user.token({ sid: 's2' }))).status, 404)
+  t.equal(
+    (await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential: authenticator.create(options) }, user.token({ sid: 's2' })))
+      .status,
+    404
+  )
   for (let time = 0; time < 5; time++) {
-    t.match(await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential: authenticator.create(options, { origin: 'https://evil.example' }) }), { status: 422, body: { code: 'code_refused' } })
+    t.match(
+      await user.call('POST', '/mfa/passkeys/confirm', {
+        factorId,
+        credential: authenticator.create(options, { origin: 'https://evil.example' })
+      }),
+      { status: 422, body: { code: 'code_refused' } }
+    )
   }
-  t.match(await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential: authenticator.create(options) }), { status: 404, body: { detail: /five/ } })
+  t.match(await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential: authenticator.create(options) }), {
+    status: 404,
+    body: { detail: /five/ }
+  })
   const refused = (await user.events()).filter(({ action }) => action === 'passkey.refused')
   t.match(refused, [{ factor_kind: 'passkey', outcome: 'failure', details: { cause: 'origin', count: 1 } }], 'one event a minute')
 })
@@ -189,24 +274,43 @@ t.test('a public key is sealed for a passkey alone: as a TOTP secret it is unrea
   const credential = await answerChallenge(user, authenticator)
   await db.rows`UPDATE factors SET kind = 'totp', algorithm = 'SHA1', digits = 6, period = 30 WHERE tenant = ${user.tenant}`
   t.match(await user.call('POST', '/mfa/verify', { code: '123456' }), { status: 503 })
-  t.match(await user.call('POST', '/mfa/enroll', {}), { status: 401, body: { code: 'step_up_required' } }, 'and a password alone enrolls no one')
+  t.match(
+    await user.call('POST', '/mfa/enroll', {}),
+    { status: 401, body: { code: 'step_up_required' } },
+    'and a password alone enrolls no one'
+  )
   await db.rows`UPDATE factors SET kind = 'passkey' WHERE tenant = ${user.tenant}`
   // The parameters are bound, too.
   t.match(await user.call('POST', '/mfa/passkeys/verify', { credential }), { status: 503, body: { code: 'unavailable' } })
   await db.rows`UPDATE factors SET algorithm = NULL, digits = NULL, period = NULL WHERE tenant = ${user.tenant}`
   t.match(await user.call('POST', '/mfa/passkeys/verify', { credential }), { status: 200 }, 'nothing of it was used up')
-  t.match((await user.events()).filter(({ action }) => action === 'secret.unreadable'), [{ factor_kind: 'totp' }, { factor_kind: 'passkey', details: { factorId } }])
+  t.match((await user.events()).filter(({ action }) => action === 'secret.unreadable'), [{ factor_kind: 'totp' }, {
+    factor_kind: 'passkey',
+    details: { factorId }
+  }])
   t.equal((await user.events()).filter(({ action }) => action === 'passkey.refused').length, 0)
 })
 
 t.test('of a second RP ID nothing is usable, and no one falls back to a password', async t => {
   const user = service.user()
   const { authenticator, recoveryCodes } = await enrollPasskey(user)
-  const other = await startService(t, { ...service.env, PASSKEY_RP_ID: 'example.org', PASSKEY_ORIGINS: 'https://example.org', PASSKEY_RP_NAME: undefined }, clock)
+  const other = await startService(t, {
+    ...service.env,
+    PASSKEY_RP_ID: 'example.org',
+    PASSKEY_ORIGINS: 'https://example.org',
+    PASSKEY_RP_NAME: undefined
+  }, clock)
   const call = (method: string, path: string, body?: unknown): Promise<any> => other.call(method, path, { token: user.token(), body })
   t.match(await call('POST', '/mfa/passkeys/challenge', {}), { status: 409, body: { code: 'not_enrolled' } })
-  t.match(await call('POST', '/mfa/passkeys/verify', { credential: await answerChallenge(user, authenticator) }), { status: 409, body: { code: 'not_enrolled' } })
-  t.match((await call('GET', '/mfa/status')).body, { enrolled: true, factors: [{ passkey: { rpId: 'example.com', usable: false } }], decision: { action: 'verify' } })
+  t.match(await call('POST', '/mfa/passkeys/verify', { credential: await answerChallenge(user, authenticator) }), {
+    status: 409,
+    body: { code: 'not_enrolled' }
+  })
+  t.match((await call('GET', '/mfa/status')).body, {
+    enrolled: true,
+    factors: [{ passkey: { rpId: 'example.com', usable: false } }],
+    decision: { action: 'verify' }
+  })
   t.match(await call('POST', '/mfa/passkeys', {}), { status: 401, body: { code: 'step_up_required' } })
   const recovered = await call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
   const started = await other.call('POST', '/mfa/passkeys', { token: recovered.body.token, body: {} })
@@ -214,16 +318,37 @@ t.test('of a second RP ID nothing is usable, and no one falls back to a password
 })
 
 t.test('without a relying party each call is not_offered, and nothing else changes', async t => {
-  const plain = await startService(t, { ...service.env, PASSKEY_RP_ID: undefined, PASSKEY_ORIGINS: undefined, PASSKEY_RP_NAME: undefined }, clock)
+  const plain = await startService(
+    t,
+    { ...service.env, PASSKEY_RP_ID: undefined, PASSKEY_ORIGINS: undefined, PASSKEY_RP_NAME: undefined },
+    clock
+  )
   const user = service.user()
   const { authenticator } = await enrollPasskey(user)
   const { factorId } = await startPasskey(user, (await provePasskey(user, authenticator)).body.token)
   const credential = await answerChallenge(user, authenticator)
-  const attested = authenticator.create({ challenge: 'x', rp: { id: 'x' }, user: { id: 'x' }, pubKeyCredParams: [{ alg: -7 }], excludeCredentials: [] })
-  const calls: Array<[string, object]> = [['', {}], ['/confirm', { factorId, credential: attested }], ['/challenge', {}], ['/verify', { credential }]]
-  for (const [path, body] of calls) t.match(await plain.call('POST', `/mfa/passkeys${path}`, { token: user.token(), body }), { status: 409, body: { code: 'not_offered' } }, path)
+  const attested = authenticator.create({
+    challenge: 'x',
+    rp: { id: 'x' },
+    user: { id: 'x' },
+    pubKeyCredParams: [{ alg: -7 }],
+    excludeCredentials: []
+  })
+  const calls: Array<[string, object]> = [['', {}], ['/confirm', { factorId, credential: attested }], ['/challenge', {}], ['/verify', {
+    credential
+  }]]
+  for (const [path, body] of calls) {
+    t.match(
+      await plain.call('POST', `/mfa/passkeys${path}`, { token: user.token(), body }),
+      { status: 409, body: { code: 'not_offered' } },
+      path
+    )
+  }
   const { body } = await plain.call('GET', '/mfa/status', { token: user.token() })
-  t.match(body, { offers: ['totp'], factors: [{ kind: 'passkey', passkey: { usable: false } }, { kind: 'passkey', status: 'pending', passkey: null }] })
+  t.match(body, {
+    offers: ['totp'],
+    factors: [{ kind: 'passkey', passkey: { usable: false } }, { kind: 'passkey', status: 'pending', passkey: null }]
+  })
   const other = plain.user()
   await other.enroll()
   t.match((await other.call('GET', '/mfa/status')).body, { offers: ['totp'], factors: [{ kind: 'totp', passkey: null }] })

@@ -7,7 +7,8 @@ import { until } from '../../helpers/until.ts'
 
 const { url } = await ownDatabase(t)
 const ENV = { DATABASE_URL: url, ...PASSKEYS }
-const metric = async (service: Service): Promise<string[]> => (await service.call('GET', '/metrics')).text.split('\n').filter(line => line.startsWith('mfa_passkeys_unusable{'))
+const metric = async (service: Service): Promise<string[]> =>
+  (await service.call('GET', '/metrics')).text.split('\n').filter(line => line.startsWith('mfa_passkeys_unusable{'))
 const warned = ({ log }: Service): string[] => log.filter(line => line.includes('another domain') || line.includes('other domains'))
 
 t.test('how many there are, by their domain, in the log and the metrics', async t => {

@@ -1,7 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { BYPASS_SLOT, canonicalize, CODES, digest, formatCode, generateCode, generateCodes, hasValidChecksum, slotOf, tagOf } from '../../../src/factors/recovery-codes/recovery-code.ts'
+import {
+  BYPASS_SLOT,
+  canonicalize,
+  CODES,
+  digest,
+  formatCode,
+  generateCode,
+  generateCodes,
+  hasValidChecksum,
+  slotOf,
+  tagOf
+} from '../../../src/factors/recovery-codes/recovery-code.ts'
 
 const OWNER = { tenant: 'acme', userId: 'u1' }
 
@@ -60,15 +71,47 @@ t.test('the checksum finds every two neighbours that were swapped', async t => {
   t.notOk(hasValidChecksum('0'.repeat(15) + '1'))
 })
 
-t.test('a code is understood in any case and width, with dashes and spaces of any kind anywhere, any script\'s digits, and O, I, L for what they look like', async t => {
-  const separator = fc.constantFrom('', '', '', '-', ' ', '--', ' - ', '\t', '\u00a0', '\u2007', '\u202f', '\u2060', '\u200b', '\u200d', '\ufeff', '\u00ad', '\u2010', '\u2011', '\u2012', '\u2013', '\u2014', '\u2015', '\u2212', '\uff0d', '\u3000', '\n')
+t.test("a code is understood in any case and width, with dashes and spaces of any kind anywhere, any script's digits, and O, " +
+  'I, L for what they look like', async t => {
+  const separator = fc.constantFrom(
+    '',
+    '',
+    '',
+    '-',
+    ' ',
+    '--',
+    ' - ',
+    '\t',
+    '\u00a0',
+    '\u2007',
+    '\u202f',
+    '\u2060',
+    '\u200b',
+    '\u200d',
+    '\ufeff',
+    '\u00ad',
+    '\u2010',
+    '\u2011',
+    '\u2012',
+    '\u2013',
+    '\u2014',
+    '\u2015',
+    '\u2212',
+    '\uff0d',
+    '\u3000',
+    '\n'
+  )
   const look: Record<string, string[]> = { 0: ['0', 'O', 'o'], 1: ['1', 'I', 'i', 'L', 'l'] }
   fc.assert(fc.property(code, fc.array(fc.tuple(separator, fc.nat(29)), { minLength: 17, maxLength: 17 }), (one, noise) => {
     const typed = [...one].map((character, index) => {
       const [before, choice] = noise[index] as [string, number]
       const wide = (text: string): string => String.fromCharCode(text.charCodeAt(0) + 0xfee0)
       const ascii = look[character] ?? [character, character.toLowerCase()]
-      const spellings = [...ascii, ...ascii.map(wide), ...(/\d/.test(character) ? [0x660, 0x966, 0x1d7ce, 0x1d7ec].map(zero => String.fromCodePoint(zero + Number(character))) : [])]
+      const spellings = [
+        ...ascii,
+        ...ascii.map(wide),
+        ...(/\d/.test(character) ? [0x660, 0x966, 0x1d7ce, 0x1d7ec].map(zero => String.fromCodePoint(zero + Number(character))) : [])
+      ]
       return before + (spellings[choice % spellings.length] as string)
     }).join('') + (noise[16] as [string, number])[0]
     return canonicalize(typed) === one
@@ -78,7 +121,27 @@ t.test('a code is understood in any case and width, with dashes and spaces of an
 
 t.test('what has not 16 characters of the alphabet then is no code: never cut to size, never thrown at', async t => {
   const one = generateCode(0)
-  for (const input of ['', one.slice(1), `${one}0`, one.repeat(2), `${one}${'0'.repeat(100)}`, `${one.slice(1)}U`, `${one.slice(1)}!`, `${one.slice(1)}\0`, `${one.slice(1)}%`, `${one.slice(1)}ç`, `${one.slice(2)}ß`, `${one.slice(1)}ß`, `${one.slice(1)}ı`, `${one.slice(1)}_`, `${one.slice(1)}٣٣`, `${one.slice(2)}💥`, 'x'.repeat(100_000)]) {
+  for (
+    const input of [
+      '',
+      one.slice(1),
+      `${one}0`,
+      one.repeat(2),
+      `${one}${'0'.repeat(100)}`,
+      `${one.slice(1)}U`,
+      `${one.slice(1)}!`,
+      `${one.slice(1)}\0`,
+      `${one.slice(1)}%`,
+      `${one.slice(1)}ç`,
+      `${one.slice(2)}ß`,
+      `${one.slice(1)}ß`,
+      `${one.slice(1)}ı`,
+      `${one.slice(1)}_`,
+      `${one.slice(1)}٣٣`,
+      `${one.slice(2)}💥`,
+      'x'.repeat(100_000)
+    ]
+  ) {
     t.equal(canonicalize(input), null, JSON.stringify(input.slice(0, 20)))
   }
   fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 80 }), input => {
@@ -105,6 +168,9 @@ t.test('a code\'s hash and tag are of one user of one tenant, and say nothing of
   }
   t.equal(of({ ...OWNER }), of(OWNER))
   const tags = new Set(Array.from({ length: 1000 }, () => tagOf(pepper, OWNER, generateCode(3))))
-  t.ok(tags.size > 950 && [...tags].every(tag => Number.isInteger(tag) && tag >= 0 && tag < 65_536), `${tags.size} tags of a thousand codes`)
+  t.ok(
+    tags.size > 950 && [...tags].every(tag => Number.isInteger(tag) && tag >= 0 && tag < 65_536),
+    `${tags.size} tags of a thousand codes`
+  )
   t.not(tagOf(pepper, OWNER, code), Buffer.from(digest(pepper, OWNER, code), 'base64').readUInt16BE())
 })

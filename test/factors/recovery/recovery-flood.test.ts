@@ -12,15 +12,21 @@ const recover = (user: User, code: string | undefined): Promise<Answer> => user.
 const renew = (user: User, token: string): Promise<Answer> => user.call('POST', '/mfa/recovery/codes', {}, token)
 const refused = async (user: User): Promise<any[]> => (await user.events()).filter(({ action }) => action === 'recovery.refused')
 /** Lets a minute pass, as far as the events know. */
-const aMinute = ({ tenant }: User): Promise<unknown> => db.rows`UPDATE refusals SET reported_at = now() - interval '61 seconds' WHERE tenant = ${tenant}`
+const aMinute = ({ tenant }: User): Promise<unknown> =>
+  db.rows`UPDATE refusals SET reported_at = now() - interval '61 seconds' WHERE tenant = ${tenant}`
 
-t.test('while an attacker with the password sends wrong codes of every kind, the owner\'s recovery code and an administrator\'s code open at the first try', async t => {
+t.test("while an attacker with the password sends wrong codes of every kind, the owner's recovery code and an administrator's " +
+  'code open at the first try', async t => {
   const { actOn, enrolled } = await administrator(service)
   const { user, id, secret, recoveryCodes } = await enrolled()
   const attack = { isOver: false }
   const attackers = Array.from({ length: 4 }, async (_, n) => {
     for (let round = 0; !attack.isOver; round++) {
-      const [path, code] = ([['/mfa/verify', clock.wrongCode(secret)], ['/mfa/recovery', generateCode(round % 10)], ['/mfa/recovery', generateCode(BYPASS_SLOT)]] as const)[(round + n) % 3] as [string, string]
+      const [path, code] =
+        ([['/mfa/verify', clock.wrongCode(secret)], ['/mfa/recovery', generateCode(round % 10)], [
+          '/mfa/recovery',
+          generateCode(BYPASS_SLOT)
+        ]] as const)[(round + n) % 3] as [string, string]
       await user.call('POST', path, { code })
     }
   })
@@ -48,7 +54,11 @@ t.test('of refused codes there is one event a minute, which says how many there 
   await recover(user, generateCode(1))
   await aMinute(user)
   await sweep(db)
-  t.same((await refused(user)).slice(2).map(({ details }) => details), [{ count: 2 }], 'those that no other one came after are told of, too')
+  t.same(
+    (await refused(user)).slice(2).map(({ details }) => details),
+    [{ count: 2 }],
+    'those that no other one came after are told of, too'
+  )
   await aMinute(user)
   await sweep(db)
   t.same(await db.rows`SELECT 1 FROM refusals WHERE tenant = ${user.tenant}`, [], 'and nothing is kept of them')
@@ -75,7 +85,9 @@ t.test('recovery codes are renewed six times an hour, and one renewal of a user 
   t.match(seventh, { status: 429, body: { code: 'too_many_attempts' } })
   const wait = Number(seventh.headers.get('retry-after'))
   t.ok(wait <= 3600 && wait > 3400, `${wait} seconds`)
-  await db.rows`UPDATE throttles SET recent[1] = (recent[1] AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${user.tenant} AND kind = 'renew'`
+  await db
+    .rows`UPDATE throttles SET recent[1] = (recent[1] AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC'
+      WHERE tenant = ${user.tenant} AND kind = 'renew'`
   t.equal((await renew(user, token)).status, 201)
 })
 

@@ -13,11 +13,18 @@ t.test('a recovery code works once, in any spelling, and leaves a weaker token',
   t.notOk(claimsOf(body.token).amr.includes('otp'))
   t.equal((await user.call('POST', '/mfa/recovery', { code: first })).status, 422)
   t.equal((await user.call('POST', '/mfa/recovery', { code: second.toLowerCase().replaceAll('-', ' ') })).status, 200)
-  t.equal((await user.call('POST', '/mfa/recovery', { code: third.replaceAll('-', '').replaceAll('0', 'o').replaceAll('1', 'l') })).body.remaining, 7)
+  t.equal(
+    (await user.call('POST', '/mfa/recovery', { code: third.replaceAll('-', '').replaceAll('0', 'o').replaceAll('1', 'l') })).body
+      .remaining,
+    7
+  )
   // As it comes out of a document, a chat, a password manager, or an input method.
   const wide = (code: string): string => code.replace(/[!-~]/g, character => String.fromCharCode(character.charCodeAt(0) + 0xFEE0))
   const spellings: Array<(code: string) => string> = [
-    code => code.replaceAll('-', '\u2013'), code => code.replaceAll('-', ' \u2212 '), code => `\u200B${code.replaceAll('-', '\u00A0')}\u2060`, code => wide(code.toLowerCase()).replaceAll('０', 'Ｏ'),
+    code => code.replaceAll('-', '\u2013'),
+    code => code.replaceAll('-', ' \u2212 '),
+    code => `\u200B${code.replaceAll('-', '\u00A0')}\u2060`,
+    code => wide(code.toLowerCase()).replaceAll('０', 'Ｏ'),
     code => code.replaceAll('-', '').replace(/\d/g, digit => String.fromCodePoint(0x6F0 + Number(digit)))
   ]
   for (const [index, spell] of spellings.entries()) {
@@ -31,8 +38,28 @@ t.test('what is not 16 such characters is 400; a wrong checksum is refused; neit
   const user = service.user()
   const { recoveryCodes } = await user.enroll()
   const [code] = recoveryCodes as [string]
-  for (const input of ['', 'x', `${code}0`, code.slice(0, -1), '!'.repeat(16), 'U'.repeat(16), 'x'.repeat(10_000), `${code}${' '.repeat(60)}`, '%_%_%_%_%_%_%_%_', `${code.slice(0, -1)}\u0000`, `${code.slice(0, -2)}ß`, 1234567890123456, null, [code]]) {
-    t.match(await user.call('POST', '/mfa/recovery', { code: input }), { status: 400, body: { errors: [{ field: 'code', message: 'must be the 16 characters of a recovery code, as a string' }] } })
+  for (
+    const input of [
+      '',
+      'x',
+      `${code}0`,
+      code.slice(0, -1),
+      '!'.repeat(16),
+      'U'.repeat(16),
+      'x'.repeat(10_000),
+      `${code}${' '.repeat(60)}`,
+      '%_%_%_%_%_%_%_%_',
+      `${code.slice(0, -1)}\u0000`,
+      `${code.slice(0, -2)}ß`,
+      1234567890123456,
+      null,
+      [code]
+    ]
+  ) {
+    t.match(await user.call('POST', '/mfa/recovery', { code: input }), {
+      status: 400,
+      body: { errors: [{ field: 'code', message: 'must be the 16 characters of a recovery code, as a string' }] }
+    })
   }
   const flipped = `${code.slice(0, -1)}${code.endsWith('0') ? '1' : '0'}`
   t.match(await user.call('POST', '/mfa/recovery', { code: flipped }), { status: 422, body: { code: 'code_refused' } })
@@ -95,7 +122,11 @@ t.test('a recovery opens no administration, nor does a factor that was set up af
   t.match(await user.call('GET', '/admin/policy', undefined, token), { status: 401, body: { code: 'step_up_required' } })
   const newer = await user.enroll(token)
   const byNewer = await user.verify(newer.secret)
-  t.match(await user.call('GET', '/admin/policy', undefined, byNewer), { status: 401, body: { action: 'verify' } }, 'the older one is asked for')
+  t.match(
+    await user.call('GET', '/admin/policy', undefined, byNewer),
+    { status: 401, body: { action: 'verify' } },
+    'the older one is asked for'
+  )
   t.equal((await user.call('GET', '/admin/policy', undefined, await user.verify(old.secret))).status, 200)
   // Another recovery does not make the newer factor older than it.
   await user.call('POST', '/mfa/recovery', { code: old.recoveryCodes?.[1] })
@@ -103,7 +134,9 @@ t.test('a recovery opens no administration, nor does a factor that was set up af
   const { body: removed } = await user.call('DELETE', `/mfa/factors/${old.factorId}`, {}, await user.verify(newer.secret))
   t.match(removed, { acr: 'mfa' })
   t.match(await user.call('GET', '/admin/policy', undefined, removed.token), { status: 403, body: { code: 'forbidden' } })
-  await service.db.rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC' WHERE tenant = ${user.tenant}`
+  await service.db
+    .rows`UPDATE factors SET after_recovery_at = (after_recovery_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC'
+      WHERE tenant = ${user.tenant}`
   t.equal((await user.call('GET', '/admin/policy', undefined, removed.token)).status, 200)
 })
 

@@ -9,13 +9,21 @@ import { open } from '../../../src/keys/seal.ts'
 import { auditOf, type FactorKind } from '../../../src/factors/factor-kind.ts'
 import { Label, tokenExample, tokenFields, Uuid } from '../../../src/http/schema.ts'
 
-export const codeOf = (secret: Uint8Array, what: number | string): string => createHmac('sha256', secret).update(String(what)).digest('hex').slice(0, 8)
+export const codeOf = (secret: Uint8Array, what: number | string): string =>
+  createHmac('sha256', secret).update(String(what)).digest('hex').slice(0, 8)
 
 const code = { number: Type.Integer({ minimum: 1 }), code: Type.String({ pattern: '^[0-9a-f]{8}$' }) }
 const PadRequest = Type.Object({ label: Type.Optional(Label) }, { $id: 'PadRequest', additionalProperties: false })
 const PadAnswer = Type.Object({ factorId: Uuid, challenge: Type.String(), expiresAt: Type.String() }, { $id: 'PadAnswer' })
-const PadConfirmRequest = Type.Object({ factorId: Uuid, key: Type.String({ pattern: '^[0-9a-f]{32}$' }), answer: code.code }, { $id: 'PadConfirmRequest', additionalProperties: false })
-const PadConfirmAnswer = Type.Object({ factorId: Uuid, recoveryCodes: Type.Union([Type.Array(Type.String()), Type.Null()]), ...tokenFields }, { $id: 'PadConfirmAnswer' })
+const PadConfirmRequest = Type.Object({ factorId: Uuid, key: Type.String({ pattern: '^[0-9a-f]{32}$' }), answer: code.code }, {
+  $id: 'PadConfirmRequest',
+  additionalProperties: false
+})
+const PadConfirmAnswer = Type.Object({
+  factorId: Uuid,
+  recoveryCodes: Type.Union([Type.Array(Type.String()), Type.Null()]),
+  ...tokenFields
+}, { $id: 'PadConfirmAnswer' })
 const PadVerifyRequest = Type.Object({ factorId: Type.Optional(Uuid), ...code }, { $id: 'PadVerifyRequest', additionalProperties: false })
 const PadVerifyAnswer = Type.Object({ ...tokenFields, factorId: Uuid }, { $id: 'PadVerifyAnswer', examples: [{ ...tokenExample }] })
 const PadChallengeRequest = Type.Object({}, { $id: 'PadChallengeRequest', additionalProperties: false })
@@ -34,10 +42,25 @@ export const pad: FactorKind = {
   audit: auditOf('pad'),
   most: MAX_GUESSABLE,
   settlement: BY_COUNTER,
-  schemas: [PadRequest, PadAnswer, PadConfirmRequest, PadConfirmAnswer, PadVerifyRequest, PadVerifyAnswer, PadChallengeRequest, PadChallenge],
+  schemas: [
+    PadRequest,
+    PadAnswer,
+    PadConfirmRequest,
+    PadConfirmAnswer,
+    PadVerifyRequest,
+    PadVerifyAnswer,
+    PadChallengeRequest,
+    PadChallenge
+  ],
   calls: {
     start: { path: '/mfa/pads', id: 'startPad', body: 'PadRequest', answer: 'PadAnswer', ...texts('Start a pad') },
-    confirm: { path: '/mfa/pads/confirm', id: 'confirmPad', body: 'PadConfirmRequest', answer: 'PadConfirmAnswer', ...texts('Confirm a pad') },
+    confirm: {
+      path: '/mfa/pads/confirm',
+      id: 'confirmPad',
+      body: 'PadConfirmRequest',
+      answer: 'PadConfirmAnswer',
+      ...texts('Confirm a pad')
+    },
     verify: { path: '/mfa/pads/verify', id: 'verifyPad', body: 'PadVerifyRequest', answer: 'PadVerifyAnswer', ...texts('Prove a pad') }
   },
   start () {
@@ -53,12 +76,20 @@ export const pad: FactorKind = {
   // As a kind does whose proofs take their time.
   async verify ({ tenant, userId }, factors, body, { ring }) {
     const { number, code } = body as Sent
-    const factor = factors.find(each => open(ring, { ...each, tenant, userId, factorId: each.id }, each, secret => codeOf(secret, number) === code))
+    const factor = factors.find(each =>
+      open(ring, { ...each, tenant, userId, factorId: each.id }, each, secret => codeOf(secret, number) === code)
+    )
     if (factor === undefined) return { outcome: 'refused', weight: factors.length, near: null, unreadable: [] }
     return { ...number > factor.counter ? { outcome: 'match', factor, counter: number } : { outcome: 'spent' }, unreadable: [] }
   },
   challenge: {
-    call: { path: '/mfa/pads/challenge', id: 'challengePad', body: 'PadChallengeRequest', answer: 'PadChallenge', ...texts('The number that is next') },
+    call: {
+      path: '/mfa/pads/challenge',
+      id: 'challengePad',
+      body: 'PadChallengeRequest',
+      answer: 'PadChallenge',
+      ...texts('The number that is next')
+    },
     make: (_user, factors) => ({ number: Math.max(...factors.map(({ counter }) => counter)) + 1 })
   },
   view: () => ({})

@@ -2,7 +2,8 @@
 import t from 'tap'
 import { type User, type Service, startService } from '../../helpers/service.ts'
 
-const verify = (user: User, code: string, factorId?: string) => user.call('POST', '/mfa/verify', { code, ...(factorId !== undefined && { factorId }) })
+const verify = (user: User, code: string, factorId?: string) =>
+  user.call('POST', '/mfa/verify', { code, ...(factorId !== undefined && { factorId }) })
 
 /** Moves what was counted into the past, as time would. */
 const age = ({ db }: Service, { tenant }: User, hours: number) => db.rows`UPDATE throttles
@@ -23,9 +24,15 @@ t.test('thirty failures in a row lock: the right code is refused, and a recovery
   t.match(locked, { status: 403, body: { type: 'urn:headless-mfa:problem:factor_locked', status: 403, code: 'factor_locked' } })
   t.equal(locked.headers.get('cache-control'), 'no-store')
   t.match((await verify(user, wrong)).body, { code: 'factor_locked' })
-  t.match((await user.call('POST', '/mfa/enroll/confirm', { factorId: pending.factorId, code: clock.code(pending.secret) }, token)).body, { code: 'factor_locked' }, 'nor is it confirmed around the lock')
+  t.match((await user.call('POST', '/mfa/enroll/confirm', { factorId: pending.factorId, code: clock.code(pending.secret) }, token)).body, {
+    code: 'factor_locked'
+  }, 'nor is it confirmed around the lock')
   t.match((await user.call('GET', '/mfa/factors')).body.items, [{ id: factorId, status: 'locked' }, { status: 'pending' }])
-  t.match((await user.call('GET', '/mfa/status')).body, { enrolled: true, decision: { action: 'verify', reason: 'factor_enrolled' } }, 'it counts as a factor')
+  t.match(
+    (await user.call('GET', '/mfa/status')).body,
+    { enrolled: true, decision: { action: 'verify', reason: 'factor_enrolled' } },
+    'it counts as a factor'
+  )
   t.equal((await user.events()).filter(event => event.action === 'totp.locked').length, 1)
   t.equal((await user.throttle('totp')).failures, 30)
 

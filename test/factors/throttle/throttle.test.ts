@@ -36,7 +36,11 @@ t.test('THROTTLE_WAITS sets the wait of each failure, then doubling', async t =>
   const { secret } = await user.enroll()
   for (const seconds of [0, 7, 14, 28]) {
     await verify(user, clock.wrongCode(secret))
-    const [{ left }] = await other.db.rows`SELECT coalesce(round(extract(epoch FROM wait_until - clock_timestamp())), 0)::int AS left FROM throttles WHERE tenant = ${user.tenant} AND kind = 'totp'` as [{ left: number }]
+    const [{ left }] = await other.db
+      .rows`SELECT coalesce(round(extract(epoch FROM wait_until - clock_timestamp())), 0)::int AS left FROM throttles
+        WHERE tenant = ${user.tenant} AND kind = 'totp'` as [
+      { left: number }
+    ]
     t.ok(left <= seconds && left > seconds - 5, `${left} of ${seconds} seconds`)
     await user.endWait()
   }
@@ -49,7 +53,14 @@ t.test('during a wait the answer is a 429 that says until when; the code is not 
   const before = await user.throttle('totp')
   const code = clock.code(secret)
   const answer = await verify(user, code)
-  t.match(answer.body, { type: 'urn:headless-mfa:problem:too_many_attempts', title: /./, status: 429, detail: /Retry-After/, instance: /^urn:request:/, code: 'too_many_attempts' })
+  t.match(answer.body, {
+    type: 'urn:headless-mfa:problem:too_many_attempts',
+    title: /./,
+    status: 429,
+    detail: /Retry-After/,
+    instance: /^urn:request:/,
+    code: 'too_many_attempts'
+  })
   t.match(answer.headers.get('content-type'), /^application\/problem\+json/)
   t.equal(answer.headers.get('cache-control'), 'no-store')
   t.match(answer.headers.get('retry-after'), /^[1-9][0-9]*$/)
@@ -70,7 +81,14 @@ t.test('the count is one, over logins, sessions, replicas, restarts and the call
   t.equal((await user.call('POST', '/mfa/verify', { code: wrong }, token)).status, 422)
   t.equal((await user.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.wrongCode(pendingSecret) }, token)).status, 422)
   const replica = await startService(t, service.env, clock)
-  t.equal((await replica.call('POST', '/mfa/verify', { token: user.token(), body: { code: wrong }, headers: { 'x-forwarded-for': '203.0.113.9', 'user-agent': 'another' } })).status, 422)
+  t.equal(
+    (await replica.call('POST', '/mfa/verify', {
+      token: user.token(),
+      body: { code: wrong },
+      headers: { 'x-forwarded-for': '203.0.113.9', 'user-agent': 'another' }
+    })).status,
+    422
+  )
   t.equal((await replica.call('POST', '/mfa/verify', { token: user.token(), body: { code: clock.code(secret) } })).status, 429)
   t.equal((await verify(user, clock.code(secret))).status, 429)
   t.equal((await user.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(pendingSecret) }, token)).status, 429)
@@ -128,7 +146,10 @@ t.test('twenty enrollments an hour are started, and the window rolls', async t =
   const wait = Number(headers.get('retry-after'))
   t.ok(wait <= 3600 && wait > 3500, `${wait} seconds`)
   t.equal((await service.db.rows`SELECT 1 AS one FROM enrollments WHERE tenant = ${user.tenant}`).length, 1)
-  await service.db.rows`UPDATE throttles SET recent[1] = (recent[1] AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC', recent[2] = (recent[2] AT TIME ZONE 'UTC' - interval '30 minutes') AT TIME ZONE 'UTC' WHERE tenant = ${user.tenant} AND kind = 'enroll'`
+  await service.db
+    .rows`UPDATE throttles SET recent[1] = (recent[1] AT TIME ZONE 'UTC' - interval '1 hour') AT TIME ZONE 'UTC',
+      recent[2] = (recent[2] AT TIME ZONE 'UTC' - interval '30 minutes') AT TIME ZONE 'UTC' WHERE tenant = ${user.tenant}
+      AND kind = 'enroll'`
   t.equal((await user.call('POST', '/mfa/enroll')).status, 201, 'the oldest start is over an hour ago')
   const again = Number((await user.call('POST', '/mfa/enroll')).headers.get('retry-after'))
   t.ok(again <= 1800 && again > 1700, `${again} seconds, until the next oldest is`)

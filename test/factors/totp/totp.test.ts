@@ -1,7 +1,16 @@
 import { createHash, createHmac } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { base32, codeAt, DEFAULT_PARAMETERS, generateSecret, matchStep, stepAt, stepEnd, stepsAway } from '../../../src/factors/totp/totp.ts'
+import {
+  base32,
+  codeAt,
+  DEFAULT_PARAMETERS,
+  generateSecret,
+  matchStep,
+  stepAt,
+  stepEnd,
+  stepsAway
+} from '../../../src/factors/totp/totp.ts'
 
 const ascii = (length: number): Buffer => Buffer.from('1234567890'.repeat(7).slice(0, length))
 const at = (step: number, second = 5): Date => new Date((step * 30 + second) * 1000)
@@ -39,10 +48,15 @@ t.test('the codes of RFC 6238, appendix B, with each hash', async t => {
 })
 
 t.test('the codes are right for any secret and any step, beyond 32 bit too', async t => {
-  fc.assert(fc.property(fc.uint8Array({ minLength: 16, maxLength: 64 }), fc.nat(2 ** 31 - 1), fc.integer({ min: 0, max: 255 }), (secret, low, high) => {
-    const counter = high * 2 ** 32 + low
-    return codeAt(secret, counter) === reference(Buffer.from(secret), counter)
-  }))
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ minLength: 16, maxLength: 64 }),
+      fc.nat(2 ** 31 - 1),
+      fc.integer({ min: 0, max: 255 }),
+      (secret, low, high) => {
+        const counter = high * 2 ** 32 + low
+        return codeAt(secret, counter) === reference(Buffer.from(secret), counter)
+      }))
   t.equal(codeAt(ascii(20), 2 ** 32), reference(ascii(20), 2 ** 32))
   t.not(codeAt(ascii(20), 2 ** 32), codeAt(ascii(20), 0))
 })
@@ -105,7 +119,11 @@ t.test('what has another length or other characters matches nothing, and throws 
 
 t.test('parameters that cannot be match nothing, and end', async t => {
   const secret = generateSecret()
-  for (const parameters of [{ period: 0 }, { period: -30 }, { period: NaN }, { period: Infinity }, { digits: 0 }, { digits: -1 }, { algorithm: 'CRC32' }]) {
+  for (
+    const parameters of [{ period: 0 }, { period: -30 }, { period: NaN }, { period: Infinity }, { digits: 0 }, { digits: -1 }, {
+      algorithm: 'CRC32'
+    }]
+  ) {
     let match = null
     try { match = matchStep(secret, '000000', at(1000), '1', { ...DEFAULT_PARAMETERS, ...parameters }) } catch {}
     t.equal(match, null, JSON.stringify(parameters))

@@ -12,8 +12,24 @@ t.test('a factor that is not theirs takes as long to refuse as one of theirs', a
   const user = aUser()
   const settings: VerifySettings = { window: '1', ring: { primary: 'k', keys: new Map([['k', randomBytes(32)]]) } }
   const id = randomUUID()
-  const sealed = seal(settings.ring, { ...DEFAULT_PARAMETERS, kind: TOTP_KIND, tenant: user.tenant, userId: user.userId, factorId: id }, generateSecret())
-  const factor: TotpFactor = { ...DEFAULT_PARAMETERS, ...sealed, id, kind: TOTP_KIND, label: 'phone', counter: 0, createdAt: NOW, confirmedAt: NOW, lastUsedAt: null, afterRecoveryAt: null, credential: null }
+  const sealed = seal(
+    settings.ring,
+    { ...DEFAULT_PARAMETERS, kind: TOTP_KIND, tenant: user.tenant, userId: user.userId, factorId: id },
+    generateSecret()
+  )
+  const factor: TotpFactor = {
+    ...DEFAULT_PARAMETERS,
+    ...sealed,
+    id,
+    kind: TOTP_KIND,
+    label: 'phone',
+    counter: 0,
+    createdAt: NOW,
+    confirmedAt: NOW,
+    lastUsedAt: null,
+    afterRecoveryAt: null,
+    credential: null
+  }
   const cpuOf = (factors: TotpFactor[]): number => {
     const before = process.cpuUsage()
     for (let call = 0; call < CALLS; call++) verifyCode(user, factors, 'no code', NOW, settings)

@@ -52,10 +52,36 @@ t.test('a code is taken as users paste it: spaces and dashes of any kind between
   const inScript = (zero: number) => (code: string): string => code.replace(/\d/g, digit => String.fromCodePoint(zero + Number(digit)))
   const spaced = (separator: string) => (code: string): string => `${code.slice(0, 3)}${separator}${code.slice(3)}`
   const spellings: Array<(code: string) => string> = [
-    ...[' ', '-', '\u00A0', '\u202F', '\u2009', '\u3000', '\u2010', '\u2011', '\u2012', '\u2013', '\u2014', '\u2015', '\u2212', '\uFF0D', 'ー', '\u200B', '\u2060', ' \u2013 ', '\t'].map(spaced),
-    code => ` ${code}\n`, code => `\uFEFF${code}`, code => `\u2068${code}\u2069`, code => [...code].join(' '), code => code.match(/../g)?.join('-') as string,
+    ...[
+      ' ',
+      '-',
+      '\u00A0',
+      '\u202F',
+      '\u2009',
+      '\u3000',
+      '\u2010',
+      '\u2011',
+      '\u2012',
+      '\u2013',
+      '\u2014',
+      '\u2015',
+      '\u2212',
+      '\uFF0D',
+      'ー',
+      '\u200B',
+      '\u2060',
+      ' \u2013 ',
+      '\t'
+    ].map(spaced),
+    code => ` ${code}\n`,
+    code => `\uFEFF${code}`,
+    code => `\u2068${code}\u2069`,
+    code => [...code].join(' '),
+    code => code.match(/../g)?.join('-') as string,
     // Arabic, Persian, Devanagari, Bengali, Thai, full width, bold and double-struck (which touch), and N'Ko.
-    ...[0x660, 0x6F0, 0x966, 0x9E6, 0xE50, 0xFF10, 0x1D7CE, 0x1D7D8, 0x7C0].map(inScript), code => inScript(0x660)(spaced('\u00A0')(code)), code => inScript(0xFF10)(code.slice(0, 3)) + code.slice(3)
+    ...[0x660, 0x6F0, 0x966, 0x9E6, 0xE50, 0xFF10, 0x1D7CE, 0x1D7D8, 0x7C0].map(inScript),
+    code => inScript(0x660)(spaced('\u00A0')(code)),
+    code => inScript(0xFF10)(code.slice(0, 3)) + code.slice(3)
   ]
   for (const spell of spellings) {
     service.clock.advance(30)
@@ -65,9 +91,17 @@ t.test('a code is taken as users paste it: spaces and dashes of any kind between
   }
   const newcomer = service.user()
   const { body: { factorId, secret: theirs } } = await newcomer.call('POST', '/mfa/enroll')
-  t.equal((await newcomer.call('POST', '/mfa/enroll/confirm', { factorId, code: inScript(0x6F0)(spaced(' ')(service.clock.wrongCode(theirs))) })).status, 422)
+  t.equal(
+    (await newcomer.call('POST', '/mfa/enroll/confirm', { factorId, code: inScript(0x6F0)(spaced(' ')(service.clock.wrongCode(theirs))) }))
+      .status,
+    422
+  )
   t.equal((await newcomer.throttle('totp')).failures, 1, 'a wrong one costs what it costs, however it is spelt')
-  t.equal((await newcomer.call('POST', '/mfa/enroll/confirm', { factorId, code: inScript(0x6F0)(spaced(' ')(service.clock.code(theirs))) })).status, 200)
+  t.equal(
+    (await newcomer.call('POST', '/mfa/enroll/confirm', { factorId, code: inScript(0x6F0)(spaced(' ')(service.clock.code(theirs))) }))
+      .status,
+    200
+  )
 })
 
 t.test('what is not six digits in a string is 400, says so and costs nothing', async t => {
@@ -76,8 +110,42 @@ t.test('what is not six digits in a string is 400, says so and costs nothing', a
   const { secret } = await user.enroll()
   const code = service.clock.code(secret)
   const malformed = [
-    '+12345', '-12345', '1', '12345', '1234567', '1'.repeat(1000), `${code}${' '.repeat(100)}`, '', '      ', '------', '123.456', '123,456', '1e5000', '0x1234', '①②③④⑤⑥', '¹²³⁴⁵⁶', '一二三四五六', 'ⅠⅡⅢⅣⅤⅥ', 'l23456', '12345O',
-    `${code}\u0000`, `${code}\u0301`, `${code}%`, `\u0007${code}`, '1٢3', '١٢٣٤٥٦٧', null, 123456, Number(code), 1e5, [code], [[code]], {}, { code }, true, false
+    '+12345',
+    '-12345',
+    '1',
+    '12345',
+    '1234567',
+    '1'.repeat(1000),
+    `${code}${' '.repeat(100)}`,
+    '',
+    '      ',
+    '------',
+    '123.456',
+    '123,456',
+    '1e5000',
+    '0x1234',
+    '①②③④⑤⑥',
+    '¹²³⁴⁵⁶',
+    '一二三四五六',
+    'ⅠⅡⅢⅣⅤⅥ',
+    'l23456',
+    '12345O',
+    `${code}\u0000`,
+    `${code}\u0301`,
+    `${code}%`,
+    `\u0007${code}`,
+    '1٢3',
+    '١٢٣٤٥٦٧',
+    null,
+    123456,
+    Number(code),
+    1e5,
+    [code],
+    [[code]],
+    {},
+    { code },
+    true,
+    false
   ]
   for (const [index, value] of malformed.entries()) {
     const answer = await user.call('POST', '/mfa/verify', { code: value })
@@ -130,7 +198,13 @@ t.test('every accepted and refused code leaves one audit row that says who, what
   await user.call('POST', '/mfa/verify', { code })
   await user.call('POST', '/mfa/verify', { code: service.clock.wrongCode(secret) })
   const events = await user.events()
-  t.same(events.map(event => `${event.action} ${event.outcome}`), ['factor.started success', 'factor.confirmed success', 'totp.accepted success', 'totp.refused failure', 'totp.refused failure'])
+  t.same(events.map(event => `${event.action} ${event.outcome}`), [
+    'factor.started success',
+    'factor.confirmed success',
+    'totp.accepted success',
+    'totp.refused failure',
+    'totp.refused failure'
+  ])
   const { id } = await user.row()
   for (const event of events) {
     t.match(event, { tenant: user.tenant, actor: id, subject: id, factor_kind: 'totp', address: '127.0.0.1', request_id: /^[\w-]{36}$/ })
@@ -151,16 +225,28 @@ t.test('how far the clock of a phone is off stands in the audit, and nothing els
     t.equal(answer.status, 422)
     return answer.text.replace(/urn:request:[\w-]+/, '')
   }
-  const answers = [await refused(clock.code(secret, -4)), await refused(clock.code(second.secret, 20)), await refused(clock.code(secret, 21)), await refused(clock.wrongCode(secret))]
+  const answers = [
+    await refused(clock.code(secret, -4)),
+    await refused(clock.code(second.secret, 20)),
+    await refused(clock.code(secret, 21)),
+    await refused(clock.wrongCode(secret))
+  ]
   answers.push(await refused(clock.code(secret, 5), undefined, { factorId: second.factorId }))
   t.equal(new Set(answers).size, 1, 'no answer differs')
   const details = (await user.events()).filter(({ action }) => action === 'totp.refused').map(({ details }) => details)
-  t.same(details, [{ factorId, stepsAway: -4 }, { factorId: second.factorId, stepsAway: 20 }, {}, {}, {}], 'of the factors that it was tried against alone')
+  t.same(
+    details,
+    [{ factorId, stepsAway: -4 }, { factorId: second.factorId, stepsAway: 20 }, {}, {}, {}],
+    'of the factors that it was tried against alone'
+  )
   t.match(await user.throttle('totp'), { failures: 5 }, 'each costs what a wrong code costs')
 
   const newcomer = service.user()
   const { body: started } = await newcomer.call('POST', '/mfa/enroll')
-  t.equal((await newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.code(started.secret, 3) })).status, 422)
+  t.equal(
+    (await newcomer.call('POST', '/mfa/enroll/confirm', { factorId: started.factorId, code: clock.code(started.secret, 3) })).status,
+    422
+  )
   t.match((await newcomer.events()).at(-1), { action: 'totp.refused', details: { factorId: started.factorId, stepsAway: 3 } })
 })
 

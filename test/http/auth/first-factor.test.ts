@@ -8,7 +8,12 @@ type Variants = Record<string, Record<string, unknown>>
 async function refuseClaims (t: Test, variants: Variants, env: Record<string, string> = {}): Promise<void> {
   const service = await startService(t, env)
   const user = service.user()
-  await refuseAll(t, service, user.tenant, Object.fromEntries(Object.entries(variants).map(([cause, claims]) => [cause, user.token(claims)])))
+  await refuseAll(
+    t,
+    service,
+    user.tenant,
+    Object.fromEntries(Object.entries(variants).map(([cause, claims]) => [cause, user.token(claims)]))
+  )
 }
 
 t.test('the issuer is one exact string', t => refuseClaims(t, {
@@ -36,7 +41,11 @@ t.test('the audience must contain this service', async t => {
     'an array of another type': { aud: ['mfa', 1] }
   })
   const service = await startService(t)
-  t.equal((await service.call('GET', '/mfa/status', { token: service.user().token({ aud: ['other', 'mfa'] }) })).status, 200, 'an array with ours')
+  t.equal(
+    (await service.call('GET', '/mfa/status', { token: service.user().token({ aud: ['other', 'mfa'] }) })).status,
+    200,
+    'an array with ours'
+  )
 })
 
 t.test('a token ends, within a day, and neither begins nor was issued in the future', async t => {
@@ -62,7 +71,11 @@ t.test('a token ends, within a day, and neither begins nor was issued in the fut
     'a lifetime of a year': { exp: now + 365 * 86400 },
     'a lifetime of a year, without iat': { iat: undefined, exp: now + 365 * 86400 }
   }).map(([cause, claims]) => [cause, user.token(claims)])))
-  for (const claims of [{ exp: now + 1 }, { exp: now + 600.5 }, { nbf: now - 0.5 }, { nbf: now + 30 }, { iat: now + 30 }, { iat: now - 0.5 }, { iat: undefined }]) {
+  for (
+    const claims of [{ exp: now + 1 }, { exp: now + 600.5 }, { nbf: now - 0.5 }, { nbf: now + 30 }, { iat: now + 30 }, { iat: now - 0.5 }, {
+      iat: undefined
+    }]
+  ) {
     t.equal((await service.call('GET', '/mfa/status', { token: user.token(claims) })).status, 200, JSON.stringify(claims))
   }
 })
@@ -99,7 +112,11 @@ t.test('an ID token, a logout token and a refresh token are no access tokens', a
     'a refresh token by token_use': { token_use: 'refresh' }
   })
   const service = await startService(t)
-  t.equal((await service.call('GET', '/mfa/status', { token: service.user().token({ typ: 'Bearer', token_use: 'access' }) })).status, 200, 'one that says access')
+  t.equal(
+    (await service.call('GET', '/mfa/status', { token: service.user().token({ typ: 'Bearer', token_use: 'access' }) })).status,
+    200,
+    'one that says access'
+  )
 })
 
 t.test('the subject is a bounded string without control characters', t => refuseClaims(t, {
@@ -118,7 +135,10 @@ t.test('the subject is a bounded string without control characters', t => refuse
 
 t.test('tokens that share a header and most of their payload are each their own user\'s', async t => {
   const service = await startService(t)
-  const [a, b] = [service.user({ sub: 'user-a', tenant: service.user().tenant }), service.user({ sub: 'user-b', tenant: service.user().tenant })]
+  const [a, b] = [
+    service.user({ sub: 'user-a', tenant: service.user().tenant }),
+    service.user({ sub: 'user-b', tenant: service.user().tenant })
+  ]
   for (const user of [a, b, a]) t.match((await user.call('GET', '/mfa/status')).body, { subject: user.sub, tenant: user.tenant })
 })
 
@@ -128,14 +148,28 @@ t.test('amr, acr and auth_time of the wrong shape are a single factor, and never
   const { secret } = await user.enroll()
   const now = service.clock.seconds
   const variants = [
-    { amr: 'mfa' }, { amr: ['pwd', { x: 'mfa' }] }, { amr: null }, { amr: ['mfa', 'otp', 'recovery'] }, { acr: null }, { acr: 'mfa' }, { acr: ['mfa'] },
+    { amr: 'mfa' },
+    { amr: ['pwd', { x: 'mfa' }] },
+    { amr: null },
+    { amr: ['mfa', 'otp', 'recovery'] },
+    { acr: null },
+    { acr: 'mfa' },
+    { acr: ['mfa'] },
     { auth_time: now + 3600 }, { auth_time: String(now) }, { auth_time: null }, { auth_time: -1 }, { auth_time: 1e20 },
     { uid: (await user.row()).id, epoch: 1, acr: 'mfa', fid: user.sub, amr: ['pwd', 'otp', 'mfa'], ns: 'https://id.test' }
   ]
   for (const claims of variants) {
     const token = user.token(claims)
-    t.match((await user.call('GET', '/mfa/status', undefined, token)).body.decision, { action: 'verify', reason: 'factor_enrolled' }, JSON.stringify(claims))
-    t.match(await user.call('POST', '/mfa/recovery/codes', undefined, token), { status: 401, body: { code: 'step_up_required' } }, JSON.stringify(claims))
+    t.match(
+      (await user.call('GET', '/mfa/status', undefined, token)).body.decision,
+      { action: 'verify', reason: 'factor_enrolled' },
+      JSON.stringify(claims)
+    )
+    t.match(
+      await user.call('POST', '/mfa/recovery/codes', undefined, token),
+      { status: 401, body: { code: 'step_up_required' } },
+      JSON.stringify(claims)
+    )
   }
   const { body } = await user.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, user.token({ amr: 'mfa' }))
   t.same(body.amr, ['otp', 'mfa'], 'what was not proved is not claimed')
@@ -144,8 +178,12 @@ t.test('amr, acr and auth_time of the wrong shape are a single factor, and never
 t.test('a login in the future, or of no known time, is none that may enroll, and no user is sent to log in again', async t => {
   const service = await startService(t)
   const now = service.clock.seconds
-  for (const auth_time of [now + 3600, now * 1000, undefined, null, '', 'now', '28.11.2026', -5, 1e20, [now], { t: now }, true]) { // eslint-disable-line camelcase
-    t.match(await service.call('POST', '/mfa/enroll', { token: service.user().token({ auth_time }) }), { status: 403, body: { code: 'login_time_unknown' } }, JSON.stringify(auth_time)) // eslint-disable-line camelcase
+
+  for (const authTime of [now + 3600, now * 1000, undefined, null, '', 'now', '28.11.2026', -5, 1e20, [now], { t: now }, true]) {
+    t.match(await service.call('POST', '/mfa/enroll', { token: service.user().token({ auth_time: authTime }) }), {
+      status: 403,
+      body: { code: 'login_time_unknown' }
+    }, JSON.stringify(authTime))
   }
 })
 
@@ -153,7 +191,15 @@ t.test('an issuer gives the mfa: roles that it may give, as far as they can be r
   const service = await startService(t, { JWT_GRANTS: 'mfa:auditor' })
   const cases: Array<[unknown, number]> = [
     [['mfa:admin'], 403], [['mfa:admin', 'mfa:auditor'], 409], [['mfa:auditor'], 409], [['MFA:AUDITOR'], 403], ['mfa:auditor', 409],
-    [['mfa:auditor', 1], 409], [{ 'mfa:auditor': {} }, 409], [[['mfa:auditor']], 403], [[{ name: 'mfa:auditor' }], 403], ['mfa:auditor\n', 403], ['mfa:auditor mfa:admin', 403], [true, 403], [null, 403], [undefined, 403]
+    [['mfa:auditor', 1], 409],
+    [{ 'mfa:auditor': {} }, 409],
+    [[['mfa:auditor']], 403],
+    [[{ name: 'mfa:auditor' }], 403],
+    ['mfa:auditor\n', 403],
+    ['mfa:auditor mfa:admin', 403],
+    [true, 403],
+    [null, 403],
+    [undefined, 403]
   ]
   for (const [roles, status] of cases) {
     t.equal((await service.call('GET', '/admin/policy', { token: service.user().token({ roles }) })).status, status, JSON.stringify(roles))
@@ -161,5 +207,9 @@ t.test('an issuer gives the mfa: roles that it may give, as far as they can be r
   const auditor = service.user({ roles: ['mfa:admin', 'mfa:auditor', 'sales'] })
   const { token } = await auditor.enroll()
   t.equal((await auditor.call('GET', '/admin/policy', undefined, token)).status, 200)
-  t.equal((await auditor.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).status, 403, 'the role that was not granted opens nothing')
+  t.equal(
+    (await auditor.call('PUT', '/admin/policy', { enforcement: 'required' }, token)).status,
+    403,
+    'the role that was not granted opens nothing'
+  )
 })

@@ -15,7 +15,10 @@ t.test('what is remembered of a token that was checked is of that token alone, w
   const tenant = newTenant()
   // Alike but for the last claim, so that almost all of the text is the same.
   const tokens = ['a', 'b'].map(last => issuer.sign(service.clock, { tenant, sub: 'same', preferred_username: last }))
-  const [[head, payload, signature], [, otherPayload, otherSignature]] = tokens.map(token => token.split('.')) as [[string, string, string], [string, string, string]]
+  const [[head, payload, signature], [, otherPayload, otherSignature]] = tokens.map(token => token.split('.')) as [
+    [string, string, string],
+    [string, string, string]
+  ]
   for (const token of tokens) await both(t, status, token, 200, 'as it was signed')
   await both(t, status, `${head}.${payload}.${otherSignature}`, 401, 'the signature of another')
   await both(t, status, `${head}.${otherPayload}.${signature}`, 401, 'the payload of another')

@@ -22,7 +22,9 @@ t.test('entries of one key set ask for it once', async t => {
   const issuer = await new TestIssuer('https://a.test').start(t)
   const entry = { issuer: issuer.iss, jwksUrl: issuer.jwksUrl, tenants: '*' }
   const service = await startTrusting(t, [{ ...entry, audience: 'mfa' }, { ...entry, audience: 'other', loginType: 'sso' }])
-  for (const aud of ['mfa', 'other']) t.equal((await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, { aud, tenant: newTenant() }) })).status, 200)
+  for (const aud of ['mfa', 'other']) {
+    t.equal((await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, { aud, tenant: newTenant() }) })).status, 200)
+  }
   t.equal(issuer.asked, 1)
 })
 
@@ -55,7 +57,10 @@ t.test('through an outage what is cached answers, and what it does not know is 5
   t.equal((await status(issuer.sign(clock, { tenant, exp: clock.seconds + 7200 }))).status, 200, 'a set that should be renewed')
   const asked = issuer.asked
   for (let i = 0; i < 20; i++) {
-    t.match(await status(issuer.sign(clock, { tenant, exp: clock.seconds + 7200 }, { kid: `unknown-${i}` }, newKey())), { status: 503, body: { code: 'unavailable' } }, 'a key that may be a new one')
+    t.match(await status(issuer.sign(clock, { tenant, exp: clock.seconds + 7200 }, { kid: `unknown-${i}` }, newKey())), {
+      status: 503,
+      body: { code: 'unavailable' }
+    }, 'a key that may be a new one')
   }
   t.equal(issuer.asked, asked, 'nor does an outage multiply the questions')
   issuer.answer = undefined
@@ -64,7 +69,11 @@ t.test('through an outage what is cached answers, and what it does not know is 5
   t.equal(issuer.asked, asked + 1, 'it heals by itself')
   issuer.answer = () => ({ status: 500 })
   shift += KEY_SET_LIMITS.maxStale + 1000
-  t.match(await status(issuer.sign(clock, { tenant, exp: clock.seconds + 7200 })), { status: 503 }, 'no key outlives its set by more than an hour')
+  t.match(
+    await status(issuer.sign(clock, { tenant, exp: clock.seconds + 7200 })),
+    { status: 503 },
+    'no key outlives its set by more than an hour'
+  )
   t.notMatch(log.join(''), issuer.url, 'the log names no key')
 })
 
@@ -131,29 +140,44 @@ t.test('a key is found by its kid, or all that are of its kind, within bounds', 
   const issuer = await new TestIssuer('https://a.test').start(t)
   const { find } = remoteKeys(issuer.jwksUrl)
   t.match(await find({ alg: 'ES256' }), [/BEGIN PUBLIC KEY/])
-  for (const header of [{ alg: 'RS256' }, { alg: 'none' }, { alg: 1 }, {}, { alg: 'ES256', kid: 1 }, { alg: 'ES256', kid: 'x'.repeat(256) }, { alg: 'ES256', kid: 'other' }, { alg: 'HS256', kid: issuer.keys[0]?.kid }]) t.same(await find(header), [], JSON.stringify(header))
+  for (
+    const header of [{ alg: 'RS256' }, { alg: 'none' }, { alg: 1 }, {}, { alg: 'ES256', kid: 1 }, { alg: 'ES256', kid: 'x'.repeat(256) }, {
+      alg: 'ES256',
+      kid: 'other'
+    }, { alg: 'HS256', kid: issuer.keys[0]?.kid }]
+  ) t.same(await find(header), [], JSON.stringify(header))
   const others = [...Array.from({ length: 12 }, () => newKey('ES256')), newKey('RS256'), { ...newKey('ES256'), use: 'enc' }]
   issuer.answer = () => ({ body: JSON.stringify({ keys: others.map(publicPart) }) })
   t.equal((await remoteKeys(issuer.jwksUrl).find({ alg: 'ES256' })).length, MAX_TRIED)
   t.equal((await remoteKeys(issuer.jwksUrl).find({ alg: 'RS256' })).length, 1)
-  issuer.answer = () => ({ body: JSON.stringify({ keys: [{ ...publicPart(newKey('ES256')), x: 'AAAA' }, publicPart(others[0] as never)] }) })
+  issuer.answer = () => ({
+    body: JSON.stringify({ keys: [{ ...publicPart(newKey('ES256')), x: 'AAAA' }, publicPart(others[0] as never)] })
+  })
   t.equal((await remoteKeys(issuer.jwksUrl).find({ alg: 'ES256' })).length, 1, 'one that is none spoils no other')
 })
 
 /** An issuer that names no key: several at a time, and others after a rotation. */
-async function nameless (t: Test): Promise<Trusting & { sign: (key?: Record<string, unknown>, claims?: object) => string, keys: Array<Record<string, unknown>> }> {
+async function nameless (
+  t: Test
+): Promise<Trusting & { sign: (key?: Record<string, unknown>, claims?: object) => string, keys: Array<Record<string, unknown>> }> {
   const all = await trusting(t)
   const keys = [newKey(), newKey(), newKey()]
   const { issuer, service: { clock } } = all
   issuer.keys = keys.slice(0, 2)
   issuer.answer = () => ({ body: JSON.stringify({ keys: issuer.keys.map(key => ({ ...publicPart(key), kid: undefined })) }) })
   const tenant = newTenant()
-  return { ...all, keys, sign: (key = keys[0], claims = {}) => issuer.sign(clock, { tenant, exp: clock.seconds + 7200, ...claims }, { kid: undefined }, key) }
+  return {
+    ...all,
+    keys,
+    sign: (key = keys[0], claims = {}) => issuer.sign(clock, { tenant, exp: clock.seconds + 7200, ...claims }, { kid: undefined }, key)
+  }
 }
 
 t.test('without a kid each key that fits is tried, and a rotation is no outage', async t => {
   const { issuer, keys, sign, status, service: { log } } = await nameless(t)
-  for (const key of keys.slice(0, 2)) for (const time of ['first', 'second']) t.equal((await status(sign(key))).status, 200, `the ${time} time`)
+  for (const key of keys.slice(0, 2)) {
+    for (const time of ['first', 'second']) t.equal((await status(sign(key))).status, 200, `the ${time} time`)
+  }
   const early = sign(keys[2])
   t.equal((await status(early)).status, 401, 'the next one does not count yet')
   t.match(log.join(''), /"cause":"signature"/)

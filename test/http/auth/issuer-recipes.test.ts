@@ -6,7 +6,11 @@ import { claimsOf, type Service, signToken } from '../../helpers/service.ts'
 import { newKey, startTrusting, TestIssuer } from '../../helpers/issuers.ts'
 
 const TEXT = readFileSync('docs/issuers.md', 'utf8')
-const RECIPES = new Map([...TEXT.matchAll(/<!-- recipe: (\w+) -->\n```json\n(.*?)```/gs)].map(([, name, json]) => [name as string, JSON.parse(json as string) as Array<Record<string, unknown>>]))
+const RECIPES = new Map(
+  [...TEXT.matchAll(/<!-- recipe: (\w+) -->\n```json\n(.*?)```/gs)].map((
+    [, name, json]
+  ) => [name as string, JSON.parse(json as string) as Array<Record<string, unknown>>])
+)
 
 /** A user's id, another in each run: the tenants are those of the document. */
 const RUN = createHash('sha256').update(String(process.pid) + String(Date.now())).digest('hex').slice(0, 16)
@@ -83,7 +87,17 @@ const SHAPES: Record<string, Shape> = {
   okta: {
     algorithm: 'RS256',
     header: { typ: undefined },
-    claims: now => ({ ver: 1, jti: 'AT.x', sub: 'alice@example.com', cid: '0oa1', uid: id('00u1'), scp: ['openid', 'profile'], auth_time: now, groups: ['Everyone'], mfa_roles: ['mfa:admin'] }),
+    claims: now => ({
+      ver: 1,
+      jti: 'AT.x',
+      sub: 'alice@example.com',
+      cid: '0oa1',
+      uid: id('00u1'),
+      scp: ['openid', 'profile'],
+      auth_time: now,
+      groups: ['Everyone'],
+      mfa_roles: ['mfa:admin']
+    }),
     expected: { subject: id('00u1'), account: 'alice@example.com', tenant: 'acme' },
     enrolled: { roles: ['mfa:admin'], groups: ['Everyone'], sid: undefined, amr: ['otp', 'mfa'] }
   },
@@ -91,7 +105,13 @@ const SHAPES: Record<string, Shape> = {
     algorithm: 'RS256',
     aud: ['https://mfa.example.com', 'https://acme.eu.auth0.com/userinfo'],
     claims: now => ({
-      sub: id('auth0|1'), azp: 'my_client_id', scope: 'openid profile', 'https://mfa.example.com/session': 'session-1', 'https://mfa.example.com/roles': ['mfa:admin'], 'https://mfa.example.com/account': 'alice', 'https://mfa.example.com/auth_time': now
+      sub: id('auth0|1'),
+      azp: 'my_client_id',
+      scope: 'openid profile',
+      'https://mfa.example.com/session': 'session-1',
+      'https://mfa.example.com/roles': ['mfa:admin'],
+      'https://mfa.example.com/account': 'alice',
+      'https://mfa.example.com/auth_time': now
     }),
     expected: { subject: id('auth0|1'), account: 'alice', tenant: 'acme' },
     enrolled: { roles: ['mfa:admin'], sid: 'session-1', client_id: 'my_client_id' }
@@ -100,13 +120,27 @@ const SHAPES: Record<string, Shape> = {
     algorithm: 'RS256',
     aud: ['32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228'],
     lifetime: 30 * 86400,
-    claims: now => ({ sub: id('cf'), email: 'alice@example.com', nbf: now, type: 'app', identity_nonce: '6ei69kawdKzMIAPF', country: 'US' }),
+    claims: now => ({
+      sub: id('cf'),
+      email: 'alice@example.com',
+      nbf: now,
+      type: 'app',
+      identity_nonce: '6ei69kawdKzMIAPF',
+      country: 'US'
+    }),
     expected: { subject: id('cf'), account: 'alice@example.com', tenant: 'acme' },
     enrolled: { sid: undefined, amr: ['otp', 'mfa'] }
   },
   iap: {
     algorithm: 'ES256',
-    claims: () => ({ sub: id('accounts.google.com:1'), email: 'alice@example.com', azp: '/projects/123456789012/global/backendServices/987654321098', google: { access_levels: [] }, hd: 'example.com', identity_source: 'GOOGLE' }),
+    claims: () => ({
+      sub: id('accounts.google.com:1'),
+      email: 'alice@example.com',
+      azp: '/projects/123456789012/global/backendServices/987654321098',
+      google: { access_levels: [] },
+      hd: 'example.com',
+      identity_source: 'GOOGLE'
+    }),
     expected: { subject: id('accounts.google.com:1'), account: 'alice@example.com', tenant: 'acme' },
     enrolled: 'login time unknown'
   },
@@ -147,7 +181,13 @@ const SHAPES: Record<string, Shape> = {
       username: 'alice'
     }),
     expected: { subject: id('cognito'), account: 'alice', tenant: 'acme' },
-    enrolled: { roles: ['staff', 'mfa:admin'], groups: ['staff', 'mfa:admin', 'mfa:support'], sid: 'origin-1', client_id: '1example23456789abcdefghij', amr: ['otp', 'mfa'] }
+    enrolled: {
+      roles: ['staff', 'mfa:admin'],
+      groups: ['staff', 'mfa:admin', 'mfa:support'],
+      sid: 'origin-1',
+      client_id: '1example23456789abcdefghij',
+      amr: ['otp', 'mfa']
+    }
   },
   adfs: {
     algorithm: 'RS256',
@@ -187,7 +227,12 @@ const SHAPES: Record<string, Shape> = {
       uid: 'GvQWn2i8UJm4nUdTrM7zHYEVgRNLmBDMl9Vwpp2d'
     }),
     expected: { subject: id('authentik'), account: 'alice', tenant: 'acme' },
-    enrolled: { roles: ['authentik Admins', 'mfa:admin'], groups: ['authentik Admins', 'mfa:admin'], sid: 'f4c3b2a1', amr: ['pwd', 'otp', 'mfa'] }
+    enrolled: {
+      roles: ['authentik Admins', 'mfa:admin'],
+      groups: ['authentik Admins', 'mfa:admin'],
+      sid: 'f4c3b2a1',
+      amr: ['pwd', 'otp', 'mfa']
+    }
   },
   zitadel: {
     algorithm: 'RS256',
@@ -227,7 +272,15 @@ const SHAPES: Record<string, Shape> = {
     enrolled: { roles: ['staff', 'mfa:admin'], groups: ['staff', 'mfa:admin'], sid: undefined, amr: ['otp', 'mfa'] }
   },
   hs256: {
-    claims: now => ({ sub: id('alice'), tenant: id('tenant'), auth_time: now, sid: 'session-1', roles: ['mfa:support', 'mfa:sync'], accounts: ['local'], amr: ['pwd'] }),
+    claims: now => ({
+      sub: id('alice'),
+      tenant: id('tenant'),
+      auth_time: now,
+      sid: 'session-1',
+      roles: ['mfa:support', 'mfa:sync'],
+      accounts: ['local'],
+      amr: ['pwd']
+    }),
     expected: { subject: id('alice'), account: id('alice'), tenant: id('tenant') },
     enrolled: { roles: ['mfa:support'], sid: 'session-1', amr: ['pwd', 'otp', 'mfa'] }
   },
@@ -238,7 +291,12 @@ const SHAPES: Record<string, Shape> = {
   }
 }
 
-interface Stage { service: Service, entries: Array<Record<string, unknown>>, issuer: TestIssuer, sign: (claims?: Record<string, unknown>) => string }
+interface Stage {
+  service: Service
+  entries: Array<Record<string, unknown>>
+  issuer: TestIssuer
+  sign: (claims?: Record<string, unknown>) => string
+}
 
 /** The recipe with the addresses of its keys turned to the loopback, and nothing else changed. */
 async function start (t: Test, name: string, recipe = RECIPES.get(name) as Array<Record<string, unknown>>): Promise<Stage> {
@@ -250,8 +308,18 @@ async function start (t: Test, name: string, recipe = RECIPES.get(name) as Array
   const service = await startTrusting(t, entries, { TRUSTED_PROXIES: '127.0.0.1/32' })
   const sign = (claims: Record<string, unknown> = {}): string => {
     const now = service.clock.seconds
-    const all = { iss: issuer.iss, aud: shape.aud ?? entries[0]?.audience, auth_time: undefined, iat: now, exp: now + (shape.lifetime ?? 900), ...shape.claims(now), ...claims }
-    return entries[0]?.secret === undefined ? issuer.sign(service.clock, all, shape.header) : signToken(all, {}, entries[0].secret as string)
+    const all = {
+      iss: issuer.iss,
+      aud: shape.aud ?? entries[0]?.audience,
+      auth_time: undefined,
+      iat: now,
+      exp: now + (shape.lifetime ?? 900),
+      ...shape.claims(now),
+      ...claims
+    }
+    return entries[0]?.secret === undefined
+      ? issuer.sign(service.clock, all, shape.header)
+      : signToken(all, {}, entries[0].secret as string)
   }
   return { service, entries, issuer, sign }
 }
@@ -269,9 +337,13 @@ for (const [name, { expected, enrolled }] of Object.entries(SHAPES)) {
     const { service, entries, sign } = await start(t, name)
     const header = entries[0]?.header as string | undefined
     t.match(await service.call('GET', '/mfa/status', { token: sign() }), { status: 200, body: expected })
-    if (header !== undefined) t.match((await service.call('GET', '/mfa/status', { headers: { [header]: sign() } })).body, expected, 'in its header')
+    if (header !== undefined) {
+      t.match((await service.call('GET', '/mfa/status', { headers: { [header]: sign() } })).body, expected, 'in its header')
+    }
     const audience = entries[0]?.audienceClaim as string | undefined ?? 'aud'
-    for (const wrong of [{ [audience]: 'other' }, { iss: 'https://evil.test' }, { exp: service.clock.seconds - 1 }]) t.equal((await service.call('GET', '/mfa/status', { token: sign(wrong) })).status, 401, JSON.stringify(wrong))
+    for (const wrong of [{ [audience]: 'other' }, { iss: 'https://evil.test' }, { exp: service.clock.seconds - 1 }]) {
+      t.equal((await service.call('GET', '/mfa/status', { token: sign(wrong) })).status, 401, JSON.stringify(wrong))
+    }
     if (enrolled === 'login time unknown') {
       t.match(await service.call('POST', '/mfa/enroll', { token: sign() }), { status: 403, body: { code: 'login_time_unknown' } })
       return
@@ -298,13 +370,21 @@ t.test('okta: with the claims of a hook a login is remembered', async t => {
   const user = service.user({ sub: id('hooked'), tenant: 'acme' })
   const claims = { uid: user.sub, auth_time: service.clock.read().toISOString(), mfa_session: 'aGFzaA' }
   await user.enroll(sign(claims))
-  const decisionOf = async (change: object): Promise<string> => (await service.call('GET', '/mfa/status', { token: sign({ ...claims, ...change }) })).body.decision.reason
+  const decisionOf = async (change: object): Promise<string> =>
+    (await service.call('GET', '/mfa/status', { token: sign({ ...claims, ...change }) })).body.decision.reason
   t.equal(await decisionOf({}), 'mfa_verified')
-  for (const change of [{ mfa_session: 'other' }, { mfa_session: undefined }]) t.equal(await decisionOf(change), 'factor_enrolled', JSON.stringify(change))
+  for (const change of [{ mfa_session: 'other' }, { mfa_session: undefined }]) {
+    t.equal(await decisionOf(change), 'factor_enrolled', JSON.stringify(change))
+  }
 })
 
 t.test('clients\' own tokens of Okta, Auth0 and Cloudflare name no user', async t => {
-  for (const [name, claims, status] of [['okta', { sub: '0oa1', uid: undefined }, 401], ['auth0', { sub: 'my_client_id@clients', gty: 'client-credentials' }, 403], ['cloudflare', { sub: '', common_name: 'token.access', email: undefined }, 401]] as const) {
+  for (
+    const [name, claims, status] of [['okta', { sub: '0oa1', uid: undefined }, 401], ['auth0', {
+      sub: 'my_client_id@clients',
+      gty: 'client-credentials'
+    }, 403], ['cloudflare', { sub: '', common_name: 'token.access', email: undefined }, 401]] as const
+  ) {
     const { service, sign } = await start(t, name)
     t.equal((await service.call('GET', '/mfa/status', { token: sign(claims) })).status, status, name)
   }
@@ -313,10 +393,21 @@ t.test('clients\' own tokens of Okta, Auth0 and Cloudflare name no user', async 
 t.test('supabase: the assurance level can be counted, with a time of the login', async t => {
   const { service, entries, issuer, sign } = await start(t, 'supabase')
   const [entry] = entries as [Record<string, object>]
-  const counting = await startTrusting(t, [{ ...entry, jwksUrl: issuer.jwksUrl, claims: { ...entry.claims, acr: 'aal' }, mfa: { acr: 'aal2', maxAgeSeconds: 3600 } }], {})
+  const counting = await startTrusting(t, [{
+    ...entry,
+    jwksUrl: issuer.jwksUrl,
+    claims: { ...entry.claims, acr: 'aal' },
+    mfa: { acr: 'aal2', maxAgeSeconds: 3600 }
+  }], {})
   t.match((await counting.call('GET', '/mfa/status', { token: sign({ sub: id('counted') }) })).body.decision, { reason: 'idp_mfa' })
-  for (const claims of [{ aal: 'aal1' }, { auth_time: undefined }]) t.not((await counting.call('GET', '/mfa/status', { token: sign({ sub: id('counted'), ...claims }) })).body.decision.reason, 'idp_mfa')
-  t.not((await service.call('GET', '/mfa/status', { token: sign({ sub: id('counted') }) })).body.decision.reason, 'idp_mfa', 'as the recipe stands it does not')
+  for (const claims of [{ aal: 'aal1' }, { auth_time: undefined }]) {
+    t.not((await counting.call('GET', '/mfa/status', { token: sign({ sub: id('counted'), ...claims }) })).body.decision.reason, 'idp_mfa')
+  }
+  t.not(
+    (await service.call('GET', '/mfa/status', { token: sign({ sub: id('counted') }) })).body.decision.reason,
+    'idp_mfa',
+    'as the recipe stands it does not'
+  )
 })
 
 t.test('several: two providers name one user, and the machine is none', async t => {
@@ -328,18 +419,31 @@ t.test('several: two providers name one user, and the machine is none', async t 
   const two = await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, sso) })
   t.equal(two.body.userId, one.body.userId)
   t.match(two.body.decision, { action: 'allow', reason: 'idp_mfa' })
-  t.equal((await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, { ...sso, aud: machines.audience, sub: 'crm' }) })).status, 403)
+  t.equal(
+    (await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, { ...sso, aud: machines.audience, sub: 'crm' }) }))
+      .status,
+    403
+  )
 })
 
 t.test('cognito: an ID token of the pool is none, and an app client\'s own token is no user', async t => {
   const { service, sign } = await start(t, 'cognito')
-  t.match(await service.call('GET', '/mfa/status', { token: sign({ token_use: 'id', aud: '1example23456789abcdefghij' }) }), { status: 401, body: { cause: /^token_use is "id"/ } })
-  t.equal((await service.call('GET', '/mfa/status', { token: sign({ sub: '1example23456789abcdefghij', username: undefined }) })).status, 403)
+  t.match(await service.call('GET', '/mfa/status', { token: sign({ token_use: 'id', aud: '1example23456789abcdefghij' }) }), {
+    status: 401,
+    body: { cause: /^token_use is "id"/ }
+  })
+  t.equal(
+    (await service.call('GET', '/mfa/status', { token: sign({ sub: '1example23456789abcdefghij', username: undefined }) })).status,
+    403
+  )
 })
 
 t.test('adfs: a client\'s own token is none, and a certificate that is rolled over is no outage', async t => {
   const { service, issuer, sign } = await start(t, 'adfs')
-  t.match(await service.call('GET', '/mfa/status', { token: sign({ primarysid: undefined, upn: undefined }) }), { status: 401, body: { cause: /^primarysid is not there/ } })
+  t.match(await service.call('GET', '/mfa/status', { token: sign({ primarysid: undefined, upn: undefined }) }), {
+    status: 401,
+    body: { cause: /^primarysid is not there/ }
+  })
   issuer.keys.reverse()
   t.equal((await service.call('GET', '/mfa/status', { token: sign() })).status, 200)
 })
@@ -353,7 +457,15 @@ t.test('authentik and dex: a token without a nonce passes too, as a client may s
 
 t.test('zitadel: an access token passes and sets up nothing, as it does not say when the login was', async t => {
   const { service, sign } = await start(t, 'zitadel')
-  const token = sign({ sub: id('262889000000000002'), auth_time: undefined, amr: undefined, nonce: undefined, at_hash: undefined, sid: undefined, jti: 'at-1' })
+  const token = sign({
+    sub: id('262889000000000002'),
+    auth_time: undefined,
+    amr: undefined,
+    nonce: undefined,
+    at_hash: undefined,
+    sid: undefined,
+    jti: 'at-1'
+  })
   t.equal((await service.call('GET', '/mfa/status', { token })).status, 200)
   t.match(await service.call('POST', '/mfa/enroll', { token }), { status: 403, body: { code: 'login_time_unknown' } })
 })

@@ -67,15 +67,30 @@ for (const [algorithm, keys, other] of [['RS256', rsa, ec], ['ES256', ec, rsa]] 
       'JWK in JSON': JSON.stringify(jwk),
       'the modulus or x': Buffer.from(number, 'base64url'),
       'the modulus or x as text': number,
-      ...(algorithm === 'RS256' && { 'PEM (PKCS#1)': publicKey.export({ format: 'pem', type: 'pkcs1' }), 'DER (PKCS#1)': publicKey.export({ format: 'der', type: 'pkcs1' }) })
+      ...(algorithm === 'RS256' &&
+        {
+          'PEM (PKCS#1)': publicKey.export({ format: 'pem', type: 'pkcs1' }),
+          'DER (PKCS#1)': publicKey.export({ format: 'der', type: 'pkcs1' })
+        })
     }
     await refuseAll(t, service, user.tenant, {
-      ...Object.fromEntries(Object.entries(texts).flatMap(([name, key]) => [['HS256', 'sha256'], ['HS384', 'sha384'], ['HS512', 'sha512']].map(([alg, hash]) =>
-        [`${alg as string} with ${name}`, compact({ alg, typ: 'JWT' }, claims, hmac(key, hash))]))),
+      ...Object.fromEntries(
+        Object.entries(texts).flatMap(([name, key]) =>
+          [['HS256', 'sha256'], ['HS384', 'sha384'], ['HS512', 'sha512']].map((
+            [alg, hash]
+          ) => [`${alg as string} with ${name}`, compact({ alg, typ: 'JWT' }, claims, hmac(key, hash))])
+        )
+      ),
       [`${algorithm} with an HMAC of the PEM`]: compact({ alg: algorithm }, claims, hmac(pem)),
-      'another key of the same kind': compact({ alg: algorithm }, claims, withKey(algorithm === 'RS256' ? rsaPair().privateKey : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)),
+      'another key of the same kind': compact(
+        { alg: algorithm },
+        claims,
+        withKey(algorithm === 'RS256' ? rsaPair().privateKey : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
+      ),
       'a key of the other kind': compact({ alg: algorithm === 'RS256' ? 'ES256' : 'RS256' }, claims, withKey(other.privateKey)),
-      'an algorithm that is not allowed': algorithm === 'RS256' ? compact({ alg: 'RS512' }, claims, withKey(privateKey, 'sha512')) : compact({ alg: 'ES384' }, claims, withKey(privateKey, 'sha384')),
+      'an algorithm that is not allowed': algorithm === 'RS256'
+        ? compact({ alg: 'RS512' }, claims, withKey(privateKey, 'sha512'))
+        : compact({ alg: 'ES384' }, claims, withKey(privateKey, 'sha384')),
       none: compact({ alg: 'none' }, claims, unsigned),
       'no signature': compact({ alg: algorithm }, claims, unsigned),
       'r and s zero': compact({ alg: algorithm }, claims, () => Buffer.alloc(64))
@@ -117,12 +132,30 @@ t.test('a kid is a name and nothing else', async t => {
   const service = await startService(t)
   const user = service.user()
   const claims = claimsOf(user.token())
-  const kids = ['../../../../dev/null', '/dev/null', '\' OR 1=1 --', 'x\' UNION SELECT \'key', '| cat /etc/passwd', 'unknown', '__proto__', 'constructor', '', null, 1, ['a'], { a: 1 }]
+  const kids = [
+    '../../../../dev/null',
+    '/dev/null',
+    "' OR 1=1 --",
+    "x' UNION SELECT 'key",
+    '| cat /etc/passwd',
+    'unknown',
+    '__proto__',
+    'constructor',
+    '',
+    null,
+    1,
+    ['a'],
+    { a: 1 }
+  ]
   for (const kid of kids) {
     await refuseAll(t, service, user.tenant, {
       [`signed by an empty key: ${JSON.stringify(kid)}`]: compact({ ...HS, kid }, claims, hmac('')),
       [`signed by its own text: ${JSON.stringify(kid)}`]: compact({ ...HS, kid }, claims, hmac(String(kid))),
-      [`of our own issuer: ${JSON.stringify(kid)}`]: compact({ ...HS, kid }, { ...claims, iss: 'https://mfa.test', aud: 'mfa-own' }, hmac(''))
+      [`of our own issuer: ${JSON.stringify(kid)}`]: compact(
+        { ...HS, kid },
+        { ...claims, iss: 'https://mfa.test', aud: 'mfa-own' },
+        hmac('')
+      )
     })
   }
 })
@@ -155,10 +188,20 @@ t.test('what changes how a JWS is read is refused, and so is what is no compact 
     'a payload that is null': compact(HS, 'null', hmac(SECRET)),
     'a payload that is text': compact(HS, '"x"', hmac(SECRET)),
     'a payload that is no JSON': compact(HS, '{"iss":', hmac(SECRET)),
-    'an issuer given twice, the last one another': compact(HS, JSON.stringify(claims).replace(/}$/, ',"iss":"https://evil.test"}'), hmac(SECRET)),
-    ...Object.fromEntries(['id+jwt', 'logout+jwt', 'refresh+jwt', 'dpop+jwt', 'JOSE', '', null, 1, ['JWT']].map(typ => [`typ ${JSON.stringify(typ)}`, signed({ typ })]))
+    'an issuer given twice, the last one another': compact(
+      HS,
+      JSON.stringify(claims).replace(/}$/, ',"iss":"https://evil.test"}'),
+      hmac(SECRET)
+    ),
+    ...Object.fromEntries(
+      ['id+jwt', 'logout+jwt', 'refresh+jwt', 'dpop+jwt', 'JOSE', '', null, 1, ['JWT']].map(
+        typ => [`typ ${JSON.stringify(typ)}`, signed({ typ })]
+      )
+    )
   })
-  for (const typ of ['at+jwt', 'application/at+jwt', 'AT+JWT', 'jwt', undefined]) t.equal((await user.call('GET', '/mfa/status', undefined, signed({ typ }))).status, 200, `typ ${String(typ)}`)
+  for (const typ of ['at+jwt', 'application/at+jwt', 'AT+JWT', 'jwt', undefined]) {
+    t.equal((await user.call('GET', '/mfa/status', undefined, signed({ typ }))).status, 200, `typ ${String(typ)}`)
+  }
 })
 
 t.test('a token stands in one Authorization header, as Bearer, and nowhere else', async t => {
@@ -167,15 +210,33 @@ t.test('a token stands in one Authorization header, as Bearer, and nowhere else'
   const token = user.token()
   const none = bare(await service.call('GET', '/mfa/status'))
   const headers = [
-    { cookie: `token=${token}; access_token=${token}; Authorization=Bearer ${token}` }, { 'x-authorization': `Bearer ${token}` }, { 'proxy-authorization': `Bearer ${token}` }, { 'x-access-token': token },
-    { authorization: token }, { authorization: `Basic ${token}` }, { authorization: `DPoP ${token}` }, { authorization: `Bearer ${token}, Bearer ${token}` }, { authorization: `Bearer ${token} x` },
+    { cookie: `token=${token}; access_token=${token}; Authorization=Bearer ${token}` },
+    { 'x-authorization': `Bearer ${token}` },
+    { 'proxy-authorization': `Bearer ${token}` },
+    { 'x-access-token': token },
+    { authorization: token },
+    { authorization: `Basic ${token}` },
+    { authorization: `DPoP ${token}` },
+    { authorization: `Bearer ${token}, Bearer ${token}` },
+    { authorization: `Bearer ${token} x` },
     { authorization: `Bearer "${token}"` }, { authorization: 'Bearer' }, { authorization: `Bearer\t${token}` }
   ]
-  for (const header of headers) t.same(bare(await service.call('GET', '/mfa/status', { headers: header as Record<string, string> })), none, JSON.stringify(header).slice(0, 40))
-  for (const path of [`?access_token=${token}`, `?token=${token}`, `?authorization=Bearer%20${token}`]) t.same(bare(await service.call('GET', `/mfa/status${path}`)), none, path.slice(0, 15))
+  for (const header of headers) {
+    t.same(
+      bare(await service.call('GET', '/mfa/status', { headers: header as Record<string, string> })),
+      none,
+      JSON.stringify(header).slice(0, 40)
+    )
+  }
+  for (const path of [`?access_token=${token}`, `?token=${token}`, `?authorization=Bearer%20${token}`]) {
+    t.same(bare(await service.call('GET', `/mfa/status${path}`)), none, path.slice(0, 15))
+  }
   t.same(bare(await service.call('POST', '/mfa/enroll', { body: { access_token: token, token } })), none, 'a body')
   for (const second of [token, service.user().token(), 'x']) {
-    const { status, body } = await raw(service.url, request('GET /mfa/status', [`Authorization: Bearer ${token}`, `authorization: Bearer ${second}`]))
+    const { status, body } = await raw(
+      service.url,
+      request('GET /mfa/status', [`Authorization: Bearer ${token}`, `authorization: Bearer ${second}`])
+    )
     t.equal(status, 401, 'two headers')
     t.same(bare({ body: JSON.parse(body) }), none)
   }

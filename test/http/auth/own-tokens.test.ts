@@ -1,16 +1,29 @@
 import t, { type Test } from 'tap'
-import { claimsOf, headerOf, type User, SECRET, type Service, signingKey, signToken, signWithKey, startService } from '../../helpers/service.ts'
+import {
+  claimsOf,
+  headerOf,
+  type User,
+  SECRET,
+  type Service,
+  signingKey,
+  signToken,
+  signWithKey,
+  startService
+} from '../../helpers/service.ts'
 import { bare, compact, hmac, unsigned } from '../../helpers/tokens.ts'
 
 const keyOf = (service: Service): Record<string, unknown> => JSON.parse(service.env.MFA_SIGNING_KEYS as string).keys[0]
 
 /** An enrolled user, with the claims of their MFA token, and what signs others as the service would. */
-async function enrolled (t: Test): Promise<{ service: Service, user: User, token: string, claims: any, forge: (change: object, header?: object) => string }> {
+async function enrolled (
+  t: Test
+): Promise<{ service: Service, user: User, token: string, claims: any, forge: (change: object, header?: object) => string }> {
   const service = await startService(t)
   const user = service.user({ roles: ['mfa:admin'] })
   const { token } = await user.enroll()
   const claims = claimsOf(token)
-  const forge = (change: object, header: object = {}): string => signWithKey({ ...claims, ...change }, keyOf(service), { ...headerOf(token), ...header })
+  const forge = (change: object, header: object = {}): string =>
+    signWithKey({ ...claims, ...change }, keyOf(service), { ...headerOf(token), ...header })
   return { service, user, token, claims, forge }
 }
 
@@ -30,14 +43,26 @@ t.test('an MFA token counts as it was signed and in no other form', async t => {
   const other = signingKey('test-1')
   const header = headerOf(token)
   const [head, payload, signature] = token.split('.') as [string, string, string]
-  t.equal((await service.call('GET', '/admin/policy', { token: forge({ jti: 'another' }) })).status, 200, 'what the test signs is good otherwise')
+  t.equal(
+    (await service.call('GET', '/admin/policy', { token: forge({ jti: 'another' }) })).status,
+    200,
+    'what the test signs is good otherwise'
+  )
   await refuseAll(t, service, {
     'another key under our kid': signWithKey(claims, other, header),
     'another key under a kid of its own': signWithKey(claims, signingKey('mine'), { ...header, kid: 'mine' }),
     'the issuer\'s secret': signToken(claims, header),
     'the issuer\'s secret under our kid, HS256': signToken(claims, { typ: 'at+jwt', kid: 'test-1' }),
-    'our public key as a secret': compact({ ...header, alg: 'HS256' }, claims, hmac(JSON.stringify(service.config.MFA_SIGNING_KEYS[0]?.publicJwk))),
-    'our public PEM as a secret': compact({ ...header, alg: 'HS256' }, claims, hmac(service.config.MFA_SIGNING_KEYS[0]?.publicPem as string)),
+    'our public key as a secret': compact(
+      { ...header, alg: 'HS256' },
+      claims,
+      hmac(JSON.stringify(service.config.MFA_SIGNING_KEYS[0]?.publicJwk))
+    ),
+    'our public PEM as a secret': compact(
+      { ...header, alg: 'HS256' },
+      claims,
+      hmac(service.config.MFA_SIGNING_KEYS[0]?.publicPem as string)
+    ),
     unsigned: compact({ ...header, alg: 'none' }, claims, unsigned),
     'no signature': compact(header, claims, unsigned),
     'a signature of zeros': compact(header, claims, () => Buffer.alloc(64)),
@@ -64,7 +89,9 @@ t.test('an MFA token counts as it was signed and in no other form', async t => {
 })
 
 const claimsSwapped = (payload: string): string =>
-  Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(payload, 'base64url').toString()), roles: ['mfa:admin', 'x'] })).toString('base64url')
+  Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(payload, 'base64url').toString()), roles: ['mfa:admin', 'x'] })).toString(
+    'base64url'
+  )
 
 // CVE-2026-35039: what was said of one token is said of another that shares a part of it.
 t.test('what is remembered of an MFA token that was checked is of that token alone, whole', async t => {
@@ -112,7 +139,10 @@ t.test('an MFA token dies with its epoch, and with its user', async t => {
   await service.db.rows`DELETE FROM users WHERE tenant = ${user.tenant}`
   await refuseAll(t, service, { 'the user is gone': token, 'the user is gone, any epoch': forge({ epoch: 1 }) })
   t.equal((await user.call('GET', '/mfa/status')).body.enrolled, false)
-  await refuseAll(t, service, { 'another user of the same name came': token, 'another user of the same name, their epoch': forge({ epoch: 1 }) })
+  await refuseAll(t, service, {
+    'another user of the same name came': token,
+    'another user of the same name, their epoch': forge({ epoch: 1 })
+  })
 })
 
 t.test('a token of another service with the same issuer name does not pass, nor ours there', async t => {
@@ -131,7 +161,10 @@ t.test('a first-factor token that claims what an MFA token says is a first-facto
     const token = signToken(claiming, header, SECRET)
     t.match((await service.call('GET', '/mfa/status', { token })).body.decision, { action: 'verify', reason: 'factor_enrolled' })
     t.match(await service.call('GET', '/admin/policy', { token }), { status: 401, body: { code: 'step_up_required', action: 'verify' } })
-    t.match(await service.call('DELETE', `/mfa/factors/${String(claims.fid)}`, { token }), { status: 401, body: { code: 'step_up_required' } })
+    t.match(await service.call('DELETE', `/mfa/factors/${String(claims.fid)}`, { token }), {
+      status: 401,
+      body: { code: 'step_up_required' }
+    })
     t.match(await service.call('POST', '/mfa/recovery/codes', { token }), { status: 401, body: { code: 'step_up_required' } })
   }
   t.equal((await user.call('GET', '/mfa/factors')).body.items.length, 1)

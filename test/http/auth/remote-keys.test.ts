@@ -15,7 +15,12 @@ interface Pair { privateKey: KeyObject, publicKey: KeyObject }
 const ec = (): Pair => generateKeyPairSync('ec', { namedCurve: 'P-256' })
 
 const setOf = (keys: Record<string, Pair>): string => JSON.stringify({
-  keys: Object.entries(keys).map(([kid, { publicKey }]) => ({ ...publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: publicKey.asymmetricKeyType === 'rsa' ? 'RS256' : 'ES256' }))
+  keys: Object.entries(keys).map(([kid, { publicKey }]) => ({
+    ...publicKey.export({ format: 'jwk' }),
+    kid,
+    use: 'sig',
+    alg: publicKey.asymmetricKeyType === 'rsa' ? 'RS256' : 'ES256'
+  }))
 })
 
 /** An issuer's key server, which a test may change, and the service that asks it. */
@@ -23,7 +28,12 @@ class Issuer {
   fetches = 0
   url = ''
   answer: RequestListener = (_request, response) => { response.end(setOf({})) }
-  serve (keys: Record<string, Pair>): void { this.answer = (_request, response) => { response.setHeader('content-type', 'application/json').end(setOf(keys)) } }
+  serve (keys: Record<string, Pair>): void {
+    this.answer = (_request, response) => {
+      response.setHeader('content-type', 'application/json').end(setOf(keys))
+    }
+  }
+
   async start (t: Test): Promise<Service> {
     const server = createServer((request, response) => { this.fetches++; this.answer(request, response) }).listen(0, '127.0.0.1')
     await new Promise(resolve => server.once('listening', resolve))
@@ -34,7 +44,11 @@ class Issuer {
 }
 
 const tokenOf = (user: User, kid: string | undefined, { privateKey }: Pair, header = {}): string =>
-  compact({ alg: privateKey.asymmetricKeyType === 'rsa' ? 'RS256' : 'ES256', typ: 'JWT', kid, ...header }, claimsOf(user.token()), withKey(privateKey))
+  compact(
+    { alg: privateKey.asymmetricKeyType === 'rsa' ? 'RS256' : 'ES256', typ: 'JWT', kid, ...header },
+    claimsOf(user.token()),
+    withKey(privateKey)
+  )
 
 const ask = (service: Service, token: string): Promise<Answer> => service.call('GET', '/mfa/status', { token })
 
@@ -49,14 +63,20 @@ t.test('tokens are checked by the key that their kid names, of one kind and no o
     'another key': tokenOf(user, 'r', rsaPair()),
     'the other key\'s kid': tokenOf(user, 'r', keys.e),
     'a kid of the other kind': tokenOf(user, 'e', keys.r),
-    'an algorithm that is not configured': compact({ alg: 'RS512', kid: 'r' }, claimsOf(user.token()), withKey(keys.r.privateKey, 'sha512')),
+    'an algorithm that is not configured': compact(
+      { alg: 'RS512', kid: 'r' },
+      claimsOf(user.token()),
+      withKey(keys.r.privateKey, 'sha512')
+    ),
     HS256: compact({ alg: 'HS256', kid: 'r' }, claimsOf(user.token()), () => Buffer.alloc(32)),
     none: compact({ alg: 'none', kid: 'r' }, claimsOf(user.token()), () => Buffer.alloc(0)),
     'a kid of 300 characters': tokenOf(user, 'k'.repeat(300), keys.r),
     'a kid that is an object': tokenOf(user, { a: 1 } as never, keys.r),
     'jku elsewhere': tokenOf(user, 'evil', ec(), { jku: issuer.url.replace('jwks', 'evil') })
   })
-  for (const [kid, pair] of Object.entries(keys)) t.match(await ask(service, tokenOf(user, kid, pair)), { status: 200, body: { subject: user.sub } }, kid)
+  for (const [kid, pair] of Object.entries(keys)) {
+    t.match(await ask(service, tokenOf(user, kid, pair)), { status: 200, body: { subject: user.sub } }, kid)
+  }
   t.equal((await ask(service, tokenOf(user, undefined, keys.e))).status, 200, 'without a kid the one key that fits')
   t.ok(issuer.fetches <= 2)
 })
@@ -103,7 +123,9 @@ t.test('a key set that cannot be had is 503 in bounded time, and no one is let i
       const write = (): void => { if (!response.destroyed) { response.write('x'.repeat(10_000)); setTimeout(write, 5) } }
       write()
     },
-    'a redirect': (request, response) => { request.url === '/good' ? response.end(setOf({ k: pair })) : response.writeHead(302, { location: '/good' }).end() },
+    'a redirect': (request, response) => {
+      request.url === '/good' ? response.end(setOf({ k: pair })) : response.writeHead(302, { location: '/good' }).end()
+    },
     'no JSON': (_request, response) => { response.end('<html>') },
     'another JSON': (_request, response) => { response.end('{"keys":{}}') },
     'a 500': (_request, response) => { response.writeHead(500).end(setOf({ k: pair })) },

@@ -11,7 +11,14 @@ import { startReplicas } from '../../helpers/replica.ts'
 import { type Answer, callTo, type Service, startService } from '../../helpers/service.ts'
 import { until } from '../../helpers/until.ts'
 
-const listen = async (t: Test, server: { listen: (port: number, host: string) => { once: (event: 'listening', then: () => void) => unknown }, address: () => unknown, close: () => unknown }): Promise<number> => {
+const listen = async (
+  t: Test,
+  server: {
+    listen: (port: number, host: string) => { once: (event: 'listening', then: () => void) => unknown },
+    address: () => unknown,
+    close: () => unknown
+  }
+): Promise<number> => {
   await new Promise<void>(resolve => { server.listen(0, '127.0.0.1').once('listening', resolve) })
   t.teardown(() => { server.close() })
   return (server.address() as AddressInfo).port
@@ -56,15 +63,37 @@ async function setUp (t: Test, { ca = 'ours' } = {}): Promise<Stage> {
   const dir = t.testdir({ names: 'subjectAltName=DNS:keys.test,DNS:localhost\n' })
   const openssl = (...args: string[]): void => { execFileSync('openssl', args, { cwd: dir, stdio: 'ignore' }) }
   const EC = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
-  for (const name of ['ours', 'other']) openssl('req', '-x509', ...EC, '-days', '2', '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.pem`)
+  for (const name of ['ours', 'other']) {
+    openssl('req', '-x509', ...EC, '-days', '2', '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.pem`)
+  }
   openssl('req', ...EC, '-subj', '/CN=keys', '-keyout', 'server.key', '-out', 'server.csr')
-  openssl('x509', '-req', '-in', 'server.csr', '-CA', `${ca}.pem`, '-CAkey', `${ca}.key`, '-CAcreateserial', '-days', '2', '-extfile', 'names', '-out', 'server.pem')
+  openssl(
+    'x509',
+    '-req',
+    '-in',
+    'server.csr',
+    '-CA',
+    `${ca}.pem`,
+    '-CAkey',
+    `${ca}.key`,
+    '-CAcreateserial',
+    '-days',
+    '2',
+    '-extfile',
+    'names',
+    '-out',
+    'server.pem'
+  )
   const issuer = new TestIssuer('https://keys.test')
   let answer: Parameters<Stage['say']>[0] = {}
-  const server = createHttps({ key: readFileSync(join(dir, 'server.key')), cert: readFileSync(join(dir, 'server.pem')) }, (request, response) => {
-    const { status = 200, body = JSON.stringify({ keys: issuer.keys.map(publicPart) }), location } = request.url === '/jwks.json' ? answer : {}
-    response.writeHead(status, { 'content-type': 'application/json', ...(location !== undefined && { location }) }).end(body)
-  })
+  const server = createHttps(
+    { key: readFileSync(join(dir, 'server.key')), cert: readFileSync(join(dir, 'server.pem')) },
+    (request, response) => {
+      const { status = 200, body = JSON.stringify({ keys: issuer.keys.map(publicPart) }), location } = request.url === '/jwks.json'
+        ? answer
+        : {}
+      response.writeHead(status, { 'content-type': 'application/json', ...(location !== undefined && { location }) }).end(body)
+    })
   const port = await listen(t, server)
   t.teardown(() => { server.closeAllConnections() })
   const proxy = await startProxy(t)
@@ -74,7 +103,14 @@ async function setUp (t: Test, { ca = 'ours' } = {}): Promise<Stage> {
     say: given => { answer = given },
     start: async (env = {}) => {
       const here = await startService(t)
-      const there = { JWT_ISSUER: issuer.iss, JWT_ALGORITHMS: 'ES256', JWT_JWKS_URL: `https://${env.KEYS_HOST ?? 'keys.test'}:${port}/jwks.json`, NODE_EXTRA_CA_CERTS: join(dir, 'ours.pem'), HTTPS_PROXY: proxy.url, ...env }
+      const there = {
+        JWT_ISSUER: issuer.iss,
+        JWT_ALGORITHMS: 'ES256',
+        JWT_JWKS_URL: `https://${env.KEYS_HOST ?? 'keys.test'}:${port}/jwks.json`,
+        NODE_EXTRA_CA_CERTS: join(dir, 'ours.pem'),
+        HTTPS_PROXY: proxy.url,
+        ...env
+      }
       const { JWT_SECRET, ...others } = here.env
       const { urls: [, url] } = await startReplicas(t, { ...here, env: { ...others, ...there } } as Service)
       return async () => await callTo(url as string)('GET', '/mfa/status', { token: issuer.sign(here.clock, { tenant: newTenant() }) })
@@ -112,7 +148,11 @@ t.test('a certificate of another authority is refused behind the proxy as withou
 t.test('the limits hold through the proxy: no redirect, no large answer, and no waiting for one that says nothing', async t => {
   const { proxy, say, start } = await setUp(t)
   const ask = await start()
-  for (const answer of [{ status: 302, location: '/elsewhere' }, { body: JSON.stringify({ keys: [], filler: 'x'.repeat(300_000) }) }, { status: 203 }, { body: '<html>' }]) {
+  for (
+    const answer of [{ status: 302, location: '/elsewhere' }, { body: JSON.stringify({ keys: [], filler: 'x'.repeat(300_000) }) }, {
+      status: 203
+    }, { body: '<html>' }]
+  ) {
     say(answer)
     t.match(await ask(), { status: 503, body: { code: 'unavailable' } }, JSON.stringify(answer).slice(0, 60))
   }
@@ -132,7 +172,12 @@ t.test('the limits hold through the proxy: no redirect, no large answer, and no 
 t.test('what is on this machine is asked without it, and the log does not tell its password', async t => {
   const issuer = await new TestIssuer('https://a.test').start(t)
   const proxy = await startProxy(t)
-  const env = { JWT_SECRET: undefined, JWT_ISSUER: issuer.iss, JWT_ALGORITHMS: 'ES256', HTTPS_PROXY: proxy.url.replace('://', '://user:canary-4711@') }
+  const env = {
+    JWT_SECRET: undefined,
+    JWT_ISSUER: issuer.iss,
+    JWT_ALGORITHMS: 'ES256',
+    HTTPS_PROXY: proxy.url.replace('://', '://user:canary-4711@')
+  }
   const service = await startService(t, { ...env, JWT_JWKS_URL: issuer.jwksUrl })
   t.equal((await service.call('GET', '/mfa/status', { token: issuer.sign(service.clock, { tenant: newTenant() }) })).status, 200)
   t.same(proxy.asked, [])

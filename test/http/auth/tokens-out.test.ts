@@ -26,7 +26,16 @@ for (const [algorithm, type] of [['ES256', 'ec'], ['EdDSA', 'ed25519']] as const
 t.test('it says who, by what and until when, exactly', async t => {
   const service = await startService(t)
   const { clock } = service
-  const user = service.user({ roles: ['mfa:auditor', 'sales'], groups: ['staff', 'berlin'], sid: 'session-1', client_id: 'web', email: 'a@example.com', scope: 'everything', cnf: { jkt: 'x' }, name: 'Alice' })
+  const user = service.user({
+    roles: ['mfa:auditor', 'sales'],
+    groups: ['staff', 'berlin'],
+    sid: 'session-1',
+    client_id: 'web',
+    email: 'a@example.com',
+    scope: 'everything',
+    cnf: { jkt: 'x' },
+    name: 'Alice'
+  })
   const { factorId, secret } = await user.enroll()
   const { body } = await user.call('POST', '/mfa/verify', { code: clock.code(secret) })
   const { id, epoch } = await user.row()
@@ -68,7 +77,14 @@ t.test('amr tells the truth: what was proved before, and what was proved here', 
   const { clock } = service
   const user = service.user()
   const { secret, recoveryCodes } = await user.enroll()
-  const cases: Array<[string[], string[]]> = [[['pwd'], ['pwd']], [['hwk', 'user'], ['hwk', 'user']], [['mfa', 'otp', 'recovery'], []], [['pwd', 'mfa', 'otp'], ['pwd']], [['otp', 'otp'], []], [[], []]]
+  const cases: Array<[string[], string[]]> = [
+    [['pwd'], ['pwd']],
+    [['hwk', 'user'], ['hwk', 'user']],
+    [['mfa', 'otp', 'recovery'], []],
+    [['pwd', 'mfa', 'otp'], ['pwd']],
+    [['otp', 'otp'], []],
+    [[], []]
+  ]
   for (const [amr, kept] of cases) {
     const { body } = await user.call('POST', '/mfa/verify', { code: clock.code(secret) }, user.token({ amr }))
     t.same(claimsOf(body.token).amr, [...kept, 'otp', 'mfa'], amr.join())
@@ -119,7 +135,19 @@ t.test('no body names an audience, a subject or rights', async t => {
   const user = service.user()
   const { secret } = await user.enroll()
   const before = service.clock.code(secret)
-  for (const [name, value] of Object.entries({ sub: 'bob', roles: ['mfa:admin'], scope: 'x', aud: AUDIENCE, acr: 'mfa', amr: ['hwk'], exp: 1e10, tenant: 'x', uid: 'x' })) {
+  for (
+    const [name, value] of Object.entries({
+      sub: 'bob',
+      roles: ['mfa:admin'],
+      scope: 'x',
+      aud: AUDIENCE,
+      acr: 'mfa',
+      amr: ['hwk'],
+      exp: 1e10,
+      tenant: 'x',
+      uid: 'x'
+    })
+  ) {
     t.equal((await user.call('POST', '/mfa/verify', { code: before, [name]: value })).status, 400, name)
   }
 })
@@ -144,7 +172,12 @@ t.test('a token comes in the body of an answer that no cache keeps, and a refusa
   t.equal(accepted.headers.get('cache-control'), 'no-store')
   for (const name of ['location', 'set-cookie', 'authorization', 'x-auth-token']) t.notOk(accepted.headers.has(name), name)
   t.notOk([...accepted.headers.values()].some(value => value.includes(accepted.body.token)))
-  for (const refused of [await user.call('POST', '/mfa/verify', { code }), await user.call('POST', '/mfa/verify', { code: service.clock.wrongCode(secret) })]) {
+  for (
+    const refused of [
+      await user.call('POST', '/mfa/verify', { code }),
+      await user.call('POST', '/mfa/verify', { code: service.clock.wrongCode(secret) })
+    ]
+  ) {
     t.equal(refused.status, 422, 'also the same request again')
     t.notMatch(refused.text, /eyJ/)
   }
@@ -160,7 +193,9 @@ t.test('a token for an application is for it alone: this service takes it for no
   const { body: { token: allowed } } = await neighbour.call('POST', '/mfa/token', { audience: 'billing' })
   t.match(claimsOf(allowed), { aud: 'billing', acr: 'none', mfa_reason: 'not_required' })
   for (const bearer of [token, allowed]) {
-    for (const [method, path] of [['GET', '/mfa/status'], ['GET', '/admin/policy'], ['POST', '/mfa/token']] as const) t.match(await service.call(method, path, { token: bearer }), { status: 401, body: { code: 'invalid_token' } })
+    for (const [method, path] of [['GET', '/mfa/status'], ['GET', '/admin/policy'], ['POST', '/mfa/token']] as const) {
+      t.match(await service.call(method, path, { token: bearer }), { status: 401, body: { code: 'invalid_token' } })
+    }
   }
   t.match(await user.call('POST', '/mfa/token', { audience: 'another' }), { status: 400, body: { errors: [{ field: 'audience' }] } })
 })
@@ -169,6 +204,9 @@ t.test('an MFA token is accepted wherever the first one is', async t => {
   const service = await startService(t)
   const user = service.user()
   const { secret, token } = await user.enroll()
-  t.match((await user.call('GET', '/mfa/status', undefined, token)).body, { subject: user.sub, decision: { action: 'allow', reason: 'mfa_verified' } })
+  t.match((await user.call('GET', '/mfa/status', undefined, token)).body, {
+    subject: user.sub,
+    decision: { action: 'allow', reason: 'mfa_verified' }
+  })
   t.equal((await user.call('POST', '/mfa/verify', { code: service.clock.code(secret) }, token)).status, 200)
 })

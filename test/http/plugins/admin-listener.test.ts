@@ -12,7 +12,9 @@ t.test('with a listener of their own, administration and metrics answer there al
   const { service, inside } = await startWithTwo(t)
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
-  for (const path of ['/admin/policy', '/admin/audit', '/metrics', '/admin/policy?', '//admin/policy', '/%61dmin/policy', '/admin/./policy']) {
+  for (
+    const path of ['/admin/policy', '/admin/audit', '/metrics', '/admin/policy?', '//admin/policy', '/%61dmin/policy', '/admin/./policy']
+  ) {
     t.match(await service.call('GET', path, { token }), { status: 404, body: { code: 'not_found' } }, path)
   }
   t.equal((await service.call('PUT', '/admin/policy', { token, body: { enforcement: 'required' } })).status, 404)
@@ -24,12 +26,18 @@ t.test('with a listener of their own, administration and metrics answer there al
 t.test('the console works on the second listener: all that it calls is there', async t => {
   const { service, inside } = await startWithTwo(t)
   const user = service.user()
-  for (const path of ['/docs/', '/openapi.json', '/health/ready', '/.well-known/jwks.json']) t.equal((await inside('GET', path)).status, 200, path)
+  for (const path of ['/docs/', '/openapi.json', '/health/ready', '/.well-known/jwks.json']) {
+    t.equal((await inside('GET', path)).status, 200, path)
+  }
   t.equal((await inside('GET', '/mfa/status', { token: user.token() })).status, 200)
   const pathsOf = async (call: Service['call']): Promise<string[]> => Object.keys((await call('GET', '/docs/json')).body.paths)
   const all = Object.keys((await service.call('GET', '/openapi.json')).body.paths)
   t.same(await pathsOf(inside), all)
-  t.same(await pathsOf(service.call), all.filter(path => path !== '/metrics' && !path.startsWith('/admin/')), 'that of the first shows what answers there')
+  t.same(
+    await pathsOf(service.call),
+    all.filter(path => path !== '/metrics' && !path.startsWith('/admin/')),
+    'that of the first shows what answers there'
+  )
 })
 
 t.test('the second listener has the same limits as the first, and ends with it', async t => {

@@ -13,7 +13,11 @@ import { raw, request, wire } from '../../helpers/raw.ts'
 import { type User, startService } from '../../helpers/service.ts'
 import { until } from '../../helpers/until.ts'
 
-async function start (t: Test, routes: (app: FastifyInstance) => void, limits = { answer: 300, begin: 150 }): Promise<{ url: string, app: FastifyInstance }> {
+async function start (
+  t: Test,
+  routes: (app: FastifyInstance) => void,
+  limits = { answer: 300, begin: 150 }
+): Promise<{ url: string, app: FastifyInstance }> {
   const app = Fastify() as unknown as FastifyInstance
   registerErrors(app, new Refusals({ log: app.log, metrics: new Metrics(), isProduction: true }))
   registerBudget(app, limits)
@@ -23,7 +27,13 @@ async function start (t: Test, routes: (app: FastifyInstance) => void, limits = 
 }
 
 const checked = async (t: Test, answer: Response, code: string): Promise<void> => {
-  checkProblem(t, { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.json() as object } as never, 503, code, code)
+  checkProblem(
+    t,
+    { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.json() as object } as never,
+    503,
+    code,
+    code
+  )
 }
 
 t.test('what takes too long is answered in time, the connection serves on, and what comes of it later is dropped', async t => {
@@ -32,7 +42,14 @@ t.test('what takes too long is answered in time, the connection serves on, and w
     app.addHook('onRequest', async (request, reply) => { reply.header('x-from-a-hook', 'yes') })
     app.get('/handler', async () => await new Promise(resolve => { late.push(() => { resolve({ late: true }) }) }))
     app.get('/failing', async () => await new Promise((_resolve, reject) => { late.push(() => { reject(new Error('late')) }) }))
-    app.get('/hook', { onRequest: async () => await new Promise<void>(resolve => { late.push(resolve) }) }, async () => { throw new Error('it was called') })
+    app.get('/hook', {
+      onRequest: async () =>
+        await new Promise<void>(resolve => {
+          late.push(resolve)
+        })
+    }, async () => {
+      throw new Error('it was called')
+    })
     app.get('/reading', async ({ budget }) => {
       budget.check()
       await new Promise<void>(resolve => { late.push(resolve) })
@@ -56,7 +73,15 @@ t.test('what takes too long is answered in time, the connection serves on, and w
 t.test('a change that has begun, and is not done in time, has an unknown outcome; one that comes too late is not begun', async t => {
   const begun: string[] = []
   const { url } = await start(t, app => {
-    app.post('/slow', { schema: { 'x-outcome-unknown': 'It may have been done. Look.' } as object }, async request => await forCaller(request, async () => { begun.push('slow'); await new Promise(() => {}) }))
+    app.post(
+      '/slow',
+      { schema: { 'x-outcome-unknown': 'It may have been done. Look.' } as object },
+      async request =>
+        await forCaller(request, async () => {
+          begun.push('slow')
+          await new Promise(() => {})
+        })
+    )
     app.post('/late', async request => {
       await sleep(200)
       return await forCaller(request, async () => { begun.push('late') })
@@ -90,17 +115,31 @@ t.test('an answer that has begun goes on for as long as it takes', async t => {
 
 t.test('each change of a request is made only while its caller is there: no route settles by itself', async t => {
   const routes = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter(path => path.endsWith('route.ts'))
-  const settling = routes.flatMap(path => [...readFileSync(`src/${path}`, 'utf8').matchAll(/(.*)\bsettle[A-Z]\w*\(/g)].map(([line]) => ({ path, line })))
+  const settling = routes.flatMap(path =>
+    [...readFileSync(`src/${path}`, 'utf8').matchAll(/(.*)\bsettle[A-Z]\w*\(/g)].map(([line]) => ({ path, line }))
+  )
   t.ok(settling.length > 20)
   // Those two only begin something that ends by itself.
-  t.same(settling.filter(({ line }) => !/(forCaller|evenIfGone)\(request, \(\) => /.test(line) && !/settleRenewalClaimed|settleClaimed/.test(line)), [])
+  t.same(
+    settling.filter(({ line }) =>
+      !/(forCaller|evenIfGone)\(request, \(\) => /.test(line) && !/settleRenewalClaimed|settleClaimed/.test(line)
+    ),
+    []
+  )
 })
 
 const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { clock, db } = service
 
 /** The caller hangs up while `what` of the database is waited for; then it goes on. */
-async function hangingUp (user: User, what: 'batched' | 'settle' | 'rows', method: string, path: string, body: object | null, token = user.token()): Promise<void> {
+async function hangingUp (
+  user: User,
+  what: 'batched' | 'settle' | 'rows',
+  method: string,
+  path: string,
+  body: object | null,
+  token = user.token()
+): Promise<void> {
   const original = db[what] as (...call: unknown[]) => Promise<unknown>
   const { socket, closed } = await wire(t, service.url)
   const text = body === null ? '' : JSON.stringify(body)
@@ -116,13 +155,29 @@ async function hangingUp (user: User, what: 'batched' | 'settle' | 'rows', metho
       }
     })
   })
-  socket.write([`${method} ${path} HTTP/1.1`, 'Host: x', `X-Request-Id: ${id}`, `Authorization: Bearer ${token}`, ...(body === null ? [] : ['Content-Type: application/json', `Content-Length: ${text.length}`]), '', text].join('\r\n'))
+  socket.write(
+    [
+      `${method} ${path} HTTP/1.1`,
+      'Host: x',
+      `X-Request-Id: ${id}`,
+      `Authorization: Bearer ${token}`,
+      ...(body === null ? [] : ['Content-Type: application/json', `Content-Length: ${text.length}`]),
+      '',
+      text
+    ].join('\r\n')
+  )
   await isWaiting
   socket.resetAndDestroy()
   await until(() => service.log.some(line => line.includes(id)))
   // What it was for would be done by now.
   await sleep(100)
-  t.match(JSON.parse(service.log.find(line => line.includes(id) && line.includes('"request"')) as string), { reqId: id, method, path, aborted: true, status: undefined })
+  t.match(JSON.parse(service.log.find(line => line.includes(id) && line.includes('"request"')) as string), {
+    reqId: id,
+    method,
+    path,
+    aborted: true,
+    status: undefined
+  })
   t.notOk(service.log.some(line => line.includes(id) && line.includes('request failed')), 'and that is no failure')
 }
 
@@ -163,7 +218,8 @@ t.test('a log-out counts even for who does not wait for the answer', async t => 
   t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 401)
 })
 
-t.test('sixty at once ask for new recovery codes where hashing is slow: each is answered in time, and only those are replaced that were shown', async t => {
+t.test('sixty at once ask for new recovery codes where hashing is slow: each is answered in time, and only those are replaced ' +
+  'that were shown', async t => {
   const slow = await startService(t, { ...service.env, BCRYPT_COST: '12' }, clock)
   const users: Array<{ user: User, token: string }> = []
   while (users.length < 60) {
@@ -175,7 +231,9 @@ t.test('sixty at once ask for new recovery codes where hashing is slow: each is 
   const answers = await Promise.all(users.map(async ({ user, token }) => {
     const start = performance.now()
     const { status } = await slow.call('POST', '/mfa/recovery/codes', { token, body: {} })
-    const [row] = await db.rows<{ sets: number }>`SELECT count(*)::int AS sets FROM audit_events WHERE tenant = ${user.tenant} AND action = 'recovery.regenerated'`
+    const [row] = await db.rows<
+      { sets: number }
+    >`SELECT count(*)::int AS sets FROM audit_events WHERE tenant = ${user.tenant} AND action = 'recovery.regenerated'`
     return { status, isReplaced: row?.sets === 1, seconds: (performance.now() - start) / 1000 }
   }))
   t.ok(answers.some(({ status }) => status === 503), 'there is no time for all')

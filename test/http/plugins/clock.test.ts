@@ -17,9 +17,16 @@ t.test('more than 45 seconds off it is not ready and refuses calls with codes be
   service.clock.advance(30)
   let aheadMs = 10_000
   const news: string[] = []
-  const stop = await startComparingClocks(service.db, skew, { onNews: what => { news.push(what) }, now: () => Date.now() + aheadMs, intervalMs: 20 })
+  const stop = await startComparingClocks(service.db, skew, {
+    onNews: what => {
+      news.push(what)
+    },
+    now: () => Date.now() + aheadMs,
+    intervalMs: 20
+  })
   t.teardown(stop)
-  const metric = async (): Promise<number> => Number(/^mfa_clock_skew_seconds (\S+)$/m.exec((await service.call('GET', '/metrics')).text)?.[1])
+  const metric = async (): Promise<number> =>
+    Number(/^mfa_clock_skew_seconds (\S+)$/m.exec((await service.call('GET', '/metrics')).text)?.[1])
 
   t.same(news, ['off'])
   t.equal(Math.round(await metric()), 10, 'the metric shows it')
@@ -56,7 +63,13 @@ t.test('a database that cannot be asked changes nothing, and one that answers la
   t.ok(Math.abs(skew.seconds) < 1)
   await stop()
   proxy.slow(0)
-  const stopAhead = await startComparingClocks(db, skew, { onNews: what => { news.push(what) }, now: () => Date.now() + 60_000, intervalMs: 20 })
+  const stopAhead = await startComparingClocks(db, skew, {
+    onNews: what => {
+      news.push(what)
+    },
+    now: () => Date.now() + 60_000,
+    intervalMs: 20
+  })
   t.teardown(stopAhead)
   t.ok(skew.isTooLarge)
   await proxy.refuse()

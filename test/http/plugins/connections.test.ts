@@ -277,7 +277,8 @@ t.test('a flood of readiness on many connections: the database is asked once, an
   t.ok(asked <= 2 + (performance.now() - begun) / 1000, `${asked} times`)
 })
 
-t.test('a connection that is silent while its request is at work is not closed; one that waits for its client, or reads no answer, is', async t => {
+t.test('a connection that is silent while its request is at work is not closed; one that waits for its client, or reads no ' +
+  'answer, is', async t => {
   const { server, url, calls, until } = await listen(t)
   const silent = (): void => { server.emit('timeout', calls.at(-1)?.request.socket) }
   const { socket, until: answered, closed } = await wire(t, url)

@@ -44,7 +44,11 @@ t.test('from the first moment on it is not ready, everything is answered, and ea
   const [late, leaving] = [await wire(t, service.url), await wire(t, service.url)]
   late.socket.write(get('/health/live'))
   leaving.socket.write(get('/health/live', 'Connection: close'))
-  t.equal((await late.until(1))[0]?.headers.connection, 'keep-alive', 'towards the end they are kept again, so that none is made as the listener closes')
+  t.equal(
+    (await late.until(1))[0]?.headers.connection,
+    'keep-alive',
+    'towards the end they are kept again, so that none is made as the listener closes'
+  )
   t.equal((await leaving.until(1))[0]?.headers.connection, 'close')
   await drained
 

@@ -12,7 +12,16 @@ import { raw, type Wire, wire } from '../../helpers/raw.ts'
 import { type Service, startService } from '../../helpers/service.ts'
 import { until } from '../../helpers/until.ts'
 
-const FORGED = { 'x-forwarded-for': '203.0.113.9', 'x-real-ip': '203.0.113.9', forwarded: 'for=203.0.113.9', 'cf-connecting-ip': '203.0.113.9', 'true-client-ip': '203.0.113.9', 'x-client-ip': '203.0.113.9', 'x-forwarded-host': 'evil.test', 'x-forwarded-proto': 'https' }
+const FORGED = {
+  'x-forwarded-for': '203.0.113.9',
+  'x-real-ip': '203.0.113.9',
+  forwarded: 'for=203.0.113.9',
+  'cf-connecting-ip': '203.0.113.9',
+  'true-client-ip': '203.0.113.9',
+  'x-client-ip': '203.0.113.9',
+  'x-forwarded-host': 'evil.test',
+  'x-forwarded-proto': 'https'
+}
 
 const refusalsOf = ({ log }: FastifyInstance): Refusals => new Refusals({ log, metrics: new Metrics(), isProduction: true })
 
@@ -36,10 +45,22 @@ t.test('a client that is no trusted proxy can\'t say where it comes from', async
 t.test('of a trusted proxy the last address before the trusted ones counts, and only its own header', async t => {
   const service = await startService(t, { TRUSTED_PROXIES: '127.0.0.0/8,10.0.0.0/8' })
   t.equal(await audited(service, { 'x-forwarded-for': '203.0.113.9' }), '203.0.113.9')
-  t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7, 203.0.113.9' }), '203.0.113.9', 'what the client forged stands before it')
+  t.equal(
+    await audited(service, { 'x-forwarded-for': '198.51.100.7, 203.0.113.9' }),
+    '203.0.113.9',
+    'what the client forged stands before it'
+  )
   t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7, 203.0.113.9, 10.1.1.1' }), '203.0.113.9', 'two proxies')
-  t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7:80, 203.0.113.9:4711, 10.1.1.1:443' }), '203.0.113.9', 'that add their ports')
-  t.equal(await audited(service, { 'x-forwarded-for': '198.51.100.7, unknown, 10.1.1.1:443' }), '127.0.0.1', 'what is no address does not count')
+  t.equal(
+    await audited(service, { 'x-forwarded-for': '198.51.100.7:80, 203.0.113.9:4711, 10.1.1.1:443' }),
+    '203.0.113.9',
+    'that add their ports'
+  )
+  t.equal(
+    await audited(service, { 'x-forwarded-for': '198.51.100.7, unknown, 10.1.1.1:443' }),
+    '127.0.0.1',
+    'what is no address does not count'
+  )
   t.equal(await audited(service, { 'x-forwarded-for': '2001:db8::1' }), '2001:db8::1')
   t.equal(await audited(service, { ...FORGED, 'x-forwarded-for': '198.51.100.7' }), '198.51.100.7')
   t.equal(await audited(service, { 'x-real-ip': '203.0.113.9', forwarded: 'for=203.0.113.9' }), '127.0.0.1')
@@ -50,7 +71,9 @@ t.test('what a trusted proxy names that is no address never becomes one, nor a f
   t.equal(await audited(service, { 'x-forwarded-for': '203.0.113.9:4711' }), '203.0.113.9', 'some add a port')
   t.equal(await audited(service, { 'x-forwarded-for': '[2001:db8::1]:4711' }), '2001:db8::1')
   t.equal(await audited(service, { 'x-forwarded-for': '[2001:db8::1]' }), '2001:db8::1')
-  for (const text of ['unknown', 'canary', '_hidden', '1.2.3', '999.1.1.1', '\'; DROP TABLE users --', 'x'.repeat(5000), '']) t.equal(await audited(service, { 'x-forwarded-for': text }), '127.0.0.1', text.slice(0, 20))
+  for (const text of ['unknown', 'canary', '_hidden', '1.2.3', '999.1.1.1', "'; DROP TABLE users --", 'x'.repeat(5000), '']) {
+    t.equal(await audited(service, { 'x-forwarded-for': text }), '127.0.0.1', text.slice(0, 20))
+  }
 })
 
 t.test('an address is itself, or the one on the other end', t => {
@@ -63,20 +86,39 @@ t.test('an address is itself, or the one on the other end', t => {
 t.test('a flood from one address is stopped, with every token and whatever it asks for', async t => {
   const service = await startService(t, { RATE_LIMIT_PER_MINUTE: '5', TRUSTED_PROXIES: '127.0.0.0/8' })
   const user = service.user()
-  const from = (address: string, path = '/mfa/status', method = 'GET', token: string | undefined = user.token()): ReturnType<Service['call']> =>
-    service.call(method, path, { token, headers: { 'x-forwarded-for': address } })
-  for (const [method, path, token] of [['GET', '/mfa/status', user.token()], ['GET', '/mfa/status', undefined], ['POST', '/mfa/verify', user.token()], ['PUT', '/mfa/status', undefined], ['GET', '/nothing', undefined]] as const) {
+  const from = (
+    address: string,
+    path = '/mfa/status',
+    method = 'GET',
+    token: string | undefined = user.token()
+  ): ReturnType<Service['call']> => service.call(method, path, { token, headers: { 'x-forwarded-for': address } })
+  for (
+    const [method, path, token] of [
+      ['GET', '/mfa/status', user.token()],
+      ['GET', '/mfa/status', undefined],
+      ['POST', '/mfa/verify', user.token()],
+      ['PUT', '/mfa/status', undefined],
+      ['GET', '/nothing', undefined]
+    ] as const
+  ) {
     const { status } = await from('203.0.113.1', path, method, token)
     t.not(status, 429, `${method} ${path}`)
   }
-  for (const [method, path] of [['GET', '/mfa/status'], ['POST', '/mfa/verify'], ['PUT', '/mfa/status'], ['GET', '/nothing'], ['GET', '/openapi.json']] as const) {
+  for (
+    const [method, path] of [['GET', '/mfa/status'], ['POST', '/mfa/verify'], ['PUT', '/mfa/status'], ['GET', '/nothing'], [
+      'GET',
+      '/openapi.json'
+    ]] as const
+  ) {
     const answer = await from('203.0.113.1', path, method)
     checkProblem(t, { ...answer, headers: Object.fromEntries(answer.headers) }, 429, 'too_many_attempts', `${method} ${path}`)
     t.ok(Number(answer.headers.get('retry-after')) <= 60)
     for (const name of ['x-ratelimit-limit', 'x-ratelimit-remaining', 'x-ratelimit-reset']) t.notOk(answer.headers.has(name), `no ${name}`)
   }
   t.equal((await from('203.0.113.2')).status, 200, 'another address is free')
-  for (const path of ['/health/live', '/health/ready', '/.well-known/jwks.json']) t.equal((await from('203.0.113.1', path)).status, 200, `${path} is not counted`)
+  for (const path of ['/health/live', '/health/ready', '/.well-known/jwks.json']) {
+    t.equal((await from('203.0.113.1', path)).status, 200, `${path} is not counted`)
+  }
 })
 
 t.test('no header opens another account of the flood limit', async t => {
@@ -92,7 +134,9 @@ t.test('no header opens another account of the flood limit', async t => {
 t.test('the whole /64 of IPv6 is one source', async t => {
   const service = await startService(t, { RATE_LIMIT_PER_MINUTE: '5', TRUSTED_PROXIES: '127.0.0.0/8' })
   const statuses = []
-  for (let i = 1; i <= 7; i++) statuses.push((await service.call('GET', '/mfa/status', { headers: { 'x-forwarded-for': `2001:db8:1:2:${i}::${i}` } })).status)
+  for (let i = 1; i <= 7; i++) {
+    statuses.push((await service.call('GET', '/mfa/status', { headers: { 'x-forwarded-for': `2001:db8:1:2:${i}::${i}` } })).status)
+  }
   t.same(statuses, [401, 401, 401, 401, 401, 429, 429])
 })
 
@@ -131,7 +175,8 @@ t.test('of more addresses than are remembered the quiet ones are forgotten, and 
   registerErrors(app, refusalsOf(app))
   await registerLimits(app, 1, { pause: { milliseconds: 0, atMost: 0 }, addresses: 100 })
   app.get('/', async () => ({}))
-  const ask = async (address: string): Promise<number> => (await app.inject({ url: '/', headers: { 'x-forwarded-for': address } })).statusCode
+  const ask = async (address: string): Promise<number> =>
+    (await app.inject({ url: '/', headers: { 'x-forwarded-for': address } })).statusCode
   t.equal(await ask('192.0.2.1'), 200)
   t.equal(await ask('192.0.2.2'), 200)
   for (let n = 0; n < 150; n++) {
@@ -148,7 +193,8 @@ t.test('one address is answered eight requests at a time, however many it sends;
   app.get('/slow', async () => { await new Promise<void>(resolve => { open.push(resolve) }) })
   app.get('/', async () => 'x')
   app.get('/health/live', async () => 'x')
-  const ask = (url: string, remoteAddress: string): Promise<number> => app.inject({ url, remoteAddress }).then(({ statusCode }) => statusCode)
+  const ask = (url: string, remoteAddress: string): Promise<number> =>
+    app.inject({ url, remoteAddress }).then(({ statusCode }) => statusCode)
   const slow = Array.from({ length: 10 }, () => ask('/slow', '192.0.2.1'))
   await sleep(50)
   t.equal(open.length, 8)
@@ -167,7 +213,12 @@ t.test('one address is answered eight requests at a time, however many it sends;
   await app.close()
 })
 
-interface Small { url: string, open: Array<() => void>, begun: (count: number) => Promise<void>, ask: (init?: RequestInit) => Promise<Response> }
+interface Small {
+  url: string
+  open: Array<() => void>
+  begun: (count: number) => Promise<void>
+  ask: (init?: RequestInit) => Promise<Response>
+}
 
 /** A listener with a share of one address that is as small as it gets; what it is asked is answered when the test says so. */
 async function startSmall (t: Test, { maxWaiting = 1, maxWaitMs = 60_000 } = {}): Promise<Small> {
@@ -300,12 +351,26 @@ t.test('a request names its host once, on both listeners', async t => {
 t.test('every answer forbids caching, sniffing, framing and loading, and names no software', async t => {
   const service = await startService(t)
   const user = service.user()
-  for (const [method, path, status] of [['GET', '/mfa/status', 200], ['POST', '/mfa/enroll', 201], ['GET', '/openapi.json', 200], ['GET', '/openapi.yaml', 200]] as const) {
+  for (
+    const [method, path, status] of [['GET', '/mfa/status', 200], ['POST', '/mfa/enroll', 201], ['GET', '/openapi.json', 200], [
+      'GET',
+      '/openapi.yaml',
+      200
+    ]] as const
+  ) {
     const answer = await user.call(method, path)
     t.equal(answer.status, status, path)
     t.match(Object.fromEntries(answer.headers), {
-      'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'content-security-policy': "default-src 'none';frame-ancestors 'none'", 'strict-transport-security': 'max-age=31536000; includeSubDomains', 'referrer-policy': 'no-referrer', 'x-frame-options': 'DENY', 'content-type': /; charset=utf-8$/
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': "default-src 'none';frame-ancestors 'none'",
+      'strict-transport-security': 'max-age=31536000; includeSubDomains',
+      'referrer-policy': 'no-referrer',
+      'x-frame-options': 'DENY',
+      'content-type': /; charset=utf-8$/
     }, path)
-    for (const name of ['server', 'x-powered-by', 'set-cookie', 'location', 'access-control-allow-origin']) t.notOk(answer.headers.has(name), `${path}: no ${name}`)
+    for (const name of ['server', 'x-powered-by', 'set-cookie', 'location', 'access-control-allow-origin']) {
+      t.notOk(answer.headers.has(name), `${path}: no ${name}`)
+    }
   }
 })

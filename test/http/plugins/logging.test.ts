@@ -34,13 +34,25 @@ t.test('a request id that could break a line or fill a disk is replaced', async 
   }
   const { headers } = await raw(service.url, request('GET /mfa/status', ['X-Request-Id: a', 'X-Request-Id: b']))
   t.match(headers['x-request-id'], UUID, 'two of them')
-  t.match((await raw(service.url, request('GET /mfa/status', ['Request-Id: chosen', 'X-Correlation-Id: chosen', 'traceparent: chosen']))).headers['x-request-id'], UUID, 'no other header names one')
+  t.match(
+    (await raw(service.url, request('GET /mfa/status', ['Request-Id: chosen', 'X-Correlation-Id: chosen', 'traceparent: chosen'])))
+      .headers['x-request-id'],
+    UUID,
+    'no other header names one'
+  )
 })
 
 t.test('a request leaves one line: method, path without its query, status, address', async t => {
   const service = await startService(t)
   await service.call('GET', '/mfa/status?token=canary7391&code=123456')
-  await raw(service.url, request('GET /mfa/canary%0aforged%1b[31m%e2%80%a8?x#canary7391', ['User-Agent: canary7391 [31m "}', 'Referer: http://x/?canary7391', 'Origin: canary7391']))
+  await raw(
+    service.url,
+    request('GET /mfa/canary%0aforged%1b[31m%e2%80%a8?x#canary7391', [
+      'User-Agent: canary7391 [31m "}',
+      'Referer: http://x/?canary7391',
+      'Origin: canary7391'
+    ])
+  )
   await raw(service.url, request('GET http://localhost/mfa/status?canary7391'))
   const lines = service.log.map(line => { t.equal(line.indexOf('\n'), line.length - 1, 'one line'); return JSON.parse(line) })
   const requests = lines.filter(line => line.msg === 'request')
@@ -86,12 +98,38 @@ t.test('no secret, code or token is in the log at its lowest level, in whatever 
   await user.call('PUT', '/admin/policy', '{"enforcement":"canary-json', second)
   t.ok(log.length > 10)
   const canaries = [
-    secret, otpauthUri, qrCode, login, token, second, third, ...[login, token].map(part => part.split('.')[2]), ...recoveryCodes, ...others, ...recoveryCodes.map((each: string) => each.replaceAll('-', '')),
-    'canary-malformed', 'canary-recovery', 'canary-json', 'canary-label', 'canary-session', env.JWT_SECRET, env.MFA_ENCRYPTION_KEYS, env.MFA_PEPPERS, JSON.parse(env.MFA_SIGNING_KEYS as string).keys[0].d, env.DATABASE_URL
+    secret,
+    otpauthUri,
+    qrCode,
+    login,
+    token,
+    second,
+    third,
+    ...[login, token].map(part => part.split('.')[2]),
+    ...recoveryCodes,
+    ...others,
+    ...recoveryCodes.map((each: string) => each.replaceAll('-', '')),
+    'canary-malformed',
+    'canary-recovery',
+    'canary-json',
+    'canary-label',
+    'canary-session',
+    env.JWT_SECRET,
+    env.MFA_ENCRYPTION_KEYS,
+    env.MFA_PEPPERS,
+    JSON.parse(env.MFA_SIGNING_KEYS as string).keys[0].d,
+    env.DATABASE_URL
   ] as string[]
   const text = log.join('')
   for (const canary of canaries) {
-    for (const form of [canary, Buffer.from(canary).toString('base64').replace(/=+$/, ''), Buffer.from(canary).toString('hex'), encodeURIComponent(canary)]) t.notOk(text.includes(form), canary.slice(0, 8))
+    for (
+      const form of [
+        canary,
+        Buffer.from(canary).toString('base64').replace(/=+$/, ''),
+        Buffer.from(canary).toString('hex'),
+        encodeURIComponent(canary)
+      ]
+    ) t.notOk(text.includes(form), canary.slice(0, 8))
   }
   for (const digits of [code, wrong]) t.notMatch(text, new RegExp(`[^0-9]${digits}[^0-9]`), 'a code')
 })
@@ -100,35 +138,72 @@ t.test('what is added to the log one day is redacted, and of an error comes no a
   const lines: string[] = []
   const log = pino(loggerOptions('trace'), { write: (line: string) => { lines.push(line) } })
   log.info({ headers: { authorization: 'canary' } })
-  log.info({ any: { authorization: 'canary', cookie: 'canary', 'set-cookie': 'canary', password: 'canary', secret: 'canary', token: 'canary', recoveryCodes: ['canary'], otpauthUri: 'canary', qrCode: 'canary' } })
-  const cause = Object.assign(new Error('Unique constraint failed on canary\n    at canary (canary.ts:1:1)'), { code: 'P2002', meta: { target: 'canary' } })
+  log.info({
+    any: {
+      authorization: 'canary',
+      cookie: 'canary',
+      'set-cookie': 'canary',
+      password: 'canary',
+      secret: 'canary',
+      token: 'canary',
+      recoveryCodes: ['canary'],
+      otpauthUri: 'canary',
+      qrCode: 'canary'
+    }
+  })
+  const cause = Object.assign(new Error('Unique constraint failed on canary\n    at canary (canary.ts:1:1)'), {
+    code: 'P2002',
+    meta: { target: 'canary' }
+  })
   const error = Object.assign(new TypeError('canary', { cause }), { validation: ['canary'], query: 'canary' })
   log.error({ err: error })
   log.error(error)
   log.error({ err: error }, 'a text')
   t.notMatch(lines.join(''), 'canary')
   t.equal(JSON.parse(lines[1] as string).any.token, '[Redacted]')
-  for (const line of lines.slice(2)) t.match(JSON.parse(line).err, { name: 'TypeError', frames: [/logging\.test/], cause: { name: 'Error', code: 'P2002' } })
+  for (const line of lines.slice(2)) {
+    t.match(JSON.parse(line).err, { name: 'TypeError', frames: [/logging\.test/], cause: { name: 'Error', code: 'P2002' } })
+  }
   t.same(lines.slice(2).map(line => JSON.parse(line).msg), ['error', 'error', 'a text'])
 })
 
-t.test('of the database the log says what is wrong with the connection or with a right, and nothing that a statement was about', async t => {
+t.test('of the database the log says what is wrong with the connection or with a right, and nothing that a statement was ' +
+  'about', async t => {
   const lines: string[] = []
   const log = pino(loggerOptions('trace'), { write: (line: string) => { lines.push(line) } })
   const reasonOf = (error: Error): string | undefined => {
     log.error({ err: new UnavailableError('the database statement failed', { cause: error }) })
     return JSON.parse(lines.at(-1) as string).err.cause.reason
   }
-  const fromServer = (code: string, message: string, severity = 'ERROR'): Error => Object.assign(new pg.DatabaseError(message, message.length, 'error'), { code, severity })
+  const fromServer = (code: string, message: string, severity = 'ERROR'): Error =>
+    Object.assign(new pg.DatabaseError(message, message.length, 'error'), { code, severity })
   const causes: Array<[string, string, string?]> = [
-    ['08P01', 'unsupported startup parameter: statement_timeout', 'FATAL'], ['28P01', 'password authentication failed for user "mfa"', 'FATAL'],
-    ['3D000', 'database "mfa" does not exist', 'FATAL'], ['53300', 'sorry, too many clients already', 'FATAL'], ['57P03', 'the database system is starting up', 'FATAL'],
+    ['08P01', 'unsupported startup parameter: statement_timeout', 'FATAL'],
+    ['28P01', 'password authentication failed for user "mfa"', 'FATAL'],
+    ['3D000', 'database "mfa" does not exist', 'FATAL'],
+    ['53300', 'sorry, too many clients already', 'FATAL'],
+    ['57P03', 'the database system is starting up', 'FATAL'],
     ['42704', 'unrecognized configuration parameter "statement_timeuot"', 'FATAL'], ['42501', 'permission denied for table users'],
-    ['42883', 'function find_users(text) does not exist'], ['25006', 'cannot execute UPDATE in a read-only transaction'], ['53100', 'could not extend file: No space left on device']
+    ['42883', 'function find_users(text) does not exist'],
+    ['25006', 'cannot execute UPDATE in a read-only transaction'],
+    ['53100', 'could not extend file: No space left on device']
   ]
   for (const [code, message, severity] of causes) t.equal(reasonOf(fromServer(code, message, severity)), message)
-  for (const code of ['22P02', '23505', '22023', '22001', 'P0001', '57014', '42601']) t.equal(reasonOf(fromServer(code, 'invalid input syntax: "canary"')), undefined, code)
-  for (const message of ['Connection terminated unexpectedly', 'timeout exceeded when trying to connect', 'Query read timeout', 'The server does not support SSL connections']) t.equal(reasonOf(new Error(message)), message)
+  for (const code of ['22P02', '23505', '22023', '22001', 'P0001', '57014', '42601']) {
+    t.equal(
+      reasonOf(fromServer(code, 'invalid input syntax: "canary"')),
+      undefined,
+      code
+    )
+  }
+  for (
+    const message of [
+      'Connection terminated unexpectedly',
+      'timeout exceeded when trying to connect',
+      'Query read timeout',
+      'The server does not support SSL connections'
+    ]
+  ) t.equal(reasonOf(new Error(message)), message)
   t.equal(reasonOf(new Error('what Query read timeout canary')), undefined)
   const refused = connect(1, '127.0.0.1')
   const [error] = await once(refused, 'error') as [Error]

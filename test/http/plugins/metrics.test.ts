@@ -9,7 +9,11 @@ import { type Service, startService } from '../../helpers/service.ts'
 async function scrape (service: Service): Promise<Record<string, number>> {
   const { status, text, headers } = await service.call('GET', '/metrics')
   if (status !== 200 || !/^text\/plain/.test(headers.get('content-type') as string)) throw new Error(text)
-  return Object.fromEntries(text.split('\n').filter(line => line !== '' && !line.startsWith('#')).map(line => [line.replace(/ [^ ]+$/, ''), Number(line.split(' ').at(-1))]))
+  return Object.fromEntries(
+    text.split('\n').filter(line => line !== '' && !line.startsWith('#')).map(
+      line => [line.replace(/ [^ ]+$/, ''), Number(line.split(' ').at(-1))]
+    )
+  )
 }
 
 t.test('codes are counted by kind and outcome, errors by their code', async t => {
@@ -105,7 +109,16 @@ t.test('the pool is seen, and what the process itself needs', async t => {
 
 t.test('what an alert waits for is there before it happens: its first time is an increase', async t => {
   const text = await new Metrics().registry.metrics()
-  for (const series of ['mfa_problems_total{code="unavailable"} 0', 'mfa_problems_total{code="internal"} 0', 'mfa_audit_breaks_total 0', 'mfa_events_total{action="secret.unreadable",outcome="failure"} 0', 'mfa_events_total{action="spray.suspected",outcome="failure"} 0', 'mfa_notice_deliveries_total{outcome="delivered"} 0']) t.match(text, series)
+  for (
+    const series of [
+      'mfa_problems_total{code="unavailable"} 0',
+      'mfa_problems_total{code="internal"} 0',
+      'mfa_audit_breaks_total 0',
+      'mfa_events_total{action="secret.unreadable",outcome="failure"} 0',
+      'mfa_events_total{action="spray.suspected",outcome="failure"} 0',
+      'mfa_notice_deliveries_total{outcome="delivered"} 0'
+    ]
+  ) t.match(text, series)
 })
 
 t.test('numbers are made once for all who ask at the same moment, and are of then', async t => {

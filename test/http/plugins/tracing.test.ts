@@ -17,7 +17,17 @@ t.test('a request and its settlements are one trace, which goes on the caller\'s
   t.teardown(() => collector.close())
   const service = await startService(t)
   const tracing = startTracing(`http://127.0.0.1:${(collector.address() as AddressInfo).port}/`, '1.2.3')
-  const traced = await createApp({ config: service.config, db: service.db, clock: service.clock.read, logStream: { write: line => { service.log.push(line) } }, tracing })
+  const traced = await createApp({
+    config: service.config,
+    db: service.db,
+    clock: service.clock.read,
+    logStream: {
+      write: line => {
+        service.log.push(line)
+      }
+    },
+    tracing
+  })
   t.teardown(() => traced.close())
   const call = callTo(await traced.listen({ host: '127.0.0.1', port: 0 }))
 
@@ -33,7 +43,9 @@ t.test('a request and its settlements are one trace, which goes on the caller\'s
   await tracing.stop()
 
   t.match(received[0], /^\/v1\/traces /)
-  const spans = received.flatMap(text => JSON.parse(text.slice(text.indexOf(' '))).resourceSpans).flatMap(({ scopeSpans }: any) => scopeSpans).flatMap(({ spans }: any) => spans)
+  const spans = received.flatMap(text => JSON.parse(text.slice(text.indexOf(' '))).resourceSpans).flatMap(({ scopeSpans }: any) =>
+    scopeSpans
+  ).flatMap(({ spans }: any) => spans)
   const verify = spans.find(({ name }: any) => name === 'POST /mfa/verify')
   t.match(verify, { traceId: TRACE, parentSpanId: '00f067aa0ba902b7' })
   t.match(spans.find(({ name }: any) => name === 'settle accept_factor'), { traceId: TRACE, parentSpanId: verify.spanId })
@@ -46,7 +58,16 @@ t.test('a request and its settlements are one trace, which goes on the caller\'s
 
 t.test('what is no traceparent is no trace', async t => {
   const service = await startService(t)
-  for (const traceparent of ['x', `00-${TRACE}-00f067aa0ba902b7`, `00-${'0'.repeat(32)}-00f067aa0ba902b7-01`, `00-${TRACE}-${'0'.repeat(16)}-01`, `ff-${TRACE}-00f067aa0ba902b7-01`, `00-${TRACE.toUpperCase()}-00f067aa0ba902b7-01`]) {
+  for (
+    const traceparent of [
+      'x',
+      `00-${TRACE}-00f067aa0ba902b7`,
+      `00-${'0'.repeat(32)}-00f067aa0ba902b7-01`,
+      `00-${TRACE}-${'0'.repeat(16)}-01`,
+      `ff-${TRACE}-00f067aa0ba902b7-01`,
+      `00-${TRACE.toUpperCase()}-00f067aa0ba902b7-01`
+    ]
+  ) {
     await service.call('GET', '/mfa/status', { headers: { traceparent } })
   }
   t.equal(service.log.filter(line => line.includes('"request"')).length, 6)

@@ -78,12 +78,17 @@ t.test('a hash that fails gives its place back', async t => {
   t.same(await Promise.all(after), [true, true, true])
 })
 
-t.test('no caller waits for a hash for longer than it is of use, in the queue or while it is made; a core that is busy with it stays busy', async t => {
+t.test('no caller waits for a hash for longer than it is of use, in the queue or while it is made; a core that is busy with it ' +
+  'stays busy', async t => {
   const { bcrypt, started, end } = controlled()
   const hasher = new Hasher({ ...bcrypt, hash: async text => String(await bcrypt.compare(text, '')) }, 10, 1, 10)
   const refusal = new UnavailableError('too many recovery codes are being hashed')
   const soon = (): number => performance.now() + 30
-  await Promise.all([t.rejects(hasher.compare('a', '', soon()), refusal), t.rejects(hasher.hash('b', soon()), refusal), t.rejects(hasher.hashLast('c', soon()), refusal)])
+  await Promise.all([
+    t.rejects(hasher.compare('a', '', soon()), refusal),
+    t.rejects(hasher.hash('b', soon()), refusal),
+    t.rejects(hasher.hashLast('c', soon()), refusal)
+  ])
   t.same(started, ['a'])
   const next = hasher.compare('d', '', performance.now() + 60_000)
   await turn()

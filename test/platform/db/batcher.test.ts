@@ -94,10 +94,21 @@ t.test('what the server took back because of one is asked for each alone: only t
 })
 
 t.test('what has an unknown outcome is not asked for again: all of them are told so', async t => {
-  for (const error of [new UnavailableError('lost', { code: 'ECONNRESET' }), new UnavailableError('no connection', { undone: 'unsent' }), new Error('else')]) {
+  for (
+    const error of [
+      new UnavailableError('lost', { code: 'ECONNRESET' }),
+      new UnavailableError('no connection', { undone: 'unsent' }),
+      new Error('else')
+    ]
+  ) {
     let calls = 0
     const batcher = new Batcher()
-    const answers = await Promise.allSettled([1, 2].map(item => batcher.load('k', item, async (): Promise<number[]> => { calls++; throw error })))
+    const answers = await Promise.allSettled([1, 2].map(item =>
+      batcher.load('k', item, async (): Promise<number[]> => {
+        calls++
+        throw error
+      })
+    ))
     t.ok(answers.every(answer => answer.status === 'rejected' && answer.reason === error))
     t.equal(calls, 1)
   }

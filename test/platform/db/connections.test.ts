@@ -26,7 +26,8 @@ function open (t: Teardown, url: string, timing = { lookMs: 50, lifetimeSeconds:
 }
 interface Teardown { teardown: (action: () => unknown) => unknown }
 
-const pidOf = async (connections: Connections<'only'>): Promise<number> => (await (await connections.pool('only')).query('SELECT pg_backend_pid() AS pid')).rows[0].pid
+const pidOf = async (connections: Connections<'only'>): Promise<number> =>
+  (await (await connections.pool('only')).query('SELECT pg_backend_pid() AS pid')).rows[0].pid
 
 t.test('a connection ends by its age, however busy it is', async t => {
   const { connections, told } = open(t, databaseUrl(), { lookMs: 60_000, lifetimeSeconds: 1 })
@@ -69,8 +70,13 @@ t.test('through a pooler no limit is sent: what has none of its own is told, unt
 
 t.test('without one the limits are sent, and nothing is reported', async t => {
   const { connections, told } = open(t, databaseUrl())
-  const { rows } = await (await connections.pool('only')).query("SELECT name, setting FROM pg_settings WHERE source = 'client' AND name ~ 'timeout' ORDER BY name")
-  t.same(rows, [{ name: 'idle_in_transaction_session_timeout', setting: '3000' }, { name: 'lock_timeout', setting: '1000' }, { name: 'statement_timeout', setting: '1300' }])
+  const { rows } = await (await connections.pool('only')).query(
+    "SELECT name, setting FROM pg_settings WHERE source = 'client' AND name ~ 'timeout' ORDER BY name"
+  )
+  t.same(rows, [{ name: 'idle_in_transaction_session_timeout', setting: '3000' }, { name: 'lock_timeout', setting: '1000' }, {
+    name: 'statement_timeout',
+    setting: '1300'
+  }])
   t.same(told, [])
 })
 
@@ -84,7 +90,9 @@ t.test('what is closed opens nothing', async t => {
   connections.failed('25006')
   // While it is still looking for the host.
   const url = new URL(databaseUrl())
-  const choosing = new Connections(() => databaseUrl().replace(url.host, `[::1]:1,${url.host}`), { only: { size: 1, statementTimeoutMs: 1500 } }, () => {})
+  const choosing = new Connections(() => databaseUrl().replace(url.host, `[::1]:1,${url.host}`), {
+    only: { size: 1, statementTimeoutMs: 1500 }
+  }, () => {})
   const pool = choosing.pool('only')
   await choosing.close()
   t.equal((await pool).ended, true)

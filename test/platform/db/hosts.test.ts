@@ -29,17 +29,27 @@ async function silentHost (t: Test): Promise<string> {
 
 t.test('each of the words of target_session_attrs takes the first host that is so', async t => {
   const cases: Array<[string | undefined, string[], number]> = [
-    [undefined, [DEAD, STANDBY, PRIMARY], 1], ['any', [PRIMARY, STANDBY], 0], ['read-write', [STANDBY, DEAD, PRIMARY], 2], ['primary', [STANDBY, PRIMARY], 1],
-    ['read-only', [PRIMARY, STANDBY], 1], ['standby', [PRIMARY, STANDBY], 1], ['prefer-standby', [PRIMARY, STANDBY], 1], ['prefer-standby', [DEAD, PRIMARY], 1]
+    [undefined, [DEAD, STANDBY, PRIMARY], 1],
+    ['any', [PRIMARY, STANDBY], 0],
+    ['read-write', [STANDBY, DEAD, PRIMARY], 2],
+    ['primary', [STANDBY, PRIMARY], 1],
+    ['read-only', [PRIMARY, STANDBY], 1],
+    ['standby', [PRIMARY, STANDBY], 1],
+    ['prefer-standby', [PRIMARY, STANDBY], 1],
+    ['prefer-standby', [DEAD, PRIMARY], 1]
   ]
-  for (const [attributes, hosts, host] of cases) t.match(await findServer(urlOf(hosts, attributes), 10_000), { host }, `${attributes ?? 'without'}: ${hosts.join()}`)
+  for (const [attributes, hosts, host] of cases) {
+    t.match(await findServer(urlOf(hosts, attributes), 10_000), { host }, `${attributes ?? 'without'}: ${hosts.join()}`)
+  }
   t.match(await findServer(urlOf([STANDBY]), 10_000), { isReadOnly: true, isStandby: true, isUnbounded: true })
   t.match(await findServer(urlOf([PRIMARY]), 10_000), { isReadOnly: false, isStandby: false })
 })
 
 t.test('where none is, it says of each why', async t => {
   await t.rejects(findServer(urlOf([STANDBY, DEAD], 'read-write'), 10_000), {
-    name: 'UnavailableError', code: 'ECONNREFUSED', message: 'the database is not there: 127.0.0.1 is not read-write; ::1 does not answer (ECONNREFUSED)'
+    name: 'UnavailableError',
+    code: 'ECONNREFUSED',
+    message: 'the database is not there: 127.0.0.1 is not read-write; ::1 does not answer (ECONNREFUSED)'
   })
   await t.rejects(findServer(urlOf([STANDBY], 'primary'), 10_000), { code: undefined, message: /: 127\.0\.0\.1 is not primary$/ })
   const start = performance.now()
@@ -69,9 +79,14 @@ t.test('the service takes writes where they are taken, and goes where they are w
   await execute(second.url, 'SELECT pg_promote()')
   service.clock.advance(30)
   let status = 0
-  while (status !== 200 && performance.now() - start < 20_000) ({ status } = await user.call('POST', '/mfa/verify', { code: service.clock.code(secret) }))
+  while (
+    status !== 200 && performance.now() - start < 20_000
+  ) { ;({ status } = await user.call('POST', '/mfa/verify', { code: service.clock.code(secret) })) }
   t.equal(status, 200)
   const without = await startService(t, { DATABASE_URL: urlOf([DEAD, PRIMARY], 'read-write') })
   t.equal((await without.call('GET', '/health/ready')).status, 503)
-  t.match(without.log.join(''), /"reason":"the database is not there: ::1 does not answer \(ECONNREFUSED\); 127\.0\.0\.1 does not answer \(ECONNREFUSED\)"/)
+  t.match(
+    without.log.join(''),
+    /"reason":"the database is not there: ::1 does not answer \(ECONNREFUSED\); 127\.0\.0\.1 does not answer \(ECONNREFUSED\)"/
+  )
 })

@@ -202,5 +202,8 @@ async function query (url: string, sql: string) {
 t.test('the migrated database refuses a recovery code that is hashed too cheaply', async t => {
   const { url } = await ownDatabase(t, { isMigrated: false })
   await applyMigrations(url)
-  t.match(JSON.stringify(await query(url, "SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint WHERE conname = 'recovery_codes_bcrypt'")), "'^[$]2[aby][$]1[0-9][$]'")
+  t.match(
+    JSON.stringify(await query(url, "SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint WHERE conname = 'recovery_codes_bcrypt'")),
+    "'^[$]2[aby][$]1[0-9][$]'"
+  )
 })

@@ -12,7 +12,8 @@ const { clock, db } = service
 /** While `work` lasts, a function of the database answers `result` and does nothing. */
 async function withAnswer (name: string, result: string, work: () => Promise<void>): Promise<void> {
   const [{ definition, head }] = await db.rows<{ definition: string, head: string }>`SELECT pg_get_functiondef(p.oid) AS definition,
-    format('CREATE OR REPLACE FUNCTION %I(%s) RETURNS %s LANGUAGE plpgsql', p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid)) AS head
+    format('CREATE OR REPLACE FUNCTION %I(%s) RETURNS %s LANGUAGE plpgsql', p.proname, pg_get_function_arguments(p.oid),
+      pg_get_function_result(p.oid)) AS head
     FROM pg_proc p WHERE p.proname = ${name}` as [{ definition: string, head: string }]
   await asOwner(url, [`${head} AS $stub$ BEGIN ${result}; END $stub$`])
   try {
@@ -44,7 +45,11 @@ const isUnavailable = (t: Test, answer: Answer): boolean => t.match(answer, { st
 t.test('a confirmation beside another change of the factors is decided anew, and succeeds', async t => {
   const user = service.user()
   const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
-  const answer = await overtaken(user, 'users SET revision = revision + 1', () => user.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) }))
+  const answer = await overtaken(
+    user,
+    'users SET revision = revision + 1',
+    () => user.call('POST', '/mfa/enroll/confirm', { factorId, code: clock.code(secret) })
+  )
   t.equal(answer.status, 200)
   t.equal(answer.body.recoveryCodes.length, 10)
 })
@@ -69,7 +74,9 @@ t.test('a confirmation that another call has done is refused', async t => {
 t.test('a removal that never gets through is 503, and the factor stays', async t => {
   const user = service.user()
   const { factorId, token } = await user.enroll()
-  await withAnswer('remove_factor', always('stale'), async () => { isUnavailable(t, await user.call('DELETE', `/mfa/factors/${factorId}`, undefined, token)) })
+  await withAnswer('remove_factor', always('stale'), async () => {
+    isUnavailable(t, await user.call('DELETE', `/mfa/factors/${factorId}`, undefined, token))
+  })
   t.equal((await user.call('GET', '/mfa/factors')).body.items.length, 1)
 })
 
@@ -89,7 +96,13 @@ t.test('of two sign-outs at once the second finds its token dead', async t => {
 })
 
 t.test('a right code whose kind is closed while it is looked at is not accepted, and not spent', async t => {
-  for (const [closing, status, code] of [["locked_at = '2026-01-01'", 403, 'factor_locked'], ["wait_until = now() + interval '1 hour'", 429, 'too_many_attempts']] as const) {
+  for (
+    const [closing, status, code] of [["locked_at = '2026-01-01'", 403, 'factor_locked'], [
+      "wait_until = now() + interval '1 hour'",
+      429,
+      'too_many_attempts'
+    ]] as const
+  ) {
     const user = service.user()
     const { secret } = await user.enroll()
     clock.advance(30)

@@ -25,7 +25,10 @@ await fillUsers(client, TENANT, USERS)
 await fillUsers(client, 'small', 10)
 await fillAudit(client, TENANT, EVENTS)
 // As after a day without the endpoint: half of them are tried again and again.
-await client.query("INSERT INTO webhook_events (tenant, id, at, subject, due_at, failure, tried_at) SELECT tenant, id, at, coalesce(subject, ''), now() + (random() - 0.5) * interval '1 hour', 'answered 503', now() FROM audit_events")
+await client.query(
+  "INSERT INTO webhook_events (tenant, id, at, subject, due_at, failure, tried_at) SELECT tenant, id, at, coalesce(subject, ''), now() " +
+  "+ (random() - 0.5) * interval '1 hour', 'answered 503', now() FROM audit_events"
+)
 await client.query('VACUUM ANALYZE')
 t.teardown(() => client.end())
 
@@ -41,7 +44,7 @@ function planning (plans: unknown[]): Database {
     plans.push(rows[0]['QUERY PLAN'][0].Plan)
     return await db.reports(strings, ...values)
   }
-  return { ...db, reports: explained, chores: explained, rows: explained }
+  return { ...db, reports: explained, rows: explained }
 }
 
 interface Node { 'Node Type': string, 'Relation Name'?: string, Plans?: Node[], 'Distributed Query'?: { Job: { 'Task Count': number } } }
@@ -49,9 +52,19 @@ interface Node { 'Node Type': string, 'Relation Name'?: string, Plans?: Node[], 
 const nodes = (plan: Node): Node[] => [plan, ...(plan.Plans ?? []).flatMap(nodes)]
 
 const isCitus = (await nodesOf(url)).length > 1
-const { rows: months } = isCitus ? { rows: [] } : await client.query<{ name: string }>('SELECT DISTINCT tableoid::regclass::text AS name FROM audit_events')
+const { rows: months } = isCitus
+  ? { rows: [] }
+  : await client.query<{ name: string }>('SELECT DISTINCT tableoid::regclass::text AS name FROM audit_events')
 /** Of a partition without events it is the same to read all. */
-const LARGE = new Set(['users', 'factors', 'throttles', 'recovery_codes', 'recovery_sets', 'webhook_events', ...months.map(({ name }) => name)])
+const LARGE = new Set([
+  'users',
+  'factors',
+  'throttles',
+  'recovery_codes',
+  'recovery_sets',
+  'webhook_events',
+  ...months.map(({ name }) => name)
+])
 
 /**
  * The tables that the reports of `work` read from end to end. Of Citus, whose workers plan by themselves, how many shards are
@@ -62,11 +75,22 @@ async function scans (work: (db: Database) => Promise<unknown>): Promise<unknown
   await work(planning(plans))
   if (plans.length === 0) throw new Error('nothing was asked')
   if (isCitus) return plans.flatMap(nodes).flatMap(node => node['Distributed Query']?.Job['Task Count'] ?? []).filter(count => count !== 1)
-  return plans.flatMap(nodes).filter(node => node['Node Type'].includes('Seq Scan')).map(node => node['Relation Name'] as string).filter(name => LARGE.has(name))
+  return plans.flatMap(nodes).filter(node => node['Node Type'].includes('Seq Scan')).map(node => node['Relation Name'] as string).filter(
+    name => LARGE.has(name)
+  )
 }
 
 const required: Policy = { ...DEFAULT_POLICY, enforcement: 'required' }
-const DRAFTS: Array<Partial<Policy>> = [{}, { groups: ['g1', 'h2'] }, { gracePeriodDays: 30 }, { ssoRule: 'none' }, { ssoRule: 'exempt_sso_session' }, { enforcement: 'report_only' }, { enforcement: 'optional' }, { enforceFrom: new Date('2199-01-01') }]
+const DRAFTS: Array<Partial<Policy>> = [
+  {},
+  { groups: ['g1', 'h2'] },
+  { gracePeriodDays: 30 },
+  { ssoRule: 'none' },
+  { ssoRule: 'exempt_sso_session' },
+  { enforcement: 'report_only' },
+  { enforcement: 'optional' },
+  { enforceFrom: new Date('2199-01-01') }
+]
 
 t.test('a preview reads no user one by one who has no deadline of their own', async t => {
   for (const draft of DRAFTS) {
@@ -79,15 +103,33 @@ t.test('a preview reads no user one by one who has no deadline of their own', as
 t.test('no page of users is found by reading everyone, whatever is asked', async t => {
   const someone = { tenant: TENANT, areAdministratorsHidden: false }
   const filters: Array<Partial<UserFilter>> = [
-    {}, { subject: 'user-4711' }, { account: 'USER-4711@example.com' }, { namespace: SOURCE }, { namespace: 'none' }, { group: 'all' }, { group: 'g1' }, { group: 'none' },
-    ...(['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled'] as const).flatMap(status => [{ status }, { status, group: 'g1' }, { status, subject: 'user-1' }]),
-    { deadlineBefore: new Date() }, { deadlineBefore: new Date('2199-01-01') }, { areAdministratorsHidden: true }, { areAdministratorsHidden: true, status: 'must_enroll' }
+    {},
+    { subject: 'user-4711' },
+    { account: 'USER-4711@example.com' },
+    { namespace: SOURCE },
+    { namespace: 'none' },
+    { group: 'all' },
+    { group: 'g1' },
+    { group: 'none' },
+    ...(['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled'] as const).flatMap(
+      status => [{ status }, { status, group: 'g1' }, { status, subject: 'user-1' }]
+    ),
+    { deadlineBefore: new Date() },
+    { deadlineBefore: new Date('2199-01-01') },
+    { areAdministratorsHidden: true },
+    { areAdministratorsHidden: true, status: 'must_enroll' }
   ]
-  const ofPolicy = filters.filter(({ status, deadlineBefore }) => ['must_enroll', 'in_grace', 'exempt'].includes(status as string) || deadlineBefore !== undefined)
+  const ofPolicy = filters.filter(({ status, deadlineBefore }) =>
+    ['must_enroll', 'in_grace', 'exempt'].includes(status as string) || deadlineBefore !== undefined
+  )
   for (const [index, draft] of DRAFTS.entries()) {
     for (const filter of index === 0 ? filters : ofPolicy) {
       for (const cursor of index === 0 ? [undefined, '7fffffff-ffff-4fff-bfff-ffffffffffff'] : [undefined]) {
-        t.same(await scans(db => findUsers(db, { ...someone, ...filter }, { rules: [{ ...required, ...draft }], sources: SOURCES }, cursor, 51)), [], JSON.stringify([draft, filter, cursor]))
+        t.same(
+          await scans(db => findUsers(db, { ...someone, ...filter }, { rules: [{ ...required, ...draft }], sources: SOURCES }, cursor, 51)),
+          [],
+          JSON.stringify([draft, filter, cursor])
+        )
       }
     }
   }
@@ -98,8 +140,24 @@ t.test('figures are counted from indexes', async t => {
 })
 
 t.test('no page of the audit is found by reading all of a month', async t => {
-  const { rows: [{ userId, at }] } = await client.query('SELECT subject AS "userId", at FROM audit_events WHERE tenant = $1 ORDER BY at OFFSET 500 LIMIT 1', [TENANT])
-  const filters = [{}, { userId }, { subject: 'user-7' }, { actorId: userId }, { action: 'totp.accepted' }, { action: 'totp.refused' }, { action: 'policy.changed' }, { from: at }, { to: at }, { from: at, to: new Date() }, { userId, action: 'totp.refused' }, { actorId: userId, from: at }]
+  const { rows: [{ userId, at }] } = await client.query(
+    'SELECT subject AS "userId", at FROM audit_events WHERE tenant = $1 ORDER BY at OFFSET 500 LIMIT 1',
+    [TENANT]
+  )
+  const filters = [
+    {},
+    { userId },
+    { subject: 'user-7' },
+    { actorId: userId },
+    { action: 'totp.accepted' },
+    { action: 'totp.refused' },
+    { action: 'policy.changed' },
+    { from: at },
+    { to: at },
+    { from: at, to: new Date() },
+    { userId, action: 'totp.refused' },
+    { actorId: userId, from: at }
+  ]
   for (const filter of filters) {
     for (const cursor of [undefined, '1764000000000000_7fffffff-ffff-4fff-bfff-ffffffffffff']) {
       t.same(await scans(db => findEvents(db, { tenant: TENANT, ...filter }, cursor, 51)), [], JSON.stringify([filter, cursor]))
@@ -110,12 +168,18 @@ t.test('no page of the audit is found by reading all of a month', async t => {
 t.test('what is due is found, and a page of what was not delivered, without reading all that waits', async t => {
   // Of all tenants, so of all shards.
   t.same(await scans(db => findDueWebhookEvents(db, 100)), isCitus ? [2] : [])
-  for (const cursor of [undefined, '1764000000000000_7fffffff-ffff-4fff-bfff-ffffffffffff']) t.same(await scans(db => findUndelivered(db, TENANT, cursor, 51)), [], cursor ?? 'first')
+  for (const cursor of [undefined, '1764000000000000_7fffffff-ffff-4fff-bfff-ffffffffffff']) {
+    t.same(await scans(db => findUndelivered(db, TENANT, cursor, 51)), [], cursor ?? 'first')
+  }
 })
 
 t.test('logins read their own users\' rows and no others, alone or together', async t => {
-  const users = await db.rows<{ userId: string, factorId: string }>`SELECT user_id::text AS "userId", id::text AS "factorId" FROM factors WHERE tenant = ${TENANT} LIMIT 8`
-  const [userIds, epochs, factors, steps, nulls, bys] = ['userId', 1, 'factorId', 9_999_999, null, {}].map(value => users.map(user => user[value as keyof typeof user] ?? value)) as [unknown[], unknown[], unknown[], unknown[], unknown[], unknown[]]
+  const users = await db.rows<
+    { userId: string, factorId: string }
+  >`SELECT user_id::text AS "userId", id::text AS "factorId" FROM factors WHERE tenant = ${TENANT} LIMIT 8`
+  const [userIds, epochs, factors, steps, nulls, bys] = ['userId', 1, 'factorId', 9_999_999, null, {}].map(value =>
+    users.map(user => user[value as keyof typeof user] ?? value)
+  ) as [unknown[], unknown[], unknown[], unknown[], unknown[], unknown[]]
   const limits = { waits: [0], maxWait: 0, lock: 100, day: 100, month: 100 }
   const scanned = async (call: string, values: unknown[]): Promise<string[]> => {
     // PostgreSQL counts by connection, and tells the others a moment later: this one has read nothing yet.
@@ -124,7 +188,9 @@ t.test('logins read their own users\' rows and no others, alone or together', as
     try {
       await own.query('BEGIN')
       await own.query(`SELECT ${call}`, values)
-      const { rows } = await own.query('SELECT relname FROM pg_stat_xact_user_tables WHERE coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) > 100')
+      const { rows } = await own.query(
+        'SELECT relname FROM pg_stat_xact_user_tables WHERE coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) > 100'
+      )
       await own.query('ROLLBACK')
       return rows.map(({ relname }) => relname)
     } finally {
@@ -133,16 +199,51 @@ t.test('logins read their own users\' rows and no others, alone or together', as
   }
   const alone = [userIds, epochs, factors, steps, nulls, bys].map(([first]) => first)
   t.same(await scanned('find_users($1, NULL, $2::text[], $3::text[], true)', [TENANT, userIds, ['s']]), [])
-  t.same(await scanned('accept_factor($1, $2::uuid, \'totp\', $3::int, $4::uuid, $5::bigint, $6::jsonb, $7::jsonb)', [TENANT, ...alone]), [])
-  t.same(await scanned('accept_factors($1, \'totp\', $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])', [TENANT, userIds, epochs, factors, steps, nulls, bys]), [])
-  t.same(await scanned('refuse_factors($1, \'totp\', $2::jsonb, $3::uuid[], $4::int[], $5::uuid[], $6::jsonb[], $7::jsonb[])', [TENANT, limits, userIds, epochs, nulls, nulls, bys]), [])
+  t.same(await scanned("accept_factor($1, $2::uuid, 'totp', $3::int, $4::uuid, $5::bigint, $6::jsonb, $7::jsonb)", [TENANT, ...alone]), [])
+  t.same(
+    await scanned("accept_factors($1, 'totp', $2::uuid[], $3::int[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[])", [
+      TENANT,
+      userIds,
+      epochs,
+      factors,
+      steps,
+      nulls,
+      bys
+    ]),
+    []
+  )
+  t.same(
+    await scanned("refuse_factors($1, 'totp', $2::jsonb, $3::uuid[], $4::int[], $5::uuid[], $6::jsonb[], $7::jsonb[])", [
+      TENANT,
+      limits,
+      userIds,
+      epochs,
+      nulls,
+      nulls,
+      bys
+    ]),
+    []
+  )
 })
 
 t.test('what changes at each login is in no index, so that the row\'s next version needs no entry in any', async t => {
-  const changing = { users: ['epoch', 'revision', 'recovered_at', 'reported_version'], factors: ['counter', 'last_used_at'], throttles: ['failures', 'tries', 'wait_until', 'recent'], user_tallies: ['users'] }
+  const changing = {
+    users: ['epoch', 'revision', 'recovered_at', 'reported_version'],
+    factors: ['counter', 'last_used_at'],
+    throttles: ['failures', 'tries', 'wait_until', 'recent'],
+    user_tallies: ['users']
+  }
   for (const [table, columns] of Object.entries(changing)) {
-    const { rows } = await client.query<{ definition: string }>('SELECT indexdef AS definition FROM pg_indexes WHERE tablename = $1', [table])
+    const { rows } = await client.query<{ definition: string }>('SELECT indexdef AS definition FROM pg_indexes WHERE tablename = $1', [
+      table
+    ])
     t.ok(rows.length > 0, table)
-    for (const column of columns) t.same(rows.filter(({ definition }) => new RegExp(`\\b${column}\\b`).test(definition.replace(/^.* USING /, ''))), [], `${table}.${column}`)
+    for (const column of columns) {
+      t.same(
+        rows.filter(({ definition }) => new RegExp(`\\b${column}\\b`).test(definition.replace(/^.* USING /, ''))),
+        [],
+        `${table}.${column}`
+      )
+    }
   }
 })

@@ -6,7 +6,15 @@ import { parseSigningKeys } from '../../../src/config/signing-keys.ts'
 import { chainTenant } from '../../../src/audit/chain.sql.ts'
 import { signAnew, signTenant } from '../../../src/audit/checkpoint.sql.ts'
 import { takeLease } from '../../../src/platform/db/lease.ts'
-import { type ClaimedWebhookEvent, findDueWebhookEvents, type WebhookEventKey, settleClaimed, settleDelivered, settleFailed, settleWanted } from '../../../src/webhooks/outbox.sql.ts'
+import {
+  type ClaimedWebhookEvent,
+  findDueWebhookEvents,
+  type WebhookEventKey,
+  settleClaimed,
+  settleDelivered,
+  settleFailed,
+  settleWanted
+} from '../../../src/webhooks/outbox.sql.ts'
 import { watchAttempts, watchSprays } from '../../../src/audit/suspicions.sql.ts'
 import { sweep } from '../../../src/maintenance/sweep.sql.ts'
 import { ownDatabase } from '../../helpers/database.ts'
@@ -38,7 +46,8 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   const user = service.user({ tenant: admin.tenant })
   await user.enroll()
   const { body: { userId } } = await user.call('GET', '/mfa/status')
-  const actOn = (what: string, body: object = {}): Promise<{ status: number, body: any }> => admin.call('POST', `/admin/users/${userId as string}/${what}`, { reason: 'x', ...body }, token)
+  const actOn = (what: string, body: object = {}): Promise<{ status: number, body: any }> =>
+    admin.call('POST', `/admin/users/${userId as string}/${what}`, { reason: 'x', ...body }, token)
   for (const what of ['unlock', 'sign-out']) t.equal((await actOn(what)).status, 204, what)
   t.equal((await user.call('POST', '/mfa/recovery', { code: (await actOn('bypass')).body.code })).status, 200)
   t.equal((await actOn('reset', { requireCode: true })).status, 200)
@@ -48,7 +57,10 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.equal((await user.call('GET', '/mfa/status')).status, 200)
   const signing = { keys: service.config.MFA_SIGNING_KEYS, retentionDays: 400, memory: service.memory }
   const by = { actor: 'x', address: '192.0.2.1', requestId: 'x' }
-  for (let n = 0; n < 5; n++) await service.db.rows`SELECT audit(${admin.tenant}, 'x', 'totp.refused', 'failure', 'totp', ${by}::jsonb, '{}')::text`
+  for (let n = 0; n < 5; n++) {
+    await service.db.rows`SELECT audit(${admin.tenant}, 'x', 'totp.refused', 'failure', 'totp',
+    ${by}::jsonb, '{}')::text`
+  }
   t.ok(await chainTenant(service.db, admin.tenant, { look: events => watchAttempts(service.db, events) }) > 0)
   await watchSprays(service.db)
   t.match(await service.db.settle('suspect_spray', sql`${admin.tenant}, NULL, 9, ${['totp.accepted']}::text[]`), { outcome: 'suspected' })
@@ -56,9 +68,17 @@ t.test('the whole service runs as a member of headless_mfa', async t => {
   t.match(await signTenant(service.db, admin.tenant, signing), { tenant: admin.tenant })
   t.equal(await signAnew(service.db, [...parseSigningKeys('KEYS', JSON.stringify({ keys: [signingKey('next')] })), ...signing.keys]), 1)
   t.equal(await takeLease(service.db, 'roles', crypto.randomUUID(), 1), true)
-  t.match((await admin.call('GET', '/admin/audit/verify', undefined, token)).body, { brokenAt: { cause: 'checkpoint' } }, 'the next key is not in this ring')
+  t.match(
+    (await admin.call('GET', '/admin/audit/verify', undefined, token)).body,
+    { brokenAt: { cause: 'checkpoint' } },
+    'the next key is not in this ring'
+  )
   const [due] = await findDueWebhookEvents(service.db, 1) as [WebhookEventKey]
-  await settleFailed(service.db, await settleClaimed(service.db, due) as ClaimedWebhookEvent, { text: 'x', isFinal: true, isInterrupted: false })
+  await settleFailed(service.db, await settleClaimed(service.db, due) as ClaimedWebhookEvent, {
+    text: 'x',
+    isFinal: true,
+    isInterrupted: false
+  })
   await service.db.rows`SELECT retry_webhook_event(${due.tenant}, ${due.id}::uuid, '{}')`
   t.match(await settleDelivered(service.db, await settleClaimed(service.db, due) as ClaimedWebhookEvent), { outcome: 'delivered' })
   t.ok((await admin.call('GET', '/admin/notices', undefined, token)).body.items.length > 0)
@@ -72,26 +92,70 @@ t.test('it changes no table, rewrites no audit and becomes no other role', async
   const client = new pg.Client({ connectionString: role.url })
   await client.connect()
   t.teardown(() => client.end())
-  const { rows: [self] } = await client.query('SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user')
+  const { rows: [self] } = await client.query(
+    'SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user'
+  )
   t.same(self, { rolsuper: false, rolbypassrls: false, rolcreaterole: false, rolcreatedb: false, rolreplication: false })
-  const { rows: [{ owner }] } = await client.query("SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'users'")
-  const tables = ['users', 'enrollments', 'factors', 'recovery_sets', 'recovery_codes', 'bypasses', 'tombstones', 'throttles', 'policies', 'revocations', 'audit_events', 'audit_chain', 'audit_heads', 'audit_pending', 'audit_checkpoints', 'leases', 'webhook_events', 'webhook_endpoints', 'failures', 'suspicions']
+  const { rows: [{ owner }] } = await client.query(
+    "SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'users'"
+  )
+  const tables = [
+    'users',
+    'enrollments',
+    'factors',
+    'recovery_sets',
+    'recovery_codes',
+    'bypasses',
+    'tombstones',
+    'throttles',
+    'policies',
+    'revocations',
+    'audit_events',
+    'audit_chain',
+    'audit_heads',
+    'audit_pending',
+    'audit_checkpoints',
+    'leases',
+    'webhook_events',
+    'webhook_endpoints',
+    'failures',
+    'suspicions'
+  ]
   const { rows: owned } = await client.query("SELECT relname FROM pg_class WHERE pg_has_role(current_user, relowner, 'MEMBER')")
   t.same(owned, [], 'it owns nothing, and neither does what it is a member of')
 
-  const { rows: partitions } = await client.query<{ name: string }>("SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit_events'::regclass")
+  const { rows: partitions } = await client.query<{ name: string }>(
+    "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit_events'::regclass"
+  )
   t.ok(partitions.length >= 5)
 
   const refused = [
-    ...tables.flatMap(table => [`DROP TABLE ${table}`, `ALTER TABLE ${table} ADD COLUMN x int`, `TRUNCATE ${table}`, `ALTER TABLE ${table} DISABLE TRIGGER ALL`, `CREATE INDEX ON ${table} (tenant)`]),
+    ...tables.flatMap(
+      table => [
+        `DROP TABLE ${table}`,
+        `ALTER TABLE ${table} ADD COLUMN x int`,
+        `TRUNCATE ${table}`,
+        `ALTER TABLE ${table} DISABLE TRIGGER ALL`,
+        `CREATE INDEX ON ${table} (tenant)`
+      ]
+    ),
     "UPDATE audit_events SET action = 'x'",
     'DELETE FROM audit_events',
     'UPDATE audit_chain SET position = 1',
     'DELETE FROM audit_chain',
     'DELETE FROM audit_heads',
-    "INSERT INTO audit_events (tenant, at, id, action, outcome) SELECT tenant, at, id, 'x', 'x' FROM audit_events LIMIT 1 ON CONFLICT (tenant, at, id) DO UPDATE SET action = 'x'",
+    "INSERT INTO audit_events (tenant, at, id, action, outcome) SELECT tenant, at, id, 'x', 'x' FROM audit_events LIMIT 1 ON CONFLICT " +
+    "(tenant, at, id) DO UPDATE SET action = 'x'",
     'SELECT * FROM audit_events FOR UPDATE',
-    ...partitions.flatMap(({ name }) => [`UPDATE ${name} SET action = 'x'`, `DELETE FROM ${name}`, `TRUNCATE ${name}`, `DROP TABLE ${name}`, `ALTER TABLE audit_events DETACH PARTITION ${name}`]),
+    ...partitions.flatMap((
+      { name }
+    ) => [
+      `UPDATE ${name} SET action = 'x'`,
+      `DELETE FROM ${name}`,
+      `TRUNCATE ${name}`,
+      `DROP TABLE ${name}`,
+      `ALTER TABLE audit_events DETACH PARTITION ${name}`
+    ]),
     "SELECT add_audit_partition('2199-01-01')",
     `SET ROLE ${owner as string}`,
     `SET SESSION AUTHORIZATION ${owner as string}`,

@@ -51,8 +51,12 @@ t.test('where the audit cannot be written, nothing happens; when it can again, t
     [422, 'POST', '/mfa/recovery', { code: recoveryCodes?.[0] }],
     [200, 'PATCH', `/mfa/factors/${factorId}`, { label: 'Another' }],
     [201, 'POST', '/mfa/recovery/codes', {}],
-    ...([['unlock', 204], ['sign-out', 204], ['bypass', 201], ['reset', 204], ['erase', 204]] as const).map(([what, status]): [number, string, string, object] => [status, 'POST', `/admin/users/${userId as string}/${what}`, { reason: 'x' }]),
-    [200, 'PUT', '/admin/users', { users: [{ subject: 'new' }, { subject: user.sub, groups: ['g'] }, { subject: 'gone', disabled: true }] }],
+    ...([['unlock', 204], ['sign-out', 204], ['bypass', 201], ['reset', 204], ['erase', 204]] as const).map((
+      [what, status]
+    ): [number, string, string, object] => [status, 'POST', `/admin/users/${userId as string}/${what}`, { reason: 'x' }]),
+    [200, 'PUT', '/admin/users', {
+      users: [{ subject: 'new' }, { subject: user.sub, groups: ['g'] }, { subject: 'gone', disabled: true }]
+    }],
     [200, 'PUT', '/admin/policy', { enforcement: 'required' }],
     [200, 'PUT', '/admin/policy', { enforcement: 'optional' }],
     [204, 'DELETE', `/mfa/factors/${factorId}`, {}]
@@ -68,7 +72,9 @@ t.test('where the audit cannot be written, nothing happens; when it can again, t
     }
     t.same(await stateOf(user.tenant), before)
   })
-  for (const [status, method, path, body] of calls) t.equal((await user.call(method, path, body, token)).status, status, `${method} ${path}`)
+  for (const [status, method, path, body] of calls) {
+    t.equal((await user.call(method, path, body, token)).status, status, `${method} ${path}`)
+  }
 })
 
 t.test('a failure that cannot be audited is no refusal, and one that can\'t be counted neither', async t => {
@@ -113,7 +119,9 @@ t.test('a code whose session cannot be remembered is not accepted; when it can, 
   ]
   const before = await stateOf(user.tenant)
   await without('INSERT', 'mfa_sessions', async () => {
-    for (const [path, body, by] of calls) t.match(await user.call('POST', path, body, by), { status: 503, body: { code: 'unavailable' } }, path)
+    for (const [path, body, by] of calls) {
+      t.match(await user.call('POST', path, body, by), { status: 503, body: { code: 'unavailable' } }, path)
+    }
     t.same(await stateOf(user.tenant), before)
   })
   await db.rows`UPDATE enrollments SET claimed_until = now() - interval '1 second' WHERE tenant = ${user.tenant}`

@@ -13,25 +13,41 @@ const bodies = new Map(readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }
 const THROWN = ['lost', 'actor_gone']
 
 /** Those of several users at once answer a list, of what one of these would have answered. */
-const OF_LISTS: Record<string, string[]> = { accept_factors: ['accept_factor'], refuse_factors: ['refuse_factor'], settle_factors: ['accept_factor', 'refuse_factor'] }
+const OF_LISTS: Record<string, string[]> = {
+  accept_factors: ['accept_factor'],
+  refuse_factors: ['refuse_factor'],
+  settle_factors: ['accept_factor', 'refuse_factor']
+}
 
 /** What a function answers itself, and what those that it hands on answer. */
 function outcomesInSql (name: string): Set<string> {
   const body = bodies.get(name) as string
   const own = [
     ...[...body.matchAll(/'outcome', '(\w+)'|"outcome": "(\w+)"/g)].map(([, one, other]) => one ?? other as string),
-    ...[...body.matchAll(/'outcome', CASE WHEN .+? THEN '(\w+)' ELSE '(\w+)' END/g)].flatMap(([, one, other]) => [one as string, other as string])
+    ...[...body.matchAll(/'outcome', CASE WHEN .+? THEN '(\w+)' ELSE '(\w+)' END/g)].flatMap((
+      [, one, other]
+    ) => [one as string, other as string])
   ]
-  const handedOn = [...body.matchAll(/(?:RETURN|:=|\|\|) (\w+)\(/g)].map(([, callee]) => callee as string).filter(callee => callee !== name && bodies.has(callee))
+  const handedOn = [...body.matchAll(/(?:RETURN|:=|\|\|) (\w+)\(/g)].map(([, callee]) => callee as string).filter(callee =>
+    callee !== name && bodies.has(callee)
+  )
   return new Set([...own, ...handedOn.flatMap(callee => [...outcomesInSql(callee)])].filter(outcome => !THROWN.includes(outcome)))
 }
 
 /** The outcomes of each member of `Settlements`, as the compiler has them. */
 function outcomesInTypeScript (): Map<string, Set<string>> {
-  const program = ts.createProgram(['src/platform/db/settlements.ts'], { strict: true, allowImportingTsExtensions: true, noEmit: true, target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.NodeNext })
+  const program = ts.createProgram(['src/platform/db/settlements.ts'], {
+    strict: true,
+    allowImportingTsExtensions: true,
+    noEmit: true,
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.NodeNext
+  })
   const checker = program.getTypeChecker()
   const source = program.getSourceFile('src/platform/db/settlements.ts') as ts.SourceFile
-  const node = source.statements.find(statement => ts.isInterfaceDeclaration(statement) && statement.name.text === 'Settlements') as ts.InterfaceDeclaration
+  const node = source.statements.find(statement =>
+    ts.isInterfaceDeclaration(statement) && statement.name.text === 'Settlements'
+  ) as ts.InterfaceDeclaration
   return new Map(checker.getTypeAtLocation(node).getProperties().map(property => {
     const answer = checker.getTypeOfSymbol(property)
     const outcome = checker.getTypeOfSymbol(answer.getProperty('outcome') as ts.Symbol)

@@ -43,17 +43,21 @@ const portOf = (url: string): number => Number(new URL(url).port)
 
 /** Whether all that asks the database, by each of its ways, asks this server; it is asked all the time, so that no connection is idle. */
 async function areAllAt ({ service: { db } }: Stage, server: Embedded): Promise<boolean> {
-  const ports = await Promise.all([db.rows, db.chores, db.reports, db.polls({ isWhole: false })].map(ask =>
-    ask<{ port: number }>`SELECT inet_server_port() AS port`.then(([row]) => row?.port, () => undefined)))
+  type Ask = (strings: TemplateStringsArray) => Promise<Array<{ port: number }>>
+  const byModels: Ask = strings => db.models(models => models.$queryRaw<Array<{ port: number }>>(strings))
+  const ways: Ask[] = [db.rows, db.reports, db.polls({ isWhole: false }), byModels]
+  const ports = await Promise.all(ways.map(ask => ask`SELECT inet_server_port() AS port`.then(([row]) => row?.port, () => undefined)))
   return ports.every(port => port === portOf(server.url))
 }
 
 /** Nothing waits to be chained: of events, of which there are. */
 const isChained = async ({ url }: Embedded): Promise<boolean> =>
-  (await query<{ is: boolean }>(url, 'SELECT EXISTS (SELECT FROM audit_chain) AND NOT EXISTS (SELECT FROM audit_pending) AS is'))[0]?.is === true
+  (await query<{ is: boolean }>(url, 'SELECT EXISTS (SELECT FROM audit_chain) AND NOT EXISTS (SELECT FROM audit_pending) AS is'))[0]?.is ===
+    true
 
 for (const isLeftWritable of [false, true]) {
-  t.test(`an old server that ${isLeftWritable ? 'anyone may still write to' : 'was set read-only'} keeps no one: reports, logins and the chain follow`, async t => {
+  t.test(`an old server that ${isLeftWritable ? 'anyone may still write to' : 'was set read-only'} keeps no one: reports, ` +
+    'logins and the chain follow', async t => {
     const stage = await start(t)
     const { proxy, service, first, second } = stage
     await service.user().enroll()
@@ -80,7 +84,11 @@ t.test('a standby that is promoted: what the old server knew counts, and a code 
   const code = service.clock.code(secret)
   t.equal((await user.call('POST', '/mfa/verify', { code })).status, 200)
   t.ok(await until(async () =>
-    (await query(second.url, "SELECT FROM audit_events WHERE action = 'totp.accepted'")).length === 1 && await isChained(second), PATIENCE), 'the standby has it too')
+    (await query(second.url, "SELECT FROM audit_events WHERE action = 'totp.accepted'")).length === 1 && await isChained(second),
+  PATIENCE
+  ),
+  'the standby has it too'
+  )
 
   await setReadOnly(first.url)
   await query(second.url, 'SELECT pg_promote()')
@@ -91,20 +99,28 @@ t.test('a standby that is promoted: what the old server knew counts, and a code 
   await query(second.url, "UPDATE revocations SET at = at - interval '1 minute'")
   proxy.lead(second.url)
   t.ok(await until(() => areAllAt(stage, second), PATIENCE), 'all ask the promoted server')
-  t.ok(await until(async () => (await user.call('GET', '/mfa/authorize', undefined, token)).status === 401, PATIENCE), 'what was ended there is dead')
+  t.ok(
+    await until(async () => (await user.call('GET', '/mfa/authorize', undefined, token)).status === 401, PATIENCE),
+    'what was ended there is dead'
+  )
   t.equal((await inTime(() => user.call('POST', '/mfa/verify', { code }))).status, 422)
   service.clock.advance(30)
   t.equal((await inTime(() => user.call('POST', '/mfa/verify', { code: service.clock.code(secret) }))).status, 200)
   t.ok(await until(() => isChained(second), PATIENCE), 'and chain there')
 })
 
-t.test('a name that leads to a standby moves no connection there; one that was refused a write begins anew when the server takes writes again', async t => {
+t.test('a name that leads to a standby moves no connection there; one that was refused a write begins anew when the server ' +
+  'takes writes again', async t => {
   const stage = await start(t, { isStandby: true })
   const { proxy, service, first, second } = stage
   const logged = (text: RegExp): number => service.log.filter(line => text.test(line)).length
   proxy.lead(second.url)
   t.ok(await until(async () => logged(/"the database takes no writes"/) > 0, PATIENCE), 'it is said')
-  t.match((await service.call('GET', '/metrics')).text, /^mfa_database_reconnects_total\{cause="moved"\} 0$/m, 'connections that there are go on')
+  t.match(
+    (await service.call('GET', '/metrics')).text,
+    /^mfa_database_reconnects_total\{cause="moved"\} 0$/m,
+    'connections that there are go on'
+  )
 
   proxy.lead(first.url)
   // As it was when each connection began: another setting counts for none of them.
@@ -112,7 +128,10 @@ t.test('a name that leads to a standby moves no connection there; one that was r
   proxy.cut()
   t.ok(await until(async () => (await service.user().call('POST', '/mfa/enroll')).status === 503, PATIENCE), 'no write is accepted')
   await Promise.all(Array.from({ length: 8 }, () => service.db.rows`SELECT pg_sleep(0.2)`))
-  await query(first.url, 'SET transaction_read_only = off; ALTER DATABASE ' + new URL(first.url).pathname.slice(1) + ' RESET default_transaction_read_only')
+  await query(
+    first.url,
+    'SET transaction_read_only = off; ALTER DATABASE ' + new URL(first.url).pathname.slice(1) + ' RESET default_transaction_read_only'
+  )
   await service.user().call('POST', '/mfa/enroll')
   t.ok(await until(async () => logged(/"the database takes writes again/) > 0, PATIENCE), 'all begin anew')
   t.equal((await service.user().call('POST', '/mfa/enroll')).status, 201)

@@ -32,7 +32,8 @@ t.test('a secret swapped between two users of a tenant opens for neither', async
   const alice = service.user()
   const bob = service.user({ tenant: alice.tenant })
   const [{ secret: ofAlice }, { secret: ofBob }] = [await alice.enroll(), await bob.enroll()]
-  await db.rows`UPDATE factors f SET sealed = o.sealed FROM factors o WHERE f.tenant = ${alice.tenant} AND o.tenant = f.tenant AND o.id <> f.id`
+  await db
+    .rows`UPDATE factors f SET sealed = o.sealed FROM factors o WHERE f.tenant = ${alice.tenant} AND o.tenant = f.tenant AND o.id <> f.id`
   isUnavailable(t, await alice.call('POST', '/mfa/verify', { code: clock.code(ofAlice) }))
   isUnavailable(t, await alice.call('POST', '/mfa/verify', { code: clock.code(ofBob) }))
   isUnavailable(t, await bob.call('POST', '/mfa/verify', { code: clock.code(ofAlice) }))
@@ -55,7 +56,8 @@ t.test('one flipped bit of version, nonce, ciphertext or tag', async t => {
   for (const [part, byte] of [['version', 0], ['nonce', 3], ['ciphertext', 20], ['tag', 40]] as const) {
     const user = service.user()
     const { secret } = await user.enroll()
-    await db.rows`UPDATE factors SET sealed = set_byte(sealed, ${byte}::int, get_byte(sealed, ${byte}::int) # 1) WHERE tenant = ${user.tenant}`
+    await db
+      .rows`UPDATE factors SET sealed = set_byte(sealed, ${byte}::int, get_byte(sealed, ${byte}::int) # 1) WHERE tenant = ${user.tenant}`
     await t.test(part, t => failsClosed(t, user, secret))
   }
 })
@@ -95,11 +97,13 @@ t.test('parameters of a factor that cannot be', async t => {
   }
 })
 
-t.test('beside one that does not open, the code of a good one works; a wrong one is a 503, since it may have been the other\'s', async t => {
+t.test("beside one that does not open, the code of a good one works; a wrong one is a 503, since it may have been the other's", async t => {
   const user = service.user()
   const broken = await user.enroll()
   const good = await user.enroll(broken.token)
-  await db.rows`UPDATE factors SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE tenant = ${user.tenant} AND id = ${broken.factorId}::uuid`
+  await db
+    .rows`UPDATE factors SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE tenant = ${user.tenant}
+      AND id = ${broken.factorId}::uuid`
   isUnavailable(t, await user.call('POST', '/mfa/verify', { code: clock.code(broken.secret) }))
   t.match(await user.throttle('totp'), { failures: 1, tries: 2 })
   const verified = await user.call('POST', '/mfa/verify', { code: clock.code(good.secret) })
@@ -133,15 +137,21 @@ t.test('recovery codes moved to another user, slot or pepper open nothing', asyn
   const [{ recoveryCodes: ofAlice }, { recoveryCodes: ofBob }] = [await alice.enroll(), await bob.enroll()]
   const { id } = await alice.row()
   await db.rows`UPDATE recovery_codes a SET hash = b.hash, tag = b.tag FROM recovery_codes b
-    WHERE a.tenant = ${alice.tenant} AND b.tenant = a.tenant AND a.user_id = ${id}::uuid AND b.user_id <> a.user_id AND a.slot = 1 AND b.slot = 0`
+    WHERE a.tenant = ${alice.tenant} AND b.tenant = a.tenant AND a.user_id = ${id}::uuid AND b.user_id <> a.user_id AND a.slot = 1
+      AND b.slot = 0`
   t.equal((await alice.call('POST', '/mfa/recovery', { code: ofAlice?.[1] })).status, 422)
   t.equal((await alice.call('POST', '/mfa/recovery', { code: ofBob?.[0] })).status, 422, 'the code names its slot')
   // Bob's first code stands in the place of alice's: hash and tag are of bob.
   await db.rows`UPDATE recovery_codes a SET hash = b.hash, tag = b.tag FROM recovery_codes b
-    WHERE a.tenant = ${alice.tenant} AND b.tenant = a.tenant AND a.user_id = ${id}::uuid AND b.user_id <> a.user_id AND a.slot = 0 AND b.slot = 0`
+    WHERE a.tenant = ${alice.tenant} AND b.tenant = a.tenant AND a.user_id = ${id}::uuid AND b.user_id <> a.user_id AND a.slot = 0
+      AND b.slot = 0`
   t.equal((await alice.call('POST', '/mfa/recovery', { code: ofBob?.[0] })).status, 422, 'a user\'s own code opens for no one else')
   // Even with the tag that bob's code has for alice.
-  const tag = tagOf(new Secrets(service.config).peppers.keys.get('p1') as Buffer, { tenant: alice.tenant, userId: id }, (ofBob?.[0] as string).replaceAll('-', ''))
+  const tag = tagOf(
+    new Secrets(service.config).peppers.keys.get('p1') as Buffer,
+    { tenant: alice.tenant, userId: id },
+    (ofBob?.[0] as string).replaceAll('-', '')
+  )
   await db.rows`UPDATE recovery_codes SET tag = ${tag} WHERE tenant = ${alice.tenant} AND user_id = ${id}::uuid AND slot = 0`
   t.equal((await alice.call('POST', '/mfa/recovery', { code: ofBob?.[0] })).status, 422, 'nor by its hash')
   t.equal((await bob.call('POST', '/mfa/recovery', { code: ofBob?.[0] })).status, 200)
@@ -150,8 +160,14 @@ t.test('recovery codes moved to another user, slot or pepper open nothing', asyn
 t.test('in a service with another pepper or key, restored data open nothing at all', async t => {
   const user = service.user()
   const { secret, recoveryCodes } = await user.enroll()
-  const restored = await startService(t, { ...service.env, MFA_PEPPERS: `p1:${randomBytes(32).toString('base64')}`, MFA_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`, THROTTLE_WAITS: '0' }, clock)
-  const call = (path: string, code: string | undefined): Promise<Answer> => restored.call('POST', path, { token: user.token(), body: { code } })
+  const restored = await startService(t, {
+    ...service.env,
+    MFA_PEPPERS: `p1:${randomBytes(32).toString('base64')}`,
+    MFA_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
+    THROTTLE_WAITS: '0'
+  }, clock)
+  const call = (path: string, code: string | undefined): Promise<Answer> =>
+    restored.call('POST', path, { token: user.token(), body: { code } })
   for (const code of recoveryCodes as string[]) t.equal((await call('/mfa/recovery', code)).status, 422)
   isUnavailable(t, await call('/mfa/verify', clock.code(secret)))
 })
@@ -169,17 +185,23 @@ t.test('a remembered second factor that the service did not write counts for not
   const { tenant } = alice
 
   // By the service's login alone, for a session of the thief's: made up, alice's own, or mallory's.
-  await db.rows`INSERT INTO mfa_sessions (tenant, user_id, issuer, session, acr, methods, factor_id, auth_time, epoch, ends_at, mac, expires_at)
-    SELECT tenant, user_id, issuer, 'thief', 'mfa', '{otp}', factor_id, now(), epoch, now() + interval '1 hour', '\\x00', now() + interval '1 hour'
+  await db
+    .rows`INSERT INTO mfa_sessions (tenant, user_id, issuer, session, acr, methods, factor_id, auth_time, epoch, ends_at, mac, expires_at)
+    SELECT tenant, user_id, issuer, 'thief', 'mfa', '{otp}', factor_id, now(), epoch, now() + interval '1 hour', '\\x00',
+      now() + interval '1 hour'
     FROM mfa_sessions WHERE tenant = ${tenant} AND session = 'alice'`
   t.match(await renew(thief), { status: 401, body: { code: 'step_up_required' } }, 'made up')
   for (const session of ['alice', 'mallory']) {
-    await db.rows`UPDATE mfa_sessions s SET mac = o.mac, methods = o.methods, factor_id = o.factor_id, auth_time = o.auth_time, ends_at = o.ends_at
+    await db
+      .rows`UPDATE mfa_sessions s SET mac = o.mac, methods = o.methods, factor_id = o.factor_id, auth_time = o.auth_time,
+        ends_at = o.ends_at
       FROM mfa_sessions o WHERE s.tenant = ${tenant} AND o.tenant = ${tenant} AND s.session = 'thief' AND o.session = ${session}`
     t.match(await renew(thief), { status: 401, body: { code: 'step_up_required' } }, `of ${session}`)
   }
   t.equal((await thief.call('GET', '/mfa/authorize')).status, 401)
-  await db.rows`UPDATE mfa_sessions SET ends_at = (ends_at AT TIME ZONE 'UTC' + interval '1 hour') AT TIME ZONE 'UTC' WHERE tenant = ${tenant} AND session = 'alice'`
+  await db
+    .rows`UPDATE mfa_sessions SET ends_at = (ends_at AT TIME ZONE 'UTC' + interval '1 hour') AT TIME ZONE 'UTC'
+      WHERE tenant = ${tenant} AND session = 'alice'`
   t.match(await renew(alice), { status: 401 }, 'made longer')
   t.ok(service.log.some(line => line.includes('a remembered second factor was not made by this service') && line.includes(id)))
 })

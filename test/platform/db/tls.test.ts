@@ -18,26 +18,47 @@ t.teardown(async () => {
 })
 const openssl = (...args: string[]): void => { execFileSync('openssl', args, { cwd: dir, stdio: 'ignore' }) }
 const EC = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
-for (const ca of ['ours', 'other']) openssl('req', '-x509', ...EC, '-days', '2', '-subj', `/CN=${ca}`, '-keyout', `${ca}.key`, '-out', `${ca}.pem`)
+for (const ca of ['ours', 'other']) {
+  openssl('req', '-x509', ...EC, '-days', '2', '-subj', `/CN=${ca}`, '-keyout', `${ca}.key`, '-out', `${ca}.pem`)
+}
 
 /** Has the server show a certificate for this name; with an authority's name it begins to speak TLS. */
 async function certify (name: string, ca: string): Promise<void> {
   openssl('req', ...EC, '-subj', '/CN=db', '-keyout', 'server.key', '-out', 'server.csr')
   writeFileSync(join(dir, 'names'), `subjectAltName=${name}\n`)
-  openssl('x509', '-req', '-in', 'server.csr', '-CA', `${ca}.pem`, '-CAkey', `${ca}.key`, '-CAcreateserial', '-days', '2', '-extfile', 'names', '-out', 'server.pem')
+  openssl(
+    'x509',
+    '-req',
+    '-in',
+    'server.csr',
+    '-CA',
+    `${ca}.pem`,
+    '-CAkey',
+    `${ca}.key`,
+    '-CAcreateserial',
+    '-days',
+    '2',
+    '-extfile',
+    'names',
+    '-out',
+    'server.pem'
+  )
   chmodSync(join(dir, 'server.key'), 0o600)
   const { uid, gid } = statSync(join(dir, 'postgres', 'pgdata'))
-  if (process.getuid?.() === 0) for (const file of ['server.key', 'server.pem']) chownSync(join(dir, file), uid, gid)
+  if (process.getuid?.() === 0) { for (const file of ['server.key', 'server.pem']) chownSync(join(dir, file), uid, gid) }
   const client = new pg.Client({ connectionString: server.url })
   await client.connect()
-  for (const setting of [`ssl_cert_file = '${join(dir, 'server.pem')}'`, `ssl_key_file = '${join(dir, 'server.key')}'`, 'ssl = on']) await client.query(`ALTER SYSTEM SET ${setting}`)
+  for (
+    const setting of [`ssl_cert_file = '${join(dir, 'server.pem')}'`, `ssl_key_file = '${join(dir, 'server.key')}'`, 'ssl = on']
+  ) { await client.query(`ALTER SYSTEM SET ${setting}`) }
   await client.query('SELECT pg_reload_conf()')
   await client.end()
   await sleep(200)
 }
 
 const urlWith = (ca: string): string => `${server.url}?sslmode=verify-full&sslrootcert=${join(dir, `${ca}.pem`)}`
-const ready = async (url: string): Promise<number> => (await (await startService(t, { DATABASE_URL: url })).call('GET', '/health/ready')).status
+const ready = async (url: string): Promise<number> =>
+  (await (await startService(t, { DATABASE_URL: url })).call('GET', '/health/ready')).status
 
 t.test('a server without TLS, of another CA or for another name makes no replica ready; the right one serves, encrypted', async t => {
   await applyMigrations(server.url)
@@ -49,7 +70,10 @@ t.test('a server without TLS, of another CA or for another name makes no replica
   const service = await startService(t, { DATABASE_URL: urlWith('ours') })
   t.equal((await service.call('GET', '/health/ready')).status, 200)
   t.equal((await service.user().call('POST', '/mfa/enroll')).status, 201)
-  t.same(await service.db.rows`SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'headless-mfa'`, [{ ssl: true }])
+  t.same(
+    await service.db.rows`SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'headless-mfa'`,
+    [{ ssl: true }]
+  )
   t.same(await applyMigrations(urlWith('ours')), [], 'and so is a migration')
   await t.rejects(applyMigrations(urlWith('other')))
   await certify('DNS:db.example', 'ours')

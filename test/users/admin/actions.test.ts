@@ -15,12 +15,14 @@ const belongings = async ({ tenant }: User, id: string): Promise<Record<string, 
     (SELECT count(*)::int FROM enrollments WHERE tenant = ${tenant} AND user_id = ${id}::uuid) AS pending,
     (SELECT count(*)::int FROM bypasses WHERE tenant = ${tenant} AND user_id = ${id}::uuid) AS bypasses,
     (SELECT count(*)::int FROM mfa_sessions WHERE tenant = ${tenant} AND user_id = ${id}::uuid) AS sessions,
-    (SELECT count(*)::int FROM throttles WHERE tenant = ${tenant} AND user_id = ${id}::uuid AND (failures > 0 OR locked_at IS NOT NULL OR wait_until IS NOT NULL OR recent <> '{}')) AS closed`
+    (SELECT count(*)::int FROM throttles WHERE tenant = ${tenant} AND user_id = ${id}::uuid AND (failures > 0 OR locked_at IS NOT NULL
+      OR wait_until IS NOT NULL OR recent <> '{}')) AS closed`
   return row as Record<string, number>
 }
 const NONE = { factors: 0, codes: 0, sets: 0, pending: 0, bypasses: 0, sessions: 0, closed: 0 }
 
-t.test('a reset takes factors, codes, what is pending, sessions and locks, ends the tokens, and keeps what there was in the audit', async t => {
+t.test('a reset takes factors, codes, what is pending, sessions and locks, ends the tokens, and keeps what there was in the ' +
+  'audit', async t => {
   const { admin, actOn, enrolled } = await administrator(service)
   const { user, id, secret, recoveryCodes, factorId, token } = await enrolled({ sid: 's1', accounts: ['local'] })
   await user.call('POST', '/mfa/enroll', {}, token)
@@ -34,14 +36,30 @@ t.test('a reset takes factors, codes, what is pending, sessions and locks, ends 
   t.same(await belongings(user, id), NONE)
   t.match(await user.row(), { epoch: before.epoch + 1, revision: before.revision + 1 })
   const event = (await admin.events()).at(-1)
-  t.match(event, { action: 'user.reset', actor: (await admin.row()).id, subject: id, outcome: 'success', address: '127.0.0.1', request_id: answer.headers.get('x-request-id') as string })
-  t.match(event?.details, { reason: 'Ticket 4711', requireCode: false, factors: [{ factorId, label: 'Authenticator 1', confirmedAt: /^\d{4}-/, lastUsedAt: null }], cleared: { totp: { failures: 5, waitUntil: /^\d{4}-/, lockedAt: null, budget: 5 } } })
+  t.match(event, {
+    action: 'user.reset',
+    actor: (await admin.row()).id,
+    subject: id,
+    outcome: 'success',
+    address: '127.0.0.1',
+    request_id: answer.headers.get('x-request-id') as string
+  })
+  t.match(event?.details, {
+    reason: 'Ticket 4711',
+    requireCode: false,
+    factors: [{ factorId, label: 'Authenticator 1', confirmedAt: /^\d{4}-/, lastUsedAt: null }],
+    cleared: { totp: { failures: 5, waitUntil: /^\d{4}-/, lockedAt: null, budget: 5 } }
+  })
   t.notMatch(JSON.stringify(event), new RegExp([secret, ...recoveryCodes as string[], 'sealed', '\\$2b'].join('|')))
   const [revocation] = await db.rows`SELECT epoch FROM revocations WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND issuer = ''`
   t.match(revocation, { epoch: before.epoch + 1 })
 
   t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 401)
-  t.match((await user.call('GET', '/mfa/status')).body, { enrolled: false, recoveryCodes: null, decision: { action: 'allow', reason: 'not_required' } }, 'nothing is remembered of the session')
+  t.match((await user.call('GET', '/mfa/status')).body, {
+    enrolled: false,
+    recoveryCodes: null,
+    decision: { action: 'allow', reason: 'not_required' }
+  }, 'nothing is remembered of the session')
   t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 409)
   t.equal((await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 422)
   const anew = await user.enroll()
@@ -79,13 +97,19 @@ t.test('a reset gives no second grace period', async t => {
 t.test('an unlock clears run, wait, lock and budget, is audited with what there was, and moves no epoch', async t => {
   const { admin, actOn, enrolled } = await administrator(service)
   const { user, id, secret, recoveryCodes, token } = await enrolled()
-  await db.rows`UPDATE throttles SET failures = 30, tries = 30, locked_at = now(), wait_until = now() + interval '1 hour', recent = array_fill(now(), ARRAY[20])
+  await db
+    .rows`UPDATE throttles SET failures = 30, tries = 30, locked_at = now(), wait_until = now() + interval '1 hour',
+      recent = array_fill(now(), ARRAY[20])
     WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND kind = 'totp'`
   t.match(await user.call('POST', '/mfa/verify', { code: clock.code(secret) }), { status: 403, body: { code: 'factor_locked' } })
   t.equal((await actOn(id, 'unlock')).status, 204)
   t.match(await user.throttle('totp'), { failures: 0, tries: 0, wait_until: null, locked_at: null, recent: [] })
   const event = (await admin.events()).at(-1)
-  t.match(event, { action: 'user.unlocked', subject: id, details: { reason: 'Ticket 4711', cleared: { totp: { failures: 30, lockedAt: /./, budget: 20 } } } })
+  t.match(event, {
+    action: 'user.unlocked',
+    subject: id,
+    details: { reason: 'Ticket 4711', cleared: { totp: { failures: 30, lockedAt: /./, budget: 20 } } }
+  })
   t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 200)
   t.equal((await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })).status, 200)
   t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) })).status, 200)
@@ -98,8 +122,17 @@ t.test('a sign-out ends every MFA token and remembered session, and takes nothin
   t.match((await user.call('GET', '/mfa/status')).body.decision, { reason: 'mfa_verified' })
   t.equal((await actOn(id, 'sign-out')).status, 204)
   t.equal((await user.call('GET', '/mfa/status', undefined, token)).status, 401)
-  t.match((await user.call('GET', '/mfa/status')).body, { enrolled: true, recoveryCodes: { remaining: 10 }, decision: { action: 'verify' } })
-  t.match((await admin.events()).at(-1), { action: 'user.signed_out', subject: id, actor: (await admin.row()).id, details: { reason: 'Ticket 4711' } })
+  t.match((await user.call('GET', '/mfa/status')).body, {
+    enrolled: true,
+    recoveryCodes: { remaining: 10 },
+    decision: { action: 'verify' }
+  })
+  t.match((await admin.events()).at(-1), {
+    action: 'user.signed_out',
+    subject: id,
+    actor: (await admin.row()).id,
+    details: { reason: 'Ticket 4711' }
+  })
   t.equal((await actOn(id, 'sign-out')).status, 204, 'again')
 })
 
@@ -128,10 +161,16 @@ t.test('support helps users who were never seen with an mfa: role, and erases no
   for (const id of [adminId, former.id]) {
     for (const what of ACTIONS) t.match(await support.actOn(id, what), { status: 403, body: { code: 'forbidden' } }, what)
   }
-  t.equal((await admin.events()).filter(({ action, details }) => action === 'access.refused' && details.cause === 'support of an administrator').length, 8)
+  t.equal(
+    (await admin.events()).filter(({ action, details }) => action === 'access.refused' && details.cause === 'support of an administrator')
+      .length,
+    8
+  )
   t.match(await belongings(former.user, former.id), { factors: 1, codes: 10, bypasses: 0 })
   t.equal((await former.user.call('GET', '/mfa/status', undefined, former.token)).status, 200)
-  for (const [what, status] of [['unlock', 204], ['sign-out', 204], ['bypass', 201], ['reset', 204]] as const) t.equal((await support.actOn(user.id, what)).status, status, what)
+  for (const [what, status] of [['unlock', 204], ['sign-out', 204], ['bypass', 201], ['reset', 204]] as const) {
+    t.equal((await support.actOn(user.id, what)).status, status, what)
+  }
   t.match(await support.actOn(user.id, 'erase'), { status: 403 })
   const auditor = await administrator(service, ['mfa:auditor', 'mfa:sync'], admin.tenant)
   for (const what of ACTIONS) t.equal((await auditor.actOn(user.id, what)).status, 403, what)
@@ -159,7 +198,9 @@ t.test('ids of other tenants and ids that never were are one 404, and nothing ch
   const { actOn } = await administrator(service)
   const other = await administrator(service)
   const { user, id } = await other.enrolled()
-  const state = async (): Promise<unknown> => [await db.rows`SELECT * FROM users WHERE id = ${id}::uuid`, await belongings(user, id), (await user.events()).length]
+  const state = async (): Promise<
+    unknown
+  > => [await db.rows`SELECT * FROM users WHERE id = ${id}::uuid`, await belongings(user, id), (await user.events()).length]
   const before = await state()
   for (const what of ACTIONS) {
     for (const each of [id, UNKNOWN_ID]) t.match(await actOn(each, what), { status: 404, body: { code: 'not_found' } }, what)
@@ -188,18 +229,31 @@ t.test('a reason is required, and what is not known is refused by its name', asy
   const { user, id } = await enrolled()
   const table: Array<[what: string, body: object, field: string]> = [
     ...ACTIONS.flatMap((what): Array<[string, object, string]> => [
-      [what, { reason: undefined }, 'reason'], [what, { reason: '' }, 'reason'], [what, { reason: 'a\nb' }, 'reason'], [what, { reason: 'x'.repeat(501) }, 'reason'], [what, { secret: 'x' }, 'secret']
+      [what, { reason: undefined }, 'reason'],
+      [what, { reason: '' }, 'reason'],
+      [what, { reason: 'a\nb' }, 'reason'],
+      [what, { reason: 'x'.repeat(501) }, 'reason'],
+      [what, { secret: 'x' }, 'secret']
     ]),
     ['reset', { requireCode: 'true' }, 'requireCode'],
     ['reset', { expiresInSeconds: 60 }, 'expiresInSeconds'],
     ['bypass', { requireCode: true }, 'requireCode'],
     ...[59, 901, 60.5, '60', null].map((expiresInSeconds): [string, object, string] => ['bypass', { expiresInSeconds }, 'expiresInSeconds'])
   ]
-  for (const [what, body, field] of table) t.match(await actOn(id, what, body), { status: 400, body: { code: 'invalid_request', errors: [{ field }] } }, `${what} ${JSON.stringify(body).slice(0, 40)}`)
+  for (const [what, body, field] of table) {
+    t.match(
+      await actOn(id, what, body),
+      { status: 400, body: { code: 'invalid_request', errors: [{ field }] } },
+      `${what} ${JSON.stringify(body).slice(0, 40)}`
+    )
+  }
   t.match(await belongings(user, id), { factors: 1, bypasses: 0 })
 })
 
 t.test('administrators do not move their own deadline', async t => {
   const { admin, token } = await administrator(service)
-  t.match(await admin.call('PUT', `/admin/users/${(await admin.row()).id}/grace`, { until: '2199-01-01T00:00:00Z', reason: 'x' }, token), { status: 403, body: { code: 'forbidden' } })
+  t.match(await admin.call('PUT', `/admin/users/${(await admin.row()).id}/grace`, { until: '2199-01-01T00:00:00Z', reason: 'x' }, token), {
+    status: 403,
+    body: { code: 'forbidden' }
+  })
 })

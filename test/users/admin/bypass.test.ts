@@ -9,7 +9,9 @@ const { clock, db } = service
 const recover = (user: User, code: string, token?: string): Promise<Answer> => user.call('POST', '/mfa/recovery', { code }, token)
 /** All that an answer says, but for the id of its request and the time. */
 const bytesOf = ({ status, text, headers }: Answer): object => ({
-  status, text: text.replace(/urn:request:[\w-]+/, ''), headers: Object.fromEntries([...headers].filter(([name]) => name !== 'x-request-id' && name !== 'date'))
+  status,
+  text: text.replace(/urn:request:[\w-]+/, ''),
+  headers: Object.fromEntries([...headers].filter(([name]) => name !== 'x-request-id' && name !== 'date'))
 })
 
 t.test('a bypass is shown once, kept hashed, counts for 15 minutes or as long as asked, and is audited without the code', async t => {
@@ -19,14 +21,25 @@ t.test('a bypass is shown once, kept hashed, counts for 15 minutes or as long as
   t.equal(status, 201)
   t.same(Object.keys(body).sort(), ['code', 'expiresAt'])
   t.match(body.code, /^B[0-9A-HJKMNP-TV-Z]{3}(-[0-9A-HJKMNP-TV-Z]{4}){3}$/)
-  const rows = await db.rows<{ hash: string, seconds: number, at: Date }>`SELECT hash, extract(epoch FROM expires_at - created_at)::float8 AS seconds, expires_at AS at FROM bypasses WHERE tenant = ${user.tenant}`
+  const rows = await db.rows<
+    { hash: string, seconds: number, at: Date }
+  >`SELECT hash, extract(epoch FROM expires_at - created_at)::float8 AS seconds, expires_at AS at FROM bypasses
+    WHERE tenant = ${user.tenant}`
   t.match(rows, [{ hash: /^\$2b\$\d\d\$/, seconds: 900 }])
   t.equal(body.expiresAt, rows[0]?.at.toISOString())
   const event = (await admin.events()).at(-1)
-  t.match(event, { action: 'bypass.issued', actor: (await admin.row()).id, subject: id, details: { reason: 'Ticket 4711', expiresAt: /^\d{4}-/ } })
+  t.match(event, {
+    action: 'bypass.issued',
+    actor: (await admin.row()).id,
+    subject: id,
+    details: { reason: 'Ticket 4711', expiresAt: /^\d{4}-/ }
+  })
   t.notMatch(JSON.stringify(await admin.events()), body.code)
   const short = await actOn(id, 'bypass', { expiresInSeconds: 60 })
-  t.match(await db.rows`SELECT extract(epoch FROM expires_at - created_at)::float8 AS seconds FROM bypasses WHERE tenant = ${user.tenant}`, [{ seconds: 60 }])
+  t.match(
+    await db.rows`SELECT extract(epoch FROM expires_at - created_at)::float8 AS seconds FROM bypasses WHERE tenant = ${user.tenant}`,
+    [{ seconds: 60 }]
+  )
   t.equal((await recover(user, body.code)).status, 422, 'the newer one has replaced it')
   t.equal((await recover(user, short.body.code)).status, 200)
 })
@@ -48,7 +61,8 @@ t.test('it opens one login, in any spelling, as a recovery does, and clears what
   t.match((await user.call('GET', '/mfa/status')).body, { decision: { action: 'verify' } }, 'another login is asked')
 })
 
-t.test('its token may set up an authenticator, and neither remove nor rename nor renew codes nor administer, however it is carried on', async t => {
+t.test('its token may set up an authenticator, and neither remove nor rename nor renew codes nor administer, however it is ' +
+  'carried on', async t => {
   const { admin, actOn } = await administrator(service)
   const other = await administrator(service, ['mfa:admin'], admin.tenant)
   const { id } = await admin.row()
@@ -61,7 +75,10 @@ t.test('its token may set up an authenticator, and neither remove nor rename nor
   t.match(remembered, { acr: 'mfa-recovery', amr: ['pwd', 'recovery', 'mfa'] })
   const started = await admin.call('POST', '/mfa/enroll', {}, token)
   t.equal(started.status, 201)
-  const confirmed = await admin.call('POST', '/mfa/enroll/confirm', { factorId: started.body.factorId, code: clock.code(started.body.secret) }, remembered.token)
+  const confirmed = await admin.call('POST', '/mfa/enroll/confirm', {
+    factorId: started.body.factorId,
+    code: clock.code(started.body.secret)
+  }, remembered.token)
   t.match(confirmed, { status: 200, body: { acr: 'mfa-recovery', amr: ['pwd', 'otp', 'recovery', 'mfa'], recoveryCodes: null } })
   for (const [name, bearer] of Object.entries({ token, renewed, remembered: remembered.token, confirmed: confirmed.body.token })) {
     t.equal(claimsOf(bearer).bypass, true, name)
@@ -74,9 +91,16 @@ t.test('its token may set up an authenticator, and neither remove nor rename nor
   }
   clock.advance(30)
   const young = await admin.verify(started.body.secret)
-  t.match(await admin.call('GET', '/admin/policy', undefined, young), { status: 401, body: { action: 'verify' } }, 'an older factor is asked for, for a day')
+  t.match(
+    await admin.call('GET', '/admin/policy', undefined, young),
+    { status: 401, body: { action: 'verify' } },
+    'an older factor is asked for, for a day'
+  )
   t.equal((await admin.call('DELETE', `/mfa/factors/${factor.id as string}`, {}, young)).status, 200)
-  t.match(await admin.call('GET', '/admin/policy', undefined, await admin.verify(started.body.secret)), { status: 403, body: { code: 'forbidden' } })
+  t.match(await admin.call('GET', '/admin/policy', undefined, await admin.verify(started.body.secret)), {
+    status: 403,
+    body: { code: 'forbidden' }
+  })
 })
 
 t.test('without any factor it opens a login too, and sets up the first', async t => {
@@ -85,7 +109,10 @@ t.test('without any factor it opens a login too, and sets up the first', async t
   const { user, id } = await seen({ accounts: ['local'] })
   const { body } = await recover(user, (await actOn(id, 'bypass')).body.code, user.token({ auth_time: clock.seconds - 5000 }))
   t.match(body, { acr: 'mfa-recovery', remaining: 0 })
-  t.match((await user.call('GET', '/mfa/status', undefined, body.token)).body, { enrolled: false, decision: { action: 'allow', reason: 'mfa_verified' } })
+  t.match((await user.call('GET', '/mfa/status', undefined, body.token)).body, {
+    enrolled: false,
+    decision: { action: 'allow', reason: 'mfa_verified' }
+  })
   t.match(await user.call('GET', '/admin/policy', undefined, body.token), { status: 403 })
   t.match(await user.call('POST', '/mfa/recovery/codes', {}, body.token), { status: 409, body: { code: 'not_enrolled' } })
   t.equal((await user.enroll(body.token)).recoveryCodes?.length, 10)
@@ -94,7 +121,8 @@ t.test('without any factor it opens a login too, and sets up the first', async t
 t.test('a code that is wrong, used, over, replaced, another user\'s or no user\'s is refused in the same bytes', async t => {
   const { actOn, seen, enrolled } = await administrator(service)
   const quiet = await startService(t, { ...service.env, THROTTLE_WAITS: '0' }, clock)
-  const on = async (user: User, code: string): Promise<Answer> => await quiet.call('POST', '/mfa/recovery', { token: user.token(), body: { code } })
+  const on = async (user: User, code: string): Promise<Answer> =>
+    await quiet.call('POST', '/mfa/recovery', { token: user.token(), body: { code } })
   const { user, id, recoveryCodes } = await enrolled()
   const neighbour = await seen()
   const theirs = (await actOn(neighbour.id, 'bypass')).body.code
@@ -151,7 +179,10 @@ t.test('of a bypass and its audit row both are written or neither; a pepper that
   const { user, id } = await enrolled()
   const { code } = (await actOn(id, 'bypass')).body
   const [, pepper] = (service.env.MFA_PEPPERS as string).split(':')
-  const other = await startService(t, { ...service.env, MFA_PEPPERS: `p2:${Buffer.from(pepper as string, 'base64').reverse().toString('base64')}` }, clock)
+  const other = await startService(t, {
+    ...service.env,
+    MFA_PEPPERS: `p2:${Buffer.from(pepper as string, 'base64').reverse().toString('base64')}`
+  }, clock)
   t.match(await other.call('POST', '/mfa/recovery', { token: user.token(), body: { code } }), { status: 503 })
   t.match((await user.events()).at(-1), { action: 'secret.unreadable', details: { pepperId: 'p1' } })
   t.equal((await recover(user, code)).status, 200)

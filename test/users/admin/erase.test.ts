@@ -23,12 +23,15 @@ const later = (): void => { clock.advance(60) }
 
 /** Every table that has a word of `text`, but for the audit. */
 async function mentions (text: string): Promise<string[]> {
-  const tables = await db.rows<{ name: string }>`SELECT tablename::text AS name FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'audit%'`
+  const tables = await db.rows<
+    { name: string }
+  >`SELECT tablename::text AS name FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'audit%'`
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   const found = []
   for (const { name } of tables) {
-    if ((await client.query(`SELECT 1 FROM ${name} AS t WHERE row_to_json(t)::text LIKE $1 LIMIT 1`, [`%${text}%`])).rows.length > 0) found.push(name)
+    if ((await client.query(`SELECT 1 FROM ${name} AS t WHERE row_to_json(t)::text LIKE $1
+      LIMIT 1`, [`%${text}%`])).rows.length > 0) { found.push(name) }
   }
   await client.end()
   return found
@@ -46,11 +49,24 @@ t.test('the user is gone with all their data, but for the audit, the revocation 
   t.equal(answer.text, '')
   t.same(await mentions(id), ['revocations'])
   for (const word of [user.sub, 'carol@example.com']) t.same(await mentions(word), [])
-  t.match(await db.rows`SELECT hash, pepper_id, epoch, disabled_at FROM tombstones WHERE tenant = ${user.tenant}`, [{ hash: /^[0-9a-f]{64}$/, pepper_id: 'p1', epoch: 2, disabled_at: null }])
-  t.match(await db.rows`SELECT epoch FROM revocations WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND issuer = ''`, [{ epoch: 2 }])
+  t.match(await db.rows`SELECT hash, pepper_id, epoch, disabled_at FROM tombstones WHERE tenant = ${user.tenant}`, [{
+    hash: /^[0-9a-f]{64}$/,
+    pepper_id: 'p1',
+    epoch: 2,
+    disabled_at: null
+  }])
+  t.match(await db.rows`SELECT epoch FROM revocations WHERE tenant = ${user.tenant} AND user_id = ${id}::uuid AND issuer = ''`, [{
+    epoch: 2
+  }])
   const events = await user.events()
   t.equal(events.length, before + 1)
-  t.match(events.at(-1), { action: 'user.erased', actor: (await admin.row()).id, subject: id, outcome: 'success', details: { reason: 'Ticket 4711' } })
+  t.match(events.at(-1), {
+    action: 'user.erased',
+    actor: (await admin.row()).id,
+    subject: id,
+    outcome: 'success',
+    details: { reason: 'Ticket 4711' }
+  })
   t.equal((await admin.call('GET', `/admin/users/${id}`, undefined, token)).status, 404)
   t.equal((await actOn(id, 'erase')).status, 404)
 })
@@ -62,7 +78,15 @@ t.test('tokens of before are 401 everywhere, for a gateway too; a later login is
   const { epoch } = await user.row()
   await actOn(id, 'erase')
   for (const bearer of [first, token]) {
-    for (const [method, path, body] of [['GET', '/mfa/status', undefined], ['POST', '/mfa/enroll', {}], ['POST', '/mfa/verify', { code: clock.code(secret) }], ['POST', '/mfa/recovery', { code: recoveryCodes?.[0] }], ['GET', '/mfa/authorize', undefined]] as const) {
+    for (
+      const [method, path, body] of [
+        ['GET', '/mfa/status', undefined],
+        ['POST', '/mfa/enroll', {}],
+        ['POST', '/mfa/verify', { code: clock.code(secret) }],
+        ['POST', '/mfa/recovery', { code: recoveryCodes?.[0] }],
+        ['GET', '/mfa/authorize', undefined]
+      ] as const
+    ) {
       if (path === '/mfa/authorize' && bearer === token) await sleep(600) // what a replica remembers of revocations
       t.match(await user.call(method, path, body, bearer), { status: 401, body: { code: 'invalid_token' } }, path)
     }
@@ -114,7 +138,8 @@ t.test('the same subject of another tenant or namespace is another user', async 
 
 t.test('a disabled user stays so, by their own login and by a sync that does not say otherwise', async t => {
   const { admin, token, actOn, enrolled } = await administrator(service)
-  const sync = async (user: object): Promise<Answer> => await admin.call('PUT', '/admin/users', { users: [user] }, (await admin.call('POST', '/mfa/token', {}, token)).body.token)
+  const sync = async (user: object): Promise<Answer> =>
+    await admin.call('PUT', '/admin/users', { users: [user] }, (await admin.call('POST', '/mfa/token', {}, token)).body.token)
   for (const way of ['login', 'sync', 'sync, enabled'] as const) {
     const { user, id } = await enrolled()
     t.equal((await sync({ subject: user.sub, disabled: true })).status, 200)
@@ -122,8 +147,17 @@ t.test('a disabled user stays so, by their own login and by a sync that does not
     await actOn(id, 'erase')
     t.equal((await user.call('GET', '/mfa/factors')).status, 401)
     clock.advance(2)
-    while ((await db.rows<{ old: boolean }>`SELECT erased_at >= to_timestamp(${clock.seconds}::float8) AS old FROM tombstones WHERE tenant = ${user.tenant} ORDER BY erased_at DESC LIMIT 1`)[0]?.old === true) clock.advance(2)
-    if (way !== 'login') t.match(await sync({ subject: user.sub, ...(way === 'sync, enabled' && { disabled: false }) }), { status: 200, body: { created: 1 } })
+    while (
+      (await db.rows<
+        { old: boolean }
+      >`SELECT erased_at >= to_timestamp(${clock.seconds}::float8) AS old FROM tombstones WHERE tenant = ${user.tenant}
+        ORDER BY erased_at DESC LIMIT 1`)[
+        0
+      ]?.old === true
+    ) clock.advance(2)
+    if (way !== 'login') {
+      t.match(await sync({ subject: user.sub, ...(way === 'sync, enabled' && { disabled: false }) }), { status: 200, body: { created: 1 } })
+    }
     t.match(await user.call('GET', '/mfa/factors'), { status: way === 'sync, enabled' ? 200 : 403 }, way)
     t.not((await user.row()).id, id)
     t.ok((await user.row()).epoch > 3)
@@ -147,7 +181,10 @@ t.test('the hash is found under an older pepper too, is written under the newest
   await actOn(id, 'erase')
   const pepperOf = async (): Promise<unknown> => await db.rows`SELECT pepper_id FROM tombstones WHERE tenant = ${user.tenant}`
   t.same(await findOtherPeppers(db), ['p1'])
-  const rotated = await startService(t, { ...service.env, MFA_PEPPERS: `p2:${randomBytes(32).toString('base64')},${service.env.MFA_PEPPERS as string}` }, clock)
+  const rotated = await startService(t, {
+    ...service.env,
+    MFA_PEPPERS: `p2:${randomBytes(32).toString('base64')},${service.env.MFA_PEPPERS as string}`
+  }, clock)
   t.equal((await rotated.call('GET', '/mfa/status', { token: user.token() })).status, 401)
   later()
   const { body } = await rotated.call('GET', '/mfa/status', { token: user.token() })
@@ -157,8 +194,16 @@ t.test('the hash is found under an older pepper too, is written under the newest
   t.equal((await rotated.call('POST', `/admin/users/${body.userId as string}/erase`, { token: bearer, body: { reason: 'x' } })).status, 204)
   t.same(await pepperOf(), [{ pepper_id: 'p2' }], 'and this user does not need the older one any more')
   t.same(await findOtherPeppers(db), ['p1', 'p2'])
-  t.ok((await findKeyUses(db)).some(use => use.purpose === 'pepper' && use.id === 'p2' && use.what === 'tombstones of erased users' && use.rows === 1))
-  await t.rejects(proveKeys(db, markKeys(keySet(service.config)), service.config.MFA_ENCRYPTION_KEYS), /lacks the key "p2", which the database needs/, 'no service starts without it')
+  t.ok(
+    (await findKeyUses(db)).some(use =>
+      use.purpose === 'pepper' && use.id === 'p2' && use.what === 'tombstones of erased users' && use.rows === 1
+    )
+  )
+  await t.rejects(
+    proveKeys(db, markKeys(keySet(service.config)), service.config.MFA_ENCRYPTION_KEYS),
+    /lacks the key "p2", which the database needs/,
+    'no service starts without it'
+  )
   await proveKeys(db, markKeys(keySet(rotated.config)), rotated.config.MFA_ENCRYPTION_KEYS)
 })
 
@@ -173,7 +218,16 @@ t.test('an import makes the user anew as their login would: tokens of before are
     const target = { source: 'otpauth-csv', subject: 'id' as const, tenant: admin.tenant, namespace: ISSUER }
     const { users } = planImport(readOtpauthCsv(`subject,account,otpauth\n${user.sub},x,otpauth://totp/x?secret=${secret}\n`), target)
     const outcomes = []
-    for await (const { outcome } of importUsers(users, { db, ring: () => service.secrets.sealing, peppers: () => service.secrets.peppers, target, isDry: false, clock: clock.read })) outcomes.push(outcome)
+    for await (
+      const { outcome } of importUsers(users, {
+        db,
+        ring: () => service.secrets.sealing,
+        peppers: () => service.secrets.peppers,
+        target,
+        isDry: false,
+        clock: clock.read
+      })
+    ) outcomes.push(outcome)
     t.same(outcomes, [isDisabled ? 'disabled' : 'imported'])
     t.equal((await status(user, old)).status, 401)
     later()
@@ -185,7 +239,9 @@ t.test('where the audit or the tombstone cannot be written, no user is erased', 
   const { actOn, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
   const { settle } = db
-  db.settle = async () => await db.rows`SELECT erase_user(${user.tenant}, ${id}::uuid, 'x', '{"hash": null, "hashes": []}'::jsonb, '{}'::jsonb) AS result` as never
+  db.settle = async () =>
+    await db
+      .rows`SELECT erase_user(${user.tenant}, ${id}::uuid, 'x', '{"hash": null, "hashes": []}'::jsonb, '{}'::jsonb) AS result` as never
   t.equal((await actOn(id, 'erase')).status, 503)
   db.settle = settle
   t.match((await status(user)).body, { userId: id, enrolled: true })

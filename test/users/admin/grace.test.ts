@@ -45,7 +45,7 @@ t.test('neither the flag nor a group nor other days renew a deadline', async t =
   const user = service.user({ tenant: admin.tenant })
   const staff = { groups: ['staff'] }
   t.match(await decision(user, { groups: ['others'] }), { reason: 'not_required' })
-  t.equal((await graceOf(user)), null, 'who is not covered has no deadline')
+  t.equal(await graceOf(user), null, 'who is not covered has no deadline')
   const { deadline } = await decision(user, staff)
   t.match(await decision(user, { groups: [] }), { reason: 'not_required' })
   t.equal((await decision(user, staff)).deadline, deadline, 'left the group, and came back')
@@ -63,7 +63,8 @@ t.test('neither the flag nor a group nor other days renew a deadline', async t =
 })
 
 const graceOf = async ({ service, tenant, sub }: User): Promise<Date | null> =>
-  (await service.db.rows<{ grace_until: Date | null }>`SELECT grace_until FROM users WHERE tenant = ${tenant} AND subject = ${sub}`)[0]?.grace_until ?? null
+  (await service.db.rows<{ grace_until: Date | null }>`SELECT grace_until FROM users WHERE tenant = ${tenant} AND subject = ${sub}`)[0]
+    ?.grace_until ?? null
 
 t.test('a user who is enrolled when the policy comes has a deadline too, so that a reset opens no new grace', async t => {
   const service = await startService(t)
@@ -101,7 +102,10 @@ t.test('report-only lets everyone pass, starts no clock, and says and audits wha
   const { admin, put } = await enforcing(service, { enforcement: 'report_only' })
   const user = service.user({ tenant: admin.tenant })
   t.same(await decision(user), { action: 'allow', reason: 'report_only', wouldBe: { action: 'enroll', reason: 'required_by_policy' } })
-  t.match(await decision(user, { auth_time: service.clock.seconds - 1000 }), { reason: 'report_only', wouldBe: { action: 'enroll', loginFirst: true } })
+  t.match(await decision(user, { auth_time: service.clock.seconds - 1000 }), {
+    reason: 'report_only',
+    wouldBe: { action: 'enroll', loginFirst: true }
+  })
   t.equal(await graceOf(user), null)
   const reports = async (): Promise<any[]> => (await admin.events()).filter(({ action }) => action === 'policy.would_enroll')
   const id = (await user.row()).id

@@ -33,7 +33,8 @@ t.test('a page tells of each what the user\'s own page does, in a few words, and
   const { body: { userId } } = await user.call('GET', '/mfa/status')
   const { token } = await service.user({ tenant: admin.tenant, roles: ['mfa:admin'] }).enroll()
   const isAsHisOwn = async (name: string): Promise<any> => {
-    const { factors: _factors, recoveryCodes: _codes, locks: _locks, ...rest } = (await service.call('GET', `/admin/users/${userId as string}`, { token })).body
+    const { factors: _factors, recoveryCodes: _codes, locks: _locks, ...rest } =
+      (await service.call('GET', `/admin/users/${userId as string}`, { token })).body
     const { items: [item] } = await list('?subject=bob')
     t.same(item, { ...rest, locked: false }, name)
     return item
@@ -43,12 +44,17 @@ t.test('a page tells of each what the user\'s own page does, in a few words, and
   await service.call('PUT', `/admin/users/${userId as string}/exemption`, { token, body: { exempt: true, reason: 'On leave' } })
   t.match(await isAsHisOwn('exempt'), { exemption: { reason: 'On leave' }, decision: { reason: 'exempt_user' } })
   await user.enroll()
-  t.match((await list('?account=bob@example.com')).items, [{ subject: 'bob', enrolled: true, decision: { action: 'verify' } }], 'in whatever case')
+  t.match(
+    (await list('?account=bob@example.com')).items,
+    [{ subject: 'bob', enrolled: true, decision: { action: 'verify' } }],
+    'in whatever case'
+  )
 })
 
 t.test('each filter names the users that it should, and so do all of them together', async t => {
   const { admin, list } = await administrator({ enforcement: 'required', groups: ['staff'], gracePeriodDays: 3 })
-  const come = async (sub: string, claims: Record<string, unknown>): Promise<string> => (await service.user({ tenant: admin.tenant, sub, ...claims }).call('GET', '/mfa/status')).body.userId
+  const come = async (sub: string, claims: Record<string, unknown>): Promise<string> =>
+    (await service.user({ tenant: admin.tenant, sub, ...claims }).call('GET', '/mfa/status')).body.userId
   const early = await come('early', { groups: ['staff'] })
   await come('late', { groups: ['staff', 'other'] })
   await come('sso', { groups: ['staff'], accounts: ['sso'] })
@@ -60,7 +66,9 @@ t.test('each filter names the users that it should, and so do all of them togeth
   await db.rows`UPDATE users SET grace_until = now() + interval '1 day' WHERE tenant = ${admin.tenant} AND id = ${early}::uuid`
   await db.rows`UPDATE users SET grace_until = now() - interval '1 day' WHERE tenant = ${admin.tenant} AND subject = 'over'`
   await db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${admin.tenant} AND subject = 'gone'`
-  await db.rows`INSERT INTO throttles (tenant, user_id, kind, locked_at) SELECT tenant, id, 'totp', now() FROM users WHERE tenant = ${admin.tenant} AND subject = 'stuck'`
+  await db
+    .rows`INSERT INTO throttles (tenant, user_id, kind, locked_at) SELECT tenant, id, 'totp', now() FROM users
+      WHERE tenant = ${admin.tenant} AND subject = 'stuck'`
   await recount(db, admin.tenant)
 
   t.same(subjects(await list()), [admin.sub, 'done', 'early', 'gone', 'guest', 'late', 'over', 'sso', 'stuck'].sort())
@@ -92,7 +100,9 @@ t.test('each filter names the users that it should, and so do all of them togeth
 
 t.test('pages hold everyone once, in an order that what comes meanwhile does not move', async t => {
   const { admin, list } = await administrator()
-  await db.rows`INSERT INTO users (tenant, id, namespace, subject, account, sources) SELECT ${admin.tenant}, gen_random_uuid(), 'n', 's' || n, 'a', '{"https://id.test": {"groups": ["g"]}}' FROM generate_series(1, 230) AS n`
+  await db
+    .rows`INSERT INTO users (tenant, id, namespace, subject, account, sources) SELECT ${admin.tenant}, gen_random_uuid(), 'n', 's' || n,
+      'a', '{"https://id.test": {"groups": ["g"]}}' FROM generate_series(1, 230) AS n`
   await recount(db, admin.tenant)
   for (const [filter, count] of [['', 231], ['status=not_enrolled', 230], ['group=g', 230]] as const) {
     const seen: string[] = []
@@ -102,7 +112,11 @@ t.test('pages hold everyone once, in an order that what comes meanwhile does not
       seen.push(...body.items.map(({ userId }: { userId: string }) => userId))
       cursor = body.nextCursor
       t.ok(cursor === null || body.items.length === 100)
-      if (page === 0) await db.rows`INSERT INTO users (tenant, id, namespace, subject, account) VALUES (${admin.tenant}, '00000000-0000-4000-8000-000000000001', ${filter}, 'early', 'a')`
+      if (page === 0) {
+        await db
+          .rows`INSERT INTO users (tenant, id, namespace, subject, account)
+            VALUES (${admin.tenant}, '00000000-0000-4000-8000-000000000001', ${filter}, 'early', 'a')`
+      }
     }
     t.same([seen.length, new Set(seen).size], [count, count], filter)
     t.same(seen, [...seen].sort())
@@ -115,17 +129,27 @@ t.test('pages hold everyone once, in an order that what comes meanwhile does not
 t.test('all come at once as lines, as many as are asked for', async t => {
   const { admin } = await administrator()
   const { token } = await service.user({ tenant: admin.tenant, roles: ['mfa:admin'] }).enroll()
-  await db.rows`INSERT INTO users (tenant, id, namespace, subject, account) SELECT ${admin.tenant}, gen_random_uuid(), 'n', 's' || n, 'a' FROM generate_series(1, 2300) AS n`
+  await db
+    .rows`INSERT INTO users (tenant, id, namespace, subject, account) SELECT ${admin.tenant}, gen_random_uuid(), 'n', 's' || n, 'a'
+      FROM generate_series(1, 2300) AS n`
   const lines = async (query: string): Promise<any[]> => {
-    const answer = await fetch(`${service.url}/admin/users${query}`, { headers: { authorization: `Bearer ${token}`, accept: 'application/x-ndjson' } })
+    const answer = await fetch(`${service.url}/admin/users${query}`, {
+      headers: { authorization: `Bearer ${token}`, accept: 'application/x-ndjson' }
+    })
     t.equal(answer.headers.get('content-type'), 'application/x-ndjson; charset=utf-8')
     return (await answer.text()).split('\n').filter(Boolean).map(line => JSON.parse(line))
   }
   const all = await lines('')
   t.equal(new Set(all.map(({ userId }) => userId)).size, 2302)
   t.match(all[0], { tenant: admin.tenant, decision: { action: /./ } })
-  t.match(await raw(service.url, request('GET /admin/users?limit=1', [`Authorization: Bearer ${token}`])), { status: 200, headers: { 'content-type': 'application/json; charset=utf-8' } }, 'and not to a client that names no format')
-  t.same((await lines(`?limit=3&cursor=${all[1000].userId as string}`)).map(({ userId }) => userId), all.slice(1001, 1004).map(({ userId }) => userId))
+  t.match(await raw(service.url, request('GET /admin/users?limit=1', [`Authorization: Bearer ${token}`])), {
+    status: 200,
+    headers: { 'content-type': 'application/json; charset=utf-8' }
+  }, 'and not to a client that names no format')
+  t.same(
+    (await lines(`?limit=3&cursor=${all[1000].userId as string}`)).map(({ userId }) => userId),
+    all.slice(1001, 1004).map(({ userId }) => userId)
+  )
 })
 
 t.test('support sees no users with a role, and a query that is not well-formed is named', async t => {
@@ -138,8 +162,21 @@ t.test('support sees no users with a role, and a query that is not well-formed i
   t.same(subjects(await ask('')), ['plain'])
   t.same(subjects(await ask('?status=enrolled')), [])
   t.same(subjects(await ask('?status=not_enrolled')), ['plain'])
-  const wrong = { 'status=active': 'status', 'limit=0': 'limit', 'limit=101': 'limit', 'cursor=1': 'cursor', 'deadlineBefore=tomorrow': 'deadlineBefore', 'deadlineBefore=0000-01-01T00:00:00Z': 'deadlineBefore', 'group=': 'group', 'subject=a%00b': 'subject', 'userId=x': 'userId', 'status=enrolled&status=locked': 'status' }
-  for (const [query, field] of Object.entries(wrong)) t.match(await ask(`?${query}`), { code: 'invalid_request', errors: [{ field: `querystring.${field}` }] }, query)
+  const wrong = {
+    'status=active': 'status',
+    'limit=0': 'limit',
+    'limit=101': 'limit',
+    'cursor=1': 'cursor',
+    'deadlineBefore=tomorrow': 'deadlineBefore',
+    'deadlineBefore=0000-01-01T00:00:00Z': 'deadlineBefore',
+    'group=': 'group',
+    'subject=a%00b': 'subject',
+    'userId=x': 'userId',
+    'status=enrolled&status=locked': 'status'
+  }
+  for (const [query, field] of Object.entries(wrong)) {
+    t.match(await ask(`?${query}`), { code: 'invalid_request', errors: [{ field: `querystring.${field}` }] }, query)
+  }
 })
 
 t.test('no user of another tenant is listed', async t => {
@@ -151,45 +188,72 @@ t.test('no user of another tenant is listed', async t => {
 
 t.test('for any users, policy and floor each status names exactly the users that the decision function gives it', async t => {
   const deadlines = fc.option(day.map(days => new Date(Date.now() + (days + 0.5) * 86_400_000)))
-  await fc.assert(fc.asyncProperty(fc.array(anyUser, { minLength: 1, maxLength: 15 }), policies, floors, fc.option(fc.constantFrom('x', 'w')), deadlines, oneIn(10), async (users, drawn, floor, group, deadlineBefore, areCohortsMany) => {
-    const tenant = `tenant-${randomUUID()}`
-    const policy: Policy = { ...DEFAULT_POLICY, ...drawn }
-    const rows = await settle(db, tenant, users)
-    const settings: DecisionSettings = { issuers: new Set(SOURCES), loginFreshSeconds: 900, floor }
-    const now = new Date()
-    const filter = { tenant, areAdministratorsHidden: false, ...(group !== null && { group }), ...(deadlineBefore !== null && { deadlineBefore }) }
-    const wanted = new Map<Status | undefined, string[]>([undefined, ...STATUSES].map(status => [status, []]))
-    for (const { id, isDisabled, isEnrolled, isLocked } of rows) {
-      const user = await findUserById(db, tenant, id)
-      if (user === null) throw new Error('the user is there')
-      if (group !== null && !groupsOf(user.sources, settings.issuers).includes(group)) continue
-      const decision = decide({ ...user, policy }, usualSession(user, now, settings), now, settings)
-      if (deadlineBefore !== null && !isDue(decision, { ...user, policy }, deadlineBefore, settings)) continue
-      wanted.get(undefined)?.push(id)
-      if (isDisabled) wanted.get('disabled')?.push(id)
-      if (isDisabled) continue
-      wanted.get(isEnrolled ? 'enrolled' : 'not_enrolled')?.push(id)
-      if (isLocked) wanted.get('locked')?.push(id)
-      if (decision.action === 'enroll') wanted.get('must_enroll')?.push(id)
-      if (decision.reason === 'grace') wanted.get('in_grace')?.push(id)
-      if (decision.reason === 'exempt_sso' || decision.reason === 'exempt_user') wanted.get('exempt')?.push(id)
-    }
-    // Where there are very many cohorts, each user is judged alone.
-    if (areCohortsMany) await db.rows`INSERT INTO user_tallies (tenant, cohort, is_enrolled, accounts, groups, users) SELECT ${tenant}, gen_random_uuid(), false, '{}', '{}', 0 FROM generate_series(0, ${MAX_COHORTS}::int)`
-    for (const [status, ids] of wanted) {
-      const found = await findUsers(db, { ...filter, status }, { rules: rulesOf(policy, floor), sources: SOURCES }, undefined, 100)
-      assert.deepEqual(found.map(({ id }) => id), ids.sort(), status)
-    }
-  }), { numRuns: 80 })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(anyUser, { minLength: 1, maxLength: 15 }),
+      policies,
+      floors,
+      fc.option(fc.constantFrom('x', 'w')),
+      deadlines,
+      oneIn(10),
+      async (users, drawn, floor, group, deadlineBefore, areCohortsMany) => {
+        const tenant = `tenant-${randomUUID()}`
+        const policy: Policy = { ...DEFAULT_POLICY, ...drawn }
+        const rows = await settle(db, tenant, users)
+        const settings: DecisionSettings = { issuers: new Set(SOURCES), loginFreshSeconds: 900, floor }
+        const now = new Date()
+        const filter = {
+          tenant,
+          areAdministratorsHidden: false,
+          ...(group !== null && { group }),
+          ...(deadlineBefore !== null && { deadlineBefore })
+        }
+        const wanted = new Map<Status | undefined, string[]>([undefined, ...STATUSES].map(status => [status, []]))
+        for (const { id, isDisabled, isEnrolled, isLocked } of rows) {
+          const user = await findUserById(db, tenant, id)
+          if (user === null) throw new Error('the user is there')
+          if (group !== null && !groupsOf(user.sources, settings.issuers).includes(group)) continue
+          const decision = decide({ ...user, policy }, usualSession(user, now, settings), now, settings)
+          if (deadlineBefore !== null && !isDue(decision, { ...user, policy }, deadlineBefore, settings)) continue
+          wanted.get(undefined)?.push(id)
+          if (isDisabled) wanted.get('disabled')?.push(id)
+          if (isDisabled) continue
+          wanted.get(isEnrolled ? 'enrolled' : 'not_enrolled')?.push(id)
+          if (isLocked) wanted.get('locked')?.push(id)
+          if (decision.action === 'enroll') wanted.get('must_enroll')?.push(id)
+          if (decision.reason === 'grace') wanted.get('in_grace')?.push(id)
+          if (decision.reason === 'exempt_sso' || decision.reason === 'exempt_user') wanted.get('exempt')?.push(id)
+        }
+        // Where there are very many cohorts, each user is judged alone.
+        if (areCohortsMany) {
+          await db
+            .rows`INSERT INTO user_tallies (tenant, cohort, is_enrolled, accounts, groups, users) SELECT ${tenant}, gen_random_uuid(),
+              false, '{}', '{}', 0 FROM generate_series(0, ${MAX_COHORTS}::int)`
+        }
+        for (const [status, ids] of wanted) {
+          const found = await findUsers(db, { ...filter, status }, { rules: rulesOf(policy, floor), sources: SOURCES }, undefined, 100)
+          assert.deepEqual(found.map(({ id }) => id), ids.sort(), status)
+        }
+      }), { numRuns: 80 })
   t.pass('they are the same')
 
   /** Would the user have to enroll at that time, if nothing changed? */
-  function isDue (decision: { action: string, reason: string, deadline?: string }, user: Parameters<typeof decide>[0], at: Date, settings: DecisionSettings): boolean {
+  function isDue (
+    decision: { action: string, reason: string, deadline?: string },
+    user: Parameters<typeof decide>[0],
+    at: Date,
+    settings: DecisionSettings
+  ): boolean {
     if (decision.reason === 'grace') return new Date(decision.deadline as string) < at
     if (decision.action !== 'enroll') return false
     if (at > user.readAt) return true
     // They must already: since when? A user that no policy has met yet, since now.
-    const then = decide({ ...user, readAt: at, ...(user.graceUntil === null && { graceUntil: user.readAt, policyMetAt: user.readAt }), exemption: null }, usualSession(user, at, settings), at, settings)
+    const then = decide(
+      { ...user, readAt: at, ...(user.graceUntil === null && { graceUntil: user.readAt, policyMetAt: user.readAt }), exemption: null },
+      usualSession(user, at, settings),
+      at,
+      settings
+    )
     return then.action === 'enroll'
   }
 })

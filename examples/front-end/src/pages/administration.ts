@@ -22,14 +22,32 @@ export const administrationPage: Page = async () => {
         clear()
         told.textContent = ''
         const { checked } = box
-        mfa.setPolicy({ enforcement: checked ? 'required' : 'optional' }).then(() => { told.textContent = text('policySaved') }, (error: unknown) => { box.checked = !checked; explain(error) })
+        mfa.setPolicy({ enforcement: checked ? 'required' : 'optional' }).then(() => {
+          told.textContent = text('policySaved')
+        }, (error: unknown) => {
+          box.checked = !checked
+          explain(error)
+        })
       }
     })
-    return [title, el('p', {}, text('policyText')), el('p', {}, text('preview', { users, enrolled, mustEnroll, exempt })), el('p', { className: 'check' }, box, el('label', { htmlFor: id }, text('require'))), told, element]
+    return [
+      title,
+      el('p', {}, text('policyText')),
+      el('p', {}, text('preview', { users, enrolled, mustEnroll, exempt })),
+      el('p', { className: 'check' }, box, el('label', { htmlFor: id }, text('require'))),
+      told,
+      element
+    ]
   } catch (error) {
     const { code } = problemOf(error)
     if (code === 'forbidden') return [title, el('p', {}, text('deniedHere'))]
-    if (code === 'not_enrolled') return [title, el('p', {}, text('adminNeedsMfa')), el('p', {}, link(text('enable'), `/second-factor/set-up?return_to=${encodeURIComponent('/app/administration')}`, 'button'))]
+    if (code === 'not_enrolled') {
+      return [
+        title,
+        el('p', {}, text('adminNeedsMfa')),
+        el('p', {}, link(text('enable'), `/second-factor/set-up?return_to=${encodeURIComponent('/app/administration')}`, 'button'))
+      ]
+    }
     throw error
   }
 }

@@ -9,10 +9,26 @@ import { recoveryCodes, show } from './codes.ts'
 /** What a visit reminds of: a deadline, codes that are not saved, codes that run low. */
 export function reminders ({ decision, enrolled, recoveryCodes: codes }: Status): Node[] {
   const notes: Node[] = []
-  if (decision.action === 'allow' && decision.deadline !== undefined) notes.push(el('p', { className: 'note' }, text('mustBefore', { time: moment(decision.deadline) }), ' ', link(text('enable'), '/second-factor/set-up')))
+  if (decision.action === 'allow' && decision.deadline !== undefined) {
+    notes.push(
+      el(
+        'p',
+        { className: 'note' },
+        text('mustBefore', { time: moment(decision.deadline) }),
+        ' ',
+        link(text('enable'), '/second-factor/set-up')
+      )
+    )
+  }
   if (!enrolled || codes === null) return notes
   if (codes.acknowledgedAt === null) notes.push(offerNewCodes(text('notSaved')))
-  else if (codes.remaining <= 3) notes.push(offerNewCodes(codes.remaining === 0 ? text('lowNone') : codes.remaining === 1 ? text('lowOne') : text('low', { count: codes.remaining })))
+  else if (codes.remaining <= 3) {
+    notes.push(
+      offerNewCodes(
+        codes.remaining === 0 ? text('lowNone') : codes.remaining === 1 ? text('lowOne') : text('low', { count: codes.remaining })
+      )
+    )
+  }
   return notes
 }
 
@@ -32,13 +48,23 @@ export function newCodesButton (): Node {
 export const documentsPage: Page = async () => {
   const [status, answer] = await Promise.all([mfa.getStatus(), fetch('/app/api/documents')])
   const { documents } = await answer.json() as { documents: string[] }
-  return [el('h1', {}, text('welcome', { name: status.account })), ...reminders(status), el('h2', {}, text('documents')), el('ul', {}, ...documents.map(name => el('li', {}, name)))]
+  return [
+    el('h1', {}, text('welcome', { name: status.account })),
+    ...reminders(status),
+    el('h2', {}, text('documents')),
+    el('ul', {}, ...documents.map(name => el('li', {}, name)))
+  ]
 }
 
 export const settingsPage: Page = async () => [
   el('h1', {}, text('settings')),
   el('p', {}, text('settingsText')),
-  el('ul', { className: 'list' }, el('li', {}, link(text('security'), '/app/settings/security')), el('li', {}, link(text('administration'), '/app/administration')))
+  el(
+    'ul',
+    { className: 'list' },
+    el('li', {}, link(text('security'), '/app/settings/security')),
+    el('li', {}, link(text('administration'), '/app/administration'))
+  )
 ]
 
 export const disabledPage: Page = async () => [el('h1', {}, text('disabled')), el('p', {}, text('disabledText'))]

@@ -25,13 +25,23 @@ export const codePage: Page = async () => await unlessPassed(({ factors }) => {
     }
   })
   input.dataset.first = ''
-  return [el('h1', {}, text('codeTitle')), el('p', {}, text('codeText')), ...spentHint(factors), form, el('p', {}, link(text('lost'), `/second-factor/recovery?${back()}`))]
+  return [
+    el('h1', {}, text('codeTitle')),
+    el('p', {}, text('codeText')),
+    ...spentHint(factors),
+    form,
+    el('p', {}, link(text('lost'), `/second-factor/recovery?${back()}`))
+  ]
 })
 
 /** The right code of a step that was used is refused, too: say so before the user types it. */
 export function spentHint (factors: Status['factors']): Node[] {
   const active = factors.filter(({ status }) => status === 'active')
-  const wait = (): number => Math.ceil((Math.min(...active.map(({ nextCodeAt }) => nextCodeAt === null || nextCodeAt === undefined ? 0 : Date.parse(nextCodeAt))) - Date.now()) / 1000)
+  const wait = (): number =>
+    Math.ceil(
+      (Math.min(...active.map(({ nextCodeAt }) => nextCodeAt === null || nextCodeAt === undefined ? 0 : Date.parse(nextCodeAt))) -
+        Date.now()) / 1000
+    )
   if (active.length === 0 || wait() <= 0) return []
   const hint = el('p', { className: 'note' })
   const show = (): void => {
@@ -55,5 +65,10 @@ export const recoveryPage: Page = async () => await unlessPassed(() => {
     }
   })
   input.dataset.first = ''
-  return [el('h1', {}, text('recoveryTitle')), el('p', {}, text('recoveryText')), form, el('p', {}, link(text('backToCode'), `/second-factor/code?${back()}`))]
+  return [
+    el('h1', {}, text('recoveryTitle')),
+    el('p', {}, text('recoveryText')),
+    form,
+    el('p', {}, link(text('backToCode'), `/second-factor/code?${back()}`))
+  ]
 })

@@ -25,7 +25,16 @@ export function recoveryCodes (codes: string[], onSaved: () => void): Node[] {
     el('h1', { tabIndex: -1 }, text('codesTitle')),
     el('p', {}, text('codesText')),
     el('ol', { className: 'codes' }, ...codes.map(code => el('li', {}, el('code', {}, code)))),
-    el('p', { className: 'row' }, copy, button(text('download'), download, 'quiet'), button(text('print'), () => { print() }, 'quiet'), told),
+    el(
+      'p',
+      { className: 'row' },
+      copy,
+      button(text('download'), download, 'quiet'),
+      button(text('print'), () => {
+        print()
+      }, 'quiet'),
+      told
+    ),
     el('p', { className: 'check' }, box, el('label', { htmlFor: id }, text('saved'))),
     done
   ]

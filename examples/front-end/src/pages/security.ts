@@ -22,7 +22,11 @@ export const securityPage: Page = async () => {
 function authenticators ({ factors }: Status): Node[] {
   const active = factors.filter(({ status }) => status !== 'pending')
   const items = active.map(factor => {
-    const about = [text('addedOn', { time: day(factor.confirmedAt ?? factor.createdAt) }), factor.lastUsedAt === null ? text('neverUsed') : text('lastUsed', { time: day(factor.lastUsedAt) }), ...(factor.status === 'locked' ? [text('isLocked')] : [])]
+    const about = [
+      text('addedOn', { time: day(factor.confirmedAt ?? factor.createdAt) }),
+      factor.lastUsedAt === null ? text('neverUsed') : text('lastUsed', { time: day(factor.lastUsedAt) }),
+      ...(factor.status === 'locked' ? [text('isLocked')] : [])
+    ]
     return el('li', {},
       el('div', {}, el('strong', {}, factor.label), el('br'), el('small', {}, about.join(', '))),
       button(text('rename'), () => { rename(factor) }, 'quiet'),
@@ -34,7 +38,11 @@ function authenticators ({ factors }: Status): Node[] {
     renaming?.setAttribute('aria-label', text('renameOf', { label }))
     removing?.setAttribute('aria-label', text('removeOf', { label }))
   }
-  return [el('h3', {}, text('authenticators')), el('ul', { className: 'list' }, ...items), el('p', {}, link(text('addAnother'), SET_UP, 'button quiet'))]
+  return [
+    el('h3', {}, text('authenticators')),
+    el('ul', { className: 'list' }, ...items),
+    el('p', {}, link(text('addAnother'), SET_UP, 'button quiet'))
+  ]
 }
 
 /** A question over the page; `act` rejects with what the service says. */
@@ -61,7 +69,12 @@ function rename ({ id, label }: Factor): void {
 }
 
 function remove ({ id, label }: Factor, isLast: boolean): void {
-  ask(text('removeOf', { label }), [el('p', {}, text('removeSure', { label })), ...(isLast ? [el('p', { className: 'note' }, text('removeLast'))] : [])], text('remove'), () => mfa.removeFactor(id))
+  ask(
+    text('removeOf', { label }),
+    [el('p', {}, text('removeSure', { label })), ...(isLast ? [el('p', { className: 'note' }, text('removeLast'))] : [])],
+    text('remove'),
+    () => mfa.removeFactor(id)
+  )
 }
 
 function codes ({ recoveryCodes }: Status): Node[] {

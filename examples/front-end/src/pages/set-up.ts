@@ -34,7 +34,11 @@ export const setUpPage: Page = async () => {
   }
   form.addEventListener('submit', event => { event.preventDefault(); void go() })
   const why = status.decision.action === 'enroll' ? 'setUpRequired' : isLost ? 'setUpLost' : undefined
-  return [el('h1', {}, text(status.enrolled ? 'setUpAnew' : 'setUp')), ...(why === undefined ? [] : [el('p', { className: 'note' }, text(why))]), form]
+  return [
+    el('h1', {}, text(status.enrolled ? 'setUpAnew' : 'setUp')),
+    ...(why === undefined ? [] : [el('p', { className: 'note' }, text(why))]),
+    form
+  ]
 }
 
 function scan (before: Status, { factorId, qrCode, secret }: EnrollAnswer, isLost: boolean): Node[] {
@@ -78,5 +82,11 @@ function removeOld (old: Status['factors'], goOn: () => void): Node[] {
     }))
     list.append(item)
   }
-  return [el('h1', { tabIndex: -1 }, text('removeOld')), el('p', {}, text('removeOldText')), list, element, button(text('keepIt'), goOn, 'quiet')]
+  return [
+    el('h1', { tabIndex: -1 }, text('removeOld')),
+    el('p', {}, text('removeOldText')),
+    list,
+    element,
+    button(text('keepIt'), goOn, 'quiet')
+  ]
 }

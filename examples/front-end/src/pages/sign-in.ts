@@ -11,7 +11,11 @@ export const signedInPage: Page = async () => {
 }
 
 export const signInPage: Page = async () => {
-  const name = el('input', { name: 'name', required: true, attributes: { autocomplete: 'username', autocapitalize: 'none', 'data-first': '' } })
+  const name = el('input', {
+    name: 'name',
+    required: true,
+    attributes: { autocomplete: 'username', autocapitalize: 'none', 'data-first': '' }
+  })
   const password = el('input', { name: 'password', type: 'password', required: true, attributes: { autocomplete: 'current-password' } })
   const form = el('form', {}, field(text('name'), name), field(text('password'), password))
   const { element, say, clear, explain } = complaint(form)
@@ -24,5 +28,9 @@ export const signInPage: Page = async () => {
     } catch (error) { explain(error) }
   }
   form.addEventListener('submit', event => { event.preventDefault(); void go() })
-  return [el('h1', {}, text('signIn')), form, el('p', {}, link(text('companySignIn'), `/auth/sso?return_to=${encodeURIComponent(returnTo())}`, 'button quiet'))]
+  return [
+    el('h1', {}, text('signIn')),
+    form,
+    el('p', {}, link(text('companySignIn'), `/auth/sso?return_to=${encodeURIComponent(returnTo())}`, 'button quiet'))
+  ]
 }

@@ -8,7 +8,9 @@ export type UserAction = Static<typeof UserAction>
 
 export const ResetRequest = Type.Object({
   reason: Reason,
-  requireCode: Type.Optional(Type.Boolean({ description: 'The user can only set up a new factor with the code in the answer, or with a later bypass code' }))
+  requireCode: Type.Optional(
+    Type.Boolean({ description: 'The user can only set up a new factor with the code in the answer, or with a later bypass code' })
+  )
 }, { $id: 'ResetRequest', additionalProperties: false, examples: [example, { ...example, requireCode: true }] })
 export type ResetRequest = Static<typeof ResetRequest>
 
@@ -19,7 +21,10 @@ export const BypassRequest = Type.Object({
 export type BypassRequest = Static<typeof BypassRequest>
 
 export const BypassAnswer = Type.Object({
-  code: Type.String({ pattern: '^B[0-9A-HJKMNP-TV-Z]{3}(-[0-9A-HJKMNP-TV-Z]{4}){3}$', description: 'For `POST /mfa/recovery`, once. It is shown only now' }),
+  code: Type.String({
+    pattern: '^B[0-9A-HJKMNP-TV-Z]{3}(-[0-9A-HJKMNP-TV-Z]{4}){3}$',
+    description: 'For `POST /mfa/recovery`, once. It is shown only now'
+  }),
   expiresAt: Time
 }, { $id: 'BypassAnswer', examples: [{ code: 'B7KM-2Q9R-WX4T-BN3C', expiresAt: '2026-11-24T12:15:00.000Z' }] })
 

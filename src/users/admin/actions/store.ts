@@ -10,8 +10,15 @@ export interface AdminAction { tenant: string, userId: string, reason: string, i
 /** A code as it is kept, for so long. */
 export interface NewBypass { id: string, hash: string, tag: number, pepperId: string, seconds: number }
 
-/** Decides the race of resets: `reset` once, with how many factors it took and when the bypass ends, if one goes with it; `nothing` to all others. */
-export const settleReset = (db: Database, { tenant, userId, reason, isSupport, by }: AdminAction, bypass: NewBypass | null): Promise<Settled<'reset_user'>> =>
+/**
+ * Decides the race of resets: `reset` once, with how many factors it took and when the bypass ends, if one goes with it;
+ * `nothing` to all others.
+ */
+export const settleReset = (
+  db: Database,
+  { tenant, userId, reason, isSupport, by }: AdminAction,
+  bypass: NewBypass | null
+): Promise<Settled<'reset_user'>> =>
   db.settle('reset_user', sql`${tenant}, ${userId}::uuid, ${reason}, ${bypass}::jsonb, ${isSupport}, ${by}::jsonb`)
 
 /** `unlocked`, whether or not there was something to clear. */
@@ -19,7 +26,11 @@ export const settleUnlocked = (db: Database, { tenant, userId, reason, isSupport
   db.settle('unlock_user', sql`${tenant}, ${userId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb`)
 
 /** `issued`, with when it ends; of parallel ones the last stands. */
-export const settleIssued = (db: Database, { tenant, userId, reason, isSupport, by }: AdminAction, bypass: NewBypass): Promise<Settled<'issue_bypass'>> =>
+export const settleIssued = (
+  db: Database,
+  { tenant, userId, reason, isSupport, by }: AdminAction,
+  bypass: NewBypass
+): Promise<Settled<'issue_bypass'>> =>
   db.settle('issue_bypass', sql`${tenant}, ${userId}::uuid, ${reason}, ${bypass}::jsonb, ${isSupport}, ${by}::jsonb`)
 
 /** `signed_out`, whatever the epoch was. */
@@ -27,9 +38,16 @@ export const settleSignOut = (db: Database, { tenant, userId, reason, isSupport,
   db.settle('sign_out_user', sql`${tenant}, ${userId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb`)
 
 /** `enabled` if the user was disabled, else `nothing`. */
-export const settleEnabled = (db: Database, { tenant, userId, reason, by }: Omit<AdminAction, 'isSupport'>): Promise<Settled<'enable_user'>> =>
-  db.settle('enable_user', sql`${tenant}, ${userId}::uuid, ${reason}, ${by}::jsonb`)
+export const settleEnabled = (
+  db: Database,
+  { tenant, userId, reason, by }: Omit<AdminAction, 'isSupport'>
+): Promise<Settled<'enable_user'>> => db.settle('enable_user', sql`${tenant}, ${userId}::uuid, ${reason}, ${by}::jsonb`)
 
 /** `erased`; `now` is the replica's, by whose clock tokens were issued. */
-export const settleErased = (db: Database, { tenant, userId, reason, by }: Omit<AdminAction, 'isSupport'>, tombstone: Tombstone, now: Date): Promise<Settled<'erase_user'>> =>
+export const settleErased = (
+  db: Database,
+  { tenant, userId, reason, by }: Omit<AdminAction, 'isSupport'>,
+  tombstone: Tombstone,
+  now: Date
+): Promise<Settled<'erase_user'>> =>
   db.settle('erase_user', sql`${tenant}, ${userId}::uuid, ${reason}, ${{ ...tombstone, at: now.toISOString() }}::jsonb, ${by}::jsonb`)

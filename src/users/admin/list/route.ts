@@ -25,13 +25,21 @@ export function registerUserList (app: FastifyInstance, { config, db, clock, gua
       id: 'listUsers',
       tag: 'Users',
       summary: 'List the users of the tenant, with what MFA asks of them',
-      description: 'Filters are combined (AND). Results come in a stable order. Results are paged, 50 by default. Ask for `Accept: application/x-ndjson` to stream everything, one per line; then `limit` caps the total. Needs the role `mfa:admin`, `mfa:auditor` or `mfa:support`, and a fresh MFA token. `mfa:support` sees the users who never had an `mfa:` role. A machine with `mfa:auditor` needs no MFA.',
+      description:
+        'Filters are combined (AND). Results come in a stable order. Results are paged, 50 by default. ' +
+        'Ask for `Accept: application/x-ndjson` to stream everything, one per line; then `limit` caps the total. ' +
+        'Needs the role `mfa:admin`, `mfa:auditor` or `mfa:support`, and a fresh MFA token. `mfa:support` sees the users who never had ' +
+        'an `mfa:` role. A machine with `mfa:auditor` needs no MFA.',
       querystring: usersQuery(kinds.names),
       answers: {
         200: {
           schema: Type.Ref('UserPage'),
           description: 'A page, and the cursor of the next one. Never a secret.',
-          contentTypes: { [NDJSON]: { schema: Type.String({ description: 'A `UserSummary` on each line', examples: [`${JSON.stringify(userSummaryExample)}\n`] }) } }
+          contentTypes: {
+            [NDJSON]: {
+              schema: Type.String({ description: 'A `UserSummary` on each line', examples: [`${JSON.stringify(userSummaryExample)}\n`] })
+            }
+          }
         }
       },
       errors: ['step_up_required', 'not_enrolled']
@@ -50,7 +58,13 @@ export function registerUserList (app: FastifyInstance, { config, db, clock, gua
     const find = (after: string | undefined, size: number): Promise<UserRow[]> => findUsers(db, filter, judging, after, size)
     const view = (row: UserRow): object => viewSummary(row, tenant, policy, clock(), settings)
     if (asksForLines(request)) {
-      return sendLines(reply, { find, cursorOf: ({ id }) => id, toLine: view, cursor, limit: limit === undefined ? undefined : Number(limit) })
+      return sendLines(reply, {
+        find,
+        cursorOf: ({ id }) => id,
+        toLine: view,
+        cursor,
+        limit: limit === undefined ? undefined : Number(limit)
+      })
     }
     const size = Number(limit ?? PAGE)
     const found = await find(cursor, size + 1)
@@ -66,7 +80,9 @@ function viewSummary (row: UserRow, tenant: string, policy: Policy, now: Date, s
   const input: DecisionInput = {
     ...row,
     policy,
-    exemption: row.exemptSince === null ? null : { since: row.exemptSince, until: row.exemptUntil, reason: row.exemptReason, by: row.exemptBy },
+    exemption: row.exemptSince === null
+      ? null
+      : { since: row.exemptSince, until: row.exemptUntil, reason: row.exemptReason, by: row.exemptBy },
     factors: row.isEnrolled ? ['one'] : [],
     session: { authentication: null }
   }

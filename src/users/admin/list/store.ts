@@ -47,7 +47,13 @@ export interface UserRow {
 }
 
 /** Users in the order of their ids, which never changes, after the one that `cursor` names. */
-export async function findUsers (db: Database, filter: UserFilter, judging: Judging, cursor: string | undefined, limit: number): Promise<UserRow[]> {
+export async function findUsers (
+  db: Database,
+  filter: UserFilter,
+  judging: Judging,
+  cursor: string | undefined,
+  limit: number
+): Promise<UserRow[]> {
   const page = await findPage(db, filter, judging, cursor, limit)
   return await db.reports<UserRow>`
     SELECT u.id::text, u.namespace, u.subject, u.account, u.sources, u.enrolled_at IS NOT NULL AS "isEnrolled",
@@ -61,7 +67,10 @@ export async function findUsers (db: Database, filter: UserFilter, judging: Judg
 }
 
 const OPEN: Partial<Record<Status, Wanted>> = {
-  not_enrolled: {}, must_enroll: { strictness: STRICTNESS.required }, in_grace: { strictness: STRICTNESS.grace }, exempt: { strictness: STRICTNESS.exempt }
+  not_enrolled: {},
+  must_enroll: { strictness: STRICTNESS.required },
+  in_grace: { strictness: STRICTNESS.grace },
+  exempt: { strictness: STRICTNESS.exempt }
 }
 
 /** The ids of a page. Those who have no factor are found by what the rules ask of them, the others by their rows. */
@@ -69,17 +78,36 @@ async function findPage (db: Database, filter: UserFilter, judging: Judging, cur
   const { tenant, status, group, deadlineBefore } = filter
   const also = conditions(filter)
   const alsoInGroup = group === undefined ? sql`` : sql`AND ${isInGroup(judging.sources, group)}`
-  const byRow = (condition: Sql): Sql => sql`SELECT id FROM users WHERE tenant = ${tenant} AND ${condition} ${alsoInGroup} ${also} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
+  const byRow = (condition: Sql): Sql =>
+    sql`SELECT id FROM users WHERE tenant = ${tenant} AND ${condition} ${alsoInGroup} ${also} ${
+      after(cursor)
+    } ORDER BY id LIMIT ${limit}::int`
   const open = status === undefined ? undefined : OPEN[status]
   if (open === undefined && deadlineBefore === undefined) {
     const ofStatus = ofRow(status, tenant)
-    return group === undefined ? byRow(ofStatus) : await findMembers(db, { tenant, conditions: sql`${ofStatus} ${alsoInGroup} ${also}`, cursor, limit })
+    return group === undefined
+      ? byRow(ofStatus)
+      : await findMembers(db, { tenant, conditions: sql`${ofStatus} ${alsoInGroup} ${also}`, cursor, limit })
   }
-  const alsoOpen = open === undefined ? sql`AND ${status === 'locked' ? isLocked(tenant) : sql`${status === undefined}::boolean`} ${also}` : also
-  const found = await findOpenUsers(db, { tenant, ...judging, wanted: { ...open, deadlineBefore }, alsoInGroup, also: alsoOpen, cursor, limit })
-  if (status !== 'exempt' || deadlineBefore !== undefined || judging.rules.some(({ ssoRule }) => ssoRule !== 'exempt_sso_session')) return found
+  const alsoOpen = open === undefined
+    ? sql`AND ${status === 'locked' ? isLocked(tenant) : sql`${status === undefined}::boolean`} ${also}`
+    : also
+  const found = await findOpenUsers(db, {
+    tenant,
+    ...judging,
+    wanted: { ...open, deadlineBefore },
+    alsoInGroup,
+    also: alsoOpen,
+    cursor,
+    limit
+  })
+  if (
+    status !== 'exempt' || deadlineBefore !== undefined || judging.rules.some(({ ssoRule }) => ssoRule !== 'exempt_sso_session')
+  ) { return found }
   // Where each rule leaves SSO sessions alone, that is so with a factor, too.
-  return sql`SELECT id FROM ((${found}) UNION ALL (${byRow(sql`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)}`)})) AS exempt ORDER BY id LIMIT ${limit}::int`
+  return sql`SELECT id FROM ((${found}) UNION ALL (${
+    byRow(sql`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)}`)
+  })) AS exempt ORDER BY id LIMIT ${limit}::int`
 }
 
 /**
@@ -110,6 +138,9 @@ function conditions ({ tenant, subject, account, namespace, factor, areAdministr
   if (namespace !== undefined) parts.push(sql`AND namespace = ${namespace}`)
   if (factor === 'none') parts.push(sql`AND enrolled_at IS NULL`)
   else if (factor !== undefined) parts.push(sql`AND id IN (SELECT user_id FROM factors WHERE tenant = ${tenant} AND kind = ${factor})`)
-  if (areAdministratorsHidden) parts.push(sql`AND id NOT IN (SELECT id FROM users WHERE tenant = ${tenant} AND administrator_at IS NOT NULL)`)
+  if (areAdministratorsHidden) {
+    parts.push(sql`AND id NOT IN (SELECT id FROM users WHERE tenant = ${tenant}
+    AND administrator_at IS NOT NULL)`)
+  }
   return join(parts, ' ')
 }

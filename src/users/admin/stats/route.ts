@@ -19,7 +19,8 @@ export function registerStats (app: FastifyInstance, { config, db, guard }: Serv
       id: 'getStats',
       tag: 'Users',
       summary: 'Count who has MFA, in total and by group',
-      description: 'Needs the role `mfa:admin`, `mfa:support` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
+      description:
+        'Needs the role `mfa:admin`, `mfa:support` or `mfa:auditor`, and a fresh MFA token. A machine with `mfa:auditor` needs no MFA.',
       answers: { 200: { schema: Type.Ref('Stats'), description: 'The numbers.' } },
       errors: ['step_up_required', 'not_enrolled']
     })

@@ -28,7 +28,11 @@ export function registerUserSync (app: FastifyInstance, { config, db, guard, sec
       id: 'syncUsers',
       tag: 'Users',
       summary: 'Send users from your application',
-      description: 'Send them before their first login, and when they leave. Up to 1000: all of them are stored, or none. Fields that you leave out stay as they are, and so do users that you do not list. `namespace` is required if several issuers have users of the tenant. You can\'t disable yourself. Needs the role `mfa:admin` or `mfa:sync`, and a fresh MFA token. A machine with `mfa:sync` needs no MFA.',
+      description:
+        'Send them before their first login, and when they leave. Up to 1000: all of them are stored, or none. Fields that you leave ' +
+        'out stay as they are, and so do users that you do not list. `namespace` is required if several issuers have users of the ' +
+        "tenant. You can't disable yourself. Needs the role `mfa:admin` or `mfa:sync`, and a fresh MFA token. A machine with " +
+        '`mfa:sync` needs no MFA.',
       body: Type.Ref('UserSync'),
       answers: { 200: { schema: Type.Ref('UserSyncResult'), description: 'The numbers.' } },
       ifUnknown: 'Repeat the call: users who are stored already are `unchanged`.',
@@ -39,7 +43,9 @@ export function registerUserSync (app: FastifyInstance, { config, db, guard, sec
     const users = decideSync((request.body as UserSync).users, namespacesOf(config.ISSUERS, tenant))
     if ('field' in users) throw new Problem('invalid_request', { errors: [users] })
     if (users.some(user => user.disabled === true && isOneself(user, request))) await refuse(db, request)
-    const { created, updated, unchanged } = await turns.run(() => forCaller(request, () => settleSync(db, tenant, users, secrets.peppers, byOf(request))))
+    const { created, updated, unchanged } = await turns.run(() =>
+      forCaller(request, () => settleSync(db, tenant, users, secrets.peppers, byOf(request)))
+    )
     return { created, updated, unchanged }
   })
 }
@@ -54,6 +60,13 @@ const isOneself = ({ namespace, subject }: Synced, { storedUser: user }: Fastify
   user !== null && user.namespace === namespace && user.subject === subject
 
 async function refuse (db: Database, request: FastifyRequest): Promise<never> {
-  await recordEvent(db, { tenant: request.caller.tenant, subject: request.storedUser.userId, action: 'access.refused', outcome: 'failure', by: byOf(request), details: { cause: 'oneself' } })
+  await recordEvent(db, {
+    tenant: request.caller.tenant,
+    subject: request.storedUser.userId,
+    action: 'access.refused',
+    outcome: 'failure',
+    by: byOf(request),
+    details: { cause: 'oneself' }
+  })
   throw new Problem('forbidden', { detail: FORBIDDEN.oneself })
 }

@@ -6,8 +6,12 @@ const SyncedUser = Type.Object({
   namespace: Type.Optional(Name(MAX_LENGTH.namespace, 'The issuer that the `sub` belongs to. Leave it out if there is only one')),
   account: Type.Optional(Name(MAX_LENGTH.account, 'The name to show. Never an identity')),
   accounts: Type.Optional(Type.Array(Type.Enum(['local', 'sso']), { maxItems: 10, description: 'Replaces all that was known before' })),
-  groups: Type.Optional(Type.Array(Name(MAX_LENGTH.group, 'A group'), { maxItems: MAX_GROUPS, description: 'Replaces all that was known before' })),
-  disabled: Type.Optional(Type.Boolean({ description: 'True: the user is denied within a second, everywhere. False: they are let in again' }))
+  groups: Type.Optional(
+    Type.Array(Name(MAX_LENGTH.group, 'A group'), { maxItems: MAX_GROUPS, description: 'Replaces all that was known before' })
+  ),
+  disabled: Type.Optional(
+    Type.Boolean({ description: 'True: the user is denied within a second, everywhere. False: they are let in again' })
+  )
 }, { additionalProperties: false })
 
 export const UserSync = Type.Object({
@@ -15,7 +19,12 @@ export const UserSync = Type.Object({
 }, {
   $id: 'UserSync',
   additionalProperties: false,
-  examples: [{ users: [{ subject: 'alice', account: 'alice@example.com', accounts: ['local', 'sso'], groups: ['staff'] }, { subject: 'bob', disabled: true }] }]
+  examples: [{
+    users: [{ subject: 'alice', account: 'alice@example.com', accounts: ['local', 'sso'], groups: ['staff'] }, {
+      subject: 'bob',
+      disabled: true
+    }]
+  }]
 })
 export type UserSync = Static<typeof UserSync>
 
