@@ -13,7 +13,7 @@ const ask = async (service: Service, token: string): Promise<number> => (await s
 /** Milliseconds until the answer is this one. */
 async function untilAnswered (service: Service, token: string, status: number, withinMs = 15_000): Promise<number> {
   const start = performance.now()
-  await until(async () => await ask(service, token) === status, { withinMs })
+  await until(async () => await ask(service, token) === status, { withinMs, everyMs: 50 })
   return performance.now() - start
 }
 
