@@ -32,7 +32,8 @@ export interface FactorKind extends ProofKind {
   /** Its components of the specification. */
   readonly schemas: readonly TSchema[]
   readonly calls: { readonly start: KindCall, readonly confirm: KindCall, readonly verify: KindCall }
-  /** Has this deployment it for a tenant? Without it, always. */
+  /** Has this deployment it for any tenant, and for this one? Without these, always. */
+  isConfigured?: (config: Settings) => boolean
   isOffered?: (config: Settings, tenant: string) => boolean
   /** Can this one be proved, as the service is configured now? Without it, always. */
   isUsable?: (factor: Factor, tenant: string, config: Settings) => boolean

@@ -19,20 +19,16 @@ export class FactorKinds {
   readonly names: readonly string[]
   /** Of those that wrong answers lock. */
   readonly throttled: readonly string[]
-  /** What a second factor adds to a token's `amr`, of every way to prove it. */
-  readonly methods: ReadonlySet<string>
   /** Actions of the audit, of what can be guessed: attacks are seen by them. */
   readonly accepted: readonly string[]
   readonly refused: readonly string[]
 
   constructor (all = FACTOR_KINDS) {
     const guessable = all.filter(({ settlement: { isThrottled } }) => isThrottled)
-    const proofs: ProofKind[] = [...all, recoveryCodes]
     const guessed: ProofKind[] = [...guessable, recoveryCodes]
     this.all = all
     this.names = all.map(({ kind }) => kind)
     this.throttled = guessable.map(({ kind }) => kind)
-    this.methods = new Set(proofs.flatMap(({ amr }) => amr))
     this.accepted = guessed.flatMap(({ audit }) => audit.accepted)
     this.refused = guessed.flatMap(({ audit }) => audit.refused)
   }
@@ -42,6 +38,12 @@ export class FactorKinds {
     const found = this.all.find(({ kind }) => kind === name)
     if (found === undefined) throw new UnavailableError(`there are factors of a kind that this release does not know: ${name}`)
     return found
+  }
+
+  /** What a second factor adds to a token's `amr`, of every way to prove it that there is here. */
+  methodsOf (config: Settings): ReadonlySet<string> {
+    const proofs: ProofKind[] = [...this.all.filter(({ isConfigured }) => isConfigured?.(config) !== false), recoveryCodes]
+    return new Set(proofs.flatMap(({ amr }) => amr))
   }
 
   /** What can be set up here, by the users of a tenant. */

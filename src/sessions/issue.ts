@@ -22,7 +22,7 @@ export function issueToken (
     issuer: config.MFA_ISSUER,
     audience: audience ?? config.MFA_AUDIENCE,
     tokenSeconds: config.MFA_TOKEN_SECONDS,
-    secondMethods: kinds.methods
+    secondMethods: kinds.methodsOf(config)
   })
   const token = metrics.time('sign_token', () => auth.sign(claims))
   return { token, tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }

@@ -24,7 +24,7 @@ function registerToken (app: FastifyInstance, services: Services): void {
   const { auth, config, clock, guard, kinds } = services
   const settings: RenewSettings = {
     ...decisionSettings(config),
-    secondMethods: kinds.methods,
+    secondMethods: kinds.methodsOf(config),
     canProve: (acr, user) => kinds.canProve(acr, user, config)
   }
 
@@ -63,7 +63,7 @@ function registerToken (app: FastifyInstance, services: Services): void {
     const claims = allowedTokenClaims(caller, subject, renewal.decision, now, {
       issuer: config.MFA_ISSUER,
       audience: audience as string,
-      secondMethods: kinds.methods
+      secondMethods: settings.secondMethods
     })
     return { token: auth.sign(claims), tokenType: 'Bearer', expiresIn: claims.exp - claims.iat, acr: claims.acr, amr: claims.amr }
   })

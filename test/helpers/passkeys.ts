@@ -2,6 +2,9 @@
 import { Authenticator, type CredentialJson, type Traits } from './authenticator.ts'
 import type { Answer, User } from './service.ts'
 
+// Loaded at first use: a busy machine takes longer for it than a call may last.
+await Promise.all([import('@simplewebauthn/server'), import('@simplewebauthn/server/helpers')])
+
 export const PASSKEYS = { PASSKEY_RP_ID: 'example.com', PASSKEY_ORIGINS: 'https://app.example.com' }
 
 export interface EnrolledPasskey {

@@ -5,6 +5,7 @@ import { settleWanted } from '../../src/webhooks/outbox.sql.ts'
 import { administrator } from '../helpers/administrator.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { Chance, type Draft, mutate, render, send } from '../helpers/fuzz.ts'
+import { PASSKEYS } from '../helpers/passkeys.ts'
 import { issuersEnvironment } from '../helpers/issuers.ts'
 import { AUDIENCE, claimsOf, type Enrolled, ISSUER, type User, SECRET, type Service, signToken, startService } from '../helpers/service.ts'
 import { type Answered, type Operation, Specification } from '../helpers/specification.ts'
@@ -112,7 +113,7 @@ t.test(`seed ${SEED}, ${CALLS} calls`, { timeout: 240_000 + CALLS * 100 }, async
   const { url } = await ownDatabase(t)
   const service = await startService(t, {
     ...issuersEnvironment(t, ISSUERS),
-    DATABASE_URL: url,
+    ...PASSKEYS, DATABASE_URL: url,
     ENROLL_REQUIRES_CODE: 'never',
     MFA_APPLICATION_AUDIENCES: 'billing',
     TRUSTED_PROXIES: '127.0.0.1/32',

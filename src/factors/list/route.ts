@@ -112,7 +112,7 @@ function registerRemove (app: FastifyInstance, services: Services): void {
         return reply.code(204).send()
       }
       if (decision.outcome !== 'remove') throw new Problem(decision.outcome)
-      const authentication = decision.isSessionKept ? authenticationOf(caller, kinds.methods) : null
+      const authentication = decision.isSessionKept ? authenticationOf(caller, kinds.methodsOf(config)) : null
       const result = await forCaller(
         request,
         () =>

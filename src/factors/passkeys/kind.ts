@@ -92,6 +92,7 @@ export const passkeys: FactorKind = {
         'POST /mfa/token gives a token if the session is remembered; otherwise ask for another challenge.'
     }
   },
+  isConfigured: ({ PASSKEYS }) => PASSKEYS.length > 0,
   isOffered: ({ PASSKEYS }, tenant) => relyingPartyOf(PASSKEYS, tenant) !== undefined,
   isUsable: (factor, tenant, { PASSKEYS }) => isPasskey(factor) && factor.credential.rpId === relyingPartyOf(PASSKEYS, tenant)?.rpId,
   start ({ config }) {

@@ -349,8 +349,8 @@ t.test('without a relying party each call is not_offered, and nothing else chang
     offers: ['totp'],
     factors: [{ kind: 'passkey', passkey: { usable: false } }, { kind: 'passkey', status: 'pending', passkey: null }]
   })
-  const other = plain.user()
-  await other.enroll()
+  const other = plain.user({ amr: ['pop', 'user'] })
+  t.same(claimsOf((await other.enroll()).token).amr, ['pop', 'user', 'otp', 'mfa'], 'words of the issuer stay its own')
   t.match((await other.call('GET', '/mfa/status')).body, { offers: ['totp'], factors: [{ kind: 'totp', passkey: null }] })
 })
 
