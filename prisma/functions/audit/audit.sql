@@ -15,7 +15,8 @@ BEGIN
   INSERT INTO audit_pending (tenant, at, id) VALUES (p_tenant, v_at, v_id);
   IF (p_action = ANY ('{factor.confirmed,factor.removed,recovery.accepted,recovery.low,recovery.regenerated,
     bypass.issued,bypass.used,user.unlocked,user.reset,user.signed_out,user.exempted,user.grace_set,
-    user.disabled,user.enabled,user.erased,policy.changed,spray.suspected,guessing.suspected}') OR p_action IN (p_kind || '.locked', p_kind || '.suspected'))
+    user.disabled,user.enabled,user.erased,policy.changed,spray.suspected,guessing.suspected}')
+    OR p_action IN (p_kind || '.locked', p_kind || '.suspected'))
     -- What was never confirmed was no factor.
     AND NOT p_details ? 'pending'
   THEN

@@ -8,7 +8,8 @@
 -- Then this factor, and what is set up by it, administers as late as what comes after a recovery.
 CREATE OR REPLACE FUNCTION confirm_factor(
   p_tenant text, p_user uuid, p_kind text, p_is_throttled boolean, p_epoch int, p_revision int, p_factor uuid, p_claim uuid,
-  p_sealed bytea, p_key_id text, p_label text, p_counter bigint, p_credential jsonb, p_set uuid, p_codes jsonb, p_rule text, p_authentication jsonb, p_by jsonb
+  p_sealed bytea, p_key_id text, p_label text, p_counter bigint, p_credential jsonb, p_set uuid, p_codes jsonb, p_rule text,
+  p_authentication jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;

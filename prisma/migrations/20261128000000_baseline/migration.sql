@@ -606,7 +606,8 @@ BEGIN
   INSERT INTO audit_pending (tenant, at, id) VALUES (p_tenant, v_at, v_id);
   IF (p_action = ANY ('{factor.confirmed,factor.removed,recovery.accepted,recovery.low,recovery.regenerated,
     bypass.issued,bypass.used,user.unlocked,user.reset,user.signed_out,user.exempted,user.grace_set,
-    user.disabled,user.enabled,user.erased,policy.changed,spray.suspected,guessing.suspected}') OR p_action IN (p_kind || '.locked', p_kind || '.suspected'))
+    user.disabled,user.enabled,user.erased,policy.changed,spray.suspected,guessing.suspected}')
+    OR p_action IN (p_kind || '.locked', p_kind || '.suspected'))
     -- What was never confirmed was no factor.
     AND NOT p_details ? 'pending'
   THEN
@@ -861,7 +862,8 @@ END $$;
 -- Then this factor, and what is set up by it, administers as late as what comes after a recovery.
 CREATE OR REPLACE FUNCTION confirm_factor(
   p_tenant text, p_user uuid, p_kind text, p_is_throttled boolean, p_epoch int, p_revision int, p_factor uuid, p_claim uuid,
-  p_sealed bytea, p_key_id text, p_label text, p_counter bigint, p_credential jsonb, p_set uuid, p_codes jsonb, p_rule text, p_authentication jsonb, p_by jsonb
+  p_sealed bytea, p_key_id text, p_label text, p_counter bigint, p_credential jsonb, p_set uuid, p_codes jsonb, p_rule text,
+  p_authentication jsonb, p_by jsonb
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_now timestamptz;

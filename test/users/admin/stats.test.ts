@@ -54,7 +54,7 @@ t.test('adoption overall, by group and by day; who is locked and whose codes run
     'enrolledPerDay',
     'groups',
     'locked',
-    'users',
+    'passkeys', 'users',
     'warning'
   ])
 })

@@ -11,7 +11,7 @@ t.test('the first call records the user, and their id stays', async t => {
     'enrolled',
     'factors',
     'namespace',
-    'recoveryCodes',
+    'offers', 'recoveryCodes',
     'subject',
     'tenant',
     'userId'
