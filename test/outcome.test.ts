@@ -3,7 +3,9 @@
 import sql from 'sql-template-tag'
 import t from 'tap'
 import { administrator } from './helpers/administrator.ts'
+import { Authenticator } from './helpers/authenticator.ts'
 import { ownDatabase } from './helpers/database.ts'
+import { answerChallenge, enrollPasskey, PASSKEYS, startPasskey } from './helpers/passkeys.ts'
 import { startProxy } from './helpers/proxy.ts'
 import { type Answer, type User, startService } from './helpers/service.ts'
 import { aroundSettling } from './helpers/settling.ts'
@@ -11,7 +13,7 @@ import { until } from './helpers/until.ts'
 
 const { url } = await ownDatabase(t)
 const proxy = await startProxy(t, url)
-const service = await startService(t, { DATABASE_URL: proxy.url, JWT_SESSION_CLAIM: 'sid', MFA_FRESH_SECONDS: '3600' })
+const service = await startService(t, { ...PASSKEYS, DATABASE_URL: proxy.url, JWT_SESSION_CLAIM: 'sid', MFA_FRESH_SECONDS: '3600' })
 const direct = await startService(t, { ...service.env, DATABASE_URL: url }, service.clock)
 const { clock, db } = service
 const { body: specification } = await service.call('GET', '/openapi.json')
@@ -99,6 +101,40 @@ const actions: Record<string, () => Promise<Action>> = {
         const { body: { factors: [{ lastUsedAt }] } } = await on(by, 'GET', '/mfa/status')
         const { status } = await on(by, 'POST', '/mfa/token')
         return Date.now() - Date.parse(lastUsedAt) < 60_000 && status === 200
+      }
+    }
+  },
+  async startPasskey () {
+    const by = service.user()
+    return { by, path: '/mfa/passkeys', body: {}, look: async () => (await on(by, 'POST', '/mfa/passkeys')).status === 201 }
+  },
+  async confirmPasskey () {
+    const by = service.user()
+    const { factorId, options } = await startPasskey(by)
+    const authenticator = new Authenticator()
+    return {
+      by,
+      path: '/mfa/passkeys/confirm',
+      body: { factorId, credential: authenticator.create(options) },
+      async look () {
+        const { body } = await on(by, 'GET', '/mfa/status')
+        const { body: { options } } = await on(by, 'POST', '/mfa/passkeys/challenge')
+        const { status } = await on(by, 'POST', '/mfa/passkeys/verify', { credential: authenticator.get(options) })
+        return body.factors[0].status === 'active' && body.recoveryCodes.acknowledgedAt === null && status === 200
+      }
+    }
+  },
+  async verifyPasskey () {
+    const by = service.user({ sid: 's1' })
+    const { authenticator } = await enrollPasskey(by)
+    return {
+      by,
+      path: '/mfa/passkeys/verify',
+      body: { credential: await answerChallenge(by, authenticator) },
+      async look () {
+        const { body: { factors: [{ lastUsedAt }] } } = await on(by, 'GET', '/mfa/status')
+        const { body } = await on(by, 'POST', '/mfa/token')
+        return Date.now() - Date.parse(lastUsedAt) < 60_000 && body.acr === 'phr'
       }
     }
   },
@@ -269,9 +305,9 @@ const actions: Record<string, () => Promise<Action>> = {
 t.test('each operation that changes something says in the specification what an unknown outcome means, and none that does not', async t => {
   const acting = operations.filter(({ ifUnknown }) => ifUnknown !== undefined)
   t.same(acting.map(({ id }) => id).sort(), Object.keys(actions).sort())
-  // A new token for what is remembered already, and a question about a draft.
+  // A challenge that is stored nowhere, a new token for what is remembered already, and a question about a draft.
   t.same(operations.filter(({ method, ifUnknown }) => method !== 'GET' && ifUnknown === undefined).map(({ id }) => id).sort(), [
-    'previewPolicy',
+    'challengePasskey', 'previewPolicy',
     'renewToken'
   ])
   for (const { id, ifUnknown, operation } of operations) {
