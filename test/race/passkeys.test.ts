@@ -1,9 +1,12 @@
 // A signed answer counts once, whichever replica it comes to; and beside an erasure no call waits for ever.
+import pg from 'pg'
 import t from 'tap'
 import { Authenticator } from '../helpers/authenticator.ts'
+import { ownDatabase } from '../helpers/database.ts'
 import { answerChallenge, enrollPasskey, PASSKEYS, provePasskey, startPasskey } from '../helpers/passkeys.ts'
 import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
 import { startService } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 
 const service = await startService(t, { ...PASSKEYS, JWT_SESSION_CLAIM: 'sid' })
 const { race, urls } = await startReplicas(t, service)
@@ -98,4 +101,34 @@ t.test('beside erasures and removals nothing deadlocks, and nothing is left of w
   ])
   t.equal(removed.status, 204)
   t.ok([undefined, 200, 401, 409, 422].includes(verified?.status), String(verified?.status))
+})
+
+t.test('an answer that remembers its session and an erasure of its user wait for each other in one order', async t => {
+  const { url } = await ownDatabase(t)
+  const own = await startService(t, { ...PASSKEYS, JWT_SESSION_CLAIM: 'sid', DATABASE_URL: url })
+  const user = own.user({ sid: 's1' })
+  const { factorId } = await enrollPasskey(user, { token: user.token({ sid: undefined }) })
+  const { id } = await user.row()
+  const clients = await Promise.all(Array.from({ length: 3 }, async () => {
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    t.teardown(() => client.end())
+    return client
+  }))
+  const [holder, answering, erasing] = clients as [pg.Client, pg.Client, pg.Client]
+  const waiting = (count: number) => until(async () => (await own.db.rows<{ waiting: number }>`SELECT count(*)::int AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)[0]?.waiting === count)
+  // The answer has locked what it changes, and waits to remember its session.
+  await holder.query('BEGIN')
+  await holder.query('LOCK TABLE mfa_sessions IN SHARE MODE')
+  const session = { issuer: 'https://id.test', session: 's1', acr: 'phr', methods: ['pop'], factorId, authTime: 1, epoch: 1, endsAt: own.clock.seconds + 900, mac: '00' }
+  const challenge = String(BigInt(Date.now()) << 20n)
+  const answered = answering.query('SELECT accept_passkey($1, $2, 1, $3, $4, 300, 100, 1, false, $5, $6) AS result', [user.tenant, id, factorId, challenge, session, { actor: id }])
+  await waiting(1)
+  const tombstone = { hash: 'h', pepperId: 'p1', hashes: [], at: new Date() }
+  const erased = erasing.query('SELECT erase_user($1, $2, $3, $4, $5) AS result', [user.tenant, id, 'x', tombstone, { actor: 'operator' }])
+  await waiting(2)
+  await holder.query('COMMIT')
+  t.match((await answered).rows, [{ result: { outcome: 'accepted', generation: 0 } }])
+  t.match((await erased).rows, [{ result: { outcome: 'erased' } }])
+  t.same(await own.db.rows`SELECT 1 FROM mfa_sessions WHERE tenant = ${user.tenant}`, [])
 })
