@@ -17,12 +17,13 @@ import { pgbenchVersion } from './lib/pgbench.ts'
 import { section, writeReport } from './lib/report.ts'
 import { endReplicas } from './lib/service.ts'
 import { million } from './million.ts'
+import { passkeys } from './passkeys.ts'
 import { recovery } from './recovery.ts'
 import { replicas } from './replicas.ts'
 import { start } from './start.ts'
 import { verify } from './verify.ts'
 
-const BENCHMARKS: Benchmark[] = [verify, million, authorize, recovery, enroll, attack, floods, replicas, start, admin, citus]
+const BENCHMARKS: Benchmark[] = [verify, passkeys, million, authorize, recovery, enroll, attack, floods, replicas, start, admin, citus]
 
 const isShort = process.argv.includes('--short')
 const names = process.argv.slice(2).filter(argument => !argument.startsWith('--'))

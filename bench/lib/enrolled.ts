@@ -34,7 +34,7 @@ export const wrongRecoveryCode = (): string => formatCode(generateCode(0))
 export const subjectOf = (n: number): string => `user-${n}`
 
 /** In no order that an index would like, as ids are; the same in SQL is `idInSql`. */
-const idOf = (kind: string, n: number): string => {
+export const idOf = (kind: string, n: number): string => {
   const hex = createHash('md5').update(`${kind}-${n}`).digest('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

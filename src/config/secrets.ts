@@ -49,7 +49,12 @@ export class Secrets {
     const areIssuersOther = shapeOf(next.ISSUERS) !== shapeOf(ISSUERS)
     const arePasskeysOther = JSON.stringify(next.PASSKEYS) !== JSON.stringify(PASSKEYS)
     const isDatabaseOther = placeOf(next.DATABASE_URL) !== placeOf(DATABASE_URL)
-    this.#config = { ...next, ...(areIssuersOther && { ISSUERS }), ...(arePasskeysOther && { PASSKEYS }), ...(isDatabaseOther && { DATABASE_URL }) }
+    this.#config = {
+      ...next,
+      ...(areIssuersOther && { ISSUERS }),
+      ...(arePasskeysOther && { PASSKEYS }),
+      ...(isDatabaseOther && { DATABASE_URL })
+    }
     this.#areProved = true
     return [
       ...(areIssuersOther ? ['the issuers'] : []),

@@ -18,7 +18,11 @@ t.test('what is taken over are keys; another database, and issuers that are othe
       ['the issuers'],
       'postgresql://c:d@localhost/mfa'
     ],
-    [{ DATABASE_URL: 'postgresql://c:d@localhost/mfa', PASSKEY_RP_ID: 'example.com', PASSKEY_ORIGINS: 'https://example.com' }, ['PASSKEYS_FILE'], 'postgresql://c:d@localhost/mfa']
+    [
+      { DATABASE_URL: 'postgresql://c:d@localhost/mfa', PASSKEY_RP_ID: 'example.com', PASSKEY_ORIGINS: 'https://example.com' },
+      ['PASSKEYS_FILE'],
+      'postgresql://c:d@localhost/mfa'
+    ]
   ]
   for (const [env, left, url] of cases) {
     const next = read(env)

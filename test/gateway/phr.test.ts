@@ -3,7 +3,11 @@ import t from 'tap'
 import { enrollPasskey, PASSKEYS, provePasskey } from '../helpers/passkeys.ts'
 import { type Answer, startService } from '../helpers/service.ts'
 
-const PAGES = { ENROLL_PAGE_URL: 'https://app.example.com/set-up', VERIFY_PAGE_URL: 'https://app.example.com/code?a=b', LOGIN_PAGE_URL: 'https://id.example.com/login' }
+const PAGES = {
+  ENROLL_PAGE_URL: 'https://app.example.com/set-up',
+  VERIFY_PAGE_URL: 'https://app.example.com/code?a=b',
+  LOGIN_PAGE_URL: 'https://id.example.com/login'
+}
 const service = await startService(t, { ...PASSKEYS, ...PAGES, JWT_SESSION_CLAIM: 'sid' })
 const ask = (token: string, query = ''): Promise<Answer> => service.call('GET', `/mfa/authorize${query}`, { token })
 const seen = ({ status, headers }: Answer): unknown[] => [status, headers.get('x-mfa-acr') ?? headers.get('x-mfa-action')]
@@ -52,9 +56,11 @@ t.test('without a passkey the user is led to the set-up of one, with a factor an
 })
 
 t.test('without pages the problem says which call', async t => {
-  const plain = await startService(t, { ...service.env, ENROLL_PAGE_URL: undefined, VERIFY_PAGE_URL: undefined, LOGIN_PAGE_URL: undefined }, service.clock)
+  const none = { ENROLL_PAGE_URL: undefined, VERIFY_PAGE_URL: undefined, LOGIN_PAGE_URL: undefined }
+  const plain = await startService(t, { ...service.env, ...none }, service.clock)
   const user = service.user()
   const { token } = await user.enroll()
   t.match(await plain.call('GET', '/mfa/authorize?acr=phr', { token }), { status: 403, body: { code: 'enrollment_required', detail: /POST \/mfa\/passkeys/ } })
-  t.match(await plain.call('GET', '/mfa/authorize?acr=high', { token }), { status: 400, body: { errors: [{ field: 'querystring.acr', message: 'must be one of mfa, phr' }] } })
+  const unknown = await plain.call('GET', '/mfa/authorize?acr=high', { token })
+  t.match(unknown, { status: 400, body: { errors: [{ field: 'querystring.acr', message: 'must be one of mfa, phr' }] } })
 })

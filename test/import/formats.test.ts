@@ -560,9 +560,9 @@ t.test('passkeys stay behind, and it is said of each', async t => {
   const betterAuth = readBetterAuth(JSON.stringify({
     twoFactor: [],
     user: [{ id: 'u1', email: 'alice@example.com' }],
-    passkey: [{ id: 'p1', userId: 'u1', publicKey: 'x' }, { user_id: 'u2' }]
+    passkey: [{ id: 'p1', userId: 'u1', publicKey: 'x' }, { user_id: 'u2' }, {}]
   }), {})
   t.same(betterAuth.map(({ row, id, email, content }) => [row, id, email, content]), [['p1', 'u1', 'alice@example.com', {
     reason: 'passkey'
-  }], ['passkey/2', 'u2', undefined, { reason: 'passkey' }]])
+  }], ['passkey/2', 'u2', undefined, { reason: 'passkey' }], ['passkey/3', undefined, undefined, { reason: 'passkey' }]])
 })

@@ -120,9 +120,11 @@ t.test('an answer that remembers its session and an erasure of its user wait for
   // The answer has locked what it changes, and waits to remember its session.
   await holder.query('BEGIN')
   await holder.query('LOCK TABLE mfa_sessions IN SHARE MODE')
-  const session = { issuer: 'https://id.test', session: 's1', acr: 'phr', methods: ['pop'], factorId, authTime: 1, epoch: 1, endsAt: own.clock.seconds + 900, mac: '00' }
+  const proved = { acr: 'phr', methods: ['pop'], factorId, authTime: 1, epoch: 1, endsAt: own.clock.seconds + 900, mac: '00' }
+  const session = { issuer: 'https://id.test', session: 's1', ...proved }
   const challenge = String(BigInt(Date.now()) << 20n)
-  const answered = answering.query('SELECT accept_passkey($1, $2, 1, $3, $4, 300, 100, 1, false, $5, $6) AS result', [user.tenant, id, factorId, challenge, session, { actor: id }])
+  const answer = 'SELECT accept_passkey($1, $2, 1, $3, $4, 300, 100, 1, false, $5, $6) AS result'
+  const answered = answering.query(answer, [user.tenant, id, factorId, challenge, session, { actor: id }])
   await waiting(1)
   const tombstone = { hash: 'h', pepperId: 'p1', hashes: [], at: new Date() }
   const erased = erasing.query('SELECT erase_user($1, $2, $3, $4, $5) AS result', [user.tenant, id, 'x', tombstone, { actor: 'operator' }])

@@ -12,13 +12,15 @@ t.test('a passkey is seen, counted and listed, and a reset takes it', async t =>
   const synced = await seen()
   const single = await seen()
   const none = await seen()
-  const { factorId, credentialId } = await enrollPasskey(synced.user, { authenticator: new Authenticator({ isEligible: true, isBackedUp: true }) })
+  const authenticatorOfMany = new Authenticator({ isEligible: true, isBackedUp: true })
+  const { factorId, credentialId } = await enrollPasskey(synced.user, { authenticator: authenticatorOfMany })
   const { authenticator } = await enrollPasskey(single.user)
   await enrollPasskey(single.user, { token: (await provePasskey(single.user, authenticator)).body.token })
   const get = async (path: string): Promise<any> => (await admin.call('GET', path, undefined, token)).body
 
   const user = await get(`/admin/users/${synced.id}`)
-  t.match(user, { enrolled: true, factors: [{ id: factorId, kind: 'passkey', status: 'active', passkey: { rpId: 'example.com', credentialId, synced: true, usable: true } }] })
+  const passkey = { rpId: 'example.com', credentialId, synced: true, usable: true }
+  t.match(user, { enrolled: true, factors: [{ id: factorId, kind: 'passkey', status: 'active', passkey }] })
   t.same(Object.keys(user.locks), ['totp'], 'a passkey is never locked')
   t.same((await get('/admin/stats')).passkeys, { users: 2, synced: 1 })
 
@@ -28,7 +30,8 @@ t.test('a passkey is seen, counted and listed, and a reset takes it', async t =>
   t.same(await ids('none'), [none.id])
   t.same((await get('/admin/users?factor=passkey&status=not_enrolled')).items, [], 'filters are combined')
   t.same((await get('/admin/users?factor=passkey&status=enrolled&limit=1')).items.length, 1)
-  t.match(await admin.call('GET', '/admin/users?factor=sms', undefined, token), { status: 400, body: { errors: [{ field: 'querystring.factor' }] } })
+  const unknown = await admin.call('GET', '/admin/users?factor=sms', undefined, token)
+  t.match(unknown, { status: 400, body: { errors: [{ field: 'querystring.factor' }] } })
 
   t.equal((await act(synced.id, 'reset')).status, 204)
   t.match(await get(`/admin/users/${synced.id}`), { enrolled: false, factors: [] })
@@ -42,7 +45,9 @@ t.test('a passkey is seen, counted and listed, and a reset takes it', async t =>
 t.test('refused answers are no guesses: nothing is suspected, whoever sends them', async t => {
   const user = service.user()
   const { authenticator } = await enrollPasskey(user)
-  for (let time = 0; time < 6; time++) t.equal((await provePasskey(user, authenticator, time % 2 === 0 ? { origin: 'https://evil.example' } : { isPresent: false })).status, 422)
+  for (let time = 0; time < 3; time++) {
+    for (const lie of [{ origin: 'https://evil.example' }, { isPresent: false }]) t.equal((await provePasskey(user, authenticator, lie)).status, 422)
+  }
   t.equal((await provePasskey(user, authenticator)).status, 200)
   const { chainTenant } = await import('../../../src/audit/chain.sql.ts')
   const { watchAttempts } = await import('../../../src/audit/suspicions.sql.ts')
