@@ -113,7 +113,8 @@ t.test(`seed ${SEED}, ${CALLS} calls`, { timeout: 240_000 + CALLS * 100 }, async
   const { url } = await ownDatabase(t)
   const service = await startService(t, {
     ...issuersEnvironment(t, ISSUERS),
-    ...PASSKEYS, DATABASE_URL: url,
+    ...PASSKEYS,
+    DATABASE_URL: url,
     ENROLL_REQUIRES_CODE: 'never',
     MFA_APPLICATION_AUDIENCES: 'billing',
     TRUSTED_PROXIES: '127.0.0.1/32',

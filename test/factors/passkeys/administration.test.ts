@@ -46,7 +46,9 @@ t.test('refused answers are no guesses: nothing is suspected, whoever sends them
   const user = service.user()
   const { authenticator } = await enrollPasskey(user)
   for (let time = 0; time < 3; time++) {
-    for (const lie of [{ origin: 'https://evil.example' }, { isPresent: false }]) t.equal((await provePasskey(user, authenticator, lie)).status, 422)
+    for (const lie of [{ origin: 'https://evil.example' }, { isPresent: false }]) {
+      t.equal((await provePasskey(user, authenticator, lie)).status, 422)
+    }
   }
   t.equal((await provePasskey(user, authenticator)).status, 200)
   const { chainTenant } = await import('../../../src/audit/chain.sql.ts')
