@@ -471,6 +471,8 @@ export interface components {
                     /** @description How the browser reached the authenticator */
                     transports?: string[];
                 };
+            } & {
+                [key: string]: unknown;
             };
             /**
              * @description One of the configured applications (`MFA_APPLICATION_AUDIENCES`). The token is for that application, and opens nothing here
@@ -596,6 +598,8 @@ export interface components {
                     /** @description The user, as the authenticator knows them */
                     userHandle?: string | null;
                 };
+            } & {
+                [key: string]: unknown;
             };
             /**
              * @description One of the configured applications (`MFA_APPLICATION_AUDIENCES`). The token is for that application, and opens nothing here

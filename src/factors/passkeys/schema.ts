@@ -29,7 +29,7 @@ const clientDataJSON = Bytes('What the browser has signed with')
 const Registration = Type.Object({
   ...credential,
   response: Type.Object({ clientDataJSON, attestationObject: Bytes('What the authenticator made'), transports: Type.Optional(Transports) })
-}, { description: 'What `navigator.credentials.create()` gave, by `toJSON()`' })
+}, { additionalProperties: true, description: 'What `navigator.credentials.create()` gave, by `toJSON()`' })
 export type Registration = Static<typeof Registration>
 
 const Assertion = Type.Object({
@@ -42,7 +42,7 @@ const Assertion = Type.Object({
       Type.Union([Type.String({ maxLength: 1024 }), Type.Null()], { description: 'The user, as the authenticator knows them' })
     )
   })
-}, { description: 'What `navigator.credentials.get()` gave, by `toJSON()`' })
+}, { additionalProperties: true, description: 'What `navigator.credentials.get()` gave, by `toJSON()`' })
 export type Assertion = Static<typeof Assertion>
 
 const CredentialRef = Type.Object({ type: Type.Literal('public-key'), id: Type.String(), transports: Type.Array(Type.String()) })
