@@ -1,5 +1,6 @@
 // The commands of the administrators' pages, each as it stands, on a service of npm start.
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { paste, startAsNewcomer } from '../helpers/started.ts'
 
@@ -28,4 +29,28 @@ t.test('what docs/users.md, docs/audit.md and docs/policy.md say to an administr
     t.ok(commands.split('curl -sf ').length > least, page)
     await t.resolves(paste(`${given(origin)}\n${commands}`, origin), page)
   }
+})
+
+/** The last command of a page's `sh` blocks: what is pasted when something does not work. */
+const lastBlock = (page: string): string => [...readFileSync(page, 'utf8').matchAll(/```sh\n([\s\S]*?)```/g)].at(-1)?.[1] as string
+
+t.test('the commands for when something does not work answer what their pages say', { timeout: 300_000 }, async t => {
+  const { origin } = await startAsNewcomer(t)
+  const ask = (commands: string): Promise<string> => paste(`${given(origin)}\nTOKEN=$(login bob); USER_ID=$ID\n${commands}`, origin)
+
+  t.match(await ask(lastBlock('docs/gateways.md')), /^HTTP\/1\.1 200 [^]*x-mfa-subject: bob\b/i, 'a token that may pass')
+  t.match(await ask(lastBlock('docs/troubleshooting.md')), /^\{"items":\[\]/, 'a user without a refused code')
+  const told = await ask(lastBlock('docs/webhooks.md').replace('" -H "Auth', '" -w "\\n" -H "Auth'))
+  t.match(told, /^\{"items":\[\][^]*"code":"not_found"/, 'nothing is left to deliver, and a user\'s id is none of an event')
+})
+
+t.test('docs/issuers.md checks a token against a file of variables, which accepts it', { timeout: 300_000 }, async t => {
+  const folder = t.testdir()
+  const { developmentEnvironment } = await import('../../src/config/development.ts')
+  const env = Object.entries(developmentEnvironment({})).filter(([name]) => /^(JWT_(ISSUER|AUDIENCE|SECRET)|MFA_(ISSUER|AUDIENCE))$/.test(name))
+  const [variables, token] = ['production.env', 'token.txt'].map(name => join(folder, name)) as [string, string]
+  writeFileSync(variables, env.map(([name, value]) => `${name}=${value as string}\n`).join(''))
+  const command = lastBlock('docs/issuers.md').replace('production.env', variables).replace('token.txt', token)
+  const said = await paste(`npm run --silent token -- --sub bob > ${token}\n${command}`, '')
+  t.match(said, /✓[^]*The service accepts it/)
 })
