@@ -1,6 +1,6 @@
 import type { Throttle, User } from '../../users/user.ts'
 
-/** Numbers of the waits, lock and budget; the database counts by them. */
+/** The waits, lock and budget, as `THROTTLE_…` of the configuration set them; the database counts by them. */
 export interface ThrottleLimits {
   /** Seconds to wait after each failure in a row; after the last, doubling. */
   waits: number[]
