@@ -16,7 +16,7 @@ WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY tsconfig.json prisma.config.ts ./
-COPY scripts/generate.mjs scripts/build.mjs scripts/
+COPY scripts/generate.mjs scripts/build.mjs scripts/bundle.mjs scripts/
 COPY prisma prisma
 COPY src src
 RUN npm run build

@@ -59,6 +59,8 @@ export interface Traits {
   /** Of a new credential; undefined: random. */
   id: Uint8Array | undefined
   algorithm: number | undefined
+  /** Members of the COSE key, in place of those that it has or besides. */
+  key: Array<[number, unknown]>
   /** Other members of what the browser signs with. */
   clientData: Record<string, unknown>
 }
@@ -97,6 +99,7 @@ export class Authenticator {
       idBytes: 32,
       id: undefined,
       algorithm: undefined,
+      key: [],
       clientData: {},
       ...traits
     }
@@ -110,7 +113,12 @@ export class Authenticator {
     const id = traits.id ?? randomBytes(traits.idBytes)
     const counter = traits.counter ?? 0
     this.kept.set(text(id), { privateKey, algorithm, counter, userHandle: options.user.id })
-    const attested = Buffer.concat([Buffer.from(traits.aaguid.replaceAll('-', ''), 'hex'), u16(id.length), id, cbor(key)])
+    const attested = Buffer.concat([
+      Buffer.from(traits.aaguid.replaceAll('-', ''), 'hex'),
+      u16(id.length),
+      id,
+      cbor(new Map([...key, ...traits.key]))
+    ])
     const authData = dataOf(traits, options.rp.id, counter, attested)
     const attestationObject = cbor(new Map<string, unknown>([['fmt', 'none'], ['attStmt', new Map()], ['authData', authData]]))
     return credentialOf(text(id), {

@@ -64,7 +64,7 @@ export async function readAssertion ({ id, response }: Assertion, known: Known, 
 /** What the browser has signed with; of a value that is no object, nothing. */
 function readClient (text: string): Record<string, unknown> {
   try {
-    return Object(JSON.parse(Buffer.from(text, 'base64url').toString()))
+    return Object(JSON.parse(String(toBytes(text))))
   } catch {
     return {}
   }
@@ -107,7 +107,7 @@ async function readAuthData (attestationObject: string): Promise<Buffer | null> 
 async function register (
   id: string, clientDataJSON: string, client: Record<string, unknown>, authData: Buffer, { relyingParty }: Expected
 ): Promise<Omit<Registered, 'transports'> | 'signature'> {
-  const [{ verifyRegistrationResponse }, { isoCBOR }] = await Promise.all([load(), loadHelpers()])
+  const [{ verifyRegistrationResponse }, { decodeCredentialPublicKey, isoCBOR }] = await Promise.all([load(), loadHelpers()])
   const bare = isoCBOR.encode(
     new Map<string, unknown>([['fmt', 'none'], ['attStmt', new Map()], ['authData', new Uint8Array(authData)]]) as never
   )
@@ -120,6 +120,7 @@ async function register (
     })
     const { credential, aaguid, credentialDeviceType } = registrationInfo as NonNullable<typeof registrationInfo>
     const { counter, publicKey } = credential
+    if (!isBounded(decodeCredentialPublicKey(publicKey) as unknown as ReadonlyMap<number, unknown>, publicKey)) return 'signature'
     return {
       id: Buffer.from(credential.id, 'base64url'),
       publicKey: Buffer.from(publicKey),
@@ -129,6 +130,25 @@ async function register (
     }
   } catch {
     return 'signature'
+  }
+}
+
+/** Members of a COSE key (RFC 9053, section 7; RFC 8230): of what an authenticator makes. */
+const [KTY, CRV, X, Y] = [1, -1, -2, -3]
+const [OKP, EC2, RSA] = [1, 2, 3]
+
+/**
+ * Is a key as large as those of the algorithms that were asked for? The library takes what a caller writes, and each verify would read
+ * and compute with all of it.
+ */
+function isBounded (key: ReadonlyMap<number, unknown>, { length }: Uint8Array): boolean {
+  const bytesOf = (label: number): number => (key.get(label) as Uint8Array | undefined)?.length ?? 0
+  switch (key.get(KTY)) {
+    case OKP: return length <= 256 && key.get(CRV) === 6 && bytesOf(X) === 32
+    case EC2: return length <= 256 && key.get(CRV) === 1 && bytesOf(X) === 32 && bytesOf(Y) === 32
+    // Here the labels are n's and e's.
+    case RSA: return length <= 1024 && bytesOf(CRV) >= 256 && bytesOf(CRV) <= 512 && bytesOf(X) <= 4
+    default: return false
   }
 }
 

@@ -42,7 +42,7 @@ t.test('a passkey is seen, counted and listed, and a reset takes it', async t =>
   t.same(await service.db.rows`SELECT 1 FROM factors WHERE tenant = ${admin.tenant} AND kind = 'passkey'`, [])
 })
 
-t.test('refused answers are no guesses: nothing is suspected, whoever sends them', async t => {
+t.test('refused answers are no guesses: nothing is suspected of them', async t => {
   const user = service.user()
   const { authenticator } = await enrollPasskey(user)
   for (let time = 0; time < 3; time++) {

@@ -93,6 +93,29 @@ t.test('a passkey registers and answers, by each algorithm that is asked for', a
   t.equal(await register({ algorithm: -35 }), 'signature', 'another algorithm is refused, though the library knows it')
 })
 
+t.test('a key is as large as an authenticator makes it: what is padded, or takes long to compute with, registers nothing', async t => {
+  const lies: Record<string, [number, Array<[number, unknown]>]> = {
+    'ES256 with a member of its own': [-7, [[-70_000, Buffer.alloc(300)]]],
+    'ES256 with a long y': [-7, [[-3, Buffer.alloc(33)]]],
+    'ES256 without y': [-7, [[-3, Buffer.alloc(0)]]],
+    'ES256 of another curve': [-7, [[-1, 2]]],
+    'EdDSA with a member of its own': [-8, [[-70_000, Buffer.alloc(300)]]],
+    'EdDSA with a long x': [-8, [[-2, Buffer.alloc(33)]]],
+    'RS256 of 8192 bits': [-257, [[-1, Buffer.alloc(1024, 255)]]],
+    'RS256 of 1024 bits': [-257, [[-1, Buffer.alloc(128, 255)]]],
+    'RS256 with a long exponent': [-257, [[-2, Buffer.alloc(300, 255)]]],
+    'RS256 with a member of its own': [-257, [[-70_000, Buffer.alloc(900)]]],
+    'a type of key that no algorithm has': [-7, [[1, 9]]]
+  }
+  for (const [name, [algorithm, key]] of Object.entries(lies)) t.equal(await register({ algorithm, key }), 'signature', name)
+})
+
+t.test('what the browser signed with is read as strictly as it is checked', async t => {
+  const loose = (credential: any): void => { credential.response.clientDataJSON = `${credential.response.clientDataJSON as string}=` }
+  t.equal(await register({}, undefined, undefined, loose), 'challenge')
+  t.equal(await prove({}, loose), 'challenge')
+})
+
 t.test('the vectors of the standard: all that we ask for register and answer, whatever their attestation', async t => {
   const { vectors } = JSON.parse(readFileSync('test/factors/passkeys/vectors.json', 'utf8'))
   const relyingParty: RelyingParty = {

@@ -202,6 +202,8 @@ t.test('no text of a caller is without a pattern', async t => {
   const bare: string[] = []
   const look = (schema: any, where: string): void => {
     const { $ref, type, pattern, format, anyOf = [], items, properties = {} } = schema
+    // A browser's own object goes over as it is: browsers add members, and its texts are read as bytes, none of them kept as text.
+    if (/^post \/mfa\/passkeys\/\w+\.credential$/.test(where)) return
     if ($ref !== undefined) return look(components.schemas[$ref.split('/').at(-1)], where)
     if (type === 'string' && pattern === undefined && schema.enum === undefined && schema.const === undefined) {
       bare.push(`${where} ${format ?? ''}`)
