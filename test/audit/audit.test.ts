@@ -206,7 +206,7 @@ t.test('an export has every event, one a line, as the pages have it', async t =>
 
 t.test('an export reads no more than its client takes, and ends when the client does', async t => {
   const { admin, token } = await auditor()
-  await fill(admin, 60_000, 1)
+  await fill(admin, 120_000, 1)
   const pages = countReports(t, service)
   const controller = new AbortController()
   const answer = await fetch(`${service.url}/admin/audit`, {
@@ -217,7 +217,8 @@ t.test('an export reads no more than its client takes, and ends when the client 
   await reader.read()
   await settled(pages)
   const taken = pages()
-  t.ok(taken < 40, `${taken} of 60 pages while the client does not read`)
+  // Some twenty megabytes are on their way, in buffers of the kernel and the client.
+  t.ok(taken < 90, `${taken} of 120 pages while the client does not read`)
   controller.abort()
   await t.rejects(reader.read())
   await sleep(200)
