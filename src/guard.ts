@@ -130,9 +130,8 @@ export function createGuard ({ db, auth, metrics, clock, peppers, assurance, dec
   const admin = (roles: string[]) => async (request: FastifyRequest): Promise<void> => {
     const isMachine = request.caller.kind === 'service'
     const opening = isMachine ? roles.filter(role => MACHINE_ROLES.has(role)) : roles
-    if (!request.caller.roles.some(role => opening.includes(role))) {
-      await refuse(request, 'role', opening.length > 0 ? needsRole(opening) : FORBIDDEN.machine)
-    }
+    const needed = opening.length > 0 ? needsRole(opening) : FORBIDDEN.machine
+    if (!request.caller.roles.some(role => opening.includes(role))) await refuse(request, 'role', needed)
     if (isMachine) return
     const refusal = decideAdmin(request.storedUser, request.caller, clock(), assurance)
     if (refusal === null) return

@@ -167,3 +167,16 @@ t.test('raising the cost leaves the codes of before good', async t => {
   const second = await startService(t, { ...first.env, BCRYPT_COST: '5' }, first.clock)
   t.equal((await second.call('POST', '/mfa/recovery', { token: user.token(), body: { code: recoveryCodes?.[0] } })).status, 200)
 })
+
+t.test('codes are not replaced for a session that was signed out between the question and the change', async t => {
+  const service = await startService(t)
+  const user = service.user()
+  const { token } = await user.enroll()
+  const { settle } = service.db
+  t.teardown(() => { service.db.settle = settle })
+  service.db.settle = async (name, call) => {
+    if (name === 'claim_renewal') await service.db.rows`UPDATE users SET epoch = epoch + 1 WHERE tenant = ${user.tenant}`
+    return await settle(name, call)
+  }
+  t.match(await user.call('POST', '/mfa/recovery/codes', {}, token), { status: 409, body: { code: 'not_enrolled' } })
+})

@@ -162,3 +162,9 @@ t.test('a policy that cannot be read is never taken for an optional one', async 
   })
   t.match((await user.call('GET', '/mfa/status')).body, { decision })
 })
+
+t.test('what fails behind Prisma is told by the code of PostgreSQL, as what fails without it', async t => {
+  const reason = { name: 'UnavailableError', code: '22012' }
+  await t.rejects(db.models(models => models.$queryRaw`SELECT 1 / 0`), reason)
+  await t.rejects(db.reports`SELECT 1 / 0`, reason)
+})
