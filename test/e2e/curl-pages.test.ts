@@ -38,7 +38,7 @@ t.test('the commands for when something does not work answer what their pages sa
   const { origin } = await startAsNewcomer(t)
   const ask = (commands: string): Promise<string> => paste(`${given(origin)}\nTOKEN=$(login bob); USER_ID=$ID\n${commands}`, origin)
 
-  t.match(await ask(lastBlock('docs/gateways.md')), /^HTTP\/1\.1 200 [^]*x-mfa-subject: bob\b/i, 'a token that may pass')
+  t.match(await ask(lastBlock('docs/gateways.md')), /HTTP\/1\.1 200 [^]*x-mfa-subject: bob\b/i, 'a token that may pass')
   t.match(await ask(lastBlock('docs/troubleshooting.md')), /^\{"items":\[\]/, 'a user without a refused code')
   const told = await ask(lastBlock('docs/webhooks.md').replace('" -H "Auth', '" -w "\\n" -H "Auth'))
   t.match(told, /^\{"items":\[\][^]*"code":"not_found"/, 'nothing is left to deliver, and a user\'s id is none of an event')
