@@ -103,7 +103,10 @@ t.test('beside erasures and removals nothing deadlocks, and nothing is left of w
   t.ok([undefined, 200, 401, 409, 422].includes(verified?.status), String(verified?.status))
 })
 
-t.test('an answer that remembers its session and an erasure of its user wait for each other in one order', async t => {
+// Who waits for whom is seen where the locks are: on a cluster that is each worker, and the order is the same there.
+const onOneServer = { skip: (process.env.CITUS_DIR ?? process.env.TEST_CITUS_URL) !== undefined && "the locks are the workers'" }
+
+t.test('an answer that remembers its session and an erasure of its user wait for each other in one order', onOneServer, async t => {
   const { url } = await ownDatabase(t)
   const own = await startService(t, { ...PASSKEYS, JWT_SESSION_CLAIM: 'sid', DATABASE_URL: url })
   const user = own.user({ sid: 's1' })
