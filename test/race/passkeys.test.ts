@@ -103,7 +103,7 @@ t.test('beside erasures and removals nothing deadlocks, and nothing is left of w
   t.ok([undefined, 200, 401, 409, 422].includes(verified?.status), String(verified?.status))
 })
 
-// Who waits for whom is seen where the locks are: on a cluster that is each worker, and the order is the same there.
+// A wait is seen where its lock is: on a cluster that is a worker, and the order is the same there.
 const onOneServer = { skip: (process.env.CITUS_DIR ?? process.env.TEST_CITUS_URL) !== undefined && "the locks are the workers'" }
 
 t.test('an answer that remembers its session and an erasure of its user wait for each other in one order', onOneServer, async t => {
