@@ -67,9 +67,8 @@ export async function findEvents (
       (extract(epoch FROM p.at) * 1000000)::bigint || '_' || p.id AS cursor
     FROM (
       SELECT * FROM audit_events
-      WHERE tenant = ${tenant} ${conditions[0]} ${conditions[1]} ${conditions[2]} ${conditions[3]} ${conditions[4]} ${conditions[5]} ${
-    conditions[6]
-  }
+      WHERE tenant = ${tenant} ${conditions[0]} ${conditions[1]} ${conditions[2]} ${conditions[3]}
+        ${conditions[4]} ${conditions[5]} ${conditions[6]}
       ORDER BY at DESC, id DESC
       LIMIT ${limit}::int
     ) p

@@ -33,9 +33,8 @@ export async function watchAttempts (db: Database, events: ChainedEvent[]): Prom
 const settleFailures = (db: Database, attempts: [Attempt, ...Attempt[]] | Attempt[]): Promise<unknown> =>
   db.settle(
     'record_failures',
-    sql`${(attempts[0] as Attempt).tenant}, ${attempts.map(({ subject }) => subject)}::text[], ${
-      attempts.map(({ address }) => sourceOf(address))
-    }::text[],
+    sql`${(attempts[0] as Attempt).tenant}, ${attempts.map(({ subject }) => subject)}::text[],
+      ${attempts.map(({ address }) => sourceOf(address))}::text[],
     ${attempts.map(({ at }) => at)}::text[]::timestamptz[]`)
 
 /** The attempts for which `suspect_guessing` may answer something other than `few` or `known`, in one query. */
@@ -43,9 +42,8 @@ async function findGuessing (db: Database, outcome: 'failure' | 'success', attem
   if (attempts.length === 0) return []
   const { tenant } = attempts[0] as Attempt
   const found = await db.rows<{ n: number }>`
-    SELECT a.n::int FROM unnest(${attempts.map(({ subject }) => subject)}::text[], ${
-    attempts.map(({ at }) => at)
-  }::text[]::timestamptz[]) WITH ORDINALITY AS a (subject, at, n)
+    SELECT a.n::int FROM unnest(${attempts.map(({ subject }) => subject)}::text[],
+      ${attempts.map(({ at }) => at)}::text[]::timestamptz[]) WITH ORDINALITY AS a (subject, at, n)
     WHERE EXISTS (SELECT 1 FROM failures f WHERE f.tenant = ${tenant} AND f.user_id = a.subject)
       AND NOT EXISTS (SELECT 1 FROM suspicions s WHERE s.tenant = ${tenant} AND s.action = 'guessing.suspected'
         AND s.key = a.subject || ' ' || ${outcome} AND s.at > now() - interval '24 hours')

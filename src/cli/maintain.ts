@@ -29,9 +29,8 @@ try {
   say(`Partitions made: ${added}. Dropped: ${dropped.join(', ') || 'none'}. Counts of users put right: ${mended}.`)
   if (unsigned.length > 0) {
     throw new Error(
-      `Nothing was dropped: no checkpoint says yet that events older than ${days} days may be gone, for ${unsigned.length} tenants, as ${
-        JSON.stringify(unsigned[0])
-      }. ` +
+      `Nothing was dropped: no checkpoint says yet that events older than ${days} days may be gone, for ${unsigned.length} tenants, as ` +
+      `${JSON.stringify(unsigned[0])}. ` +
       'Let the service run for some minutes with that retention, and see what audit:verify says.')
   }
 } catch (error) {

@@ -40,10 +40,7 @@ export function looseEnds (floor: Floor): string[] {
   const open = Object.entries(CLOSED).filter(([field]) => !Object.hasOwn(floor, field))
   if (floor.enforcement !== 'required' || open.length === 0) return []
   return [
-    `requires MFA, but leaves ${
-      open.map(([field]) => field).join(', ')
-    } to each tenant, whose administrators could exempt everyone with them. To close them add ${
-      JSON.stringify(Object.fromEntries(open)).slice(1, -1)
-    }`
+    `requires MFA, but leaves ${open.map(([field]) => field).join(', ')} to each tenant, whose administrators could exempt everyone ` +
+    `with them. To close them add ${JSON.stringify(Object.fromEntries(open)).slice(1, -1)}`
   ]
 }

@@ -77,27 +77,23 @@ const acceptAll = (db: Database, { tenant, kind }: Among, attempts: Array<Own<Ac
       ${authentication}::jsonb, ${by}::jsonb) AS result`
     ),
     batch: async sorted => resultOf(await db.rows<Result<Accepted[]>>`
-    SELECT accept_factors(${tenant}, ${kind}, ${valuesOf(sorted, 'userId')}::uuid[], ${valuesOf(sorted, 'epoch')}::int[], ${
-          valuesOf(sorted, 'factorId')
-        }::uuid[],
-      ${valuesOf(sorted, 'counter')}::bigint[], ${valuesOf(sorted, 'authentication')}::jsonb[], ${
-          valuesOf(sorted, 'by')
-        }::jsonb[]) AS result`
+    SELECT accept_factors(${tenant}, ${kind}, ${valuesOf(sorted, 'userId')}::uuid[], ${valuesOf(sorted, 'epoch')}::int[],
+      ${valuesOf(sorted, 'factorId')}::uuid[],
+      ${valuesOf(sorted, 'counter')}::bigint[], ${valuesOf(sorted, 'authentication')}::jsonb[],
+        ${valuesOf(sorted, 'by')}::jsonb[]) AS result`
     )
   })
 
 const refuseAll = (db: Database, { tenant, kind }: Among, attempts: Array<Own<Refusal>>): Promise<Array<Refused | null>> =>
   batched(attempts, {
     single: async ({ userId, weight, limits, pendingId, near, by }) => resultOf(await db.rows<Result<Refused>>`
-    SELECT refuse_factor(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${
-          pendingId ?? null
-        }::uuid, ${near}::jsonb, ${by}::jsonb) AS result`
+    SELECT refuse_factor(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid,
+      ${near}::jsonb, ${by}::jsonb) AS result`
     ),
     // The limits are the deployment's, and so the same for all.
     batch: async sorted => resultOf(await db.rows<Result<Refused[]>>`
-    SELECT refuse_factors(${tenant}, ${kind}, ${(sorted[0] as Own<Refusal>).limits}::jsonb, ${valuesOf(sorted, 'userId')}::uuid[], ${
-          valuesOf(sorted, 'weight')
-        }::int[],
+    SELECT refuse_factors(${tenant}, ${kind}, ${(sorted[0] as Own<Refusal>).limits}::jsonb, ${valuesOf(sorted, 'userId')}::uuid[],
+      ${valuesOf(sorted, 'weight')}::int[],
       ${valuesOf(sorted, 'pendingId')}::uuid[], ${valuesOf(sorted, 'near')}::jsonb[], ${valuesOf(sorted, 'by')}::jsonb[]) AS result`)
   })
 

@@ -119,9 +119,8 @@ function createAnswer (
   function warnOfMissing (request: FastifyRequest, variable: string, action: string): void {
     if (!isNew(variable)) return
     request.log.warn(
-      `a gateway asked about a user who must ${
-        action.replace('login', 'log in')
-      }, and there is no page to send them to: browsers see raw JSON. Set ${variable}`
+      `a gateway asked about a user who must ${action.replace('login', 'log in')}, and there is no page to send them to: browsers see ` +
+      `raw JSON. Set ${variable}`
     )
   }
 

@@ -132,9 +132,8 @@ export function answerClientError (
   if (socket.writable) {
     onRefused(socket, status)
     socket.write(
-      `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: ${
-        Buffer.byteLength(body)
-      }\r\n` +
+      `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: ` +
+      `${Buffer.byteLength(body)}\r\n` +
       `${Object.entries(BASE_HEADERS).map(([name, value]) => `${name}: ${value}\r\n`).join('')}Connection: close\r\n\r\n${body}`)
   }
   socket.destroySoon()

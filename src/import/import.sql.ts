@@ -52,7 +52,6 @@ export const settleImported = (
   db.settle(
     'import_user',
     sql`${tenant}, ${userId}::uuid, ${kind}, ${namespace}, ${subject}, ${account}, ${keyId}, ${JSON.stringify(factors)}::jsonb,
-    ${counter}::bigint, ${source}, ${
-      JSON.stringify(tombstoneOf(peppers, { tenant, namespace, subject }).hashes)
-    }::jsonb, ${OPERATOR}::jsonb`
+    ${counter}::bigint, ${source}, ${JSON.stringify(tombstoneOf(peppers, { tenant, namespace, subject }).hashes)}::jsonb,
+      ${OPERATOR}::jsonb`
   )

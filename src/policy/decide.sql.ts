@@ -67,9 +67,8 @@ export const firstDeadline = (rule: Rule): Sql => deadline(rule, sql`NULL::times
 export function strictness (rule: Rule, sources: readonly string[], facts: Facts = {}): Sql {
   const asked = rule.enforcement === 'report_only'
     ? sql`${STRICTNESS.reportOnly}::int`
-    : sql`CASE WHEN ${
-      facts.isGraced ?? sql`${facts.deadline ?? deadline(rule)} > statement_timestamp()`
-    } THEN ${STRICTNESS.grace}::int ELSE ${STRICTNESS.required}::int END`
+    : sql`CASE WHEN ${facts.isGraced ?? sql`${facts.deadline ?? deadline(rule)} > statement_timestamp()`} THEN ${STRICTNESS.grace}::int
+      ELSE ${STRICTNESS.required}::int END`
   const byAccounts = rule.ssoRule === 'exempt_sso_only' ? sql` OR ${isSsoOnly(sources)}` : sql``
   const covered = rule.enforcement === 'optional'
     ? sql`${STRICTNESS.notRequired}::int`

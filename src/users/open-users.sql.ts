@@ -39,9 +39,8 @@ export async function findOpenUsers (db: Database, open: OpenUsers): Promise<Sql
   const first = await findFirstUsers(db, { tenant, conditions, cursor, limit })
   if (first !== null) return first
   const [row] = await db.reports<{ cohorts: number }>`
-    SELECT count(*)::int AS cohorts FROM (SELECT 1 FROM user_tallies WHERE tenant = ${open.tenant} AND NOT is_enrolled LIMIT ${
-    MAX_COHORTS + 1
-  }::int) AS first`
+    SELECT count(*)::int AS cohorts FROM (SELECT 1 FROM user_tallies WHERE tenant = ${open.tenant} AND NOT is_enrolled
+      LIMIT ${MAX_COHORTS + 1}::int) AS first`
   return (row as { cohorts: number }).cohorts <= MAX_COHORTS
     ? byCohort(open)
     : sql`SELECT id FROM users WHERE ${conditions} ${after(cursor)} ORDER BY id LIMIT ${limit}::int`
@@ -70,9 +69,8 @@ function byCohort ({ tenant, rules, sources, wanted, alsoInGroup, also, cursor, 
     CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${users} AND cohort = cohorts.cohort LIMIT 1) AS member
     CROSS JOIN LATERAL (
       SELECT id FROM (
-        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${users} AND cohort = cohorts.cohort ${
-      after(cursor)
-    } ${also}) AS timed
+        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${users}
+          AND cohort = cohorts.cohort ${after(cursor)} ${also}) AS timed
       WHERE ${isUserWanted} ORDER BY id LIMIT ${limit}::int) AS found
     WHERE ${isCohortWanted} ${alsoInGroup}`
   return sql`

@@ -141,9 +141,8 @@ export async function upsertUser (
   return await db.settle(
     'upsert_user',
     sql`${tenant}, ${id}::uuid, ${namespace}, ${subject}, ${issuerClaims.account ?? null}, ${issuerClaims.issuer},
-    ${issuerClaims.accounts !== undefined}, ${claims}::jsonb, to_timestamp(${issuerClaims.issuedAt}::float8), ${
-      JSON.stringify(hashes)
-    }::jsonb`
+    ${issuerClaims.accounts !== undefined}, ${claims}::jsonb, to_timestamp(${issuerClaims.issuedAt}::float8),
+      ${JSON.stringify(hashes)}::jsonb`
   )
 }
 

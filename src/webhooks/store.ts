@@ -20,6 +20,9 @@ export interface UndeliveredRow {
 /** What was not delivered yet, the newest first, after the one that `cursor` names. */
 export async function findUndelivered (db: Database, tenant: string, cursor: string | undefined, limit: number): Promise<UndeliveredRow[]> {
   const [micros, id] = cursor?.split('_') ?? []
+  const after = id === undefined
+    ? sql``
+    : sql`AND (n.at, n.id) < ('epoch'::timestamptz + ${micros}::bigint * interval '1 microsecond', ${id}::uuid)`
   return await db.reports<UndeliveredRow>`
     SELECT n.id::text, to_char(n.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
       coalesce((SELECT e.action FROM audit_events e WHERE e.tenant = ${tenant} AND e.at = n.at
@@ -31,9 +34,7 @@ export async function findUndelivered (db: Database, tenant: string, cursor: str
         'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS "nextTryAt",
       (extract(epoch FROM n.at) * 1000000)::bigint || '_' || n.id AS cursor
     FROM webhook_events n
-    WHERE n.tenant = ${tenant} ${
-    id === undefined ? sql`` : sql`AND (n.at, n.id) < ('epoch'::timestamptz + ${micros}::bigint * interval '1 microsecond', ${id}::uuid)`
-  }
+    WHERE n.tenant = ${tenant} ${after}
     ORDER BY n.at DESC, n.id DESC LIMIT ${limit}::int`
 }
 

@@ -115,7 +115,6 @@ export const settleConfirmed = (
     'confirm_factor',
     sql`${tenant}, ${userId}::uuid, ${kind}, ${isThrottled}, ${epoch}::int, ${revision}::int, ${factorId}::uuid, ${claim}::uuid,
       ${sealed}::bytea, ${keyId}, ${label}, ${counter}::bigint,
-    ${credential === null ? null : { ...credential, id: credential.id.toString('hex') }}::jsonb, ${setId}::uuid, ${
-      codes === null ? null : JSON.stringify(codes)
-    }::jsonb, ${rule}, ${authentication}::jsonb, ${by}::jsonb`
+    ${credential === null ? null : { ...credential, id: credential.id.toString('hex') }}::jsonb, ${setId}::uuid,
+      ${codes === null ? null : JSON.stringify(codes)}::jsonb, ${rule}, ${authentication}::jsonb, ${by}::jsonb`
   )

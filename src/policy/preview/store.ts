@@ -70,9 +70,8 @@ async function countCohorts (db: Database, tenant: string, rules: Rule[], source
   const [row] = await db.reports<Omit<PreviewRow, 'sample'>>`
     WITH timed AS MATERIALIZED (
       SELECT t.*, member.accounts, member.groups FROM (
-        SELECT cohort, ${
-    facts(rule => [isExempt(rule), deadline(rule)])
-  }, count(*) AS users FROM users WHERE ${timed} GROUP BY cohort, ${names}) AS t
+        SELECT cohort, ${facts(rule => [isExempt(rule), deadline(rule)])}, count(*) AS users FROM users WHERE ${timed}
+          GROUP BY cohort, ${names}) AS t
       CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${timed} AND cohort = t.cohort LIMIT 1) AS member
     ), cohorts AS (
       SELECT accounts, groups, is_enrolled, ${untimed}, users FROM current_tallies WHERE tenant = ${tenant}
@@ -81,9 +80,7 @@ async function countCohorts (db: Database, tenant: string, rules: Rule[], source
     ), judged AS (
       -- Each cohort is judged once, and not once for each of its groups.
       SELECT users, CASE WHEN is_enrolled THEN 'enrolled' ELSE (ARRAY['notCovered', 'exempt', NULL, 'inGrace',
-        'mustEnroll'])[1 + greatest(${
-    join(rules.map((rule, index) => strictness(rule, sources, columns[index])))
-  })] END AS bucket,
+        'mustEnroll'])[1 + greatest(${join(rules.map((rule, index) => strictness(rule, sources, columns[index])))})] END AS bucket,
         ${distinctGroups(sources)} || ARRAY[${ALL_USERS}, CASE WHEN ${areGroupsUnknown(sources)} THEN ${UNKNOWN} END]::text[] AS entries
       FROM cohorts OFFSET 0
     ), counted AS MATERIALIZED (

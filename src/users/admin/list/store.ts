@@ -79,9 +79,8 @@ async function findPage (db: Database, filter: UserFilter, judging: Judging, cur
   const also = conditions(filter)
   const alsoInGroup = group === undefined ? sql`` : sql`AND ${isInGroup(judging.sources, group)}`
   const byRow = (condition: Sql): Sql =>
-    sql`SELECT id FROM users WHERE tenant = ${tenant} AND ${condition} ${alsoInGroup} ${also} ${
-      after(cursor)
-    } ORDER BY id LIMIT ${limit}::int`
+    sql`SELECT id FROM users WHERE tenant = ${tenant} AND ${condition} ${alsoInGroup} ${also} ${after(cursor)} ORDER BY id
+      LIMIT ${limit}::int`
   const open = status === undefined ? undefined : OPEN[status]
   if (open === undefined && deadlineBefore === undefined) {
     const ofStatus = ofRow(status, tenant)
@@ -105,9 +104,9 @@ async function findPage (db: Database, filter: UserFilter, judging: Judging, cur
     status !== 'exempt' || deadlineBefore !== undefined || judging.rules.some(({ ssoRule }) => ssoRule !== 'exempt_sso_session')
   ) { return found }
   // Where each rule leaves SSO sessions alone, that is so with a factor, too.
-  return sql`SELECT id FROM ((${found}) UNION ALL (${
-    byRow(sql`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)}`)
-  })) AS exempt ORDER BY id LIMIT ${limit}::int`
+  return sql`SELECT id FROM ((${found})
+    UNION ALL (${byRow(sql`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)}`)})) AS exempt ORDER BY id
+    LIMIT ${limit}::int`
 }
 
 /**

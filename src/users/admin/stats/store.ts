@@ -29,9 +29,8 @@ export async function countStats (db: Database, tenant: string, sources: readonl
   const [row] = await db.reports<StatsRow>`
     WITH counted AS MATERIALIZED (
       SELECT entry, sum(users) AS users, coalesce(sum(users) FILTER (WHERE is_enrolled), 0) AS enrolled FROM (
-        SELECT is_enrolled, users, ${
-    distinctGroups(sources)
-  } || ${ALL_USERS}::text AS entries FROM current_tallies WHERE tenant = ${tenant} OFFSET 0) AS cohorts
+        SELECT is_enrolled, users, ${distinctGroups(sources)} || ${ALL_USERS}::text AS entries FROM current_tallies
+          WHERE tenant = ${tenant} OFFSET 0) AS cohorts
       CROSS JOIN LATERAL unnest(entries) AS entry GROUP BY 1
     ), grouped AS (
       SELECT ${groupOf(sources)} AS name, sum(users) AS users, sum(enrolled) AS enrolled FROM counted GROUP BY 1
@@ -39,9 +38,8 @@ export async function countStats (db: Database, tenant: string, sources: readonl
       SELECT * FROM grouped WHERE name IS NOT NULL AND users > 0 ORDER BY users DESC, name LIMIT ${MAX_GROUPS}::int
     ), days AS (
       SELECT day, day AT TIME ZONE 'UTC' AS begins, (day + interval '1 day') AT TIME ZONE 'UTC' AS ends
-      FROM (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') - n * interval '1 day' AS day FROM generate_series(0, ${
-    DAYS - 1
-  }::int) AS n) AS d
+      FROM (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') - n * interval '1 day' AS day
+        FROM generate_series(0, ${DAYS - 1}::int) AS n) AS d
     )
     SELECT
       (SELECT coalesce(sum(users), 0)::float8 FROM counted WHERE entry = ${ALL_USERS}) AS users,
