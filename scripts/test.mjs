@@ -98,7 +98,10 @@ await Promise.all([
   // What runs of `src` is noted here: all of it in one build, as a line of two builds would count twice.
   build({
     ...options,
-    entryPoints: [...groups.map((_, n) => ({ in: `group:${n}`, out: `groups/${n}` })), ...[...alone, ...programs].map(entry)],
+    entryPoints: [
+      ...groups.map((_, n) => ({ in: `group:${n}`, out: `groups/${n}` })),
+      ...[...alone, ...(isCovered ? programs : [tap.before, tap.after])].map(entry)
+    ],
     outdir: OUT,
     sourcemap: 'linked',
     plugins: [grouping, sources]
