@@ -17,6 +17,9 @@ const LIMITS = {
 const SILENCE_MS = 15_000
 const CLOSE_AGAIN_MS = 100
 
+/** Clients that read this header let go of the connection in time, a second early or at the latest after so many of them. */
+const BRIEFLY = 'timeout=2'
+
 /**
  * Connections that a listener has at most. Each may have 80 KiB unread (a read of Node's, and what its stream holds before it reads
  * no more), so that together they stay within the memory that deploy/kubernetes gives a replica.
@@ -24,9 +27,11 @@ const CLOSE_AGAIN_MS = 100
 export const MAX_CONNECTIONS = 2500
 
 export interface Listener extends Server {
-  /** Is a connection kept after an answer? Where not, the next call finds another replica. */
-  keepAlive: (isKept: boolean) => void
-  /** How long a connection must have been quiet to be closed when the listener is. */
+  /**
+   * Is a connection kept after an answer? Where not, the next call finds another replica; `briefly` tells the client for how long.
+   */
+  keepAlive: (isKept: boolean | 'briefly') => void
+  /** How long a connection must have been quiet to be closed when the listener is. Longer than `briefly` promises. */
   lingerMs: number
 }
 
@@ -54,10 +59,11 @@ export function createListener (
   const open = new Set<Connection>()
   const connectionOf = (socket: Socket): Connection => connections.get(socket) as Connection
   const goOnLater = inTurn()
-  let isDraining = false
+  let isKept: boolean | 'briefly' = true
 
   const server = createServer(LIMITS, (request, response) => {
-    response.shouldKeepAlive &&= !isDraining
+    response.shouldKeepAlive &&= isKept !== false
+    if (isKept === 'briefly') response.setHeader('keep-alive', BRIEFLY)
     connectionOf(request.socket).take({ request, response })
   })
   server.setTimeout(SILENCE_MS)
@@ -87,24 +93,33 @@ export function createListener (
     closeQuiet()
   }
 
-  function keepAlive (isKept: boolean): void {
-    isDraining = !isKept
-    for (const each of open) each.keepAlive(isKept)
+  // A connection that the system has made is reset if the listener closes before it was taken up: so that happens right after the loop
+  // has taken up what there was.
+  const close = server.close.bind(server)
+  server.close = onClosed => {
+    afterReading(() => { close(onClosed) })
+    return server
+  }
+
+  function keepAlive (kept: boolean | 'briefly'): void {
+    isKept = kept
+    for (const each of open) each.keepAlive(kept !== false)
   }
 
   /** What waits for its client, once the loop has come round and read what there was; and so on until none is left. */
   function closeQuiet (): void {
-    setImmediate(() => {
-      setImmediate(() => {
-        for (const each of open) if (each.isQuiet(listener.lingerMs)) each.close()
-        if (open.size > 0) setTimeout(closeQuiet, CLOSE_AGAIN_MS).unref()
-      })
+    afterReading(() => {
+      for (const each of open) if (each.isQuiet(listener.lingerMs)) each.close()
+      if (open.size > 0) setTimeout(closeQuiet, CLOSE_AGAIN_MS).unref()
     })
   }
 
   const listener: Listener = Object.assign(server, { keepAlive, lingerMs: 0 })
   return listener
 }
+
+/** Once the event loop has come round, and has read what had arrived and taken up who had come. */
+function afterReading (act: () => void): void { setImmediate(() => { setImmediate(act) }) }
 
 /**
  * Of those who have sent requests ahead one goes on each time that the event loop comes round: it comes round as often as it can, and

@@ -10,7 +10,7 @@ declare module 'fastify' {
 
 /** In milliseconds. */
 const CALM = 500
-const LINGER = 1000
+const LINGER = 2500
 
 /**
  * What a stop begins with, while everything is still answered: it is not ready any more, and each answer is the last on its connection,
@@ -29,15 +29,16 @@ export class Drain {
     if (ms === 0) return
     for (const listener of this.#listeners) listener.lingerMs = LINGER
     // A connection that the system has made and we have not taken up yet is reset when the listener closes. At the end connections are
-    // kept again: so hardly any client makes a new one.
+    // kept again: so hardly any client makes a new one. And only
+    // briefly, as the client hears: so hardly any uses one in the moment in which it is closed for having been quiet.
     const calm = Math.min(CALM, ms / 2)
     this.#keepAlive(false)
     await sleep(ms - calm)
-    this.#keepAlive(true)
+    this.#keepAlive('briefly')
     await sleep(calm)
   }
 
-  #keepAlive (isKept: boolean): void { for (const listener of this.#listeners) listener.keepAlive(isKept) }
+  #keepAlive (isKept: false | 'briefly'): void { for (const listener of this.#listeners) listener.keepAlive(isKept) }
 }
 
 export function registerDrain (app: FastifyInstance): void {

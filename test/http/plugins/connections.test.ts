@@ -1,7 +1,7 @@
 // What one connection may have under way: whatever is written on it, others are served.
 import { EventEmitter, once } from 'node:events'
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { createListener, MAX_CONNECTIONS } from '../../../src/http/plugins/connections.ts'
@@ -316,4 +316,16 @@ t.test('whatever cannot be read is told of, with what it was answered', async t 
   t.equal((await raw(url, 'NONSENSE\r\n\r\n')).status, 400)
   t.equal((await raw(url, get('/', `X: ${'x'.repeat(70_000)}`))).status, 431)
   t.same(refused, [400, 431])
+})
+
+t.test('a connection that the system has made before the listener closes is taken up, and answered', async t => {
+  const server = createListener((_request, response) => { response.setHeader('content-length', 2).end('ok') }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const made = connect((server.address() as AddressInfo).port, '127.0.0.1').setEncoding('utf8')
+  made.write(get('/'))
+  // By then the system has been told to connect, and on this machine it has: only we have not come to it.
+  await new Promise<void>(resolve => { process.nextTick(resolve) })
+  server.close()
+  t.match((await once(made, 'data'))[0], /^HTTP\/1\.1 200 /)
+  await once(server, 'close')
 })

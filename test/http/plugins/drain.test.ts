@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { wire } from '../../helpers/raw.ts'
 import { startService } from '../../helpers/service.ts'
+import { until } from '../../helpers/until.ts'
 
 const get = (path: string, ...headers: string[]): string => [`GET ${path} HTTP/1.1`, 'Host: x', ...headers, '', ''].join('\r\n')
 
@@ -44,22 +45,23 @@ t.test('from the first moment on it is not ready, everything is answered, and ea
   const [late, leaving] = [await wire(t, service.url), await wire(t, service.url)]
   late.socket.write(get('/health/live'))
   leaving.socket.write(get('/health/live', 'Connection: close'))
-  t.equal(
-    (await late.until(1))[0]?.headers.connection,
-    'keep-alive',
-    'towards the end they are kept again, so that none is made as the listener closes'
+  t.match(
+    (await late.until(1))[0]?.headers,
+    { connection: 'keep-alive', 'keep-alive': 'timeout=2' },
+    'towards the end they are kept again, briefly, so that none is made as the listener closes'
   )
   t.equal((await leaving.until(1))[0]?.headers.connection, 'close')
   await drained
 
   const closed = service.app.close()
-  await t.rejects(fetch(`${service.url}/health/live`), 'no other is let in')
+  // No other is let in.
+  await until(() => fetch(`${service.url}/health/live`).then(() => false, () => true))
   late.socket.write(get('/health/live'))
   t.match((await late.until(2))[1], { status: 200, headers: { connection: 'close' } }, 'a client that is in is answered, once')
   await closed
 })
 
-t.test('a connection that has been quiet for a second is closed; one that has just been made or used, or is at work, is not', async t => {
+t.test('a connection that has been quiet for longer than was said is closed; one that has just been made or used is not', async t => {
   const service = await startService(t)
   const quiet = await wire(t, service.url)
   await service.app.drain.run(600)
@@ -73,7 +75,7 @@ t.test('a connection that has been quiet for a second is closed; one that has ju
   used.socket.write(get('/health/live'))
   t.equal((await used.until(2))[1]?.status, 200)
   await closed
-  t.ok(performance.now() - start < 5000)
+  t.ok(performance.now() - start < 8000)
 })
 
 t.test('where nothing is to be waited for, what is idle is closed at once; what was sent before is answered', async t => {
