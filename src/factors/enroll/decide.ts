@@ -34,7 +34,9 @@ function conflict ({ factors }: User, { hasRoom }: KindRules, label: string | nu
   return factors.some(factor => factor.label === label) ? { outcome: 'label_taken' } : null
 }
 
-export type ConfirmDecision = { outcome: 'not_found' } | Refused | Conflict | Throttled |
+export type ConfirmDecision = { outcome: 'not_found' } |
+  /** It is active already: what was sent counts no more. */
+  { outcome: 'spent' } | Refused | Conflict | Throttled |
   /** Its kind says whether it is proved. */
   { outcome: 'prove', pending: Pending, isFirst: boolean }
 
@@ -53,6 +55,9 @@ export function decideConfirm (
 ): ConfirmDecision {
   const { factors } = user
   const pending = user.pending.find(each => each.kind === rules.kind && each.factorId === factorId)
+  const isActive = factors.some(({ id, kind }) => kind === rules.kind && id === factorId)
+  // A code that is sent again is told that its set-up is over, as it is for whatever else is not pending.
+  if (isActive && !rules.isThrottled) return { outcome: 'spent' }
   if (pending === undefined || pending.session !== sessionKey(caller)) return { outcome: 'not_found' }
   const isFirst = factors.length === 0
   const refusal = isFirst && !needsCode ? null : decideSetUp(user, caller, needsCode, now, settings)

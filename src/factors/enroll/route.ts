@@ -232,6 +232,7 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
     refuseThrottled(decision)
     if (decision.outcome === 'step_up') throw new Problem('step_up_required', decision.stepUp)
     if (decision.outcome === 'not_found') throw new Problem('not_found', { detail: DETAILS.setUpOver })
+    if (decision.outcome === 'spent') throw problemOf(kind, 'code_refused')
     if (decision.outcome !== 'prove') throw new Problem(decision.outcome)
     return decision
   }

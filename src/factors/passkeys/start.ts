@@ -4,7 +4,10 @@ import type { Metrics } from '../../http/plugins/metrics.ts'
 import type { Database } from '../../platform/db/client.ts'
 import { countUnusable } from './store.ts'
 
-/** Tells at the start how many passkeys open nothing any more, as they are bound to another domain than the one that is configured. */
+/**
+ * Tells at the start how many passkeys open nothing any more, as they are bound to another domain than the one that is configured; also
+ * where none is, as that may be what was lost.
+ */
 export function tellUnusable (app: FastifyInstance, db: Database, { PASSKEYS }: Settings, metrics: Metrics): void {
   let unusable: Record<string, number> = {}
   metrics.watch(
@@ -13,7 +16,6 @@ export function tellUnusable (app: FastifyInstance, db: Database, { PASSKEYS }: 
     'rp_id',
     () => unusable
   )
-  if (PASSKEYS.length === 0) return
   const tell = async (): Promise<void> => {
     try {
       unusable = await countUnusable(db, PASSKEYS)

@@ -71,7 +71,11 @@ t.test('a first factor: set up, proved, and a token says so', async t => {
   t.match(confirmed, { status: 200, body: { factorId, tokenType: 'Bearer', acr: 'mfa', amr: ['pwd', 'mfa'], nextCodeAt: null } })
   t.equal(confirmed.body.recoveryCodes.length, 10, 'the first factor brings recovery codes')
   t.same(claimsOf(confirmed.body.token).amr, ['pwd', 'mfa'], 'a set-up proves no possession')
-  t.match(await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential }), { status: 404 }, 'it is over')
+  t.match(
+    await user.call('POST', '/mfa/passkeys/confirm', { factorId, credential }),
+    { status: 422, body: { code: 'code_refused' } },
+    'an answer counts once'
+  )
   const passkey = { rpId: 'example.com', credentialId: credential.id, synced: true, provider: 'iCloud Keychain', usable: true }
   t.match((await user.call('GET', '/mfa/status')).body, {
     enrolled: true,

@@ -20,6 +20,11 @@ t.test('how many there are, by their domain, in the log and the metrics', async 
   t.match(JSON.parse(line as string), { level: 40, rpId: 'example.com', passkeys: 2 })
   t.same(await metric(moved), ['mfa_passkeys_unusable{rp_id="example.com"} 2'])
   t.same([warned(first), await metric(first)], [[], []], 'none of the configured one')
+
+  const { PASSKEY_RP_ID: _, PASSKEY_ORIGINS: __, ...without } = first.env
+  const lost = await startService(t, without)
+  t.match(JSON.parse((await until(() => warned(lost)[0])) as string), { level: 40, rpId: 'example.com', passkeys: 2 })
+  t.same(await metric(lost), ['mfa_passkeys_unusable{rp_id="example.com"} 2'], 'all of them, where the configuration has lost the domain')
 })
 
 t.test('a database that cannot say keeps nothing from starting', async t => {
