@@ -11,8 +11,8 @@ export interface MfaClientOptions {
   /** Hears each new MFA token before the one that it had ends, and null when there is none any more. */
   onToken?: (token: MfaToken | null) => void
   /**
-   * More is needed before a call can be answered: ask for a code (`verify`, with which you call `verify` or `recover` here), lead to
-   * the log-in page (`login`), or ask for an administrator's code (`recovery`). Resolve to true, and the call is made again;
+   * More is needed before a call can be answered: ask for a code or a passkey (`verify`; where `acr` is `phr`, for a passkey alone),
+   * lead to the log-in page (`login`), or ask for an administrator's code (`recovery`). Resolve to true, and the call is made again;
    * to false, and it rejects. Calls that meet it at the same time wait for the one answer.
    */
   onStepUp?: (stepUp: StepUp) => boolean | Promise<boolean>
@@ -27,8 +27,8 @@ export interface MfaClient extends Operations {
   forget: () => void
 }
 
-/** What asks for a code itself is told of the login, not of what a code has earned before: so its token lives as long as it can. */
-const OF_THE_LOGIN = /^\/mfa\/(verify|recovery|token)$/
+/** What proves a factor itself is told of the login, not of what was proved before: so its token lives as long as it can. */
+const OF_THE_LOGIN = /^\/mfa\/(verify|recovery|token|passkeys\/(challenge|verify))$/
 
 /** A client of one user's session: make another for another login. */
 export function createMfaClient ({ baseUrl, getToken, onToken, onStepUp, fetch: given }: MfaClientOptions): MfaClient {
@@ -39,10 +39,15 @@ export function createMfaClient ({ baseUrl, getToken, onToken, onStepUp, fetch: 
     async () => await exchange(fetch, 'POST', `${base}/mfa/token`, await firstFactor(), undefined, {}),
     onToken
   )
-  let steppingUp: Promise<boolean> | undefined
-  const stepUp = (problem: StepUp): Promise<boolean> => {
-    steppingUp ??= Promise.resolve(problem).then(onStepUp).then(isDone => isDone === true).finally(() => { steppingUp = undefined })
-    return steppingUp
+  let steppingUp: { acr: StepUp['acr'], isDone: Promise<boolean> } | undefined
+  const stepUp = async (problem: StepUp): Promise<boolean> => {
+    // Who is asked for a code just now may type one, and here only a passkey counts: that is another question, after this one.
+    if (problem.acr !== undefined && steppingUp?.acr !== problem.acr) await steppingUp?.isDone
+    steppingUp ??= {
+      acr: problem.acr,
+      isDone: Promise.resolve(problem).then(onStepUp).then(isDone => isDone === true).finally(() => { steppingUp = undefined })
+    }
+    return await steppingUp.isDone
   }
 
   const send: Send = async <T>(

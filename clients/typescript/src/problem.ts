@@ -3,7 +3,7 @@ import type { Problem as AnyProblem } from './schema.ts'
 type Code = AnyProblem['code']
 type WithErrors = 'invalid_request' | 'required_by_policy'
 type WithWait = 'too_many_attempts' | 'unavailable'
-type Of<C extends string, More = unknown> = Omit<AnyProblem, 'code' | 'errors' | 'action' | 'cause'> & { code: C } & More
+type Of<C extends string, More = unknown> = Omit<AnyProblem, 'code' | 'errors' | 'action' | 'acr' | 'cause'> & { code: C } & More
 
 /** Why a call was refused (RFC 9457), by its `code`. `detail` says what to do next, for front-end developers. */
 export type Problem =
@@ -18,9 +18,11 @@ export type Problem =
   /** No answer of the service: the connection is gone, or something else answered. Whether the call counted is not known. */
   | Of<'unreachable', { cause?: unknown }>
 
-/** A good token, but more is needed first: a code, a new login, or an administrator's code. */
+/** A good token, but more is needed first: a code or a passkey, a new login, or an administrator's code. */
 export type StepUp = Of<'step_up_required', {
   action: 'verify' | 'login' | 'recovery'
+  /** `phr`: only a passkey counts. */
+  acr?: 'phr'
   /** How old, in seconds, the code or the login may be. */
   maxAge?: number
 }>

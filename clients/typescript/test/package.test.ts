@@ -50,7 +50,9 @@ t.test('what is published can be installed, imported by Node and compiled agains
 
   writeFileSync(join(dir, 'package.json'), '{ "type": "module" }')
   writeFileSync(join(dir, 'app.ts'), `import { createMfaClient, problemOf, type Status } from '@headless-mfa/client'
-    const mfa = createMfaClient({ baseUrl: 'http://127.0.0.1:1' })
+    import { isSupported, provePasskey } from '@headless-mfa/client/passkeys'
+    const mfa = createMfaClient({ baseUrl: 'http://127.0.0.1:1', onStepUp: ({ acr }) => provePasskey(mfa, { acr }).then(() => true) })
+    if (isSupported()) throw new Error('Node has no passkeys')
     const status: Status | string = await mfa.getStatus().catch(error => problemOf(error).code)
     console.log(status)
     // @ts-expect-error -- a code is text

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { enrollPasskey, PASSKEYS } from '../../../test/helpers/passkeys.ts'
 import { claimsOf, type User, startService } from '../../../test/helpers/service.ts'
 import { problemOf, type StepUp } from '../src/index.ts'
 import { wire } from './wired.ts'
 
-const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
+const service = await startService(t, { ...PASSKEYS, JWT_SESSION_CLAIM: 'sid', MFA_APPLICATION_AUDIENCES: 'billing' })
 
 /** A user who enrolled in an earlier login, and has to prove a code in this one. */
 async function enrolled (): Promise<{ user: User, secret: string, code: () => string }> {
@@ -116,6 +117,41 @@ t.test('where more is needed the user is asked once, however many calls wait for
   t.match(answers, [{ secret: String }, { recoveryCodes: Array }, { label: 'First' }])
   t.match(asked, [{ action: 'verify', maxAge: 900 }])
   t.equal(sent().filter(line => line === 'POST /mfa/verify').length, 1)
+})
+
+t.test('where only a passkey counts the question says so, and waits for one after a code that is being typed', async t => {
+  const { user, code } = await enrolled()
+  const { token } = await user.call('POST', '/mfa/verify', { code: code() }, user.token({ sid: 'before' })).then(({ body }) => body)
+  service.clock.advance(30)
+  const { authenticator } = await enrollPasskey(user, { token })
+  const asked: StepUp[] = []
+  const { mfa, login } = wire(user, {
+    onStepUp: async problem => {
+      asked.push(problem)
+      await sleep(20)
+      if (problem.acr !== 'phr') await mfa.verify({ code: code() })
+      else await mfa.verifyPasskey({ credential: authenticator.get((await mfa.challengePasskey()).options) as never, acr: 'phr' })
+      return true
+    }
+  })
+  login.token = user.token({ sid: 'third' })
+  const forBilling = { audience: 'billing', acr: 'phr' } as const
+  const answers = await Promise.all([mfa.replaceRecoveryCodes(), mfa.renewToken(forBilling), mfa.renewToken(forBilling)])
+  t.match(answers, [{ recoveryCodes: Array }, { acr: 'phr' }, { acr: 'phr' }])
+  t.match(asked, [{ action: 'verify', acr: undefined }, { action: 'verify', acr: 'phr' }], 'each once')
+})
+
+t.test('a passkey is proved with the login\'s token, as a code is, so that the next one lives longer', async t => {
+  const user = service.user({ sid: 'now' })
+  const { authenticator } = await enrollPasskey(user)
+  const { mfa, login, received } = wire(user)
+  const prove = async (): Promise<unknown> =>
+    await mfa.verifyPasskey({ credential: authenticator.get((await mfa.challengePasskey()).options) as never })
+  login.token = endingIn(user, 100)
+  await prove()
+  login.token = endingIn(user, 800)
+  await prove()
+  t.ok(claimsOf(received[1]?.token as string).exp > claimsOf(received[0]?.token as string).exp + 600)
 })
 
 t.test('an old second factor is asked for again, though the session is remembered', async t => {
