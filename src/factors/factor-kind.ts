@@ -27,8 +27,8 @@ export interface FactorKind extends ProofKind {
   /** So many a user may have; kinds that can be guessed share theirs, as each of them is one more to guess. */
   readonly most: number
   readonly settlement: FactorSettlement
-  /** What a user does next after a refused answer, or without a factor of the kind: where that is not about codes. */
-  readonly says?: { readonly refused: keyof typeof DETAILS, readonly missing: keyof typeof DETAILS }
+  /** What a user does next without a factor of the kind, and after a refused answer, where that is not about codes. */
+  readonly says: { readonly missing: keyof typeof DETAILS, readonly refused?: keyof typeof DETAILS }
   /** Its components of the specification. */
   readonly schemas: readonly TSchema[]
   readonly calls: { readonly start: KindCall, readonly confirm: KindCall, readonly verify: KindCall }

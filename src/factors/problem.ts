@@ -11,9 +11,9 @@ export function refuseUnoffered ({ config }: Services, { isOffered }: FactorKind
   if (isOffered?.(config, tenant) === false) throw new Problem('not_offered')
 }
 
-/** What problems of a kind say that is not about codes. */
-export const detailsOf = ({ says }: FactorKind): { code_refused?: string, not_enrolled?: string } =>
-  says === undefined ? {} : { code_refused: DETAILS[says.refused], not_enrolled: DETAILS[says.missing] }
+/** What problems of a kind say of it. */
+export const detailsOf = ({ says: { missing, refused } }: FactorKind): { code_refused?: string, not_enrolled: string } =>
+  ({ not_enrolled: DETAILS[missing], ...(refused !== undefined && { code_refused: DETAILS[refused] }) })
 
 /** One answer, whatever was wrong or missing. */
 export function problemOf (kind: FactorKind, code: 'code_refused' | 'not_enrolled'): Problem {

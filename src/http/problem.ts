@@ -21,16 +21,16 @@ export const PROBLEMS = {
   },
   step_up_required: {
     status: 401,
-    title: 'A fresh code or login is needed',
+    title: 'A fresh second factor or login is needed',
     detail:
-      'Do what `action` says, then repeat the call with the new token. `verify`: POST /mfa/verify. `login`: sign in again. ' +
-      '`recovery`: a code from an administrator, at POST /mfa/recovery.'
+      'Do what `action` says, then repeat the call with the new token. `verify`: POST /mfa/verify, or with a passkey POST ' +
+      '/mfa/passkeys/verify. `login`: sign in again. `recovery`: a code from an administrator, at POST /mfa/recovery.'
   },
   forbidden: { status: 403, title: 'Forbidden', detail: 'Ask an administrator for the role that this needs, or use another account.' },
   enrollment_required: {
     status: 403,
     title: 'A second factor must be set up first',
-    detail: 'Set one up at the page that `X-MFA-Location` names, or by POST /mfa/enroll.'
+    detail: 'Set one up at the page that `X-MFA-Location` names, or by POST /mfa/enroll or POST /mfa/passkeys.'
   },
   login_time_unknown: {
     status: 403,
@@ -56,7 +56,11 @@ export const PROBLEMS = {
     title: 'Too many authenticators',
     detail: 'Remove one first. A user can have five authenticators and ten passkeys.'
   },
-  not_enrolled: { status: 409, title: 'Not enrolled', detail: 'This user has no second factor yet. Set one up first: POST /mfa/enroll.' },
+  not_enrolled: {
+    status: 409,
+    title: 'Not enrolled',
+    detail: 'This user has no second factor yet. Set one up first: POST /mfa/enroll or POST /mfa/passkeys.'
+  },
   not_offered: {
     status: 409,
     title: 'Not offered here',
@@ -112,12 +116,14 @@ export type ProblemCode = keyof typeof PROBLEMS
 export const DETAILS = {
   path: 'There is no such path. GET /openapi.json lists all of them.',
   setUpOver:
-    'This set-up is over: ten minutes have passed, five codes were wrong, or another set-up was started since. Start again: ' +
-    'POST /mfa/enroll.',
+    'This set-up is over: ten minutes have passed, five answers were wrong, or another set-up was started since. Start again.',
   recoveryCode: 'Use another recovery code. Each works once. Check this one for typing errors first.',
   passkey:
     "The passkey's answer does not count. Ask for another challenge, POST /mfa/passkeys/challenge, and try again, or use another factor.",
   noPasskey: 'This user has no passkey that can be used here. Set one up first: POST /mfa/passkeys.',
+  noAuthenticator:
+    'This user has no authenticator app. Set one up first, POST /mfa/enroll, or use a factor that they have: `factors` in GET ' +
+    '/mfa/status names them.',
   phr: 'Only a passkey counts here. POST /mfa/passkeys/challenge, then POST /mfa/passkeys/verify, and repeat the call with the new token.',
   bypassCode: 'Ask an administrator for a new code. Each works once, and for 15 minutes at most. Check this one for typing errors first.',
   noCodes: 'This user has no recovery codes. POST /mfa/recovery/codes makes them, once there is a second factor.',

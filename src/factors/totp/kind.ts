@@ -17,6 +17,7 @@ export const totp: FactorKind = {
   audit: auditOf(TOTP_KIND),
   most: MAX_GUESSABLE,
   settlement: BY_COUNTER,
+  says: { missing: 'noAuthenticator' },
   schemas: TOTP_SCHEMAS,
   calls: {
     start: {

@@ -42,6 +42,7 @@ export const pad: FactorKind = {
   audit: auditOf('pad'),
   most: MAX_GUESSABLE,
   settlement: BY_COUNTER,
+  says: { missing: 'noAuthenticator' },
   schemas: [
     PadRequest,
     PadAnswer,
