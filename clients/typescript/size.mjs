@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib'
 
 const ENTRIES = [
   { name: 'The client', file: 'index.ts', limit: 6 * 1024 },
-  { name: 'Its entry for passkeys', file: 'passkeys.ts', limit: 1.5 * 1024 }
+  { name: 'Its entry for passkeys', file: 'passkeys.ts', limit: 1.75 * 1024 }
 ]
 for (const { name, file, limit } of ENTRIES) {
   const { outputFiles: [bundle] } = await build({

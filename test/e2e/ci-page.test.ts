@@ -58,16 +58,16 @@ function installed (): string {
 /** The reader's application: a page that asks for a code where it must, and hands /mfa/ on. */
 async function writeApplication (project: string, port: number): Promise<void> {
   const { outputFiles: [client] } = await build({
-    entryPoints: ['clients/typescript/src/index.ts'],
+    stdin: { contents: 'export * from "./index.ts"; export * from "./passkeys.ts"', resolveDir: 'clients/typescript/src' },
     bundle: true,
     format: 'esm',
     write: false
   })
   writeFileSync(join(project, 'client.js'), client?.text as string)
   writeFileSync(join(project, 'page.html'), `<!doctype html><html lang="en"><title>App</title><h1>Sign in</h1>
-    <form hidden><label>Code <input name="code"></label><button>Continue</button><p role="alert"></p></form>
+    <form hidden><label>Code <input name="code"></label><button>Continue</button><button type="button">Use my passkey</button><p role="alert"></p></form>
     <script type="module">
-      import { createMfaClient, problemOf } from '/client.js'
+      import { createMfaClient, prepare, problemOf, provePasskey } from '/client.js'
       const token = new URLSearchParams(location.search).get('token')
       const mfa = createMfaClient({ baseUrl: '', getToken: () => token })
       const form = document.querySelector('form')
@@ -82,7 +82,11 @@ async function writeApplication (project: string, port: number): Promise<void> {
           document.querySelector('[role=alert]').textContent = problemOf(error).code === 'code_refused' ? 'That code did not work.' : String(error)
         }
       })
-      if (token) await show()
+      if (token) {
+        await show()
+        const prepared = prepare(mfa)
+        form.querySelector('[type=button]').onclick = () => provePasskey(mfa, { prepared }).then(show)
+      }
     </script></html>`)
   writeFileSync(join(project, 'app.mjs'), `
     import { readFileSync } from 'node:fs'
@@ -129,8 +133,8 @@ t.test(
     for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { output += String(chunk) })
     const code = await new Promise(resolve => { child.once('exit', resolve) })
     t.equal(code, 0, output)
-    t.match(output, /# pass 1\b/)
-    t.match(output, /1 passed/)
+    t.match(output, /# pass 2\b/)
+    t.match(output, /2 passed/)
     t.same(left(), [])
 
     const bin = join(project, 'node_modules/.bin/headless-mfa')

@@ -1,4 +1,5 @@
 // Passkeys in a browser: what `navigator.credentials` and the service say to each other.
+import { toBytes, toText } from './bytes.ts'
 import type { MfaClient } from './client.ts'
 import { MfaError } from './problem.ts'
 import type {
@@ -52,8 +53,6 @@ interface Browser {
     signalAllAcceptedCredentials?: (which: { rpId: string, userId: string, allAcceptedCredentialIds: string[] }) => Promise<void>
   }
   navigator?: { credentials?: { create: Ceremony, get: Ceremony } }
-  atob: (text: string) => string
-  btoa: (text: string) => string
 }
 const browser = globalThis as unknown as Browser
 
@@ -230,9 +229,3 @@ function toJson (credential: Credential): any {
   const transports = response.getTransports?.()
   return { id, type, response: { ...Object.fromEntries(bytes), ...(transports && { transports }) } }
 }
-
-const toBytes = (text: string): Uint8Array =>
-  Uint8Array.from(browser.atob(text.replaceAll('-', '+').replaceAll('_', '/')), character => character.charCodeAt(0))
-
-const toText = (bytes: Uint8Array): string =>
-  browser.btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')

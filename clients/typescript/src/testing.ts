@@ -1,5 +1,8 @@
 // For tests of what stands before the service: users with tokens and authenticators, without a browser or a phone.
+import { createPasskey } from './authenticator.ts'
+import { toText } from './bytes.ts'
 import { createMfaClient, type MfaClient, type MfaClientOptions } from './client.ts'
+import type { PasskeyVerifyAnswer } from './schema.ts'
 
 /** Where the service is, and how the first-factor tokens that it accepts are signed: what `headless-mfa --test` prints. */
 export interface TestingOptions {
@@ -24,6 +27,26 @@ export interface Enrolled {
   token: string
 }
 
+export interface PasskeyOptions {
+  label?: string
+  /** Of the page that makes and uses it. By default `http://localhost`, or `https://` and the domain of the passkeys. */
+  origin?: string
+}
+
+/** Of a browser, as Playwright (`context.newCDPSession(page)`) and Puppeteer (`page.createCDPSession()`) have it. */
+export interface DevTools { send: (method: any, parameters?: any) => Promise<any> }
+
+export interface TestPasskey {
+  factorId: string
+  recoveryCodes: string[]
+  /** The MFA token of this set-up. */
+  token: string
+  /** Answers a challenge, as the user would: afterwards the client has an MFA token, whose `acr` is `phr`. */
+  prove: (mfa: MfaClient, asked?: { acr?: 'phr', audience?: string }) => Promise<PasskeyVerifyAnswer>
+  /** Gives the passkey to Chromium, whose user then says yes to whatever page asks for it. */
+  putInto: (browser: DevTools) => Promise<void>
+}
+
 export interface TestUser {
   readonly sub: string
   readonly tenant: string
@@ -33,6 +56,8 @@ export interface TestUser {
   client: (options?: Partial<MfaClientOptions>) => Promise<MfaClient>
   /** Sets an authenticator up, as the user would; `code` knows it from then on. */
   enroll: (label?: string) => Promise<Enrolled>
+  /** Sets a passkey up without a browser, beside an authenticator or without one. */
+  passkey: (options?: PasskeyOptions) => Promise<TestPasskey>
   /** What the authenticator shows, and never a code twice: waits for the next one where this one was given out. */
   code: () => Promise<string>
 }
@@ -54,8 +79,7 @@ interface Hmac {
 const platform = globalThis as unknown as {
   crypto: { subtle: Hmac, randomUUID: () => string },
   process?: { env: Record<string, string | undefined> },
-  TextEncoder: new() => { encode: (text: string) => Uint8Array },
-  btoa: (text: string) => string
+  TextEncoder: new() => { encode: (text: string) => Uint8Array }
 }
 
 /**
@@ -90,6 +114,8 @@ function createUser (
 ): TestUser {
   let secret: string | undefined
   let given = 0
+  /** The MFA token of the last set-up: with it the next one may begin. */
+  let proved: string | undefined
   /** Each step after `from` that was not given out: the service takes this one's code, and one's of each side. */
   const next = async (from: number): Promise<string> => {
     if (secret === undefined) throw new Error(`${user.sub} has no authenticator yet: call enroll() first.`)
@@ -115,13 +141,17 @@ function createUser (
     const login = await token()
     return createMfaClient({ baseUrl: url, getToken: () => login, ...options })
   }
+  const settingUp = async (): Promise<MfaClient> => {
+    const bearer = proved
+    return await client(bearer === undefined ? {} : { getToken: () => bearer })
+  }
   return {
     sub: user.sub,
     tenant: user.tenant,
     token,
     client,
     enroll: async label => {
-      const mfa = await client()
+      const mfa = await settingUp()
       const started = await mfa.startEnrollment(label === undefined ? {} : { label })
       secret = started.secret
       given = 0
@@ -132,10 +162,41 @@ function createUser (
         code: await next(step() - (isLate ? 0 : 1))
       })
       mfa.forget()
+      proved = token
       return { factorId, secret, recoveryCodes: recoveryCodes ?? [], token }
+    },
+    passkey: async ({ label, origin } = {}) => {
+      const mfa = await settingUp()
+      const { factorId, options } = await mfa.startPasskey(label === undefined ? {} : { label })
+      const { id } = options.rp
+      const { registration, answer, credential } = await createPasskey(options, origin ?? `http${id === 'localhost' ? '' : 's'}://${id}`)
+      const { recoveryCodes, token } = await mfa.confirmPasskey({ factorId, credential: registration })
+      mfa.forget()
+      proved = token
+      return {
+        factorId,
+        recoveryCodes: recoveryCodes ?? [],
+        token,
+        prove: async (mfa, asked = {}) =>
+          await mfa.verifyPasskey({ credential: await answer((await mfa.challengePasskey()).options), ...asked }),
+        putInto: async browser => {
+          await browser.send('WebAuthn.enable')
+          const { authenticatorId } = await browser.send('WebAuthn.addVirtualAuthenticator', { options: DEVICE })
+          await browser.send('WebAuthn.addCredential', { authenticatorId, credential: await credential() })
+        }
+      }
     },
     code: () => next(step())
   }
+}
+
+const DEVICE = {
+  protocol: 'ctap2',
+  transport: 'internal',
+  hasResidentKey: true,
+  hasUserVerification: true,
+  isUserVerified: true,
+  automaticPresenceSimulation: true
 }
 
 const step = (): number => Math.floor(seconds() / PERIOD)
@@ -157,11 +218,9 @@ function fromBase32 (text: string): Uint8Array {
 }
 
 async function signToken (claims: object, secret: string): Promise<string> {
-  const encode = (bytes: Uint8Array): string =>
-    platform.btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
   const bytes = (text: string): Uint8Array => new platform.TextEncoder().encode(text)
-  const signed = [{ alg: 'HS256', typ: 'JWT' }, claims].map(part => encode(bytes(JSON.stringify(part)))).join('.')
-  return `${signed}.${encode(await hmac('SHA-256', bytes(secret), bytes(signed)))}`
+  const signed = [{ alg: 'HS256', typ: 'JWT' }, claims].map(part => toText(bytes(JSON.stringify(part)))).join('.')
+  return `${signed}.${toText(await hmac('SHA-256', bytes(secret), bytes(signed)))}`
 }
 
 async function hmac (hash: string, key: Uint8Array, data: Uint8Array): Promise<Uint8Array> {

@@ -1,9 +1,14 @@
+import { generateKeyPairSync, sign, verify } from 'node:crypto'
 import t from 'tap'
+import { PASSKEYS } from '../../../test/helpers/passkeys.ts'
 import { MachineClock } from '../../../test/helpers/provider.ts'
 import { AUDIENCE, ISSUER, SECRET, startService } from '../../../test/helpers/service.ts'
+import { toDer } from '../src/authenticator.ts'
+import { problemOf } from '../src/index.ts'
 import { codeOf, createTesting } from '../src/testing.ts'
 
-const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' }, new MachineClock())
+const LOCALHOST = { PASSKEY_RP_ID: 'localhost', PASSKEY_ORIGINS: 'http://localhost:*' }
+const service = await startService(t, { ...LOCALHOST, JWT_SESSION_CLAIM: 'sid', MFA_APPLICATION_AUDIENCES: 'billing' }, new MachineClock())
 const testing = createTesting({ url: service.url, tokenSecret: SECRET, issuer: ISSUER, audience: AUDIENCE })
 
 t.test('codes are those of RFC 6238, of any secret and time', async t => {
@@ -32,6 +37,40 @@ t.test('an enrolled user has a code for the next login at once, and none twice',
   const other = await alice.client()
   t.match(await other.recover({ code: recoveryCodes[0] as string }), { remaining: 9 })
   t.not(await alice.code(), code)
+})
+
+t.test('a passkey is set up and proved without a browser, alone and beside an authenticator', async t => {
+  const alice = testing.tenant().user('alice')
+  const passkey = await alice.passkey({ label: 'Laptop' })
+  t.equal(passkey.recoveryCodes.length, 10)
+  const mfa = await alice.client()
+  t.equal((await mfa.getStatus()).decision.action, 'verify')
+  t.match(await passkey.prove(mfa), { acr: 'phr', factorId: passkey.factorId })
+  t.match(await mfa.getStatus(), { decision: { reason: 'mfa_verified' }, factors: [{ label: 'Laptop', kind: 'passkey' }] })
+  t.match(await passkey.prove(mfa, { acr: 'phr', audience: 'billing' }), { acr: 'phr' }, 'twice in a second')
+  t.match(await alice.enroll(), { recoveryCodes: [] })
+  t.match(await (await alice.client()).verify({ code: await alice.code() }), { acr: 'mfa' })
+  t.match(await (await testing.tenant().user().passkey({ origin: 'https://example.com' }).catch(problemOf)), { code: 'code_refused' })
+})
+
+t.test('a passkey is of the domain that the service names', async t => {
+  const elsewhere = await startService(t, PASSKEYS, new MachineClock())
+  const bob = createTesting({ url: elsewhere.url, tokenSecret: SECRET, issuer: ISSUER, audience: AUDIENCE }).tenant().user('bob')
+  t.match(await bob.passkey().catch(problemOf), { code: 'code_refused' }, 'https://example.com is not listed')
+  const passkey = await bob.passkey({ origin: PASSKEYS.PASSKEY_ORIGINS })
+  t.match(await passkey.prove(await bob.client()), { acr: 'phr' })
+})
+
+t.test('signatures are written as WebAuthn has them, whatever their numbers begin with', async t => {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const shapes = new Set<string>()
+  for (let i = 0; shapes.size < 3 || i < 200; i++) {
+    const data = Buffer.from(String(i))
+    const raw = sign('sha256', data, { key: privateKey, dsaEncoding: 'ieee-p1363' })
+    shapes.add(raw[0] === 0 ? 'zero' : raw[0]! > 127 ? 'sign' : 'plain')
+    if (!verify('sha256', data, publicKey, toDer(raw))) t.fail(raw.toString('hex'))
+  }
+  t.pass()
 })
 
 t.test('tenants are apart: the same name is another user, and the flag of one tenant binds no user of another', async t => {
