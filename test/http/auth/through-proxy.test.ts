@@ -1,11 +1,11 @@
 // The keys of an issuer by way of a proxy, as in networks where nothing else leads out. The certificate is the issuer's all the same.
-import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createServer as createHttp } from 'node:http'
 import { createServer as createHttps } from 'node:https'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { makeAuthorities, makeCertificate } from '../../helpers/certificates.ts'
 import { newTenant, publicPart, TestIssuer } from '../../helpers/issuers.ts'
 import { startReplicas } from '../../helpers/replica.ts'
 import { type Answer, callTo, type Service, startService } from '../../helpers/service.ts'
@@ -60,30 +60,9 @@ interface Stage {
 
 /** An issuer behind TLS by a name that only the proxy knows, whose authority the service is told of, or another. */
 async function setUp (t: Test, { ca = 'ours' } = {}): Promise<Stage> {
-  const dir = t.testdir({ names: 'subjectAltName=DNS:keys.test,DNS:localhost\n' })
-  const openssl = (...args: string[]): void => { execFileSync('openssl', args, { cwd: dir, stdio: 'ignore' }) }
-  const EC = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
-  for (const name of ['ours', 'other']) {
-    openssl('req', '-x509', ...EC, '-days', '2', '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.pem`)
-  }
-  openssl('req', ...EC, '-subj', '/CN=keys', '-keyout', 'server.key', '-out', 'server.csr')
-  openssl(
-    'x509',
-    '-req',
-    '-in',
-    'server.csr',
-    '-CA',
-    `${ca}.pem`,
-    '-CAkey',
-    `${ca}.key`,
-    '-CAcreateserial',
-    '-days',
-    '2',
-    '-extfile',
-    'names',
-    '-out',
-    'server.pem'
-  )
+  const dir = t.testdir()
+  makeAuthorities(dir)
+  makeCertificate(dir, 'DNS:keys.test,DNS:localhost', ca)
   const issuer = new TestIssuer('https://keys.test')
   let answer: Parameters<Stage['say']>[0] = {}
   const server = createHttps(

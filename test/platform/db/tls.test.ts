@@ -1,12 +1,12 @@
 // The database behind TLS, as in production: a server that is not the one it claims to be is not used.
-import { execFileSync } from 'node:child_process'
-import { chmodSync, chownSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
 import { startEmbedded } from '../../../src/platform/embedded-postgres/embedded.ts'
 import { applyMigrations } from '../../../src/platform/db/migrate.ts'
+import { makeAuthorities, makeCertificate } from '../../helpers/certificates.ts'
 import { startService } from '../../helpers/service.ts'
 import { temporaryDir } from '../../helpers/temporary.ts'
 
@@ -16,33 +16,11 @@ t.teardown(async () => {
   await server.stop()
   rmSync(dir, { recursive: true, force: true })
 })
-const openssl = (...args: string[]): void => { execFileSync('openssl', args, { cwd: dir, stdio: 'ignore' }) }
-const EC = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
-for (const ca of ['ours', 'other']) {
-  openssl('req', '-x509', ...EC, '-days', '2', '-subj', `/CN=${ca}`, '-keyout', `${ca}.key`, '-out', `${ca}.pem`)
-}
+makeAuthorities(dir)
 
 /** Has the server show a certificate for this name; with an authority's name it begins to speak TLS. */
 async function certify (name: string, ca: string): Promise<void> {
-  openssl('req', ...EC, '-subj', '/CN=db', '-keyout', 'server.key', '-out', 'server.csr')
-  writeFileSync(join(dir, 'names'), `subjectAltName=${name}\n`)
-  openssl(
-    'x509',
-    '-req',
-    '-in',
-    'server.csr',
-    '-CA',
-    `${ca}.pem`,
-    '-CAkey',
-    `${ca}.key`,
-    '-CAcreateserial',
-    '-days',
-    '2',
-    '-extfile',
-    'names',
-    '-out',
-    'server.pem'
-  )
+  makeCertificate(dir, name, ca)
   chmodSync(join(dir, 'server.key'), 0o600)
   const { uid, gid } = statSync(join(dir, 'postgres', 'pgdata'))
   if (process.getuid?.() === 0) { for (const file of ['server.key', 'server.pem']) chownSync(join(dir, file), uid, gid) }
