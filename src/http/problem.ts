@@ -23,8 +23,8 @@ export const PROBLEMS = {
     status: 401,
     title: 'A fresh second factor or login is needed',
     detail:
-      'Do what `action` says, then repeat the call with the new token. `verify`: POST /mfa/verify, or with a passkey POST ' +
-      '/mfa/passkeys/verify. `login`: sign in again. `recovery`: a code from an administrator, at POST /mfa/recovery.'
+      'Do what `action` says, then repeat the call with the new token. `verify`: POST /mfa/verify, or with a passkey ' +
+      'POST /mfa/passkeys/verify. `login`: sign in again. `recovery`: a code from an administrator, at POST /mfa/recovery.'
   },
   forbidden: { status: 403, title: 'Forbidden', detail: 'Ask an administrator for the role that this needs, or use another account.' },
   enrollment_required: {
@@ -122,8 +122,8 @@ export const DETAILS = {
     "The passkey's answer does not count. Ask for another challenge, POST /mfa/passkeys/challenge, and try again, or use another factor.",
   noPasskey: 'This user has no passkey that can be used here. Set one up first: POST /mfa/passkeys.',
   noAuthenticator:
-    'This user has no authenticator app. Set one up first, POST /mfa/enroll, or use a factor that they have: `factors` in GET ' +
-    '/mfa/status names them.',
+    'This user has no authenticator app. Set one up first, POST /mfa/enroll, or use a factor that they have: ' +
+    'GET /mfa/status names them in `factors`.',
   phr: 'Only a passkey counts here. POST /mfa/passkeys/challenge, then POST /mfa/passkeys/verify, and repeat the call with the new token.',
   bypassCode: 'Ask an administrator for a new code. Each works once, and for 15 minutes at most. Check this one for typing errors first.',
   noCodes: 'This user has no recovery codes. POST /mfa/recovery/codes makes them, once there is a second factor.',

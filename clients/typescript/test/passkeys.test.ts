@@ -153,7 +153,7 @@ for (const [name, script] of Object.entries(OLD)) {
   })
 }
 
-t.test('a passkey that the service refused is deleted where it is kept; not where nobody knows whether it was taken', async t => {
+t.test('a passkey that the service refused is deleted where it is kept; not where it is not known whether it was taken', async t => {
   const { page, run, device } = await visit(service.user({ sid: 's1' }))
   const confirm = '**/mfa/passkeys/confirm'
   await page.route(confirm, route => route.request().method() === 'OPTIONS' ? route.continue() : route.abort())

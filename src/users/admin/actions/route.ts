@@ -112,7 +112,7 @@ export function registerUserActions (app: FastifyInstance, services: Services): 
 
 type Texts = Pick<Parameters<typeof operation>[0], 'id' | 'summary' | 'description' | 'answers' | 'ifUnknown'>
 
-/** @param act what it does to the user, whom the caller may do it to, and what it answers */
+/** @param act what it does to the user, once the caller may, and what it answers */
 function registerAction (
   app: FastifyInstance,
   services: Services,
