@@ -6,6 +6,12 @@ import { type ConfirmRequest, TOTP_SCHEMAS, type VerifyRequest } from './schema.
 import { base32, DEFAULT_PARAMETERS, generateSecret, isTotp, otpauthUri, stepAt, stepEnd, TOTP_KIND } from './totp.ts'
 import { confirmCode, verifyCode, type VerifySettings } from './verify.ts'
 
+/** In shades of grey, a byte a pixel and unfiltered: a third of the text that the library makes unasked, and less than half of the work. */
+const toImage = async (uri: string): Promise<string> => {
+  const rendererOpts = { colorType: 0, filterType: 0, deflateLevel: 6, deflateStrategy: 0 }
+  return await QRCode.toDataURL(uri, { errorCorrectionLevel: 'M', rendererOpts })
+}
+
 const settingsOf = ({ ring, config }: KindContext): VerifySettings => ({ ring, window: config.TOTP_WINDOW })
 
 /** Codes of an authenticator app (RFC 6238). */
@@ -71,7 +77,7 @@ export const totp: FactorKind = {
       parameters: DEFAULT_PARAMETERS,
       async show ({ account }) {
         const uri = otpauthUri(secret, config.TOTP_ISSUER_NAME, account)
-        return { secret: base32(secret), otpauthUri: uri, qrCode: await QRCode.toDataURL(uri, { errorCorrectionLevel: 'M' }) }
+        return { secret: base32(secret), otpauthUri: uri, qrCode: await toImage(uri) }
       }
     }
   },

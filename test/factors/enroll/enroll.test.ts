@@ -16,6 +16,7 @@ t.test('a start answers a 160-bit secret, a key URI of exactly what the verifier
   ]])
   t.equal(decodeURIComponent(uri.pathname), '/Acme & Co:alice@example.com')
   t.match(body.qrCode, /^data:image\/png;base64,iVBORw0KGgo/)
+  t.ok(body.qrCode.length < 2000, 'a small one')
   const lifetime = (new Date(body.expiresAt).getTime() - Date.now()) / 1000
   t.ok(lifetime > 590 && lifetime <= 601, 'ten minutes')
   t.equal(headers.get('cache-control'), 'no-store')
