@@ -1,5 +1,6 @@
 // What a browser and a passkey would answer, in Node alone; and what those would who lie.
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
+import { rsaPair } from './rsa.ts'
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url')
 const sha256 = (data: string | Uint8Array): Buffer => createHash('sha256').update(data).digest()
@@ -33,7 +34,7 @@ const ALGORITHMS: Record<number, () => [Keys, Map<number, unknown>]> = {
     return [pair, new Map<number, unknown>([[1, 1], [3, -8], [-1, 6], [-2, bytesOf(pair, 'x')]])]
   },
   [-257]: () => {
-    const pair = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const pair = rsaPair()
     return [pair, new Map<number, unknown>([[1, 3], [3, -257], [-1, bytesOf(pair, 'n')], [-2, bytesOf(pair, 'e')]])]
   },
   [-35]: () => {

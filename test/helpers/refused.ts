@@ -1,6 +1,6 @@
 // Tokens that one issuer with a secret refuses, each for a cause of its own.
-import { generateKeyPairSync } from 'node:crypto'
 import type { RefusalCause } from '../../src/http/auth/refused-token.ts'
+import { rsaPair } from './rsa.ts'
 import { AUDIENCE, claimsOf, encode, ISSUER, SECRET, type Service, signToken } from './service.ts'
 import { compact, hmac, withKey } from './tokens.ts'
 
@@ -53,11 +53,7 @@ export const REFUSED: Record<string, RefusedCase> = {
   'no audience': [first({ aud: undefined }), 'audience', `aud is not there, expected "${AUDIENCE}" (JWT_AUDIENCE)`, 'JWT_ISSUER'],
   'another algorithm': [
     service =>
-      compact(
-        { alg: 'RS256', kid: 'k' },
-        claimsOf(service.user().token()),
-        withKey(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey)
-      ),
+      compact({ alg: 'RS256', kid: 'k' }, claimsOf(service.user().token()), withKey(rsaPair().privateKey)),
     'algorithm',
     'alg is "RS256", expected "HS256" (JWT_ALGORITHMS)',
     'JWT_ISSUER'

@@ -1,5 +1,5 @@
 // RSA keys cost a core a tenth of a second each: a run of tests shares these, which before.ts makes while its database starts.
-import { createPrivateKey, createPublicKey, generateKeyPair, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 import { readRun } from './database.ts'
 
@@ -14,10 +14,9 @@ export const makeRsaKeys = async (): Promise<string[]> => await Promise.all(Arra
 
 let given = 0
 
-/** Another one at each call of a test file; other test files have the same. */
+/** Others than at the last calls: no test needs as many at once as there are. */
 export function rsaPair (): { privateKey: KeyObject, publicKey: KeyObject } {
-  const pem = readRun().rsaKeys[given++]
-  if (pem === undefined) return generateKeyPairSync('rsa', BITS)
+  const pem = readRun().rsaKeys[given++ % MANY] as string
   const privateKey = createPrivateKey(pem)
   return { privateKey, publicKey: createPublicKey(privateKey) }
 }
