@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { chainTenant } from '../../src/audit/chain.sql.ts'
-import { type Answer, type User, type Service, startService } from '../helpers/service.ts'
+import { type Answer, type User, type Service } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 
 /** An administrator, and how they ask for the audit. */
 async function auditor (of: Service = service): Promise<{ admin: User, token: string, list: (query?: string) => Promise<Answer> }> {

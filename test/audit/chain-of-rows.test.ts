@@ -9,9 +9,10 @@ import { chainTenant } from '../../src/audit/chain.sql.ts'
 import { signAnew, signTenant } from '../../src/audit/checkpoint.sql.ts'
 import { verifyTenant } from '../../src/audit/verify.sql.ts'
 import type { Break } from '../../src/audit/walk.sql.ts'
-import { signingKey, startService } from '../helpers/service.ts'
+import { signingKey } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { db, config } = service
 const keys = config.MFA_SIGNING_KEYS
 /** As a replica has it that has just begun: it knows what the database says. */

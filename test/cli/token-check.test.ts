@@ -8,7 +8,8 @@ import { checkToken } from '../../src/cli/token-check.ts'
 import { newKey, newTenant, startTrusting, TestIssuer } from '../helpers/issuers.ts'
 import { nodeArguments } from '../helpers/program.ts'
 import { REFUSED } from '../helpers/refused.ts'
-import { ISSUER, SECRET, type Service, signToken, startService, testEnvironment } from '../helpers/service.ts'
+import { ISSUER, SECRET, type Service, signToken, testEnvironment } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 interface Output { code: number, text: string, notes: string[] }
 
@@ -38,7 +39,7 @@ async function check (
 const without = { DATABASE_URL: undefined }
 
 t.test('what the service refuses is ✗ in the same words, and what it accepts is accepted', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   for (const [name, [make]] of Object.entries(REFUSED)) {
     const token = make(service, service.clock.seconds)
     const { body } = await service.call('GET', '/mfa/status', { token })
@@ -61,7 +62,7 @@ t.test('what the service refuses is ✗ in the same words, and what it accepts i
 })
 
 t.test('all that is wrong is said at once, with what to change', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const now = service.clock.seconds
   const { text, code } = await check(
     service,
@@ -88,7 +89,7 @@ t.test('all that is wrong is said at once, with what to change', async t => {
 })
 
 t.test('an ended token is shown with the user that it named, as of then', async t => {
-  const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
+  const service = await useService(t, { JWT_SESSION_CLAIM: 'sid' })
   const now = service.clock.seconds
   const user = service.user({
     groups: ['staff', 'ops'],
@@ -117,7 +118,7 @@ t.test('an ended token is shown with the user that it named, as of then', async 
 })
 
 t.test('the decision is the one that the service takes, and the question records no user', async t => {
-  const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
+  const service = await useService(t, { JWT_SESSION_CLAIM: 'sid' })
   const tenant = newTenant()
   await service.db.rows`INSERT INTO policies (tenant, enforcement, groups, sso_rule, version) VALUES (${tenant}, 'required', ${[
     'staff'
@@ -170,7 +171,7 @@ t.test('the decision is the one that the service takes, and the question records
 })
 
 t.test('our own tokens: good until what ends them, and for us alone', async t => {
-  const service = await startService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
+  const service = await useService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
   const user = service.user()
   const { secret, token } = await user.enroll()
   const good = await check(service, [token])
@@ -199,7 +200,7 @@ t.test('our own tokens: good until what ends them, and for us alone', async t =>
 })
 
 t.test('a token of before its user was erased does not count', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const [admin, user] = [service.user({ roles: ['mfa:admin'] }), service.user()]
   const { token } = await admin.enroll()
   const gone = service.user({ tenant: admin.tenant, sub: user.sub })
@@ -214,7 +215,7 @@ t.test('a token of before its user was erased does not count', async t => {
 })
 
 t.test('a machine has no user and needs no MFA', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { code, text } = await check(service, [service.user({ roles: ['mfa:sync'] }).token({ gty: 'client-credentials' })])
   t.equal(code, 0)
   t.match(text, /user {6}none: it is a machine's \(user-/)
@@ -282,7 +283,7 @@ t.test('of several issuers the entry is named, and its keys are fetched; where t
 })
 
 t.test('it is read from standard input, as it was pasted', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const token = service.user().token()
   for (
     const [args, input] of [[[], `${token}\n`], [['-'], `  Bearer ${token}\r\n`], [[], `bearer ${token}`], [
@@ -304,7 +305,7 @@ t.test('it is read from standard input, as it was pasted', async t => {
 })
 
 t.test('without the database it says what it would add, and why it was not asked', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const token = service.user({ accounts: ['sso'] }).token()
   const { text } = await check(service, [token], '', without)
   t.match(text, `Decision, without the database: no DATABASE_URL is set, and no embedded database runs
@@ -319,7 +320,7 @@ t.test('without the database it says what it would add, and why it was not asked
 })
 
 t.test('names in a token cannot write to the terminal', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const evil = '\u001b[2J\u001b]0;pwned\u0007\u009b31m\u202e'
   const { text } = await check(
     service,
@@ -334,7 +335,7 @@ t.test('names in a token cannot write to the terminal', async t => {
 })
 
 t.test('a file of variables is tried as it is, and need not be whole', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const token = service.user().token()
   const dir = t.testdir()
   const tryFile = async (t: Test, text: string | Buffer, given = token): Promise<Output> => {

@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { generateCode } from '../../src/factors/recovery-codes/recovery-code.ts'
-import { type Answer, type User, signToken, startService } from '../helpers/service.ts'
+import { type Answer, type User, signToken } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t, { THROTTLE_WAITS: '0' })
+const service = await useService(t, { THROTTLE_WAITS: '0' })
 const { clock } = service
 
 /** All that an answer says, but for the id of its request and the time. */

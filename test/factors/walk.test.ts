@@ -1,8 +1,8 @@
 import t from 'tap'
-import { startService } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 t.test('from enroll over verify to recovery', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const alice = service.user({ roles: ['mfa:admin'] })
   const { factorId, secret, recoveryCodes, token } = await alice.enroll()
   t.equal(recoveryCodes?.length, 10)

@@ -3,6 +3,7 @@ import { checkProblem as checkPlain } from '../helpers/problems.ts'
 import { newTenant, startTrusting, TestIssuer } from '../helpers/issuers.ts'
 import { raw, request } from '../helpers/raw.ts'
 import { type Answer, claimsOf, type User, type Service, startService } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 const PAGES = {
   ENROLL_PAGE_URL: 'https://app.example.com/set-up',
@@ -32,7 +33,7 @@ const requireMfa = (user: User): Promise<unknown> =>
   user.service.db.rows`INSERT INTO policies (tenant, enforcement, version) VALUES (${user.tenant}, 'required', 1)`
 
 t.test('a user who may pass is named, always by all headers', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { token, recoveryCodes } = await user.enroll()
   const { id } = await user.row()
@@ -50,7 +51,7 @@ t.test('a user who may pass is named, always by all headers', async t => {
 })
 
 t.test('names are percent-encoded where they are no printable ASCII, and no two look the same', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const tenant = newTenant()
   const subjects = ['Zoë 😀', 'a b', ' a', 'a ', '%61', 'a,b;c"', '\u00a0x', 'ä'.repeat(255)]
   for (const sub of subjects) {
@@ -63,7 +64,7 @@ t.test('names are percent-encoded where they are no printable ASCII, and no two 
 })
 
 t.test('who has a factor is asked for it, with the challenge and the page', async t => {
-  const service = await startService(t, BEHIND)
+  const service = await useService(t, BEHIND)
   const user = service.user()
   await user.enroll()
   const answer = await ask(service, user.token(), '', ORIGINAL)
@@ -106,7 +107,7 @@ t.test('who must enroll is told so, and led to the set-up or first to a new logi
 })
 
 t.test('no token that counts is a login, and one answer for every cause', async t => {
-  const service = await startService(t, BEHIND)
+  const service = await useService(t, BEHIND)
   const user = service.user()
   const { token } = await user.enroll()
   const tokens = [undefined, 'x', user.token({ exp: service.clock.seconds - 1 }), user.token({ aud: 'other' }), `${token.slice(0, -4)}AAAA`]
@@ -140,7 +141,7 @@ t.test('without pages there is no location and no redirect, no answer names a he
 })
 
 t.test('a disabled user and a machine are turned away without a page', async t => {
-  const service = await startService(t, BEHIND)
+  const service = await useService(t, BEHIND)
   const user = service.user()
   await ask(service, user.token())
   await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${user.tenant}`
@@ -159,7 +160,7 @@ t.test('a disabled user and a machine are turned away without a page', async t =
 })
 
 t.test('acr and maxAge are demands of the gateway on the exact path, and nothing below it', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   t.match(await ask(service, user.token(), '?acr=mfa'), { status: 403, body: { code: 'enrollment_required' } })
   t.match(await ask(service, user.token(), '?maxAge=900'), { status: 403, body: { code: 'enrollment_required' } })
@@ -181,7 +182,7 @@ t.test('acr and maxAge are demands of the gateway on the exact path, and nothing
 })
 
 t.test('a slash at the end of the call takes no demand away', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   for (const call of ['/mfa/authorize', '/mfa/forward-auth']) {
     for (const slash of ['', '/', '//', '////']) {
@@ -229,7 +230,7 @@ t.test('any method, and any path below, whatever the body', async t => {
 })
 
 t.test('return_to leads only to the URL that a trusted proxy names, on a host that is allowed', async t => {
-  const service = await startService(t, BEHIND)
+  const service = await useService(t, BEHIND)
   const returnTo = async (headers: Record<string, string>): Promise<string | null> =>
     new URL(identity(await ask(service, undefined, '', headers))['x-mfa-location'] as string).searchParams.get('return_to')
   t.equal(await returnTo(ORIGINAL), ORIGINAL_URL)
@@ -299,7 +300,7 @@ t.test('return_to leads only to the URL that a trusted proxy names, on a host th
 })
 
 t.test('forward-auth redirects a browser that asks for a page, and nothing else', async t => {
-  const service = await startService(t, BEHIND)
+  const service = await useService(t, BEHIND)
   const user = service.user()
   const { token } = await user.enroll()
   const html = { accept: 'text/html,application/xhtml+xml;q=0.9,*/*;q=0.8', ...ORIGINAL }

@@ -90,7 +90,12 @@ export interface Service {
   user: (options?: Partial<Claims>) => User
 }
 
-/** A service of its own process-wide state, closed after the test. */
+/** What a test has to itself of a service that others use before and after it. */
+export interface Own { clock: TestClock, log: string[] }
+
+export type Running = Omit<Service, keyof Own | 'user'>
+
+/** A service of its own process-wide state, closed after the test. Most tests need none to themselves: `useService` is for them. */
 export async function startService (
   t: Teardown,
   env: Record<string, string | undefined> = {},
@@ -99,12 +104,24 @@ export async function startService (
   skew = new ClockSkew(),
   kinds = new FactorKinds()
 ): Promise<Service> {
+  const own = { clock, log: [] }
+  return ofTest(await runService(t, () => own, env, areKeysProved, skew, kinds), own)
+}
+
+/** @param own whose clock it goes by, and where it logs, at the moment */
+export async function runService (
+  t: Teardown,
+  own: () => Own,
+  env: Record<string, string | undefined>,
+  areKeysProved = true,
+  skew = new ClockSkew(),
+  kinds = new FactorKinds()
+): Promise<Running> {
   const merged = Object.fromEntries(
     Object.entries({ ...testEnvironment(), ...env }).filter((entry): entry is [string, string] => entry[1] !== undefined)
   )
   if (merged.DATABASE_URL !== undefined) merged.DATABASE_URL = pooled(merged.DATABASE_URL)
   const config = readConfig(merged)
-  const log: string[] = []
   const secrets = new Secrets(config, areKeysProved)
   const db = connect(() => secrets.databaseUrl as string, 10)
   const memory = new AuditMemory()
@@ -115,10 +132,10 @@ export async function startService (
     kinds,
     memory,
     skew,
-    clock: clock.read,
+    clock: () => own().clock.read(),
     logStream: {
       write: line => {
-        log.push(line)
+        own().log.push(line)
       }
     }
   })
@@ -127,20 +144,11 @@ export async function startService (
     await db.close()
   })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
-  const call = callTo(url)
-  const service: Service = {
-    app,
-    db,
-    memory,
-    config,
-    secrets,
-    env: merged,
-    clock,
-    url,
-    log,
-    call,
-    user: options => new User(service, options)
-  }
+  return { app, db, memory, config, secrets, env: merged, url, call: callTo(url) }
+}
+
+export function ofTest (running: Running, own: Own): Service {
+  const service: Service = { ...running, ...own, user: options => new User(service, options) }
   return service
 }
 

@@ -4,6 +4,7 @@ import type { FastifyInstance, RouteOptions } from 'fastify'
 import t from 'tap'
 import { ALL_METHODS } from '../../src/http/plugins/methods.ts'
 import { type Enrolled, type User, type Service, startService } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 /** Who asks: a token, and the factor that is named where a path takes one. */
 interface Asking { token: string | undefined, factorId?: string, secret?: string }
@@ -264,7 +265,7 @@ t.test('the console is pages for everyone, and no call', async t => {
 })
 
 t.test('each route answers each caller as the matrix says', async t => {
-  const service = await startService(t, { MFA_FRESH_SECONDS: '60' })
+  const service = await useService(t, { MFA_FRESH_SECONDS: '60' })
   for (const [name, prepare] of Object.entries(CALLERS) as Array<[Name, typeof CALLERS[Name]]>) {
     await t.test(name, async t => {
       let asking = await prepare(service)

@@ -1,12 +1,13 @@
 // What a refusal says to the developer of the call: which field, role or variable, and what to do next.
 import t from 'tap'
 import { administrator } from '../helpers/administrator.ts'
-import { type Answer, startService } from '../helpers/service.ts'
+import { type Answer } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 const SOME_ID = '00000000-0000-4000-8000-000000000000'
 
 t.test('a path that is none and an id that is no user\'s are not found for reasons of their own', async t => {
-  const service = await startService(t, { ADMIN_PORT: '0', DOCS: 'false' })
+  const service = await useService(t, { ADMIN_PORT: '0', DOCS: 'false' })
   const user = service.user()
   const { token } = await user.enroll()
   const about = async (method: string, path: string, body?: unknown): Promise<string> => {
@@ -28,7 +29,7 @@ t.test('a path that is none and an id that is no user\'s are not found for reaso
 })
 
 t.test('a role that is missing is named, and so is what administrators can\'t do to themselves', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, actOn, seen } = await administrator(service)
   const user = service.user({ tenant: admin.tenant })
   const why = async (answer: Promise<Answer>): Promise<string> => {
@@ -46,7 +47,7 @@ t.test('a role that is missing is named, and so is what administrators can\'t do
 })
 
 t.test('a value that is none of a few, a date, an audience: the message says what it may be', async t => {
-  const service = await startService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
+  const service = await useService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const date = 'must be a date and time, such as 2026-12-01T00:00:00Z'
@@ -99,7 +100,7 @@ t.test('a value that is none of a few, a date, an audience: the message says wha
 })
 
 t.test('no message asks anyone to read a regular expression', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { body } = await service.call('GET', '/openapi.json')
   const asked = [
     body.components.schemas,
@@ -119,7 +120,7 @@ t.test('no message asks anyone to read a regular expression', async t => {
 
 t.test('a policy below the floor and a last authenticator that must stay are told apart, and so is a user with nothing to ' +
   'reset', async t => {
-  const service = await startService(t, { POLICY_FLOOR: '{"enforcement":"required","groups":null,"gracePeriodDays":0}' })
+  const service = await useService(t, { POLICY_FLOOR: '{"enforcement":"required","groups":null,"gracePeriodDays":0}' })
   const { admin, token, actOn, seen } = await administrator(service)
   const { id: factorId } = (await admin.call('GET', '/mfa/factors')).body.items[0]
   t.match((await admin.call('PUT', '/admin/policy', { enforcement: 'optional' }, token)).body, {

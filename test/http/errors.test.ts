@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { checkProblem } from '../helpers/problems.ts'
 import { raw, type RawAnswer, request } from '../helpers/raw.ts'
 import { type Answer, type Service, startService, TestClock } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 const RANDOM_ID = '00000000-0000-4000-8000-000000000000'
 const CANARY = 'canary7391'
@@ -15,7 +16,7 @@ const checkRaw = (t: Test, answer: RawAnswer, status: number, code: string, name
   checkProblem(t, { ...answer, body: JSON.parse(answer.body) }, status, code, name)
 
 t.test('every error that a client can meet is a problem document', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user({ roles: ['mfa:admin'] })
   const { call } = service
   const ask = (method: string, path: string, body?: unknown, token = user.token()): Promise<Answer> => call(method, path, { token, body })
@@ -65,7 +66,7 @@ t.test('every error that a client can meet is a problem document', async t => {
 })
 
 t.test('what the parser refuses before there is a request is a problem document too', async t => {
-  const { url } = await startService(t)
+  const { url } = await useService(t)
   checkRaw(t, await raw(url, request('GET /mfa/status', [`X-Filler: ${'x'.repeat(70_000)}`])), 431, 'token_too_large', 'headers of 70 kB')
   checkRaw(t, await raw(url, request('NOSUCH /mfa/status')), 400, 'invalid_request', 'a method that is none')
   checkRaw(t, await raw(url, 'hello\r\n\r\n'), 400, 'invalid_request', 'something that is not HTTP')
@@ -98,7 +99,7 @@ t.test('without the database nothing is accepted, and the process lives', async 
 })
 
 t.test('an error is said in the order of the contract: token, role, step-up, body, id', async t => {
-  const service: Service = await startService(t)
+  const service: Service = await useService(t)
   const user = service.user()
   const broken = { body: '{', headers: { 'content-type': 'text/plain' } }
   t.equal((await service.call('POST', '/mfa/verify', broken)).status, 401)

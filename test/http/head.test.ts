@@ -1,7 +1,8 @@
 import t from 'tap'
 import { MAX_HEADER_SIZE } from '../../src/http/head.ts'
 import { raw, request } from '../helpers/raw.ts'
-import { claimsOf, type User, startService } from '../helpers/service.ts'
+import { claimsOf, type User } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 const KIB = 1024
 
@@ -14,7 +15,7 @@ function tokenOf (user: User, length: number): string {
 }
 
 t.test('a token has up to 32 KiB, and so have all other headers together; what is larger is told so, and not to sign in again', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const ask = async (headers: string[], path = '/mfa/status'): Promise<[number, string | undefined]> => {
     const { status, body } = await raw(service.url, request(`GET ${path}`, headers))
@@ -65,7 +66,7 @@ t.test('a token has up to 32 KiB, and so have all other headers together; what i
 })
 
 t.test('a user in very many groups enrolls and passes: our token is not too long for us', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   for (const [count, length] of [[190, 6], [400, 30], [1990, 4]] as const) {
     const groups = Array.from({ length: count }, (_, i) => `g${i}-`.padEnd(length, 'x'))
     const user = service.user({ groups })

@@ -1,9 +1,9 @@
 import t from 'tap'
 import YAML from 'yaml'
-import { startService } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 t.test('the specification is the same as JSON and as YAML, for everyone', async t => {
-  const service = await startService(t, { DOCS: 'false' })
+  const service = await useService(t, { DOCS: 'false' })
   const json = await service.call('GET', '/openapi.json')
   const yaml = await service.call('GET', '/openapi.yaml')
   t.match(json.headers.get('content-type'), 'application/json; charset=utf-8')
@@ -15,7 +15,7 @@ t.test('the specification is the same as JSON and as YAML, for everyone', async 
 })
 
 t.test('every call says what needs a token, and which problems it can answer', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { paths } = (await service.call('GET', '/openapi.json')).body as { paths: Record<string, Record<string, any>> }
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, { operationId, security, responses }] of Object.entries(methods)) {
@@ -35,7 +35,7 @@ t.test('every call says what needs a token, and which problems it can answer', a
 })
 
 t.test('a console fills in no filter that was not chosen, and understands the patterns of those that were', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { paths } = (await service.call('GET', '/openapi.json')).body as { paths: Record<string, Record<string, any>> }
   for (const [path, methods] of Object.entries(paths)) {
     for (const { parameters = [] } of Object.values(methods)) {
@@ -56,7 +56,7 @@ t.test('a console fills in no filter that was not chosen, and understands the pa
 })
 
 t.test('the console is there where it is turned on, without what is not ours', async t => {
-  const service = await startService(t, { DOCS: 'true' })
+  const service = await useService(t, { DOCS: 'true' })
   const page = await service.call('GET', '/docs/')
   t.match(page, { status: 200, text: /swagger/i })
   const policy = page.headers.get('content-security-policy') ?? ''
@@ -77,7 +77,7 @@ t.test('the console is there where it is turned on, without what is not ours', a
 })
 
 t.test('without the console its paths are 404', async t => {
-  const service = await startService(t, { DOCS: 'false' })
+  const service = await useService(t, { DOCS: 'false' })
   for (const path of ['/docs', '/docs/', '/docs/json', '/docs/static/index.html', '/documentation']) {
     t.match(await service.call('GET', path), { status: 404, body: { code: 'not_found' } }, path)
   }

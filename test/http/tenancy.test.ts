@@ -1,5 +1,6 @@
 import t from 'tap'
-import { type User, type Service, startService } from '../helpers/service.ts'
+import { type User, type Service } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 import { bare } from '../helpers/tokens.ts'
 
 const RANDOM_ID = '00000000-0000-4000-8000-000000000000'
@@ -23,7 +24,7 @@ const administrator = async (service: Service): Promise<{ admin: User, token: st
 }
 
 t.test('the ids of others are as ids that never were, to the byte, and nothing happens to them', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const victim = service.user()
   const { factorId } = await victim.enroll()
   const waiting = service.user({ tenant: victim.tenant })
@@ -56,7 +57,7 @@ t.test('the ids of others are as ids that never were, to the byte, and nothing h
 })
 
 t.test('a code for another\'s factor is refused as one for a factor that never was', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const victim = service.user()
   const { factorId, secret } = await victim.enroll()
   const before = await stored(service, victim.tenant)
@@ -72,7 +73,7 @@ t.test('a code for another\'s factor is refused as one for a factor that never w
 })
 
 t.test('an administrator reads and changes the policy of the tenant in the token, whatever the request names', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service)
   const { admin: other, token: otherToken } = await administrator(service)
   await other.call('PUT', '/admin/policy', { enforcement: 'required' }, otherToken)
@@ -98,7 +99,7 @@ t.test('an administrator reads and changes the policy of the tenant in the token
 })
 
 t.test('a namesake of another tenant is another user', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   await user.enroll()
   const namesake = service.user({ sub: user.sub })
@@ -112,7 +113,7 @@ t.test('a namesake of another tenant is another user', async t => {
 })
 
 t.test('no body can set what the service decides', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service)
   const bodies: Array<[string, string, Record<string, unknown>]> = [
     ['POST', '/mfa/enroll', {}],
@@ -164,7 +165,7 @@ t.test('no body can set what the service decides', async t => {
 })
 
 t.test('answers have exactly the fields that they promise', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service)
   const { body } = await admin.call('GET', '/mfa/status')
   t.same(Object.keys(body).sort(), [
@@ -198,7 +199,7 @@ t.test('answers have exactly the fields that they promise', async t => {
 })
 
 t.test('users neither read nor change the policy, nor exempt themselves', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user({ roles: ['admin', 'mfa', 'mfa:', 'mfa:administrator', 'Mfa:admin'] })
   const { token } = await user.enroll()
   const before = await stored(service, user.tenant)

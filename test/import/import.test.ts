@@ -6,9 +6,10 @@ import t from 'tap'
 import { readOtpauthCsv } from '../../src/import/otpauth-csv.ts'
 import { planImport, type Target } from '../../src/import/plan.ts'
 import { importUsers, type Line } from '../../src/import/run.ts'
-import { ISSUER, type User, type Service, startService } from '../helpers/service.ts'
+import { ISSUER, type User, type Service } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { clock } = service
 
 /** A file of one user, or of several, with secrets of their own. */

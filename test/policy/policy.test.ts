@@ -1,8 +1,9 @@
 import t from 'tap'
 import { startService } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 t.test('who administers MFA has the role, and MFA of the last minutes', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   t.match(await user.call('GET', '/admin/policy'), { status: 403, body: { code: 'forbidden' } })
   t.match((await user.events()).at(-1), { action: 'access.refused', details: { cause: 'role' } })
@@ -17,7 +18,7 @@ t.test('who administers MFA has the role, and MFA of the last minutes', async t 
 })
 
 t.test('an auditor reads and changes nothing', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const auditor = service.user({ roles: ['mfa:auditor'] })
   const { token } = await auditor.enroll()
   t.equal((await auditor.call('GET', '/admin/policy', undefined, token)).status, 200)
@@ -25,7 +26,7 @@ t.test('an auditor reads and changes nothing', async t => {
 })
 
 t.test('a tenant that has set nothing has the default, and its administrators change their own alone', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const read = await admin.call('GET', '/admin/policy', undefined, token)
@@ -48,7 +49,7 @@ t.test('a tenant that has set nothing has the default, and its administrators ch
 })
 
 t.test('a change counts at once, says who made it, and leaves before and after in the audit', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const replica = await startService(t, service.env, service.clock)
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
@@ -72,7 +73,7 @@ t.test('a change counts at once, says who made it, and leaves before and after i
 })
 
 t.test('making MFA optional again asks enrolled users all the same', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
@@ -81,7 +82,7 @@ t.test('making MFA optional again asks enrolled users all the same', async t => 
 })
 
 t.test('If-Match of another version is 412 and changes nothing', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const put = (enforcement: string, match: string) =>
@@ -95,7 +96,7 @@ t.test('If-Match of another version is 412 and changes nothing', async t => {
 })
 
 t.test('values that are not offered are 400 and name the field', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const wrong = [
@@ -130,7 +131,7 @@ t.test('values that are not offered are 400 and name the field', async t => {
 })
 
 t.test('each field is set by itself, the others stay, and the audit has before and after', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   const changes: Array<[object, object?]> = [
@@ -196,10 +197,10 @@ t.test('below the deployment\'s floor is 409 and names the field; a tenant can o
 })
 
 t.test('a floor counts for tenants that have set nothing, and one without fields binds nothing', async t => {
-  const strict = await startService(t, { POLICY_FLOOR: '{"enforcement":"required","ssoRule":"none"}' })
+  const strict = await useService(t, { POLICY_FLOOR: '{"enforcement":"required","ssoRule":"none"}' })
   t.match((await strict.user().call('GET', '/mfa/status')).body.decision, { action: 'enroll', reason: 'required_by_policy' })
   t.match((await strict.user({ accounts: ['sso'] }).call('GET', '/mfa/status')).body.decision, { action: 'enroll' })
-  const empty = await startService(t, { POLICY_FLOOR: '{}' })
+  const empty = await useService(t, { POLICY_FLOOR: '{}' })
   const admin = empty.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   t.same((await admin.call('GET', '/admin/policy', undefined, token)).body.floor, {})

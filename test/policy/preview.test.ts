@@ -9,10 +9,11 @@ import { DEFAULT_POLICY, type Decision, type Policy } from '../../src/policy/pol
 import { groupsOf } from '../../src/users/sources.ts'
 import { findUserById } from '../../src/users/user.sql.ts'
 import { floors, policies, settle, anyUser, SOURCES } from '../helpers/crowd.ts'
-import { recount, startService } from '../helpers/service.ts'
+import { recount } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 t.test('a draft is counted and changes nothing; what it leaves out is as it is set', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const admin = service.user({ roles: ['mfa:admin'], groups: ['staff'] })
   const { token } = await admin.enroll()
   const come = (claims: Record<string, unknown>): Promise<unknown> =>
@@ -61,7 +62,7 @@ t.test('a draft is counted and changes nothing; what it leaves out is as it is s
 })
 
 t.test('in a tenant without other users there are none to count, and no more than twenty are shown', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const empty = await countPreview(service.db, `tenant-${randomUUID()}`, [{ ...DEFAULT_POLICY, enforcement: 'required' }], [
     'https://id.test'
   ])
@@ -78,7 +79,7 @@ t.test('in a tenant without other users there are none to count, and no more tha
 })
 
 t.test('an auditor previews, and support does not', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   for (const [role, status] of [['mfa:auditor', 200], ['mfa:support', 403]] as const) {
     const user = service.user({ roles: [role] })
     const { token } = await user.enroll()
@@ -95,7 +96,7 @@ const BUCKETS: Partial<Record<Decision['reason'], string>> = {
 }
 
 t.test('for any users, policy and floor it counts what the decision function decides of each, report-only as if required', async t => {
-  const { db } = await startService(t)
+  const { db } = await useService(t)
   await fc.assert(fc.asyncProperty(fc.array(anyUser, { minLength: 1, maxLength: 25 }), policies, floors, async (users, drawn, floor) => {
     const tenant = `tenant-${randomUUID()}`
     const asRequired = <T extends { enforcement?: Policy['enforcement'] }>(fields: T): T => ({

@@ -3,9 +3,10 @@
 import t from 'tap'
 import { administrator } from '../helpers/administrator.ts'
 import { isOneOf, type RaceCall, startReplicas, tally } from '../helpers/replica.ts'
-import { type User, startService } from '../helpers/service.ts'
+import { type User } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t, { JWT_SESSION_CLAIM: 'sid', THROTTLE_WAITS: '0' })
+const service = await useService(t, { JWT_SESSION_CLAIM: 'sid', THROTTLE_WAITS: '0' })
 const { race, syncClocks } = await startReplicas(t, service)
 const { clock, db } = service
 

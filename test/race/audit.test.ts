@@ -6,9 +6,9 @@ import t from 'tap'
 import { verifyTenant } from '../../src/audit/verify.sql.ts'
 import { takeLease } from '../../src/platform/db/lease.ts'
 import { chain, startChainer } from '../helpers/chainer.ts'
-import { startService } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { db, config } = service
 const url = config.DATABASE_URL as string
 

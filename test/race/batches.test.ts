@@ -5,9 +5,10 @@ import type { Caller } from '../../src/http/auth/caller.ts'
 import { findUser, findUserById, findWholeUser } from '../../src/users/user.sql.ts'
 import { settleAccepted } from '../../src/factors/attempts.sql.ts'
 import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
-import { type User, startService } from '../helpers/service.ts'
+import { type User } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
+const service = await useService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { peppers } = new Secrets(service.config)
 const { clock, db } = service
 const { race } = await startReplicas(t, service)

@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { settleAccepted, settleRefused } from '../../src/factors/attempts.sql.ts'
 import { startReplicas } from '../helpers/replica.ts'
-import { type User, startService } from '../helpers/service.ts'
+import { type User } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 import { throttleLimits } from '../../src/services.ts'
 
 const BURST = 7
@@ -60,7 +61,7 @@ async function burst ({ urls, user, secret, decoy, place }: Burst): Promise<Look
 }
 
 t.test('a right code that comes behind wrong ones opens nothing when one of them closes, whatever the call that settles them', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { clock, db } = service
   const limits = throttleLimits(service.config)
   const user = service.user()
@@ -85,7 +86,7 @@ t.test('a right code that comes behind wrong ones opens nothing when one of them
 })
 
 t.test('of a burst with a decoy, whose last bytes come at once, the right code behind six wrong ones does not open', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll()
   const decoy = { user: service.user({ tenant: user.tenant }), secret: '' }
@@ -102,7 +103,7 @@ t.test('of a burst with a decoy, whose last bytes come at once, the right code b
 })
 
 t.test('of bursts over three replicas with decoys as many open as one guess each would', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { urls, syncClocks } = await startReplicas(t, service, 2)
   const user = service.user()
   const { secret } = await user.enroll()

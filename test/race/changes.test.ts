@@ -3,9 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
 import { isOneOf, type RaceCall, startReplicas, tally } from '../helpers/replica.ts'
-import { type User, startService } from '../helpers/service.ts'
+import { type User } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { race } = await startReplicas(t, service)
 
 const state = async (user: User): Promise<{ factors: number, codes: number }> => {

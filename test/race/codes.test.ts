@@ -1,9 +1,10 @@
 // Two processes, one database: a code opens once, however often it is sent at the same moment.
 import t from 'tap'
 import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
-import { callTo, startService } from '../helpers/service.ts'
+import { callTo } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { race, urls } = await startReplicas(t, service)
 
 const recoveryRows = (tenant: string) =>

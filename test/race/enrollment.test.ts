@@ -1,9 +1,10 @@
 // Two processes, one database: what is set up at the same moment is set up once, and whole.
 import t from 'tap'
 import { isOneOf, startReplicas, tally } from '../helpers/replica.ts'
-import { type User, startService } from '../helpers/service.ts'
+import { type User } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { race, bcryptRuns } = await startReplicas(t, service)
 const { race: raceAlone } = await startReplicas(t, service, 0)
 

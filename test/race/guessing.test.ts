@@ -4,12 +4,13 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startReplicas, tally } from '../helpers/replica.ts'
-import { type User, startService } from '../helpers/service.ts'
+import { type User } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 import { aroundSettling } from '../helpers/settling.ts'
 import { until } from '../helpers/until.ts'
 
 t.test('of 200 parallel wrong codes over two replicas five are answered, and a right one after them is not looked at', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { race } = await startReplicas(t, service)
   const user = service.user()
   const { secret } = await user.enroll()
@@ -31,7 +32,7 @@ t.test('of 200 parallel wrong codes over two replicas five are answered, and a r
 
 t.test('of 60 parallel wrong recovery codes over two replicas none costs a failure or a slow hash, one event tells of them, ' +
   'and a right one opens', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { race, bcryptRuns } = await startReplicas(t, service)
   const user = service.user()
   const { recoveryCodes } = await user.enroll()
@@ -50,7 +51,7 @@ t.test('of 60 parallel wrong recovery codes over two replicas none costs a failu
 })
 
 t.test('of 60 parallel wrong codes at confirm over two replicas five are answered, and what was started is gone', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { race } = await startReplicas(t, service)
   const user = service.user()
   const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
@@ -64,7 +65,7 @@ t.test('of 60 parallel wrong codes at confirm over two replicas five are answere
 })
 
 t.test('what a client that hangs up has tried counts, and what was right is spent: the answer is lost and nothing else', async t => {
-  const service = await startService(t, { THROTTLE_WAITS: '0' })
+  const service = await useService(t, { THROTTLE_WAITS: '0' })
   const user = service.user()
   const { secret } = await user.enroll()
   // The code is compared, and nothing is counted yet: this is the moment at which the client goes.
@@ -98,7 +99,7 @@ t.test('what a client that hangs up has tried counts, and what was right is spen
 })
 
 t.test('connections reset at any moment burn no more than they tried, and open nothing', async t => {
-  const service = await startService(t, { THROTTLE_WAITS: '0' })
+  const service = await useService(t, { THROTTLE_WAITS: '0' })
   const user = service.user()
   const { secret } = await user.enroll()
   const wrong = service.clock.wrongCode(secret)

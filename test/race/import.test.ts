@@ -5,9 +5,10 @@ import { readOtpauthCsv } from '../../src/import/otpauth-csv.ts'
 import { planImport } from '../../src/import/plan.ts'
 import { importUsers } from '../../src/import/run.ts'
 import { startReplicas } from '../helpers/replica.ts'
-import { callTo, ISSUER, startService } from '../helpers/service.ts'
+import { callTo, ISSUER } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const replicas = await startReplicas(t, service)
 const calls = replicas.urls.map(callTo)
 

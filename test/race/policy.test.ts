@@ -1,9 +1,10 @@
 // Two processes, one database: what a policy does to a user once, it does once.
 import t from 'tap'
 import { startReplicas, tally } from '../helpers/replica.ts'
-import { callTo, startService } from '../helpers/service.ts'
+import { callTo } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { race, urls, syncClocks } = await startReplicas(t, service)
 
 async function tenantWith (policy: object): Promise<string> {

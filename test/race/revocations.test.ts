@@ -4,9 +4,10 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { administrator } from '../helpers/administrator.ts'
 import { startReplicas } from '../helpers/replica.ts'
-import { callTo, type User, startService } from '../helpers/service.ts'
+import { callTo, type User } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
+const service = await useService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { urls, syncClocks } = await startReplicas(t, service)
 const replicas = urls.map(callTo)
 

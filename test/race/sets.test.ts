@@ -3,9 +3,9 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Settled } from '../../src/platform/db/settlements.ts'
 import { valuesOf } from '../../src/platform/db/batcher.ts'
-import { startService } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { db } = service
 const by = (n: number): object => ({ actor: `actor ${n}`, address: `192.0.2.${n}`, requestId: `request ${n}` })
 const LIMITS = { waits: [0, 600], maxWait: 36_000, lock: 10, day: 3, month: 5 }

@@ -4,9 +4,10 @@ import pg from 'pg'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { type RaceCall, startReplicas, tally } from '../helpers/replica.ts'
-import { callTo, type User, startService } from '../helpers/service.ts'
+import { callTo, type User } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { race, urls, syncClocks } = await startReplicas(t, service)
 const { db } = service
 

@@ -1,10 +1,11 @@
 import t from 'tap'
-import { claimsOf, startService } from '../helpers/service.ts'
+import { claimsOf } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 const APPLICATIONS = { MFA_APPLICATION_AUDIENCES: 'billing,wiki' }
 
 t.test('each call that gives a token gives one for a configured application, which opens nothing here', async t => {
-  const service = await startService(t, APPLICATIONS)
+  const service = await useService(t, APPLICATIONS)
   const user = service.user()
   const { body: started } = await user.call('POST', '/mfa/enroll')
   const confirmed = await user.call('POST', '/mfa/enroll/confirm', {
@@ -25,7 +26,7 @@ t.test('each call that gives a token gives one for a configured application, whi
 })
 
 t.test('an application that is not configured is 400 and names the field', async t => {
-  const service = await startService(t, APPLICATIONS)
+  const service = await useService(t, APPLICATIONS)
   const user = service.user()
   const { secret } = await user.enroll()
   const code = service.clock.code(secret)
@@ -44,7 +45,7 @@ t.test('an application that is not configured is 400 and names the field', async
 })
 
 t.test('a user who is allowed without MFA gets a token for an application that says so, for five minutes', async t => {
-  const service = await startService(t, APPLICATIONS)
+  const service = await useService(t, APPLICATIONS)
   const user = service.user({ groups: ['a'] })
   const { status, body } = await user.call('POST', '/mfa/token', { audience: 'billing' })
   t.equal(status, 200)
@@ -68,7 +69,7 @@ t.test('a user who is allowed without MFA gets a token for an application that s
 })
 
 t.test('without an application\'s audience, or where a factor is needed, no one gets a token for nothing', async t => {
-  const service = await startService(t, APPLICATIONS)
+  const service = await useService(t, APPLICATIONS)
   const admin = service.user({ roles: ['mfa:admin'] })
   t.equal((await admin.call('POST', '/mfa/token')).body.code, 'not_enrolled')
   const { token } = await admin.enroll()

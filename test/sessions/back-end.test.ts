@@ -3,11 +3,12 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { signingKey, startService } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 const SNIPPET = /<!-- verify:.*-->\n```js\n([\s\S]*?)```/.exec(readFileSync('docs/back-end.md', 'utf8'))?.[1] as string
 
 t.test('the five lines of docs/back-end.md accept our token for their application, and no other', async t => {
-  const service = await startService(t, { MFA_ISSUER: 'https://mfa.example.com', MFA_APPLICATION_AUDIENCES: 'billing,other' })
+  const service = await useService(t, { MFA_ISSUER: 'https://mfa.example.com', MFA_APPLICATION_AUDIENCES: 'billing,other' })
   // The keys are where the service is; the rest is as it stands.
   const code = SNIPPET.replace('https://mfa.example.com/.well-known', `${service.url}/.well-known`).replace(
     "'jose'",

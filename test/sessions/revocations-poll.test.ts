@@ -4,6 +4,7 @@ import t from 'tap'
 import { REVOCATION_SECONDS } from '../../src/sessions/revocations.ts'
 import { sweep } from '../../src/maintenance/sweep.sql.ts'
 import { type User, startService } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 const SESSIONS = { JWT_SESSION_CLAIM: 'sid' }
 
@@ -48,7 +49,7 @@ t.test('a revocation is kept for as long as a token may be older, and its sessio
 })
 
 t.test('however busy the other connections are, gateways are answered', async t => {
-  const service = await startService(t, { AUTHORIZE_STALE_SECONDS: '1' })
+  const service = await useService(t, { AUTHORIZE_STALE_SECONDS: '1' })
   const { token } = await service.user().enroll()
   // Ten connections of the pool, two of the reports, and a hundred calls that wait for each of them.
   const isOver = { now: false }

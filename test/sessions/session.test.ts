@@ -1,10 +1,11 @@
 import t from 'tap'
 import { claimsOf, startService } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
 const REMEMBERING = { JWT_SESSION_CLAIM: 'sid' }
 
 t.test('a second factor counts for the login session that it was done in, and for no other', async t => {
-  const service = await startService(t, REMEMBERING)
+  const service = await useService(t, REMEMBERING)
   const user = service.user({ sid: 's1' })
   const { secret } = await user.enroll()
   await user.verify(secret)
@@ -25,7 +26,7 @@ t.test('a second factor counts for the login session that it was done in, and fo
 })
 
 t.test('with the claim unset nothing is written, and nothing is remembered', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user({ sid: 's1' })
   const { secret, token } = await user.enroll()
   await user.verify(secret)
@@ -35,7 +36,7 @@ t.test('with the claim unset nothing is written, and nothing is remembered', asy
 })
 
 t.test('renewing a hundred times never makes it fresh, nor longer than its age or the token that it was made from', async t => {
-  const service = await startService(t, REMEMBERING)
+  const service = await useService(t, REMEMBERING)
   const user = service.user({ sid: 's1' })
   const { token } = await user.enroll()
   const authentication = claimsOf(token)
@@ -70,7 +71,7 @@ t.test('it ends at MFA_SESSION_MAX_AGE_SECONDS after the authentication, and no 
 })
 
 t.test('a log-out ends the session and its MFA tokens on every replica, and a later code counts again', async t => {
-  const service = await startService(t, REMEMBERING)
+  const service = await useService(t, REMEMBERING)
   const replica = await startService(t, service.env, service.clock)
   const user = service.user({ sid: 's1' })
   const { secret, token } = await user.enroll()
@@ -90,7 +91,7 @@ t.test('a log-out ends the session and its MFA tokens on every replica, and a la
 })
 
 t.test('logging out without a session, or twice, is 204 too', async t => {
-  const service = await startService(t, REMEMBERING)
+  const service = await useService(t, REMEMBERING)
   const user = service.user()
   t.equal((await user.call('DELETE', '/mfa/session')).status, 204)
   t.equal((await user.call('DELETE', '/mfa/session', undefined, user.token({ sid: 'x' }))).status, 204)
@@ -98,7 +99,7 @@ t.test('logging out without a session, or twice, is 204 too', async t => {
 })
 
 t.test('signing out everywhere needs an MFA token and ends every session and token', async t => {
-  const service = await startService(t, REMEMBERING)
+  const service = await useService(t, REMEMBERING)
   const user = service.user({ sid: 's1' })
   t.equal((await user.call('DELETE', '/mfa/sessions')).body.code, 'not_enrolled')
   const { secret, token } = await user.enroll()
@@ -111,7 +112,7 @@ t.test('signing out everywhere needs an MFA token and ends every session and tok
 })
 
 t.test('a session remembered through a recovery code stays mfa-recovery in every token made from it', async t => {
-  const service = await startService(t, REMEMBERING)
+  const service = await useService(t, REMEMBERING)
   const user = service.user({ sid: 's1', roles: ['mfa:admin'] })
   const { secret, recoveryCodes } = await user.enroll()
   await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
@@ -124,7 +125,7 @@ t.test('a session remembered through a recovery code stays mfa-recovery in every
 })
 
 t.test('removing a factor carries the acting session on, and ends all others', async t => {
-  const service = await startService(t, REMEMBERING)
+  const service = await useService(t, REMEMBERING)
   const user = service.user({ sid: 's1' })
   const kept = await user.enroll()
   const gone = await user.enroll(kept.token)
@@ -156,7 +157,7 @@ t.test('what a log-out has ended stays dead, however short what is remembered', 
 
 t.test('rows that have ended are swept away, others stay', async t => {
   const { sweep } = await import('../../src/maintenance/sweep.sql.ts')
-  const service = await startService(t, REMEMBERING)
+  const service = await useService(t, REMEMBERING)
   const user = service.user({ sid: 's1' })
   const { token } = await user.enroll()
   await user.call('POST', '/mfa/enroll', {}, token)
@@ -171,7 +172,7 @@ t.test('rows that have ended are swept away, others stay', async t => {
 
 t.test('the service sweeps by itself, and survives a sweep that fails', async t => {
   const { startSweeping } = await import('../../src/maintenance/sweep.sql.ts')
-  const service = await startService(t, REMEMBERING)
+  const service = await useService(t, REMEMBERING)
   const user = service.user({ sid: 's1' })
   await user.enroll()
   await service.db.rows`UPDATE mfa_sessions SET expires_at = now() WHERE tenant = ${user.tenant}`

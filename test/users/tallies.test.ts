@@ -7,8 +7,9 @@ import { foldTallies } from '../../src/users/tallies.sql.ts'
 import { maintain } from '../../src/maintenance/maintain.sql.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { type Enrolled, type User, recount, type Service, startService } from '../helpers/service.ts'
+import { useService } from '../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { db } = service
 
 /** What is kept, and what is there. */

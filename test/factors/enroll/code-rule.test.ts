@@ -2,8 +2,9 @@
 import t from 'tap'
 import { administrator } from '../../helpers/administrator.ts'
 import { type Answer, claimsOf, type User, type Service, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { clock, db } = service
 const roles = await startService(t, { ...service.env, ENROLL_REQUIRES_CODE: undefined }, clock) // it is the default
 const always = await startService(t, { ...service.env, ENROLL_REQUIRES_CODE: 'always' }, clock)

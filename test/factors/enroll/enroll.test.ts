@@ -1,8 +1,9 @@
 import t from 'tap'
-import { fromBase32, inTime, startService } from '../../helpers/service.ts'
+import { fromBase32, inTime } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 t.test('a start answers a 160-bit secret, a key URI of exactly what the verifier uses, and a PNG of it', async t => {
-  const service = await startService(t, { TOTP_ISSUER_NAME: 'Acme & Co' })
+  const service = await useService(t, { TOTP_ISSUER_NAME: 'Acme & Co' })
   const user = service.user({ email: 'alice@example.com' })
   const { status, body, headers } = await user.call('POST', '/mfa/enroll', { label: 'Phone' })
   t.equal(status, 201)
@@ -23,7 +24,7 @@ t.test('a start answers a 160-bit secret, a key URI of exactly what the verifier
 })
 
 t.test('no account name injects anything into the key URI', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   for (const name of ['a:b', 'x&issuer=Evil', '%0a', '"<', '😀👩‍👩‍👧', 'ä'.repeat(255), 'a?secret=AAAA#f']) {
     const { body, status } = await service.user({ preferred_username: name }).call('POST', '/mfa/enroll')
     t.equal(status, 201, name.slice(0, 20))
@@ -37,7 +38,7 @@ t.test('no account name injects anything into the key URI', async t => {
 })
 
 t.test('200 starts give 200 different secrets whose bytes look random', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const secrets: string[] = []
   // As many at once as a busy machine answers in time.
   const start = async (): Promise<string> => (await inTime(() => service.user().call('POST', '/mfa/enroll'))).body.secret
@@ -51,7 +52,7 @@ t.test('200 starts give 200 different secrets whose bytes look random', async t 
 })
 
 t.test('a first start needs a login of the last 15 minutes, and says so', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const now = service.clock.seconds
   for (const age of [901, 1000, 86_400]) {
@@ -64,14 +65,14 @@ t.test('a first start needs a login of the last 15 minutes, and says so', async 
 })
 
 t.test('JWT_IAT_IS_LOGIN lets iat stand for auth_time, and only then', async t => {
-  const service = await startService(t, { JWT_IAT_IS_LOGIN: 'true' })
+  const service = await useService(t, { JWT_IAT_IS_LOGIN: 'true' })
   const user = service.user()
   t.equal((await user.call('POST', '/mfa/enroll', {}, user.token({ auth_time: undefined }))).status, 201)
   t.equal((await user.call('POST', '/mfa/enroll', {}, user.token({ auth_time: undefined, iat: service.clock.seconds - 1000 }))).status, 401)
 })
 
 t.test('nothing is active before a code is proven, and the pending secret verifies nothing', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { body } = await user.call('POST', '/mfa/enroll')
   t.equal((await user.call('POST', '/mfa/verify', { code: service.clock.code(body.secret) })).body.code, 'not_enrolled')
@@ -83,7 +84,7 @@ t.test('nothing is active before a code is proven, and the pending secret verifi
 })
 
 t.test('the confirming code is spent, and the next one is good', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
   const code = service.clock.code(secret)
@@ -97,7 +98,7 @@ t.test('the confirming code is spent, and the next one is good', async t => {
 })
 
 t.test('a start replaces the pending one: another secret, and the first one confirms nothing', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { body: first } = await user.call('POST', '/mfa/enroll')
   const { body: second } = await user.call('POST', '/mfa/enroll')
@@ -108,7 +109,7 @@ t.test('a start replaces the pending one: another secret, and the first one conf
 })
 
 t.test('a pending factor ends after ten minutes, with a valid code too', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
   await service.db.rows`UPDATE enrollments SET expires_at = now() WHERE tenant = ${user.tenant}`
@@ -116,7 +117,7 @@ t.test('a pending factor ends after ten minutes, with a valid code too', async t
 })
 
 t.test('a confirmation belongs to the user, tenant and session that started it', async t => {
-  const service = await startService(t, { JWT_SESSION_CLAIM: 'session_id' })
+  const service = await useService(t, { JWT_SESSION_CLAIM: 'session_id' })
   const user = service.user({ session_id: 's1' })
   const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
   const confirm = { factorId, code: service.clock.code(secret) }
@@ -131,7 +132,7 @@ t.test('a confirmation belongs to the user, tenant and session that started it',
 })
 
 t.test('the fifth wrong code destroys the pending factor, and the next call waits', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
   for (let i = 0; i < 5; i++) {
@@ -146,7 +147,7 @@ t.test('the fifth wrong code destroys the pending factor, and the next call wait
 })
 
 t.test('with an active factor a start needs a fresh MFA token, and leaves that factor as it is', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret, token } = await user.enroll()
   const refused = await user.call('POST', '/mfa/enroll')
@@ -165,7 +166,7 @@ t.test('with an active factor a start needs a fresh MFA token, and leaves that f
 })
 
 t.test('up to five authenticators, each with a label of its own, numbered without one; codes come with the first alone', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { token, recoveryCodes } = await user.enroll(undefined, 'Phone')
   t.equal(recoveryCodes?.length, 10)
@@ -177,7 +178,7 @@ t.test('up to five authenticators, each with a label of its own, numbered withou
 })
 
 t.test('each of several authenticators verifies, with or without its id', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const first = await user.enroll()
   const second = await user.enroll(first.token)
@@ -190,7 +191,7 @@ t.test('each of several authenticators verifies, with or without its id', async 
 })
 
 t.test('under a recovery token the confirmation stays mfa-recovery', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { recoveryCodes } = await user.enroll()
   const { body } = await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
@@ -203,7 +204,7 @@ t.test('under a recovery token the confirmation stays mfa-recovery', async t => 
 })
 
 t.test('the client names nothing of the secret, its parameters or whose it is', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { body: { factorId, secret } } = await user.call('POST', '/mfa/enroll')
   for (const field of ['secret', 'algorithm', 'digits', 'period', 'verified', 'status', 'userId', 'tenantId']) {
@@ -215,7 +216,7 @@ t.test('the client names nothing of the secret, its parameters or whose it is', 
 })
 
 t.test('labels hold no control, bidirectional or over-long text', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   for (const label of ['', ' ', 'a\u0000b', 'a\nb', 'a\u202eb', 'a\u2028b', ' a', 'a ', 'x'.repeat(65), '\ud800']) {
     t.equal((await user.call('POST', '/mfa/enroll', { label })).status, 400, encodeURIComponent(label.toWellFormed()).slice(0, 20))
@@ -226,7 +227,7 @@ t.test('labels hold no control, bidirectional or over-long text', async t => {
 })
 
 t.test('enrolling makes no other token any stronger', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user({ roles: ['mfa:admin'] })
   const before = user.token()
   await user.enroll()

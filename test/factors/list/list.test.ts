@@ -1,8 +1,9 @@
 import t from 'tap'
-import { claimsOf, startService } from '../../helpers/service.ts'
+import { claimsOf } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 t.test('a factor shows what it is and when it was used, never its secret', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll(undefined, 'Phone')
   await user.verify(secret)
@@ -22,7 +23,7 @@ t.test('a factor shows what it is and when it was used, never its secret', async
 })
 
 t.test('renaming needs a fresh second factor, and a label that no other has', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { factorId, token } = await user.enroll(undefined, 'Phone')
   await user.enroll(token, 'Tablet')
@@ -37,7 +38,7 @@ t.test('renaming needs a fresh second factor, and a label that no other has', as
 })
 
 t.test('a pending factor is renamed and removed by its owner\'s login alone', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user({ sid: 's1' })
   const { body: { factorId } } = await user.call('POST', '/mfa/enroll')
   const path = `/mfa/factors/${factorId}`
@@ -50,7 +51,7 @@ t.test('a pending factor is renamed and removed by its owner\'s login alone', as
 })
 
 t.test('removing ends the tokens of before and carries the acting session on, no fresher and no longer', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const kept = await user.enroll()
   const gone = await user.enroll(kept.token)
@@ -69,7 +70,7 @@ t.test('removing ends the tokens of before and carries the acting session on, no
 })
 
 t.test('removing the factor that earned the acting token ends the session\'s second factor', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const first = await user.enroll()
   const second = await user.enroll(first.token)
@@ -77,7 +78,7 @@ t.test('removing the factor that earned the acting token ends the session\'s sec
 })
 
 t.test('the last factor takes the recovery codes with it, and everything sealed', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { factorId, recoveryCodes, token } = await user.enroll()
   t.equal((await user.call('DELETE', `/mfa/factors/${factorId}`, undefined, token)).status, 204)
@@ -91,7 +92,7 @@ t.test('the last factor takes the recovery codes with it, and everything sealed'
 })
 
 t.test('while MFA is enforced the last factor stays, and another one may go', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user({ roles: ['mfa:admin'] })
   const first = await user.enroll()
   await user.call('PUT', '/admin/policy', { enforcement: 'required' }, first.token)
@@ -104,7 +105,7 @@ t.test('while MFA is enforced the last factor stays, and another one may go', as
 })
 
 t.test('a user who signs in by SSO alone may remove the last one', async t => {
-  const service = await startService(t, { JWT_LOGIN_TYPE: 'sso' })
+  const service = await useService(t, { JWT_LOGIN_TYPE: 'sso' })
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token: adminToken } = await admin.enroll()
   await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, adminToken)
@@ -114,7 +115,7 @@ t.test('a user who signs in by SSO alone may remove the last one', async t => {
 })
 
 t.test('a recovery may remove a lost factor', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const lost = await user.enroll()
   const { body: { token } } = await user.call('POST', '/mfa/recovery', { code: lost.recoveryCodes?.[0] })
@@ -125,7 +126,7 @@ t.test('a recovery may remove a lost factor', async t => {
 })
 
 t.test('another user\'s factor, another tenant\'s and one that never was are the same 404, and nothing happens', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const victim = service.user()
   const { factorId } = await victim.enroll()
   const neighbour = service.user({ tenant: victim.tenant })
@@ -146,7 +147,7 @@ t.test('another user\'s factor, another tenant\'s and one that never was are the
 })
 
 t.test('a factor id that is no UUID is 400 and names the field', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   t.match((await user.call('DELETE', '/mfa/factors/1')).body, { code: 'invalid_request', errors: [{ field: 'params.factorId' }] })
 })

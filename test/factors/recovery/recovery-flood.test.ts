@@ -4,8 +4,9 @@ import { BYPASS_SLOT, generateCode } from '../../../src/factors/recovery-codes/r
 import { sweep } from '../../../src/maintenance/sweep.sql.ts'
 import { administrator } from '../../helpers/administrator.ts'
 import { type Answer, type User, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { clock, db } = service
 
 const recover = (user: User, code: string | undefined): Promise<Answer> => user.call('POST', '/mfa/recovery', { code })

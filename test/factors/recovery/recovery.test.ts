@@ -1,8 +1,9 @@
 import t from 'tap'
 import { claimsOf, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 t.test('a recovery code works once, in any spelling, and leaves a weaker token', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { recoveryCodes } = await user.enroll()
   const [first, second, third] = recoveryCodes as [string, string, string]
@@ -34,7 +35,7 @@ t.test('a recovery code works once, in any spelling, and leaves a weaker token',
 })
 
 t.test('what is not 16 such characters is 400; a wrong checksum is refused; neither costs an attempt or a hash', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { recoveryCodes } = await user.enroll()
   const [code] = recoveryCodes as [string]
@@ -66,7 +67,7 @@ t.test('what is not 16 such characters is 400; a wrong checksum is refused; neit
 })
 
 t.test('GET /mfa/recovery counts and never shows; acknowledging is recorded once', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   t.equal((await user.call('GET', '/mfa/recovery')).body.code, 'not_enrolled')
   t.equal((await user.call('POST', '/mfa/recovery/acknowledge')).body.code, 'not_enrolled')
@@ -80,7 +81,7 @@ t.test('GET /mfa/recovery counts and never shows; acknowledging is recorded once
 })
 
 t.test('new codes need a fresh MFA token and replace the whole set', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   t.equal((await user.call('POST', '/mfa/recovery/codes')).body.code, 'not_enrolled')
   const { recoveryCodes, token } = await user.enroll()
@@ -99,7 +100,7 @@ t.test('new codes need a fresh MFA token and replace the whole set', async t => 
 })
 
 t.test('as text the new codes are a sheet to keep', async t => {
-  const service = await startService(t, { TOTP_ISSUER_NAME: 'Acme' })
+  const service = await useService(t, { TOTP_ISSUER_NAME: 'Acme' })
   const user = service.user({ preferred_username: 'alice' })
   const { token } = await user.enroll()
   const answer = await service.call('POST', '/mfa/recovery/codes', { token, headers: { accept: 'text/plain' } })
@@ -115,7 +116,7 @@ t.test('as text the new codes are a sheet to keep', async t => {
 })
 
 t.test('a recovery opens no administration, nor does a factor that was set up after it, for a day', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user({ roles: ['mfa:admin'] })
   const old = await user.enroll()
   const { body: { token } } = await user.call('POST', '/mfa/recovery', { code: old.recoveryCodes?.[0] })
@@ -141,7 +142,7 @@ t.test('a recovery opens no administration, nor does a factor that was set up af
 })
 
 t.test('an event tells of three, one and no codes left', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { recoveryCodes } = await user.enroll()
   for (const code of recoveryCodes as string[]) t.equal((await user.call('POST', '/mfa/recovery', { code })).status, 200)
@@ -152,7 +153,7 @@ t.test('an event tells of three, one and no codes left', async t => {
 })
 
 t.test('codes are stored as bcrypt of the configured cost, each with a salt of its own', async t => {
-  const service = await startService(t, { BCRYPT_COST: '7' })
+  const service = await useService(t, { BCRYPT_COST: '7' })
   const user = service.user()
   await user.enroll()
   const rows = await service.db.rows<{ hash: string }>`SELECT hash FROM recovery_codes WHERE tenant = ${user.tenant}`
@@ -161,7 +162,7 @@ t.test('codes are stored as bcrypt of the configured cost, each with a salt of i
 })
 
 t.test('raising the cost leaves the codes of before good', async t => {
-  const first = await startService(t)
+  const first = await useService(t)
   const user = first.user()
   const { recoveryCodes } = await user.enroll()
   const second = await startService(t, { ...first.env, BCRYPT_COST: '5' }, first.clock)
@@ -169,7 +170,7 @@ t.test('raising the cost leaves the codes of before good', async t => {
 })
 
 t.test('codes are not replaced for a session that was signed out between the question and the change', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { token } = await user.enroll()
   const { settle } = service.db

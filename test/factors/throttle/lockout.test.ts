@@ -1,6 +1,7 @@
 // The hard limits: failures in a row that lock, and the rolling budget that success does not reset.
 import t from 'tap'
 import { type User, type Service, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 const verify = (user: User, code: string, factorId?: string) =>
   user.call('POST', '/mfa/verify', { code, ...(factorId !== undefined && { factorId }) })
@@ -43,7 +44,7 @@ t.test('thirty failures in a row lock: the right code is refused, and a recovery
 })
 
 t.test('twenty failures in 24 hours close verify, though each run of them ended in a success', async t => {
-  const service = await startService(t, { THROTTLE_WAITS: '0' })
+  const service = await useService(t, { THROTTLE_WAITS: '0' })
   const { clock } = service
   const user = service.user()
   const { secret } = await user.enroll()
@@ -75,7 +76,7 @@ t.test('twenty failures in 24 hours close verify, though each run of them ended 
 })
 
 t.test('the budget opens when so many failures are older than a day that fewer than twenty are left', async t => {
-  const service = await startService(t, { THROTTLE_WAITS: '0', THROTTLE_MONTH: '300' })
+  const service = await useService(t, { THROTTLE_WAITS: '0', THROTTLE_MONTH: '300' })
   const user = service.user()
   const { secret } = await user.enroll()
   for (let failure = 1; failure <= 19; failure++) await verify(user, service.clock.wrongCode(secret))
@@ -86,7 +87,7 @@ t.test('the budget opens when so many failures are older than a day that fewer t
 })
 
 t.test('a failure counts once towards the wait, and for each factor that it was tried against towards lock and budget', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { clock } = service
   const user = service.user()
   const first = await user.enroll()

@@ -2,8 +2,9 @@
 import t from 'tap'
 import { generateCode } from '../../../src/factors/recovery-codes/recovery-code.ts'
 import { type User, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { clock } = service
 const NONE = { failures: 0, tries: 0, recent: [], wait_until: null, locked_at: null }
 

@@ -1,9 +1,10 @@
 import t from 'tap'
-import { claimsOf, startService } from '../../helpers/service.ts'
+import { claimsOf } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 t.test('the window is {T−1, T, T+1}, and nothing beside it', async t => {
   for (const [offset, status] of [[-3, 422], [-2, 422], [-1, 200], [0, 200], [1, 200], [2, 422], [3, 422]] as const) {
-    const service = await startService(t)
+    const service = await useService(t)
     const user = service.user()
     const { secret } = await user.enroll()
     service.clock.advance(120)
@@ -12,7 +13,7 @@ t.test('the window is {T−1, T, T+1}, and nothing beside it', async t => {
 })
 
 t.test('TOTP_WINDOW=past takes {T−1, T} alone', async t => {
-  const service = await startService(t, { TOTP_WINDOW: 'past' })
+  const service = await useService(t, { TOTP_WINDOW: 'past' })
   const user = service.user()
   const { secret } = await user.enroll()
   service.clock.advance(60)
@@ -21,7 +22,7 @@ t.test('TOTP_WINDOW=past takes {T−1, T} alone', async t => {
 })
 
 t.test('after a step is accepted, it and every older one are dead, by every login and session', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret, token } = await user.enroll()
   service.clock.advance(60)
@@ -36,7 +37,7 @@ t.test('after a step is accepted, it and every older one are dead, by every logi
 })
 
 t.test('a clock that goes backwards revives no code', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll()
   service.clock.advance(300)
@@ -46,7 +47,7 @@ t.test('a clock that goes backwards revives no code', async t => {
 })
 
 t.test('a code is taken as users paste it: spaces and dashes of any kind between its digits, and the digits of any script', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll()
   const inScript = (zero: number) => (code: string): string => code.replace(/\d/g, digit => String.fromCodePoint(zero + Number(digit)))
@@ -105,7 +106,7 @@ t.test('a code is taken as users paste it: spaces and dashes of any kind between
 })
 
 t.test('what is not six digits in a string is 400, says so and costs nothing', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll()
   const code = service.clock.code(secret)
@@ -158,7 +159,7 @@ t.test('what is not six digits in a string is 400, says so and costs nothing', a
 })
 
 t.test('nothing that the client sends moves the time', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll()
   service.clock.advance(120)
@@ -169,7 +170,7 @@ t.test('nothing that the client sends moves the time', async t => {
 })
 
 t.test('magic codes open nothing', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll()
   for (const code of ['000000', '123456'].filter(code => [-1, 0, 1].every(offset => service.clock.code(secret, offset) !== code))) {
@@ -178,7 +179,7 @@ t.test('magic codes open nothing', async t => {
 })
 
 t.test('the answer is a token of this authentication, and says when the next code is accepted', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret, factorId } = await user.enroll()
   const { body } = await user.call('POST', '/mfa/verify', { code: service.clock.code(secret) })
@@ -190,7 +191,7 @@ t.test('the answer is a token of this authentication, and says when the next cod
 })
 
 t.test('every accepted and refused code leaves one audit row that says who, what and from where, and not the code', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll()
   const code = service.clock.code(secret)
@@ -213,7 +214,7 @@ t.test('every accepted and refused code leaves one audit row that says who, what
 })
 
 t.test('how far the clock of a phone is off stands in the audit, and nothing else tells it', async t => {
-  const service = await startService(t, { THROTTLE_WAITS: '0' })
+  const service = await useService(t, { THROTTLE_WAITS: '0' })
   const { clock } = service
   const user = service.user()
   const { secret, factorId, token } = await user.enroll(undefined, 'Work')
@@ -251,7 +252,7 @@ t.test('how far the clock of a phone is off stands in the audit, and nothing els
 })
 
 t.test('an enrolled user is asked for a code though the policy is optional', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   await user.enroll()
   t.match((await user.call('GET', '/mfa/status')).body.decision, { action: 'verify', reason: 'factor_enrolled' })

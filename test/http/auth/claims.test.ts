@@ -7,7 +7,8 @@ import { signOfOtherKind } from '../../../src/http/auth/token-kind.ts'
 import { type Refusal, RefusedToken } from '../../../src/http/auth/refused-token.ts'
 import { startTrusting, TestIssuer } from '../../helpers/issuers.ts'
 import { administrator } from '../../helpers/administrator.ts'
-import { type Service, startService, testEnvironment } from '../../helpers/service.ts'
+import { type Service, testEnvironment } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 const NOW = new Date('2026-11-28T17:38:10Z')
 const SECONDS = NOW.getTime() / 1000
@@ -376,7 +377,7 @@ t.test('a refusal says for the operator what was expected', async t => {
 const status = (service: Service, token: string) => service.call('GET', '/mfa/status', { token })
 
 t.test('a token whose tenant cannot be read administers no users of another, and names none of them', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const victim = service.user({ tenant: 'default' })
   await victim.call('GET', '/mfa/status')
   for (const tenant of [7, 0, null, '', true, 'x'.repeat(129), 'acme\n', 'a\0', '\ud800', [], ['acme'], ['acme', 'b'], {}, { acme: {} }]) {
@@ -388,7 +389,7 @@ t.test('a token whose tenant cannot be read administers no users of another, and
 })
 
 t.test('a user in a group of the policy is covered, in whatever shape their token says so', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service)
   const long = `CN=${'x'.repeat(508)}`
   t.match(await admin.call('PUT', '/admin/policy', { enforcement: 'required', groups: ['finance', long], ssoRule: 'none' }, token), {

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 import { refuseAll } from '../../helpers/tokens.ts'
 
 type Variants = Record<string, Record<string, unknown>>
@@ -40,7 +41,7 @@ t.test('the audience must contain this service', async t => {
     'an object': { aud: { mfa: true } },
     'an array of another type': { aud: ['mfa', 1] }
   })
-  const service = await startService(t)
+  const service = await useService(t)
   t.equal(
     (await service.call('GET', '/mfa/status', { token: service.user().token({ aud: ['other', 'mfa'] }) })).status,
     200,
@@ -49,7 +50,7 @@ t.test('the audience must contain this service', async t => {
 })
 
 t.test('a token ends, within a day, and neither begins nor was issued in the future', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const now = service.clock.seconds
   await refuseAll(t, service, user.tenant, Object.fromEntries(Object.entries<Record<string, unknown>>({
@@ -81,7 +82,7 @@ t.test('a token ends, within a day, and neither begins nor was issued in the fut
 })
 
 t.test('a token is good until its last second and not one longer', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const token = user.token({ exp: service.clock.seconds + 20 })
   service.clock.advance(19)
@@ -91,7 +92,7 @@ t.test('a token is good until its last second and not one longer', async t => {
 })
 
 t.test('a personal token may live for a year', async t => {
-  const service = await startService(t, { JWT_LOGIN_TYPE: 'api' })
+  const service = await useService(t, { JWT_LOGIN_TYPE: 'api' })
   const user = service.user()
   const { seconds } = service.clock
   t.equal((await user.call('GET', '/mfa/status', undefined, user.token({ exp: seconds + 365 * 86400 }))).status, 200)
@@ -111,7 +112,7 @@ t.test('an ID token, a logout token and a refresh token are no access tokens', a
     'an offline token': { typ: 'Offline' },
     'a refresh token by token_use': { token_use: 'refresh' }
   })
-  const service = await startService(t)
+  const service = await useService(t)
   t.equal(
     (await service.call('GET', '/mfa/status', { token: service.user().token({ typ: 'Bearer', token_use: 'access' }) })).status,
     200,
@@ -134,7 +135,7 @@ t.test('the subject is a bounded string without control characters', t => refuse
 }))
 
 t.test('tokens that share a header and most of their payload are each their own user\'s', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const [a, b] = [
     service.user({ sub: 'user-a', tenant: service.user().tenant }),
     service.user({ sub: 'user-b', tenant: service.user().tenant })
@@ -143,7 +144,7 @@ t.test('tokens that share a header and most of their payload are each their own 
 })
 
 t.test('amr, acr and auth_time of the wrong shape are a single factor, and never MFA', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll()
   const now = service.clock.seconds
@@ -176,7 +177,7 @@ t.test('amr, acr and auth_time of the wrong shape are a single factor, and never
 })
 
 t.test('a login in the future, or of no known time, is none that may enroll, and no user is sent to log in again', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const now = service.clock.seconds
 
   for (const authTime of [now + 3600, now * 1000, undefined, null, '', 'now', '28.11.2026', -5, 1e20, [now], { t: now }, true]) {
@@ -188,7 +189,7 @@ t.test('a login in the future, or of no known time, is none that may enroll, and
 })
 
 t.test('an issuer gives the mfa: roles that it may give, as far as they can be read', async t => {
-  const service = await startService(t, { JWT_GRANTS: 'mfa:auditor' })
+  const service = await useService(t, { JWT_GRANTS: 'mfa:auditor' })
   const cases: Array<[unknown, number]> = [
     [['mfa:admin'], 403], [['mfa:admin', 'mfa:auditor'], 409], [['mfa:auditor'], 409], [['MFA:AUDITOR'], 403], ['mfa:auditor', 409],
     [['mfa:auditor', 1], 409],

@@ -103,7 +103,7 @@ t.test('a key set that is slow, huge, elsewhere or none is a bounded 503, and no
 t.test('who comes when a set was just waited for in vain is told at once, and a second later it is asked for again', async t => {
   const issuer = await new TestIssuer('https://a.test').start(t)
   issuer.answer = () => ({ delay: 3000 })
-  const { find } = remoteKeys(issuer.jwksUrl, fetch, { ...KEY_SET_LIMITS, timeout: 100 })
+  const { find } = remoteKeys(issuer.jwksUrl, fetch, { ...KEY_SET_LIMITS, timeout: 1000 })
   const ask = (): Promise<unknown> => find({ alg: 'ES256', kid: 'x' })
   await Promise.all(Array.from({ length: 20 }, () => t.rejects(ask(), UnavailableError)))
   for (let n = 0; n < 20; n++) await t.rejects(ask(), UnavailableError)

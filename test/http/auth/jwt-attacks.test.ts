@@ -5,6 +5,7 @@ import t from 'tap'
 import { raw, request } from '../../helpers/raw.ts'
 import { rsaPair } from '../../helpers/rsa.ts'
 import { claimsOf, SECRET, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 import { bare, compact, hmac, refuseAll, unsigned, withKey } from '../../helpers/tokens.ts'
 
 const HS = { alg: 'HS256', typ: 'JWT' }
@@ -13,7 +14,7 @@ const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const pemOf = (key: KeyObject): string => key.export({ format: 'pem', type: 'spki' }) as string
 
 t.test('an unsigned token is refused however it spells "none"', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const claims = claimsOf(user.token())
   const [input] = user.token().split(/\.(?=[^.]*$)/) as [string]
@@ -34,7 +35,7 @@ t.test('an unsigned token is refused however it spells "none"', async t => {
 })
 
 t.test('with a secret, HS256 alone is accepted', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const claims = claimsOf(user.token())
   await refuseAll(t, service, user.tenant, {
@@ -129,7 +130,7 @@ t.test('a key that a token brings along is no key, and its URL is not asked', as
 })
 
 t.test('a kid is a name and nothing else', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const claims = claimsOf(user.token())
   const kids = [
@@ -161,7 +162,7 @@ t.test('a kid is a name and nothing else', async t => {
 })
 
 t.test('what changes how a JWS is read is refused, and so is what is no compact JWS', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const claims = claimsOf(user.token())
   const [header, payload, signature] = user.token().split('.') as [string, string, string]
@@ -205,7 +206,7 @@ t.test('what changes how a JWS is read is refused, and so is what is no compact 
 })
 
 t.test('a token stands in one Authorization header, as Bearer, and nowhere else', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const token = user.token()
   const none = bare(await service.call('GET', '/mfa/status'))

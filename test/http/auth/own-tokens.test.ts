@@ -10,6 +10,7 @@ import {
   signWithKey,
   startService
 } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 import { bare, compact, hmac, unsigned } from '../../helpers/tokens.ts'
 
 const keyOf = (service: Service): Record<string, unknown> => JSON.parse(service.env.MFA_SIGNING_KEYS as string).keys[0]
@@ -18,7 +19,7 @@ const keyOf = (service: Service): Record<string, unknown> => JSON.parse(service.
 async function enrolled (
   t: Test
 ): Promise<{ service: Service, user: User, token: string, claims: any, forge: (change: object, header?: object) => string }> {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user({ roles: ['mfa:admin'] })
   const { token } = await user.enroll()
   const claims = claimsOf(token)

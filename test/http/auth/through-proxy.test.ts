@@ -9,6 +9,7 @@ import { makeAuthorities, makeCertificate } from '../../helpers/certificates.ts'
 import { newTenant, publicPart, TestIssuer } from '../../helpers/issuers.ts'
 import { startReplicas } from '../../helpers/replica.ts'
 import { type Answer, callTo, type Service, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 import { until } from '../../helpers/until.ts'
 
 const listen = async (
@@ -81,7 +82,7 @@ async function setUp (t: Test, { ca = 'ours' } = {}): Promise<Stage> {
     proxy,
     say: given => { answer = given },
     start: async (env = {}) => {
-      const here = await startService(t)
+      const here = await useService(t)
       const there = {
         JWT_ISSUER: issuer.iss,
         JWT_ALGORITHMS: 'ES256',

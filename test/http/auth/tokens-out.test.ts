@@ -1,6 +1,7 @@
 import * as jose from 'jose'
 import t from 'tap'
 import { AUDIENCE, claimsOf, headerOf, ISSUER, OWN_ISSUER, type Service, signingKey, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
@@ -24,7 +25,7 @@ for (const [algorithm, type] of [['ES256', 'ec'], ['EdDSA', 'ed25519']] as const
 }
 
 t.test('it says who, by what and until when, exactly', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { clock } = service
   const user = service.user({
     roles: ['mfa:auditor', 'sales'],
@@ -65,7 +66,7 @@ t.test('it says who, by what and until when, exactly', async t => {
 })
 
 t.test('what the first token did not claim is not claimed', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { token } = await service.user({ amr: undefined as never }).enroll()
   const claims = claimsOf(token)
   for (const name of ['groups', 'client_id', 'sid', 'sid_iss', 'email', 'cnf']) t.notOk(name in claims, name)
@@ -73,7 +74,7 @@ t.test('what the first token did not claim is not claimed', async t => {
 })
 
 t.test('amr tells the truth: what was proved before, and what was proved here', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { clock } = service
   const user = service.user()
   const { secret, recoveryCodes } = await user.enroll()
@@ -98,7 +99,7 @@ t.test('amr tells the truth: what was proved before, and what was proved here', 
 })
 
 t.test('a recovery stays a recovery through what is done with it', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { recoveryCodes } = await user.enroll()
   const { body: { token } } = await user.call('POST', '/mfa/recovery', { code: recoveryCodes?.[0] })
@@ -109,7 +110,7 @@ t.test('a recovery stays a recovery through what is done with it', async t => {
 })
 
 t.test('an MFA token lives for at most 15 minutes and never past the token that it was made from', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { clock } = service
   const user = service.user()
   const { secret, token } = await user.enroll()
@@ -131,7 +132,7 @@ t.test('an MFA token lives for at most 15 minutes and never past the token that 
 })
 
 t.test('no body names an audience, a subject or rights', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll()
   const before = service.clock.code(secret)
@@ -153,7 +154,7 @@ t.test('no body names an audience, a subject or rights', async t => {
 })
 
 t.test('every token has an id of its own, and nothing in it is a secret', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret, recoveryCodes, token } = await user.enroll()
   const tokens = [token]
@@ -164,7 +165,7 @@ t.test('every token has an id of its own, and nothing in it is a secret', async 
 })
 
 t.test('a token comes in the body of an answer that no cache keeps, and a refusal has none', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll()
   const code = service.clock.code(secret)
@@ -184,7 +185,7 @@ t.test('a token comes in the body of an answer that no cache keeps, and a refusa
 })
 
 t.test('a token for an application is for it alone: this service takes it for no caller', async t => {
-  const service = await startService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
+  const service = await useService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
   const user = service.user({ roles: ['mfa:admin'] })
   const { secret } = await user.enroll()
   const { body: { token } } = await user.call('POST', '/mfa/verify', { code: service.clock.code(secret), audience: 'billing' })
@@ -201,7 +202,7 @@ t.test('a token for an application is for it alone: this service takes it for no
 })
 
 t.test('an MFA token is accepted wherever the first one is', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret, token } = await user.enroll()
   t.match((await user.call('GET', '/mfa/status', undefined, token)).body, {

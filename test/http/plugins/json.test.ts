@@ -1,7 +1,8 @@
 import t from 'tap'
 import { raw, type RawAnswer, request } from '../../helpers/raw.ts'
 import { administrator } from '../../helpers/administrator.ts'
-import { type User, type Service, startService } from '../../helpers/service.ts'
+import { type User, type Service } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 const JSON_TYPE = 'Content-Type: application/json'
 
@@ -12,7 +13,7 @@ const post = (user: User, body: string, headers = [JSON_TYPE], path = '/mfa/enro
   )
 
 t.test('a body that is absent or empty is {}', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   t.equal((await post(user, '', [])).status, 201, 'no type')
   t.equal((await post(user, '')).status, 201, 'a type')
@@ -29,7 +30,7 @@ t.test('a body that is absent or empty is {}', async t => {
 })
 
 t.test('bodies are application/json in UTF-8', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   for (
     const type of [
@@ -94,7 +95,7 @@ const send = (
   )
 
 t.test('bytes that are not UTF-8 are refused, and never name another user', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service)
   const bytes = (text: string): Buffer => Buffer.from(text, 'latin1')
   const wrong = ['j\xfcrgen', '\xe9', '\xc3', '\xc0\x80', '\xed\xa0\x80', '\xf5\x80\x80\x80', 'a\xff\xfe']
@@ -141,7 +142,7 @@ t.test('bytes that are not UTF-8 are refused, and never name another user', asyn
 })
 
 t.test('NUL and halves of surrogate pairs are 400 wherever text is taken, and so is an id of another form', async t => {
-  const service = await startService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
+  const service = await useService(t, { MFA_APPLICATION_AUDIENCES: 'billing' })
   const { admin, token, enrolled } = await administrator(service)
   const { user, id } = await enrolled()
   for (const text of ['a\u0000', '\u0000', '\ud800', 'a\udfffb', '\udc00\ud800', 'a\nb', 'a\u0085', 'a\u2028b']) {
@@ -194,7 +195,7 @@ const escaped = (text: string): string =>
   ).join('').replaceAll('%3f', '%ed%a0%80')
 
 t.test('no text of a caller is without a pattern', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { paths, components } = (await service.call('GET', '/openapi.json')).body as {
     paths: Record<string, Record<string, any>>,
     components: any
@@ -222,7 +223,7 @@ t.test('no text of a caller is without a pattern', async t => {
 })
 
 t.test('what is not a JSON object is 400 and is not taken for one', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const bodies = [
     'null',
@@ -255,7 +256,7 @@ t.test('what is not a JSON object is 400 and is not taken for one', async t => {
 })
 
 t.test('of a field given twice the last one counts, in the check as in the use', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   t.equal((await post(user, '{"label":"a\\u0000","label":"Phone"}')).status, 201)
   t.match((await user.call('GET', '/mfa/factors')).body.items, [{ label: 'Phone' }])
@@ -263,7 +264,7 @@ t.test('of a field given twice the last one counts, in the check as in the use',
 })
 
 t.test('nothing is coerced, dropped or made up', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret } = await user.enroll()
   const code = service.clock.code(secret)
@@ -295,7 +296,7 @@ t.test('nothing is coerced, dropped or made up', async t => {
 })
 
 t.test('an unknown field is named as far as it is a name, and no value ever is', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   t.match((await user.call('POST', '/mfa/enroll', { lable: 'x' })).body.errors, [{ field: 'lable', message: 'is unknown' }])
   for (const name of ['<script>alert(1)</script>', 'a b', 'x'.repeat(64), 'é', '', '"quoted"', 'a\nb']) {
@@ -307,7 +308,7 @@ t.test('an unknown field is named as far as it is a name, and no value ever is',
 })
 
 t.test('unknown query parameters are 400, and so is the same one twice', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   for (
     const [query, field] of [
@@ -333,7 +334,7 @@ t.test('unknown query parameters are 400, and so is the same one twice', async t
 })
 
 t.test('a body is at most 16 KiB, and deep nesting costs nothing', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const spaces = (size: number): string => `{}${' '.repeat(size - 2)}`
   t.equal((await post(user, spaces(16384))).status, 201, '16 KiB')
@@ -354,7 +355,7 @@ t.test('a body is at most 16 KiB, and deep nesting costs nothing', async t => {
 })
 
 t.test('a body that breaks off, or says another length, changes nothing', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const headers = [`Authorization: Bearer ${user.token()}`, JSON_TYPE]
   t.equal((await raw(service.url, request('POST /mfa/enroll', [...headers, 'Content-Length: 3'], '{}}'))).status, 400)

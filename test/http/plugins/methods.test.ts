@@ -2,9 +2,10 @@ import t from 'tap'
 import { checkProblem } from '../../helpers/problems.ts'
 import { raw, request } from '../../helpers/raw.ts'
 import { type Answer, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 t.test('a method that a resource does not have is 405 and names those that it has', async t => {
-  const { url } = await startService(t)
+  const { url } = await useService(t)
   const cases: Array<[string, string, string]> = [
     ['GET', '/mfa/verify', 'POST'],
     ['GET', '/mfa/enroll', 'POST'],
@@ -35,7 +36,7 @@ t.test('a method that a resource does not have is 405 and names those that it ha
 })
 
 t.test('what answers GET answers HEAD alike, without the body, and with the same checks', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { token } = await user.enroll()
   const ask = (method: string, path: string, lines: string[] = []): Promise<any> => raw(service.url, request(`${method} ${path}`, lines))
@@ -66,12 +67,12 @@ t.test('what answers GET answers HEAD alike, without the body, and with the same
 })
 
 t.test('CONNECT is no request', async t => {
-  const { url } = await startService(t)
+  const { url } = await useService(t)
   t.equal((await raw(url, request('CONNECT evil.test:443'))).text, '')
 })
 
 t.test('no spelling of a path leads past its checks', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { url } = service
   const spellings = [
@@ -122,7 +123,7 @@ t.test('no spelling of a path leads past its checks', async t => {
 })
 
 t.test('nothing changes by GET, and a cookie is no caller', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { token } = await user.enroll()
   for (const path of ['/mfa/enroll', '/mfa/enroll/confirm', '/mfa/verify', '/mfa/recovery/codes', '/mfa/recovery/acknowledge']) {

@@ -1,9 +1,10 @@
 import t from 'tap'
 import { administrator } from '../../helpers/administrator.ts'
-import { type User, startService } from '../../helpers/service.ts'
+import { type User } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 const UNKNOWN_ID = '00000000-0000-4000-8000-000000000000'
-const service = await startService(t, { JWT_SESSION_CLAIM: 'sid', THROTTLE_WAITS: '0,0,0,0,30' })
+const service = await useService(t, { JWT_SESSION_CLAIM: 'sid', THROTTLE_WAITS: '0,0,0,0,30' })
 const { clock, db } = service
 
 /** Everything by which a user could prove a second factor, and what keeps them from it. */

@@ -3,8 +3,9 @@ import t from 'tap'
 import { BYPASS_SLOT, generateCode } from '../../../src/factors/recovery-codes/recovery-code.ts'
 import { administrator } from '../../helpers/administrator.ts'
 import { type Answer, claimsOf, type User, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
-const service = await startService(t, { JWT_SESSION_CLAIM: 'sid' })
+const service = await useService(t, { JWT_SESSION_CLAIM: 'sid' })
 const { clock, db } = service
 const recover = (user: User, code: string, token?: string): Promise<Answer> => user.call('POST', '/mfa/recovery', { code }, token)
 /** All that an answer says, but for the id of its request and the time. */

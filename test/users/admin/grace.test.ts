@@ -1,6 +1,7 @@
 import t from 'tap'
 import { administrator } from '../../helpers/administrator.ts'
 import { type User, type Service, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 const DAY = 86_400_000
 
@@ -23,7 +24,7 @@ const endGrace = ({ service, tenant, sub }: User): Promise<unknown> => service.d
   UPDATE users SET grace_until = now() - interval '1 second' WHERE tenant = ${tenant} AND subject = ${sub}`
 
 t.test('a deadline is given when the policy first meets a user, by the database\'s clock, and a login does not renew it', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin } = await enforcing(service, { enforcement: 'required', gracePeriodDays: 7 })
   const user = service.user({ tenant: admin.tenant })
   const before = Date.now()
@@ -40,7 +41,7 @@ t.test('a deadline is given when the policy first meets a user, by the database\
 })
 
 t.test('neither the flag nor a group nor other days renew a deadline', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, put } = await enforcing(service, { enforcement: 'required', gracePeriodDays: 7, groups: ['staff'] })
   const user = service.user({ tenant: admin.tenant })
   const staff = { groups: ['staff'] }
@@ -67,7 +68,7 @@ const graceOf = async ({ service, tenant, sub }: User): Promise<Date | null> =>
     ?.grace_until ?? null
 
 t.test('a user who is enrolled when the policy comes has a deadline too, so that a reset opens no new grace', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin } = await enforcing(service, { enforcement: 'required', gracePeriodDays: 7 })
   const user = service.user({ tenant: admin.tenant })
   await user.enroll()
@@ -84,7 +85,7 @@ t.test('a user who is enrolled when the policy comes has a deadline too, so that
 })
 
 t.test('a session that the SSO rule exempts, an exempt user and a disabled user are not met yet', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin } = await enforcing(service, { enforcement: 'required', gracePeriodDays: 7 })
   const sso = service.user({ tenant: admin.tenant, accounts: ['sso'] })
   t.match(await decision(sso), { reason: 'exempt_sso' })
@@ -98,7 +99,7 @@ t.test('a session that the SSO rule exempts, an exempt user and a disabled user 
 })
 
 t.test('report-only lets everyone pass, starts no clock, and says and audits what required would ask, once for each version', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, put } = await enforcing(service, { enforcement: 'report_only' })
   const user = service.user({ tenant: admin.tenant })
   t.same(await decision(user), { action: 'allow', reason: 'report_only', wouldBe: { action: 'enroll', reason: 'required_by_policy' } })
@@ -120,7 +121,7 @@ t.test('report-only lets everyone pass, starts no clock, and says and audits wha
 })
 
 t.test('a personal token of a user who must have MFA does not pass, whatever the SSO rule', async t => {
-  const service = await startService(t, { JWT_LOGIN_TYPE: 'api' })
+  const service = await useService(t, { JWT_LOGIN_TYPE: 'api' })
   const { admin, put } = await enforcing(service, { enforcement: 'required' })
   for (const ssoRule of ['exempt_sso_only', 'exempt_sso_session', 'none']) {
     await put({ ssoRule })
@@ -129,7 +130,7 @@ t.test('a personal token of a user who must have MFA does not pass, whatever the
 })
 
 t.test('a session that came in by SSO passes by the session\'s rule, with a factor too, and asks nothing of a password\'s', async t => {
-  const local = await startService(t)
+  const local = await useService(t)
   const sso = await startService(t, { ...local.env, JWT_LOGIN_TYPE: 'sso' }, local.clock)
   const { admin, put } = await enforcing(local, { enforcement: 'required', ssoRule: 'exempt_sso_session' })
   const user = local.user({ tenant: admin.tenant })

@@ -1,7 +1,8 @@
 import t from 'tap'
-import { type User, startService } from '../../helpers/service.ts'
+import { type User } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { db } = service
 
 async function administrator (): Promise<{ admin: User, stats: () => Promise<any> }> {

@@ -11,11 +11,12 @@ import { MAX_COHORTS } from '../../../src/users/open-users.sql.ts'
 import { findUserById } from '../../../src/users/user.sql.ts'
 import { day, floors, oneIn, policies, settle, anyUser, SOURCES } from '../../helpers/crowd.ts'
 import { raw, request } from '../../helpers/raw.ts'
-import { type User, recount, startService } from '../../helpers/service.ts'
+import { type User, recount } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 const STATUSES: Status[] = ['enrolled', 'not_enrolled', 'must_enroll', 'in_grace', 'exempt', 'locked', 'disabled']
 
-const service = await startService(t)
+const service = await useService(t)
 const { db } = service
 
 async function administrator (policy?: object): Promise<{ admin: User, list: (query?: string) => Promise<any> }> {

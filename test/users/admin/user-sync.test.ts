@@ -4,8 +4,9 @@ import { randomUUID } from 'node:crypto'
 import { issuersEnvironment, newTenant, startTrusting } from '../../helpers/issuers.ts'
 import { TestProvider } from '../../helpers/provider.ts'
 import { type Answer, inTime, type User, SECRET, startService, TestClock } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
-const service = await startService(t)
+const service = await useService(t)
 const { db } = service
 
 interface Stage { admin: User, token: string, sync: (...users: object[]) => Promise<Answer>, user: (sub: string) => Promise<any> }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { type User, type Service, startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 const DAY = 86_400_000
 const inDays = (days: number): string => new Date(Date.now() + days * DAY).toISOString()
@@ -22,7 +23,7 @@ async function seen (admin: User, claims: Record<string, unknown> = {}): Promise
 const decision = async (user: User): Promise<any> => (await user.call('GET', '/mfa/status')).body.decision
 
 t.test('an administrator sees all that is known of a user, and never a secret', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service, { enforcement: 'required', gracePeriodDays: 7 })
   const { user, path, id } = await seen(admin, { accounts: ['local', 'sso'], groups: ['b', 'a'], email: 'a@example.com' })
   const { body } = await admin.call('GET', path, undefined, token)
@@ -85,7 +86,7 @@ t.test('an administrator sees all that is known of a user, and never a secret', 
 })
 
 t.test('the decision is of a session without a second factor that comes as the user usually does', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service, { enforcement: 'required', ssoRule: 'exempt_sso_session' })
   const asked = async (claims: Record<string, unknown>): Promise<unknown> =>
     (await admin.call('GET', (await seen(admin, claims)).path, undefined, token)).body.decision
@@ -103,7 +104,7 @@ t.test('the decision is of a session without a second factor that comes as the u
 })
 
 t.test('support sees users who were never seen with an mfa: role, an auditor everyone; neither changes anything', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin } = await administrator(service)
   const { path } = await seen(admin)
   const former = await seen(admin, { roles: ['mfa:sync'] })
@@ -127,7 +128,7 @@ t.test('support sees users who were never seen with an mfa: role, an auditor eve
 })
 
 t.test('ids of other tenants and ids that never were are one 404, and change nothing', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service)
   const other = await seen((await administrator(service)).admin)
   const row = async (): Promise<unknown> => await service.db.rows`SELECT * FROM users WHERE id = ${other.id}::uuid`
@@ -148,7 +149,7 @@ t.test('ids of other tenants and ids that never were are one 404, and change not
 })
 
 t.test('an exemption lets a user pass until it ends, with a reason that is audited, and asks an enrolled one all the same', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service, { enforcement: 'required' })
   const { user, path, id } = await seen(admin)
   const adminId = (await admin.row()).id
@@ -186,7 +187,7 @@ t.test('an exemption lets a user pass until it ends, with a reason that is audit
 })
 
 t.test('administrators do not exempt themselves, by whatever spelling of their id; ending it is allowed', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service)
   const { id } = await admin.row()
   for (const spelled of [id, id.toUpperCase()]) {
@@ -203,7 +204,7 @@ t.test('administrators do not exempt themselves, by whatever spelling of their i
 })
 
 t.test('an administrator moves a deadline, with a reason that is audited, and nothing renews it after that', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service, { enforcement: 'required' })
   const { user, path, id } = await seen(admin)
   t.match(await decision(user), { action: 'enroll' })
@@ -229,7 +230,7 @@ t.test('an administrator moves a deadline, with a reason that is audited, and no
 })
 
 t.test('what is no reason and no time to come is 400 and names the field', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service)
   const { path } = await seen(admin)
   const table: Array<[string, object, string]> = [
@@ -260,7 +261,7 @@ t.test('what is no reason and no time to come is 400 and names the field', async
 })
 
 t.test('the floor bounds exemptions and deadlines: 409, and those of before end with it', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const floored = await startService(t, { ...service.env, POLICY_FLOOR: '{"gracePeriodDays":7,"maxExemptionDays":30}' }, service.clock)
   const { admin, token } = await administrator(service, { enforcement: 'required' })
   const { user, path, id } = await seen(admin)
@@ -294,7 +295,7 @@ t.test('the floor bounds exemptions and deadlines: 409, and those of before end 
 })
 
 t.test('of a user and their audit row both are written or neither', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const { admin, token } = await administrator(service)
   const { path } = await seen(admin)
   await Promise.all(

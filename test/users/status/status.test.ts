@@ -1,8 +1,8 @@
 import t from 'tap'
-import { startService } from '../../helpers/service.ts'
+import { useService } from '../../helpers/use-service.ts'
 
 t.test('the first call records the user, and their id stays', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user({ email: 'a@example.com', sid: 's' })
   const { body } = await user.call('GET', '/mfa/status')
   t.same(Object.keys(body).sort(), [
@@ -31,7 +31,7 @@ t.test('the first call records the user, and their id stays', async t => {
 })
 
 t.test('fifty first calls at once record one user', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const answers = await Promise.all(Array.from({ length: 50 }, () => user.call('GET', '/mfa/status')))
   t.ok(answers.every(({ status }) => status === 200))
@@ -39,7 +39,7 @@ t.test('fifty first calls at once record one user', async t => {
 })
 
 t.test('the account is preferred_username, else e-mail, else the subject; a newer token\'s counts', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const account = async (claims: object): Promise<string> =>
     (await user.call('GET', '/mfa/status', undefined, user.token({ ...claims }))).body.account
@@ -49,7 +49,7 @@ t.test('the account is preferred_username, else e-mail, else the subject; a newe
 })
 
 t.test('the rule of the guide: an SSO account alone is left to the identity provider, both accounts are enforced', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
   await admin.call('PUT', '/admin/policy', { enforcement: 'required' }, token)
@@ -65,7 +65,7 @@ t.test('the rule of the guide: an SSO account alone is left to the identity prov
 })
 
 t.test('an issuer\'s newer claims replace its older ones; without the claim its login type is added', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const sources = async (): Promise<any> =>
     (await service.db.rows<any>`SELECT sources FROM users WHERE tenant = ${user.tenant}`)[0].sources['https://id.test']
@@ -78,7 +78,7 @@ t.test('an issuer\'s newer claims replace its older ones; without the claim its 
 })
 
 t.test('a personal token shows no account', async t => {
-  const service = await startService(t, { JWT_LOGIN_TYPE: 'api' })
+  const service = await useService(t, { JWT_LOGIN_TYPE: 'api' })
   const user = service.user()
   await user.call('GET', '/mfa/status')
   const [row] = await service.db.rows<any>`SELECT sources FROM users WHERE tenant = ${user.tenant}`
@@ -86,7 +86,7 @@ t.test('a personal token shows no account', async t => {
 })
 
 t.test('a disabled user is denied everything but the status that says so, and so are their tokens', async t => {
-  const service = await startService(t)
+  const service = await useService(t)
   const user = service.user()
   const { secret, token } = await user.enroll()
   await service.db.rows`UPDATE users SET disabled_at = now() WHERE tenant = ${user.tenant}`
