@@ -1,5 +1,5 @@
 import type { By } from '../audit/record.sql.ts'
-import { batched, byUser, valuesOf } from '../platform/db/batcher.ts'
+import { byUser, singleOrBatch, valuesOf } from '../platform/db/batcher.ts'
 import type { Database } from '../platform/db/client.ts'
 import type { Settled } from '../platform/db/settlements.ts'
 import type { ThrottleLimits } from './throttle/throttle.ts'
@@ -71,7 +71,7 @@ function settleAll (db: Database, among: Among, attempts: Attempt[]): Promise<Ar
 }
 
 const acceptAll = (db: Database, { tenant, kind }: Among, attempts: Array<Own<Acceptance>>): Promise<Array<Accepted | null>> =>
-  batched(attempts, {
+  singleOrBatch(attempts, {
     single: async ({ userId, epoch, factorId, counter, authentication, by }) => resultOf(await db.rows<Result<Accepted>>`
     SELECT accept_factor(${tenant}, ${userId}::uuid, ${kind}, ${epoch}::int, ${factorId}::uuid, ${counter}::bigint,
       ${authentication}::jsonb, ${by}::jsonb) AS result`
@@ -85,7 +85,7 @@ const acceptAll = (db: Database, { tenant, kind }: Among, attempts: Array<Own<Ac
   })
 
 const refuseAll = (db: Database, { tenant, kind }: Among, attempts: Array<Own<Refusal>>): Promise<Array<Refused | null>> =>
-  batched(attempts, {
+  singleOrBatch(attempts, {
     single: async ({ userId, weight, limits, pendingId, near, by }) => resultOf(await db.rows<Result<Refused>>`
     SELECT refuse_factor(${tenant}, ${userId}::uuid, ${kind}, ${weight}::int, ${limits}::jsonb, ${pendingId ?? null}::uuid,
       ${near}::jsonb, ${by}::jsonb) AS result`

@@ -85,7 +85,7 @@ const isOfOne = (error: unknown): boolean => error instanceof UnavailableError &
 export interface Calls<Item, Answer> { single: (item: Item) => Promise<Answer | null>, batch: (sorted: Item[]) => Promise<Answer[] | null> }
 
 /** One call for a single user; what locks rows of several is `byUser`. */
-export async function batched<Item extends { userId: string }, Answer> (
+export async function singleOrBatch<Item extends { userId: string }, Answer> (
   items: Item[],
   { single, batch }: Calls<Item, Answer>
 ): Promise<Array<Answer | null>> {

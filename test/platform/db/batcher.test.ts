@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { UnavailableError } from '../../../src/platform/unavailable.ts'
-import { batched, Batcher } from '../../../src/platform/db/batcher.ts'
+import { Batcher, singleOrBatch } from '../../../src/platform/db/batcher.ts'
 
 /** A database that says when it has done what it was sent. */
 function held (answer: (items: number[]) => number[] = items => items.map(item => item * 10)) {
@@ -130,7 +130,7 @@ t.test('rows of several users are locked in the order of their ids, and each get
       return sorted.map(({ userId, number }) => `${userId}${number}`)
     }
   }
-  t.same(await batched(users, ways), ['c0', 'a1', 'd2', 'b3', 'a4'])
+  t.same(await singleOrBatch(users, ways), ['c0', 'a1', 'd2', 'b3', 'a4'])
   t.same(sent, ['aabcd'], 'one user\'s in the order in which they came')
-  t.same(await batched(users.slice(0, 1), ways), ['c alone'])
+  t.same(await singleOrBatch(users.slice(0, 1), ways), ['c alone'])
 })
