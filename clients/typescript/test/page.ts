@@ -4,27 +4,17 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
-import { type BrowserContextOptions, type CDPSession, chromium, type Page } from 'playwright-core'
-import { BROWSER } from '../../../test/helpers/browser.ts'
+import { type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { addDevice, BROWSER, type Device } from '../../../test/helpers/browser.ts'
 import { type Service, startService, type User } from '../../../test/helpers/service.ts'
 
 interface Test { teardown: (action: () => unknown) => unknown }
-
-export interface Device {
-  /** The ids of what it keeps. */
-  credentials: () => Promise<string[]>
-  /** Does its user show a finger, a face or a PIN? */
-  setVerified: (isUserVerified: boolean) => Promise<void>
-  /** Does its user touch it when it asks? */
-  setPresent: (enabled: boolean) => Promise<void>
-}
 
 export interface Visit {
   page: Page
   /** `METHOD /path` of what was sent since the last time. */
   sent: () => string[]
   device: Device
-  addDevice: (transport: string) => Promise<Device>
   /** What an expression with `lib` (the client) and `mfa` gives, or `{ name, message, reason, code }` of what it is rejected with. */
   run: (expression: string) => Promise<any>
 }
@@ -69,10 +59,7 @@ export async function stage (t: Test, env: Record<string, string> = {}): Promise
   const visit: Stage['visit'] = async (user, { host = 'localhost', script = '', context } = {}) => {
     const page = await (await browser.newContext(context)).newPage()
     await page.addInitScript(script)
-    const cdp = await page.context().newCDPSession(page)
-    await cdp.send('WebAuthn.enable', { enableUI: false })
-    const addDevice = async (transport: string): Promise<Device> => await deviceOf(cdp, transport)
-    const device = await addDevice('internal')
+    const device = await addDevice(page)
     let log: string[] = []
     page.on('request', request => {
       if (request.url().startsWith(service.url)) log.push(`${request.method()} ${new URL(request.url()).pathname}`)
@@ -83,7 +70,6 @@ export async function stage (t: Test, env: Record<string, string> = {}): Promise
     return {
       page,
       device,
-      addDevice,
       sent: () => {
         const lines = log
         log = []
@@ -94,24 +80,4 @@ export async function stage (t: Test, env: Record<string, string> = {}): Promise
     }
   }
   return { service, port, visit }
-}
-
-async function deviceOf (cdp: CDPSession, transport: string): Promise<Device> {
-  const { authenticatorId } = await cdp.send('WebAuthn.addVirtualAuthenticator', {
-    options: {
-      protocol: 'ctap2',
-      transport: transport as 'internal',
-      hasResidentKey: true,
-      hasUserVerification: true,
-      isUserVerified: true,
-      automaticPresenceSimulation: true
-    }
-  })
-  return {
-    credentials: async () =>
-      (await cdp.send('WebAuthn.getCredentials', { authenticatorId })).credentials.map(({ credentialId }) =>
-        Buffer.from(credentialId, 'base64').toString('base64url')),
-    setVerified: async isUserVerified => { await cdp.send('WebAuthn.setUserVerified', { authenticatorId, isUserVerified }) },
-    setPresent: async enabled => { await cdp.send('WebAuthn.setAutomaticPresenceSimulation', { authenticatorId, enabled }) }
-  }
 }

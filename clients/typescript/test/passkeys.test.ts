@@ -1,5 +1,6 @@
 // The entry for passkeys in Chromium: its own virtual authenticator, a page at localhost, and the service at another origin.
 import t from 'tap'
+import { addDevice } from '../../../test/helpers/browser.ts'
 import { until } from '../../../test/helpers/until.ts'
 import { stage, type VisitOptions } from './page.ts'
 
@@ -171,10 +172,10 @@ t.test('a passkey that the service refused is deleted where it is kept; not wher
 })
 
 t.test('after a removal the device forgets that passkey, and keeps every other', async t => {
-  const { run, device, addDevice } = await visit(service.user({ sid: 's1' }))
+  const { page, run, device } = await visit(service.user({ sid: 's1' }))
   await run('lib.registerPasskey(mfa, { label: "Laptop" })')
   await device.setPresent(false)
-  const key = await addDevice('usb')
+  const key = await addDevice(page, { transport: 'usb' })
   await run('lib.registerPasskey(mfa, { label: "Key" })')
   const [laptop] = await device.credentials()
   t.equal((await key.credentials()).length, 1)

@@ -131,7 +131,18 @@ export async function startApplication (port: number, options: ApplicationOption
         const user = request.headers['x-mfa-user']
         if (user === undefined || user === '') return send(response, 403)
         response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(
-          JSON.stringify({ documents: ['Plans.pdf', 'Salaries.ods'], acr: request.headers['x-mfa-acr'] })
+          JSON.stringify({ documents: ['Plans.pdf', 'Minutes.odt'], acr: request.headers['x-mfa-acr'] })
+        )
+      }
+    },
+    {
+      // The gateway asks for a passkey here. That it does is worth a look of one's own: another line of its configuration may not.
+      method: 'GET',
+      path: '/app/api/salaries',
+      handle: (request, response) => {
+        if (request.headers['x-mfa-acr'] !== 'phr') return send(response, 403)
+        response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(
+          JSON.stringify({ salaries: ['Alice: 5,000', 'Bob: 4,000'] })
         )
       }
     }

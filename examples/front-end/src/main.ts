@@ -2,7 +2,7 @@ import { problemOf } from '@headless-mfa/client'
 import { button, el, link } from './dom.ts'
 import { codePage, recoveryPage } from './pages/code.ts'
 import { administrationPage } from './pages/administration.ts'
-import { disabledPage, documentsPage, settingsPage } from './pages/application.ts'
+import { disabledPage, documentsPage, salariesPage, settingsPage } from './pages/application.ts'
 import { securityPage } from './pages/security.ts'
 import { setUpPage } from './pages/set-up.ts'
 import { signedInPage, signInPage } from './pages/sign-in.ts'
@@ -22,6 +22,7 @@ const pages: Record<string, Page> = {
   '/second-factor/set-up': setUpPage,
   '/disabled': disabledPage,
   '/app/': documentsPage,
+  '/app/salaries': salariesPage,
   '/app/settings': settingsPage,
   '/app/settings/security': securityPage,
   '/app/administration': administrationPage

@@ -1,4 +1,5 @@
 import { type Problem, problemOf } from '@headless-mfa/client'
+import { PasskeyError, type PasskeyReason } from '@headless-mfa/client/passkeys'
 import { el } from './dom.ts'
 import { type Texts, text } from './texts.ts'
 
@@ -17,6 +18,7 @@ const IN_WORDS: Record<Problem['code'], keyof Texts> = {
   enrollment_required: 'setUpRequired',
   login_time_unknown: 'login_time_unknown',
   not_enrolled: 'not_enrolled',
+  not_offered: 'not_offered',
   precondition_failed: 'precondition_failed',
   forbidden: 'forbidden',
   unavailable: 'unavailable',
@@ -27,8 +29,16 @@ const IN_WORDS: Record<Problem['code'], keyof Texts> = {
   payload_too_large: 'other',
   unsupported_media_type: 'other',
   token_too_large: 'other',
-  not_offered: 'other',
   internal: 'other'
+}
+
+/** What a browser says of a passkey. */
+const OF_BROWSER: Record<PasskeyReason, keyof Texts> = {
+  cancelled: 'passkey_cancelled',
+  already_here: 'passkey_already_here',
+  wrong_domain: 'passkey_unsupported',
+  unsupported: 'passkey_unsupported',
+  failed: 'passkey_failed'
 }
 
 /** Where a form says what went wrong: read aloud as soon as it is there. */
@@ -66,6 +76,10 @@ export function complaint (form?: HTMLElement): Complaint {
     say: message => { clear(); element.textContent = message },
     explain: (error, words = {}) => {
       clear()
+      if (error instanceof PasskeyError) {
+        element.textContent = text(OF_BROWSER[error.reason])
+        return
+      }
       const problem = problemOf(error)
       const key = words[problem.code] ?? IN_WORDS[problem.code] ?? 'other' /* a code of a newer service */
       if (problem.code === 'too_many_attempts' || problem.code === 'unavailable') countDown(key, problem.retryAfter)

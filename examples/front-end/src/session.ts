@@ -37,6 +37,12 @@ export function nextPage ({ decision }: Status, returnTo: string): string {
   }
 }
 
+/** Has a gateway led here because only a passkey counts, to prove one or to set one up? */
+export function isPasskeyAsked (): boolean {
+  const query = new URLSearchParams(location.search)
+  return query.get('acr') === 'phr' || query.get('kind') === 'passkey'
+}
+
 /** Where to go at the end: only ever to a page of ours, whatever the address says. */
 export function returnTo (): string {
   const wanted = new URLSearchParams(location.search).get('return_to') ?? ''

@@ -10,7 +10,11 @@ export const administrationPage: Page = async () => {
   const title = el('h1', {}, text('administration'))
   try {
     const policy = await mfa.getPolicy()
-    const { users, enrolled, mustEnroll, exempt } = await mfa.previewPolicy({ enforcement: 'required' })
+    const [{ users, enrolled, mustEnroll, exempt }, { passkeys }, { items }] = await Promise.all([
+      mfa.previewPolicy({ enforcement: 'required' }),
+      mfa.getStats(),
+      mfa.listUsers({ factor: 'passkey', limit: 50 })
+    ])
     const { element, explain, clear } = complaint()
     const told = el('p', { attributes: { role: 'status' } })
     const id = newId()
@@ -36,7 +40,10 @@ export const administrationPage: Page = async () => {
       el('p', {}, text('preview', { users, enrolled, mustEnroll, exempt })),
       el('p', { className: 'check' }, box, el('label', { htmlFor: id }, text('require'))),
       told,
-      element
+      element,
+      el('h2', {}, text('passkeys')),
+      el('p', {}, text('passkeysCount', { users: passkeys.users, synced: passkeys.synced })),
+      el('ul', {}, ...items.map(({ account }) => el('li', {}, account)))
     ]
   } catch (error) {
     const { code } = problemOf(error)

@@ -1,4 +1,4 @@
-import type { Status } from '@headless-mfa/client'
+import { problemOf, type Status } from '@headless-mfa/client'
 import { button, el, link } from '../dom.ts'
 import type { Page } from '../main.ts'
 import { complaint } from '../problems.ts'
@@ -52,8 +52,29 @@ export const documentsPage: Page = async () => {
     el('h1', {}, text('welcome', { name: status.account })),
     ...reminders(status),
     el('h2', {}, text('documents')),
-    el('ul', {}, ...documents.map(name => el('li', {}, name)))
+    el('ul', {}, ...documents.map(name => el('li', {}, name))),
+    el('p', {}, link(text('salaries'), '/app/salaries'))
   ]
+}
+
+/** Here the gateway asks for a passkey (`acr=phr`). The same question to the service asks the user, in the dialog of every step-up. */
+export const salariesPage: Page = async () => {
+  const title = el('h1', {}, text('salaries'))
+  let answer = await fetch('/app/api/salaries')
+  try {
+    if (!answer.ok) {
+      await mfa.renewToken({ acr: 'phr' })
+      answer = await fetch('/app/api/salaries')
+    }
+  } catch (error) {
+    const { code } = problemOf(error)
+    if (code === 'step_up_required') return [title, el('p', {}, text('stepUpPasskey')), link(text('usePasskey'), location.href, 'button')]
+    if (code !== 'not_enrolled') throw error
+    const setUp = `/second-factor/set-up?kind=passkey&return_to=${encodeURIComponent('/app/salaries')}`
+    return [title, el('p', {}, text('passkeyNeeded')), link(text('setUpPasskey'), setUp, 'button')]
+  }
+  const { salaries } = await answer.json() as { salaries: string[] }
+  return [title, el('ul', {}, ...salaries.map(line => el('li', {}, line)))]
 }
 
 export const settingsPage: Page = async () => [

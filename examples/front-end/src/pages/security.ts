@@ -1,6 +1,7 @@
 import type { Factor, Status } from '@headless-mfa/client'
 import { button, el, field, link, newId } from '../dom.ts'
 import type { Page } from '../main.ts'
+import { removeFactor } from '../passkey.ts'
 import { complaint } from '../problems.ts'
 import { mfa } from '../session.ts'
 import { day, text } from '../texts.ts'
@@ -22,10 +23,15 @@ export const securityPage: Page = async () => {
 function authenticators ({ factors }: Status): Node[] {
   const active = factors.filter(({ status }) => status !== 'pending')
   const items = active.map(factor => {
+    const { passkey } = factor
     const about = [
+      text(passkey === null ? 'isApp' : 'isPasskey'),
+      ...(passkey?.provider != null && passkey.provider !== factor.label ? [passkey.provider] : []),
+      ...(passkey?.synced === true ? [text('isSynced')] : []),
       text('addedOn', { time: day(factor.confirmedAt ?? factor.createdAt) }),
       factor.lastUsedAt === null ? text('neverUsed') : text('lastUsed', { time: day(factor.lastUsedAt) }),
-      ...(factor.status === 'locked' ? [text('isLocked')] : [])
+      ...(factor.status === 'locked' ? [text('isLocked')] : []),
+      ...(passkey?.usable === false ? [text('isUnusable')] : [])
     ]
     return el('li', {},
       el('div', {}, el('strong', {}, factor.label), el('br'), el('small', {}, about.join(', '))),
@@ -68,12 +74,16 @@ function rename ({ id, label }: Factor): void {
   ask(text('renameOf', { label }), [field(text('label'), input)], text('save'), () => mfa.renameFactor(id, { label: input.value.trim() }))
 }
 
-function remove ({ id, label }: Factor, isLast: boolean): void {
+function remove (factor: Factor, isLast: boolean): void {
+  const { label, kind } = factor
   ask(
     text('removeOf', { label }),
-    [el('p', {}, text('removeSure', { label })), ...(isLast ? [el('p', { className: 'note' }, text('removeLast'))] : [])],
+    [
+      el('p', {}, text(kind === 'passkey' ? 'removeSurePasskey' : 'removeSure', { label })),
+      ...(isLast ? [el('p', { className: 'note' }, text('removeLast'))] : [])
+    ],
     text('remove'),
-    () => mfa.removeFactor(id)
+    () => removeFactor(factor)
   )
 }
 
