@@ -11,6 +11,6 @@ prove({
       LISTEN: listen,
       MFA_SERVICE: mfa,
       APPLICATION: application,
-      ...(isFilledIn && { BEHIND: `127.0.0.9 ${OUTER}`, ORIGINS: `https://other.example.com ${OTHER_ORIGIN}` })
+      ...(isFilledIn && { BEHIND: `127.0.0.9 ${OUTER}`, ORIGINS: `https://other.example.com ${OTHER_ORIGIN}`, PASSKEY: '/salaries /payroll' })
     })
 })

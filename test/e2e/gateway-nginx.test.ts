@@ -1,6 +1,6 @@
 // Debian's nginx, with the configuration of examples/gateways/nginx: all of it as it is, but for the files of which it says
 // that they are the operator's.
-import { cpSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { prove, proveLean } from '../helpers/gateway-proof.ts'
@@ -19,6 +19,8 @@ const start = (site: string) => async (t: Test, { listen, mfa, application, isFi
       '# real_ip_recursive': 'real_ip_recursive',
       '# "https://pages.example.com"': `"${OTHER_ORIGIN}"`
     })
+    const file = join(dir, 'mfa', site)
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/^( +)# (location \/payroll|  {3}|\})/gm, '$1$2'))
   }
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `${name}_temp_path ${dir}/${name};`)
   writeFileSync(join(dir, 'nginx.conf'), `

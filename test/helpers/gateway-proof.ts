@@ -15,6 +15,7 @@ import {
   proveUpgrades
 } from './gateway-traffic.ts'
 import type { Arrival } from './gateways.ts'
+import { enrollPasskey, provePasskey } from './passkeys.ts'
 import type { RawAnswer } from './raw.ts'
 import type { Answer } from './service.ts'
 
@@ -27,6 +28,7 @@ export function prove (gateway: Gateway): void {
     await t.test('who must enroll meets the redirect on every page until it is done, then passes', t => proveEnrollment(t, stage))
     await t.test('who is enrolled is asked once for each login', t => proveOneQuestion(t, stage))
     await t.test('a browser is led on, a program is told', t => proveAudiences(t, stage))
+    await t.test('a part opens by a passkey alone, however its path is spelled', t => provePasskeys(t, stage))
     await t.test('who has SSO alone passes, and no one without a token', t => proveSsoAndStrangers(t, stage))
     await t.test('what a client forges changes nothing', t => proveForgeries(t, stage))
     await t.test('return_to is where the user was, however odd that is, and never another host', t => proveReturn(t, stage))
@@ -42,6 +44,50 @@ export function prove (gateway: Gateway): void {
   })
   t.test(`${name}, without a named proxy before it: it believes no one, and no preflight passes`, async t =>
     proveUntold(t, await setUp(t, gateway, false)))
+}
+
+/** Spellings of a path that an application may read as /payroll/list. */
+const SPELLINGS = [
+  '/payroll/list',
+  '/payroll/list?x=1',
+  '/%70ayroll/list',
+  '/%70%61%79%72%6f%6c%6c/list',
+  '//payroll/list',
+  '/./payroll/list',
+  '/x/../payroll/list',
+  '/x/%2e%2e/payroll/list',
+  '/payroll/../payroll/list'
+]
+
+async function provePasskeys (t: Test, stage: Stage): Promise<void> {
+  const { service, carry, arrived } = stage
+  const alice = service.user({ sid: 'session-1' })
+  const { token } = await alice.enroll()
+  t.match(await stage.go('/page', token), { status: 200 })
+  arrived()
+  const first = await stage.browse('/payroll/list', token)
+  t.equal(first.status, 302)
+  t.equal(location(first).origin + location(first).pathname, PAGES.ENROLL_PAGE_URL)
+  t.same(Object.fromEntries(location(first).searchParams), { kind: 'passkey', return_to: `http://${stage.host}/payroll/list` })
+  t.match(await stage.go('/payroll/list', token), { status: 403, body: { code: 'enrollment_required' } })
+
+  const { authenticator } = await enrollPasskey(alice, { token })
+  const second = await stage.browse('/payroll/list', token)
+  t.equal(location(second).origin + location(second).pathname, PAGES.VERIFY_PAGE_URL)
+  t.same(Object.fromEntries(location(second).searchParams), { acr: 'phr', return_to: `http://${stage.host}/payroll/list` })
+  const refused = await stage.go('/payroll/list', token)
+  t.match([refused.status, refused.headers.get('www-authenticate')], [401, /acr_values="phr"/])
+  for (const spelling of SPELLINGS) {
+    t.match((await send(stage, `GET ${spelling}`, lines(carry(token)))).status, /^40[0134]$/, spelling)
+  }
+  t.same(arrived(), [], 'nothing of it came to the application')
+
+  const { body } = await provePasskey(alice, authenticator, {}, alice.token())
+  for (const spelling of SPELLINGS) t.equal((await send(stage, `GET ${spelling}`, lines(carry(body.token)))).status, 200, spelling)
+  t.same([...new Set(arrived().map(({ headers }) => headers['x-mfa-acr']))], ['phr'])
+  t.equal((await stage.go('/payroll/list', alice.token())).status, 200, 'its session remembers it')
+  t.equal((await stage.go('/page', body.token)).status, 200)
+  t.same(arrived().map(({ headers }) => headers['x-mfa-acr']), ['phr', 'mfa'], 'elsewhere it is told mfa')
 }
 
 async function proveEnrollment (t: Test, stage: Stage): Promise<void> {

@@ -3,6 +3,7 @@
 import type { Test } from 'tap'
 import { type Addresses, type Application, type Arrival, freePort, startApplication, TOKEN_HEADER } from './gateways.ts'
 import { issuersEnvironment, TestIssuer } from './issuers.ts'
+import { PASSKEYS } from './passkeys.ts'
 import { type Proxy, startProxy } from './proxy.ts'
 import { raw, type RawAnswer } from './raw.ts'
 import { type Answer, AUDIENCE, type Call, callTo, ISSUER, type User, SECRET, type Service, startService } from './service.ts'
@@ -54,7 +55,13 @@ export async function setUp (
     { issuer: ISSUER, audience: AUDIENCE, secret: SECRET, tenants: '*', sessionClaim: 'sid', grants: ['mfa:admin'] },
     { issuer: outer.iss, audience: AUDIENCE, jwksUrl: outer.jwksUrl, tenants: '*', sessionClaim: 'sid', header: TOKEN_HEADER }
   ]
-  const service = await startService(t, { ...PAGES, ...issuersEnvironment(t, issuers), TRUSTED_PROXIES: '127.0.0.0/8', RETURN_HOSTS: host })
+  const service = await startService(t, {
+    ...PAGES,
+    ...PASSKEYS,
+    ...issuersEnvironment(t, issuers),
+    TRUSTED_PROXIES: '127.0.0.0/8',
+    RETURN_HOSTS: host
+  })
   const proxy = await startProxy(t, service.url)
   const application = await startApplication(t)
   const output = await start(t, { listen: host, mfa: new URL(proxy.url).host, application: application.address, isFilledIn })

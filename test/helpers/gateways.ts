@@ -180,7 +180,7 @@ export async function startCaddy (
     SITE: `http://:${listen.split(':')[1]}`,
     MFA_SERVICE: mfa,
     APPLICATION: application,
-    ...(isFilledIn && { BEHIND: `${OUTER}/32`, ORIGINS: `https://other.example.com ${OTHER_ORIGIN}` }),
+    ...(isFilledIn && { BEHIND: `${OUTER}/32`, ORIGINS: `https://other.example.com ${OTHER_ORIGIN}`, PASSKEY: '/payroll /payroll/*' }),
     CADDY_ADMIN: `unix//${dir}/admin.sock`,
     HOME: dir,
     XDG_CONFIG_HOME: dir,

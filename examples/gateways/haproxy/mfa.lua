@@ -1,5 +1,5 @@
--- Asks the service whether a request may pass: `http-request lua.mfa` of haproxy.cfg. You need not change it. To ask for a code
--- of the last 15 minutes: "/mfa/forward-auth?maxAge=900".
+-- Asks the service whether a request may pass: `http-request lua.mfa` of haproxy.cfg. You need not change it. `txn.asked` is what
+-- is asked besides, such as "?maxAge=900" for a code of the last 15 minutes.
 
 local QUESTION = "http://" .. os.getenv("MFA_SERVICE") .. "/mfa/forward-auth"
 -- For one try. HAProxy tries four times. The service answers 503 by itself if its database is gone.
@@ -38,7 +38,7 @@ local function question (txn)
     ["x-forwarded-for"]    = { txn.f:src() }
   }
   for _, name in ipairs(TOKENS) do said[name] = values(headers, name) end
-  return { url = QUESTION, timeout = TIMEOUT_MS, headers = said }
+  return { url = QUESTION .. (txn:get_var("txn.asked") or ""), timeout = TIMEOUT_MS, headers = said }
 end
 
 local function refuse (txn, status, headers, body)
