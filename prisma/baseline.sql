@@ -32,6 +32,7 @@ ALTER TABLE "users"
 ALTER TABLE "policies"
   ADD CONSTRAINT "policies_enforcement" CHECK (enforcement IN ('optional', 'report_only', 'required')),
   ADD CONSTRAINT "policies_sso_rule" CHECK (sso_rule IN ('exempt_sso_only', 'exempt_sso_session', 'none')),
+  ADD CONSTRAINT "policies_phishing_resistant" CHECK (phishing_resistant IN ('off', 'administrators', 'required')),
   ADD CONSTRAINT "policies_grace" CHECK (grace_period_days BETWEEN 0 AND 365);
 -- What each kind of factor needs: a kind of its own has a constraint of its own.
 ALTER TABLE "factors" ADD CONSTRAINT "factors_totp" CHECK (kind <> 'totp' OR num_nulls(algorithm, digits, period) = 0);
@@ -43,11 +44,14 @@ ALTER TABLE "bypasses" ADD CONSTRAINT "bypasses_bcrypt" CHECK (hash ~ '^[$]2[aby
 
 -- For pages of users and for counts. Nothing in them changes at a login.
 CREATE INDEX "users_enrolled_idx" ON "users"("tenant", "enrolled_at") WHERE enrolled_at IS NOT NULL AND disabled_at IS NULL;
--- Users without a factor, by cohort: those with neither a deadline nor an exemption of their own, and those with one.
+-- Users without a factor, by cohort: those that are asked what all of their cohort are, and those with a deadline or an exemption of
+-- their own, or a role.
 CREATE INDEX "users_untimed_idx" ON "users"("tenant", "cohort", "id")
-  WHERE enrolled_at IS NULL AND disabled_at IS NULL AND grace_until IS NULL AND exempt_since IS NULL;
-CREATE INDEX "users_timed_idx" ON "users"("tenant", "cohort", "id") INCLUDE ("policy_met_at", "grace_until", "exempt_since", "exempt_until")
-  WHERE enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL);
+  WHERE enrolled_at IS NULL AND disabled_at IS NULL AND grace_until IS NULL AND exempt_since IS NULL AND administrator_at IS NULL;
+CREATE INDEX "users_timed_idx" ON "users"("tenant", "cohort", "id")
+  INCLUDE ("policy_met_at", "grace_until", "exempt_since", "exempt_until", "administrator_at")
+  WHERE enrolled_at IS NULL AND disabled_at IS NULL
+    AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL OR administrator_at IS NOT NULL);
 CREATE INDEX "users_disabled_idx" ON "users"("tenant", "id") WHERE disabled_at IS NOT NULL;
 CREATE INDEX "users_administrators_idx" ON "users"("tenant", "id") WHERE administrator_at IS NOT NULL;
 CREATE INDEX "throttles_locked_idx" ON "throttles"("tenant", "user_id") WHERE locked_at IS NOT NULL;

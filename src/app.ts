@@ -46,7 +46,7 @@ import type { Database } from './platform/db/client.ts'
 import { checkReady } from './platform/db/readiness.ts'
 import { registerPreview } from './policy/preview/route.ts'
 import { registerPolicy } from './policy/route.ts'
-import { assuranceSettings, decisionSettings, type Services } from './services.ts'
+import { assuranceSettings, type Services } from './services.ts'
 import { RevocationPoll } from './sessions/revocations.sql.ts'
 import { registerSession } from './sessions/route.ts'
 import { timed, watchDatabase } from './telemetry.ts'
@@ -148,11 +148,11 @@ export async function createApp (
     metrics,
     clock,
     peppers: () => secrets.peppers,
-    assurance: assuranceSettings(config),
-    decision: decisionSettings(config)
+    assurance: assuranceSettings(config, kinds)
   })
   const revocations = new RevocationPoll(db, {
     staleSeconds: config.AUTHORIZE_STALE_SECONDS,
+    areAllAsking: (config.POLICY_FLOOR?.phishingResistant ?? 'off') !== 'off',
     onError: error => { app.log.warn({ err: error }, 'revocations cannot be read: gateways get 503') }
   })
   app.addHook('onReady', async () => { await revocations.start() })

@@ -6,12 +6,11 @@ import type { Caller, FirstFactor } from './http/auth/caller.ts'
 import { refuse as refuseToken, RefusedToken } from './http/auth/refused-token.ts'
 import { addressOf } from './http/plugins/limits.ts'
 import type { Metrics } from './http/plugins/metrics.ts'
-import { FORBIDDEN, needsRole, Problem } from './http/problem.ts'
+import { DETAILS, FORBIDDEN, needsRole, Problem } from './http/problem.ts'
 import type { KeyRing } from './keys/keys.ts'
 import type { Database } from './platform/db/client.ts'
 import { UnavailableError } from './platform/unavailable.ts'
 import { policyContactOf } from './policy/contact.ts'
-import type { DecisionSettings } from './policy/decide.ts'
 import { decideAdmin, type AssuranceSettings } from './sessions/assurance.ts'
 import { tombstoneOf } from './users/tombstone.ts'
 import { findUser, findWholeUser, hasNewClaims, upsertUser, recordPolicyContact } from './users/user.sql.ts'
@@ -40,7 +39,6 @@ export interface GuardOptions {
   clock: () => Date
   peppers: () => KeyRing
   assurance: AssuranceSettings
-  decision: DecisionSettings
 }
 
 export interface Guard {
@@ -58,7 +56,7 @@ export interface Guard {
 /** What a machine may do: read, and tell of an application's users. */
 const MACHINE_ROLES = new Set(['mfa:auditor', 'mfa:sync'])
 
-export function createGuard ({ db, auth, metrics, clock, peppers, assurance, decision }: GuardOptions): Guard {
+export function createGuard ({ db, auth, metrics, clock, peppers, assurance }: GuardOptions): Guard {
   async function identify (request: FastifyRequest): Promise<void> {
     request.caller = await auth.authenticate(request)
     if (request.caller.kind !== 'service') await refresh(request)
@@ -104,7 +102,7 @@ export function createGuard ({ db, auth, metrics, clock, peppers, assurance, dec
 
   /** First sight may be of a deadline, too: it is given before anything is decided. */
   async function meetPolicy (request: FastifyRequest, user: User): Promise<User> {
-    const contact = policyContactOf(user, request.caller, clock(), decision)
+    const contact = policyContactOf(user, request.caller, clock(), assurance)
     if (contact === null) return user
     if (contact.wouldBe !== null) metrics.wouldEnroll()
     await recordPolicyContact(db, user, contact, byOf(request, user))
@@ -137,6 +135,7 @@ export function createGuard ({ db, auth, metrics, clock, peppers, assurance, dec
     if (refusal === null) return
     if (refusal === 'forbidden') await refuse(request, 'factor set up after a recovery')
     if (refusal === 'not_enrolled') throw new Problem('not_enrolled')
+    if (refusal === 'no_passkey') throw new Problem('not_enrolled', { detail: DETAILS.noPasskey })
     throw new Problem('step_up_required', refusal as Exclude<typeof refusal, string>)
   }
 

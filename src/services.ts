@@ -34,16 +34,20 @@ export interface Services {
   warnOfLoginTime: (caller: Caller) => void
 }
 
-export const assuranceSettings = (config: Settings): AssuranceSettings => ({
-  loginFreshSeconds: config.LOGIN_FRESH_SECONDS,
+export const assuranceSettings = (config: Settings, kinds: FactorKinds): AssuranceSettings => ({
+  ...decisionSettings(config, kinds),
   mfaFreshSeconds: config.MFA_FRESH_SECONDS,
   adminFactorAgeSeconds: config.ADMIN_FACTOR_AGE_SECONDS
 })
 
-export const decisionSettings = (config: Pick<Settings, 'ISSUERS' | 'LOGIN_FRESH_SECONDS' | 'POLICY_FLOOR'>): DecisionSettings => ({
+export const decisionSettings = (
+  config: Pick<Settings, 'ISSUERS' | 'LOGIN_FRESH_SECONDS' | 'POLICY_FLOOR' | 'PASSKEYS'>,
+  kinds: FactorKinds
+): DecisionSettings => ({
   issuers: new Set([SYNCED, ...config.ISSUERS.map(({ issuer }) => issuer)]),
   loginFreshSeconds: config.LOGIN_FRESH_SECONDS,
-  floor: config.POLICY_FLOOR ?? null
+  floor: config.POLICY_FLOOR ?? null,
+  canProve: (acr, user) => kinds.canProve(acr, user, config)
 })
 
 export const throttleLimits = (config: Settings): ThrottleLimits => ({

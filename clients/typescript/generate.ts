@@ -33,11 +33,17 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
 /** What each action may give as its reason, so that a `switch` over the action knows the rest. */
 const REASONS: Record<string, string[]> = {
   allow: ['mfa_verified', 'idp_mfa', 'not_required', 'exempt_sso', 'exempt_user', 'grace', 'report_only'],
-  verify: ['factor_enrolled'],
-  enroll: ['required_by_policy'],
+  verify: ['factor_enrolled', 'phishing_resistant_required'],
+  enroll: ['required_by_policy', 'phishing_resistant_required'],
   deny: ['user_disabled']
 }
-const ONLY_WITH: Record<string, string> = { deadline: 'allow', wouldBe: 'allow', loginFirst: 'enroll', loginTimeUnknown: 'enroll' }
+const ONLY_WITH: Record<string, string[]> = {
+  acr: ['verify'],
+  deadline: ['allow', 'verify'],
+  wouldBe: ['allow', 'verify'],
+  loginFirst: ['enroll'],
+  loginTimeUnknown: ['enroll']
+}
 
 /** What any call may meet. */
 const EVERYWHERE = [
@@ -89,7 +95,7 @@ ${operations.map(write).join(',\n')}
 
 /** The same decision, by its action. */
 function union ({ description, properties: { action, reason, ...more } }: any): object {
-  const named = Object.values(REASONS).flat()
+  const named = new Set(Object.values(REASONS).flat())
   if (
     String([...named].sort()) !== String([...reason.enum].sort()) || String(Object.keys(REASONS)) !== String(action.enum) ||
     String(Object.keys(ONLY_WITH).sort()) !== String(Object.keys(more).sort())
@@ -105,7 +111,7 @@ function union ({ description, properties: { action, reason, ...more } }: any): 
       properties: {
         action: { type: 'string', enum: [of] },
         reason: { type: 'string', enum: reasons },
-        ...Object.fromEntries(Object.entries(more).filter(([name]) => ONLY_WITH[name] === of))
+        ...Object.fromEntries(Object.entries(more).filter(([name]) => ONLY_WITH[name]?.includes(of)))
       }
     }))
   }

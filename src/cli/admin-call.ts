@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { Value } from 'typebox/value'
 import { Reason } from '../http/schema.ts'
+import type { PolicyFields } from '../policy/floor.ts'
 import type { Enforcement } from '../policy/policy.ts'
 import { parsed, Refusal } from './options.ts'
 
@@ -14,6 +15,7 @@ export const USAGE = `npm run admin -- COMMAND --tenant TENANT --user SUB --reas
             --seconds 900    how long it works, 60 to 900
   enable    lets a user in again who was disabled by an application
   policy optional|report_only|required    who must have MFA, in the whole tenant; without --user
+         --phishing-resistant off         passkeys are not required any more; with the above, or alone
 
   --tenant TENANT     default: "default"
   --user SUB          the sub of the user's tokens
@@ -41,6 +43,7 @@ const parse = (args: string[]) => parseArgs({
     reason: { type: 'string' },
     seconds: { type: 'string' },
     'require-code': { type: 'boolean' },
+    'phishing-resistant': { type: 'string' },
     json: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' }
   }
@@ -54,7 +57,7 @@ const ALLOWED: Record<string, ReadonlyArray<keyof Options>> = {
   'sign-out': OF_USER,
   bypass: [...OF_USER, 'seconds'],
   enable: OF_USER,
-  policy: COMMON
+  policy: [...COMMON, 'phishing-resistant']
 }
 
 /** What is asked of one user, or of a tenant's policy. */
@@ -67,7 +70,7 @@ export interface Call {
   seconds: number
   isCodeRequired: boolean
   /** Of `policy`. */
-  enforcement: Enforcement
+  change: Partial<Pick<PolicyFields, 'enforcement' | 'phishingResistant'>>
   isJson: boolean
 }
 
@@ -82,8 +85,13 @@ export function readCall (args: string[]): Call | null {
   const { tenant = 'default', user = '', namespace, reason = '', seconds = '900' } = options
   if (reason === '') wrong('--reason "why" is missing: it is kept in the audit')
   if (!Value.Check(Reason, reason)) wrong('--reason is one line of up to 500 characters')
-  const [enforcement = '', ...rest] = command === 'policy' ? more : ['', ...more]
-  if (command === 'policy' && (!ENFORCEMENTS.includes(enforcement) || rest.length > 0)) wrong(`policy is one of ${ENFORCEMENTS.join(', ')}`)
+  const [enforcement, ...rest] = command === 'policy' ? more : [undefined, ...more]
+  const phishingResistant = options['phishing-resistant']
+  const isEnforcement = enforcement === undefined ? phishingResistant !== undefined : ENFORCEMENTS.includes(enforcement)
+  if (command === 'policy' && (!isEnforcement || rest.length > 0)) wrong(`policy is one of ${ENFORCEMENTS.join(', ')}`)
+  if (phishingResistant !== undefined && phishingResistant !== 'off') {
+    wrong('--phishing-resistant is off: what binds administrators is for one of them to set, who has a passkey')
+  }
   if (rest.length > 0) wrong(`What is ${JSON.stringify(rest[0])}?`)
   if (command !== 'policy' && user === '') wrong('--user SUB is missing')
   if (!/^\d{1,4}$/.test(seconds) || Number(seconds) < 60 || Number(seconds) > 900) wrong('--seconds is a number from 60 to 900')
@@ -95,7 +103,10 @@ export function readCall (args: string[]): Call | null {
     reason,
     seconds: Number(seconds),
     isCodeRequired: options['require-code'] === true,
-    enforcement: enforcement as Enforcement,
+    change: {
+      ...(enforcement !== undefined && { enforcement: enforcement as Enforcement }),
+      ...(phishingResistant !== undefined && { phishingResistant: 'off' })
+    },
     isJson: options.json === true
   }
 }

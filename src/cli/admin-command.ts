@@ -15,7 +15,6 @@ import { startEmbedded } from '../platform/embedded-postgres/embedded.ts'
 import { OutcomeUnknownError, UnavailableError } from '../platform/unavailable.ts'
 import { fieldsBelow } from '../policy/floor.ts'
 import { settlePolicy } from '../policy/store.ts'
-import { decisionSettings } from '../services.ts'
 import {
   type AdminAction,
   type NewBypass,
@@ -196,14 +195,16 @@ async function actOn (site: Site, call: Call): Promise<Done> {
   }
 }
 
-async function setPolicy ({ db, config }: Site, { tenant, enforcement, reason }: Call): Promise<Done> {
+async function setPolicy ({ db, config }: Site, { tenant, change, reason }: Call): Promise<Done> {
   if (!await hasUsers(db, tenant)) refuse(`There are no users of tenant ${tenant}.`)
-  if (fieldsBelow({ enforcement }, decisionSettings(config).floor).length > 0) refuse('The deployment asks more: POLICY_FLOOR.')
-  const result = await settlePolicy(db, { tenant, expected: null, change: { enforcement }, reason, by: OPERATOR })
+  if (fieldsBelow(change, config.POLICY_FLOOR ?? null).length > 0) refuse('The deployment asks more: POLICY_FLOOR.')
+  const result = await settlePolicy(db, { tenant, expected: null, change, reason, by: OPERATOR })
   const { from, policy } = result as Extract<typeof result, { outcome: 'changed' }>
   const isChanged = policy.version !== from
   return {
     result: { outcome: isChanged ? 'changed' : 'unchanged', tenant, policy },
-    text: `The policy of ${tenant} ${isChanged ? 'is' : 'already was'} ${enforcement}.`
+    text: `The policy of ${tenant} ${isChanged ? 'is' : 'already was'} ${policy.enforcement}${
+      change.phishingResistant === undefined ? '' : ', and passkeys are not required'
+    }.`
   }
 }

@@ -161,8 +161,13 @@ function whatItSays (caller: Caller, issuer: Issuer, now: Date): Row[] {
     ['login', loginOf(caller, issuer, now)],
     ...(issuer.mfa === undefined
       ? []
-      : [['own MFA', caller.isIdpMfa ? 'counts' : 'does not count: amr, acr or the time of the login does not fit'] satisfies Row])
+      : [['own MFA', ownMfa(caller)] satisfies Row])
   ]
+}
+
+function ownMfa ({ isIdpMfa, isIdpPhr }: Caller): string {
+  if (!isIdpMfa) return 'does not count: amr, acr or the time of the login does not fit'
+  return isIdpPhr ? 'counts, and is phishing-resistant' : 'counts'
 }
 
 function sessionOf ({ session }: Caller, { sessionClaims }: Issuer): string {
@@ -209,7 +214,7 @@ async function sayDecision ({ caller, rules, url, now, env, say }: Deciding): Pr
   for (
     const line of caller.mfa === undefined
       ? decisionWithout(caller as FirstFactor, rules, now)
-      : ['allow (mfa_verified), unless it was ended: the database knows']
+      : ['allow (mfa_verified), unless it was ended or only a passkey counts of the user: the database knows']
   ) say(`  ${line}`)
   return true
 }

@@ -1,8 +1,9 @@
 import type { TokenRules } from '../config/config.ts'
-import type { Caller, FirstFactor } from '../http/auth/caller.ts'
+import { FactorKinds } from '../factors/registry.ts'
+import { type Caller, type FirstFactor, hasRole } from '../http/auth/caller.ts'
 import type { KeyRing } from '../keys/keys.ts'
 import { connect, type Database } from '../platform/db/client.ts'
-import { decide, type DecisionSettings, type DecisionInput } from '../policy/decide.ts'
+import { decide, type DecisionInput, type ProvableFactor } from '../policy/decide.ts'
 import { findPolicy } from '../policy/policy.sql.ts'
 import { type Decision, DEFAULT_POLICY, type Policy } from '../policy/policy.ts'
 import { decisionSettings } from '../services.ts'
@@ -22,16 +23,24 @@ export async function decisionBy (url: string, caller: Caller, peppers: KeyRing,
   const db = connect(url, 1)
   try {
     const user = await findUser(db, caller, peppers)
-    return caller.mfa === undefined ? await ofFirst(db, user, caller as FirstFactor, rules, now) : ofOwn(user, caller, caller.mfa)
+    return caller.mfa === undefined
+      ? await ofFirst(db, user, caller as FirstFactor, rules, now)
+      : ofOwn(user, caller, caller.mfa, rules, now)
   } finally {
     await db.close()
   }
 }
 
-function ofOwn (user: User | null, caller: Caller, { epoch, generation }: NonNullable<Caller['mfa']>): Following {
+function ofOwn (
+  user: User | null,
+  caller: Caller,
+  { epoch, generation }: NonNullable<Caller['mfa']>,
+  rules: TokenRules,
+  now: Date
+): Following {
   const isRevoked = user === null || user.epoch !== epoch || user.session.generation > generation
   if (isRevoked) return { isRevoked, lines: ['it was ended by a sign-out, a log-out, a reset or an erasure'] }
-  return { isRevoked, lines: [user.isDisabled ? 'deny (user_disabled)' : 'allow (mfa_verified)'] }
+  return { isRevoked, lines: [written(decide(user, caller, now, decisionSettings(rules, new FactorKinds())))] }
 }
 
 async function ofFirst (db: Database, user: User | null, caller: FirstFactor, rules: TokenRules, now: Date): Promise<Following> {
@@ -41,8 +50,10 @@ async function ofFirst (db: Database, user: User | null, caller: FirstFactor, ru
   }
   const known = user?.sources[issuerClaims.issuer]
   const sources = { ...user?.sources, [issuerClaims.issuer]: joined(known, caller) }
-  const input: DecisionInput = user === null ? newcomer(sources, await findPolicy(db, caller.tenant), now) : { ...user, sources }
-  const decision = decide(input, caller, now, decisionSettings(rules))
+  const input: DecisionInput = user === null
+    ? newcomer(caller, sources, await findPolicy(db, caller.tenant), now)
+    : { ...user, sources, isAdministrator: user.isAdministrator || hasRole(caller) }
+  const decision = decide(input, caller, now, decisionSettings(rules, new FactorKinds()))
   return {
     isRevoked: false,
     lines: [
@@ -62,8 +73,10 @@ function joined (known: SourceClaims | undefined, caller: FirstFactor): SourceCl
 }
 
 /** A user that the database does not know yet. */
-const newcomer = (sources: DecisionInput['sources'], policy: Policy, now: Date): DecisionInput => ({
+const newcomer = (caller: Caller, sources: DecisionInput['sources'], policy: Policy, now: Date): DecisionInput => ({
+  tenant: caller.tenant,
   isDisabled: false,
+  isAdministrator: hasRole(caller),
   sources,
   policyMetAt: null,
   graceUntil: null,
@@ -76,20 +89,22 @@ const newcomer = (sources: DecisionInput['sources'], policy: Policy, now: Date):
 
 /** As far as it can be said without the database: what it would add are a factor, the policy, and who is disabled or exempt. */
 export function decisionWithout (caller: FirstFactor, rules: TokenRules, now: Date): string[] {
-  const settings: DecisionSettings = decisionSettings(rules)
+  const kinds = new FactorKinds()
+  const settings = decisionSettings(rules, kinds)
   const sources = { [caller.issuerClaims.issuer]: recordedClaims(caller, undefined) }
-  const given = (policy: Partial<Policy>, factors: unknown[] = []): string =>
-    written(decide({ ...newcomer(sources, { ...DEFAULT_POLICY, ...policy }, now), factors }, caller, now, settings))
+  const given = (policy: Partial<Policy>, factors: ProvableFactor[] = []): string =>
+    written(decide({ ...newcomer(caller, sources, { ...DEFAULT_POLICY, ...policy }, now), factors }, caller, now, settings))
   return [
-    `${given({}, [{}])} if the user has an authenticator`,
+    `${given({}, [{ kind: kinds.throttled[0] as string, credential: null }])} if the user has an authenticator`,
     `${given({ enforcement: 'required' })} if not, and the policy requires MFA for everyone`,
     `${given({})} if not, and the policy does not`
   ]
 }
 
-function written ({ action, reason, deadline, wouldBe, loginFirst, loginTimeUnknown }: Decision): string {
+function written ({ action, reason, acr, deadline, wouldBe, loginFirst, loginTimeUnknown }: Decision): string {
   const details = [
     reason,
+    ...(acr === undefined ? [] : ['by a passkey']),
     ...(deadline === undefined ? [] : [`until ${deadline}`]),
     ...(wouldBe === undefined ? [] : [`once required: ${wouldBe.action}`]),
     ...(loginFirst === true ? ['after a new login'] : []),

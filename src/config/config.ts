@@ -8,7 +8,7 @@ import { findUnknown, isGivenIn, isOfPlatform, unknown } from './names.ts'
 import { passkeyVariables, readPasskeys, type RelyingParty } from './passkeys.ts'
 import { placeholder } from './placeholder.ts'
 import { checkPlaces, isProductive, refuseConfusion } from './places.ts'
-import { looseEnds } from './policy-floor.ts'
+import { checkProvable, looseEnds } from './policy-floor.ts'
 import { requireProduction } from './production.ts'
 import { ConfigError } from './readers.ts'
 import type { SigningKey } from './signing-keys.ts'
@@ -76,6 +76,8 @@ export function readConfig (env: Env): Config {
   const values = readTrusting(env, Object.keys(variables) as Name[], faults)
   for (const name of ['MFA_SIGNING_KEYS', 'MFA_ENCRYPTION_KEYS', 'MFA_PEPPERS']) if (!isGiven(name)) faults.add(name, 'is missing')
   values.PASSKEYS = faults.try(() => readPasskeys(values, isGiven, faults))
+  const { POLICY_FLOOR: floor, PASSKEYS: parties, ISSUERS: issuers } = values
+  if (floor !== undefined && parties !== undefined && issuers !== undefined) faults.try(() => { checkProvable(floor, parties, issuers) })
   for (const name of ['JWT_PUBLIC_KEY_FILE', 'TRUSTED_ISSUERS_FILE', ...Object.keys(passkeyVariables)]) delete values[name]
   faults.try(() => { checkWebhook(values) })
   refuseReused(values, faults)
@@ -103,14 +105,23 @@ function readTrusting (env: Env, names: readonly Name[], faults: Faults): Record
 const TOKEN_NAMES = [
   'JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_JWKS_URL', 'JWT_ALGORITHMS', 'JWT_LOGIN_TYPE',
   'JWT_SESSION_CLAIM', 'JWT_IAT_IS_LOGIN', 'JWT_GRANTS', 'TRUSTED_ISSUERS_FILE', 'TRUSTED_PROXIES', 'HTTPS_PROXY', 'NO_PROXY',
-  'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_PEPPERS', 'POLICY_FLOOR', 'LOGIN_FRESH_SECONDS', 'DATABASE_URL'
+  'MFA_ISSUER', 'MFA_AUDIENCE', 'MFA_SIGNING_KEYS', 'MFA_PEPPERS', 'POLICY_FLOOR', 'LOGIN_FRESH_SECONDS', 'DATABASE_URL',
+  'NODE_ENV', 'TOTP_ISSUER_NAME', ...Object.keys(passkeyVariables) as Array<keyof typeof passkeyVariables>
 ] as const
 
 /** What a token is held against, and what the decision takes besides; our own keys and the database as far as they are there. */
 export type TokenRules =
   & Pick<
     Config,
-    'ISSUERS' | 'HTTPS_PROXY' | 'NO_PROXY' | 'MFA_ISSUER' | 'MFA_AUDIENCE' | 'POLICY_FLOOR' | 'LOGIN_FRESH_SECONDS' | 'DATABASE_URL'
+    | 'ISSUERS'
+    | 'HTTPS_PROXY'
+    | 'NO_PROXY'
+    | 'MFA_ISSUER'
+    | 'MFA_AUDIENCE'
+    | 'POLICY_FLOOR'
+    | 'PASSKEYS'
+    | 'LOGIN_FRESH_SECONDS'
+    | 'DATABASE_URL'
   >
   & { [N in 'MFA_SIGNING_KEYS' | 'MFA_PEPPERS']: Config[N] | undefined }
 
@@ -118,6 +129,7 @@ export type TokenRules =
 export function readTokenRules (env: Env): TokenRules {
   const faults = new Faults()
   const values = readTrusting(env, TOKEN_NAMES, faults)
+  values.PASSKEYS = faults.try(() => readPasskeys(values, isGivenIn(env), faults))
   faults.throwAny()
   return values as TokenRules
 }

@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import type { ClaimPath, Issuer } from '../http/auth/issuer.ts'
+import type { ClaimPath, Issuer, Methods } from '../http/auth/issuer.ts'
 import { MAX_LENGTH, NAME } from '../platform/text.ts'
 import { checkShape } from './entries.ts'
 import type { Faults } from './faults.ts'
@@ -44,6 +44,7 @@ const OneOrMore = Type.Union([Text(512), Texts(512)])
 /** A name, or the names on the way down. */
 const Path = Type.Optional(Type.Union([Text(255), Type.Array(Text(255), { minItems: 1, maxItems: 8 })]))
 const strict = { additionalProperties: false }
+const METHODS = { amr: Type.Optional(OneOrMore), acr: Type.Optional(OneOrMore) }
 
 const Entry = Type.Object({
   issuer: Text(512),
@@ -64,9 +65,9 @@ const Entry = Type.Object({
   }, strict)),
   mfa: Type.Optional(
     Type.Object({
-      amr: Type.Optional(OneOrMore),
-      acr: Type.Optional(OneOrMore),
-      maxAgeSeconds: Type.Integer({ minimum: 1, maximum: 2592000 })
+      ...METHODS,
+      maxAgeSeconds: Type.Integer({ minimum: 1, maximum: 2592000 }),
+      phishingResistant: Type.Optional(Type.Object(METHODS, strict))
     }, strict)
   ),
   sessionClaim: Type.Optional(Type.Union([Text(255), Texts(255), Type.Null()])),
@@ -108,7 +109,9 @@ function readEntry (entry: unknown, where: string, isOneOfSeveral: boolean, { ow
   if (isOneOfSeveral && entry.tenant === undefined && entry.tenants === undefined) {
     fail(where, 'has neither tenant nor tenants: with several issuers, each must say which tenants it speaks for')
   }
-  if (entry.mfa !== undefined && entry.mfa.amr === undefined && entry.mfa.acr === undefined) fail(`${where}.mfa`, 'has neither amr nor acr')
+  for (const [member, methods] of [['mfa', entry.mfa], ['mfa.phishingResistant', entry.mfa?.phishingResistant]] as const) {
+    if (methods !== undefined && methods.amr === undefined && methods.acr === undefined) fail(`${where}.${member}`, 'has neither amr nor acr')
+  }
   if (entry.loginType === 'service' && entry.grants?.some(role => !MACHINE_ROLES.includes(role)) === true) {
     fail(`${where}.grants`, `holds a role that no machine may have: with the login type service only ${MACHINE_ROLES.join(' and ')}`)
   }
@@ -164,6 +167,10 @@ export const sessionClaim: Reader<string> = (name, raw) => {
 
 const pathOf = (claim: string | string[] | undefined, fallback: string): ClaimPath => claim === undefined ? [fallback] : [claim].flat()
 const listOf = (value: string | string[]): string[] => [value].flat()
+const methodsOf = ({ amr, acr }: Pick<NonNullable<IssuerEntry['mfa']>, keyof Methods>): Methods => ({
+  amr: amr === undefined ? undefined : listOf(amr),
+  acr: acr === undefined ? undefined : listOf(acr)
+})
 const sessionClaimsOf = ({ sessionClaim }: IssuerEntry): string[] => listOf(sessionClaim ?? [])
 
 /** An entry with its defaults; the plain variables are one too. */
@@ -198,9 +205,9 @@ export function toIssuer (entry: IssuerEntry, algorithms: readonly string[], pla
     mfa: mfa === undefined
       ? undefined
       : {
-          amr: mfa.amr === undefined ? undefined : listOf(mfa.amr),
-          acr: mfa.acr === undefined ? undefined : listOf(mfa.acr),
-          maxAgeSeconds: mfa.maxAgeSeconds
+          ...methodsOf(mfa),
+          maxAgeSeconds: mfa.maxAgeSeconds,
+          phishingResistant: mfa.phishingResistant === undefined ? undefined : methodsOf(mfa.phishingResistant)
         },
     sessionClaims: sessionClaimsOf(entry),
     isIatLogin: entry.iatIsLogin ?? false,

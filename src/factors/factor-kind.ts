@@ -3,6 +3,7 @@ import type { Settings } from '../config/secrets.ts'
 import type { Acr } from '../http/auth/caller.ts'
 import type { DETAILS } from '../http/problem.ts'
 import type { KeyRing } from '../keys/keys.ts'
+import type { ProvableFactor } from '../policy/decide.ts'
 import type { Credential, Factor, Pending, SealedParameters, User } from '../users/user.ts'
 import type { AlarmType } from '../webhooks/event.ts'
 import type { FactorSettlement } from './settlement.ts'
@@ -36,7 +37,7 @@ export interface FactorKind extends ProofKind {
   isConfigured?: (config: Settings) => boolean
   isOffered?: (config: Settings, tenant: string) => boolean
   /** Can this one be proved, as the service is configured now? Without it, always. */
-  isUsable?: (factor: Factor, tenant: string, config: Settings) => boolean
+  isUsable?: (factor: ProvableFactor, tenant: string, config: Pick<Settings, 'PASSKEYS'>) => boolean
   /** A new factor: what is kept of it sealed, and what its user is shown, once. */
   start: (context: Pick<KindContext, 'config'>) => Started
   /**

@@ -1,7 +1,8 @@
 import type { Settings } from '../config/secrets.ts'
 import { type Acr, isAtLeast } from '../http/auth/caller.ts'
 import { UnavailableError } from '../platform/unavailable.ts'
-import type { Factor, User } from '../users/user.ts'
+import type { DecisionInput } from '../policy/decide.ts'
+import type { Factor } from '../users/user.ts'
 import type { FactorKind, ProofKind } from './factor-kind.ts'
 import { passkeys } from './passkeys/kind.ts'
 import { recoveryCodes } from './recovery-codes/kind.ts'
@@ -52,7 +53,7 @@ export class FactorKinds {
   }
 
   /** Has the user a factor that proves so much, as the service is configured now? */
-  canProve (acr: Acr, { tenant, factors }: Pick<User, 'tenant' | 'factors'>, config: Settings): boolean {
+  canProve (acr: Acr, { tenant, factors }: Pick<DecisionInput, 'tenant' | 'factors'>, config: Pick<Settings, 'PASSKEYS'>): boolean {
     return factors.some(factor => {
       const kind = this.of(factor.kind)
       return isAtLeast(kind.acr, acr) && kind.isUsable?.(factor, tenant, config) !== false

@@ -5,7 +5,7 @@ import { FORBIDDEN, Problem } from '../http/problem.ts'
 import { decisionSettings, type Services } from '../services.ts'
 import type { User } from '../users/user.ts'
 import type { AuthorizationCache } from './authorization-cache.ts'
-import { type Answer, type AuthorizeSettings, decideAuthorize, decideByToken, type Demands } from './decide.ts'
+import { type Answer, decideAuthorize, decideByToken, type Demands } from './decide.ts'
 import type { AuthorizeQuery } from './schema.ts'
 
 /** `login`: no token that counts. */
@@ -22,7 +22,7 @@ export function createAsk (
   { auth, clock, config, kinds, revocations, guard }: Services,
   cache: AuthorizationCache
 ): (request: FastifyRequest) => Promise<Outcome> {
-  const settings: AuthorizeSettings = { ...decisionSettings(config), canProve: (acr, user) => kinds.canProve(acr, user, config) }
+  const settings = decisionSettings(config, kinds)
 
   /** Of the tokens that may be taken, the first that is alive. */
   async function find (request: FastifyRequest): Promise<Found> {

@@ -1,20 +1,23 @@
 import { type Acr, type Caller, isAtLeast, toldAcr } from '../http/auth/caller.ts'
 import { isFresh, type LoginAge, loginAge } from '../platform/time.ts'
-import { decide, type DecisionSettings } from '../policy/decide.ts'
+import { decide, type DecisionSettings, isPhrRequired } from '../policy/decide.ts'
 import type { Decision } from '../policy/policy.ts'
 import type { User } from '../users/user.ts'
 
 /** What a gateway asks beyond the policy; `maxAge` in seconds since the second factor. */
 export interface Demands { acr?: 'mfa' | 'phr' | undefined, maxAge?: number | undefined }
 
+/** What must be proved or set up, where not any second factor will do. */
+type Wanted = 'mfa' | 'phr' | undefined
+
 export type Answer =
   | { action: 'allow', acr: Acr | 'idp-mfa' | 'none', reason: Decision['reason'] }
-  | { action: 'verify' }
+  | { action: 'verify', acr: Wanted }
   | { action: 'deny' }
-  | { action: 'enroll', login: LoginAge }
+  | { action: 'enroll', acr: Wanted, login: LoginAge }
 
 /** A second factor that was done, and when (unix seconds). */
-interface Authentication { acr: Acr | 'idp-mfa', authTime: number | undefined }
+interface Authentication { acr: Acr | 'idp-mfa', authTime: number | undefined, isIdpPhr?: boolean }
 
 /** By an MFA token alone, which is known to count; null where it is not enough, and the user's snapshot must tell. */
 export function decideByToken (caller: Pick<Caller, 'mfa' | 'authTime'>, demands: Demands, now: Date): Answer | null {
@@ -22,32 +25,35 @@ export function decideByToken (caller: Pick<Caller, 'mfa' | 'authTime'>, demands
   return authentication !== null && meets(authentication, demands, now) ? allowBy(authentication, demands) : null
 }
 
-export interface AuthorizeSettings extends DecisionSettings { canProve: (acr: Acr, user: User) => boolean }
-
 /**
  * May this token pass? The policy's decision, and what the gateway asks beyond it, which binds every user who would pass without:
  * with a factor that is enough they are asked for a proof, without one they must enroll.
  */
-export function decideAuthorize (user: User, caller: Caller, demands: Demands, now: Date, settings: AuthorizeSettings): Answer {
+export function decideAuthorize (user: User, caller: Caller, demands: Demands, now: Date, settings: DecisionSettings): Answer {
   const decision = decide(user, caller, now, settings)
   if (decision.action === 'deny') return { action: 'deny' }
+  const isPhrWanted = isPhrRequired(user, now, settings, caller)
   const authentication = [tokenAuthentication(caller), user.session.authentication, idpAuthentication(caller)].find(authentication =>
-    authentication !== null && meets(authentication, demands, now)
+    authentication !== null && (!isPhrWanted || isPhr(authentication)) && meets(authentication, demands, now)
   )
   if (authentication !== undefined && authentication !== null) return allowBy(authentication, demands)
   const isMoreDemanded = demands.acr !== undefined || demands.maxAge !== undefined
   if (decision.action === 'allow' && !isMoreDemanded) return { action: 'allow', acr: 'none', reason: decision.reason }
-  if (user.factors.length === 0) return { action: 'enroll', login: loginAge(caller.authTime, now, settings.loginFreshSeconds) }
-  if (demands.acr !== 'phr' || settings.canProve('phr', user)) return { action: 'verify' }
+  const acr = isPhrWanted ? 'phr' : demands.acr
+  if (user.factors.length === 0) return { action: 'enroll', acr, login: loginAge(caller.authTime, now, settings.loginFreshSeconds) }
+  if (acr !== 'phr' || settings.canProve('phr', user)) return { action: 'verify', acr }
   // A further factor takes no new login, but the one that is there.
-  return { action: 'enroll', login: 'fresh' }
+  return { action: 'enroll', acr, login: 'fresh' }
 }
 
 const tokenAuthentication = ({ mfa, authTime }: Pick<Caller, 'mfa' | 'authTime'>): Authentication | null =>
   mfa === undefined ? null : { acr: mfa.acr, authTime }
 
 /** The identity provider's, whose age is the login's. */
-const idpAuthentication = ({ isIdpMfa, authTime }: Caller): Authentication | null => isIdpMfa ? { acr: 'idp-mfa', authTime } : null
+const idpAuthentication = ({ isIdpMfa, isIdpPhr, authTime }: Caller): Authentication | null =>
+  isIdpMfa ? { acr: 'idp-mfa', authTime, isIdpPhr } : null
+
+const isPhr = ({ acr, isIdpPhr }: Authentication): boolean => acr === 'phr' || isIdpPhr === true
 
 const meets = ({ acr, authTime }: Authentication, demands: Demands, now: Date): boolean =>
   (demands.acr === undefined || (acr !== 'idp-mfa' && isAtLeast(acr, demands.acr))) &&

@@ -16,7 +16,8 @@ const ABOUT =
   'difference. `X-MFA-Action` (`verify`, `enroll` or `login`) and `X-MFA-Location` say where the user goes next. `return_to` in it is ' +
   'the URL that a trusted proxy gives in `X-Forwarded-Proto`, `-Host` and `-Uri` (or `X-Original-URL`), if its host is allowed ' +
   "(`RETURN_HOSTS`). A machine's token is 403. MFA tokens are checked without the database; remembered sessions cost one query every " +
-  '30 seconds. A revoked token is dead within a second. There is no flood limit, and no answer to pages of other origins.'
+  '30 seconds. Where the policy asks for passkeys, what was proved by a code costs one each time. A revoked token is dead within a ' +
+  'second. There is no flood limit, and no answer to pages of other origins.'
 
 const ALLOWED =
   'Let it through. Has `X-MFA-User` (`userId`), `X-MFA-Subject`, `X-MFA-Namespace`, `X-MFA-Tenant`, `X-MFA-Acr` (`mfa`, ' +
@@ -88,9 +89,9 @@ function createAnswer (
         problem: new Problem('step_up_required', {
           action: 'verify',
           maxAge: outcome.demands.maxAge ?? config.MFA_SESSION_MAX_AGE_SECONDS,
-          ...(outcome.demands.acr === 'phr' && { acr: 'phr', detail: DETAILS.phr })
+          ...(outcome.acr === 'phr' && { acr: outcome.acr, detail: DETAILS.phr })
         }),
-        page: pages.verify(request, outcome.demands.acr),
+        page: pages.verify(request, outcome.acr),
         variable: 'VERIFY_PAGE_URL'
       }
       case 'enroll': return enrollment(outcome, request)
@@ -98,19 +99,19 @@ function createAnswer (
     }
   }
 
-  function enrollment ({ login, caller, demands }: Extract<Outcome, { action: 'enroll' }>, request: FastifyRequest): Refusal {
+  function enrollment ({ login, caller, acr }: Extract<Outcome, { action: 'enroll' }>, request: FastifyRequest): Refusal {
     const status = config.GATEWAY_ENROLL_STATUS
     if (login === 'old') {
       const page = pages.login(request, caller.issuerClaims?.issuer, config.LOGIN_FRESH_SECONDS)
       return { problem: new Problem('enrollment_required', { detail: DETAILS.loginFirst, status }), page, variable: 'LOGIN_PAGE_URL' }
     }
-    const page = pages.enroll(request, demands.acr)
+    const page = pages.enroll(request, acr)
     if (login === 'unknown') {
       warnOfLoginTime(caller)
       // Not the log-in page, which would come straight back. The set-up page says why it can't go on.
       return { problem: new Problem('login_time_unknown', { status }), page, variable: 'ENROLL_PAGE_URL', reason: 'login_time_unknown' }
     }
-    const detail = page !== undefined ? PROBLEMS.enrollment_required.detail : demands.acr === 'phr' ? DETAILS.noPasskey : DETAILS.enroll
+    const detail = page !== undefined ? PROBLEMS.enrollment_required.detail : acr === 'phr' ? DETAILS.noPasskey : DETAILS.enroll
     return { problem: new Problem('enrollment_required', { detail, status }), page, variable: 'ENROLL_PAGE_URL' }
   }
 

@@ -125,6 +125,16 @@ export const DETAILS = {
     'This user has no authenticator app. Set one up first, POST /mfa/enroll, or use a factor that they have: ' +
     'GET /mfa/status names them in `factors`.',
   phr: 'Only a passkey counts here. POST /mfa/passkeys/challenge, then POST /mfa/passkeys/verify, and repeat the call with the new token.',
+  phrChange:
+    'Only a passkey counts for this user. POST /mfa/passkeys/challenge, then POST /mfa/passkeys/verify, or use a recovery code at ' +
+    'POST /mfa/recovery. Then repeat the call with the new token.',
+  phrSetUp:
+    'Only a passkey counts for this user. Prove one, POST /mfa/passkeys/challenge, or use a recovery code or a code from an ' +
+    'administrator, POST /mfa/recovery. Then repeat the call with the new token.',
+  phrAudience:
+    'Only a passkey counts for this user, for applications too. Repeat the call without `audience`, then POST /mfa/passkeys/challenge ' +
+    'and POST /mfa/passkeys/verify.',
+  lastPasskey: 'The policy requires a passkey of this user. Add another one before you remove the last.',
   bypassCode: 'Ask an administrator for a new code. Each works once, and for 15 minutes at most. Check this one for typing errors first.',
   noCodes: 'This user has no recovery codes. POST /mfa/recovery/codes makes them, once there is a second factor.',
   nothingToReset: 'This user has no authenticators and no recovery codes: there is nothing to reset.',

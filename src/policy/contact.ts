@@ -1,4 +1,4 @@
-import type { Caller } from '../http/auth/caller.ts'
+import { type Caller, hasRole } from '../http/auth/caller.ts'
 import type { User } from '../users/user.ts'
 import { decide, type DecisionSettings, firstGraceDays } from './decide.ts'
 import type { Decision } from './policy.ts'
@@ -17,7 +17,11 @@ export function policyContactOf (user: User, caller: Caller, now: Date, settings
   if (user.isDisabled) return null
   const graceDays = caller.issuerClaims === undefined ? null : firstGraceDays(user, caller, now, settings)
   const isReported = user.reportedVersion === user.policy.version
-  const wouldBe = (isReported ? undefined : decide(user, caller, now, settings).wouldBe) ?? null
-  const isAdministrator = !user.isAdministrator && caller.roles.some(role => role.startsWith('mfa:'))
-  return graceDays === null && wouldBe === null && !isAdministrator ? null : { graceDays, wouldBe, isAdministrator }
+  const wouldBe = isReported ? undefined : decide(user, caller, now, settings).wouldBe
+  // Who has a passkey has nothing to set up.
+  const isAsked = wouldBe !== undefined && !settings.canProve('phr', user)
+  const isAdministrator = !user.isAdministrator && hasRole(caller)
+  return graceDays === null && !isAsked && !isAdministrator
+    ? null
+    : { graceDays, wouldBe: isAsked ? wouldBe : null, isAdministrator }
 }

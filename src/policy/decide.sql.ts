@@ -1,4 +1,5 @@
-import sql, { type Sql } from 'sql-template-tag'
+import sql, { join, type Sql } from 'sql-template-tag'
+import { PASSKEY_KIND } from '../factors/passkeys/passkey.ts'
 import type { Rule } from './policy.ts'
 
 /**
@@ -10,7 +11,7 @@ import type { Rule } from './policy.ts'
 export const STRICTNESS = { notRequired: 0, exempt: 1, reportOnly: 2, grace: 3, required: 4 } as const
 
 /** What a user is judged by. Where it is not given, their own columns. */
-export interface Facts { isCovered?: Sql, isExempt?: Sql, isGraced?: Sql, deadline?: Sql }
+export interface Facts { isCovered?: Sql, isExempt?: Sql, isGraced?: Sql, deadline?: Sql, isAdministrator?: Sql }
 
 /** The entries in `accounts` and `groups` with which any of the sources claims one of the values. */
 const entries = (sources: readonly string[], values: readonly string[]): string[] =>
@@ -63,8 +64,63 @@ export function deadline (
 /** The same for a user that no policy has met. */
 export const firstDeadline = (rule: Rule): Sql => deadline(rule, sql`NULL::timestamptz`, sql`NULL::timestamptz`)
 
-/** One of STRICTNESS, under one rule. */
+/**
+ * One of STRICTNESS, of a user without a factor and under one rule. Where it asks for a passkey, it asks no more of them than that they
+ * set something up; of an administrator it may be all that it asks.
+ */
 export function strictness (rule: Rule, sources: readonly string[], facts: Facts = {}): Sql {
+  const asked = strictnessByAny(rule, sources, facts)
+  if (rule.phishingResistant !== 'administrators') return asked
+  return sql`CASE WHEN ${facts.isAdministrator ?? IS_ADMINISTRATOR} THEN greatest(${asked}, CASE WHEN ${hasCome(rule)}
+    THEN ${STRICTNESS.required}::int ELSE ${STRICTNESS.grace}::int END) ELSE ${asked} END`
+}
+
+const IS_ADMINISTRATOR = sql`administrator_at IS NOT NULL`
+
+const phrFrom = ({ phishingResistantFrom }: Rule): Sql => sql`coalesce(${phishingResistantFrom}::timestamptz, '-infinity')`
+
+const hasCome = (rule: Rule): Sql => sql`${phrFrom(rule)} <= statement_timestamp()`
+
+/** By when they must set up a factor, if that is so at all. */
+export function deadlineOfOpen (rule: Rule, sources: readonly string[], facts: Facts = {}): Sql {
+  const own = sql`CASE WHEN ${strictnessByAny(rule, sources, facts)} >= ${STRICTNESS.grace}::int
+    THEN ${facts.deadline ?? deadline(rule)} END`
+  return rule.phishingResistant === 'administrators'
+    ? sql`least(${own}, CASE WHEN ${facts.isAdministrator ?? IS_ADMINISTRATOR} THEN ${phrFrom(rule)} END)`
+    : own
+}
+
+/** Does only what cannot be phished count of them under one rule, now or later? */
+export function isPhrAsked (rule: Rule, sources: readonly string[], facts: Facts = {}): Sql {
+  if (rule.phishingResistant === 'administrators') return facts.isAdministrator ?? IS_ADMINISTRATOR
+  return rule.phishingResistant === 'required' && rule.enforcement === 'required'
+    ? sql`(${strictnessByAny(rule, sources, facts)} >= ${STRICTNESS.grace}::int)`
+    : sql`false`
+}
+
+/** Does one of the rules count only that by now? `facts` of each rule, in their order. */
+export const isAnyPhrDue = (
+  { rules, sources }: { rules: readonly Rule[], sources: readonly string[] },
+  facts: readonly Facts[] = []
+): Sql => sql`(${join(rules.map((rule, index) => isPhrDue(rule, sources, facts[index])), ' OR ')})`
+
+const isPhrDue = (rule: Rule, sources: readonly string[], facts: Facts = {}): Sql =>
+  sql`(${hasCome(rule)} AND ${isPhrAsked(rule, sources, facts)}${
+    rule.phishingResistant === 'required' ? sql` AND NOT ${facts.isGraced ?? sql`${deadline(rule)} > statement_timestamp()`}` : sql``})`
+
+/** From when on; null if that is never. */
+export const phrSince = (rule: Rule, sources: readonly string[]): Sql =>
+  sql`CASE WHEN ${isPhrAsked(rule, sources)} THEN ${
+    rule.phishingResistant === 'required' ? sql`greatest(${deadline(rule)}, ${phrFrom(rule)})` : phrFrom(rule)} END`
+
+/** Has the row's user a passkey that can be used, which is one of this relying party? */
+export const hasPasskey = (tenant: string, rpId: string | undefined): Sql => rpId === undefined
+  ? sql`false`
+  : sql`EXISTS (SELECT 1 FROM (SELECT user_id FROM factors WHERE tenant = ${tenant} AND kind = ${PASSKEY_KIND} AND rp_id = ${rpId})
+    AS passkeys WHERE user_id = id)`
+
+/** Where any factor will do. */
+function strictnessByAny (rule: Rule, sources: readonly string[], facts: Facts): Sql {
   const asked = rule.enforcement === 'report_only'
     ? sql`${STRICTNESS.reportOnly}::int`
     : sql`CASE WHEN ${facts.isGraced ?? sql`${facts.deadline ?? deadline(rule)} > statement_timestamp()`} THEN ${STRICTNESS.grace}::int

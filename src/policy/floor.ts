@@ -1,4 +1,4 @@
-import type { Decision, Enforcement, Policy, Rule, SsoRule } from './policy.ts'
+import type { Decision, Enforcement, PhishingResistant, Policy, Rule, SsoRule } from './policy.ts'
 
 /** What the deployment asks of every tenant at least. A field that is left out binds nothing: there the tenant's counts. */
 export interface Floor {
@@ -7,6 +7,8 @@ export interface Floor {
   gracePeriodDays?: number
   enforceFrom?: Date | null
   ssoRule?: SsoRule
+  phishingResistant?: PhishingResistant
+  phishingResistantFrom?: Date | null
   /** How long an administrator may exempt a user. */
   maxExemptionDays?: number
 }
@@ -33,7 +35,8 @@ const BY_STRICTNESS: Array<Decision['reason']> = [
   'report_only',
   'grace',
   'factor_enrolled',
-  'required_by_policy'
+  'required_by_policy',
+  'phishing_resistant_required'
 ]
 
 /** The stricter of two decisions about the same session; the first where they ask the same. */
@@ -47,18 +50,24 @@ export function stricter (one: Decision, other: Decision): Decision {
 
 const ENFORCEMENTS: Enforcement[] = ['optional', 'report_only', 'required']
 const SSO_RULES: SsoRule[] = ['exempt_sso_session', 'exempt_sso_only', 'none']
+const PHISHING_RESISTANT: PhishingResistant[] = ['off', 'administrators', 'required']
 
-export type PolicyFields = Pick<Policy, 'enforcement' | 'groups' | 'gracePeriodDays' | 'enforceFrom' | 'ssoRule'>
+export type PolicyFields = Omit<Policy, 'version' | 'updatedAt' | 'updatedBy'>
 
 /** Which fields of a change ask less than the floor does. */
 export function fieldsBelow (change: Partial<PolicyFields>, floor: Floor | null): Array<keyof PolicyFields> {
   if (floor === null) return []
+  const isLater = (given: Date | null, least: Date | null): boolean => given !== null && (least === null || given > least)
   const isBelow: { [F in keyof PolicyFields]: (given: PolicyFields[F], least: PolicyFields[F]) => boolean } = {
     enforcement: (given, least) => ENFORCEMENTS.indexOf(given) < ENFORCEMENTS.indexOf(least),
     groups: (given, least) => given !== null && (least === null || least.some(group => !given.includes(group))),
     gracePeriodDays: (given, least) => given > least,
-    enforceFrom: (given, least) => given !== null && (least === null || given > least),
-    ssoRule: (given, least) => SSO_RULES.indexOf(given) < SSO_RULES.indexOf(least)
+    enforceFrom: isLater,
+    ssoRule: (given, least) => SSO_RULES.indexOf(given) < SSO_RULES.indexOf(least),
+    phishingResistant: (given, least) => PHISHING_RESISTANT.indexOf(given) < PHISHING_RESISTANT.indexOf(least),
+    // All users may have longer than the floor's administrators, who are bound by the floor itself.
+    phishingResistantFrom: (given, least) =>
+      !(change.phishingResistant === 'required' && floor.phishingResistant === 'administrators') && isLater(given, least)
   }
   const isFieldBelow = <F extends keyof PolicyFields>(field: F): boolean => {
     const [given, least] = [change[field], (floor as Partial<PolicyFields>)[field]]

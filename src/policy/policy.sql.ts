@@ -5,7 +5,12 @@ const date = (value: string | null): Date | null => value === null ? null : new 
 
 export const toPolicy = (row: PolicyRow | null): Policy => row === null
   ? DEFAULT_POLICY
-  : { ...row, enforceFrom: date(row.enforceFrom), updatedAt: date(row.updatedAt) }
+  : {
+      ...row,
+      enforceFrom: date(row.enforceFrom),
+      phishingResistantFrom: date(row.phishingResistantFrom),
+      updatedAt: date(row.updatedAt)
+    }
 
 /** The tenant's policy, for a machine, which has no user to read it with. */
 export async function findPolicy (db: Database, tenant: string): Promise<Policy> {

@@ -4,6 +4,9 @@ export type Enforcement = 'optional' | 'report_only' | 'required'
 /** `exempt_sso_only`: by the accounts that the user has; `exempt_sso_session`: by how this session came in. */
 export type SsoRule = 'exempt_sso_only' | 'exempt_sso_session' | 'none'
 
+/** Who must prove what cannot be phished: users who were ever seen with an `mfa:` role, or all who must have a factor. */
+export type PhishingResistant = 'off' | 'administrators' | 'required'
+
 export interface Policy {
   enforcement: Enforcement
   /** Null: all users. */
@@ -13,6 +16,9 @@ export interface Policy {
   /** No user must enroll before. */
   enforceFrom: Date | null
   ssoRule: SsoRule
+  phishingResistant: PhishingResistant
+  /** It binds no one before. */
+  phishingResistantFrom: Date | null
   version: number
   updatedAt: Date | null
   updatedBy: string | null
@@ -28,6 +34,8 @@ export const DEFAULT_POLICY: Readonly<Policy> = {
   gracePeriodDays: 0,
   enforceFrom: null,
   ssoRule: 'exempt_sso_only',
+  phishingResistant: 'off',
+  phishingResistantFrom: null,
   version: 0,
   updatedAt: null,
   updatedBy: null
@@ -45,10 +53,13 @@ export interface Decision {
     | 'report_only'
     | 'factor_enrolled'
     | 'required_by_policy'
+    | 'phishing_resistant_required'
     | 'user_disabled'
-  /** With `grace`: until when, RFC 3339. */
+  /** With `verify`: only this will do. */
+  acr?: 'phr'
+  /** Until when it is so, RFC 3339: then a factor is required, or only a passkey counts. */
   deadline?: string
-  /** With `report_only`: what `required` would say. */
+  /** What `required` would say, where a report-only policy asks less. */
   wouldBe?: Omit<Decision, 'wouldBe'>
   /** With `enroll`: the login is too old to enroll now. */
   loginFirst?: true
@@ -56,5 +67,7 @@ export interface Decision {
   loginTimeUnknown?: true
 }
 
+type Time = 'enforceFrom' | 'phishingResistantFrom' | 'updatedAt'
+
 /** A policy as `policy_json` and `find_users` have it. */
-export interface PolicyRow extends Omit<Policy, 'enforceFrom' | 'updatedAt'> { enforceFrom: string | null, updatedAt: string | null }
+export type PolicyRow = Omit<Policy, Time> & Record<Time, string | null>

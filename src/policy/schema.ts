@@ -20,6 +20,13 @@ const GracePeriodDays = Type.Integer({
   maximum: 365,
   description: 'Days to enroll, counted from the first time the policy applies to a user. Each user gets them once'
 })
+const PhishingResistant = Type.Enum(['off', 'administrators', 'required'], {
+  description:
+    'Who needs a passkey, or MFA of an identity provider whose issuer is configured to be phishing-resistant. `administrators`: ' +
+    'everyone who ever had an `mfa:` role, whatever the other fields say. `required`: everyone who must have MFA by `enforcement` ' +
+    '`required`, once their grace is over. `off`: no one'
+})
+const PHISHING_RESISTANT_FROM = 'No one needs a passkey before this time, which decisions have as their `deadline`'
 const MaxExemptionDays = Type.Integer({ description: 'How many days an exemption may last' })
 
 const changes = {
@@ -32,7 +39,9 @@ const changes = {
   ),
   gracePeriodDays: Type.Optional(GracePeriodDays),
   enforceFrom: Type.Optional({ ...NullableGivenTime, description: 'No one must enroll before this time' }),
-  ssoRule: Type.Optional(SsoRule)
+  ssoRule: Type.Optional(SsoRule),
+  phishingResistant: Type.Optional(PhishingResistant),
+  phishingResistantFrom: Type.Optional({ ...NullableGivenTime, description: PHISHING_RESISTANT_FROM })
 }
 
 export const PolicyChange = Type.Object(changes, {
@@ -55,6 +64,8 @@ export const PolicyFloor = Type.Object({
   gracePeriodDays: Type.Optional(GracePeriodDays),
   enforceFrom: Type.Optional(NullableTime),
   ssoRule: Type.Optional(SsoRule),
+  phishingResistant: Type.Optional(PhishingResistant),
+  phishingResistantFrom: Type.Optional(NullableTime),
   maxExemptionDays: Type.Optional(MaxExemptionDays)
 }, {
   $id: 'PolicyFloor',
@@ -68,6 +79,8 @@ export const Policy = Type.Object({
   gracePeriodDays: GracePeriodDays,
   enforceFrom: NullableTime,
   ssoRule: SsoRule,
+  phishingResistant: PhishingResistant,
+  phishingResistantFrom: NullableTime,
   version: Type.Integer({ description: 'The `ETag`. 0 until the first change' }),
   updatedAt: NullableTime,
   updatedBy: Type.Union([Type.String(), Type.Null()], { description: 'The `userId` of an administrator, or `operator`' }),
@@ -80,6 +93,8 @@ export const Policy = Type.Object({
     gracePeriodDays: 14,
     enforceFrom: null,
     ssoRule: 'exempt_sso_only',
+    phishingResistant: 'administrators',
+    phishingResistantFrom: '2026-12-24T12:00:00.000Z',
     version: 1,
     updatedAt: '2026-11-24T12:00:00.000Z',
     updatedBy: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3',

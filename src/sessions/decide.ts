@@ -1,5 +1,5 @@
 import type { Acr, Caller } from '../http/auth/caller.ts'
-import { decide, type DecisionSettings } from '../policy/decide.ts'
+import { decide, type DecisionSettings, isPhrRequired } from '../policy/decide.ts'
 import type { Decision } from '../policy/policy.ts'
 import type { User } from '../users/user.ts'
 import { type Authentication, renewableAuthentication } from './mfa-token.ts'
@@ -8,13 +8,15 @@ export type RenewDecision =
   | { outcome: 'renew', authentication: Authentication }
   /** For an application, of a user who is allowed without a second factor. */
   | { outcome: 'allow', decision: Decision }
-  | { outcome: 'not_enrolled' }
-  | { outcome: 'step_up' }
+  /** `acr`: what is missing, where that is not any second factor. */
+  | { outcome: 'not_enrolled', acr: Acr | undefined }
+  | { outcome: 'step_up', acr: Acr | undefined }
 
-export interface RenewSettings extends DecisionSettings { secondMethods: ReadonlySet<string>, canProve: (acr: Acr, user: User) => boolean }
+export interface RenewSettings extends DecisionSettings { secondMethods: ReadonlySet<string> }
 
 /**
  * What token does this session get? Renewing never makes the authentication fresh: it is the authentication's own time that goes on.
+ * For an application it is one that counts of the user.
  * @param acr only an authentication of this rank will do
  */
 export function decideRenew (
@@ -25,10 +27,12 @@ export function decideRenew (
   now: Date,
   settings: RenewSettings
 ): RenewDecision {
-  const authentication = renewableAuthentication(caller, user.session.authentication, acr, settings.secondMethods)
+  const isPhrWanted = audience !== undefined && isPhrRequired(user, now, settings, caller)
+  const wanted = acr ?? (isPhrWanted ? 'phr' : undefined)
+  const authentication = renewableAuthentication(caller, user.session.authentication, wanted, settings.secondMethods)
   if (authentication !== null) return { outcome: 'renew', authentication }
-  if (acr !== undefined) return { outcome: settings.canProve(acr, user) ? 'step_up' : 'not_enrolled' }
   const decision = decide(user, caller, now, settings)
-  if (audience !== undefined && decision.action === 'allow') return { outcome: 'allow', decision }
-  return user.factors.length === 0 ? { outcome: 'not_enrolled' } : { outcome: 'step_up' }
+  if (acr === undefined && audience !== undefined && decision.action === 'allow') return { outcome: 'allow', decision }
+  const canProve = wanted === undefined ? user.factors.length > 0 : settings.canProve(wanted, user)
+  return { outcome: canProve ? 'step_up' : 'not_enrolled', acr: wanted }
 }

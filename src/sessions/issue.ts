@@ -1,6 +1,8 @@
+import type { FastifyRequest } from 'fastify'
 import { type Acr, type Caller, toldAcr } from '../http/auth/caller.ts'
-import { Problem } from '../http/problem.ts'
-import type { Services } from '../services.ts'
+import { DETAILS, Problem } from '../http/problem.ts'
+import { decide } from '../policy/decide.ts'
+import { decisionSettings, type Services } from '../services.ts'
 import type { User } from '../users/user.ts'
 import { type Authentication, authenticationToRemember, mfaTokenClaims, type TokenSubject } from './mfa-token.ts'
 
@@ -48,10 +50,29 @@ export const issueSettled = (
 ): TokenAnswer => issueToken(services, caller, { userId, epoch, generation: generation ?? 0 }, authentication, wish)
 
 /** Which audience a token is for: us, or one of the configured applications. */
-export function checkAudience ({ config }: Services, audience: string | undefined): void {
+export function checkKnown ({ config }: Services, audience: string | undefined): void {
   if (audience !== undefined && !config.MFA_APPLICATION_AUDIENCES.includes(audience)) {
     throw new Problem('invalid_request', {
       errors: [{ field: 'audience', message: 'is none of the configured applications (MFA_APPLICATION_AUDIENCES)' }]
     })
   }
+}
+
+/** The same for what is about to be proved: an application gets no token by what does not count of the user. */
+export function checkAudience (
+  services: Services,
+  { caller, storedUser: user }: Pick<FastifyRequest, 'caller' | 'storedUser'>,
+  acr: Acr,
+  audience: string | undefined
+): void {
+  checkKnown(services, audience)
+  const { config, clock, kinds } = services
+  if (audience === undefined || acr === 'phr') return
+  if (decide(user, caller, clock(), decisionSettings(config, kinds)).reason !== 'phishing_resistant_required') return
+  throw new Problem('step_up_required', {
+    action: 'verify',
+    maxAge: config.MFA_SESSION_MAX_AGE_SECONDS,
+    acr: 'phr',
+    detail: DETAILS.phrAudience
+  })
 }

@@ -7,7 +7,7 @@ import { evenIfGone } from '../http/plugins/budget.ts'
 import { DETAILS, Problem } from '../http/problem.ts'
 import { decisionSettings, type Services } from '../services.ts'
 import { decideRenew, type RenewSettings } from './decide.ts'
-import { checkAudience, issueToken } from './issue.ts'
+import { checkKnown, issueToken } from './issue.ts'
 import { allowedTokenClaims } from './mfa-token.ts'
 import { SESSION_SCHEMAS, type TokenRequest } from './schema.ts'
 import { settleSessionEnded, settleSignedOut } from './store.ts'
@@ -23,9 +23,8 @@ export function registerSession (app: FastifyInstance, services: Services): void
 function registerToken (app: FastifyInstance, services: Services): void {
   const { auth, config, clock, guard, kinds } = services
   const settings: RenewSettings = {
-    ...decisionSettings(config),
-    secondMethods: kinds.methodsOf(config),
-    canProve: (acr, user) => kinds.canProve(acr, user, config)
+    ...decisionSettings(config, kinds),
+    secondMethods: kinds.methodsOf(config)
   }
 
   app.post('/mfa/token', {
@@ -46,17 +45,19 @@ function registerToken (app: FastifyInstance, services: Services): void {
     })
   }, async request => {
     const { audience, acr } = request.body as TokenRequest
-    checkAudience(services, audience)
+    checkKnown(services, audience)
     const { caller, storedUser: user } = request
     const now = clock()
     const subject = { userId: user.userId, epoch: user.epoch, generation: user.session.generation }
     const renewal = decideRenew(user, caller, audience, acr, now, settings)
-    if (renewal.outcome === 'not_enrolled') throw new Problem('not_enrolled', acr === undefined ? {} : { detail: DETAILS.noPasskey })
+    if (renewal.outcome === 'not_enrolled') {
+      throw new Problem('not_enrolled', renewal.acr === undefined ? {} : { detail: DETAILS.noPasskey })
+    }
     if (renewal.outcome === 'step_up') {
       throw new Problem('step_up_required', {
         action: 'verify',
         maxAge: config.MFA_SESSION_MAX_AGE_SECONDS,
-        ...(acr !== undefined && { acr, detail: DETAILS.phr })
+        ...(renewal.acr !== undefined && { acr: renewal.acr, detail: DETAILS.phr })
       })
     }
     if (renewal.outcome === 'renew') return issueToken(services, caller, subject, renewal.authentication, { audience, acr })

@@ -1,8 +1,20 @@
 import sql, { join, type Sql } from 'sql-template-tag'
 import type { Database } from '../platform/db/client.ts'
-import { deadline, type Facts, firstDeadline, STRICTNESS, strictness } from '../policy/decide.sql.ts'
+import {
+  deadlineOfOpen,
+  type Facts,
+  firstDeadline,
+  hasPasskey,
+  isAnyPhrDue,
+  phrSince,
+  STRICTNESS,
+  strictness
+} from '../policy/decide.sql.ts'
 import type { Rule } from '../policy/policy.ts'
 import { after, findFirstUsers } from './first-users.sql.ts'
+
+/** What users are judged by: the rules, of which the stricter counts, the sources whose claims count, and which passkeys can be used. */
+export interface Judging { rules: readonly Rule[], sources: readonly string[], rpId: string | undefined }
 
 /** What the rules ask of those without a factor: all that is given must hold. */
 export interface Wanted {
@@ -11,11 +23,8 @@ export interface Wanted {
   deadlineBefore?: Date | undefined
 }
 
-export interface OpenUsers {
+export interface OpenUsers extends Judging {
   tenant: string
-  /** One, or two of which the stricter counts. */
-  rules: readonly Rule[]
-  sources: readonly string[]
   wanted: Wanted
   /** More conditions, each with its AND: on the users' groups, and on their rows. */
   alsoInGroup: Sql
@@ -51,11 +60,16 @@ const isOpen = (tenant: string): Sql => sql`tenant = ${tenant} AND enrolled_at I
 const ofRow = ({ tenant, rules, sources, wanted, alsoInGroup, also }: OpenUsers): Sql =>
   sql`${isOpen(tenant)} AND ${judge(rules, sources, wanted, rules.map(() => ({})))} ${alsoInGroup} ${also}`
 
-/** A user without a deadline or an exemption of their own is asked what all of their cohort are asked. */
+/** A user without a deadline or an exemption of their own, or a role, is asked what all of their cohort are asked. */
 function byCohort ({ tenant, rules, sources, wanted, alsoInGroup, also, cursor, limit }: OpenUsers): Sql {
-  const untimed = sql`${isOpen(tenant)} AND grace_until IS NULL AND exempt_since IS NULL`
-  const timed = sql`${isOpen(tenant)} AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL)`
-  const ofCohort = judge(rules, sources, wanted, rules.map(rule => ({ isExempt: sql`false`, deadline: firstDeadline(rule) })))
+  const untimed = sql`${isOpen(tenant)} AND grace_until IS NULL AND exempt_since IS NULL AND administrator_at IS NULL`
+  const timed = sql`${isOpen(tenant)} AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL OR administrator_at IS NOT NULL)`
+  const ofCohort = judge(
+    rules,
+    sources,
+    wanted,
+    rules.map(rule => ({ isExempt: sql`false`, deadline: firstDeadline(rule), isAdministrator: sql`false` }))
+  )
   const ofUser = judge(rules, sources, wanted, rules.map(() => ({})))
   // Each of the two has an index by cohort and id. Accounts and groups are read once for a cohort, the rest is in the index.
   const some = (users: Sql, isCohortWanted: Sql, isUserWanted: Sql): Sql => sql`
@@ -69,7 +83,7 @@ function byCohort ({ tenant, rules, sources, wanted, alsoInGroup, also, cursor, 
     CROSS JOIN LATERAL (SELECT accounts, groups FROM users WHERE ${users} AND cohort = cohorts.cohort LIMIT 1) AS member
     CROSS JOIN LATERAL (
       SELECT id FROM (
-        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until FROM users WHERE ${users}
+        SELECT id, policy_met_at, grace_until, exempt_since, exempt_until, administrator_at FROM users WHERE ${users}
           AND cohort = cohorts.cohort ${after(cursor)} ${also}) AS timed
       WHERE ${isUserWanted} ORDER BY id LIMIT ${limit}::int) AS found
     WHERE ${isCohortWanted} ${alsoInGroup}`
@@ -78,9 +92,9 @@ function byCohort ({ tenant, rules, sources, wanted, alsoInGroup, also, cursor, 
     ORDER BY id LIMIT ${limit}::int`
 }
 
-/** May the rules ask this of some user of a cohort? They ask most of a user whose deadline and exemption are over. */
+/** May the rules ask this of some user of a cohort? They ask most of an administrator whose deadline and exemption are over. */
 function canBe (rules: readonly Rule[], sources: readonly string[], { strictness: level = 0, deadlineBefore }: Wanted): Sql {
-  const most = rules.map(rule => strictness(rule, sources, { isExempt: sql`false`, isGraced: sql`false` }))
+  const most = rules.map(rule => strictness(rule, sources, { isExempt: sql`false`, isGraced: sql`false`, isAdministrator: sql`true` }))
   return sql`greatest(${join(most)}) >= ${deadlineBefore === undefined ? level : Math.max(level, STRICTNESS.grace)}::int`
 }
 
@@ -89,11 +103,24 @@ function judge (rules: readonly Rule[], sources: readonly string[], wanted: Want
   const conditions = [sql`true`]
   if (wanted.strictness !== undefined) conditions.push(sql`greatest(${join(levels)}) = ${wanted.strictness}::int`)
   if (wanted.deadlineBefore !== undefined) {
-    const deadlines = rules.map((rule, index) =>
-      sql`CASE WHEN ${levels[index] as Sql} >= ${STRICTNESS.grace}::int THEN ${facts[index]?.deadline ?? deadline(rule)} END`
-    )
+    const deadlines = rules.map((rule, index) => deadlineOfOpen(rule, sources, facts[index]))
     // The earliest is the stricter rule's.
     conditions.push(sql`least(${join(deadlines)}) < ${wanted.deadlineBefore}::timestamptz`)
+  }
+  return sql`(${join(conditions, ' AND ')})`
+}
+
+/**
+ * The condition on a row of those who have a factor and must set up a passkey, now and before a time, as far as that is wanted; null
+ * where the rules ask that of no one.
+ */
+export function mustAddPasskey (tenant: string, { rules, sources, rpId }: Judging, { deadlineBefore }: Wanted, isNow: boolean): Sql | null {
+  const asking = rules.filter(({ phishingResistant }) => phishingResistant !== 'off')
+  if (asking.length === 0) return null
+  const conditions = [sql`enrolled_at IS NOT NULL AND disabled_at IS NULL AND NOT ${hasPasskey(tenant, rpId)}`]
+  if (isNow) conditions.push(isAnyPhrDue({ rules: asking, sources }))
+  if (deadlineBefore !== undefined) {
+    conditions.push(sql`least(${join(asking.map(rule => phrSince(rule, sources)))}) < ${deadlineBefore}::timestamptz`)
   }
   return sql`(${join(conditions, ' AND ')})`
 }

@@ -12,7 +12,15 @@ const NAMELESS = { namespace: null, subject: null, account: null }
 const RECOVERY = { factorKind: 'recovery' }
 const FACTOR = { factorId: '5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11', label: 'My phone' }
 const USED = { confirmedAt: '2026-10-02T08:00:00+00:00', lastUsedAt: '2026-11-24T11:00:00+00:00' }
-const POLICY = { enforcement: 'optional', groups: null, gracePeriodDays: 0, enforceFrom: null, ssoRule: 'exempt_sso_only' }
+const POLICY = {
+  enforcement: 'optional',
+  groups: null,
+  gracePeriodDays: 0,
+  enforceFrom: null,
+  ssoRule: 'exempt_sso_only',
+  phishingResistant: 'off',
+  phishingResistantFrom: null
+}
 const reason = 'Ticket 4711'
 
 interface Example { about: string, event: Partial<WebhookEvent> }

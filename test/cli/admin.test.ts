@@ -7,6 +7,7 @@ import { administrator } from '../helpers/administrator.ts'
 import { ownDatabase } from '../helpers/database.ts'
 import { key } from '../helpers/keys.ts'
 import { nodeArguments } from '../helpers/program.ts'
+import { enrollPasskey, PASSKEYS, provePasskey } from '../helpers/passkeys.ts'
 import { asOwner, serviceRole } from '../helpers/role.ts'
 import { type User, startService } from '../helpers/service.ts'
 
@@ -17,7 +18,8 @@ const service = await startService(t, {
   ENROLL_REQUIRES_CODE: undefined,
   THROTTLE_LOCK: '6',
   THROTTLE_WAITS: '0',
-  JWT_SESSION_CLAIM: 'sid'
+  JWT_SESSION_CLAIM: 'sid',
+  ...PASSKEYS
 })
 const { clock, db } = service
 await settleWanted(db)
@@ -100,6 +102,31 @@ t.test('a sole administrator who has lost phone and codes is reset by the operat
     },
     { action: 'policy.changed', isSent: true, details: { reason: 'Ticket 4711', after: { enforcement: 'required' } } }
   ])
+})
+
+t.test('where only passkeys count and no one can prove one, the operator ends that, and codes count again', async t => {
+  const alice = service.user({ roles: ['mfa:admin'], sid: 's1' })
+  const { authenticator } = await enrollPasskey(alice)
+  const { body: { token } } = await provePasskey(alice, authenticator)
+  const { secret } = await alice.enroll(token)
+  for (const phishingResistant of ['administrators', 'required']) {
+    t.equal((await alice.call('PUT', '/admin/policy', { enforcement: 'required', phishingResistant }, token)).status, 200)
+    // The passkey is at the bottom of the sea.
+    const code = await alice.verify(secret)
+    t.match(await alice.call('PUT', '/admin/policy', { phishingResistant: 'off' }, code), { status: 401, body: { acr: 'phr' } })
+    t.match((await alice.call('GET', '/mfa/status', undefined, code)).body.decision, { action: 'verify', acr: 'phr' })
+    t.same(await admin(['policy', '--phishing-resistant', 'off', '--tenant', alice.tenant, ...WHY]), {
+      code: 0,
+      notes: [],
+      out: [`The policy of ${alice.tenant} is required, and passkeys are not required.`]
+    })
+    t.match(await alice.call('GET', '/admin/policy', undefined, code), {
+      status: 200,
+      body: { phishingResistant: 'off', updatedBy: 'operator' }
+    })
+  }
+  t.same((await admin(['policy', 'optional', '--phishing-resistant', 'off', '--tenant', alice.tenant, ...WHY, '--json'])).code, 0)
+  t.match((await byOperator(alice.tenant)).at(-1)?.details, { before: { enforcement: 'required' }, after: { enforcement: 'optional' } })
 })
 
 t.test('where everyone needs a code, the operator gives the first administrator theirs, and a day later they administer', async t => {
@@ -187,6 +214,9 @@ t.test('what cannot be done is said in one line, is not done, and ends with 1', 
   await one(['policy', 'optional', '--tenant', user.tenant, ...WHY], 'The deployment asks more: POLICY_FLOOR.', {
     POLICY_FLOOR: '{"enforcement":"required"}'
   })
+  await one(['policy', '--phishing-resistant', 'off', '--tenant', user.tenant, ...WHY], 'The deployment asks more: POLICY_FLOOR.', {
+    POLICY_FLOOR: '{"phishingResistant":"administrators"}'
+  })
   t.same(await db.rows`SELECT * FROM users WHERE tenant = ${user.tenant}`, before)
   t.same(await byOperator(user.tenant), [])
   t.same(await db.rows`SELECT 1 FROM policies WHERE tenant IN ('typo', ${user.tenant})`, [])
@@ -216,6 +246,10 @@ t.test('a wrong call ends with 2 before anything is opened, and so do a configur
     [['policy', 'required', ...someone, ...why], /^policy has no --user/],
     [['policy', ...why], /^policy is one of optional, report_only, required/],
     [['policy', 'off', ...why], /^policy is one of/],
+    [['policy', 'off', '--phishing-resistant', 'off', ...why], /^policy is one of/],
+    [['policy', '--phishing-resistant', 'required', ...why], /^--phishing-resistant is off/],
+    [['policy', 'required', '--phishing-resistant', '', ...why], /^--phishing-resistant is off/],
+    [['reset', ...someone, '--phishing-resistant', 'off', ...why], /^reset has no --phishing-resistant/],
     [['policy', 'required', 'x', ...why], /^policy is one of/],
     ...['59', '901', 'x', ''].map((
       seconds

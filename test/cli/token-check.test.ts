@@ -180,7 +180,7 @@ t.test('our own tokens: good until what ends them, and for us alone', async t =>
     text:
       /^Held against our own keys \(MFA_SIGNING_KEYS\)\.\n\n {2}✓ it has \d+ characters\n {2}✓ it is an MFA token of this service, and has not ended\n\nDecision, by what the database knows now\n {2}allow \(mfa_verified\)\n\nThe service accepts it\.$/
   })
-  t.match(await check(service, [token], '', without), { code: 0, text: /allow \(mfa_verified\), unless it was ended: the database knows/ })
+  t.match(await check(service, [token], '', without), { code: 0, text: /allow \(mfa_verified\), unless it was ended or only a passkey counts of the user: the database knows/ })
   const { body } = await user.call('POST', '/mfa/verify', { code: service.clock.code(secret), audience: 'billing' })
   t.match(await check(service, [body.token]), { code: 1, text: /✗ aud is "billing", expected "mfa-own" \(MFA_AUDIENCE\)\n/ })
   service.clock.advance(30)
@@ -225,7 +225,8 @@ t.test('a machine has no user and needs no MFA', async t => {
 
 t.test('of several issuers the entry is named, and its keys are fetched; where they cannot be had nothing is accepted', async t => {
   const [a, b] = [await new TestIssuer('https://a.test').start(t), await new TestIssuer('https://b.test').start(t)]
-  const entries = [{ issuer: a.iss, audience: 'mfa', jwksUrl: a.jwksUrl, tenant: 'acme', mfa: { amr: 'mfa', maxAgeSeconds: 60 } }, {
+  const mfa = { amr: 'mfa', maxAgeSeconds: 60, phishingResistant: { amr: 'fido' } }
+  const entries = [{ issuer: a.iss, audience: 'mfa', jwksUrl: a.jwksUrl, tenant: 'acme', mfa }, {
     issuer: b.iss,
     audience: ['one', 'two'],
     jwksUrl: b.jwksUrl,
@@ -245,6 +246,7 @@ t.test('of several issuers the entry is named, and its keys are fetched; where t
     text: /✗ tenant is "other", expected "acme" \(TRUSTED_ISSUERS_FILE \[0\]\.tenants\)\n {6}Add it to the setting/
   })
   t.match((await ask(a.sign(service.clock))).text, 'own MFA   does not count')
+  t.match((await ask(a.sign(service.clock, { amr: ['mfa', 'fido'] }))).text, 'own MFA   counts, and is phishing-resistant')
   t.match(await ask(b.sign(service.clock, { aud: 'one', auth_time: 'x', groups: ['a', 1] })), {
     code: 0,
     text: /session {3}not said in sid or session: a code counts until the MFA token ends\n {2}login {5}not known \(auth_time\)/

@@ -253,6 +253,46 @@ t.test('a floor that requires MFA and can be emptied is warned of, with what clo
   t.end()
 })
 
+t.test('a floor that asks for passkeys needs them for every tenant that the issuers speak for', t => {
+  const floor = (phishingResistant: string): object => ({
+    POLICY_FLOOR: JSON.stringify({ phishingResistant, phishingResistantFrom: null })
+  })
+  const passkeys = { PASSKEY_RP_ID: 'example.com', PASSKEY_ORIGINS: 'https://example.com' }
+  for (const asked of ['administrators', 'required']) {
+    t.match(
+      messageOf({ ...testEnvironment(), ...floor(asked) }),
+      'POLICY_FLOOR asks for passkeys, and PASSKEY_RP_ID is not set: name the domain that they are bound to, or leave phishingResistant out'
+    )
+    t.equal(messageOf({ ...testEnvironment(), ...floor(asked), ...passkeys }), 'accepted')
+  }
+  t.equal(messageOf({ ...testEnvironment(), ...floor('off') }), 'accepted')
+  const entry = (tenants: unknown): object => ({ tenants, rpId: 'example.com', origins: ['https://example.com'] })
+  const file = (...entries: object[]): object => ({
+    PASSKEYS_FILE: `${t.testdir({ 'passkeys.json': JSON.stringify(entries) })}/passkeys.json`
+  })
+  const some = 'POLICY_FLOOR asks for passkeys, and PASSKEYS_FILE has none for some of the tenants'
+  t.match(messageOf({ ...testEnvironment(), ...floor('required'), ...file(entry(['acme'])) }), some)
+  t.equal(messageOf({ ...testEnvironment(), ...floor('required'), ...file(entry(['acme']), entry('*')) }), 'accepted')
+  t.match(
+    messageOf({ ...testEnvironment(), ...floor('required'), PASSKEYS_FILE: '/nowhere' }),
+    /^PASSKEYS_FILE cannot be read [^\n]*$/,
+    'what follows from a fault is none of its own'
+  )
+  t.end()
+})
+
+t.test('a floor that asks for passkeys and can be emptied is warned of, too', t => {
+  const passkeys = { PASSKEY_RP_ID: 'example.com', PASSKEY_ORIGINS: 'https://example.com' }
+  const warningsOf = (floor: object): readonly string[] =>
+    readConfig({ ...testEnvironment(), ...passkeys, POLICY_FLOOR: JSON.stringify(floor) }).WARNINGS
+  t.match(warningsOf({ phishingResistant: 'administrators' }), [/^POLICY_FLOOR requires passkeys, but leaves phishingResistantFrom to each/])
+  t.match(warningsOf({ phishingResistant: 'required', enforcement: 'optional', groups: null }), [
+    /leaves enforcement, gracePeriodDays, enforceFrom, ssoRule, maxExemptionDays, phishingResistantFrom to each/
+  ])
+  t.same(warningsOf({ phishingResistant: 'administrators', phishingResistantFrom: '2027-01-01T00:00:00Z' }), [])
+  t.end()
+})
+
 t.test('one key for two purposes is refused, however it is written', t => {
   const { MFA_SIGNING_KEYS, MFA_ENCRYPTION_KEYS } = testEnvironment() as { MFA_SIGNING_KEYS: string, MFA_ENCRYPTION_KEYS: string }
   const sealing = MFA_ENCRYPTION_KEYS.replace('k1:', '')

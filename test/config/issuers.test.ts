@@ -73,7 +73,7 @@ t.test('every member is read', async t => {
       acr: 'level',
       authTime: 'at'
     },
-    mfa: { amr: 'mfa', acr: ['2', '3'], maxAgeSeconds: 3600 },
+    mfa: { amr: 'mfa', acr: ['2', '3'], maxAgeSeconds: 3600, phishingResistant: { amr: 'fido' } },
     sessionClaim: ['sid', 'session_id'],
     iatIsLogin: true,
     maxTokenSeconds: 2592000,
@@ -103,7 +103,7 @@ t.test('every member is read', async t => {
       acr: ['level'],
       authTime: ['at']
     },
-    mfa: { amr: ['mfa'], acr: ['2', '3'], maxAgeSeconds: 3600 },
+    mfa: { amr: ['mfa'], acr: ['2', '3'], maxAgeSeconds: 3600, phishingResistant: { amr: ['fido'], acr: undefined } },
     sessionClaims: ['sid', 'session_id'],
     isIatLogin: true,
     maxTokenSeconds: 2592000,
@@ -118,13 +118,14 @@ t.test('every member is read', async t => {
     86400
   ])
   t.match(read(t, [{ ...A, tenant: 'acme', claims: { tenant: 'org' }, mfa: { acr: 'high', maxAgeSeconds: 60 } }]).ISSUERS, [{
-    tenant: 'acme', tenants: ['acme'], isTenantRequired: false, mfa: { amr: undefined, acr: ['high'] }
+    tenant: 'acme', tenants: ['acme'], isTenantRequired: false, mfa: { amr: undefined, acr: ['high'], phishingResistant: undefined }
   }])
 })
 
 t.test('what is wrong with the file stops the start, named by entry and member, and no value is told', async t => {
   const B = { ...A, issuer: 'https://b.test', tenant: 'b' }
   const rsaPem = rsaPair().publicKey.export({ format: 'pem', type: 'spki' })
+  const resistant = (phishingResistant: object): object => ({ ...A, mfa: { amr: 'mfa', maxAgeSeconds: 60, phishingResistant } })
   const wrong: Array<[unknown, string]> = [
     ['{', 'is not JSON'],
     [HOSTILE, 'is not JSON'],
@@ -161,6 +162,9 @@ t.test('what is wrong with the file stops the start, named by entry and member, 
       maxTokenSeconds
     ): [unknown, string] => [[{ ...A, maxTokenSeconds }], '[0].maxTokenSeconds must be']),
     [[{ ...A, mfa: { maxAgeSeconds: 60 } }], '[0].mfa has neither amr nor acr'],
+    [[resistant({})], '[0].mfa.phishingResistant has neither amr nor acr'],
+    [[resistant({ amr: [] })], '[0].mfa.phishingResistant.amr has none of the shapes'],
+    [[resistant({ amr: 'fido', maxAgeSeconds: 60 })], '[0].mfa.phishingResistant.maxAgeSeconds is unknown'],
     [[{ ...A, issuer: 'https://mfa.test' }], '[0].issuer equals MFA_ISSUER'],
     [[{ ...A, tenant: 'a', tenants: ['a'] }], '[0] has tenant, and tenants too'],
     [[{ ...A, tenants: HOSTILE }], '[0].tenants has none of the shapes'],

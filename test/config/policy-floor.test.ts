@@ -5,10 +5,14 @@ t.test('a floor is read as it is written', async t => {
   t.same(parsePolicyFloor('POLICY_FLOOR', '{}'), {})
   t.same(parsePolicyFloor('POLICY_FLOOR', '{"enforceFrom":null,"groups":null}'), { enforceFrom: null, groups: null })
   const floor = { enforcement: 'required', groups: ['a', 'x'.repeat(512)], gracePeriodDays: 7, ssoRule: 'none', maxExemptionDays: 0 }
-  t.same(parsePolicyFloor('POLICY_FLOOR', JSON.stringify({ ...floor, enforceFrom: '2027-01-01T02:00:00+02:00' })), {
+  const times = { enforceFrom: '2027-01-01T02:00:00+02:00', phishingResistantFrom: '2027-02-01T00:00:00Z' }
+  t.same(parsePolicyFloor('POLICY_FLOOR', JSON.stringify({ ...floor, phishingResistant: 'administrators', ...times })), {
     ...floor,
-    enforceFrom: new Date('2027-01-01T00:00:00Z')
+    phishingResistant: 'administrators',
+    enforceFrom: new Date('2027-01-01T00:00:00Z'),
+    phishingResistantFrom: new Date('2027-02-01T00:00:00Z')
   })
+  t.same(parsePolicyFloor('POLICY_FLOOR', '{"phishingResistantFrom":null}'), { phishingResistantFrom: null })
 })
 
 t.test('anything else stops the start, and the value is not repeated', async t => {
@@ -36,6 +40,9 @@ t.test('anything else stops the start, and the value is not repeated', async t =
       '{"enforceFrom":"2027-13-01T00:00:00Z"}',
       '{"enforceFrom":5}',
       '{"ssoRule":"all"}',
+      '{"phishingResistant":true}',
+      '{"phishingResistant":"on"}',
+      '{"phishingResistantFrom":"2027-01-01"}',
       '{"maxExemptionDays":1.5}',
       '{"secretive":1}', '{"__proto__":1}', '{"toString":1}', '{"version":1}']) {
     t.throws(() => parsePolicyFloor('POLICY_FLOOR', wrong), { name: 'ConfigError', message: /^POLICY_FLOOR (is not|has a)/ }, wrong)

@@ -3,11 +3,12 @@ import t from 'tap'
 import type { Acr, Caller } from '../../src/http/auth/caller.ts'
 import type { User, RememberedAuthentication } from '../../src/users/user.ts'
 import { DEFAULT_POLICY } from '../../src/policy/policy.ts'
-import { type AuthorizeSettings, decideAuthorize, decideByToken, type Demands } from '../../src/gateway/decide.ts'
+import { decideAuthorize, decideByToken, type Demands } from '../../src/gateway/decide.ts'
+import type { DecisionSettings } from '../../src/policy/decide.ts'
 
 const NOW = new Date('2026-11-25T12:00:00Z')
 const ago = (seconds: number): number => NOW.getTime() / 1000 - seconds
-const SETTINGS: AuthorizeSettings = {
+const SETTINGS: DecisionSettings = {
   issuers: new Set(['https://id']),
   loginFreshSeconds: 900,
   floor: null,
@@ -33,10 +34,17 @@ const authentication = (acr: Acr, seconds: number): User['session'] => ({
   isForged: false
 })
 
-const LOGIN = { kind: 'first', isIdpMfa: false, authTime: ago(60), issuerClaims: { loginType: 'local' } } as unknown as Caller
+const LOGIN = {
+  kind: 'first',
+  isIdpMfa: false,
+  isIdpPhr: false,
+  authTime: ago(60),
+  issuerClaims: { loginType: 'local' }
+} as unknown as Caller
 const AGELESS = { ...LOGIN, authTime: undefined }
 const OLD_LOGIN = { ...LOGIN, authTime: ago(901) }
 const IDP = { ...LOGIN, isIdpMfa: true }
+const IDP_PHR = { ...IDP, isIdpPhr: true }
 const token = (acr: Acr, seconds: number): Caller => ({
   ...LOGIN,
   kind: 'mfa',
@@ -50,6 +58,9 @@ const WITH_PASSKEY = { ...USER, factors: [{ id: 'f', kind: 'passkey' }] as User[
 const ACR: Demands = { acr: 'mfa' }
 const PHR: Demands = { acr: 'phr' }
 const AGE: Demands = { maxAge: 300 }
+
+/** Under a policy by which they need a passkey. */
+const bound = (user: User): User => ({ ...user, policy: { ...REQUIRED, phishingResistant: 'required' } })
 
 /** who · their token · what is asked → the answer */
 const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
@@ -119,22 +130,39 @@ const TABLE: Array<[string, Partial<User>, Caller, Demands, string]> = [
     PHR,
     'allow phr mfa_verified'
   ],
-  ['acr=phr: a code', WITH_PASSKEY, token('mfa', 1), PHR, 'verify'],
-  ['acr=phr: a recovery', WITH_PASSKEY, token('mfa-recovery', 1), PHR, 'verify'],
-  ['acr=phr: the identity provider\'s own', WITH_PASSKEY, IDP, PHR, 'verify'],
-  ['acr=phr: the identity provider\'s own, without a factor', USER, IDP, PHR, 'enroll'],
-  ['acr=phr: no passkey', ENROLLED, token('mfa', 1), PHR, 'enroll'],
-  ['acr=phr: no passkey, and an old login', ENROLLED, OLD_LOGIN, PHR, 'enroll'],
-  ['acr=phr: no factor, and an old login', USER, OLD_LOGIN, PHR, 'enroll after login'],
-  ['acr=phr: a passkey that is too old', WITH_PASSKEY, token('phr', 301), { ...PHR, ...AGE }, 'verify']
+  ['acr=phr: a code', WITH_PASSKEY, token('mfa', 1), PHR, 'verify phr'],
+  ['acr=phr: a recovery', WITH_PASSKEY, token('mfa-recovery', 1), PHR, 'verify phr'],
+  ['acr=phr: the identity provider\'s own', WITH_PASSKEY, IDP, PHR, 'verify phr'],
+  ['acr=phr: the identity provider\'s own, without a factor', USER, IDP, PHR, 'enroll phr'],
+  ['acr=phr: no passkey', ENROLLED, token('mfa', 1), PHR, 'enroll phr'],
+  ['acr=phr: no passkey, and an old login', ENROLLED, OLD_LOGIN, PHR, 'enroll phr'],
+  ['acr=phr: no factor, and an old login', USER, OLD_LOGIN, PHR, 'enroll phr after login'],
+  ['acr=phr: a passkey that is too old', WITH_PASSKEY, token('phr', 301), { ...PHR, ...AGE }, 'verify phr'],
+
+  ['only a passkey counts: a code', bound(WITH_PASSKEY), token('mfa', 1), {}, 'verify phr'],
+  ['only a passkey counts: a recovery', bound(WITH_PASSKEY), token('mfa-recovery', 1), {}, 'verify phr'],
+  ['only a passkey counts: a login', bound(WITH_PASSKEY), LOGIN, ACR, 'verify phr'],
+  ['only a passkey counts: a passkey', bound(WITH_PASSKEY), token('phr', 800), {}, 'allow mfa mfa_verified'],
+  ['only a passkey counts: a passkey, and it is asked for', bound(WITH_PASSKEY), token('phr', 800), PHR, 'allow phr mfa_verified'],
+  ['only a passkey counts: none is there', bound(ENROLLED), token('mfa', 1), {}, 'enroll phr'],
+  ['only a passkey counts: nothing is there', bound(USER), OLD_LOGIN, {}, 'enroll phr after login'],
+  ["only a passkey counts: the identity provider's own", bound(ENROLLED), IDP, {}, 'enroll phr'],
+  ["only a passkey counts: the identity provider's own, of that kind", bound(ENROLLED), IDP_PHR, {}, 'allow idp-mfa idp_mfa'],
+  ["only a passkey counts: the same for a gateway's own demand", bound(WITH_PASSKEY), IDP_PHR, PHR, 'verify phr'],
+  [
+    'only a passkey counts: a fresh code beside a passkey that is too old',
+    { ...bound(WITH_PASSKEY), session: authentication('phr', 301) },
+    token('mfa', 1),
+    AGE,
+    'verify phr'
+  ]
 ]
 
 const shown = (answer: ReturnType<typeof decideAuthorize> | null): string => {
   if (answer === null) return 'ask'
   if (answer.action === 'allow') return `allow ${answer.acr} ${answer.reason}`
-  return answer.action === 'enroll'
-    ? { fresh: 'enroll', old: 'enroll after login', unknown: 'enroll by no login' }[answer.login]
-    : answer.action
+  const action = answer.action === 'deny' || answer.acr !== 'phr' ? answer.action : `${answer.action} phr`
+  return answer.action === 'enroll' ? `${action}${{ fresh: '', old: ' after login', unknown: ' by no login' }[answer.login]}` : action
 }
 
 t.test('the answer is what the table says', async t => {
@@ -145,7 +173,9 @@ t.test('the answer is what the table says', async t => {
 
 t.test('the token alone allows only what the snapshot would allow too, if the user is not disabled', async t => {
   for (const [name, user, caller, demands, expected] of TABLE.filter(([, { isDisabled }]) => isDisabled === false)) {
-    const byToken = shown(decideByToken(caller, demands, NOW))
+    // Where a policy asks for passkeys, what is known of the tenants lets no other token be enough.
+    const isEnough = user.policy?.phishingResistant === 'off' || caller.mfa?.acr === 'phr'
+    const byToken = isEnough ? shown(decideByToken(caller, demands, NOW)) : 'ask'
     t.ok(byToken === 'ask' || byToken === expected, name)
     t.equal(shown(decideAuthorize(user as User, caller, demands, NOW, SETTINGS)), expected)
   }

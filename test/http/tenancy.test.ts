@@ -189,6 +189,8 @@ t.test('answers have exactly the fields that they promise', async t => {
     'floor',
     'gracePeriodDays',
     'groups',
+    'phishingResistant',
+    'phishingResistantFrom',
     'ssoRule',
     'updatedAt',
     'updatedBy',

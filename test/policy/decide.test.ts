@@ -6,7 +6,8 @@ import { isFresh } from '../../src/platform/time.ts'
 import { NOW, aUser } from '../helpers/snapshot.ts'
 
 const SECONDS = NOW.getTime() / 1000
-const settings: DecisionSettings = { issuers: new Set(['a', 'b']), loginFreshSeconds: 900, floor: null }
+const canProve: DecisionSettings['canProve'] = (_acr, { factors }) => factors.some(({ kind }) => kind === 'passkey')
+const settings: DecisionSettings = { issuers: new Set(['a', 'b']), loginFreshSeconds: 900, floor: null, canProve }
 const mfa = { userId: 'u', epoch: 1, acr: 'mfa' as const, factorId: 'f', generation: 0, isBypass: false }
 const days = (number: number): Date => new Date(NOW.getTime() + number * 86_400_000)
 
@@ -65,7 +66,7 @@ function decided (
     ...known
   })
   return written(
-    decide(user, { mfa: undefined, isIdpMfa: false, authTime: undefined, issuerClaims: { loginType }, ...proof }, NOW, {
+    decide(user, { mfa: undefined, isIdpMfa: false, isIdpPhr: false, authTime: undefined, issuerClaims: { loginType }, ...proof }, NOW, {
       ...settings,
       ...others
     })
@@ -396,7 +397,7 @@ t.test('a policy meets a user when it first asks something of them', async t => 
   ): number | null =>
     firstGraceDays(
       aUser({ sources: ACCOUNTS.local as User['sources'], ...known, policy: { ...DEFAULT_POLICY, gracePeriodDays: 7, ...policy } }),
-      { mfa: undefined, isIdpMfa: false, authTime: SECONDS, issuerClaims: { loginType } },
+      { mfa: undefined, isIdpMfa: false, isIdpPhr: false, authTime: SECONDS, issuerClaims: { loginType } },
       NOW,
       { ...settings, floor }
     )
@@ -420,6 +421,7 @@ t.test('as a user usually comes: by SSO if that is all they have, and just now',
     t.same(usualSession(aUser({ sources: ACCOUNTS[accounts] as User['sources'] }), NOW, settings), {
       mfa: undefined,
       isIdpMfa: false,
+      isIdpPhr: false,
       authTime: SECONDS,
       issuerClaims: { loginType }
     })

@@ -30,6 +30,24 @@ t.test('a change is below the floor where a field of it asks less', async t => {
     [{ ssoRule: 'exempt_sso_session' }, { ssoRule: 'exempt_sso_only' }, ['ssoRule']],
     [{ ssoRule: 'exempt_sso_only' }, { ssoRule: 'none' }, ['ssoRule']],
     [{ ssoRule: 'none' }, { ssoRule: 'exempt_sso_only' }, []],
+    [{ phishingResistant: 'off' }, { phishingResistant: 'administrators' }, ['phishingResistant']],
+    [{ phishingResistant: 'off' }, { phishingResistant: 'off' }, []],
+    [{ phishingResistant: 'administrators' }, { phishingResistant: 'administrators' }, []],
+    [{ phishingResistant: 'administrators' }, { phishingResistant: 'required' }, ['phishingResistant']],
+    [{ phishingResistant: 'required' }, { phishingResistant: 'administrators' }, []],
+    [{ phishingResistantFrom: late }, { phishingResistantFrom: early }, ['phishingResistantFrom']],
+    [{ phishingResistantFrom: early }, { phishingResistantFrom: null }, ['phishingResistantFrom']],
+    [{ phishingResistantFrom: null }, { phishingResistantFrom: early }, []],
+    [{ phishingResistantFrom: late }, { enforceFrom: early }, []],
+    // The floor binds the administrators by its own time; the others are the tenant's to give time to.
+    [
+      { phishingResistant: 'required', phishingResistantFrom: late },
+      { phishingResistant: 'administrators', phishingResistantFrom: early },
+      []
+    ],
+    [{ phishingResistant: 'required', phishingResistantFrom: late }, { phishingResistant: 'required', phishingResistantFrom: early }, [
+      'phishingResistantFrom'
+    ]],
     [{ enforcement: 'optional', gracePeriodDays: 9 }, { enforcement: 'required', gracePeriodDays: 1, ssoRule: 'none' }, [
       'enforcement',
       'gracePeriodDays'

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { enrollPasskey, PASSKEYS, provePasskey } from '../helpers/passkeys.ts'
 import { startService } from '../helpers/service.ts'
 import { useService } from '../helpers/use-service.ts'
 
@@ -36,6 +37,8 @@ t.test('a tenant that has set nothing has the default, and its administrators ch
     gracePeriodDays: 0,
     enforceFrom: null,
     ssoRule: 'exempt_sso_only',
+    phishingResistant: 'off',
+    phishingResistantFrom: null,
     version: 0,
     updatedAt: null,
     updatedBy: null,
@@ -114,6 +117,13 @@ t.test('values that are not offered are 400 and name the field', async t => {
     ['enforceFrom', '2026-12-31T23:59:60Z'],
     ['enforceFrom', '2027-01-01 00:00:00Z'],
     ['enforceFrom', 1],
+    ['phishingResistant', 'on'],
+    ['phishingResistant', null],
+    ['phishingResistant', true],
+    ['phishingResistantFrom', '2027-01-01'],
+    ['phishingResistantFrom', 'x'.repeat(100)],
+    ['phishingResistantFrom', '0000-01-01T00:00:00Z'],
+    ['phishingResistantFrom', 1],
     ['mfaRequired', false]
   ] as const
   for (const path of ['/admin/policy', '/admin/policy/preview']) {
@@ -131,9 +141,10 @@ t.test('values that are not offered are 400 and name the field', async t => {
 })
 
 t.test('each field is set by itself, the others stay, and the audit has before and after', async t => {
-  const service = await useService(t)
+  const service = await startService(t, PASSKEYS)
   const admin = service.user({ roles: ['mfa:admin'] })
-  const { token } = await admin.enroll()
+  const { authenticator } = await enrollPasskey(admin)
+  const { body: { token } } = await provePasskey(admin, authenticator)
   const changes: Array<[object, object?]> = [
     [{ enforcement: 'report_only' }],
     [{ groups: ['staff', '__proto__'] }],
@@ -143,6 +154,11 @@ t.test('each field is set by itself, the others stay, and the audit has before a
     [{ enforceFrom: '2027-01-01T02:00:00+02:00' }, { enforceFrom: '2027-01-01T00:00:00.000Z' }],
     [{ groups: null }],
     [{ enforceFrom: null }],
+    [{ phishingResistant: 'administrators' }],
+    [{ phishingResistantFrom: '2027-01-01T02:00:00+02:00' }, { phishingResistantFrom: '2027-01-01T00:00:00.000Z' }],
+    [{ phishingResistant: 'required' }],
+    [{ phishingResistantFrom: null }],
+    [{ phishingResistant: 'off' }],
     [{ enforcement: 'required', gracePeriodDays: 0 }]
   ]
   let wanted: Record<string, unknown> = {
@@ -150,8 +166,11 @@ t.test('each field is set by itself, the others stay, and the audit has before a
     groups: null,
     gracePeriodDays: 0,
     enforceFrom: null,
-    ssoRule: 'exempt_sso_only'
+    ssoRule: 'exempt_sso_only',
+    phishingResistant: 'off',
+    phishingResistantFrom: null
   }
+  const inUtc = (time: string | null): string | null => time === null ? null : new Date(time).toISOString()
   for (const [index, [change, shown = change]] of changes.entries()) {
     const before = wanted
     wanted = { ...wanted, ...shown }
@@ -160,7 +179,8 @@ t.test('each field is set by itself, the others stay, and the audit has before a
     t.same((await admin.call('GET', '/admin/policy', undefined, token)).body, body)
     const { details } = (await admin.events()).at(-1) as { details: any }
     for (const [audited, policy] of [[details.before, before], [details.after, wanted]]) {
-      t.same({ ...audited, enforceFrom: audited.enforceFrom === null ? null : new Date(audited.enforceFrom).toISOString() }, policy)
+      const [enforceFrom, phishingResistantFrom] = [inUtc(audited.enforceFrom), inUtc(audited.phishingResistantFrom)]
+      t.same({ ...audited, enforceFrom, phishingResistantFrom }, policy)
     }
   }
 })

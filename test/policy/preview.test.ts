@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { countPreview } from '../../src/policy/preview/store.ts'
+import { type Counted, countPreview } from '../../src/policy/preview/store.ts'
 import { rulesOf } from '../../src/policy/floor.ts'
-import { decide, type DecisionSettings, usualSession } from '../../src/policy/decide.ts'
+import { decide, type DecisionSettings, phrSince, usualSession } from '../../src/policy/decide.ts'
 import { DEFAULT_POLICY, type Decision, type Policy } from '../../src/policy/policy.ts'
 import { groupsOf } from '../../src/users/sources.ts'
 import { findUserById } from '../../src/users/user.sql.ts'
-import { floors, policies, settle, anyUser, SOURCES } from '../helpers/crowd.ts'
+import { canProve, floors, hasFactor, policies, RP_ID, settle, anyUser, SOURCES } from '../helpers/crowd.ts'
 import { recount } from '../helpers/service.ts'
 import { useService } from '../helpers/use-service.ts'
 
@@ -28,7 +28,7 @@ t.test('a draft is counted and changes nothing; what it leaves out is as it is s
       AND subject = 'guest'`
   await recount(service.db, admin.tenant)
   const preview = async (draft: object): Promise<any> => (await admin.call('POST', '/admin/policy/preview', draft, token)).body
-  const none = { users: 0, enrolled: 0, mustEnroll: 0, inGrace: 0, exempt: 0, notCovered: 0 }
+  const none = { users: 0, enrolled: 0, mustEnroll: 0, inGrace: 0, exempt: 0, notCovered: 0, needPasskey: 0 }
 
   const all = await preview({ enforcement: 'required' })
   t.match(all, { ...none, users: 4, enrolled: 1, mustEnroll: 2, exempt: 1, groupsUnknown: 1 })
@@ -63,9 +63,11 @@ t.test('a draft is counted and changes nothing; what it leaves out is as it is s
 
 t.test('in a tenant without other users there are none to count, and no more than twenty are shown', async t => {
   const service = await useService(t)
-  const empty = await countPreview(service.db, `tenant-${randomUUID()}`, [{ ...DEFAULT_POLICY, enforcement: 'required' }], [
-    'https://id.test'
-  ])
+  const empty = await countPreview(service.db, `tenant-${randomUUID()}`, {
+    rules: [{ ...DEFAULT_POLICY, enforcement: 'required', phishingResistant: 'required' }],
+    sources: ['https://id.test'],
+    rpId: undefined
+  })
   t.same(empty, { counts: [], groupsUnknown: 0, sample: [] })
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
@@ -92,7 +94,8 @@ const BUCKETS: Partial<Record<Decision['reason'], string>> = {
   exempt_sso: 'exempt',
   exempt_user: 'exempt',
   grace: 'inGrace',
-  required_by_policy: 'mustEnroll'
+  required_by_policy: 'mustEnroll',
+  phishing_resistant_required: 'mustEnroll'
 }
 
 t.test('for any users, policy and floor it counts what the decision function decides of each, report-only as if required', async t => {
@@ -108,28 +111,37 @@ t.test('for any users, policy and floor it counts what the decision function dec
     const settings: DecisionSettings = {
       issuers: new Set(SOURCES),
       loginFreshSeconds: 900,
-      floor: floor === null ? null : asRequired(floor)
+      floor: floor === null ? null : asRequired(floor),
+      canProve
     }
     const wanted = new Map<string, number>()
     const mustEnroll = new Set<string>()
     let unknown = 0
     const now = new Date()
-    for (const { id, isDisabled, isEnrolled, sources } of rows) {
+    for (const row of rows) {
+      const { id, isDisabled, sources } = row
       if (isDisabled) continue
       const user = await findUserById(db, tenant, id)
       if (user === null) throw new Error('the user is there')
-      const decision = decide({ ...user, policy: asRequired(policy) }, usualSession(user, now, settings), now, settings)
-      const bucket = isEnrolled ? 'enrolled' : BUCKETS[decision.reason] as string
+      const judged = { ...user, policy: asRequired(policy) }
+      const decision = decide(judged, usualSession(user, now, settings), now, settings)
+      const bucket = hasFactor(row) && decision.action !== 'enroll' ? 'enrolled' : BUCKETS[decision.reason] as string
+      const isPasskeyMissing = phrSince(judged, now, settings) !== null && !canProve('phr', user)
       for (const group of [null, ...groupsOf(user.sources, settings.issuers)]) {
-        const key = JSON.stringify([group, bucket])
+        const key = JSON.stringify([group, bucket, isPasskeyMissing])
         wanted.set(key, (wanted.get(key) ?? 0) + 1)
       }
       if (bucket === 'mustEnroll') mustEnroll.add(id)
       if (SOURCES.some(source => sources[source]?.groupsUnknown === true)) unknown++
     }
 
-    const { counts, groupsUnknown, sample } = await countPreview(db, tenant, rulesOf(policy, floor), SOURCES)
-    const counted = new Map(counts.map(({ group, bucket, users }) => [JSON.stringify([group, bucket]), users]))
+    const { counts, groupsUnknown, sample } = await countPreview(db, tenant, {
+      rules: rulesOf(policy, floor),
+      sources: SOURCES,
+      rpId: RP_ID
+    })
+    const keyOf = ({ group, bucket, isPasskeyMissing }: Counted): string => JSON.stringify([group, bucket, isPasskeyMissing])
+    const counted = new Map(counts.map(each => [keyOf(each), each.users]))
     assert.deepEqual(counted, wanted)
     assert.equal(groupsUnknown, unknown)
     assert.equal(sample.length, Math.min(20, mustEnroll.size))

@@ -137,3 +137,35 @@ t.test('an answer that remembers its session and an erasure of its user wait for
   t.match((await erased).rows, [{ result: { outcome: 'erased' } }])
   t.same(await own.db.rows`SELECT 1 FROM mfa_sessions WHERE tenant = ${user.tenant}`, [])
 })
+
+const REQUIRED = { enforcement: 'required', phishingResistant: 'required' }
+
+t.test('where a passkey is required, of the last two that are removed at once one stays', async t => {
+  const admin = service.user({ roles: ['mfa:admin'] })
+  const { authenticator: key } = await enrollPasskey(admin)
+  await admin.call('PUT', '/admin/policy', REQUIRED, (await provePasskey(admin, key)).body.token)
+  for (let round = 0; round < 3; round++) {
+    const user = service.user({ tenant: admin.tenant })
+    const { authenticator, factorId: first } = await enrollPasskey(user)
+    const { body: { token } } = await provePasskey(user, authenticator)
+    await user.enroll(token)
+    const { factorId: second } = await enrollPasskey(user, { token: (await provePasskey(user, authenticator)).body.token })
+    const by = (await provePasskey(user, authenticator)).body.token
+    const answers = await race(user, 2, index => ['DELETE', `/mfa/factors/${[first, second][index] as string}`, { token: by }])
+    t.equal(answers.filter(({ status }) => status === 200 || status === 204).length, 1, JSON.stringify(tally(answers)))
+    const left = await db.rows`SELECT kind FROM factors WHERE tenant = ${user.tenant} AND user_id = ${(await user.row()).id}::uuid ORDER BY kind`
+    t.same(left.map(({ kind }: any) => kind), ['passkey', 'totp'])
+  }
+})
+
+t.test('two changes that bind an administrator only together: at least one of them is refused', async t => {
+  for (let round = 0; round < 3; round++) {
+    const admin = service.user({ roles: ['mfa:admin'] })
+    const { token } = await admin.enroll()
+    await admin.call('PUT', '/admin/policy', { enforcement: 'required', groups: ['sales'] }, token)
+    const changes = [{ groups: null }, { phishingResistant: 'required' }]
+    const answers = await race(admin, 2, index => ['PUT', '/admin/policy', { token, body: changes[index] }])
+    t.same(tally(answers), { 200: 1, 409: 1 })
+    t.equal((await admin.call('GET', '/admin/policy', undefined, token)).status, 200, 'and they administer as before')
+  }
+})

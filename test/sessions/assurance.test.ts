@@ -1,6 +1,7 @@
 import t from 'tap'
 import {
   type AdminRefusal,
+  type AssuranceSettings,
   type CodeMode,
   type CodeRule,
   decideAdmin,
@@ -10,20 +11,29 @@ import {
 } from '../../src/sessions/assurance.ts'
 import type { Acr, Caller } from '../../src/http/auth/caller.ts'
 import type { Factor, User } from '../../src/users/user.ts'
+import { DEFAULT_POLICY } from '../../src/policy/policy.ts'
+import { aUser } from '../helpers/snapshot.ts'
 
 const NOW = new Date('2026-11-24T12:00:00Z')
 const SECONDS = NOW.getTime() / 1000
 const DAY = 86_400
-const settings = { loginFreshSeconds: 900, mfaFreshSeconds: 600, adminFactorAgeSeconds: DAY }
+const settings: AssuranceSettings = {
+  issuers: new Set(),
+  floor: null,
+  canProve: (_acr, { factors }) => factors.some(({ kind }) => kind === 'passkey'),
+  loginFreshSeconds: 900,
+  mfaFreshSeconds: 600,
+  adminFactorAgeSeconds: DAY
+}
 const VERIFY = { action: 'verify', maxAge: 600 }
 const LOGIN = { action: 'login', maxAge: 900 }
 
 /** Factors by id, with the seconds since the recovery that came before each was confirmed, or null. */
-const userWith = (factors: Record<string, number | null>): User => ({
+const userWith = (factors: Record<string, number | null>): User => aUser({
   factors: Object.entries(factors).map(([id, age]) =>
     ({ id, afterRecoveryAt: age === null ? null : new Date(NOW.getTime() - age * 1000) }) as Factor
   )
-}) as User
+})
 
 const caller = (kind: 'first' | Acr, age: number | undefined, factorId = 'A', isBypass = false): Caller => ({
   kind: kind === 'first' ? 'first' : 'mfa',
@@ -75,7 +85,7 @@ t.test('who may change what is active: a fresh second factor, which no code of a
     [caller('mfa-recovery', 0), null],
     [caller('mfa-recovery', 0, 'b', true), VERIFY]
   ]
-  for (const [token, missing] of table) t.same(decideChange(token, NOW, settings), missing)
+  for (const [token, missing] of table) t.same(decideChange(userWith({ A: null }), token, NOW, settings), missing)
 })
 
 t.test('whose first factor needs a code', async t => {
@@ -133,4 +143,51 @@ t.test('who may administer: a fresh second factor, not a recovery\'s, by a facto
 
 t.test('with ADMIN_FACTOR_AGE_SECONDS=0 a factor administers at once', async t => {
   t.equal(decideAdmin(userWith({ A: 0 }), caller('mfa', 0), NOW, { ...settings, adminFactorAgeSeconds: 0 }), null)
+})
+
+t.test('a user who needs a passkey: it opens what any factor opens for others, and a recovery opens what sets one up', async t => {
+  const bound = (...kinds: Array<'totp' | 'passkey'>): User => ({
+    ...aUser({ factors: kinds.map((kind, index) => ({ id: `${kind}${index}`, kind, afterRecoveryAt: null }) as Factor) }),
+    policy: { ...DEFAULT_POLICY, enforcement: 'required', phishingResistant: 'required' }
+  })
+  const [withPasskey, without] = [bound('totp', 'passkey'), bound('totp')]
+  const PASSKEY = { ...VERIFY, acr: 'phr' }
+  const RECOVERY = { action: 'recovery', maxAge: 600 }
+  const table: Array<[User, Caller, setUp: object | null, change: object | null, admin: object | string | null]> = [
+    [withPasskey, caller('phr', 0, 'passkey1'), null, null, null],
+    [withPasskey, caller('phr', 601, 'passkey1'), PASSKEY, PASSKEY, PASSKEY],
+    [withPasskey, caller('mfa', 0, 'totp0'), PASSKEY, PASSKEY, PASSKEY],
+    [withPasskey, caller('mfa-recovery', 0), null, null, PASSKEY],
+    [withPasskey, caller('mfa-recovery', 601), PASSKEY, PASSKEY, PASSKEY],
+    [withPasskey, caller('mfa-recovery', 0, 'b', true), null, PASSKEY, PASSKEY],
+    [withPasskey, caller('first', 0), PASSKEY, PASSKEY, PASSKEY],
+    [without, caller('mfa', 0, 'totp0'), RECOVERY, RECOVERY, 'no_passkey'],
+    [without, caller('mfa-recovery', 0), null, null, 'no_passkey'],
+    [without, caller('mfa-recovery', 0, 'b', true), null, RECOVERY, 'no_passkey'],
+    [without, caller('first', 0), RECOVERY, RECOVERY, 'no_passkey'],
+    [bound(), caller('first', 0), null, RECOVERY, 'not_enrolled']
+  ]
+  for (const [index, [user, token, setUp, change, admin]] of table.entries()) {
+    const seen = [
+      decideSetUp(user, token, false, NOW, settings),
+      decideChange(user, token, NOW, settings),
+      decideAdmin(user, token, NOW, settings)
+    ]
+    t.match(seen, [setUp, change, admin].map(each => each ?? null), String(index))
+    t.same(seen.map(each => each === null), [setUp, change, admin].map(each => each === null), String(index))
+  }
+})
+
+t.test('a passkey that was set up after a recovery does not administer for a day, whatever other factors there are', async t => {
+  const user = {
+    ...aUser({
+      factors: [{ id: 'T', kind: 'totp', afterRecoveryAt: null }, { id: 'P', kind: 'passkey', afterRecoveryAt: NOW }] as Factor[],
+      isAdministrator: true
+    }),
+    policy: { ...DEFAULT_POLICY, phishingResistant: 'administrators' as const }
+  }
+  t.equal(decideAdmin(user, caller('phr', 0, 'P'), NOW, settings), 'forbidden')
+  t.match(decideAdmin(user, caller('mfa', 0, 'T'), NOW, settings), { ...VERIFY, acr: 'phr' })
+  const old = user.factors.map(factor => ({ ...factor, afterRecoveryAt: new Date(NOW.getTime() - DAY * 1000) }))
+  t.equal(decideAdmin({ ...user, factors: old }, caller('phr', 0, 'P'), NOW, settings), null)
 })

@@ -27,6 +27,7 @@ const first: Caller = {
   authTime: SECONDS - 60,
   expiresAt: SECONDS + 3600,
   isIdpMfa: false,
+  isIdpPhr: false,
   isTokenCapped: true,
   issuerClaims: undefined,
   mfa: undefined

@@ -3,7 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { REVOCATION_SECONDS } from '../../src/sessions/revocations.ts'
 import { sweep } from '../../src/maintenance/sweep.sql.ts'
+import type { Acr } from '../../src/http/auth/caller.ts'
+import { connect } from '../../src/platform/db/client.ts'
+import { RevocationPoll } from '../../src/sessions/revocations.sql.ts'
+import { ownDatabase } from '../helpers/database.ts'
 import { type User, startService } from '../helpers/service.ts'
+import { until } from '../helpers/until.ts'
 import { useService } from '../helpers/use-service.ts'
 
 const SESSIONS = { JWT_SESSION_CLAIM: 'sid' }
@@ -64,4 +69,56 @@ t.test('however busy the other connections are, gateways are answered', async t 
   isOver.now = true
   await Promise.all(busy)
   t.same([...statuses], [200])
+})
+
+const asks = (tenant: string, phishingResistant: string): Promise<unknown> => database.rows`
+  INSERT INTO policies (tenant, phishing_resistant, updated_at) VALUES (${tenant}, ${phishingResistant}, now())
+  ON CONFLICT (tenant) DO UPDATE SET phishing_resistant = excluded.phishing_resistant, updated_at = excluded.updated_at`
+const { url } = await ownDatabase(t)
+const database = connect(url, 3)
+t.teardown(() => database.close())
+
+/** A memory of its own, and what it says of a token that nothing has ended. */
+async function poll (
+  options: { areAllAsking?: boolean, capacity?: number } = {}
+): Promise<{ judge: (tenant: string, acr?: Acr) => string, end: () => Promise<void> }> {
+  const poll = new RevocationPoll(database, { staleSeconds: 60, areAllAsking: false, onError: error => { throw error }, ...options })
+  await poll.start()
+  const now = new Date()
+  const judge = (tenant: string, acr: Acr = 'mfa'): string =>
+    poll.judge({
+      tenant,
+      session: undefined,
+      authTime: now.getTime() / 1000,
+      expiresAt: now.getTime() / 1000 + 900,
+      mfa: { userId: 'u', epoch: 1, acr, factorId: 'f', generation: 0, isBypass: false }
+    }, now)
+  return { judge, end: async () => { await poll.stop() } }
+}
+
+t.test('where a policy asks for passkeys, of any other token the database must be asked', async t => {
+  await asks('binding', 'administrators')
+  await asks('off', 'off')
+  const { judge, end } = await poll()
+  t.teardown(end)
+  t.same([judge('binding'), judge('binding', 'mfa-recovery'), judge('binding', 'phr'), judge('off'), judge('none')], [
+    'unknown',
+    'unknown',
+    'alive',
+    'alive',
+    'alive'
+  ])
+  await asks('binding', 'off')
+  await asks('off', 'required')
+  await until(() => judge('binding') === 'alive' && judge('off') === 'unknown')
+  const every = await poll({ areAllAsking: true })
+  t.same([every.judge('none'), every.judge('none', 'phr')], ['unknown', 'alive'], 'as the floor does')
+  await every.end()
+})
+
+t.test('more tenants that ask than are kept: then it is asked of every one', async t => {
+  for (const tenant of ['x1', 'x2', 'x3']) await asks(tenant, 'required')
+  const few = await poll({ capacity: 2 })
+  t.same([few.judge('x1'), few.judge('none'), few.judge('none', 'phr')], ['unknown', 'unknown', 'alive'])
+  await few.end()
 })

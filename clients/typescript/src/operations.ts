@@ -30,7 +30,7 @@ export const operations = (send: Send) => ({
   confirmEnrollment: (body: api.ConfirmRequest, options?: CallOptions) => send<api.ConfirmAnswer>('POST', '/mfa/enroll/confirm', options, body),
   /**
    * Prove the second factor with a code of the authenticator (`POST /mfa/verify`).
-   * @throws MfaError with `factor_locked`, `not_enrolled`, `code_refused`, `token_too_large`, `outcome_unknown`, or what any call may meet
+   * @throws MfaError with `step_up_required`, `factor_locked`, `not_enrolled`, `code_refused`, `token_too_large`, `outcome_unknown`, or what any call may meet
    * With `outcome_unknown`: It may have been done. Look at GET /mfa/status. If `lastUsedAt` of a factor is just now, this code is used up and its token lost. POST /mfa/token gives a token if the session is remembered; otherwise use the next code.
    */
   verify: (body: api.VerifyRequest, options?: CallOptions) => send<api.VerifyAnswer>('POST', '/mfa/verify', options, body),
@@ -59,7 +59,7 @@ export const operations = (send: Send) => ({
   verifyPasskey: (body: api.PasskeyVerifyRequest, options?: CallOptions) => send<api.PasskeyVerifyAnswer>('POST', '/mfa/passkeys/verify', options, body),
   /**
    * Prove the second factor with a recovery code, or a code from an administrator (`POST /mfa/recovery`).
-   * @throws MfaError with `code_refused`, `token_too_large`, `outcome_unknown`, or what any call may meet
+   * @throws MfaError with `step_up_required`, `code_refused`, `token_too_large`, `outcome_unknown`, or what any call may meet
    * With `outcome_unknown`: It may have been done. Look at GET /mfa/status. If one recovery code less is `remaining`, this one is used up and its token lost. POST /mfa/token gives a token if the session is remembered; otherwise use another code. An administrator's code is used up if it is refused now.
    */
   recover: (body: api.RecoverRequest, options?: CallOptions) => send<api.RecoverAnswer>('POST', '/mfa/recovery', options, body),
@@ -131,13 +131,13 @@ export const operations = (send: Send) => ({
   getPolicy: (options?: CallOptions) => send<api.Policy>('GET', '/admin/policy', options),
   /**
    * Set who must have MFA (`PUT /admin/policy`).
-   * @throws MfaError with `step_up_required`, `not_enrolled`, `required_by_policy`, `precondition_failed`, `token_too_large`, `outcome_unknown`, or what any call may meet
+   * @throws MfaError with `step_up_required`, `not_enrolled`, `required_by_policy`, `not_offered`, `precondition_failed`, `token_too_large`, `outcome_unknown`, or what any call may meet
    * With `outcome_unknown`: It may have been done. Look at GET /admin/policy: if it was done, the `version` is higher.
    */
   setPolicy: (body?: api.PolicyChange, options?: CallOptions & { ifMatch?: string }) => send<api.Policy>('PUT', '/admin/policy', options, body),
   /**
    * Count who would have to enroll under a draft policy (`POST /admin/policy/preview`).
-   * @throws MfaError with `step_up_required`, `not_enrolled`, `required_by_policy`, `token_too_large`, or what any call may meet
+   * @throws MfaError with `step_up_required`, `not_enrolled`, `required_by_policy`, `not_offered`, `token_too_large`, or what any call may meet
    */
   previewPolicy: (body?: api.PolicyDraft, options?: CallOptions) => send<api.PolicyPreview>('POST', '/admin/policy/preview', options, body),
   /**

@@ -94,21 +94,33 @@ export interface components {
             reason: "mfa_verified" | "idp_mfa" | "not_required" | "exempt_sso" | "exempt_user" | "grace" | "report_only";
             /**
              * Format: date-time
-             * @description With `grace`: until when the user may go on without a factor
+             * @description Until when it is so. With `grace`, the user must set up a factor by then. With any other reason, only a passkey counts from then on
              */
             deadline?: string;
-            /** @description With `report_only`: what would be decided if MFA were required */
+            /** @description Where a policy only reports: what would be decided if it were `required` */
             wouldBe?: components["schemas"]["Decision"];
         } | {
             /** @enum {string} */
             action: "verify";
             /** @enum {string} */
-            reason: "factor_enrolled";
+            reason: "factor_enrolled" | "phishing_resistant_required";
+            /**
+             * @description With `verify`: only a passkey counts. Do not ask for a code
+             * @enum {string}
+             */
+            acr?: "phr";
+            /**
+             * Format: date-time
+             * @description Until when it is so. With `grace`, the user must set up a factor by then. With any other reason, only a passkey counts from then on
+             */
+            deadline?: string;
+            /** @description Where a policy only reports: what would be decided if it were `required` */
+            wouldBe?: components["schemas"]["Decision"];
         } | {
             /** @enum {string} */
             action: "enroll";
             /** @enum {string} */
-            reason: "required_by_policy";
+            reason: "required_by_policy" | "phishing_resistant_required";
             /**
              * @description With `enroll`: the login is too old. Sign the user in again first
              * @enum {boolean}
@@ -845,6 +857,12 @@ export interface components {
              * @enum {unknown}
              */
             ssoRule?: "exempt_sso_only" | "exempt_sso_session" | "none";
+            /**
+             * @description Who needs a passkey, or MFA of an identity provider whose issuer is configured to be phishing-resistant. `administrators`: everyone who ever had an `mfa:` role, whatever the other fields say. `required`: everyone who must have MFA by `enforcement` `required`, once their grace is over. `off`: no one
+             * @enum {unknown}
+             */
+            phishingResistant?: "off" | "administrators" | "required";
+            phishingResistantFrom?: string | null;
             /** @description How many days an exemption may last */
             maxExemptionDays?: number;
         };
@@ -857,6 +875,8 @@ export interface components {
          *       "gracePeriodDays": 14,
          *       "enforceFrom": null,
          *       "ssoRule": "exempt_sso_only",
+         *       "phishingResistant": "administrators",
+         *       "phishingResistantFrom": "2026-12-24T12:00:00.000Z",
          *       "version": 1,
          *       "updatedAt": "2026-11-24T12:00:00.000Z",
          *       "updatedBy": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
@@ -879,6 +899,12 @@ export interface components {
              * @enum {unknown}
              */
             ssoRule: "exempt_sso_only" | "exempt_sso_session" | "none";
+            /**
+             * @description Who needs a passkey, or MFA of an identity provider whose issuer is configured to be phishing-resistant. `administrators`: everyone who ever had an `mfa:` role, whatever the other fields say. `required`: everyone who must have MFA by `enforcement` `required`, once their grace is over. `off`: no one
+             * @enum {unknown}
+             */
+            phishingResistant: "off" | "administrators" | "required";
+            phishingResistantFrom: string | null;
             /** @description The `ETag`. 0 until the first change */
             version: number;
             updatedAt: string | null;
@@ -909,6 +935,13 @@ export interface components {
              * @enum {unknown}
              */
             ssoRule?: "exempt_sso_only" | "exempt_sso_session" | "none";
+            /**
+             * @description Who needs a passkey, or MFA of an identity provider whose issuer is configured to be phishing-resistant. `administrators`: everyone who ever had an `mfa:` role, whatever the other fields say. `required`: everyone who must have MFA by `enforcement` `required`, once their grace is over. `off`: no one
+             * @enum {unknown}
+             */
+            phishingResistant?: "off" | "administrators" | "required";
+            /** @description No one needs a passkey before this time, which decisions have as their `deadline` */
+            phishingResistantFrom?: string | null;
         };
         /**
          * @example {
@@ -935,28 +968,13 @@ export interface components {
              * @enum {unknown}
              */
             ssoRule?: "exempt_sso_only" | "exempt_sso_session" | "none";
-        };
-        /**
-         * @example {
-         *       "users": 10,
-         *       "enrolled": 5,
-         *       "mustEnroll": 3,
-         *       "inGrace": 1,
-         *       "exempt": 1,
-         *       "notCovered": 0
-         *     }
-         */
-        PreviewCounts: {
-            /** @description All users but disabled ones: the sum of the five below */
-            users: number;
-            /** @description Have an authenticator, and are asked for its code */
-            enrolled: number;
-            /** @description Must enroll before they can go on */
-            mustEnroll: number;
-            /** @description Can go on until their deadline */
-            inGrace: number;
-            exempt: number;
-            notCovered: number;
+            /**
+             * @description Who needs a passkey, or MFA of an identity provider whose issuer is configured to be phishing-resistant. `administrators`: everyone who ever had an `mfa:` role, whatever the other fields say. `required`: everyone who must have MFA by `enforcement` `required`, once their grace is over. `off`: no one
+             * @enum {unknown}
+             */
+            phishingResistant?: "off" | "administrators" | "required";
+            /** @description No one needs a passkey before this time, which decisions have as their `deadline` */
+            phishingResistantFrom?: string | null;
         };
         /**
          * @example {
@@ -966,6 +984,32 @@ export interface components {
          *       "inGrace": 1,
          *       "exempt": 1,
          *       "notCovered": 0,
+         *       "needPasskey": 0
+         *     }
+         */
+        PreviewCounts: {
+            /** @description All users but disabled ones: the sum of the five below */
+            users: number;
+            /** @description Have an authenticator, and are asked for it */
+            enrolled: number;
+            /** @description Must set up an authenticator, or a passkey, before they can go on */
+            mustEnroll: number;
+            /** @description Can go on until their deadline */
+            inGrace: number;
+            exempt: number;
+            notCovered: number;
+            /** @description Of all of these: need a passkey, now or later, and have none that can be used. Not a part of the sum */
+            needPasskey: number;
+        };
+        /**
+         * @example {
+         *       "users": 10,
+         *       "enrolled": 5,
+         *       "mustEnroll": 3,
+         *       "inGrace": 1,
+         *       "exempt": 1,
+         *       "notCovered": 0,
+         *       "needPasskey": 0,
          *       "byGroup": {
          *         "staff": {
          *           "users": 4,
@@ -973,7 +1017,8 @@ export interface components {
          *           "mustEnroll": 2,
          *           "inGrace": 0,
          *           "exempt": 0,
-         *           "notCovered": 0
+         *           "notCovered": 0,
+         *           "needPasskey": 0
          *         }
          *       },
          *       "groupsUnknown": 0,
@@ -990,14 +1035,16 @@ export interface components {
         PolicyPreview: {
             /** @description All users but disabled ones: the sum of the five below */
             users: number;
-            /** @description Have an authenticator, and are asked for its code */
+            /** @description Have an authenticator, and are asked for it */
             enrolled: number;
-            /** @description Must enroll before they can go on */
+            /** @description Must set up an authenticator, or a passkey, before they can go on */
             mustEnroll: number;
             /** @description Can go on until their deadline */
             inGrace: number;
             exempt: number;
             notCovered: number;
+            /** @description Of all of these: need a passkey, now or later, and have none that can be used. Not a part of the sum */
+            needPasskey: number;
             /** @description The 1000 largest groups. A user in several counts in each */
             byGroup: {
                 [key: string]: components["schemas"]["PreviewCounts"];

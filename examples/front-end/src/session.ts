@@ -31,13 +31,16 @@ export function nextPage ({ decision }: Status, returnTo: string): string {
   const back = `return_to=${encodeURIComponent(returnTo)}`
   switch (decision.action) {
     case 'allow': return returnTo
-    case 'verify': return `/second-factor/code?${back}`
-    case 'enroll': return decision.loginFirst === true ? `/sign-in?${back}` : `/second-factor/set-up?${back}`
+    case 'verify': return `/second-factor/code?${back}${decision.acr === 'phr' ? '&acr=phr' : ''}`
+    case 'enroll': {
+      const kind = decision.reason === 'phishing_resistant_required' ? '&kind=passkey' : ''
+      return decision.loginFirst === true ? `/sign-in?${back}` : `/second-factor/set-up?${back}${kind}`
+    }
     case 'deny': return '/disabled'
   }
 }
 
-/** Has a gateway led here because only a passkey counts, to prove one or to set one up? */
+/** Has a gateway or the decision led here because only a passkey counts, to prove one or to set one up? */
 export function isPasskeyAsked (): boolean {
   const query = new URLSearchParams(location.search)
   return query.get('acr') === 'phr' || query.get('kind') === 'passkey'

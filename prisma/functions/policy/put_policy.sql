@@ -23,12 +23,17 @@ BEGIN
   IF p_patch ? 'enforceFrom' THEN
     v_new.enforce_from := (p_patch->>'enforceFrom')::timestamptz;
   END IF;
+  v_new.phishing_resistant := coalesce(p_patch->>'phishingResistant', v_old.phishing_resistant);
+  IF p_patch ? 'phishingResistantFrom' THEN
+    v_new.phishing_resistant_from := (p_patch->>'phishingResistantFrom')::timestamptz;
+  END IF;
   IF v_new IS DISTINCT FROM v_old THEN
     v_new.version := v_old.version + 1;
     v_new.updated_at := clock_timestamp();
     v_new.updated_by := p_by->>'actor';
     UPDATE policies SET enforcement = v_new.enforcement, groups = v_new.groups, grace_period_days = v_new.grace_period_days,
-      enforce_from = v_new.enforce_from, sso_rule = v_new.sso_rule,
+      enforce_from = v_new.enforce_from, sso_rule = v_new.sso_rule, phishing_resistant = v_new.phishing_resistant,
+      phishing_resistant_from = v_new.phishing_resistant_from,
       version = v_new.version, updated_at = v_new.updated_at, updated_by = v_new.updated_by
     WHERE tenant = p_tenant;
     PERFORM audit(p_tenant, NULL, 'policy.changed', 'success', NULL, p_by,

@@ -46,7 +46,8 @@ BEGIN
   SELECT json_agg(json_build_object('userId', user_id, 'kind', kind, 'failures', failures, 'waitUntil', wait_until, 'lockedAt', locked_at))
   INTO v_throttles FROM throttles WHERE tenant = p_tenant AND user_id = ANY (v_ids);
   SELECT enforcement, CASE WHEN cardinality(groups) > 0 THEN groups END AS groups, grace_period_days AS "gracePeriodDays",
-    enforce_from AS "enforceFrom", sso_rule AS "ssoRule", version, updated_at AS "updatedAt", updated_by AS "updatedBy"
+    enforce_from AS "enforceFrom", sso_rule AS "ssoRule", phishing_resistant AS "phishingResistant",
+    phishing_resistant_from AS "phishingResistantFrom", version, updated_at AS "updatedAt", updated_by AS "updatedBy"
   INTO v_row FROM policies WHERE tenant = p_tenant;
   IF FOUND THEN v_policy := to_json(v_row); END IF;
   IF cardinality(p_sessions) > 0 THEN

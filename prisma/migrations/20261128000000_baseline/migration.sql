@@ -273,6 +273,8 @@ CREATE TABLE "policies" (
     "grace_period_days" INTEGER NOT NULL DEFAULT 0,
     "enforce_from" TIMESTAMPTZ(6),
     "sso_rule" TEXT NOT NULL DEFAULT 'exempt_sso_only',
+    "phishing_resistant" TEXT NOT NULL DEFAULT 'off',
+    "phishing_resistant_from" TIMESTAMPTZ(6),
     "version" INTEGER NOT NULL DEFAULT 0,
     "updated_at" TIMESTAMPTZ(6),
     "updated_by" TEXT,
@@ -447,6 +449,9 @@ CREATE INDEX "mfa_sessions_expires_at_idx" ON "mfa_sessions"("expires_at");
 CREATE INDEX "revocations_at_idx" ON "revocations"("at");
 
 -- CreateIndex
+CREATE INDEX "policies_updated_at_idx" ON "policies"("updated_at");
+
+-- CreateIndex
 CREATE INDEX "audit_events_tenant_subject_at_id_idx" ON "audit_events"("tenant", "subject", "at", "id");
 
 -- CreateIndex
@@ -497,6 +502,7 @@ ALTER TABLE "users"
 ALTER TABLE "policies"
   ADD CONSTRAINT "policies_enforcement" CHECK (enforcement IN ('optional', 'report_only', 'required')),
   ADD CONSTRAINT "policies_sso_rule" CHECK (sso_rule IN ('exempt_sso_only', 'exempt_sso_session', 'none')),
+  ADD CONSTRAINT "policies_phishing_resistant" CHECK (phishing_resistant IN ('off', 'administrators', 'required')),
   ADD CONSTRAINT "policies_grace" CHECK (grace_period_days BETWEEN 0 AND 365);
 -- What each kind of factor needs: a kind of its own has a constraint of its own.
 ALTER TABLE "factors" ADD CONSTRAINT "factors_totp" CHECK (kind <> 'totp' OR num_nulls(algorithm, digits, period) = 0);
@@ -508,11 +514,14 @@ ALTER TABLE "bypasses" ADD CONSTRAINT "bypasses_bcrypt" CHECK (hash ~ '^[$]2[aby
 
 -- For pages of users and for counts. Nothing in them changes at a login.
 CREATE INDEX "users_enrolled_idx" ON "users"("tenant", "enrolled_at") WHERE enrolled_at IS NOT NULL AND disabled_at IS NULL;
--- Users without a factor, by cohort: those with neither a deadline nor an exemption of their own, and those with one.
+-- Users without a factor, by cohort: those that are asked what all of their cohort are, and those with a deadline or an exemption of
+-- their own, or a role.
 CREATE INDEX "users_untimed_idx" ON "users"("tenant", "cohort", "id")
-  WHERE enrolled_at IS NULL AND disabled_at IS NULL AND grace_until IS NULL AND exempt_since IS NULL;
-CREATE INDEX "users_timed_idx" ON "users"("tenant", "cohort", "id") INCLUDE ("policy_met_at", "grace_until", "exempt_since", "exempt_until")
-  WHERE enrolled_at IS NULL AND disabled_at IS NULL AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL);
+  WHERE enrolled_at IS NULL AND disabled_at IS NULL AND grace_until IS NULL AND exempt_since IS NULL AND administrator_at IS NULL;
+CREATE INDEX "users_timed_idx" ON "users"("tenant", "cohort", "id")
+  INCLUDE ("policy_met_at", "grace_until", "exempt_since", "exempt_until", "administrator_at")
+  WHERE enrolled_at IS NULL AND disabled_at IS NULL
+    AND (grace_until IS NOT NULL OR exempt_since IS NOT NULL OR administrator_at IS NOT NULL);
 CREATE INDEX "users_disabled_idx" ON "users"("tenant", "id") WHERE disabled_at IS NOT NULL;
 CREATE INDEX "users_administrators_idx" ON "users"("tenant", "id") WHERE administrator_at IS NOT NULL;
 CREATE INDEX "throttles_locked_idx" ON "throttles"("tenant", "user_id") WHERE locked_at IS NOT NULL;
@@ -1609,6 +1618,7 @@ BEGIN
   RETURN jsonb_build_object('enforcement', p_row.enforcement,
     'groups', CASE WHEN cardinality(p_row.groups) > 0 THEN to_jsonb(p_row.groups) END,
     'gracePeriodDays', p_row.grace_period_days, 'enforceFrom', p_row.enforce_from, 'ssoRule', p_row.sso_rule,
+    'phishingResistant', p_row.phishing_resistant, 'phishingResistantFrom', p_row.phishing_resistant_from,
     'version', p_row.version, 'updatedAt', p_row.updated_at, 'updatedBy', p_row.updated_by);
 END $$;
 
@@ -1637,12 +1647,17 @@ BEGIN
   IF p_patch ? 'enforceFrom' THEN
     v_new.enforce_from := (p_patch->>'enforceFrom')::timestamptz;
   END IF;
+  v_new.phishing_resistant := coalesce(p_patch->>'phishingResistant', v_old.phishing_resistant);
+  IF p_patch ? 'phishingResistantFrom' THEN
+    v_new.phishing_resistant_from := (p_patch->>'phishingResistantFrom')::timestamptz;
+  END IF;
   IF v_new IS DISTINCT FROM v_old THEN
     v_new.version := v_old.version + 1;
     v_new.updated_at := clock_timestamp();
     v_new.updated_by := p_by->>'actor';
     UPDATE policies SET enforcement = v_new.enforcement, groups = v_new.groups, grace_period_days = v_new.grace_period_days,
-      enforce_from = v_new.enforce_from, sso_rule = v_new.sso_rule,
+      enforce_from = v_new.enforce_from, sso_rule = v_new.sso_rule, phishing_resistant = v_new.phishing_resistant,
+      phishing_resistant_from = v_new.phishing_resistant_from,
       version = v_new.version, updated_at = v_new.updated_at, updated_by = v_new.updated_by
     WHERE tenant = p_tenant;
     PERFORM audit(p_tenant, NULL, 'policy.changed', 'success', NULL, p_by,
@@ -1891,7 +1906,8 @@ BEGIN
   SELECT json_agg(json_build_object('userId', user_id, 'kind', kind, 'failures', failures, 'waitUntil', wait_until, 'lockedAt', locked_at))
   INTO v_throttles FROM throttles WHERE tenant = p_tenant AND user_id = ANY (v_ids);
   SELECT enforcement, CASE WHEN cardinality(groups) > 0 THEN groups END AS groups, grace_period_days AS "gracePeriodDays",
-    enforce_from AS "enforceFrom", sso_rule AS "ssoRule", version, updated_at AS "updatedAt", updated_by AS "updatedBy"
+    enforce_from AS "enforceFrom", sso_rule AS "ssoRule", phishing_resistant AS "phishingResistant",
+    phishing_resistant_from AS "phishingResistantFrom", version, updated_at AS "updatedAt", updated_by AS "updatedBy"
   INTO v_row FROM policies WHERE tenant = p_tenant;
   IF FOUND THEN v_policy := to_json(v_row); END IF;
   IF cardinality(p_sessions) > 0 THEN

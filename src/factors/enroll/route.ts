@@ -41,7 +41,7 @@ export function registerEnroll (app: FastifyInstance, services: Services, kind: 
 function registerStart (app: FastifyInstance, services: Services, kind: FactorKind): void {
   const { config, clock, db, guard, kinds, secrets, warnOfLoginTime } = services
   const { path, answer, answered, body, ...texts } = kind.calls.start
-  const settings = assuranceSettings(config)
+  const settings = assuranceSettings(config, kinds)
   const rules = rulesOf(kinds, kind)
   const findCodeRule = codeRuleOf(services)
   app.post(path, {
@@ -120,7 +120,7 @@ function confirmedAuthentication ({ mfa }: Caller, kind: FactorKind, factorId: s
 function registerConfirm (app: FastifyInstance, services: Services, kind: FactorKind): void {
   const { config, clock, db, guard, hasher, kinds, secrets } = services
   const { path, answer, answered, body, ...texts } = kind.calls.confirm
-  const assurance = assuranceSettings(config)
+  const assurance = assuranceSettings(config, kinds)
   const { settlement } = kind
   const rules = rulesOf(kinds, kind)
   const { isThrottled } = settlement
@@ -147,7 +147,7 @@ function registerConfirm (app: FastifyInstance, services: Services, kind: Factor
       details: { not_found: DETAILS.setUpOver, ...detailsOf(kind) }
     })
   }, async request => {
-    checkAudience(services, (request.body as ConfirmBody).audience)
+    checkAudience(services, request, (kind.setUp ?? kind).acr, (request.body as ConfirmBody).audience)
     refuseUnoffered(services, kind, request)
     const claim = randomUUID()
     try {

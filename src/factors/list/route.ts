@@ -3,9 +3,9 @@ import { Type } from 'typebox'
 import { byOf, wholeUser } from '../../guard.ts'
 import { operation } from '../../http/openapi.ts'
 import { forCaller } from '../../http/plugins/budget.ts'
-import { Problem } from '../../http/problem.ts'
+import { DETAILS, Problem } from '../../http/problem.ts'
 import { afterChange, UnavailableError } from '../../platform/unavailable.ts'
-import { assuranceSettings, decisionSettings, type Services } from '../../services.ts'
+import { assuranceSettings, type Services } from '../../services.ts'
 import { issueSettled, remembered } from '../../sessions/issue.ts'
 import { authenticationOf } from '../../sessions/mfa-token.ts'
 import { listFactors } from '../view.ts'
@@ -23,7 +23,7 @@ export function registerFactors (app: FastifyInstance, services: Services): void
 }
 
 function registerListAndRename (app: FastifyInstance, { config, clock, db, guard, kinds }: Services): void {
-  const settings = assuranceSettings(config)
+  const settings = assuranceSettings(config, kinds)
 
   app.get('/mfa/factors', {
     onRequest: guard.user,
@@ -71,7 +71,7 @@ function registerListAndRename (app: FastifyInstance, { config, clock, db, guard
 
 function registerRemove (app: FastifyInstance, services: Services): void {
   const { config, clock, db, guard, kinds } = services
-  const settings = { ...assuranceSettings(config), ...decisionSettings(config) }
+  const settings = assuranceSettings(config, kinds)
 
   app.delete('/mfa/factors/:factorId', {
     onRequest: guard.user,
@@ -111,6 +111,7 @@ function registerRemove (app: FastifyInstance, services: Services): void {
         if (outcome !== 'removed') throw new Problem('not_found')
         return reply.code(204).send()
       }
+      if (decision.outcome === 'last_passkey') throw new Problem('required_by_policy', { detail: DETAILS.lastPasskey })
       if (decision.outcome !== 'remove') throw new Problem(decision.outcome)
       const authentication = decision.isSessionKept ? authenticationOf(caller, kinds.methodsOf(config)) : null
       const result = await forCaller(

@@ -94,7 +94,7 @@ export const passkeys: FactorKind = {
   },
   isConfigured: ({ PASSKEYS }) => PASSKEYS.length > 0,
   isOffered: ({ PASSKEYS }, tenant) => relyingPartyOf(PASSKEYS, tenant) !== undefined,
-  isUsable: (factor, tenant, { PASSKEYS }) => isPasskey(factor) && factor.credential.rpId === relyingPartyOf(PASSKEYS, tenant)?.rpId,
+  isUsable: ({ credential }, tenant, { PASSKEYS }) => credential !== null && credential.rpId === relyingPartyOf(PASSKEYS, tenant)?.rpId,
   start ({ config }) {
     const challenge = randomBytes(32)
     return {

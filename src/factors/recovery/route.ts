@@ -59,7 +59,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
         'Look at GET /mfa/status. If one recovery code less is `remaining`, this one is used up and its token lost. POST /mfa/token ' +
         "gives a token if the session is remembered; otherwise use another code. An administrator's code is used up if it is refused " +
         'now.',
-      errors: ['code_refused'],
+      errors: ['code_refused', 'step_up_required'],
       details: { code_refused: DETAILS.recoveryCode }
     })
   }, async request => {
@@ -67,7 +67,7 @@ function registerRecover (app: FastifyInstance, services: Services): void {
     const { tenant, userId, epoch } = user
     const by = byOf(request)
     const { code, audience } = request.body as RecoverRequest
-    checkAudience(services, audience)
+    checkAudience(services, request, recoveryCodes.acr, audience)
     const decision = decideRecover(code)
     if (decision.outcome === 'malformed') throw new Problem('invalid_request', { errors: [{ field: 'code', message: NOT_A_CODE }] })
     const { kind } = decision
@@ -116,8 +116,8 @@ function registerRecover (app: FastifyInstance, services: Services): void {
   }
 }
 
-function registerCodes (app: FastifyInstance, { config, clock, db, guard, hasher, secrets }: Services): void {
-  const settings = assuranceSettings(config)
+function registerCodes (app: FastifyInstance, { config, clock, db, guard, hasher, kinds, secrets }: Services): void {
+  const settings = assuranceSettings(config, kinds)
 
   app.get('/mfa/recovery', {
     onRequest: guard.user,
@@ -167,7 +167,7 @@ function registerCodes (app: FastifyInstance, { config, clock, db, guard, hasher
     const { caller, storedUser: user } = request
     const { tenant, userId, epoch } = user
     if (user.factors.length === 0) throw new Problem('not_enrolled')
-    const stepUp = decideChange(caller, clock(), settings)
+    const stepUp = decideChange(user, caller, clock(), settings)
     if (stepUp !== null) throw new Problem('step_up_required', stepUp)
     const claimed = await settleRenewalClaimed(db, { tenant, userId, epoch })
     refuseThrottled(claimed)

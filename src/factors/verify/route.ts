@@ -43,12 +43,18 @@ export function registerVerify (app: FastifyInstance, services: Services, kind: 
       tag: 'Verify',
       body: Type.Ref(body),
       answers: { 200: { schema: Type.Ref(answer), description: answered } },
-      errors: ['not_enrolled', ...(settlement.isThrottled ? ['factor_locked' as const] : []), 'code_refused', ...unofferedCodes(kind)],
+      errors: [
+        'not_enrolled',
+        // A passkey is enough for any application.
+        ...(kind.acr === 'phr' ? [] : ['step_up_required' as const]),
+        ...(settlement.isThrottled ? ['factor_locked' as const] : []), 'code_refused',
+        ...unofferedCodes(kind)
+      ],
       details: detailsOf(kind)
     })
   }, async request => {
     const { factorId, audience, acr } = request.body as VerifyBody
-    checkAudience(services, audience)
+    checkAudience(services, request, kind.acr, audience)
     refuseUnoffered(services, kind, request)
     const { caller, storedUser: user } = request
     const { tenant, userId, epoch } = user

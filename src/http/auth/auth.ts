@@ -176,6 +176,7 @@ const ownCaller = (claims: MfaTokenClaims): Caller => ({
   expiresAt: claims.exp,
   // What counts is in the token itself: it is an MFA token, and nothing made from it outlives it.
   isIdpMfa: false,
+  isIdpPhr: false,
   isTokenCapped: true,
   issuerClaims: undefined,
   mfa: {

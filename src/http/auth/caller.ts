@@ -27,6 +27,8 @@ export interface Caller {
   expiresAt: number
   /** The identity provider's own MFA, as far as the issuer is configured to count it. */
   isIdpMfa: boolean
+  /** And as far as it is configured to be one that cannot be phished. */
+  isIdpPhr: boolean
   /** An MFA token made from this one ends with it. */
   isTokenCapped: boolean
   /** Of a first-factor token alone. */
@@ -51,6 +53,9 @@ export interface IssuerClaims {
   /** When it was issued, or as early as it may have been. */
   issuedAt: number
 }
+
+/** Does the token give any of our roles? */
+export const hasRole = ({ roles }: Pick<Caller, 'roles'>): boolean => roles.some(role => role.startsWith('mfa:'))
 
 /** `phr`: proved by what cannot be phished (OpenID EAP ACR Values 1.0). */
 export type Acr = 'mfa-recovery' | 'mfa' | 'phr'

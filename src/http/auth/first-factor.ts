@@ -14,7 +14,7 @@ import {
   valueAt,
   type JwsHeader
 } from './claims.ts'
-import { type ClaimPath, entryOf, type Issuer, settingOf } from './issuer.ts'
+import { type ClaimPath, entryOf, type Issuer, type Methods, settingOf } from './issuer.ts'
 import { COME, EXPIRED, type Refusal, refuse, RefusedToken, written } from './refused-token.ts'
 import { refuseOtherKind } from './token-kind.ts'
 
@@ -59,6 +59,7 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
   // A login in the future is none.
   const loginAt = notAfter(resolve(claimedLogin, optional), nowSeconds + CLOCK_SKEW_SECONDS)
   const groups = readList(claims, paths.groups)
+  const isIdpMfa = !isMachine && hasIdpMfa(claims, issuer, loginAt, nowSeconds)
   return {
     kind: isMachine ? 'service' : 'first',
     tenant: readTenant(claims, issuer),
@@ -71,7 +72,8 @@ export function readCaller (header: JwsHeader, claims: Claims, issuer: Issuer, n
     amr: itemsOf(readList(claims, paths.amr)),
     authTime: issuer.isIatLogin && claimedLogin.state === 'absent' ? issuedAt : loginAt,
     expiresAt,
-    isIdpMfa: !isMachine && hasIdpMfa(claims, issuer, loginAt, nowSeconds),
+    isIdpMfa,
+    isIdpPhr: isIdpMfa && issuer.mfa?.phishingResistant !== undefined && wasDoneBy(claims, issuer, issuer.mfa.phishingResistant),
     isTokenCapped: issuer.isTokenCapped,
     issuerClaims: isMachine ? undefined : readIssuerClaims(claims, issuer, groups, issuedAt ?? expiresAt - issuer.maxTokenSeconds),
     mfa: undefined
@@ -172,16 +174,18 @@ const isClientsOwn = (claims: Claims): boolean =>
 /** Is it in the list, or may it be in what cannot be read of it? */
 const mayHold = (list: ListReading, item: string): boolean => list.state === 'present' && (!list.isWhole || list.items.includes(item))
 
-/**
- * The provider's own MFA: each condition that is configured holds, of a list that is read whole, and it was not long ago, by
- * `auth_time` alone.
- */
-function hasIdpMfa (claims: Claims, { mfa, claims: paths }: Issuer, loginAt: number | undefined, nowSeconds: number): boolean {
-  if (mfa === undefined || loginAt === undefined || nowSeconds - loginAt > mfa.maxAgeSeconds) return false
+/** The provider's own MFA: as it is configured, and not long ago, by `auth_time` alone. */
+const hasIdpMfa = (claims: Claims, issuer: Issuer, loginAt: number | undefined, nowSeconds: number): boolean =>
+  issuer.mfa !== undefined && loginAt !== undefined && nowSeconds - loginAt <= issuer.mfa.maxAgeSeconds &&
+  wasDoneBy(claims, issuer, issuer.mfa)
+
+/** Does each condition that is configured hold, of a list that is read whole? */
+function wasDoneBy (claims: Claims, { claims: paths }: Issuer, methods: Methods): boolean {
   const amr = readList(claims, paths.amr)
   const acr = resolve(readName(claims, paths.acr, 255), optional)
-  return (mfa.amr === undefined || (amr.state === 'present' && amr.isWhole && mfa.amr.some(method => amr.items.includes(method)))) &&
-    (mfa.acr === undefined || (acr !== undefined && mfa.acr.includes(acr)))
+  return (methods.amr === undefined ||
+    (amr.state === 'present' && amr.isWhole && methods.amr.some(method => amr.items.includes(method)))) &&
+    (methods.acr === undefined || (acr !== undefined && methods.acr.includes(acr)))
 }
 
 /** The first of the session claims that is there, which is remembered, else `sid`, to which an enrollment is bound. */

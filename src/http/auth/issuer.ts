@@ -39,8 +39,8 @@ export interface Issuer {
     acr: ClaimPath
     authTime: ClaimPath
   }>
-  /** What of its own MFA counts: each that is named must hold. */
-  readonly mfa: Readonly<{ amr: readonly string[] | undefined, acr: readonly string[] | undefined, maxAgeSeconds: number }> | undefined
+  /** What of its own MFA counts; `phishingResistant`: and what of that cannot be phished. */
+  readonly mfa: Readonly<Methods & { maxAgeSeconds: number, phishingResistant: Methods | undefined }> | undefined
   /** Claims that identify the login session, the first that is there. */
   readonly sessionClaims: readonly string[]
   /** Each token is a login, so `iat` may stand for `auth_time`. */
@@ -54,6 +54,9 @@ export interface Issuer {
   /** The header, in lower case, in which its gateway hands tokens on. */
   readonly header: string | undefined
 }
+
+/** How a login was done: each that is named must hold, by one of its values. */
+export type Methods = Readonly<{ amr: readonly string[] | undefined, acr: readonly string[] | undefined }>
 
 /** What the members of an entry are called where there is none. The others need a file. */
 const PLAIN: Record<string, string> = {

@@ -3,16 +3,19 @@ import { Uuid } from '../../http/schema.ts'
 
 const counts = {
   users: Type.Integer({ description: 'All users but disabled ones: the sum of the five below' }),
-  enrolled: Type.Integer({ description: 'Have an authenticator, and are asked for its code' }),
-  mustEnroll: Type.Integer({ description: 'Must enroll before they can go on' }),
+  enrolled: Type.Integer({ description: 'Have an authenticator, and are asked for it' }),
+  mustEnroll: Type.Integer({ description: 'Must set up an authenticator, or a passkey, before they can go on' }),
   inGrace: Type.Integer({ description: 'Can go on until their deadline' }),
   exempt: Type.Integer(),
-  notCovered: Type.Integer()
+  notCovered: Type.Integer(),
+  needPasskey: Type.Integer({
+    description: 'Of all of these: need a passkey, now or later, and have none that can be used. Not a part of the sum'
+  })
 }
 
 export const PreviewCounts = Type.Object(counts, {
   $id: 'PreviewCounts',
-  examples: [{ users: 10, enrolled: 5, mustEnroll: 3, inGrace: 1, exempt: 1, notCovered: 0 }]
+  examples: [{ users: 10, enrolled: 5, mustEnroll: 3, inGrace: 1, exempt: 1, notCovered: 0, needPasskey: 0 }]
 })
 
 export const PolicyPreview = Type.Object({
@@ -36,7 +39,8 @@ export const PolicyPreview = Type.Object({
     inGrace: 1,
     exempt: 1,
     notCovered: 0,
-    byGroup: { staff: { users: 4, enrolled: 2, mustEnroll: 2, inGrace: 0, exempt: 0, notCovered: 0 } },
+    needPasskey: 0,
+    byGroup: { staff: { users: 4, enrolled: 2, mustEnroll: 2, inGrace: 0, exempt: 0, notCovered: 0, needPasskey: 0 } },
     groupsUnknown: 0,
     sample: [{
       userId: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3',

@@ -21,8 +21,8 @@ export function registerUsers (app: FastifyInstance, services: Services): void {
 }
 
 function registerUser (app: FastifyInstance, services: Services): void {
-  const { config, db, clock, guard } = services
-  const settings = decisionSettings(config)
+  const { config, db, clock, guard, kinds } = services
+  const settings = decisionSettings(config, kinds)
 
   app.get('/admin/users/:userId', {
     onRequest: guard.admin(['mfa:admin', 'mfa:support', 'mfa:auditor']),
@@ -45,8 +45,8 @@ function registerUser (app: FastifyInstance, services: Services): void {
 }
 
 function registerExemption (app: FastifyInstance, services: Services): void {
-  const { config, db, clock, guard } = services
-  const settings = decisionSettings(config)
+  const { config, db, clock, guard, kinds } = services
+  const settings = decisionSettings(config, kinds)
   const maxDays = settings.floor?.maxExemptionDays ?? null
 
   app.put('/admin/users/:userId/exemption', {
@@ -82,8 +82,8 @@ function registerExemption (app: FastifyInstance, services: Services): void {
 }
 
 function registerGrace (app: FastifyInstance, services: Services): void {
-  const { config, db, clock, guard } = services
-  const settings = decisionSettings(config)
+  const { config, db, clock, guard, kinds } = services
+  const settings = decisionSettings(config, kinds)
   const maxDays = settings.floor?.gracePeriodDays ?? null
 
   app.put('/admin/users/:userId/grace', {

@@ -10,7 +10,7 @@ import { Decision, Status } from './schema.ts'
 export function registerStatus (app: FastifyInstance, { config, clock, guard, kinds, warnOfLoginTime }: Services): void {
   app.addSchema(Decision)
   app.addSchema(Status(kinds.names))
-  const settings = decisionSettings(config)
+  const settings = decisionSettings(config, kinds)
 
   app.get('/mfa/status', {
     onRequest: guard.user,
@@ -20,8 +20,10 @@ export function registerStatus (app: FastifyInstance, { config, clock, guard, ki
       tag: 'Status',
       summary: 'Ask what must happen next',
       description:
-        'Call it after each login, and react to `decision.action`. `allow`: let the user in. `verify`: ask for a code. ' +
-        '`enroll`: open the set-up page. `deny`: turn the user away. It also says who the user is and what they have set up.',
+        'Call it after each login, and react to `decision.action`. `allow`: let the user in. `verify`: ask for a code, or only for ' +
+        'a passkey where `decision.acr` is `phr`. ' +
+        '`enroll`: open the set-up page, for a passkey if the reason is `phishing_resistant_required`. `deny`: turn the user away. It ' +
+        'also says who the user is and what they have set up.',
       answers: { 200: { schema: Type.Ref('Status'), description: 'The user and the decision.' } },
       errors: []
     })

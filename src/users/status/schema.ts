@@ -13,10 +13,17 @@ const decision = {
     'report_only',
     'factor_enrolled',
     'required_by_policy',
+    'phishing_resistant_required',
     'user_disabled'
   ]),
+  acr: Type.Optional(Type.Literal('phr', { description: 'With `verify`: only a passkey counts. Do not ask for a code' })),
   deadline: Type.Optional(
-    Type.String({ format: 'date-time', description: 'With `grace`: until when the user may go on without a factor' })
+    Type.String({
+      format: 'date-time',
+      description:
+        'Until when it is so. With `grace`, the user must set up a factor by then. With any other reason, only a passkey counts from ' +
+        'then on'
+    })
   ),
   loginFirst: Type.Optional(Type.Literal(true, { description: 'With `enroll`: the login is too old. Sign the user in again first' })),
   loginTimeUnknown: Type.Optional(
@@ -30,7 +37,9 @@ const decision = {
 
 export const Decision = Type.Object({
   ...decision,
-  wouldBe: Type.Optional(Type.Object(decision, { description: 'With `report_only`: what would be decided if MFA were required' }))
+  wouldBe: Type.Optional(Type.Object(decision, {
+    description: 'Where a policy only reports: what would be decided if it were `required`'
+  }))
 }, { $id: 'Decision', description: 'What must happen next', examples: [{ action: 'verify', reason: 'factor_enrolled' }] })
 
 export const Status = (kinds: readonly string[]) => Type.Object({

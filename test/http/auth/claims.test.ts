@@ -169,7 +169,7 @@ t.test('of groups what can be read counts; where that is not all, it is known th
 t.test('roles and methods open something as far as they can be read', async t => {
   check(t, 'roles', caller => items(caller.roles), '[]', { ...LISTS, ...PARTS })
   check(t, 'amr', caller => items(caller.amr), '[]', { ...LISTS, ...PARTS })
-  const mfa = { amr: ['x'], acr: undefined, maxAgeSeconds: 60 }
+  const mfa = { amr: ['x'], acr: undefined, maxAgeSeconds: 60, phishingResistant: undefined }
   check(t, 'amr', caller => String(caller.isIdpMfa), 'false', { text: 'true', list: 'true', object: 'true' }, { mfa })
   check(t, 'acr', caller => String(caller.isIdpMfa), 'false', { text: 'true' }, { mfa: { ...mfa, amr: undefined, acr: ['x'] } })
   check(t, 'auth_time', caller => String(caller.isIdpMfa), 'false', {}, { mfa })

@@ -5,6 +5,7 @@ import { findEvents } from '../../../src/audit/store.ts'
 import { findUndelivered } from '../../../src/webhooks/store.ts'
 import { countPreview } from '../../../src/policy/preview/store.ts'
 import { countStats } from '../../../src/users/admin/stats/store.ts'
+import type { Judging } from '../../../src/users/open-users.sql.ts'
 import { findUsers, type UserFilter } from '../../../src/users/admin/list/store.ts'
 import { DEFAULT_POLICY, type Policy } from '../../../src/policy/policy.ts'
 import { connect, type Database } from '../../../src/platform/db/client.ts'
@@ -95,10 +96,12 @@ const DRAFTS: Array<Partial<Policy>> = [
 t.test('a preview reads no user one by one who has no deadline of their own', async t => {
   for (const draft of DRAFTS) {
     for (const rules of [[{ ...required, ...draft }], [required, { ...required, ...draft, maxGraceDays: 9, maxExemptionDays: 5 }]]) {
-      t.same(await scans(db => countPreview(db, TENANT, rules, SOURCES)), [], JSON.stringify(draft))
+      t.same(await scans(db => countPreview(db, TENANT, { rules, sources: SOURCES, rpId: undefined })), [], JSON.stringify(draft))
     }
   }
 })
+
+const judging = (rule: Policy): Judging => ({ rules: [rule], sources: SOURCES, rpId: undefined })
 
 t.test('no page of users is found by reading everyone, whatever is asked', async t => {
   const someone = { tenant: TENANT, areAdministratorsHidden: false }
@@ -126,7 +129,7 @@ t.test('no page of users is found by reading everyone, whatever is asked', async
     for (const filter of index === 0 ? filters : ofPolicy) {
       for (const cursor of index === 0 ? [undefined, '7fffffff-ffff-4fff-bfff-ffffffffffff'] : [undefined]) {
         t.same(
-          await scans(db => findUsers(db, { ...someone, ...filter }, { rules: [{ ...required, ...draft }], sources: SOURCES }, cursor, 51)),
+          await scans(db => findUsers(db, { ...someone, ...filter }, judging({ ...required, ...draft }), cursor, 51)),
           [],
           JSON.stringify([draft, filter, cursor])
         )

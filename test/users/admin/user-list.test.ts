@@ -9,7 +9,7 @@ import { DEFAULT_POLICY, type Policy } from '../../../src/policy/policy.ts'
 import { groupsOf } from '../../../src/users/sources.ts'
 import { MAX_COHORTS } from '../../../src/users/open-users.sql.ts'
 import { findUserById } from '../../../src/users/user.sql.ts'
-import { day, floors, oneIn, policies, settle, anyUser, SOURCES } from '../../helpers/crowd.ts'
+import { canProve, day, floors, hasFactor, oneIn, policies, RP_ID, settle, anyUser, SOURCES } from '../../helpers/crowd.ts'
 import { raw, request } from '../../helpers/raw.ts'
 import { type User, recount } from '../../helpers/service.ts'
 import { useService } from '../../helpers/use-service.ts'
@@ -201,7 +201,7 @@ t.test('for any users, policy and floor each status names exactly the users that
         const tenant = `tenant-${randomUUID()}`
         const policy: Policy = { ...DEFAULT_POLICY, ...drawn }
         const rows = await settle(db, tenant, users)
-        const settings: DecisionSettings = { issuers: new Set(SOURCES), loginFreshSeconds: 900, floor }
+        const settings: DecisionSettings = { issuers: new Set(SOURCES), loginFreshSeconds: 900, floor, canProve }
         const now = new Date()
         const filter = {
           tenant,
@@ -210,7 +210,8 @@ t.test('for any users, policy and floor each status names exactly the users that
           ...(deadlineBefore !== null && { deadlineBefore })
         }
         const wanted = new Map<Status | undefined, string[]>([undefined, ...STATUSES].map(status => [status, []]))
-        for (const { id, isDisabled, isEnrolled, isLocked } of rows) {
+        for (const row of rows) {
+          const { id, isDisabled, isLocked } = row
           const user = await findUserById(db, tenant, id)
           if (user === null) throw new Error('the user is there')
           if (group !== null && !groupsOf(user.sources, settings.issuers).includes(group)) continue
@@ -219,7 +220,7 @@ t.test('for any users, policy and floor each status names exactly the users that
           wanted.get(undefined)?.push(id)
           if (isDisabled) wanted.get('disabled')?.push(id)
           if (isDisabled) continue
-          wanted.get(isEnrolled ? 'enrolled' : 'not_enrolled')?.push(id)
+          wanted.get(hasFactor(row) ? 'enrolled' : 'not_enrolled')?.push(id)
           if (isLocked) wanted.get('locked')?.push(id)
           if (decision.action === 'enroll') wanted.get('must_enroll')?.push(id)
           if (decision.reason === 'grace') wanted.get('in_grace')?.push(id)
@@ -231,8 +232,9 @@ t.test('for any users, policy and floor each status names exactly the users that
             .rows`INSERT INTO user_tallies (tenant, cohort, is_enrolled, accounts, groups, users) SELECT ${tenant}, gen_random_uuid(),
               false, '{}', '{}', 0 FROM generate_series(0, ${MAX_COHORTS}::int)`
         }
+        const judging = { rules: rulesOf(policy, floor), sources: SOURCES, rpId: RP_ID }
         for (const [status, ids] of wanted) {
-          const found = await findUsers(db, { ...filter, status }, { rules: rulesOf(policy, floor), sources: SOURCES }, undefined, 100)
+          const found = await findUsers(db, { ...filter, status }, judging, undefined, 100)
           assert.deepEqual(found.map(({ id }) => id), ids.sort(), status)
         }
       }), { numRuns: 80 })
@@ -245,7 +247,7 @@ t.test('for any users, policy and floor each status names exactly the users that
     at: Date,
     settings: DecisionSettings
   ): boolean {
-    if (decision.reason === 'grace') return new Date(decision.deadline as string) < at
+    if (decision.deadline !== undefined) return !canProve('phr', user) && new Date(decision.deadline) < at
     if (decision.action !== 'enroll') return false
     if (at > user.readAt) return true
     // They must already: since when? A user that no policy has met yet, since now.

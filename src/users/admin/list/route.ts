@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import { relyingPartyOf } from '../../../factors/passkeys/relying-party.ts'
 import { asksForLines, NDJSON, sendLines } from '../../../http/ndjson.ts'
 import { operation } from '../../../http/openapi.ts'
 import { readTime } from '../../../http/time.ts'
@@ -17,7 +18,7 @@ const PAGE = 50
 
 export function registerUserList (app: FastifyInstance, { config, db, clock, guard, kinds }: Services): void {
   for (const schema of LIST_SCHEMAS) app.addSchema(schema)
-  const settings = decisionSettings(config)
+  const settings = decisionSettings(config, kinds)
 
   app.get('/admin/users', {
     onRequest: guard.admin(['mfa:admin', 'mfa:support', 'mfa:auditor']),
@@ -54,7 +55,11 @@ export function registerUserList (app: FastifyInstance, { config, db, clock, gua
       areAdministratorsHidden: isForSupport(request)
     }
     const policy = await findPolicy(db, tenant)
-    const judging = { rules: rulesOf(policy, settings.floor), sources: [...settings.issuers] }
+    const judging = {
+      rules: rulesOf(policy, settings.floor),
+      sources: [...settings.issuers],
+      rpId: relyingPartyOf(config.PASSKEYS, tenant)?.rpId
+    }
     const find = (after: string | undefined, size: number): Promise<UserRow[]> => findUsers(db, filter, judging, after, size)
     const view = (row: UserRow): object => viewSummary(row, tenant, policy, clock(), settings)
     if (asksForLines(request)) {
@@ -79,11 +84,11 @@ const isForSupport = ({ caller }: FastifyRequest): boolean => !caller.roles.some
 function viewSummary (row: UserRow, tenant: string, policy: Policy, now: Date, settings: DecisionSettings): object {
   const input: DecisionInput = {
     ...row,
+    tenant,
     policy,
     exemption: row.exemptSince === null
       ? null
       : { since: row.exemptSince, until: row.exemptUntil, reason: row.exemptReason, by: row.exemptBy },
-    factors: row.isEnrolled ? ['one'] : [],
     session: { authentication: null }
   }
   return {
@@ -94,7 +99,7 @@ function viewSummary (row: UserRow, tenant: string, policy: Policy, now: Date, s
     tenant,
     groups: groupsOf(row.sources, settings.issuers),
     accounts: accountsOf(row.sources, settings.issuers),
-    enrolled: row.isEnrolled,
+    enrolled: row.factors.length > 0,
     locked: row.isLocked,
     exemption: viewExemption(input, settings),
     graceUntil: row.graceUntil?.toISOString() ?? null,

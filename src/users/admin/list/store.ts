@@ -1,10 +1,10 @@
 import sql, { join, type Sql } from 'sql-template-tag'
 import type { Database } from '../../../platform/db/client.ts'
-import { isInGroup, isSsoOnly, STRICTNESS } from '../../../policy/decide.sql.ts'
-import type { Rule } from '../../../policy/policy.ts'
+import type { ProvableFactor } from '../../../policy/decide.ts'
+import { isAnyPhrDue, isInGroup, isSsoOnly, STRICTNESS } from '../../../policy/decide.sql.ts'
 import { foldAccount } from '../../account.ts'
 import { after, findFirstUsers, type Wish } from '../../first-users.sql.ts'
-import { findOpenUsers, type Wanted } from '../../open-users.sql.ts'
+import { findOpenUsers, type Judging, mustAddPasskey, type Wanted } from '../../open-users.sql.ts'
 import type { SourceClaims } from '../../user.ts'
 
 export type Status = 'enrolled' | 'not_enrolled' | 'must_enroll' | 'in_grace' | 'exempt' | 'locked' | 'disabled'
@@ -24,16 +24,14 @@ export interface UserFilter {
   areAdministratorsHidden: boolean
 }
 
-/** What a user's status is judged by: the rules, of which the stricter counts, and the sources whose claims count. */
-export interface Judging { rules: readonly Rule[], sources: readonly string[] }
-
 export interface UserRow {
   id: string
   namespace: string
   subject: string
   account: string
   sources: Record<string, SourceClaims>
-  isEnrolled: boolean
+  isAdministrator: boolean
+  factors: ProvableFactor[]
   isLocked: boolean
   isDisabled: boolean
   createdAt: Date
@@ -56,7 +54,9 @@ export async function findUsers (
 ): Promise<UserRow[]> {
   const page = await findPage(db, filter, judging, cursor, limit)
   return await db.reports<UserRow>`
-    SELECT u.id::text, u.namespace, u.subject, u.account, u.sources, u.enrolled_at IS NOT NULL AS "isEnrolled",
+    SELECT u.id::text, u.namespace, u.subject, u.account, u.sources, u.administrator_at IS NOT NULL AS "isAdministrator",
+      (SELECT coalesce(json_agg(json_build_object('kind', f.kind, 'credential', CASE WHEN f.rp_id IS NOT NULL
+        THEN json_build_object('rpId', f.rp_id) END)), '[]') FROM factors f WHERE f.tenant = ${filter.tenant} AND f.user_id = u.id) AS factors,
       EXISTS (SELECT 1 FROM throttles t WHERE t.tenant = ${filter.tenant} AND t.user_id = u.id AND t.locked_at IS NOT NULL) AS "isLocked",
       u.disabled_at IS NOT NULL AS "isDisabled", u.created_at AS "createdAt", statement_timestamp() AS "readAt",
       u.policy_met_at AS "policyMetAt", u.grace_until AS "graceUntil",
@@ -91,6 +91,8 @@ async function findPage (db: Database, filter: UserFilter, judging: Judging, cur
   const alsoOpen = open === undefined
     ? sql`AND ${status === 'locked' ? isLocked(tenant) : sql`${status === undefined}::boolean`} ${also}`
     : also
+  const both = (found: Sql, others: Sql): Sql =>
+    sql`SELECT id FROM ((${found}) UNION ALL (${byRow(others)})) AS found ORDER BY id LIMIT ${limit}::int`
   const found = await findOpenUsers(db, {
     tenant,
     ...judging,
@@ -100,13 +102,15 @@ async function findPage (db: Database, filter: UserFilter, judging: Judging, cur
     cursor,
     limit
   })
-  if (
-    status !== 'exempt' || deadlineBefore !== undefined || judging.rules.some(({ ssoRule }) => ssoRule !== 'exempt_sso_session')
-  ) { return found }
-  // Where each rule leaves SSO sessions alone, that is so with a factor, too.
-  return sql`SELECT id FROM ((${found})
-    UNION ALL (${byRow(sql`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)}`)})) AS exempt ORDER BY id
-    LIMIT ${limit}::int`
+  if (status === 'exempt' && deadlineBefore === undefined) {
+    // Where each rule leaves SSO sessions alone, that is so with a factor, too.
+    return judging.rules.every(({ ssoRule }) => ssoRule === 'exempt_sso_session')
+      ? both(found, sql`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)} AND NOT ${isAnyPhrDue(judging)}`)
+      : found
+  }
+  const isOfFactor = status === 'must_enroll' || open === undefined
+  const mustAdd = isOfFactor ? mustAddPasskey(tenant, judging, { deadlineBefore }, status === 'must_enroll') : null
+  return mustAdd === null ? found : both(found, sql`${mustAdd} AND ${ofRow(status, tenant)}`)
 }
 
 /**

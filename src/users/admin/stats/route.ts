@@ -9,9 +9,9 @@ import { countStats } from './store.ts'
 const ENOUGH_ADMINISTRATORS = 2
 const WARNING = 'Fewer than two administrators are enrolled. If one loses their authenticator, no one can help. Enroll another one.'
 
-export function registerStats (app: FastifyInstance, { config, db, guard }: Services): void {
+export function registerStats (app: FastifyInstance, { config, db, guard, kinds }: Services): void {
   app.addSchema(Stats)
-  const sources = [...decisionSettings(config).issuers]
+  const sources = [...decisionSettings(config, kinds).issuers]
 
   app.get('/admin/stats', {
     onRequest: guard.admin(['mfa:admin', 'mfa:support', 'mfa:auditor']),
