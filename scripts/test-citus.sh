@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# scripts/test-citus.sh [FILE…]: the suite, or those files, on the cluster of scripts/with-citus.sh; and then what loses its workers.
+# scripts/test-citus.sh [FILE…]: on the cluster of scripts/with-citus.sh, what of the suite uses a database or starts a program, or
+# those files; and then what loses its workers.
 set -uo pipefail
-node scripts/test.mjs --disable-coverage "$@"
+node scripts/test.mjs --disable-coverage --elsewhere "$@"
 suite=$?
 node scripts/test.mjs --disable-coverage --jobs=1 test/citus && [ $suite = 0 ]

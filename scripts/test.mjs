@@ -1,6 +1,6 @@
-// `npm test [-- FILES, DIRECTORIES and options of tap, with "="]`: compiles what the tests run, once, and lets tap run that. Else each
-// process would load a thousand modules through the hooks of a loader, which is most of what a small file costs. Of the suite
-// each process runs several files, one after the other. `npx tap FILE` does without both.
+// `npm test [-- FILES, DIRECTORIES and options of tap, with "="]`: compiles what the tests run, once, and lets tap run that, what is
+// named first first. Else each process would load a thousand modules through the hooks of a loader, which is most of what a small
+// file costs. Of the suite each process runs several files, one after the other. `npx tap FILE` does without both.
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -29,9 +29,27 @@ const below = dir => readdirSync(dir, { recursive: true }).map(name => join(dir,
 const testsOf = path => statSync(path).isDirectory() ? below(path).filter(name => name.endsWith('.test.ts')) : [path]
 const isOfSuite = name => !tap.exclude.some(glob => name.startsWith(glob.replace(/\*\*$/, '')))
 const isPath = arg => !arg.startsWith('-')
+const options = { outbase: '.', bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20', logLevel: 'warning' }
+
+/** `--elsewhere`: of the suite, what another PostgreSQL or Node could break. It uses a database or starts a program. */
+const ELSEWHERE = '--elsewhere'
+const IS_OF_PLACE = new Set(['test/helpers/database.ts', 'test/helpers/program.ts'])
+async function ofPlace (names) {
+  const { metafile: { inputs } } = await build({
+    ...options, entryPoints: names, outdir: OUT, write: false, metafile: true, packages: 'external'
+  })
+  const reaches = (name, seen) => IS_OF_PLACE.has(name) || inputs[name].imports.some(({ path, external }) => {
+    if (external || seen.has(path)) return false
+    seen.add(path)
+    return reaches(path, seen)
+  })
+  return names.filter(name => reaches(name, new Set()))
+}
+
+const suite = testsOf('test').filter(isOfSuite)
 const tests = args.some(isPath)
-  ? args.filter(isPath).flatMap(arg => testsOf(relative(root, arg)))
-  : testsOf('test').filter(isOfSuite)
+  ? [...new Set(args.filter(isPath).flatMap(arg => testsOf(relative(root, arg))))]
+  : args.includes(ELSEWHERE) ? await ofPlace(suite) : suite
 
 // A process costs a second before its first test, and a file that needs one of its own says so, and why.
 const FILES_OF_GROUP = 8
@@ -92,7 +110,6 @@ const grouping = {
     )
   }
 }
-const options = { outbase: '.', bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20', logLevel: 'warning' }
 rmSync(OUT, { recursive: true, force: true })
 await Promise.all([
   // What runs of `src` is noted here: all of it in one build, as a line of two builds would count twice.
@@ -118,6 +135,6 @@ await Promise.all([
 ])
 run('node_modules/tap/dist/esm/run.mjs', '--test-env=_TAPJS_PROCESSINFO_EXCLUDE_=/./',
   `--before=${builtFrom(tap.before)}`, `--after=${builtFrom(tap.after)}`,
-  ...(groups.length > 0 ? ['--timeout=1200'] : []), ...args.filter(arg => !isPath(arg)),
+  ...(groups.length > 0 ? ['--timeout=1200'] : []), ...args.filter(arg => !isPath(arg) && arg !== ELSEWHERE),
   ...groups.map((_, n) => join(OUT, `groups/${n}.js`)), ...alone.map(builtFrom))
 if (isCovered && !await reportCoverage()) process.exitCode = 1
