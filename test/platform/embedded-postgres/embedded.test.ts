@@ -1,4 +1,4 @@
-import { fork, spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, fork, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
@@ -42,7 +42,7 @@ t.test('what is not persistent leaves nothing', async t => {
 })
 
 t.test('a server that another process runs is used, and keeps running until the last user stops', async t => {
-  const dataDir = freshDir(t)
+  const dataDir = await usedDir(t)
   const { child, url } = await startElsewhere(dataDir)
   const messages: string[] = []
   const here = await start(t, { dataDir, log: message => messages.push(message) })
@@ -65,7 +65,7 @@ t.test('two processes that start at once on a new directory share one server', a
 })
 
 t.test('a process that is killed leaves its server to the next start, which stops it', async t => {
-  const dataDir = freshDir(t)
+  const dataDir = await usedDir(t)
   const { child, url } = await startElsewhere(dataDir)
   child.kill('SIGKILL')
   await once(child, 'exit')
@@ -86,7 +86,7 @@ t.test('a program that only looks finds a server that runs, and starts none', as
 })
 
 t.test('it is thrown away with the server that a killed process left, and not while it is in use', async t => {
-  const dataDir = freshDir(t)
+  const dataDir = await usedDir(t)
   const here = await start(t, { dataDir })
   await t.rejects(removeEmbedded(dataDir), { message: `A service runs on it (process ${process.pid}): stop it first.` })
   t.ok(await query(here.url, 'SELECT'))
@@ -102,7 +102,7 @@ t.test('it is thrown away with the server that a killed process left, and not wh
 })
 
 t.test('a process that exits without a word takes its server along', async t => {
-  const dataDir = freshDir(t)
+  const dataDir = await usedDir(t)
   const { child, url } = await startElsewhere(dataDir)
   child.send('exit')
   await once(child, 'exit')
@@ -111,7 +111,7 @@ t.test('a process that exits without a word takes its server along', async t => 
 })
 
 t.test('after a crash, a stale postmaster.pid does not matter, even if its number now belongs to another process', async t => {
-  const dataDir = freshDir(t)
+  const dataDir = await usedDir(t)
   const { child, url } = await startElsewhere(dataDir)
   await query(url, 'CREATE TABLE kept AS SELECT 42 AS answer')
   const pidFile = join(dataDir, 'pgdata/postmaster.pid')
@@ -146,14 +146,14 @@ t.test('what a crash left half made is cleared away', async t => {
 })
 
 t.test('a server that cannot start says why', async t => {
-  await t.rejects(start(t, { dataDir: freshDir(t), settings: { nonsense: '1' } }), /does not start: .*nonsense/s)
+  await t.rejects(start(t, { dataDir: await usedDir(t), settings: { nonsense: '1' } }), /does not start: .*nonsense/s)
 })
 
 t.test('a port that is taken at that moment is waited for', async t => {
   const squatter = createServer().listen(0, '127.0.0.1')
   await once(squatter, 'listening')
   const { port } = squatter.address() as AddressInfo
-  const dataDir = freshDir(t)
+  const dataDir = await usedDir(t)
   const starting = start(t, { dataDir, settings: { port: String(port) } })
   const logFile = join(dataDir, 'server.log')
   await until(() => existsSync(logFile) && readFileSync(logFile, 'utf8').includes('could not bind'))
@@ -162,7 +162,7 @@ t.test('a port that is taken at that moment is waited for', async t => {
 })
 
 t.test('a server that does not get ready, and does not stop, is not waited for without end', async t => {
-  const dataDir = freshDir(t)
+  const dataDir = await usedDir(t)
   await (await start(t, { dataDir })).stop()
   const cwd = join(dataDir, 'pgdata')
   const script = 'trap "" INT; echo on; while :; do sleep 0.1; done'
@@ -201,6 +201,19 @@ t.test('a directory that the server cannot use is replaced by one below /var/tmp
 function freshDir (t: Test): string {
   const dir = temporaryDir('embedded')
   t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+const file = t
+let made: string | undefined
+/** One in which a start finds what another has made: to make it takes most of a second of a core. */
+async function usedDir (t: Test): Promise<string> {
+  if (made === undefined) {
+    made = freshDir(file)
+    await (await start(file, { dataDir: made })).stop()
+  }
+  const dir = freshDir(t)
+  execFileSync('cp', ['-a', `${made}/.`, dir])
   return dir
 }
 
