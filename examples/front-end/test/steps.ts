@@ -2,7 +2,14 @@
 import type { Page } from 'playwright-core'
 import type { Stage } from './browser.ts'
 
-export const heading = (page: Page, name: string | RegExp): Promise<void> => page.getByRole('heading', { level: 1, name }).waitFor()
+/** @throws an error that says what stands on the page instead */
+export async function heading (page: Page, name: string | RegExp): Promise<void> {
+  try {
+    await page.getByRole('heading', { level: 1, name }).waitFor()
+  } catch {
+    throw new Error(`${String(name)} is not the heading of this page:\n${await page.locator('body').innerText()}`)
+  }
+}
 export const click = (page: Page, name: string | RegExp): Promise<void> => page.getByRole('button', { name, exact: true }).click()
 export const follow = (page: Page, name: string | RegExp): Promise<void> => page.getByRole('link', { name }).click()
 export const says = (page: Page, text: string | RegExp): Promise<void> => page.getByText(text).first().waitFor()

@@ -68,10 +68,15 @@ export const salariesPage: Page = async () => {
     }
   } catch (error) {
     const { code } = problemOf(error)
-    if (code === 'step_up_required') return [title, el('p', {}, text('stepUpPasskey')), link(text('usePasskey'), location.href, 'button')]
-    if (code !== 'not_enrolled') throw error
+    if (code !== 'step_up_required' && code !== 'not_enrolled') throw error
     const setUp = `/second-factor/set-up?kind=passkey&return_to=${encodeURIComponent('/app/salaries')}`
-    return [title, el('p', {}, text('passkeyNeeded')), link(text('setUpPasskey'), setUp, 'button')]
+    if (code === 'not_enrolled') return [title, el('p', {}, text('passkeyNeeded')), link(text('setUpPasskey'), setUp, 'button')]
+    // The user has closed the dialog: theirs may be on another device.
+    return [
+      title,
+      el('p', {}, text('stepUpPasskey')),
+      el('p', { className: 'row' }, link(text('usePasskey'), location.href, 'button'), link(text('passkeyHere'), setUp))
+    ]
   }
   const { salaries } = await answer.json() as { salaries: string[] }
   return [title, el('ul', {}, ...salaries.map(line => el('li', {}, line)))]

@@ -4,7 +4,7 @@ import { el, link } from '../dom.ts'
 import type { Page } from '../main.ts'
 import { hasApp, hasPasskey, isApp, passkeyButton } from '../passkey.ts'
 import { isPasskeyAsked, mfa, nextPage, returnTo } from '../session.ts'
-import { text } from '../texts.ts'
+import { type Texts, text } from '../texts.ts'
 
 /** A user who needs no code any more goes on: after a second tab, or the button "back". */
 async function unlessPassed (page: (status: Status) => Node[]): Promise<Node[]> {
@@ -27,7 +27,7 @@ export const codePage: Page = async () => {
     return []
   }
   const goOn = (): void => { location.assign(returnTo()) }
-  const lost = el('p', {}, link(text('lost'), `/second-factor/recovery?${back()}`))
+  const lost = (label: keyof Texts): Node => el('p', {}, link(text(label), `/second-factor/recovery?${back()}`))
   const first = (element: HTMLElement): HTMLElement => {
     const control = element.querySelector<HTMLElement>('button, input')
     if (control !== null) control.dataset.first = ''
@@ -36,9 +36,10 @@ export const codePage: Page = async () => {
   if (isAsked) {
     const setUp = `/second-factor/set-up?kind=passkey&${back()}`
     const content = hasPasskey(status)
-      ? first(passkeyButton('usePasskey', 'phr', goOn).element)
-      : el('p', {}, link(text('setUpPasskey'), setUp, 'button'))
-    return [el('h1', {}, text('passkeyTitle')), el('p', {}, text('passkeyAsked')), content]
+      // Theirs may be on another device.
+      ? [first(passkeyButton('usePasskey', 'phr', goOn).element), el('p', {}, link(text('passkeyHere'), setUp))]
+      : [el('p', {}, link(text('setUpPasskey'), setUp, 'button'))]
+    return [el('h1', {}, text('passkeyTitle')), el('p', {}, text('passkeyAsked')), ...content]
   }
   const code = (): HTMLFormElement => codeForm({
     label: text('code'),
@@ -49,15 +50,15 @@ export const codePage: Page = async () => {
     }
   }).form
   if (!hasPasskey(status)) {
-    if (!hasApp(status)) return [el('h1', {}, text('passkeyTitle')), el('p', {}, text('passkeyElsewhere')), lost]
-    return [el('h1', {}, text('codeTitle')), el('p', {}, text('codeText')), ...spentHint(status.factors), first(code()), lost]
+    if (!hasApp(status)) return [el('h1', {}, text('passkeyTitle')), el('p', {}, text('passkeyElsewhere')), lost('lostDevice')]
+    return [el('h1', {}, text('codeTitle')), el('p', {}, text('codeText')), ...spentHint(status.factors), first(code()), lost('lost')]
   }
   return [
     el('h1', {}, text('passkeyTitle')),
     el('p', {}, text('passkeyText')),
     first(passkeyButton('usePasskey', undefined, goOn).element),
     ...(hasApp(status) ? [el('h2', {}, text('orCode')), el('p', {}, text('codeText')), ...spentHint(status.factors), code()] : []),
-    lost
+    lost('lostDevice')
   ]
 }
 
