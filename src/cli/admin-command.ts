@@ -203,8 +203,8 @@ async function setPolicy ({ db, config }: Site, { tenant, change, reason }: Call
   const isChanged = policy.version !== from
   return {
     result: { outcome: isChanged ? 'changed' : 'unchanged', tenant, policy },
-    text: `The policy of ${tenant} ${isChanged ? 'is' : 'already was'} ${policy.enforcement}${
-      change.phishingResistant === undefined ? '' : ', and passkeys are not required'
-    }.`
+    text: change.phishingResistant === undefined
+      ? `The policy of ${tenant} ${isChanged ? 'is' : 'already was'} ${policy.enforcement}.`
+      : `The policy of ${tenant} is ${policy.enforcement}, and requires no passkeys.`
   }
 }

@@ -118,7 +118,7 @@ t.test('where only passkeys count and no one can prove one, the operator ends th
     t.same(await admin(['policy', '--phishing-resistant', 'off', '--tenant', alice.tenant, ...WHY]), {
       code: 0,
       notes: [],
-      out: [`The policy of ${alice.tenant} is required, and passkeys are not required.`]
+      out: [`The policy of ${alice.tenant} is required, and requires no passkeys.`]
     })
     t.match(await alice.call('GET', '/admin/policy', undefined, code), {
       status: 200,
