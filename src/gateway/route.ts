@@ -100,19 +100,19 @@ function createAnswer (
   }
 
   function enrollment ({ login, caller, acr }: Extract<Outcome, { action: 'enroll' }>, request: FastifyRequest): Refusal {
-    const status = config.GATEWAY_ENROLL_STATUS
+    const options = { status: config.GATEWAY_ENROLL_STATUS, ...(acr === 'phr' && { acr }) }
     if (login === 'old') {
       const page = pages.login(request, caller.issuerClaims?.issuer, config.LOGIN_FRESH_SECONDS)
-      return { problem: new Problem('enrollment_required', { detail: DETAILS.loginFirst, status }), page, variable: 'LOGIN_PAGE_URL' }
+      return { problem: new Problem('enrollment_required', { ...options, detail: DETAILS.loginFirst }), page, variable: 'LOGIN_PAGE_URL' }
     }
     const page = pages.enroll(request, acr)
     if (login === 'unknown') {
       warnOfLoginTime(caller)
       // Not the log-in page, which would come straight back. The set-up page says why it can't go on.
-      return { problem: new Problem('login_time_unknown', { status }), page, variable: 'ENROLL_PAGE_URL', reason: 'login_time_unknown' }
+      return { problem: new Problem('login_time_unknown', options), page, variable: 'ENROLL_PAGE_URL', reason: 'login_time_unknown' }
     }
     const detail = page !== undefined ? PROBLEMS.enrollment_required.detail : acr === 'phr' ? DETAILS.noPasskey : DETAILS.enroll
-    return { problem: new Problem('enrollment_required', { detail, status }), page, variable: 'ENROLL_PAGE_URL' }
+    return { problem: new Problem('enrollment_required', { ...options, detail }), page, variable: 'ENROLL_PAGE_URL' }
   }
 
   const isNew = firstTime()

@@ -20,7 +20,9 @@ export const ProblemSchema = Type.Object({
     })
   ),
   action: Type.Optional(Type.Enum(['verify', 'login', 'recovery'], { description: 'With `step_up_required`: what helps.' })),
-  acr: Type.Optional(Type.Enum(['phr'], { description: 'With `step_up_required`: only a passkey counts.' })),
+  acr: Type.Optional(
+    Type.Enum(['phr'], { description: 'Only a passkey counts: of `step_up_required`, and for gateways of what must be set up.' })
+  ),
   cause: Type.Optional(
     Type.String({
       description: 'With `invalid_token`, only outside production: what did not fit, and what was expected.',

@@ -245,7 +245,7 @@ export function problemHeaders (
     // A 401 has a challenge, whatever it is about (RFC 9110 §11.6.1).
     case 'enrollment_required':
     case 'login_time_unknown':
-      return status === 401 ? { 'www-authenticate': 'Bearer error="insufficient_user_authentication", acr_values="mfa"' } : {}
+      return status === 401 ? { 'www-authenticate': `Bearer error="insufficient_user_authentication", acr_values="${acr}"` } : {}
     case 'too_many_attempts':
     case 'unavailable': return { 'retry-after': String(retryAfter ?? RETRY_SECONDS) }
     default: return {}

@@ -134,8 +134,8 @@ t.test('without pages there is no location and no redirect, no answer names a he
   t.same(identity(await ask(service, undefined)), { 'x-mfa-action': 'login' })
   t.same(identity(await ask(service, user.token())), { 'x-mfa-action': 'verify' })
   t.equal((await ask(service, user.token(), '', { accept: 'text/html' }, '/mfa/forward-auth')).status, 401)
-  const warnings = service.log.map(line => JSON.parse(line)).filter(({ level }) => level === 40).map(({ msg }) =>
-    /Set (\w+)$/.exec(msg)?.[1]
+  const warnings = service.log.map(line => JSON.parse(line)).flatMap(({ level, msg }) =>
+    level === 40 ? /Set (\w+)$/.exec(msg)?.[1] ?? [] : []
   )
   t.same(warnings, ['ENROLL_PAGE_URL', 'LOGIN_PAGE_URL', 'VERIFY_PAGE_URL'])
 })

@@ -60,7 +60,15 @@ t.test('without pages the problem says which call', async t => {
   const plain = await startService(t, { ...service.env, ...none }, service.clock)
   const user = service.user()
   const { token } = await user.enroll()
-  t.match(await plain.call('GET', '/mfa/authorize?acr=phr', { token }), { status: 403, body: { code: 'enrollment_required', detail: /POST \/mfa\/passkeys/ } })
+  t.match(await plain.call('GET', '/mfa/authorize?acr=phr', { token }), {
+    status: 403,
+    body: { code: 'enrollment_required', acr: 'phr', detail: /POST \/mfa\/passkeys/ }
+  })
+  const challenging = await startService(t, { ...service.env, GATEWAY_ENROLL_STATUS: '401' }, service.clock)
+  const challenged = async (query: string): Promise<string | null> =>
+    (await challenging.call('GET', `/mfa/authorize${query}`, { token: service.user().token() })).headers.get('www-authenticate')
+  t.equal(await challenged(PHR), 'Bearer error="insufficient_user_authentication", acr_values="phr"', 'and the challenge says of what')
+  t.equal(await challenged('?acr=mfa'), 'Bearer error="insufficient_user_authentication", acr_values="mfa"')
   const unknown = await plain.call('GET', '/mfa/authorize?acr=high', { token })
   t.match(unknown, { status: 400, body: { errors: [{ field: 'querystring.acr', message: 'must be one of mfa, phr' }] } })
 })

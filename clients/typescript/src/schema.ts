@@ -28,7 +28,7 @@ export interface components {
              */
             action?: "verify" | "login" | "recovery";
             /**
-             * @description With `step_up_required`: only a passkey counts.
+             * @description Only a passkey counts: of `step_up_required`, and for gateways of what must be set up.
              * @enum {unknown}
              */
             acr?: "phr";
