@@ -77,7 +77,7 @@ export async function registerPasskey (mfa: MfaClient, { label, audience, signal
   const { factorId, options } = await mfa.startPasskey(label === undefined ? {} : { label }, call)
   const credential = await ask<PasskeyConfirmRequest>('create', options, signal)
   try {
-    return await mfa.confirmPasskey({ factorId, credential, ...(audience !== undefined && { audience }) }, call)
+    return await handOver(() => mfa.confirmPasskey({ factorId, credential, ...(audience !== undefined && { audience }) }, call))
   } catch (error) {
     // What keeps the new passkey may delete it again; not where the service may have taken it all the same.
     if (error instanceof MfaError && !['outcome_unknown', 'unreachable', 'internal'].includes(error.problem.code)) {
@@ -112,10 +112,25 @@ export async function provePasskey (
   // It counts once. A user who closed the window may answer the same one again.
   prepared?.drop()
   try {
-    return await mfa.verifyPasskey({ credential, ...(acr !== undefined && { acr }), ...(audience !== undefined && { audience }) }, call)
+    return await handOver(() =>
+      mfa.verifyPasskey({ credential, ...(acr !== undefined && { acr }), ...(audience !== undefined && { audience }) }, call))
   } catch (error) {
     prepared?.renew()
     throw error
+  }
+}
+
+const PATIENCE_SECONDS = 5
+
+/** Where the service is busy nothing was accepted, and the same answer is good a moment later: the user is not asked again. */
+async function handOver<T> (call: () => Promise<T>, tries = 3): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    const problem = error instanceof MfaError ? error.problem : undefined
+    if (tries === 1 || problem?.code !== 'unavailable' || problem.retryAfter > PATIENCE_SECONDS) throw error
+    await new Promise<void>(resolve => { setTimeout(resolve, problem.retryAfter * 1000) })
+    return await handOver(call, tries - 1)
   }
 }
 

@@ -171,6 +171,35 @@ t.test('a passkey that the service refused is deleted where it is kept; not wher
   await until(async () => (await device.credentials()).every(id => id === before))
 })
 
+t.test('a busy service is handed the same answer again, a few times, and the user is not asked once more', async t => {
+  const { page, run, sent, device } = await visit(service.user({ sid: 's1' }))
+  let refusals = 0
+  let retryAfter = '1'
+  await page.route(/\/mfa\/passkeys\/(confirm|verify)$/, async route => {
+    if (route.request().method() === 'OPTIONS' || refusals-- <= 0) return await route.continue()
+    await route.fulfill({
+      status: 503,
+      headers: { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'Retry-After', 'retry-after': retryAfter },
+      contentType: 'application/problem+json',
+      body: JSON.stringify({ code: 'unavailable', detail: 'busy' })
+    })
+  })
+  const counted = (path: string): number => sent().filter(line => line === `POST ${path}`).length
+  refusals = 2
+  t.match(await run('lib.registerPasskey(mfa)'), { acr: 'mfa' })
+  t.equal(counted('/mfa/passkeys/confirm'), 3)
+  t.equal((await device.credentials()).length, 1)
+  refusals = 1
+  t.match(await run('lib.provePasskey(mfa)'), { acr: 'phr' })
+  refusals = 3
+  t.match(await run('lib.provePasskey(mfa)'), { code: 'unavailable' })
+  retryAfter = '60'
+  refusals = 1
+  sent()
+  t.match(await run('lib.provePasskey(mfa)'), { code: 'unavailable' }, 'not for a minute')
+  t.equal(counted('/mfa/passkeys/verify'), 1)
+})
+
 t.test('after a removal the device forgets that passkey, and keeps every other', async t => {
   const { page, run, device } = await visit(service.user({ sid: 's1' }))
   await run('lib.registerPasskey(mfa, { label: "Laptop" })')
