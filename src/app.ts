@@ -4,6 +4,7 @@ import { AuditMemory } from './audit/memory.ts'
 import { registerAudit } from './audit/route.ts'
 import type { Config } from './config/config.ts'
 import { Secrets } from './config/secrets.ts'
+import { registerDevices } from './devices/route.ts'
 import { registerEnroll } from './factors/enroll/route.ts'
 import { registerFactors } from './factors/list/route.ts'
 import { tellUnusable } from './factors/passkeys/start.ts'
@@ -185,6 +186,7 @@ export async function createApp (
   registerRecovery(app, services)
   registerSession(app, services)
   registerFactors(app, services)
+  registerDevices(app, services)
   const authorizations = new AuthorizationCache()
   forgetAtChanges(app, authorizations)
   registerAuthorize(app, services, authorizations)

@@ -30,7 +30,7 @@ function importsOf (path: string): string[] {
 const imports = files.flatMap(from => importsOf(from).map(to => ({ from, to })))
 const ours = imports.filter(({ to }) => to.startsWith('.')).map(({ from, to }) => ({ from, to: normalize(join(dirname(from), to)) }))
 
-const NOUNS = ['audit', 'factors', 'gateway', 'keys', 'maintenance', 'policy', 'sessions', 'users', 'webhooks']
+const NOUNS = ['audit', 'devices', 'factors', 'gateway', 'keys', 'maintenance', 'policy', 'sessions', 'users', 'webhooks']
 /** The first folder of a path, or the file itself where it lies in none. */
 const partOf = (path: string): string => path.includes('/') ? path.split('/')[0] as string : path.replace('.ts', '')
 const stageOf = (path: string): string => path.split('/').at(-1) as string

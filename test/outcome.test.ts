@@ -5,6 +5,7 @@ import t from 'tap'
 import { administrator } from './helpers/administrator.ts'
 import { Authenticator } from './helpers/authenticator.ts'
 import { ownDatabase } from './helpers/database.ts'
+import { login, truster } from './helpers/devices.ts'
 import { answerChallenge, enrollPasskey, PASSKEYS, startPasskey } from './helpers/passkeys.ts'
 import { startProxy } from './helpers/proxy.ts'
 import { type Answer, type User, startService } from './helpers/service.ts'
@@ -68,6 +69,19 @@ const helped = async () => {
   const { user, id } = await enrolled()
   const read = async (): Promise<any> => (await on(admin, 'GET', `/admin/users/${id}`, undefined, token)).body
   return { by: admin, token, user, id, read, body: { reason: 'Ticket 4711' } }
+}
+
+const trusting = async () => {
+  const { user: by, ...made } = await truster(service)
+  const list = async (): Promise<unknown[]> => (await on(by, 'GET', '/mfa/devices')).body.items
+  return { by, ...made, list }
+}
+const trustingOf = async () => {
+  const { by, deviceId } = await trusting()
+  const { admin, token } = await administrator(service, ['mfa:admin'], by.tenant)
+  const path = `/admin/users/${(await by.row()).id}`
+  const read = async (): Promise<unknown[]> => (await on(admin, 'GET', path, undefined, token)).body.devices
+  return { admin, token, path, deviceId, read }
 }
 
 const actions: Record<string, () => Promise<Action>> = {
@@ -276,6 +290,43 @@ const actions: Record<string, () => Promise<Action>> = {
       token,
       look: async () => (await on(by, 'POST', `/admin/users/${id}/sign-out`, body, token)).status === 204
     }
+  },
+  async trustDevice () {
+    const { by, token, list } = await trusting()
+    return { by, path: '/mfa/devices', token, look: async () => (await list()).length === 2 }
+  },
+  async useDevice () {
+    const { by, deviceToken } = await trusting()
+    const session = login(by)
+    return {
+      by,
+      path: '/mfa/devices/use',
+      body: { deviceToken },
+      token: session,
+      look: async () => (await on(by, 'POST', '/mfa/devices/use', { deviceToken }, session)).status === 200
+    }
+  },
+  async forgetDevice () {
+    const { by, token, deviceId, list } = await trusting()
+    return { by, path: `/mfa/devices/${deviceId}`, token, look: async () => (await list()).length === 0 }
+  },
+  async forgetDevices () {
+    const { by, token, list } = await trusting()
+    return { by, path: '/mfa/devices', token, look: async () => (await list()).length === 0 }
+  },
+  async revokeDevice () {
+    const { admin, token, path, deviceId, read } = await trustingOf()
+    return {
+      by: admin,
+      path: `${path}/devices/${deviceId}`,
+      body: { reason: 'x' },
+      token,
+      look: async () => (await read()).length === 0
+    }
+  },
+  async revokeDevices () {
+    const { admin, token, path, read } = await trustingOf()
+    return { by: admin, path: `${path}/devices`, body: { reason: 'x' }, token, look: async () => (await read()).length === 0 }
   },
   async eraseUser () {
     const { by, token, id, body } = await helped()

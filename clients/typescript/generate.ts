@@ -32,7 +32,7 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
 
 /** What each action may give as its reason, so that a `switch` over the action knows the rest. */
 const REASONS: Record<string, string[]> = {
-  allow: ['mfa_verified', 'idp_mfa', 'not_required', 'exempt_sso', 'exempt_user', 'grace', 'report_only'],
+  allow: ['mfa_verified', 'idp_mfa', 'trusted_device', 'not_required', 'exempt_sso', 'exempt_user', 'grace', 'report_only'],
   verify: ['factor_enrolled', 'phishing_resistant_required'],
   enroll: ['required_by_policy', 'phishing_resistant_required'],
   deny: ['user_disabled']

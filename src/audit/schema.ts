@@ -6,7 +6,8 @@ import { EventCursor, GivenTime, Limit, MAX_LENGTH, QueryName, Uuid } from '../h
 export const actionsOf = (kinds: readonly FactorKind[]): string[] => [
   'factor.started', 'factor.confirmed', 'factor.renamed', 'factor.removed',
   ...kinds.flatMap(({ audit: { accepted, refused, told } }) => [...accepted, ...refused, ...told]),
-  'recovery.accepted', 'recovery.refused', 'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used', 'session.ended',
+  'recovery.accepted', 'recovery.refused', 'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used', 'device.trusted',
+  'device.used', 'device.refused', 'device.removed', 'session.ended',
   'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set', 'user.disabled', 'user.enabled', 'user.erased',
   'users.synced', 'policy.changed', 'access.refused', 'secret.unreadable', 'key.rotated', 'spray.suspected', 'guessing.suspected',
   'policy.would_enroll', 'notice.retried'
@@ -46,7 +47,7 @@ const AuditEvent = (kinds: readonly FactorKind[]) => Type.Object({
   user: Nullable('The name to show, as in `actor`'),
   action: Type.String({ description: 'What was done', examples: actionsOf(kinds) }),
   outcome: Type.Enum(['success', 'failure']),
-  factorKind: Nullable(`${kinds.map(({ kind }) => `\`${kind}\``).join(', ')}, \`recovery\`, or \`bypass\` (a code from an administrator)`),
+  factorKind: Nullable(`${kinds.map(({ kind }) => `\`${kind}\``).join(', ')}, \`recovery\`, \`bypass\` (a code from an administrator), or \`device\` (a trusted one)`),
   address: Nullable('Where it came from'),
   requestId: Nullable('As in `X-Request-Id`'),
   details: Type.Object({}, { additionalProperties: true, description: 'More, depending on the action. Never a secret' })

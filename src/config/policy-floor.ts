@@ -18,6 +18,7 @@ const FIELDS = {
   ssoRule: Type.Enum(['exempt_sso_only', 'exempt_sso_session', 'none']),
   phishingResistant: Type.Enum(['off', 'administrators', 'required']),
   phishingResistantFrom: Type.Union([Time, Type.Null()]),
+  trustedDeviceDays: Type.Integer({ minimum: 0, maximum: 30 }),
   maxExemptionDays: Type.Integer({ minimum: 0, maximum: 3650 })
 } satisfies Record<keyof Floor, unknown>
 

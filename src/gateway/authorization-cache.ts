@@ -41,7 +41,8 @@ export class AuthorizationCache {
 
   /** @param caller just read, with the authentication that was found for its session */
   keep (caller: Caller, { userId, epoch, session: { authentication, generation } }: User, now: Date): void {
-    if (authentication === null) return
+    // What a device lifted is asked about each time: it may have come to its end by the policy, or by a role.
+    if (authentication === null || authentication.acr === 'mfa-device') return
     const nowSeconds = now.getTime() / 1000
     const { tenant, session } = caller
     const [user, token] = [userOf(caller), tokenOf(caller)]

@@ -1,6 +1,6 @@
 import { type Acr, type Caller, isAtLeast, toldAcr } from '../http/auth/caller.ts'
 import { isFresh, type LoginAge, loginAge } from '../platform/time.ts'
-import { decide, type DecisionSettings, isPhrRequired } from '../policy/decide.ts'
+import { countsStill, decide, type DecisionSettings, isPhrRequired } from '../policy/decide.ts'
 import type { Decision } from '../policy/policy.ts'
 import type { User } from '../users/user.ts'
 
@@ -33,12 +33,13 @@ export function decideAuthorize (user: User, caller: Caller, demands: Demands, n
   const decision = decide(user, caller, now, settings)
   if (decision.action === 'deny') return { action: 'deny' }
   const isPhrWanted = isPhrRequired(user, now, settings, caller)
-  const authentication = [tokenAuthentication(caller), user.session.authentication, idpAuthentication(caller)].find(authentication =>
-    authentication !== null && (!isPhrWanted || isPhr(authentication)) && meets(authentication, demands, now)
+  const counting = [tokenAuthentication(caller), user.session.authentication, idpAuthentication(caller)].flatMap(each =>
+    each !== null && countsStill(each, user, settings) && (!isPhrWanted || isPhr(each)) && meets(each, demands, now) ? [each] : []
   )
-  if (authentication !== undefined && authentication !== null) return allowBy(authentication, demands)
-  const isMoreDemanded = demands.acr !== undefined || demands.maxAge !== undefined
-  if (decision.action === 'allow' && !isMoreDemanded) return { action: 'allow', acr: 'none', reason: decision.reason }
+  // What was proved comes before a device that stands for it.
+  const authentication = counting.find(({ acr }) => acr !== 'mfa-device') ?? counting[0]
+  if (authentication !== undefined) return allowBy(authentication, demands)
+  if (decision.action === 'allow' && !isMoreDemanded(demands)) return { action: 'allow', acr: 'none', reason: decision.reason }
   const acr = isPhrWanted ? 'phr' : demands.acr
   if (user.factors.length === 0) return { action: 'enroll', acr, login: loginAge(caller.authTime, now, settings.loginFreshSeconds) }
   if (acr !== 'phr' || settings.canProve('phr', user)) return { action: 'verify', acr }
@@ -55,9 +56,15 @@ const idpAuthentication = ({ isIdpMfa, isIdpPhr, authTime }: Caller): Authentica
 
 const isPhr = ({ acr, isIdpPhr }: Authentication): boolean => acr === 'phr' || isIdpPhr === true
 
+const isMoreDemanded = ({ acr, maxAge }: Demands): boolean => acr !== undefined || maxAge !== undefined
+
+/** A trusted device meets no demand, whatever it is: its `auth_time` is of another login. */
 const meets = ({ acr, authTime }: Authentication, demands: Demands, now: Date): boolean =>
+  (acr !== 'mfa-device' || !isMoreDemanded(demands)) &&
   (demands.acr === undefined || (acr !== 'idp-mfa' && isAtLeast(acr, demands.acr))) &&
   (demands.maxAge === undefined || isFresh(authTime, now, demands.maxAge))
 
+const REASONS: Partial<Record<Authentication['acr'], Decision['reason']>> = { 'idp-mfa': 'idp_mfa', 'mfa-device': 'trusted_device' }
+
 const allowBy = ({ acr }: Authentication, demands: Demands): Answer =>
-  ({ action: 'allow', acr: acr === 'idp-mfa' ? acr : toldAcr(acr, demands.acr), reason: acr === 'idp-mfa' ? 'idp_mfa' : 'mfa_verified' })
+  ({ action: 'allow', acr: acr === 'idp-mfa' ? acr : toldAcr(acr, demands.acr), reason: REASONS[acr] ?? 'mfa_verified' })

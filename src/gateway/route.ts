@@ -16,13 +16,13 @@ const ABOUT =
   'difference. `X-MFA-Action` (`verify`, `enroll` or `login`) and `X-MFA-Location` say where the user goes next. `return_to` in it is ' +
   'the URL that a trusted proxy gives in `X-Forwarded-Proto`, `-Host` and `-Uri` (or `X-Original-URL`), if its host is allowed ' +
   "(`RETURN_HOSTS`). A machine's token is 403. MFA tokens are checked without the database; remembered sessions cost one query every " +
-  '30 seconds. Where the policy asks for passkeys, what was proved by a code costs one each time. A revoked token is dead within a ' +
-  'second. There is no flood limit, and no answer to pages of other origins.'
+  '30 seconds, those of a trusted device one each time. Where the policy asks for passkeys, what was proved by a code costs one each ' +
+  'time. A revoked token is dead within a second. There is no flood limit, and no answer to pages of other origins.'
 
 const ALLOWED =
   'Let it through. Has `X-MFA-User` (`userId`), `X-MFA-Subject`, `X-MFA-Namespace`, `X-MFA-Tenant`, `X-MFA-Acr` (`mfa`, ' +
-  '`mfa-recovery`, `idp-mfa` or `none`; `phr` if you asked for it) and `X-MFA-Reason`, always all of them, percent-encoded (UTF-8) ' +
-  'where they are not printable ASCII. Your application takes the user from these headers only.'
+  '`mfa-recovery`, `mfa-device`, `idp-mfa` or `none`; `phr` if you asked for it) and `X-MFA-Reason`, always all of them, percent-encoded ' +
+  '(UTF-8) where they are not printable ASCII. Your application takes the user from these headers only.'
 
 /** One question of gateways: may this token pass? */
 export function registerAuthorize (app: FastifyInstance, services: Services, cache: AuthorizationCache): void {

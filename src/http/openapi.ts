@@ -41,6 +41,7 @@ interface Operation {
     | 'Recovery'
     | 'Session'
     | 'Factors'
+    | 'Devices'
     | 'Gateway'
     | 'Status'
     | 'Policy'
@@ -175,6 +176,7 @@ const TAGS = [
   { name: 'Recovery', description: 'Codes for a lost phone.' },
   { name: 'Session', description: 'One code per login instead of one every 15 minutes; and log-out.' },
   { name: 'Factors', description: 'The user\'s own authenticators.' },
+  { name: 'Devices', description: 'Devices that are not asked again for some days, where the policy lets users trust them.' },
   { name: 'Gateway', description: 'What a gateway asks before it lets a request through.' },
   { name: 'Policy', description: 'For administrators: who must have MFA, and who a draft would ask.' },
   { name: 'Users', description: 'For administrators: who has MFA, who must, and help for users who lost a phone or are attacked.' },

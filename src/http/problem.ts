@@ -135,6 +135,10 @@ export const DETAILS = {
     'Only a passkey counts for this user, for applications too. Repeat the call without `audience`, then POST /mfa/passkeys/challenge ' +
     'and POST /mfa/passkeys/verify.',
   lastPasskey: 'The policy requires a passkey of this user. Add another one before you remove the last.',
+  device: 'This device is not trusted, or not any more. Forget its token, and ask for a second factor.',
+  noDevices:
+    'This user cannot trust devices here: the policy does not let them (`trustedDeviceDays` in GET /mfa/status), or the tokens of their ' +
+    'issuer name no login session.',
   bypassCode: 'Ask an administrator for a new code. Each works once, and for 15 minutes at most. Check this one for typing errors first.',
   noCodes: 'This user has no recovery codes. POST /mfa/recovery/codes makes them, once there is a second factor.',
   nothingToReset: 'This user has no authenticators and no recovery codes: there is nothing to reset.',

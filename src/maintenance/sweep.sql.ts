@@ -8,15 +8,19 @@ const INTERVAL_MS = 60_000
 /** How long a webhook event stays that could not be delivered. Less than an audit event does. */
 const WEBHOOK_EVENT_DAYS = 30
 
+/** No policy lets a device be trusted for longer. */
+const DEVICE_DAYS = 30
+
 /**
- * Removes what has ended: remembered sessions, enrollments that were not confirmed, codes of administrators, revocations that no
- * token is older than, webhook events that could not be delivered, what attacks are seen by. Answers how many rows went. Reports refused
- * codes that were not reported yet, and keeps the changes few that reports add up.
+ * Removes what has ended: remembered sessions, trusted devices, enrollments that were not confirmed, codes of administrators,
+ * revocations that no token is older than, webhook events that could not be delivered, what attacks are seen by. Answers how many rows
+ * went. Reports refused codes that were not reported yet, and keeps the changes few that reports add up.
  */
 export async function sweep (db: Database): Promise<number> {
   const sessions = await db.reports`DELETE FROM mfa_sessions WHERE expires_at < now() RETURNING 1`
   const enrollments = await db.reports`DELETE FROM enrollments WHERE expires_at < now() RETURNING 1`
   const bypasses = await db.reports`DELETE FROM bypasses WHERE expires_at < now() RETURNING 1`
+  const devices = await db.reports`DELETE FROM devices WHERE earned_at < now() - ${DEVICE_DAYS}::int * interval '24 hours' RETURNING 1`
   const revocations = await db
     .reports`DELETE FROM revocations WHERE at < now() - ${REVOCATION_SECONDS}::int * interval '1 second' RETURNING 1`
   const webhookEvents = await db
@@ -25,7 +29,8 @@ export async function sweep (db: Database): Promise<number> {
   const suspicions = await db.reports`DELETE FROM suspicions WHERE at < now() - interval '24 hours' RETURNING 1`
   await reportRefusals(db)
   await foldTallies(db)
-  return [sessions, enrollments, bypasses, revocations, webhookEvents, failures, suspicions].reduce((count, rows) => count + rows.length, 0)
+  const swept = [sessions, enrollments, bypasses, devices, revocations, webhookEvents, failures, suspicions]
+  return swept.reduce((count, rows) => count + rows.length, 0)
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Acr, Caller, LoginType } from '../http/auth/caller.ts'
-import { type LoginAge, loginAge } from '../platform/time.ts'
+import { isFresh, type LoginAge, loginAge } from '../platform/time.ts'
 import { areGroupsUnknown, groupsOf, isSsoOnly } from '../users/sources.ts'
 import type { Factor, User } from '../users/user.ts'
 import { type Floor, rulesOf, stricter } from './floor.ts'
@@ -67,10 +67,40 @@ function decideBy (rules: Rule[], user: DecisionInput, proof: Proof, now: Date, 
 
 /** Where any second factor counts. */
 function decideByAny (rules: Rule[], user: DecisionInput, proof: Proof, now: Date, settings: DecisionSettings): Decision {
-  if (proof.mfa !== undefined || user.session.authentication !== null) return { action: 'allow', reason: 'mfa_verified' }
+  const acrs = provedAcrs(user, proof, settings)
+  if (acrs.some(acr => acr !== 'mfa-device')) return { action: 'allow', reason: 'mfa_verified' }
   if (proof.isIdpMfa) return { action: 'allow', reason: 'idp_mfa' }
+  if (acrs.length > 0) return { action: 'allow', reason: 'trusted_device' }
   return rules.map(rule => decideUnder(rule, user, proof, now, settings)).reduce(stricter)
 }
+
+/** What a second factor of the session was worth, by its token and as it is remembered, as far as it counts still. */
+const provedAcrs = (user: DecisionInput, { mfa, authTime }: Proof, settings: DecisionSettings): Acr[] =>
+  [mfa === undefined ? null : { acr: mfa.acr, authTime }, user.session.authentication].flatMap(proved =>
+    proved !== null && countsStill(proved, user, settings) ? [proved.acr] : []
+  )
+
+/**
+ * For how many days this user may trust a device; 0: not at all, as where only a passkey counts of them. It is asked anew at each use,
+ * and in each decision.
+ */
+export function trustedDeviceDays (user: DecisionInput, settings: DecisionSettings): number {
+  if (user.isAdministrator || isPhrRequired(user, user.readAt, settings)) return 0
+  return Math.min(...rulesOf(user.policy, settings.floor).map(rule => rule.trustedDeviceDays))
+}
+
+/** Does what was proved count still? Of a device's the age is asked, by the database's clock and the policy of now. */
+export function countsStill (
+  { acr, authTime }: { acr: Acr | 'idp-mfa', authTime: number | undefined },
+  user: DecisionInput,
+  settings: DecisionSettings
+): boolean {
+  if (acr !== 'mfa-device') return true
+  const days = trustedDeviceDays(user, settings)
+  return days > 0 && isFresh(authTime, user.readAt, days * DAY_SECONDS)
+}
+
+export const DAY_SECONDS = 86_400
 
 const hasProvedPhr = ({ session }: Pick<DecisionInput, 'session'>, { mfa, isIdpPhr }: Proof): boolean =>
   [mfa?.acr, session.authentication?.acr].includes('phr') || isIdpPhr

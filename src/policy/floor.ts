@@ -9,6 +9,7 @@ export interface Floor {
   ssoRule?: SsoRule
   phishingResistant?: PhishingResistant
   phishingResistantFrom?: Date | null
+  trustedDeviceDays?: number
   /** How long an administrator may exempt a user. */
   maxExemptionDays?: number
 }
@@ -67,7 +68,8 @@ export function fieldsBelow (change: Partial<PolicyFields>, floor: Floor | null)
     phishingResistant: (given, least) => PHISHING_RESISTANT.indexOf(given) < PHISHING_RESISTANT.indexOf(least),
     // All users may have longer than the floor's administrators, who are bound by the floor itself.
     phishingResistantFrom: (given, least) =>
-      !(change.phishingResistant === 'required' && floor.phishingResistant === 'administrators') && isLater(given, least)
+      !(change.phishingResistant === 'required' && floor.phishingResistant === 'administrators') && isLater(given, least),
+    trustedDeviceDays: (given, least) => given > least
   }
   const isFieldBelow = <F extends keyof PolicyFields>(field: F): boolean => {
     const [given, least] = [change[field], (floor as Partial<PolicyFields>)[field]]

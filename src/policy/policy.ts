@@ -19,6 +19,8 @@ export interface Policy {
   phishingResistant: PhishingResistant
   /** It binds no one before. */
   phishingResistantFrom: Date | null
+  /** For how many days a user may trust a device; 0: not at all. */
+  trustedDeviceDays: number
   version: number
   updatedAt: Date | null
   updatedBy: string | null
@@ -36,6 +38,7 @@ export const DEFAULT_POLICY: Readonly<Policy> = {
   ssoRule: 'exempt_sso_only',
   phishingResistant: 'off',
   phishingResistantFrom: null,
+  trustedDeviceDays: 0,
   version: 0,
   updatedAt: null,
   updatedBy: null
@@ -46,6 +49,7 @@ export interface Decision {
   reason:
     | 'mfa_verified'
     | 'idp_mfa'
+    | 'trusted_device'
     | 'not_required'
     | 'exempt_sso'
     | 'exempt_user'

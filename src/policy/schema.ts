@@ -27,6 +27,11 @@ const PhishingResistant = Type.Enum(['off', 'administrators', 'required'], {
     '`required`, once their grace is over. `off`: no one'
 })
 const PHISHING_RESISTANT_FROM = 'No one needs a passkey before this time, which decisions have as their `deadline`'
+const TrustedDeviceDays = Type.Integer({
+  minimum: 0,
+  maximum: 30,
+  description: 'For how many days users may trust a device: it is not asked again. 0: not at all. It counts for devices that are there, too'
+})
 const MaxExemptionDays = Type.Integer({ description: 'How many days an exemption may last' })
 
 const changes = {
@@ -41,7 +46,8 @@ const changes = {
   enforceFrom: Type.Optional({ ...NullableGivenTime, description: 'No one must enroll before this time' }),
   ssoRule: Type.Optional(SsoRule),
   phishingResistant: Type.Optional(PhishingResistant),
-  phishingResistantFrom: Type.Optional({ ...NullableGivenTime, description: PHISHING_RESISTANT_FROM })
+  phishingResistantFrom: Type.Optional({ ...NullableGivenTime, description: PHISHING_RESISTANT_FROM }),
+  trustedDeviceDays: Type.Optional(TrustedDeviceDays)
 }
 
 export const PolicyChange = Type.Object(changes, {
@@ -66,6 +72,7 @@ export const PolicyFloor = Type.Object({
   ssoRule: Type.Optional(SsoRule),
   phishingResistant: Type.Optional(PhishingResistant),
   phishingResistantFrom: Type.Optional(NullableTime),
+  trustedDeviceDays: Type.Optional(TrustedDeviceDays),
   maxExemptionDays: Type.Optional(MaxExemptionDays)
 }, {
   $id: 'PolicyFloor',
@@ -81,6 +88,7 @@ export const Policy = Type.Object({
   ssoRule: SsoRule,
   phishingResistant: PhishingResistant,
   phishingResistantFrom: NullableTime,
+  trustedDeviceDays: TrustedDeviceDays,
   version: Type.Integer({ description: 'The `ETag`. 0 until the first change' }),
   updatedAt: NullableTime,
   updatedBy: Type.Union([Type.String(), Type.Null()], { description: 'The `userId` of an administrator, or `operator`' }),
@@ -95,6 +103,7 @@ export const Policy = Type.Object({
     ssoRule: 'exempt_sso_only',
     phishingResistant: 'administrators',
     phishingResistantFrom: '2026-12-24T12:00:00.000Z',
+    trustedDeviceDays: 0,
     version: 1,
     updatedAt: '2026-11-24T12:00:00.000Z',
     updatedBy: '8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3',

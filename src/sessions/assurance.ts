@@ -86,8 +86,12 @@ export function decideCodeRule ({ factors, isAdministrator, isCodeRequired }: Us
   return hasAdministrator ? 'probation' : 'not_required'
 }
 
+/** Was a second factor proved, by a code or what else a factor answers? Not where a trusted device stands for one. */
+export const isProved = ({ mfa }: Caller): boolean => mfa !== undefined && mfa.acr !== 'mfa-device'
+
+/** A trusted device is never fresh: its `auth_time` is of another login. */
 export const hasFreshMfa = (caller: Caller, now: Date, maxAgeSeconds: number): boolean =>
-  caller.mfa !== undefined && isFresh(caller.authTime, now, maxAgeSeconds)
+  isProved(caller) && isFresh(caller.authTime, now, maxAgeSeconds)
 
 export type AdminRefusal = 'not_enrolled' | 'no_passkey' | 'forbidden' | StepUp
 

@@ -29,7 +29,7 @@ export function decideRenew (
 ): RenewDecision {
   const isPhrWanted = audience !== undefined && isPhrRequired(user, now, settings, caller)
   const wanted = acr ?? (isPhrWanted ? 'phr' : undefined)
-  const authentication = renewableAuthentication(caller, user.session.authentication, wanted, settings.secondMethods)
+  const authentication = renewableAuthentication(user, caller, wanted, settings)
   if (authentication !== null) return { outcome: 'renew', authentication }
   const decision = decide(user, caller, now, settings)
   if (acr === undefined && audience !== undefined && decision.action === 'allow') return { outcome: 'allow', decision }

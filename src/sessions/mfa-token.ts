@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { type Acr, type Caller, isAtLeast } from '../http/auth/caller.ts'
 import type { MfaTokenClaims } from '../http/auth/mfa-claims.ts'
 import type { KeyRing } from '../keys/keys.ts'
-import type { RememberedAuthentication } from '../users/user.ts'
+import { countsStill, type DecisionSettings } from '../policy/decide.ts'
+import type { RememberedAuthentication, User } from '../users/user.ts'
 import { macOf, type SessionOwner } from './remembered.ts'
 
 /** The second factor that was just proved, or that an earlier token carries on. Times are unix seconds. */
@@ -13,7 +14,7 @@ export interface Authentication {
   authTime: number
   /** It rests on a code of an administrator: then it sets up a factor, and changes no other. */
   isBypass?: boolean
-  /** Of a remembered one: when it stops to count. */
+  /** Of one that is remembered, or is about to be: when it stops to count. */
   endsAt?: number
 }
 
@@ -30,7 +31,7 @@ const provedBefore = ({ amr, isIdpMfa }: Caller, secondMethods: ReadonlySet<stri
 /**
  * Claims for `caller` after `authentication`. Identity and rights are the verified token's; the end is never past that
  * token's, unless its issuer is configured to lift that.
- * `amr` is what was really proved, as each kind of factor has it.
+ * `amr` is what was really proved, as each kind of factor has it; for a trusted device nothing was.
  */
 export function mfaTokenClaims (
   caller: Caller,
@@ -45,7 +46,11 @@ export function mfaTokenClaims (
   return {
     ...identityClaims(caller, subject, settings),
     auth_time: authentication.authTime,
-    amr: [...new Set([...provedBefore(caller, settings.secondMethods), ...authentication.methods, 'mfa'])],
+    amr: [...new Set([
+      ...provedBefore(caller, settings.secondMethods),
+      ...authentication.methods,
+      ...(authentication.acr === 'mfa-device' ? [] : ['mfa'])
+    ])],
     acr: authentication.acr,
     fid: authentication.factorId,
     ...(authentication.isBypass === true && { bypass: true as const }),
@@ -99,7 +104,7 @@ const BYPASS = 'bypass'
 export function authenticationToRemember (
   user: Pick<SessionOwner, 'tenant' | 'userId' | 'epoch'>,
   { session }: Caller,
-  { acr, methods, factorId, authTime, isBypass }: Authentication,
+  { acr, methods, factorId, authTime, isBypass, endsAt }: Authentication,
   maxAgeSeconds: number,
   peppers: KeyRing
 ): object | null {
@@ -110,7 +115,7 @@ export function authenticationToRemember (
     methods: isBypass === true ? [...methods, BYPASS] : methods,
     factorId,
     authTime,
-    endsAt: authTime + maxAgeSeconds
+    endsAt: endsAt ?? authTime + maxAgeSeconds
   }
   return {
     issuer: session.issuer,
@@ -129,14 +134,18 @@ export const rememberedAuthentication = (authentication: RememberedAuthenticatio
 })
 
 /**
- * The authentication that a renewal carries on: an MFA token's own, else what is remembered for the session; with `acr`, one
- * that is enough.
+ * The authentication that a renewal carries on: an MFA token's own, else what is remembered for the session, if it counts still; with
+ * `acr`, one that is enough.
  */
 export const renewableAuthentication = (
-  caller: Caller, remembered: RememberedAuthentication | null, acr: Acr | undefined, secondMethods: ReadonlySet<string>
+  user: User,
+  caller: Caller,
+  acr: Acr | undefined,
+  settings: DecisionSettings & Pick<TokenSettings, 'secondMethods'>
 ): Authentication | null =>
-  [authenticationOf(caller, secondMethods), remembered].find(each => each !== null && (acr === undefined || isAtLeast(each.acr, acr))) ??
-    null
+  [authenticationOf(caller, settings.secondMethods), user.session.authentication].find(each =>
+    each !== null && countsStill(each, user, settings) && (acr === undefined || isAtLeast(each.acr, acr))
+  ) ?? null
 
 const APPLICATION_TOKEN_SECONDS = 300
 

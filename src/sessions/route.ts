@@ -6,6 +6,7 @@ import { operation } from '../http/openapi.ts'
 import { evenIfGone } from '../http/plugins/budget.ts'
 import { DETAILS, Problem } from '../http/problem.ts'
 import { decisionSettings, type Services } from '../services.ts'
+import { isProved } from './assurance.ts'
 import { decideRenew, type RenewSettings } from './decide.ts'
 import { checkKnown, issueToken } from './issue.ts'
 import { allowedTokenClaims } from './mfa-token.ts'
@@ -102,7 +103,8 @@ function registerEnd (app: FastifyInstance, { config, db, guard }: Services): vo
       id: 'endAllSessions',
       tag: 'Session',
       summary: 'Sign out everywhere',
-      description: 'Needs an MFA token. Ends all MFA tokens and remembered sessions of the user.',
+      description:
+        'Needs an MFA token, and not that of a trusted device. Ends all MFA tokens, remembered sessions and trusted devices of the user.',
       body: EMPTY,
       answers: { 204: { description: 'Ended.' } },
       ifUnknown: 'Look at GET /mfa/status with this token: if it was done, it is `invalid_token`.',
@@ -110,7 +112,7 @@ function registerEnd (app: FastifyInstance, { config, db, guard }: Services): vo
     })
   }, async (request, reply) => {
     const { caller, storedUser: { tenant, userId, epoch, factors } } = request
-    if (caller.mfa === undefined) {
+    if (!isProved(caller)) {
       if (factors.length === 0) throw new Problem('not_enrolled')
       throw new Problem('step_up_required', { action: 'verify', maxAge: config.MFA_TOKEN_SECONDS })
     }

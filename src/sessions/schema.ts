@@ -11,10 +11,10 @@ export type TokenRequest = Static<typeof TokenRequest>
 
 export const SessionToken = Type.Object({
   ...tokenFields,
-  acr: Type.Enum(['mfa', 'mfa-recovery', 'phr', 'none', 'idp-mfa'], {
+  acr: Type.Enum(['mfa', 'mfa-recovery', 'mfa-device', 'phr', 'none', 'idp-mfa'], {
     description:
-      '`phr`: a passkey; for an application only if you asked for it. `none` and `idp-mfa` are only in tokens for an application, for ' +
-      'users who are allowed without a second factor here'
+      '`phr`: a passkey; for an application only if you asked for it. `mfa-device`: a trusted device. `none` and `idp-mfa` are only in ' +
+      'tokens for an application, for users who are allowed without a second factor here'
   })
 }, { $id: 'SessionToken', examples: [tokenExample] })
 

@@ -11,7 +11,7 @@ import { rememberedAuthentication } from '../sessions/mfa-token.ts'
 import { isGenuine, type StoredAuthentication } from '../sessions/remembered.ts'
 import { foldAccount } from './account.ts'
 import { recordedClaims, claimedAccounts, claimedGroups } from './issuer-claims.ts'
-import type { Credential, Factor, Pending, User, RecoverySet, RememberedSession, Throttle, WholeUser } from './user.ts'
+import type { Credential, Factor, Pending, User, RecoverySet, RememberedSession, Throttle, TrustedDevice, WholeUser } from './user.ts'
 
 type Json<T> = {
   [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] extends Buffer ? string : T[K]
@@ -29,9 +29,11 @@ interface Answer {
   pending: Array<Of<Json<Pending>>> | null
   sets: Array<Of<Pick<Json<RecoverySet>, 'id' | 'generatedAt' | 'acknowledgedAt'>>> | null
   codes: Array<Of<{ isUsed: boolean }>> | null
+  devices: DeviceRow[] | null
 }
 
 type Of<Row> = Row & { userId: string }
+type DeviceRow = Of<Json<TrustedDevice>> & { epoch: number }
 type FactorRow = Of<Omit<Json<Factor>, 'credential'>> & { credential: Json<Credential> | null }
 
 type UserRow = Pick<Json<User>, 'namespace' | 'subject' | 'account' | 'epoch' | 'revision' | 'sources' | 'isDisabled' | 'isAdministrator' |
@@ -198,7 +200,8 @@ function toUser (tenant: string, row: UserRow, answer: Answer, session: Wanted['
   const whole: WholeUser = {
     ...user,
     pending: of(answer.pending).map(toPending),
-    recovery: toRecovery(of(answer.sets)[0], of(answer.codes))
+    recovery: toRecovery(of(answer.sets)[0], of(answer.codes)),
+    devices: of(answer.devices).filter(({ epoch }) => epoch === row.epoch).map(toDevice)
   }
   return whole
 }
@@ -219,6 +222,13 @@ const toRecovery = (set: NonNullable<Answer['sets']>[number] | undefined, codes:
         total: codes.length,
         remaining: codes.filter(({ isUsed }) => !isUsed).length
       }
+
+const toDevice = ({ userId, epoch, ...row }: DeviceRow): TrustedDevice => ({
+  ...row,
+  createdAt: new Date(row.createdAt),
+  lastUsedAt: date(row.lastUsedAt),
+  mac: bytes(row.mac)
+})
 
 const toFactor = ({ userId, credential, ...row }: FactorRow): Factor => ({
   ...row,

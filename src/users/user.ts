@@ -49,6 +49,19 @@ export interface WholeUser extends User {
   /** One of each kind at most, oldest first. */
   pending: Pending[]
   recovery: RecoverySet | null
+  /** Those of this epoch, the newest first, however old they are. */
+  devices: TrustedDevice[]
+}
+
+/** A device that the user trusts; `earnedAt` in unix seconds. `mac` says that it was made by this service. */
+export interface TrustedDevice {
+  id: string
+  name: string | null
+  factorId: string
+  earnedAt: number
+  createdAt: Date
+  lastUsedAt: Date | null
+  mac: Buffer
 }
 
 /** An administrator's; `until` null: without an end. */

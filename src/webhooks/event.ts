@@ -1,8 +1,8 @@
 /** What concerns a user, the policy or an attack, whatever the kinds of factor. */
 const COMMON_TYPES = [
-  'factor.confirmed', 'factor.removed', 'recovery.accepted', 'recovery.low', 'recovery.regenerated', 'bypass.issued', 'bypass.used',
-  'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set', 'user.disabled', 'user.enabled', 'user.erased',
-  'policy.changed', 'spray.suspected', 'guessing.suspected'
+  'factor.confirmed', 'factor.removed', 'device.trusted', 'recovery.accepted', 'recovery.low', 'recovery.regenerated', 'bypass.issued',
+  'bypass.used', 'user.unlocked', 'user.reset', 'user.signed_out', 'user.exempted', 'user.grace_set', 'user.disabled', 'user.enabled',
+  'user.erased', 'policy.changed', 'spray.suspected', 'guessing.suspected'
 ] as const
 export type CommonWebhookEventType = typeof COMMON_TYPES[number]
 /** Of a kind of factor: too many wrong codes, or a passkey that may have been copied. */

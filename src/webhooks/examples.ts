@@ -19,7 +19,8 @@ const POLICY = {
   enforceFrom: null,
   ssoRule: 'exempt_sso_only',
   phishingResistant: 'off',
-  phishingResistantFrom: null
+  phishingResistantFrom: null,
+  trustedDeviceDays: 0
 }
 const reason = 'Ticket 4711'
 
@@ -32,6 +33,13 @@ const commonExamples = (kind: string): Record<CommonWebhookEventType, Example> =
   return {
     'factor.confirmed': { about: 'an authenticator was set up', event: { ...OF_KIND, details: FACTOR } },
     'factor.removed': { about: 'an authenticator was removed', event: { ...OF_KIND, details: { ...FACTOR, ...USED } } },
+    'device.trusted': {
+      about: 'the user trusts a device: it is not asked for a second factor',
+      event: {
+        factorKind: 'device',
+        details: { deviceId: '9b0c3d6e-1f2a-4b5c-8d7e-6f5a4b3c2d1e', name: 'Work laptop', factorId: FACTOR.factorId }
+      }
+    },
     'recovery.accepted': { about: 'a recovery code was used', event: { ...RECOVERY, details: { remaining: 3 } } },
     'recovery.low': { about: '3, 1 or no recovery codes are left', event: { ...RECOVERY, details: { remaining: 3 } } },
     'recovery.regenerated': { about: 'new recovery codes replaced the old ones', event: { ...RECOVERY, details: {} } },

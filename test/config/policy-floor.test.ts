@@ -4,7 +4,14 @@ import { parsePolicyFloor } from '../../src/config/policy-floor.ts'
 t.test('a floor is read as it is written', async t => {
   t.same(parsePolicyFloor('POLICY_FLOOR', '{}'), {})
   t.same(parsePolicyFloor('POLICY_FLOOR', '{"enforceFrom":null,"groups":null}'), { enforceFrom: null, groups: null })
-  const floor = { enforcement: 'required', groups: ['a', 'x'.repeat(512)], gracePeriodDays: 7, ssoRule: 'none', maxExemptionDays: 0 }
+  const floor = {
+    enforcement: 'required',
+    groups: ['a', 'x'.repeat(512)],
+    gracePeriodDays: 7,
+    ssoRule: 'none',
+    trustedDeviceDays: 0,
+    maxExemptionDays: 0
+  }
   const times = { enforceFrom: '2027-01-01T02:00:00+02:00', phishingResistantFrom: '2027-02-01T00:00:00Z' }
   t.same(parsePolicyFloor('POLICY_FLOOR', JSON.stringify({ ...floor, phishingResistant: 'administrators', ...times })), {
     ...floor,
@@ -43,6 +50,8 @@ t.test('anything else stops the start, and the value is not repeated', async t =
       '{"phishingResistant":true}',
       '{"phishingResistant":"on"}',
       '{"phishingResistantFrom":"2027-01-01"}',
+      '{"trustedDeviceDays":31}',
+      '{"trustedDeviceDays":-1}',
       '{"maxExemptionDays":1.5}',
       '{"secretive":1}', '{"__proto__":1}', '{"toString":1}', '{"version":1}']) {
     t.throws(() => parsePolicyFloor('POLICY_FLOOR', wrong), { name: 'ConfigError', message: /^POLICY_FLOOR (is not|has a)/ }, wrong)

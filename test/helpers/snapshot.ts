@@ -26,6 +26,7 @@ export const aUser = (known: Partial<WholeUser> = {}): WholeUser => ({
   factors: [],
   pending: [],
   recovery: null,
+  devices: [],
   session: { generation: 0, authentication: null, isForged: false },
   throttles: {},
   policy: DEFAULT_POLICY,

@@ -107,6 +107,9 @@ const changing = (answer: string, others: Partial<Expected>): Expected =>
   users(answer, { enrolledLogin: STEP_UP, adminLogin: STEP_UP, adminStale: STEP_UP, ...others })
 const notEnrolled = { login: '409 not_enrolled', admin: '409 not_enrolled' }
 const notFound = { login: '404 not_found', admin: '404 not_found', otherTenant: '404 not_found' }
+const byMfaToken = Object.fromEntries(
+  ['mfa', 'adminMfa', 'adminStale', 'adminRecovery', 'auditor', 'support', 'otherTenant'].map(name => [name, '200'])
+)
 const ofFactor = ({ factorId = UNKNOWN_FACTOR }: Asking): string => `/mfa/factors/${factorId}`
 
 /** A gateway's question, with no policy. */
@@ -152,6 +155,11 @@ const MATRIX: Record<string, Row> = {
   'POST /mfa/recovery/acknowledge': { expected: users('204', notEnrolled) },
   'POST /mfa/recovery/codes': { expected: changing('201', notEnrolled) },
   'POST /mfa/token': { expected: users('200', { ...notEnrolled, enrolledLogin: STEP_UP, adminLogin: STEP_UP }) },
+  'POST /mfa/devices': { expected: users('409 not_offered') },
+  'POST /mfa/devices/use': { expected: users('422 code_refused', byMfaToken), body: () => ({ deviceToken: 'mfad_x' }) },
+  'GET /mfa/devices': { expected: users('200') },
+  'DELETE /mfa/devices': { expected: users('204') },
+  'DELETE /mfa/devices/:deviceId': { expected: users('404 not_found'), path: () => `/mfa/devices/${UNKNOWN_FACTOR}` },
   'DELETE /mfa/session': { expected: users('204') },
   'GET /admin/policy': { expected: admins({ auditor: '200' }) },
   'PUT /admin/policy': { expected: admins({}), body: () => ({ enforcement: 'optional' }) },
@@ -182,6 +190,16 @@ const MATRIX: Record<string, Row> = {
   'POST /admin/users/:userId/sign-out': {
     expected: helping,
     path: () => `/admin/users/${UNKNOWN_FACTOR}/sign-out`,
+    body: () => ({ reason: 'x' })
+  },
+  'DELETE /admin/users/:userId/devices': {
+    expected: helping,
+    path: () => `/admin/users/${UNKNOWN_FACTOR}/devices`,
+    body: () => ({ reason: 'x' })
+  },
+  'DELETE /admin/users/:userId/devices/:deviceId': {
+    expected: helping,
+    path: () => `/admin/users/${UNKNOWN_FACTOR}/devices/${UNKNOWN_FACTOR}`,
     body: () => ({ reason: 'x' })
   },
   'POST /admin/users/:userId/erase': {
@@ -236,6 +254,8 @@ t.test('any other method of a route is 405 for every caller', async t => {
   const { service, routes } = await startCollecting(t, { DOCS: 'false' })
   const admin = await CALLERS.adminMfa(service)
   const known = new Set(routes.flatMap(({ method, url }) => [method].flat().map(each => `${each as string} ${url}`)))
+  // Which is a device with that name.
+  known.add('DELETE /mfa/devices/use')
   const others = [...new Set(routes.map(({ url }) => url))].filter(url => !url.includes('*'))
     .flatMap(url => ALL_METHODS.map(method => `${method} ${url}`)).filter(name => !known.has(name))
   t.ok(others.length > 20 * 10, 'there are some')
@@ -247,7 +267,7 @@ t.test('any other method of a route is 405 for every caller', async t => {
         : [{}]
     ) {
       t.equal(
-        (await fetch(service.url + url.replace(/:(factor|user)Id/, UNKNOWN_FACTOR), { method, headers })).status,
+        (await fetch(service.url + url.replace(/:(factor|user|device)Id/g, UNKNOWN_FACTOR), { method, headers })).status,
         405,
         `${method} ${url}`
       )

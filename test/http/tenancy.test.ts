@@ -177,6 +177,7 @@ t.test('answers have exactly the fields that they promise', async t => {
     'offers', 'recoveryCodes',
     'subject',
     'tenant',
+    'trustedDeviceDays',
     'userId'
   ])
   const ofFactor = ['confirmedAt', 'createdAt', 'id', 'kind', 'label', 'lastUsedAt', 'nextCodeAt', 'passkey', 'status']
@@ -192,6 +193,7 @@ t.test('answers have exactly the fields that they promise', async t => {
     'phishingResistant',
     'phishingResistantFrom',
     'ssoRule',
+    'trustedDeviceDays',
     'updatedAt',
     'updatedBy',
     'version'

@@ -48,6 +48,9 @@ t.test('a change is below the floor where a field of it asks less', async t => {
     [{ phishingResistant: 'required', phishingResistantFrom: late }, { phishingResistant: 'required', phishingResistantFrom: early }, [
       'phishingResistantFrom'
     ]],
+    [{ trustedDeviceDays: 7 }, { trustedDeviceDays: 7 }, []],
+    [{ trustedDeviceDays: 8 }, { trustedDeviceDays: 7 }, ['trustedDeviceDays']],
+    [{ trustedDeviceDays: 30 }, { enforcement: 'required' }, []],
     [{ enforcement: 'optional', gracePeriodDays: 9 }, { enforcement: 'required', gracePeriodDays: 1, ssoRule: 'none' }, [
       'enforcement',
       'gracePeriodDays'

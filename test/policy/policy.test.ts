@@ -39,6 +39,7 @@ t.test('a tenant that has set nothing has the default, and its administrators ch
     ssoRule: 'exempt_sso_only',
     phishingResistant: 'off',
     phishingResistantFrom: null,
+    trustedDeviceDays: 0,
     version: 0,
     updatedAt: null,
     updatedBy: null,
@@ -124,6 +125,11 @@ t.test('values that are not offered are 400 and name the field', async t => {
     ['phishingResistantFrom', 'x'.repeat(100)],
     ['phishingResistantFrom', '0000-01-01T00:00:00Z'],
     ['phishingResistantFrom', 1],
+    ['trustedDeviceDays', 31],
+    ['trustedDeviceDays', -1],
+    ['trustedDeviceDays', 1.5],
+    ['trustedDeviceDays', '7'],
+    ['trustedDeviceDays', null],
     ['mfaRequired', false]
   ] as const
   for (const path of ['/admin/policy', '/admin/policy/preview']) {
@@ -153,6 +159,7 @@ t.test('each field is set by itself, the others stay, and the audit has before a
     [{ ssoRule: 'exempt_sso_session' }],
     [{ enforceFrom: '2027-01-01T02:00:00+02:00' }, { enforceFrom: '2027-01-01T00:00:00.000Z' }],
     [{ groups: null }],
+    [{ trustedDeviceDays: 30 }],
     [{ enforceFrom: null }],
     [{ phishingResistant: 'administrators' }],
     [{ phishingResistantFrom: '2027-01-01T02:00:00+02:00' }, { phishingResistantFrom: '2027-01-01T00:00:00.000Z' }],
@@ -168,7 +175,8 @@ t.test('each field is set by itself, the others stay, and the audit has before a
     enforceFrom: null,
     ssoRule: 'exempt_sso_only',
     phishingResistant: 'off',
-    phishingResistantFrom: null
+    phishingResistantFrom: null,
+    trustedDeviceDays: 0
   }
   const inUtc = (time: string | null): string | null => time === null ? null : new Date(time).toISOString()
   for (const [index, [change, shown = change]] of changes.entries()) {
@@ -187,7 +195,13 @@ t.test('each field is set by itself, the others stay, and the audit has before a
 
 t.test('below the deployment\'s floor is 409 and names the field; a tenant can only tighten', async t => {
   const service = await startService(t, {
-    POLICY_FLOOR: JSON.stringify({ enforcement: 'report_only', groups: ['staff'], gracePeriodDays: 7, enforceFrom: '2027-01-01T00:00:00Z' })
+    POLICY_FLOOR: JSON.stringify({
+      enforcement: 'report_only',
+      groups: ['staff'],
+      gracePeriodDays: 7,
+      enforceFrom: '2027-01-01T00:00:00Z',
+      trustedDeviceDays: 7
+    })
   })
   const admin = service.user({ roles: ['mfa:admin'] })
   const { token } = await admin.enroll()
@@ -196,7 +210,7 @@ t.test('below the deployment\'s floor is 409 and names the field; a tenant can o
     floor: { enforcement: 'report_only', groups: ['staff'], gracePeriodDays: 7, enforceFrom: '2027-01-01T00:00:00.000Z' }
   })
   for (
-    const [field, value] of [['enforcement', 'optional'], ['groups', ['other']], ['gracePeriodDays', 8], [
+    const [field, value] of [['enforcement', 'optional'], ['groups', ['other']], ['gracePeriodDays', 8], ['trustedDeviceDays', 8], [
       'enforceFrom',
       '2027-01-01T00:00:01Z'
     ]]

@@ -18,7 +18,14 @@ import { type Answer, type User, startService } from '../helpers/service.ts'
 
 const { url } = await ownDatabase(t)
 const endpoint = await new TestEndpoint().start(t)
-const service = await startService(t, { DATABASE_URL: url, THROTTLE_WAITS: '0', THROTTLE_LOCK: '6', ...PASSKEYS, ...endpoint.environment })
+const service = await startService(t, {
+  DATABASE_URL: url,
+  THROTTLE_WAITS: '0',
+  THROTTLE_LOCK: '6',
+  JWT_SESSION_CLAIM: 'sid',
+  ...PASSKEYS,
+  ...endpoint.environment
+})
 const { db, clock } = service
 await settleWanted(db)
 
@@ -165,8 +172,10 @@ async function liveThrough (): Promise<string> {
   await actOn('reset')
   const gone = service.user({ tenant: admin.tenant })
   await actOn('erase', (await gone.call('GET', '/mfa/status')).body.userId)
-  const leaver = service.user({ tenant: admin.tenant })
+  const leaver = service.user({ tenant: admin.tenant, sid: 's1' })
   const enrolled = await leaver.enroll()
+  await admin.call('PUT', '/admin/policy', { trustedDeviceDays: 1 }, token)
+  await leaver.call('POST', '/mfa/devices', { name: 'Work laptop' }, enrolled.token)
   await leaver.call('DELETE', `/mfa/factors/${enrolled.factorId}`, {}, enrolled.token)
   await admin.call('DELETE', '/mfa/sessions', {}, token)
   await db

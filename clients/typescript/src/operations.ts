@@ -115,6 +115,35 @@ export const operations = (send: Send) => ({
    */
   removeFactor: (factorId: string, options?: CallOptions) => send<api.TokenAnswer | undefined>('DELETE', `/mfa/factors/${encodeURIComponent(factorId)}`, options),
   /**
+   * Do not ask again on this device (`POST /mfa/devices`).
+   * @throws MfaError with `step_up_required`, `not_offered`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet
+   * With `outcome_unknown`: It may have been done. Look at GET /mfa/devices. The secret is lost: remove the device, and repeat the call.
+   */
+  trustDevice: (body?: api.TrustRequest, options?: CallOptions) => send<api.NewDevice>('POST', '/mfa/devices', options, body),
+  /**
+   * List the devices that the user trusts (`GET /mfa/devices`).
+   * @throws MfaError with `token_too_large`, or what any call may meet
+   */
+  listDevices: (options?: CallOptions) => send<api.DeviceList>('GET', '/mfa/devices', options),
+  /**
+   * Stop trusting all devices (`DELETE /mfa/devices`).
+   * @throws MfaError with `token_too_large`, `outcome_unknown`, or what any call may meet
+   * With `outcome_unknown`: It may have been done. Repeat the call: that does no harm.
+   */
+  forgetDevices: (options?: CallOptions) => send<undefined>('DELETE', '/mfa/devices', options),
+  /**
+   * Get an MFA token by a trusted device (`POST /mfa/devices/use`).
+   * @throws MfaError with `code_refused`, `token_too_large`, `outcome_unknown`, or what any call may meet
+   * With `outcome_unknown`: It may have been done. Repeat the call: that does no harm.
+   */
+  useDevice: (body: api.DeviceUse, options?: CallOptions) => send<api.LiftedToken>('POST', '/mfa/devices/use', options, body),
+  /**
+   * Stop trusting a device (`DELETE /mfa/devices/{deviceId}`).
+   * @throws MfaError with `not_found`, `token_too_large`, `outcome_unknown`, or what any call may meet
+   * With `outcome_unknown`: It may have been done. Look at GET /mfa/devices.
+   */
+  forgetDevice: (deviceId: string, options?: CallOptions) => send<undefined>('DELETE', `/mfa/devices/${encodeURIComponent(deviceId)}`, options),
+  /**
    * Ask whether a token may pass, for gateways that decide by the status (`GET /mfa/authorize`).
    * @throws MfaError with `step_up_required`, `enrollment_required`, `login_time_unknown`, `token_too_large`, or what any call may meet
    */
@@ -192,6 +221,18 @@ export const operations = (send: Send) => ({
    * With `outcome_unknown`: It may have been done. Repeat the call: that does no harm.
    */
   signOutUser: (userId: string, body: api.UserAction, options?: CallOptions) => send<undefined>('POST', `/admin/users/${encodeURIComponent(userId)}/sign-out`, options, body),
+  /**
+   * End the trust in all of a user's devices (`DELETE /admin/users/{userId}/devices`).
+   * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet
+   * With `outcome_unknown`: It may have been done. Look at `devices` of GET /admin/users/{userId}, or repeat the call.
+   */
+  revokeDevices: (userId: string, body: api.UserAction, options?: CallOptions) => send<undefined>('DELETE', `/admin/users/${encodeURIComponent(userId)}/devices`, options, body),
+  /**
+   * End the trust in one of a user's devices (`DELETE /admin/users/{userId}/devices/{deviceId}`).
+   * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet
+   * With `outcome_unknown`: It may have been done. Look at `devices` of GET /admin/users/{userId}.
+   */
+  revokeDevice: (userId: string, deviceId: string, body: api.UserAction, options?: CallOptions) => send<undefined>('DELETE', `/admin/users/${encodeURIComponent(userId)}/devices/${encodeURIComponent(deviceId)}`, options, body),
   /**
    * Erase a user (`POST /admin/users/{userId}/erase`).
    * @throws MfaError with `step_up_required`, `not_found`, `not_enrolled`, `token_too_large`, `outcome_unknown`, or what any call may meet

@@ -91,7 +91,7 @@ export interface components {
             /** @enum {string} */
             action: "allow";
             /** @enum {string} */
-            reason: "mfa_verified" | "idp_mfa" | "not_required" | "exempt_sso" | "exempt_user" | "grace" | "report_only";
+            reason: "mfa_verified" | "idp_mfa" | "trusted_device" | "not_required" | "exempt_sso" | "exempt_user" | "grace" | "report_only";
             /**
              * Format: date-time
              * @description Until when it is so. With `grace`, the user must set up a factor by then. With any other reason, only a passkey counts from then on
@@ -151,6 +151,7 @@ export interface components {
          *         "passkey"
          *       ],
          *       "recoveryCodes": null,
+         *       "trustedDeviceDays": 0,
          *       "decision": {
          *         "action": "enroll",
          *         "reason": "required_by_policy"
@@ -178,6 +179,8 @@ export interface components {
                 remaining: number;
                 acknowledgedAt: string | null;
             } | null;
+            /** @description For how many days the user may trust a device (`POST /mfa/devices`). 0: do not offer it */
+            trustedDeviceDays: number;
             decision: components["schemas"]["Decision"];
         };
         /**
@@ -781,10 +784,10 @@ export interface components {
             /** @description Seconds until it ends. It never outlives the token that it was made from */
             expiresIn: number;
             /**
-             * @description `phr`: a passkey; for an application only if you asked for it. `none` and `idp-mfa` are only in tokens for an application, for users who are allowed without a second factor here
+             * @description `phr`: a passkey; for an application only if you asked for it. `mfa-device`: a trusted device. `none` and `idp-mfa` are only in tokens for an application, for users who are allowed without a second factor here
              * @enum {unknown}
              */
-            acr: "mfa" | "mfa-recovery" | "phr" | "none" | "idp-mfa";
+            acr: "mfa" | "mfa-recovery" | "mfa-device" | "phr" | "none" | "idp-mfa";
             /** @description What was proved (RFC 8176): `otp` for TOTP, `pop` and `user` for a passkey, `recovery` for a recovery code */
             amr: string[];
         };
@@ -832,6 +835,124 @@ export interface components {
             amr: string[];
         };
         /**
+         * @example {
+         *       "name": "Work laptop"
+         *     }
+         * @example {}
+         */
+        TrustRequest: {
+            /**
+             * @description What the user calls this device
+             * @example Work laptop
+             */
+            name?: string;
+        };
+        /**
+         * @example {
+         *       "deviceId": "9b0c3d6e-1f2a-4b5c-8d7e-6f5a4b3c2d1e",
+         *       "deviceToken": "mfad_mww9bh8qS1yNfm9aSzwtHgABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f",
+         *       "expiresAt": "2026-12-24T12:00:00.000Z"
+         *     }
+         */
+        NewDevice: {
+            /**
+             * Format: uuid
+             * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
+             */
+            deviceId: string;
+            /** @description A secret. Keep it where only this device has it. It is shown only now */
+            deviceToken: string;
+            /**
+             * Format: date-time
+             * @description Until when it can be used. It counts from the proof of the second factor: use does not extend it
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            expiresAt: string;
+        };
+        /**
+         * @example {
+         *       "deviceToken": "mfad_mww9bh8qS1yNfm9aSzwtHgABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+         *     }
+         */
+        DeviceUse: {
+            /**
+             * @description As `POST /mfa/devices` gave it
+             * @example mfad_mww9bh8qS1yNfm9aSzwtHgABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f
+             */
+            deviceToken: string;
+            /**
+             * @description One of the configured applications (`MFA_APPLICATION_AUDIENCES`). The token is for that application, and opens nothing here
+             * @example billing
+             */
+            audience?: string;
+        };
+        /**
+         * @example {
+         *       "token": "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjIwMjYtMTEifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl",
+         *       "tokenType": "Bearer",
+         *       "expiresIn": 900,
+         *       "acr": "mfa-device",
+         *       "amr": [
+         *         "pwd"
+         *       ]
+         *     }
+         */
+        LiftedToken: {
+            /** @description The MFA token. Send it as the bearer token from now on */
+            token: string;
+            /** @enum {string} */
+            tokenType: "Bearer";
+            /** @description Seconds until it ends. It never outlives the token that it was made from */
+            expiresIn: number;
+            /**
+             * @description `mfa-device`, or what was proved in this session before
+             * @enum {unknown}
+             */
+            acr: "mfa-device" | "mfa" | "mfa-recovery" | "phr";
+            /** @description What was proved (RFC 8176): `otp` for TOTP, `pop` and `user` for a passkey, `recovery` for a recovery code */
+            amr: string[];
+        };
+        /**
+         * @example {
+         *       "id": "9b0c3d6e-1f2a-4b5c-8d7e-6f5a4b3c2d1e",
+         *       "name": "Work laptop",
+         *       "factorId": "5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11",
+         *       "createdAt": "2026-11-24T12:00:00.000Z",
+         *       "lastUsedAt": null,
+         *       "expiresAt": "2026-12-24T12:00:00.000Z"
+         *     }
+         */
+        Device: {
+            /**
+             * Format: uuid
+             * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
+             */
+            id: string;
+            name: string | null;
+            /**
+             * Format: uuid
+             * @description The authenticator that was proved
+             * @example 5f2c1a90-6f0f-4c6e-9b9e-0a7b1f3f8c11
+             */
+            factorId: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            createdAt: string;
+            lastUsedAt: string | null;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            expiresAt: string;
+        };
+        DeviceList: {
+            items: components["schemas"]["Device"][];
+        };
+        /**
          * @description What the deployment requires at least. Only the fields it has are enforced. The stricter of the two decisions counts.
          * @example {
          *       "enforcement": "required",
@@ -863,6 +984,8 @@ export interface components {
              */
             phishingResistant?: "off" | "administrators" | "required";
             phishingResistantFrom?: string | null;
+            /** @description For how many days users may trust a device: it is not asked again. 0: not at all. It counts for devices that are there, too */
+            trustedDeviceDays?: number;
             /** @description How many days an exemption may last */
             maxExemptionDays?: number;
         };
@@ -877,6 +1000,7 @@ export interface components {
          *       "ssoRule": "exempt_sso_only",
          *       "phishingResistant": "administrators",
          *       "phishingResistantFrom": "2026-12-24T12:00:00.000Z",
+         *       "trustedDeviceDays": 0,
          *       "version": 1,
          *       "updatedAt": "2026-11-24T12:00:00.000Z",
          *       "updatedBy": "8d0f1a52-94a1-4c4c-b1b5-02f6d8a3d9d3",
@@ -905,6 +1029,8 @@ export interface components {
              */
             phishingResistant: "off" | "administrators" | "required";
             phishingResistantFrom: string | null;
+            /** @description For how many days users may trust a device: it is not asked again. 0: not at all. It counts for devices that are there, too */
+            trustedDeviceDays: number;
             /** @description The `ETag`. 0 until the first change */
             version: number;
             updatedAt: string | null;
@@ -942,6 +1068,8 @@ export interface components {
             phishingResistant?: "off" | "administrators" | "required";
             /** @description No one needs a passkey before this time, which decisions have as their `deadline` */
             phishingResistantFrom?: string | null;
+            /** @description For how many days users may trust a device: it is not asked again. 0: not at all. It counts for devices that are there, too */
+            trustedDeviceDays?: number;
         };
         /**
          * @example {
@@ -975,6 +1103,8 @@ export interface components {
             phishingResistant?: "off" | "administrators" | "required";
             /** @description No one needs a passkey before this time, which decisions have as their `deadline` */
             phishingResistantFrom?: string | null;
+            /** @description For how many days users may trust a device: it is not asked again. 0: not at all. It counts for devices that are there, too */
+            trustedDeviceDays?: number;
         };
         /**
          * @example {
@@ -1241,6 +1371,7 @@ export interface components {
          *       "enrolled": false,
          *       "factors": [],
          *       "recoveryCodes": null,
+         *       "devices": [],
          *       "locks": {
          *         "totp": {
          *           "failures": 0,
@@ -1279,6 +1410,8 @@ export interface components {
                 remaining: number;
                 acknowledgedAt: string | null;
             } | null;
+            /** @description That the user trusts */
+            devices: components["schemas"]["Device"][];
             /** @description By the kinds of factor that wrong codes lock */
             locks: {
                 totp: {
@@ -1526,6 +1659,10 @@ export interface components {
              * @example recovery.regenerated
              * @example bypass.issued
              * @example bypass.used
+             * @example device.trusted
+             * @example device.used
+             * @example device.refused
+             * @example device.removed
              * @example session.ended
              * @example user.unlocked
              * @example user.reset
@@ -1548,7 +1685,7 @@ export interface components {
             action: string;
             /** @enum {unknown} */
             outcome: "success" | "failure";
-            /** @description `totp`, `passkey`, `recovery`, or `bypass` (a code from an administrator) */
+            /** @description `totp`, `passkey`, `recovery`, `bypass` (a code from an administrator), or `device` (a trusted one) */
             factorKind: string | null;
             /** @description Where it came from */
             address: string | null;
@@ -1821,7 +1958,7 @@ export interface components {
              * @description What was done
              * @enum {unknown}
              */
-            action?: "factor.started" | "factor.confirmed" | "factor.renamed" | "factor.removed" | "totp.accepted" | "totp.refused" | "totp.locked" | "passkey.accepted" | "passkey.refused" | "passkey.suspected" | "recovery.accepted" | "recovery.refused" | "recovery.low" | "recovery.regenerated" | "bypass.issued" | "bypass.used" | "session.ended" | "user.unlocked" | "user.reset" | "user.signed_out" | "user.exempted" | "user.grace_set" | "user.disabled" | "user.enabled" | "user.erased" | "users.synced" | "policy.changed" | "access.refused" | "secret.unreadable" | "key.rotated" | "spray.suspected" | "guessing.suspected" | "policy.would_enroll" | "notice.retried";
+            action?: "factor.started" | "factor.confirmed" | "factor.renamed" | "factor.removed" | "totp.accepted" | "totp.refused" | "totp.locked" | "passkey.accepted" | "passkey.refused" | "passkey.suspected" | "recovery.accepted" | "recovery.refused" | "recovery.low" | "recovery.regenerated" | "bypass.issued" | "bypass.used" | "device.trusted" | "device.used" | "device.refused" | "device.removed" | "session.ended" | "user.unlocked" | "user.reset" | "user.signed_out" | "user.exempted" | "user.grace_set" | "user.disabled" | "user.enabled" | "user.erased" | "users.synced" | "policy.changed" | "access.refused" | "secret.unreadable" | "key.rotated" | "spray.suspected" | "guessing.suspected" | "policy.would_enroll" | "notice.retried";
             /**
              * Format: date-time
              * @description RFC 3339
@@ -1877,6 +2014,12 @@ export type SessionToken = components['schemas']['SessionToken'];
 export type FactorList = components['schemas']['FactorList'];
 export type RenameRequest = components['schemas']['RenameRequest'];
 export type TokenAnswer = components['schemas']['TokenAnswer'];
+export type TrustRequest = components['schemas']['TrustRequest'];
+export type NewDevice = components['schemas']['NewDevice'];
+export type DeviceUse = components['schemas']['DeviceUse'];
+export type LiftedToken = components['schemas']['LiftedToken'];
+export type Device = components['schemas']['Device'];
+export type DeviceList = components['schemas']['DeviceList'];
 export type PolicyFloor = components['schemas']['PolicyFloor'];
 export type Policy = components['schemas']['Policy'];
 export type PolicyChange = components['schemas']['PolicyChange'];

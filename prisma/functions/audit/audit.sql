@@ -13,7 +13,7 @@ BEGIN
   INSERT INTO audit_events (tenant, at, id, actor, subject, action, outcome, factor_kind, address, request_id, details)
   VALUES (p_tenant, v_at, v_id, p_by->>'actor', p_subject, p_action, p_outcome, p_kind, p_by->>'address', p_by->>'requestId', p_details);
   INSERT INTO audit_pending (tenant, at, id) VALUES (p_tenant, v_at, v_id);
-  IF (p_action = ANY ('{factor.confirmed,factor.removed,recovery.accepted,recovery.low,recovery.regenerated,
+  IF (p_action = ANY ('{factor.confirmed,factor.removed,device.trusted,recovery.accepted,recovery.low,recovery.regenerated,
     bypass.issued,bypass.used,user.unlocked,user.reset,user.signed_out,user.exempted,user.grace_set,
     user.disabled,user.enabled,user.erased,policy.changed,spray.suspected,guessing.suspected}')
     OR p_action IN (p_kind || '.locked', p_kind || '.suspected'))

@@ -27,6 +27,7 @@ BEGIN
   IF p_patch ? 'phishingResistantFrom' THEN
     v_new.phishing_resistant_from := (p_patch->>'phishingResistantFrom')::timestamptz;
   END IF;
+  v_new.trusted_device_days := coalesce((p_patch->>'trustedDeviceDays')::int, v_old.trusted_device_days);
   IF v_new IS DISTINCT FROM v_old THEN
     v_new.version := v_old.version + 1;
     v_new.updated_at := clock_timestamp();
@@ -34,6 +35,7 @@ BEGIN
     UPDATE policies SET enforcement = v_new.enforcement, groups = v_new.groups, grace_period_days = v_new.grace_period_days,
       enforce_from = v_new.enforce_from, sso_rule = v_new.sso_rule, phishing_resistant = v_new.phishing_resistant,
       phishing_resistant_from = v_new.phishing_resistant_from,
+      trusted_device_days = v_new.trusted_device_days,
       version = v_new.version, updated_at = v_new.updated_at, updated_by = v_new.updated_by
     WHERE tenant = p_tenant;
     PERFORM audit(p_tenant, NULL, 'policy.changed', 'success', NULL, p_by,

@@ -1,6 +1,7 @@
 -- Records what a decision saw in a user for the first time, each part once; null is nothing to record. Decides: of any number of first
 -- calls, one gives the deadline (p_grace_days from the database's now) and one writes the report. A policy of another version than the
 -- decision's gives no deadline: the next call decides on that one.
+-- Who is seen with a role has no trusted devices any more, and what these lifted ends.
 -- A day is 24 hours, whatever time zone the server has: as the decision counts it.
 CREATE OR REPLACE FUNCTION record_policy_contact(
   p_tenant text, p_user uuid, p_version int, p_grace_days int, p_would_be jsonb, p_is_administrator boolean, p_by jsonb
@@ -22,6 +23,7 @@ BEGIN
   END IF;
   IF p_is_administrator THEN
     UPDATE users SET administrator_at = v_now WHERE tenant = p_tenant AND id = p_user AND administrator_at IS NULL;
+    IF FOUND THEN PERFORM remove_devices(p_tenant, p_user, NULL, '{"cause": "administrator"}', p_by); END IF;
   END IF;
   RETURN jsonb_build_object('outcome', 'recorded');
 END $$;

@@ -12,7 +12,8 @@ BEGIN
   INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, generation, expires_at)
   VALUES (p_tenant, p_user, p_issuer, p_session, 1, clock_timestamp() + interval '22 minutes')
   ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET generation = s.generation + 1, acr = NULL, methods = '{}',
-    factor_id = NULL, auth_time = NULL, epoch = NULL, ends_at = NULL, mac = NULL, expires_at = greatest(s.expires_at, excluded.expires_at)
+    factor_id = NULL, auth_time = NULL, epoch = NULL, ends_at = NULL, mac = NULL, device_id = NULL,
+    expires_at = greatest(s.expires_at, excluded.expires_at)
   RETURNING s.generation INTO v_generation;
   SELECT epoch INTO v_epoch FROM users WHERE tenant = p_tenant AND id = p_user;
   PERFORM record_revocation(p_tenant, p_user, p_issuer, p_session, v_epoch, v_generation);

@@ -1,6 +1,6 @@
 -- Some users of a tenant, by the subjects of one namespace or, without one, by their ids; null where there are none. With the time of the
 -- reading, by which deadlines and exemptions end. Rows are told as they are, and what follows from them is for the caller; each says whose
--- it is. Enrollments and recovery codes are read where they are asked for. Of an enrollment and a session only what still counts.
+-- it is. Enrollments, recovery codes and devices are read where they are asked for. Of an enrollment and a session only what still counts.
 -- It is one of the two calls of a login. One small statement for each table, naming the tenant: on Citus it is planned once, for one shard;
 -- the inner parts of one with all of it would be asked of every shard there is. The statements take lists and are planned once: each list
 -- would else look cheaper than a list in general.
@@ -14,6 +14,7 @@ DECLARE
   v_pending json;
   v_sets json;
   v_codes json;
+  v_devices json;
   v_throttles json;
   v_policy json;
   v_row record;
@@ -47,7 +48,8 @@ BEGIN
   INTO v_throttles FROM throttles WHERE tenant = p_tenant AND user_id = ANY (v_ids);
   SELECT enforcement, CASE WHEN cardinality(groups) > 0 THEN groups END AS groups, grace_period_days AS "gracePeriodDays",
     enforce_from AS "enforceFrom", sso_rule AS "ssoRule", phishing_resistant AS "phishingResistant",
-    phishing_resistant_from AS "phishingResistantFrom", version, updated_at AS "updatedAt", updated_by AS "updatedBy"
+    phishing_resistant_from AS "phishingResistantFrom",
+    trusted_device_days AS "trustedDeviceDays", version, updated_at AS "updatedAt", updated_by AS "updatedBy"
   INTO v_row FROM policies WHERE tenant = p_tenant;
   IF FOUND THEN v_policy := to_json(v_row); END IF;
   IF cardinality(p_sessions) > 0 THEN
@@ -65,7 +67,11 @@ BEGIN
     INTO v_sets FROM recovery_sets WHERE tenant = p_tenant AND user_id = ANY (v_ids);
     SELECT json_agg(json_build_object('userId', user_id, 'isUsed', used_at IS NOT NULL))
     INTO v_codes FROM recovery_codes WHERE tenant = p_tenant AND user_id = ANY (v_ids);
+    SELECT json_agg(json_build_object('userId', user_id, 'id', id, 'mac', encode(mac, 'hex'), 'name', name, 'factorId', factor_id,
+      'earnedAt', floor(extract(epoch FROM earned_at)), 'epoch', epoch, 'createdAt', created_at, 'lastUsedAt', last_used_at)
+      ORDER BY created_at DESC)
+    INTO v_devices FROM devices WHERE tenant = p_tenant AND user_id = ANY (v_ids);
   END IF;
   RETURN json_build_object('readAt', v_now, 'users', v_users, 'factors', v_factors, 'throttles', v_throttles, 'policy', v_policy,
-    'sessions', v_sessions, 'pending', v_pending, 'sets', v_sets, 'codes', v_codes);
+    'sessions', v_sessions, 'pending', v_pending, 'sets', v_sets, 'codes', v_codes, 'devices', v_devices);
 END $$;

@@ -247,9 +247,26 @@ CREATE TABLE "mfa_sessions" (
     "epoch" INTEGER,
     "ends_at" TIMESTAMPTZ(6),
     "mac" BYTEA,
+    "device_id" UUID,
     "expires_at" TIMESTAMPTZ(6) NOT NULL,
 
     CONSTRAINT "mfa_sessions_pkey" PRIMARY KEY ("tenant","user_id","issuer","session")
+);
+
+-- CreateTable
+CREATE TABLE "devices" (
+    "tenant" TEXT NOT NULL,
+    "user_id" UUID NOT NULL,
+    "id" UUID NOT NULL,
+    "mac" BYTEA NOT NULL,
+    "name" TEXT,
+    "factor_id" UUID NOT NULL,
+    "earned_at" TIMESTAMPTZ(6) NOT NULL,
+    "epoch" INTEGER NOT NULL,
+    "created_at" TIMESTAMPTZ(6) NOT NULL,
+    "last_used_at" TIMESTAMPTZ(6),
+
+    CONSTRAINT "devices_pkey" PRIMARY KEY ("tenant","user_id","id")
 );
 
 -- CreateTable
@@ -275,6 +292,7 @@ CREATE TABLE "policies" (
     "sso_rule" TEXT NOT NULL DEFAULT 'exempt_sso_only',
     "phishing_resistant" TEXT NOT NULL DEFAULT 'off',
     "phishing_resistant_from" TIMESTAMPTZ(6),
+    "trusted_device_days" INTEGER NOT NULL DEFAULT 0,
     "version" INTEGER NOT NULL DEFAULT 0,
     "updated_at" TIMESTAMPTZ(6),
     "updated_by" TEXT,
@@ -446,6 +464,9 @@ CREATE INDEX "refusals_reported_at_idx" ON "refusals"("reported_at");
 CREATE INDEX "mfa_sessions_expires_at_idx" ON "mfa_sessions"("expires_at");
 
 -- CreateIndex
+CREATE INDEX "devices_earned_at_idx" ON "devices"("earned_at");
+
+-- CreateIndex
 CREATE INDEX "revocations_at_idx" ON "revocations"("at");
 
 -- CreateIndex
@@ -493,6 +514,9 @@ ALTER TABLE "throttles" ADD CONSTRAINT "throttles_tenant_user_id_fkey" FOREIGN K
 -- AddForeignKey
 ALTER TABLE "mfa_sessions" ADD CONSTRAINT "mfa_sessions_tenant_user_id_fkey" FOREIGN KEY ("tenant", "user_id") REFERENCES "users"("tenant", "id") ON DELETE CASCADE ON UPDATE NO ACTION;
 
+-- AddForeignKey
+ALTER TABLE "devices" ADD CONSTRAINT "devices_tenant_user_id_fkey" FOREIGN KEY ("tenant", "user_id") REFERENCES "users"("tenant", "id") ON DELETE CASCADE ON UPDATE NO ACTION;
+
 -- What a row must be.
 
 ALTER TABLE "users"
@@ -503,6 +527,7 @@ ALTER TABLE "policies"
   ADD CONSTRAINT "policies_enforcement" CHECK (enforcement IN ('optional', 'report_only', 'required')),
   ADD CONSTRAINT "policies_sso_rule" CHECK (sso_rule IN ('exempt_sso_only', 'exempt_sso_session', 'none')),
   ADD CONSTRAINT "policies_phishing_resistant" CHECK (phishing_resistant IN ('off', 'administrators', 'required')),
+  ADD CONSTRAINT "policies_devices" CHECK (trusted_device_days BETWEEN 0 AND 30),
   ADD CONSTRAINT "policies_grace" CHECK (grace_period_days BETWEEN 0 AND 365);
 -- What each kind of factor needs: a kind of its own has a constraint of its own.
 ALTER TABLE "factors" ADD CONSTRAINT "factors_totp" CHECK (kind <> 'totp' OR num_nulls(algorithm, digits, period) = 0);
@@ -531,7 +556,7 @@ CREATE INDEX "recovery_codes_used_idx" ON "recovery_codes"("tenant", "user_id") 
 CREATE INDEX "recovery_codes_pepper_id" ON "recovery_codes"("pepper_id") WHERE slot = 0;
 -- What is not a login is rare among what is. Refused codes are rare among accepted ones, and are what is looked for after an
 -- attack: where there are hardly any, a page of them would read a year of logins.
-CREATE INDEX "audit_events_rare_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action NOT IN ('totp.accepted', 'totp.refused', 'passkey.accepted');
+CREATE INDEX "audit_events_rare_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action NOT IN ('totp.accepted', 'totp.refused', 'passkey.accepted', 'device.used');
 CREATE INDEX "audit_events_refused_idx" ON "audit_events"("tenant", "action", "at", "id") WHERE action = 'totp.refused';
 -- Which event is tried next, and whether a user's older ones are still there. Both hold what waits and nothing else.
 CREATE INDEX "webhook_events_due_idx" ON "webhook_events"("due_at") WHERE parked_at IS NULL;
@@ -613,7 +638,7 @@ BEGIN
   INSERT INTO audit_events (tenant, at, id, actor, subject, action, outcome, factor_kind, address, request_id, details)
   VALUES (p_tenant, v_at, v_id, p_by->>'actor', p_subject, p_action, p_outcome, p_kind, p_by->>'address', p_by->>'requestId', p_details);
   INSERT INTO audit_pending (tenant, at, id) VALUES (p_tenant, v_at, v_id);
-  IF (p_action = ANY ('{factor.confirmed,factor.removed,recovery.accepted,recovery.low,recovery.regenerated,
+  IF (p_action = ANY ('{factor.confirmed,factor.removed,device.trusted,recovery.accepted,recovery.low,recovery.regenerated,
     bypass.issued,bypass.used,user.unlocked,user.reset,user.signed_out,user.exempted,user.grace_set,
     user.disabled,user.enabled,user.erased,policy.changed,spray.suspected,guessing.suspected}')
     OR p_action IN (p_kind || '.locked', p_kind || '.suspected'))
@@ -725,6 +750,124 @@ BEGIN
     AND action = ANY (p_accepted);
   IF v_passed >= p_users THEN RETURN jsonb_build_object('outcome', 'few'); END IF;
   RETURN suspect(p_tenant, 'spray.suspected', '*', 3600, NULL, 'failure', NULL, '{}', v_details || jsonb_build_object('passed', v_passed));
+END $$;
+
+-- Removes a device for its user, or all of them. That takes no second factor, and no epoch: to forget can never need more. The user's row
+-- is locked first: of a removal and a new device at once, one comes after the other.
+CREATE OR REPLACE FUNCTION forget_devices(p_tenant text, p_user uuid, p_device uuid, p_by jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_removed int;
+BEGIN
+  PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user FOR NO KEY UPDATE;
+  v_removed := remove_devices(p_tenant, p_user, CASE WHEN p_device IS NOT NULL THEN ARRAY[p_device] END, '{}', p_by);
+  RETURN CASE WHEN v_removed = 0 THEN jsonb_build_object('outcome', 'nothing') ELSE jsonb_build_object('outcome', 'removed') END;
+END $$;
+
+-- Removes devices of a user, for the settlement that calls it and has locked their row: those named, or all. What they lifted ends: MFA
+-- tokens that they gave are of an older generation of their session. Answers how many there were; p_details is what the events say besides.
+-- A session's row outlives the recorded revocation, as in end_session.
+CREATE OR REPLACE FUNCTION remove_devices(p_tenant text, p_user uuid, p_devices uuid[], p_details jsonb, p_by jsonb)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  v_row record;
+  v_removed uuid[] := '{}';
+  v_epoch int;
+  v_until timestamptz;
+BEGIN
+  FOR v_row IN
+    DELETE FROM devices WHERE tenant = p_tenant AND user_id = p_user AND (p_devices IS NULL OR id = ANY (p_devices)) RETURNING id, name
+  LOOP
+    v_removed := v_removed || v_row.id;
+    PERFORM audit(p_tenant, p_user::text, 'device.removed', 'success', 'device', p_by,
+      p_details || jsonb_build_object('deviceId', v_row.id, 'name', v_row.name));
+  END LOOP;
+  IF cardinality(v_removed) = 0 THEN RETURN 0; END IF;
+  v_until := clock_timestamp() + interval '22 minutes';
+  SELECT epoch INTO v_epoch FROM users WHERE tenant = p_tenant AND id = p_user;
+  FOR v_row IN
+    UPDATE mfa_sessions SET generation = generation + 1, acr = NULL, methods = '{}', factor_id = NULL, auth_time = NULL, epoch = NULL,
+      ends_at = NULL, mac = NULL, device_id = NULL, expires_at = greatest(expires_at, v_until)
+    WHERE tenant = p_tenant AND user_id = p_user AND device_id = ANY (v_removed) RETURNING issuer, session, generation
+  LOOP
+    PERFORM record_revocation(p_tenant, p_user, v_row.issuer, v_row.session, v_epoch, v_row.generation);
+  END LOOP;
+  RETURN cardinality(v_removed);
+END $$;
+
+-- The same for an administrator, with a reason.
+CREATE OR REPLACE FUNCTION revoke_devices(
+  p_tenant text, p_user uuid, p_device uuid, p_reason text, p_is_support boolean, p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_refused jsonb := lock_user(p_tenant, p_user, p_is_support, p_by);
+  v_removed int;
+BEGIN
+  IF v_refused IS NOT NULL THEN RETURN v_refused; END IF;
+  v_removed := remove_devices(p_tenant, p_user, CASE WHEN p_device IS NOT NULL THEN ARRAY[p_device] END,
+    jsonb_build_object('reason', p_reason), p_by);
+  RETURN CASE WHEN v_removed = 0 THEN jsonb_build_object('outcome', 'nothing') ELSE jsonb_build_object('outcome', 'removed') END;
+END $$;
+
+-- Trusts a device of a user: p_mac is over its secret. Decides, by the epoch: none is trusted by what a sign-out, a reset or a removed
+-- factor has ended, and none of a user who was seen with a role. Of any number at once the newest p_most stay.
+CREATE OR REPLACE FUNCTION trust_device(
+  p_tenant text, p_user uuid, p_epoch int, p_device uuid, p_mac bytea, p_name text, p_factor uuid, p_earned_at timestamptz, p_most int,
+  p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_older uuid[];
+BEGIN
+  PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL AND administrator_at IS NULL
+  FOR NO KEY UPDATE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'stale'); END IF;
+  -- What has ended with its epoch lifts nothing, and takes no one's place.
+  DELETE FROM devices WHERE tenant = p_tenant AND user_id = p_user AND epoch <> p_epoch;
+  INSERT INTO devices (tenant, user_id, id, mac, name, factor_id, earned_at, epoch, created_at)
+  VALUES (p_tenant, p_user, p_device, p_mac, p_name, p_factor, p_earned_at, p_epoch, clock_timestamp());
+  PERFORM audit(p_tenant, p_user::text, 'device.trusted', 'success', 'device', p_by,
+    jsonb_build_object('deviceId', p_device, 'name', p_name, 'factorId', p_factor));
+  SELECT array_agg(id) INTO v_older FROM (
+    SELECT id FROM devices WHERE tenant = p_tenant AND user_id = p_user ORDER BY created_at DESC OFFSET p_most) AS older;
+  IF v_older IS NOT NULL THEN PERFORM remove_devices(p_tenant, p_user, v_older, '{"cause": "newer"}', p_by); END IF;
+  RETURN jsonb_build_object('outcome', 'trusted');
+END $$;
+
+-- Lifts a login session by a device that is not older than p_days. p_authentication is as remember_session has it. Decides, beside the
+-- device's removal: what was removed before lifts nothing, and what it has lifted is ended by a removal that comes after, since that one
+-- waits for the device's row. The user's row is locked first, as the session refers to it: an erasure then waits for this, or this for it.
+-- A session in which something was proved that counts is left alone (`kept`): a device's never takes the place of a code's.
+-- What an upsert sets on Citus must be the same on every node: it is computed before.
+CREATE OR REPLACE FUNCTION use_device(
+  p_tenant text, p_user uuid, p_epoch int, p_device uuid, p_mac bytea, p_days int, p_authentication jsonb, p_by jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz;
+  v_oldest timestamptz;
+  v_ends timestamptz := to_timestamp((p_authentication->>'endsAt')::double precision);
+  v_expires timestamptz := v_ends + interval '2 minutes';
+  v_earned timestamptz;
+  v_factor uuid;
+  v_generation int;
+BEGIN
+  PERFORM 1 FROM users WHERE tenant = p_tenant AND id = p_user AND epoch = p_epoch AND disabled_at IS NULL FOR KEY SHARE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
+  v_now := clock_timestamp();
+  v_oldest := v_now - p_days * interval '24 hours';
+  UPDATE devices SET last_used_at = v_now
+  WHERE tenant = p_tenant AND user_id = p_user AND id = p_device AND mac = p_mac AND epoch = p_epoch AND earned_at > v_oldest
+  RETURNING earned_at, factor_id INTO v_earned, v_factor;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
+  INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, acr, factor_id, auth_time, epoch, ends_at, mac, device_id, expires_at)
+  VALUES (p_tenant, p_user, p_authentication->>'issuer', p_authentication->>'session', p_authentication->>'acr', v_factor, v_earned,
+    p_epoch, v_ends, decode(p_authentication->>'mac', 'hex'), p_device, v_expires)
+  ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET acr = excluded.acr, methods = excluded.methods,
+    factor_id = excluded.factor_id, auth_time = excluded.auth_time, epoch = excluded.epoch, ends_at = excluded.ends_at, mac = excluded.mac,
+    device_id = excluded.device_id, expires_at = greatest(s.expires_at, excluded.expires_at)
+  WHERE (s.epoch = p_epoch AND s.ends_at > v_now AND (s.device_id IS NULL OR s.auth_time > v_oldest)) IS NOT TRUE
+  RETURNING s.generation INTO v_generation;
+  IF v_generation IS NULL THEN RETURN jsonb_build_object('outcome', 'kept'); END IF;
+  PERFORM audit(p_tenant, p_user::text, 'device.used', 'success', 'device', p_by, jsonb_build_object('deviceId', p_device));
+  RETURN jsonb_build_object('outcome', 'accepted', 'generation', v_generation);
 END $$;
 
 -- Accepts a code, or what else a factor of a kind answers, by its counter: of TOTP the time step. Decides: of any number of uses of one
@@ -1001,12 +1144,14 @@ BEGIN
   UPDATE users SET recovered_at = v_now WHERE tenant = p_tenant AND id = p_user;
   PERFORM audit(p_tenant, p_user::text, 'bypass.used', 'success', 'bypass', p_by, '{}');
   SELECT count(*) INTO v_remaining FROM recovery_codes WHERE tenant = p_tenant AND user_id = p_user AND used_at IS NULL;
+  PERFORM remove_devices(p_tenant, p_user, NULL, '{"cause": "recovery"}', p_by);
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
     'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;
 
 -- Spends a recovery code. Decides: one use out of any number. Clears run, wait, lock and budget of the kinds of factor that p_kinds
 -- names: else an attacker with just the password could shut the account's owner out for a month.
+-- Trusted devices go, and what they lifted ends: the user has lost something.
 -- What is set comes from a variable, as Citus does not let an UPDATE ask the clock for each row. It is taken when the locks are held, so
 -- that waiting for them makes it no earlier.
 CREATE OR REPLACE FUNCTION accept_recovery(
@@ -1037,6 +1182,7 @@ BEGIN
     PERFORM audit(p_tenant, p_user::text, 'recovery.low', 'success', 'recovery', p_by,
       jsonb_build_object('remaining', v_remaining));
   END IF;
+  PERFORM remove_devices(p_tenant, p_user, NULL, '{"cause": "recovery"}', p_by);
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
     'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;
@@ -1619,6 +1765,7 @@ BEGIN
     'groups', CASE WHEN cardinality(p_row.groups) > 0 THEN to_jsonb(p_row.groups) END,
     'gracePeriodDays', p_row.grace_period_days, 'enforceFrom', p_row.enforce_from, 'ssoRule', p_row.sso_rule,
     'phishingResistant', p_row.phishing_resistant, 'phishingResistantFrom', p_row.phishing_resistant_from,
+    'trustedDeviceDays', p_row.trusted_device_days,
     'version', p_row.version, 'updatedAt', p_row.updated_at, 'updatedBy', p_row.updated_by);
 END $$;
 
@@ -1651,6 +1798,7 @@ BEGIN
   IF p_patch ? 'phishingResistantFrom' THEN
     v_new.phishing_resistant_from := (p_patch->>'phishingResistantFrom')::timestamptz;
   END IF;
+  v_new.trusted_device_days := coalesce((p_patch->>'trustedDeviceDays')::int, v_old.trusted_device_days);
   IF v_new IS DISTINCT FROM v_old THEN
     v_new.version := v_old.version + 1;
     v_new.updated_at := clock_timestamp();
@@ -1658,6 +1806,7 @@ BEGIN
     UPDATE policies SET enforcement = v_new.enforcement, groups = v_new.groups, grace_period_days = v_new.grace_period_days,
       enforce_from = v_new.enforce_from, sso_rule = v_new.sso_rule, phishing_resistant = v_new.phishing_resistant,
       phishing_resistant_from = v_new.phishing_resistant_from,
+      trusted_device_days = v_new.trusted_device_days,
       version = v_new.version, updated_at = v_new.updated_at, updated_by = v_new.updated_by
     WHERE tenant = p_tenant;
     PERFORM audit(p_tenant, NULL, 'policy.changed', 'success', NULL, p_by,
@@ -1671,6 +1820,7 @@ END $$;
 -- Records what a decision saw in a user for the first time, each part once; null is nothing to record. Decides: of any number of first
 -- calls, one gives the deadline (p_grace_days from the database's now) and one writes the report. A policy of another version than the
 -- decision's gives no deadline: the next call decides on that one.
+-- Who is seen with a role has no trusted devices any more, and what these lifted ends.
 -- A day is 24 hours, whatever time zone the server has: as the decision counts it.
 CREATE OR REPLACE FUNCTION record_policy_contact(
   p_tenant text, p_user uuid, p_version int, p_grace_days int, p_would_be jsonb, p_is_administrator boolean, p_by jsonb
@@ -1692,6 +1842,7 @@ BEGIN
   END IF;
   IF p_is_administrator THEN
     UPDATE users SET administrator_at = v_now WHERE tenant = p_tenant AND id = p_user AND administrator_at IS NULL;
+    IF FOUND THEN PERFORM remove_devices(p_tenant, p_user, NULL, '{"cause": "administrator"}', p_by); END IF;
   END IF;
   RETURN jsonb_build_object('outcome', 'recorded');
 END $$;
@@ -1745,7 +1896,8 @@ BEGIN
   INSERT INTO mfa_sessions AS s (tenant, user_id, issuer, session, generation, expires_at)
   VALUES (p_tenant, p_user, p_issuer, p_session, 1, clock_timestamp() + interval '22 minutes')
   ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET generation = s.generation + 1, acr = NULL, methods = '{}',
-    factor_id = NULL, auth_time = NULL, epoch = NULL, ends_at = NULL, mac = NULL, expires_at = greatest(s.expires_at, excluded.expires_at)
+    factor_id = NULL, auth_time = NULL, epoch = NULL, ends_at = NULL, mac = NULL, device_id = NULL,
+    expires_at = greatest(s.expires_at, excluded.expires_at)
   RETURNING s.generation INTO v_generation;
   SELECT epoch INTO v_epoch FROM users WHERE tenant = p_tenant AND id = p_user;
   PERFORM record_revocation(p_tenant, p_user, p_issuer, p_session, v_epoch, v_generation);
@@ -1770,6 +1922,7 @@ END $$;
 -- is not remembered. p_authentication is {issuer, session, acr, methods, factorId, authTime, epoch, endsAt, mac}. Answers the generation.
 -- The row outlives every token that is issued for the session, and what an earlier log-out needs: a generation that began anew would let
 -- tokens live which that log-out ended.
+-- Tokens that a device gave the session end with it: what was proved now does not end with that device.
 -- What an upsert sets on Citus must be the same on every node: it is computed before.
 CREATE OR REPLACE FUNCTION remember_session(p_tenant text, p_user uuid, p_authentication jsonb) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
@@ -1777,6 +1930,7 @@ DECLARE
   v_ends timestamptz := to_timestamp((p_authentication->>'endsAt')::double precision);
   v_expires timestamptz := greatest(v_ends + interval '2 minutes', v_at + interval '22 minutes');
   v_generation int;
+  v_device uuid;
   v_methods text[] := ARRAY(SELECT jsonb_array_elements_text(p_authentication->'methods'));
 BEGIN
   IF p_authentication IS NULL THEN RETURN NULL; END IF;
@@ -1787,7 +1941,14 @@ BEGIN
   ON CONFLICT (tenant, user_id, issuer, session) DO UPDATE SET acr = excluded.acr, methods = excluded.methods,
     factor_id = excluded.factor_id, auth_time = excluded.auth_time, epoch = excluded.epoch, ends_at = excluded.ends_at, mac = excluded.mac,
     expires_at = greatest(s.expires_at, excluded.expires_at)
-  RETURNING s.generation INTO v_generation;
+  RETURNING s.generation, s.device_id INTO v_generation, v_device;
+  IF v_device IS NOT NULL THEN
+    UPDATE mfa_sessions SET generation = generation + 1, device_id = NULL
+    WHERE tenant = p_tenant AND user_id = p_user AND issuer = p_authentication->>'issuer' AND session = p_authentication->>'session'
+    RETURNING generation INTO v_generation;
+    PERFORM record_revocation(p_tenant, p_user, p_authentication->>'issuer', p_authentication->>'session',
+      (p_authentication->>'epoch')::int, v_generation);
+  END IF;
   RETURN v_generation;
 END $$;
 
@@ -1860,7 +2021,7 @@ END $$;
 
 -- Some users of a tenant, by the subjects of one namespace or, without one, by their ids; null where there are none. With the time of the
 -- reading, by which deadlines and exemptions end. Rows are told as they are, and what follows from them is for the caller; each says whose
--- it is. Enrollments and recovery codes are read where they are asked for. Of an enrollment and a session only what still counts.
+-- it is. Enrollments, recovery codes and devices are read where they are asked for. Of an enrollment and a session only what still counts.
 -- It is one of the two calls of a login. One small statement for each table, naming the tenant: on Citus it is planned once, for one shard;
 -- the inner parts of one with all of it would be asked of every shard there is. The statements take lists and are planned once: each list
 -- would else look cheaper than a list in general.
@@ -1874,6 +2035,7 @@ DECLARE
   v_pending json;
   v_sets json;
   v_codes json;
+  v_devices json;
   v_throttles json;
   v_policy json;
   v_row record;
@@ -1907,7 +2069,8 @@ BEGIN
   INTO v_throttles FROM throttles WHERE tenant = p_tenant AND user_id = ANY (v_ids);
   SELECT enforcement, CASE WHEN cardinality(groups) > 0 THEN groups END AS groups, grace_period_days AS "gracePeriodDays",
     enforce_from AS "enforceFrom", sso_rule AS "ssoRule", phishing_resistant AS "phishingResistant",
-    phishing_resistant_from AS "phishingResistantFrom", version, updated_at AS "updatedAt", updated_by AS "updatedBy"
+    phishing_resistant_from AS "phishingResistantFrom",
+    trusted_device_days AS "trustedDeviceDays", version, updated_at AS "updatedAt", updated_by AS "updatedBy"
   INTO v_row FROM policies WHERE tenant = p_tenant;
   IF FOUND THEN v_policy := to_json(v_row); END IF;
   IF cardinality(p_sessions) > 0 THEN
@@ -1925,9 +2088,13 @@ BEGIN
     INTO v_sets FROM recovery_sets WHERE tenant = p_tenant AND user_id = ANY (v_ids);
     SELECT json_agg(json_build_object('userId', user_id, 'isUsed', used_at IS NOT NULL))
     INTO v_codes FROM recovery_codes WHERE tenant = p_tenant AND user_id = ANY (v_ids);
+    SELECT json_agg(json_build_object('userId', user_id, 'id', id, 'mac', encode(mac, 'hex'), 'name', name, 'factorId', factor_id,
+      'earnedAt', floor(extract(epoch FROM earned_at)), 'epoch', epoch, 'createdAt', created_at, 'lastUsedAt', last_used_at)
+      ORDER BY created_at DESC)
+    INTO v_devices FROM devices WHERE tenant = p_tenant AND user_id = ANY (v_ids);
   END IF;
   RETURN json_build_object('readAt', v_now, 'users', v_users, 'factors', v_factors, 'throttles', v_throttles, 'policy', v_policy,
-    'sessions', v_sessions, 'pending', v_pending, 'sets', v_sets, 'codes', v_codes);
+    'sessions', v_sessions, 'pending', v_pending, 'sets', v_sets, 'codes', v_codes, 'devices', v_devices);
 END $$;
 
 -- Adds some of a tenant's changes to its tallies. Decides: each is added once, however many replicas do this at a time.
@@ -2459,7 +2626,7 @@ END $$;
 DO $$ BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headless_mfa') THEN
     GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_tallies, user_tally_changes, enrollments, factors, recovery_sets, recovery_codes,
-      bypasses, throttles, refusals, policies, mfa_sessions, revocations, audit_checkpoints, webhook_events, failures, suspicions
+      bypasses, throttles, refusals, policies, mfa_sessions, devices, revocations, audit_checkpoints, webhook_events, failures, suspicions
       TO headless_mfa;
     GRANT SELECT, INSERT, UPDATE ON audit_heads, webhook_endpoints, leases, keys TO headless_mfa;
     GRANT SELECT, INSERT, DELETE ON tombstones, audit_pending TO headless_mfa;

@@ -57,10 +57,10 @@ export interface IssuerClaims {
 /** Does the token give any of our roles? */
 export const hasRole = ({ roles }: Pick<Caller, 'roles'>): boolean => roles.some(role => role.startsWith('mfa:'))
 
-/** `phr`: proved by what cannot be phished (OpenID EAP ACR Values 1.0). */
-export type Acr = 'mfa-recovery' | 'mfa' | 'phr'
+/** `phr`: proved by what cannot be phished (OpenID EAP ACR Values 1.0). `mfa-device`: nothing was, by a device that the user trusts. */
+export type Acr = 'mfa-device' | 'mfa-recovery' | 'mfa' | 'phr'
 
-const RANKS: readonly Acr[] = ['mfa-recovery', 'mfa', 'phr']
+const RANKS: readonly Acr[] = ['mfa-device', 'mfa-recovery', 'mfa', 'phr']
 
 /** Is it enough where `wanted` is asked for? */
 export const isAtLeast = (acr: Acr, wanted: Acr): boolean => RANKS.indexOf(acr) >= RANKS.indexOf(wanted)

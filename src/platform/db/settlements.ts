@@ -36,7 +36,12 @@ export interface Settlements {
   claim_renewal: { outcome: 'claimed' } | { outcome: 'waiting', seconds: number } | { outcome: 'stale' }
   replace_codes: { outcome: 'replaced' } | { outcome: 'stale' }
   acknowledge_codes: { outcome: 'acknowledged' } | { outcome: 'nothing' }
+  // Trusted devices.
+  trust_device: { outcome: 'trusted' } | { outcome: 'stale' }
+  use_device: { outcome: 'accepted' } & Remembered | { outcome: 'kept' } | { outcome: 'gone' }
+  forget_devices: { outcome: 'removed' } | { outcome: 'nothing' }
   // What an administrator or an application does to users.
+  revoke_devices: { outcome: 'removed' } | { outcome: 'nothing' } | TargetRefused
   issue_bypass: { outcome: 'issued', expiresAt: string } | TargetRefused
   unlock_user: { outcome: 'unlocked' } | TargetRefused
   reset_user: { outcome: 'reset', factors: number, expiresAt: string | null } | { outcome: 'nothing' } | TargetRefused

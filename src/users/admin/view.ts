@@ -1,3 +1,4 @@
+import { listDevices } from '../../devices/device.ts'
 import { throttleOf } from '../../factors/throttle/throttle.ts'
 import { listFactors } from '../../factors/view.ts'
 import { decide, type DecisionSettings, exemptionEnd, usualSession } from '../../policy/decide.ts'
@@ -37,6 +38,7 @@ export const viewUser = (
     recoveryCodes: recovery === null
       ? null
       : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
+    devices: listDevices(user, settings),
     locks: Object.fromEntries(kinds.throttled.map(kind => [kind, viewLock(throttleOf(user, kind))])),
     exemption: viewExemption(user, settings),
     graceUntil: user.graceUntil?.toISOString() ?? null,

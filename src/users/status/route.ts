@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { listFactors } from '../../factors/view.ts'
 import { wholeUser } from '../../guard.ts'
 import { operation } from '../../http/openapi.ts'
-import { decide } from '../../policy/decide.ts'
+import { decide, trustedDeviceDays } from '../../policy/decide.ts'
 import { decisionSettings, type Services } from '../../services.ts'
 import { Decision, Status } from './schema.ts'
 
@@ -45,6 +45,7 @@ export function registerStatus (app: FastifyInstance, { config, clock, guard, ki
       recoveryCodes: recovery === null
         ? null
         : { total: recovery.total, remaining: recovery.remaining, acknowledgedAt: recovery.acknowledgedAt?.toISOString() ?? null },
+      trustedDeviceDays: trustedDeviceDays(user, settings),
       decision
     }
   })

@@ -6,6 +6,7 @@ const decision = {
   reason: Type.Enum([
     'mfa_verified',
     'idp_mfa',
+    'trusted_device',
     'not_required',
     'exempt_sso',
     'exempt_user',
@@ -55,6 +56,9 @@ export const Status = (kinds: readonly string[]) => Type.Object({
     Type.Object({ total: Type.Integer(), remaining: Type.Integer(), acknowledgedAt: NullableTime }),
     Type.Null()
   ]),
+  trustedDeviceDays: Type.Integer({
+    description: 'For how many days the user may trust a device (`POST /mfa/devices`). 0: do not offer it'
+  }),
   decision: Type.Ref('Decision')
 }, {
   $id: 'Status',
@@ -68,6 +72,7 @@ export const Status = (kinds: readonly string[]) => Type.Object({
     factors: [],
     offers: [...kinds],
     recoveryCodes: null,
+    trustedDeviceDays: 0,
     decision: { action: 'enroll', reason: 'required_by_policy' }
   }]
 })

@@ -14,6 +14,7 @@ t.test('the first call records the user, and their id stays', async t => {
     'offers', 'recoveryCodes',
     'subject',
     'tenant',
+    'trustedDeviceDays',
     'userId'
   ])
   t.match(body, {

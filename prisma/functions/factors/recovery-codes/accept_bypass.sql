@@ -23,6 +23,7 @@ BEGIN
   UPDATE users SET recovered_at = v_now WHERE tenant = p_tenant AND id = p_user;
   PERFORM audit(p_tenant, p_user::text, 'bypass.used', 'success', 'bypass', p_by, '{}');
   SELECT count(*) INTO v_remaining FROM recovery_codes WHERE tenant = p_tenant AND user_id = p_user AND used_at IS NULL;
+  PERFORM remove_devices(p_tenant, p_user, NULL, '{"cause": "recovery"}', p_by);
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
     'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;

@@ -1,5 +1,6 @@
 -- Spends a recovery code. Decides: one use out of any number. Clears run, wait, lock and budget of the kinds of factor that p_kinds
 -- names: else an attacker with just the password could shut the account's owner out for a month.
+-- Trusted devices go, and what they lifted ends: the user has lost something.
 -- What is set comes from a variable, as Citus does not let an UPDATE ask the clock for each row. It is taken when the locks are held, so
 -- that waiting for them makes it no earlier.
 CREATE OR REPLACE FUNCTION accept_recovery(
@@ -30,6 +31,7 @@ BEGIN
     PERFORM audit(p_tenant, p_user::text, 'recovery.low', 'success', 'recovery', p_by,
       jsonb_build_object('remaining', v_remaining));
   END IF;
+  PERFORM remove_devices(p_tenant, p_user, NULL, '{"cause": "recovery"}', p_by);
   RETURN jsonb_build_object('outcome', 'accepted', 'remaining', v_remaining,
     'generation', remember_session(p_tenant, p_user, p_authentication));
 END $$;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
+import { type TObject, Type } from 'typebox'
 import { createBypass } from '../../../factors/recovery-codes/bypass.ts'
 import { byOf } from '../../../guard.ts'
 import { operation } from '../../../http/openapi.ts'
@@ -13,8 +13,17 @@ import { tombstoneOf } from '../../tombstone.ts'
 import type { User } from '../../user.ts'
 import { UserParams } from '../schema.ts'
 import { findTarget, isSupport, notFound, refuseOneself, refuseSupport } from '../target.ts'
-import { ACTION_SCHEMAS, type BypassRequest, type ResetRequest, type UserAction } from './schema.ts'
-import { type AdminAction, type NewBypass, settleErased, settleIssued, settleReset, settleSignOut, settleUnlocked } from './store.ts'
+import { ACTION_SCHEMAS, type BypassRequest, DeviceParams, type ResetRequest, type UserAction } from './schema.ts'
+import {
+  type AdminAction,
+  type NewBypass,
+  settleErased,
+  settleIssued,
+  settleReset,
+  settleRevoked,
+  settleSignOut,
+  settleUnlocked
+} from './store.ts'
 
 const BYPASS_SECONDS = 900
 const HELPERS = ['mfa:admin', 'mfa:support']
@@ -85,12 +94,41 @@ export function registerUserActions (app: FastifyInstance, services: Services): 
     id: 'signOutUser',
     summary: 'Sign a user out everywhere',
     description:
-      'Ends all MFA tokens and remembered sessions of the user, on every replica within a second. It does not end their session at the ' +
-      `issuer. ${OF_HELPERS}`,
+      'Ends all MFA tokens, remembered sessions and trusted devices of the user, on every replica within a second. It does not end their ' +
+      `session at the issuer. Call it when a password was changed. ${OF_HELPERS}`,
     answers: { 204: { description: 'Signed out.' } },
     ifUnknown: 'Repeat the call: that does no harm.'
   }, async (target, request, reply) => {
     await settled(db, target, request, action => settleSignOut(db, action))
+    return reply.code(204).send()
+  })
+
+  registerAction(app, services, 'devices', {
+    method: 'DELETE',
+    id: 'revokeDevices',
+    summary: "End the trust in all of a user's devices",
+    description:
+      'MFA tokens and sessions that the devices have opened end too, on every replica within a second. The answer is the same if there ' +
+      `was none. ${OF_HELPERS}`,
+    answers: { 204: { description: 'None is trusted any more.' } },
+    ifUnknown: 'Look at `devices` of GET /admin/users/{userId}, or repeat the call.'
+  }, async (target, request, reply) => {
+    await settled(db, target, request, action => settleRevoked(db, action, null))
+    return reply.code(204).send()
+  })
+
+  registerAction(app, services, 'devices/:deviceId', {
+    method: 'DELETE',
+    params: DeviceParams,
+    id: 'revokeDevice',
+    summary: "End the trust in one of a user's devices",
+    description: `MFA tokens and sessions that it has opened end too, on every replica within a second. ${OF_HELPERS}`,
+    answers: { 204: { description: 'It is not trusted any more.' } },
+    ifUnknown: 'Look at `devices` of GET /admin/users/{userId}.'
+  }, async (target, request, reply) => {
+    const { deviceId } = request.params as DeviceParams
+    const result = await settled(db, target, request, action => settleRevoked(db, action, deviceId))
+    if (result.outcome !== 'removed') notFound()
     return reply.code(204).send()
   })
 
@@ -117,19 +155,27 @@ function registerAction (
   app: FastifyInstance,
   services: Services,
   name: string,
-  { body = 'UserAction', roles = HELPERS, ...texts }: Texts & { body?: string, roles?: string[] },
+  { method = 'POST', params = UserParams, body = 'UserAction', roles = HELPERS, ...texts }: Texts & {
+    method?: 'POST' | 'DELETE',
+    params?: TObject,
+    body?: string,
+    roles?: string[]
+  },
   act: (target: User, request: FastifyRequest, reply: FastifyReply) => Promise<object>
 ): void {
-  app.post(`/admin/users/:userId/${name}`, {
+  app.route({
+    method,
+    url: `/admin/users/:userId/${name}`,
     onRequest: services.guard.admin(roles),
     schema: operation({
       ...texts,
       tag: 'Users',
-      params: UserParams,
+      params,
       body: Type.Ref(body),
       errors: ['step_up_required', 'not_enrolled', 'not_found']
-    })
-  }, async (request, reply) => await act(await allowedTarget(services, request), request, reply))
+    }),
+    handler: async (request, reply) => await act(await allowedTarget(services, request), request, reply)
+  })
 }
 
 /** The user to act on, if the caller may. Only for an early answer: the statement that does it asks again. */

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { Reason, Time } from '../../../http/schema.ts'
+import { Reason, Time, Uuid } from '../../../http/schema.ts'
 
 const example = { reason: 'Lost their phone, ticket 4711' }
 
@@ -27,5 +27,8 @@ export const BypassAnswer = Type.Object({
   }),
   expiresAt: Time
 }, { $id: 'BypassAnswer', examples: [{ code: 'B7KM-2Q9R-WX4T-BN3C', expiresAt: '2026-11-24T12:15:00.000Z' }] })
+
+export const DeviceParams = Type.Object({ userId: Uuid, deviceId: Uuid }, { additionalProperties: false })
+export type DeviceParams = Static<typeof DeviceParams>
 
 export const ACTION_SCHEMAS = [UserAction, ResetRequest, BypassRequest, BypassAnswer]

@@ -37,6 +37,14 @@ export const settleIssued = (
 export const settleSignOut = (db: Database, { tenant, userId, reason, isSupport, by }: AdminAction): Promise<Settled<'sign_out_user'>> =>
   db.settle('sign_out_user', sql`${tenant}, ${userId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb`)
 
+/** A device, or all where none is named: `removed`, with what it has lifted, or `nothing`. */
+export const settleRevoked = (
+  db: Database,
+  { tenant, userId, reason, isSupport, by }: AdminAction,
+  deviceId: string | null
+): Promise<Settled<'revoke_devices'>> =>
+  db.settle('revoke_devices', sql`${tenant}, ${userId}::uuid, ${deviceId}::uuid, ${reason}, ${isSupport}, ${by}::jsonb`)
+
 /** `enabled` if the user was disabled, else `nothing`. */
 export const settleEnabled = (
   db: Database,
