@@ -123,10 +123,11 @@ t.test('each change of a request is made only while its caller is there: no rout
     }))
   })
   t.ok(settling.length > 20)
+  t.match(readFileSync('src/users/admin/actions/route.ts', 'utf8'), 'forCaller(request, () => settle(action))', 'what `settled` does')
   // Those two only begin something that ends by itself.
   t.same(
     settling.filter(({ call }) =>
-      !/(forCaller|evenIfGone)\( ?request, \(\) => [^;{}]*$/.test(call) && !/settleRenewalClaimed\(|settleClaimed\(/.test(call)
+      !/((forCaller|evenIfGone)\( ?request, \(\)|settled\(db, target, request, action) => [^;{}]*$/.test(call) && !/settleRenewalClaimed\(|settleClaimed\(/.test(call)
     ),
     []
   )
