@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import sql from 'sql-template-tag'
 import t, { type Test } from 'tap'
+import { sweep } from '../../src/maintenance/sweep.sql.ts'
 import { administrator } from '../helpers/administrator.ts'
 import { age, allowDevices, lifted, login, REMEMBERING, trustDevice, truster, useDevice } from '../helpers/devices.ts'
 import { enrollPasskey, PASSKEYS, provePasskey } from '../helpers/passkeys.ts'
@@ -186,6 +187,15 @@ t.test('a session is not lifted for longer than the device is trusted', async t 
   }])
   await age(made, DAY + 3600)
   t.match(await useDevice(user, deviceToken), REFUSED)
+})
+
+t.test('a sweep takes devices that no policy lets anyone trust any more, and no other', async t => {
+  const [old, young] = [await truster(service), await truster(service)]
+  await age(old, 31 * DAY)
+  await age(young, 29 * DAY)
+  t.ok(await sweep(db) >= 1)
+  const left = await db.rows`SELECT tenant FROM devices WHERE tenant IN (${old.user.tenant}, ${young.user.tenant})`
+  t.same(left, [{ tenant: young.user.tenant }])
 })
 
 t.test('a token that does not fit is refused, whatever is wrong with it, and the audit has one event a minute', async t => {
