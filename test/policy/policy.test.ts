@@ -1,6 +1,7 @@
 import t from 'tap'
 import { enrollPasskey, PASSKEYS, provePasskey } from '../helpers/passkeys.ts'
 import { startService } from '../helpers/service.ts'
+import { aroundSettling } from '../helpers/settling.ts'
 import { useService } from '../helpers/use-service.ts'
 
 t.test('who administers MFA has the role, and MFA of the last minutes', async t => {
@@ -239,4 +240,21 @@ t.test('a floor counts for tenants that have set nothing, and one without fields
   const { token } = await admin.enroll()
   t.same((await admin.call('GET', '/admin/policy', undefined, token)).body.floor, {})
   t.match((await empty.user().call('GET', '/mfa/status')).body.decision, { reason: 'not_required' })
+})
+
+t.test('a change that another one overtakes is decided anew, and given up if that happens again and again', async t => {
+  const service = await startService(t)
+  const admin = service.user({ roles: ['mfa:admin'] })
+  const { token } = await admin.enroll()
+  await admin.call('PUT', '/admin/policy', { gracePeriodDays: 1 }, token)
+  let times = 2
+  const end = aroundSettling(service.db, async send => {
+    if (times-- > 0) await service.db.rows`UPDATE policies SET version = version + 1 WHERE tenant = ${admin.tenant}`
+    return await send()
+  })
+  t.match((await admin.call('PUT', '/admin/policy', { gracePeriodDays: 2 }, token)).body, { gracePeriodDays: 2, version: 4 })
+  times = Infinity
+  t.match(await admin.call('PUT', '/admin/policy', { gracePeriodDays: 3 }, token), { status: 503, body: { code: 'unavailable' } })
+  end()
+  t.match((await admin.call('GET', '/admin/policy', undefined, token)).body, { gracePeriodDays: 2 })
 })
