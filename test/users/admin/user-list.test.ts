@@ -187,6 +187,25 @@ t.test('no user of another tenant is listed', async t => {
   t.same(subjects(await other.list(`?subject=${one.admin.sub}`)), [])
 })
 
+t.test('an SSO user who has a factor is exempt until a passkey is asked of them, and found by when that is', async t => {
+  const tenant = `tenant-${randomUUID()}`
+  const boss = { sources: { a: { sso: true } }, isDisabled: false, isEnrolled: true, isLocked: false, isAdministrator: true, passkeys: [] }
+  const [row] = await settle(db, tenant, [{ ...boss, met: null, exempt: null }])
+  const id = row?.id
+  const inDays = (days: number): Date => new Date(Date.now() + days * 86_400_000)
+  const exempt = async (phishingResistant: Policy['phishingResistant'], deadlineBefore?: Date): Promise<string[]> => {
+    const policy: Policy = { ...DEFAULT_POLICY, ssoRule: 'exempt_sso_session', phishingResistant, phishingResistantFrom: inDays(5) }
+    const judging = { rules: rulesOf(policy, null), sources: SOURCES, rpId: RP_ID }
+    const filter = { tenant, status: 'exempt' as const, areAdministratorsHidden: false, ...(deadlineBefore && { deadlineBefore }) }
+    return (await findUsers(db, filter, judging, undefined, 10)).map(({ id }) => id)
+  }
+  t.same(await exempt('off'), [id])
+  t.same(await exempt('off', inDays(9)), [])
+  t.same(await exempt('administrators'), [id])
+  t.same(await exempt('administrators', inDays(4)), [])
+  t.same(await exempt('administrators', inDays(9)), [id])
+})
+
 t.test('for any users, policy and floor each status names exactly the users that the decision function gives it', async t => {
   const deadlines = fc.option(day.map(days => new Date(Date.now() + (days + 0.5) * 86_400_000)))
   await fc.assert(

@@ -102,11 +102,13 @@ async function findPage (db: Database, filter: UserFilter, judging: Judging, cur
     cursor,
     limit
   })
-  if (status === 'exempt' && deadlineBefore === undefined) {
-    // Where each rule leaves SSO sessions alone, that is so with a factor, too.
-    return judging.rules.every(({ ssoRule }) => ssoRule === 'exempt_sso_session')
-      ? both(found, sql`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)} AND NOT ${isAnyPhrDue(judging)}`)
-      : found
+  if (status === 'exempt') {
+    // Where each rule leaves SSO sessions alone, that is so with a factor, too; a passkey may be asked of them at a later time.
+    if (judging.rules.some(({ ssoRule }) => ssoRule !== 'exempt_sso_session')) return found
+    const ofSso = sql`enrolled_at IS NOT NULL AND disabled_at IS NULL AND ${isSsoOnly(judging.sources)} AND NOT ${isAnyPhrDue(judging)}`
+    if (deadlineBefore === undefined) return both(found, ofSso)
+    const mustAdd = mustAddPasskey(tenant, judging, { deadlineBefore }, false)
+    return mustAdd === null ? found : both(found, sql`${ofSso} AND ${mustAdd}`)
   }
   const isOfFactor = status === 'must_enroll' || open === undefined
   const mustAdd = isOfFactor ? mustAddPasskey(tenant, judging, { deadlineBefore }, status === 'must_enroll') : null
