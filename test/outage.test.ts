@@ -140,7 +140,8 @@ t.test('a lock on the table of factors: 503 within seconds, other calls go on, a
       ])
     ) {
       t.ok(status === 503 || status === 404, `${mode}: ${status}`)
-      t.ok(seconds <= 4.5, `${mode}: ${seconds} seconds`)
+      // 1.5 seconds for a connection and as many for the statement; both once more, alone, where it was sent together with others.
+      t.ok(seconds <= 6.5, `${mode}: ${seconds} seconds`)
     }
     await other.query('ROLLBACK')
     await sleep(300)

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { Audience, Label, NullableTime, Time, tokenExample, tokenFields, Uuid } from '../http/schema.ts'
+import { Audience, Label, NullableTime, STORABLE, Time, tokenExample, tokenFields, Uuid } from '../http/schema.ts'
 
 const ID = '9b0c3d6e-1f2a-4b5c-8d7e-6f5a4b3c2d1e'
 const TOKEN = 'mfad_mww9bh8qS1yNfm9aSzwtHgABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f'
@@ -16,7 +16,7 @@ export const NewDevice = Type.Object({
 }, { $id: 'NewDevice', examples: [{ deviceId: ID, deviceToken: TOKEN, expiresAt: '2026-12-24T12:00:00.000Z' }] })
 
 export const DeviceUse = Type.Object({
-  deviceToken: Type.String({ description: 'As `POST /mfa/devices` gave it', examples: [TOKEN] }),
+  deviceToken: Type.String({ pattern: STORABLE, description: 'As `POST /mfa/devices` gave it', examples: [TOKEN] }),
   audience: Audience
 }, { $id: 'DeviceUse', additionalProperties: false, examples: [{ deviceToken: TOKEN }] })
 export type DeviceUse = Static<typeof DeviceUse>
