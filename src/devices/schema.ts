@@ -16,7 +16,12 @@ export const NewDevice = Type.Object({
 }, { $id: 'NewDevice', examples: [{ deviceId: ID, deviceToken: TOKEN, expiresAt: '2026-12-24T12:00:00.000Z' }] })
 
 export const DeviceUse = Type.Object({
-  deviceToken: Type.String({ pattern: STORABLE, description: 'As `POST /mfa/devices` gave it', examples: [TOKEN] }),
+  deviceToken: Type.String({
+    pattern: STORABLE,
+    description: 'As `POST /mfa/devices` gave it',
+    'x-message': 'must be text, as `POST /mfa/devices` gave it',
+    examples: [TOKEN]
+  }),
   audience: Audience
 }, { $id: 'DeviceUse', additionalProperties: false, examples: [{ deviceToken: TOKEN }] })
 export type DeviceUse = Static<typeof DeviceUse>

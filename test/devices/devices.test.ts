@@ -11,6 +11,7 @@ import { age, allowDevices, lifted, login, REMEMBERING, trustDevice, truster, us
 import { enrollPasskey, PASSKEYS, provePasskey } from '../helpers/passkeys.ts'
 import { startReplicas } from '../helpers/replica.ts'
 import { type Answer, callTo, claimsOf, startService, type User } from '../helpers/service.ts'
+import { aroundSettling } from '../helpers/settling.ts'
 import { until } from '../helpers/until.ts'
 
 const APPLICATION = { MFA_APPLICATION_AUDIENCES: 'billing' }
@@ -229,6 +230,18 @@ t.test('a token that does not fit is refused, whatever is wrong with it, and the
   t.match(events, [{ outcome: 'failure', details: { count: 1, cause: 'unknown' } }])
   t.equal((await user.throttle('totp'))?.failures ?? 0, 0, 'it costs nothing')
   t.match(await useDevice(user, deviceToken), { status: 200 })
+})
+
+t.test('what is proved in the session while the device is looked at counts, and the device does not take its place', async t => {
+  const { user, secret, deviceToken } = await truster(service)
+  const session = login(user)
+  clock.advance(30)
+  const restore = aroundSettling(db, async send => {
+    restore()
+    t.equal((await user.call('POST', '/mfa/verify', { code: clock.code(secret) }, session)).status, 200)
+    return await send()
+  })
+  t.match(await useDevice(user, deviceToken, session), { status: 200, body: { acr: 'mfa', amr: ['pwd', 'otp', 'mfa'] } })
 })
 
 t.test("the database alone makes no device, and makes none younger or another user's", async t => {

@@ -216,7 +216,7 @@ t.test('a gateway counts only a passkey for the age of what was proved, too', as
   service.clock.advance(400)
   const totp = await user.enroll(proved)
   const ask = async (token: string): Promise<number> => (await service.call('GET', '/mfa/authorize?maxAge=300', { token })).status
-  // The code is of just now, and the passkey is not: seen once the replica has heard of the policy.
+  // The code is of just now, and the passkey is not: seen once the replica has read the policy.
   await until(async () => await ask(totp.token) === 401)
   t.ok(setUp)
   t.equal(await ask((await provePasskey(user, authenticator)).body.token), 200)
